@@ -1,0 +1,82 @@
+"""One HTTP call as values: what to send, and what is certain about it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """A multipart upload, streamed: the bytes are read in chunks when the call is made, never held whole."""
+
+    field_name: str
+    filename: str
+    content_type: str
+    size: int
+    open: Callable[[], Iterable[bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One vendor call. `query` may hold the access token, so it never appears in a `repr`."""
+
+    method: str
+    base_url: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | FileBody | None = field(default=None, repr=False)
+    content_type: str = "application/json"
+    deadline_s: float = 20.0
+    """Total time of the call in seconds, enforced by closing the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    body: bytes = field(repr=False)
+
+    def retry_after_s(self) -> float | None:
+        """Seconds of a numeric Retry-After header, else None."""
+        value = self.headers.get("retry-after", "")
+        return float(value) if value.strip().isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A whole answer was read."""
+
+    reply: Reply
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NeverLeft:
+    """Certain: not one byte of the request reached the vendor. `reason` is a class such as `dns`, `refused`, `tls`."""
+
+    reason: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Bytes may have left and no whole answer was read. `reason` is a class such as `read_timeout`, `reset`, `cut`."""
+
+    reason: str
+    duration_s: float
+
+
+CallResult = Answered | NeverLeft | NoAnswer
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """A vendor's text made fit to store: no NUL, bounded length."""
+    return text.replace("\x00", "\ufffd")[:limit]
+
+
+JsonObject = dict[str, Any]

@@ -1,0 +1,72 @@
+"""Every exception the worker raises. A vendor's verdict is never one of them: verdicts are values (`outcome.py`).
+
+No message here may hold a token, a secret, a message text or a recipient: an exception ends up in logs and in Flower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class WorkerError(Exception):
+    """Base of all errors of this package; says what to change."""
+
+    def __init__(self, text: str, *, channel: str | None = None, job: str | None = None, code: int | None = None):
+        super().__init__(text)
+        self.channel = channel
+        self.job = job
+        self.code = code
+
+
+class ConfigurationError(WorkerError):
+    """The settings are wrong; the text is one sentence that names the setting and the remedy."""
+
+
+class RetryTransaction(WorkerError):
+    """The database asked to run the whole transaction again (key in flight, deadlock). Nothing was enqueued."""
+
+
+class DedupeConflict(WorkerError):
+    """The dedupe key belongs to a job with other content. The caller's transaction stays usable."""
+
+
+class JobNotFound(WorkerError):
+    """No job has this id (or its transaction has not committed)."""
+
+
+class NotReplayable(WorkerError):
+    """The job is still open or has nothing that could be sent again."""
+
+
+class StillOpen(WorkerError):
+    """Waiting for a job ended at the time limit while the job was still open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One wrong field of a message or a job, in the vendor's own field name."""
+
+    field: str
+    """Path in the vendor's spelling, such as `text.content`."""
+    text: str
+    """What is wrong, without quoting the value."""
+    remedy: str
+    """What the caller should change."""
+    limit: int | None = None
+    unit: str | None = None
+    """`bytes`, `characters`, `entries`, ..."""
+    size: int | None = None
+    """The size that was found, in `unit`."""
+
+    def __str__(self) -> str:
+        found = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
+        return f"{self.field}: {self.text}{found}; {self.remedy}"
+
+
+class CheckFailed(WorkerError):
+    """The job was refused before anything was inserted; `problems` names every wrong field at once."""
+
+    def __init__(self, problems: Sequence[Problem], *, channel: str | None = None):
+        super().__init__("; ".join(str(problem) for problem in problems), channel=channel)
+        self.problems = tuple(problems)

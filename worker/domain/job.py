@@ -1,0 +1,88 @@
+"""What a producer asks (a job), what one call is made of (a part), and how a repeat of that call can be safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from worker.domain.account import Account
+from worker.domain.recipient import Recipients
+
+
+class Kind(StrEnum):
+    """The kinds there are today. The column is open text: a new kind is a function and a row, no migration."""
+
+    SEND = "send"
+    RECALL = "recall"
+    UPLOAD = "upload"
+    UPDATE_CARD = "update_card"
+
+
+class Priority(IntEnum):
+    """Urgent goes before normal before bulk inside one lane."""
+
+    URGENT = 0
+    NORMAL = 1
+    BULK = 2
+
+
+class RepeatRule(StrEnum):
+    """What makes a call safe to repeat while an earlier one is in doubt."""
+
+    HOLD = "hold"
+    """Nothing does; it waits for a person (or `on_unknown = "resend"`)."""
+    DUPLICATE_CHECK = "duplicate_check"
+    """The vendor drops byte-identical bodies inside a window; bytes are frozen."""
+    TASK_ID = "task_id"
+    """The card's own task_id: the vendor answers 42014 to the second; bytes are frozen."""
+    HARMLESS = "harmless"
+    """Repeating does no harm (recall, upload)."""
+    FRESH_CODE = "fresh_code"
+    """With the next fresh response_code; the doubtful one is burned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job before it is stored: what a channel checks and splits."""
+
+    kind: str
+    account: Account
+    message: Mapping[str, Any] = field(repr=False)
+    """The message document, see `Message.document` in `message.py`."""
+    recipients: Recipients = field(default_factory=Recipients)
+    replay: int = 0
+    """0 for an original, n for its n-th replay (task_ids must differ)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One vendor call to make, as a channel sees it."""
+
+    id: str
+    """`<job id>-<n>`"""
+    job_id: str
+    n: int
+    kind: str
+    message: Mapping[str, Any] = field(repr=False)
+    spec: Mapping[str, Any] = field(repr=False)
+    """This part's share, made by the channel's `split` or by a resolve step: recipients, task_id, msgid, targets."""
+    in_doubt: bool = False
+    """True when an earlier call of this part has no readable answer."""
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What resolve found just now: `media` (message path -> media_id), `response_code`."""
+
+    def recipients(self) -> Recipients:
+        """The recipients of this part alone."""
+        return Recipients.from_json(dict(self.spec))
+
+
+def part_id(job_id: str, n: int) -> str:
+    """The id of a job's n-th part; all parts of a job stand side by side in the primary key."""
+    return f"{job_id}-{n}"
+
+
+def job_of(part: str) -> str:
+    """The job a part id belongs to."""
+    return part.partition("-")[0]

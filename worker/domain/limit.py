@@ -1,0 +1,42 @@
+"""A limit is data: what is counted, in which window, how much, what happens beyond it, and who says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.domain.outcome import Scope
+
+
+class Unit(StrEnum):
+    """What a limit counts."""
+
+    CALLS = "calls"
+    PERSON_TIMES = "person-times"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One published limit of a vendor. Several windows of one thing are several limits."""
+
+    name: str
+    """Key template, such as `member_minute`; with the subject it makes the limit key."""
+    window_s: int
+    amount: int
+    unit: Unit
+    scope: Scope
+    """What waits when there is no room: the part alone (a member's cap) or the lane."""
+    penalty: str
+    """What the vendor does beyond it: `45009`, `silent drop`."""
+    source: str
+    """The vendor's page and date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one call costs against one limit key."""
+
+    limit: Limit
+    subject: str
+    """What the limit counts apart, in clear: the corp and API, or the member. Hashed before it is stored."""
+    units: int = 1

@@ -1,0 +1,127 @@
+"""What one call meant. A channel reads a vendor's reply into one of these; everything after it matches on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """How far a wait or a parking reaches; the widest thing that is blocked."""
+
+    PART = "part"
+    LANE = "lane"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One recipient the vendor refused."""
+
+    recipient: str
+    """As the caller wrote it: matched back without regard to case."""
+    kind: str
+    """`user`, `party`, `tag`."""
+    field: str
+    """The vendor's list it stood in, such as `invaliduser`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the vendor gave for a call it took; every field may be empty."""
+
+    msgid: str | None = None
+    response_code: str | None = None
+    media_id: str | None = None
+    media_expires_in_s: int | None = None
+    warning: str | None = None
+    """A promised id that is missing, or the vendor's wrong-format warning: taken, but somebody should look."""
+    not_sent: bool = False
+    """True when nothing had to be called: a recall of something that never left."""
+    from_repeat: bool = False
+    """True when only a repeat's answer proves that the call was accepted."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The vendor took the call for every recipient."""
+
+    taken: Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The vendor took the call and refused some recipients."""
+
+    taken: Taken
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A readable answer (or a call that certainly never left) that says: again, later. Counts as an attempt."""
+
+    reason: str
+    busy: bool = False
+    """The vendor's -1: at most three times by its rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now, through no fault of the part: not an attempt. `delay` in seconds from the moment it is recorded."""
+
+    scope: Scope
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleToken:
+    """The vendor refused the token this call carried. Not an attempt."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Refused for good. `refusals` when the vendor named the recipients (81013: all of them)."""
+
+    reason: str
+    refusals: tuple[Refusal, ...] = ()
+    heal: str | None = None
+    """`media`: the media_id is gone; upload once more and try again instead of giving up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An operator must act; the whole scope waits, its backlog kept. Not an attempt."""
+
+    scope: Scope
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Bytes may have left and no readable answer came back."""
+
+    reason: str
+
+
+Outcome = Accepted | Partial | Retry | Wait | StaleToken | Rejected | Parked | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome with the facts of the answer that the attempt row keeps. No recipient and no text in here."""
+
+    outcome: Outcome
+    errcode: int | None = None
+    errmsg: str | None = None
+    """The vendor's text, cleaned and redacted."""
+    hint: str | None = None
+    """The vendor's trace number; its support asks for it."""
+    caller_ip: str | None = None
+    http_status: int | None = None

@@ -1,0 +1,225 @@
+"""How a part moves: pure decisions over the facts of its row. The only code that assigns a part's state.
+
+Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer; while it is above zero
+the part never ends as cancelled, expired, exhausted or rejected. Every assignment passes `_move`, which holds it
+against the one table of moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.domain.outcome import (
+    Accepted,
+    Outcome,
+    Parked,
+    Partial,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Wait,
+)
+from worker.domain.state import FINAL_STATES, MOVES, PartState
+
+SECOND = 1_000_000
+
+
+@dataclass(slots=True)
+class PartFacts:
+    """The columns of a part's row that decide and change; see `outbox/tables.py` for their meaning."""
+
+    id: str
+    job_id: str
+    lane: str
+    state: PartState
+    not_before: int | None
+    expires_at: int | None
+    offered_until: int | None
+    offers: int
+    claim: int
+    incarnation: str | None
+    marked_at: int | None
+    first_marked_at: int | None
+    deadline_at: int | None
+    tries: int
+    busy: int
+    repeats: int
+    doubts: int
+    flagged: bool | None
+    waits_on: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often and how long a part is tried; every figure is a setting."""
+
+    attempts: int = 8
+    busy: int = 3
+    """Answers -1: at most three, by the vendor's rule."""
+    repeats: int = 5
+    max_age_s: float = 86_400.0
+    doubt_margin_s: float = 5.0
+    """An unknown's policy acts no earlier than the call's deadline plus this."""
+
+
+class IllegalMove(AssertionError):
+    """A state was about to change outside the table of moves: a defect of this program."""
+
+
+def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
+    if to not in MOVES[part.state]:
+        raise IllegalMove(f"{part.state.label} -> {to.label}")
+    part.state = to
+    part.reason = reason[:300] if reason else None
+    if to is not PartState.QUEUED:
+        part.offered_until, part.offers = None, 0
+
+
+def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int) -> None:
+    """queued -> sending: durable before the first byte may leave."""
+    _move(part, PartState.SENDING, None)
+    part.claim += 1
+    part.repeats += 1 if part.doubts else 0
+    part.incarnation = incarnation
+    part.marked_at = now
+    part.first_marked_at = part.first_marked_at or now
+    part.deadline_at = now + deadline_us
+
+
+def _queue(part: PartFacts, not_before: int, reason: str | None) -> None:
+    if part.state is PartState.QUEUED:
+        part.reason = reason[:300] if reason else None
+    else:
+        _move(part, PartState.QUEUED, reason)
+    part.not_before = not_before
+    part.offered_until, part.offers = None, 0
+
+
+def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
+    """Ends a part that was refused or ran out; with a doubt left it becomes unknown and keeps the reason beside it."""
+    if not part.doubts:
+        _move(part, to, reason)
+        part.not_before = None
+        return
+    reason = f"in doubt; later {to.label}: {reason}"
+    if part.state is PartState.UNKNOWN:
+        part.reason = reason[:300]
+    else:
+        _move(part, PartState.UNKNOWN, reason)
+    part.not_before = None
+
+
+def _take(part: PartFacts, to: PartState) -> None:
+    _move(part, to, None)
+    part.not_before = None
+
+
+def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy) -> None:
+    part.tries += 1
+    part.busy += int(outcome.busy)
+    too_old = part.first_marked_at is not None and now - part.first_marked_at > policy.max_age_s * SECOND
+    if part.tries >= policy.attempts or part.busy > policy.busy or too_old:
+        _close(part, PartState.EXHAUSTED, outcome.reason)
+    else:
+        _queue(part, now + int(delay_s * SECOND), outcome.reason)
+
+
+def _wait(part: PartFacts, outcome: Wait, now: int) -> None:
+    """Waiting for a lane costs the part nothing: it is due as before, and its lane holds it back."""
+    not_before = now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now
+    _queue(part, not_before, outcome.reason)
+
+
+def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy) -> None:
+    """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry."""
+    match outcome:
+        case Accepted():
+            _take(part, PartState.ACCEPTED)
+        case Partial():
+            _take(part, PartState.PARTIAL)
+        case Rejected():
+            _close(part, PartState.REJECTED, outcome.reason)
+        case Retry():
+            _retry(part, outcome, now, delay_s, policy)
+        case Wait():
+            _wait(part, outcome, now)
+        case StaleToken() | Parked():
+            _queue(part, now, outcome.reason)
+        case Unknown():
+            part.tries += 1
+            doubt(part, outcome.reason, policy)
+
+
+def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
+    """sending -> unknown: no readable answer (a cut, a deadline, a dead process). Its policy acts after the margin."""
+    part.doubts += 1
+    _move(part, PartState.UNKNOWN, reason)
+    part.not_before = (part.deadline_at or 0) + int(policy.doubt_margin_s * SECOND)
+
+
+def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
+    """An attempt in doubt was answered after all: its own doubt is cleared, and the part follows where it still can."""
+    if isinstance(outcome, Unknown):
+        return
+    part.doubts = max(0, part.doubts - 1)
+    if part.state in FINAL_STATES:
+        return
+    match outcome:
+        case Accepted():
+            _take(part, PartState.ACCEPTED)
+        case Partial():
+            _take(part, PartState.PARTIAL)
+        case _ if part.state is PartState.SENDING:
+            return  # a newer call is in the air and will say
+        case Rejected():
+            _close(part, PartState.REJECTED, outcome.reason)
+        case _ if not part.doubts:
+            _queue(part, now, outcome.reason)
+
+
+def wait_turn(part: PartFacts, until: int, reason: str) -> None:
+    """Stays queued until an instant: not an attempt."""
+    _queue(part, until, reason)
+
+
+def repeat(part: PartFacts, now: int) -> None:
+    """unknown -> queued: a safe repeat may be made."""
+    _queue(part, now, part.reason)
+
+
+def hold(part: PartFacts, reason: str) -> None:
+    """Leaves an unknown for a person, or makes a queued part in doubt unknown again: no safe repeat is left."""
+    if part.state is PartState.UNKNOWN:
+        part.reason = reason[:300]
+    else:
+        _move(part, PartState.UNKNOWN, reason)
+    part.not_before = None
+
+
+def expire(part: PartFacts) -> None:
+    """queued, past `expires_at`: certainly never sent, unless an earlier call is in doubt."""
+    _close(part, PartState.EXPIRED, "expires_at passed")
+
+
+def cancel(part: PartFacts, reason: str) -> None:
+    """queued -> cancelled before its mark, unless an earlier call is in doubt."""
+    _close(part, PartState.CANCELLED, reason)
+
+
+def refuse(part: PartFacts, reason: str) -> None:
+    """queued -> rejected without a call: our own reason (no msgid, window over, no code left)."""
+    _close(part, PartState.REJECTED, reason)
+
+
+def take_unsent(part: PartFacts) -> None:
+    """queued -> accepted without a call: what it was about never left (recall of something cancelled)."""
+    _take(part, PartState.ACCEPTED)
+
+
+def park_on(part: PartFacts, job_id: str, until: int, reason: str) -> None:
+    """Stays queued until the job it depends on moves, or `until` at the latest."""
+    part.waits_on = job_id
+    _queue(part, until, reason)

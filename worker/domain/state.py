@@ -1,0 +1,95 @@
+"""States of parts and jobs, and the one table of moves. Pure: what a state becomes, never how it is stored.
+
+Values are stored as small integers; the names are what people see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+
+class PartState(IntEnum):
+    """State of one part; see the table of moves below."""
+
+    QUEUED = 0
+    SENDING = 1
+    ACCEPTED = 2
+    PARTIAL = 3
+    REJECTED = 4
+    EXHAUSTED = 5
+    UNKNOWN = 6
+    EXPIRED = 7
+    CANCELLED = 8
+
+    @property
+    def label(self) -> str:
+        """The word people see."""
+        return self.name.lower()
+
+
+class JobState(IntEnum):
+    """State of a job: a pure function of its parts (`job_state`)."""
+
+    OPEN = 0
+    ACCEPTED = 2
+    PARTIAL = 3
+    REJECTED = 4
+    EXHAUSTED = 5
+    UNKNOWN = 6
+    EXPIRED = 7
+    CANCELLED = 8
+
+    @property
+    def label(self) -> str:
+        """The word people see."""
+        return self.name.lower()
+
+
+Q, S, A, P, R, X, U, E, C = PartState
+
+MOVES: Mapping[PartState, frozenset[PartState]] = {
+    # unknown, accepted, partial, rejected out of queued: an older attempt's late answer, or its doubt.
+    Q: frozenset({S, C, E, X, R, U, A, P}),
+    # queued: it certainly never left, or a readable answer says again.
+    S: frozenset({A, P, R, X, U, Q}),
+    # queued: a safe repeat; the others: a late answer, a look-up, a person.
+    U: frozenset({Q, A, P, R}),
+    A: frozenset(),
+    P: frozenset(),
+    R: frozenset(),
+    X: frozenset(),
+    E: frozenset(),
+    C: frozenset(),
+}
+"""Every move a part can make. Nothing changes a state outside this table."""
+
+OPEN_STATES = frozenset({Q, S})
+TAKEN_STATES = frozenset({A, P})
+FINAL_STATES = frozenset({A, P, R, X, E, C})
+
+_MIXED_ORDER = (R, X, E, C)
+
+
+def job_state(counts: Mapping[PartState, int]) -> JobState:
+    """The job's state out of how many of its parts are in each state."""
+    present = {state for state, count in counts.items() if count > 0}
+    if not present or present & OPEN_STATES:
+        return JobState.OPEN
+    if U in present:
+        return JobState.UNKNOWN
+    if len(present) == 1:
+        return JobState[present.pop().name]
+    if present & TAKEN_STATES:
+        return JobState.PARTIAL
+    return JobState[next(state for state in _MIXED_ORDER if state in present).name]
+
+
+def moves_chart() -> str:
+    """The table of moves as a Mermaid chart, for the docs."""
+    lines = ["stateDiagram-v2", "    [*] --> queued"]
+    for source, targets in MOVES.items():
+        lines += [f"    {source.label} --> {target.label}" for target in sorted(targets)]
+        if not targets:
+            lines.append(f"    {source.label} --> [*]")
+    return "\n".join(lines)

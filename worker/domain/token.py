@@ -1,0 +1,34 @@
+"""A vendor's access token, or why there is none. The token never shows itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token; `generation` and `fingerprint` name it without showing it."""
+
+    value: str = field(repr=False)
+    generation: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWait:
+    """No token now; ask again after `delay` seconds."""
+
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenParked:
+    """The vendor refuses the credentials; a person must act. One process knocks again in `probe_in_s`."""
+
+    reason: str
+    remedy: str
+    probe_in_s: float
+
+
+Access = Token | TokenWait | TokenParked
