@@ -1,0 +1,359 @@
+"""What is refused before anything is stored, and what only warns."""
+
+# ruff: noqa: SIM300 - style.md: expected value first
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from wecom_app_samples import CHANNEL, PNG, account, card, draft, text
+
+from worker.channels.wecom_app import CardUpdate, Image, MainTitle, Raw, Text, Upload
+from worker.domain.message import File
+from worker.domain.recipient import Everyone, Recipients, To
+
+
+def fields_of(job) -> list[str]:
+    return [problem.field for problem in CHANNEL.check(job)]
+
+
+def with_file(message, path="image.media_id", **details):
+    file = {"upload_type": "image", "name": "a.png", "size": 100, "sha256": "0" * 64, "head": PNG, **details}
+    return {**message.document(), "files": {path: file}}
+
+
+FULL_CARD = {
+    "task_id": "leave_5521@hr",
+    "source": {"icon_url": "https://i/a.png", "desc": "hr", "desc_color": 2},
+    "action_menu": {"desc": "more", "action_list": [{"text": "mute", "key": "mute"}]},
+    "quote_area": {"type": 1, "url": "https://q", "title": "t", "quote_text": "q"},
+    "sub_title_text": "annual",
+    "horizontal_content_list": [
+        {"keyname": "host", "value": "db"},
+        {"type": 1, "keyname": "panel", "url": "https://p"},
+        {"type": 2, "keyname": "file", "value": "a.txt", "media_id": "m"},
+        {"type": 3, "keyname": "duty", "userid": "lihua"},
+    ],
+    "card_action": {"type": 2, "appid": "wx1", "pagepath": "p"},
+    "button_selection": {"question_key": "q", "option_list": [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]},
+    "button_list": [{"text": "ok", "style": 1, "key": "ok"}, {"type": 1, "text": "open", "url": "https://o"}],
+}
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        draft(text()),
+        draft(text("字" * 682)),
+        draft(card()),
+        draft(card(**FULL_CARD)),
+        draft(Image(media_id="m", safe=1).document()),
+        draft(with_file(Image(file=File(b"", "a.png")))),
+        draft(Raw(msgtype="markdown", body={"markdown": {"content": "# a", "n": [1, 2.5, None, True]}}).document()),
+        draft(Raw(msgtype="brand_new", body={"brand_new": {}, "safe": 7}).document()),
+        draft(text(), Everyone(), account=account(allow_everyone=True)),
+        draft({}, kind="recall"),
+        draft(
+            {"type": "upload", "files": {"media": {"upload_type": "file", "name": "报表.pdf", "size": 6}}},
+            kind="upload",
+        ),
+        draft(CardUpdate(replace_name="done").document(), kind="update_card"),
+        draft(CardUpdate(template_card={"card_type": "news_notice"}, enable_id_trans=1).document(), kind="update_card"),
+    ],
+)
+def test_valid(job):
+    """What the vendor takes is stored."""
+    assert [] == CHANNEL.check(job)
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [("x" * 2049, 2049), ("字" * 683, 2049), ("😀" * 513, 2052)],
+)
+def test_long_text_names_its_size(content, size):
+    """A text the vendor would cut in silence is refused with limit, unit and size."""
+    (problem,) = CHANNEL.check(draft(text(content)))
+
+    assert ("text.content", 2048, "bytes", size) == (problem.field, problem.limit, problem.unit, problem.size)
+    assert "in silence" in problem.text
+    assert content not in str(problem)
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(), max_size=1200))
+def test_valid_text_is_never_cut(content):
+    """Whatever check lets through has at most 2048 bytes of UTF-8 and at least one."""
+    document = {"type": "text", "body": {"text": {"content": content}}, "options": {}}
+
+    if not CHANNEL.check(draft(document)):
+        assert 1 <= len(content.encode()) <= 2048
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"main_title": {"title": ""}}, "template_card.main_title.title"),
+        ({"button_list": []}, "template_card.button_list"),
+        ({"button_list": [{"text": "a", "key": str(n)} for n in range(7)]}, "template_card.button_list"),
+        ({"button_list": [{"text": "a"}]}, "template_card.button_list[0].key"),
+        ({"button_list": [{"text": "a", "type": 1}]}, "template_card.button_list[0].url"),
+        ({"button_list": [{"text": "a", "key": "k", "style": 5}]}, "template_card.button_list[0].style"),
+        ({"button_list": [{"text": "a", "key": "字" * 342}]}, "template_card.button_list[0].key"),
+        ({"button_list": [{"text": "a", "key": "k"}] * 2}, "template_card.button_list[1].key"),
+        ({"source": {"desc_color": 4}}, "template_card.source.desc_color"),
+        ({"action_menu": {"action_list": []}}, "template_card.action_menu.action_list"),
+        (
+            {"action_menu": {"action_list": [{"text": "a", "key": "k"}, {"text": "b", "key": "k"}]}},
+            "template_card.action_menu.action_list[1].key",
+        ),
+        ({"quote_area": {"type": 2}}, "template_card.quote_area.appid"),
+        ({"card_action": {"type": 3}}, "template_card.card_action.type"),
+        ({"horizontal_content_list": [{"keyname": "a"}] * 7}, "template_card.horizontal_content_list"),
+        ({"horizontal_content_list": [{"keyname": "a", "type": 1}]}, "template_card.horizontal_content_list[0].url"),
+        (
+            {"horizontal_content_list": [{"keyname": "a", "type": 2}]},
+            "template_card.horizontal_content_list[0].media_id",
+        ),
+        ({"horizontal_content_list": [{"keyname": "a", "type": 3}]}, "template_card.horizontal_content_list[0].userid"),
+        (
+            {"button_selection": {"question_key": "q", "option_list": [{"id": "1", "text": "a"}] * 2}},
+            "template_card.button_selection.option_list[1].id",
+        ),
+        ({"task_id": "a b"}, "template_card.task_id"),
+        ({"task_id": "a" * 117}, "template_card.task_id"),
+        ({"task_id": ""}, "template_card.task_id"),
+        ({"enable_id_trans": 2}, "enable_id_trans"),
+    ],
+)
+def test_card_fields(changes, field):
+    """Each broken rule of the card's table is named by the vendor's path, alone."""
+    assert [field] == fields_of(draft(card(**changes)))
+
+
+def test_everything_at_once():
+    """All wrong fields come in one answer, recipients included."""
+    job = draft(card(main_title={"title": ""}, task_id="!", button_list=[]), Recipients())
+
+    assert [
+        "template_card.main_title.title",
+        "template_card.button_list",
+        "template_card.task_id",
+        "touser",
+    ] == fields_of(job)
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        ({"card_type": "poster"}, ["template_card.card_type"]),
+        ({"card_type": "text_notice"}, []),
+        (
+            {"card_type": "button_interaction", "main_title": "t", "button_list": [1], "sub_title_text": 5},
+            ["template_card.main_title", "template_card.sub_title_text", "template_card.button_list"],
+        ),
+        (
+            {
+                "card_type": "button_interaction",
+                "main_title": {"title": "t"},
+                "button_list": [{"text": "a", "type": True}, {"text": "b", "key": 1}],
+            },
+            ["template_card.button_list[0].type", "template_card.button_list[1].key"],
+        ),
+    ],
+)
+def test_raw_cards(raw, fields):
+    """A card given as a plain body is held against the same rows, types included."""
+    job = draft(Raw(msgtype="template_card", body={"template_card": raw}).document())
+
+    assert sorted(fields) == sorted(fields_of(job))
+
+
+@pytest.mark.parametrize(
+    ("msgtype", "body", "fields"),
+    [
+        ("", {"a": {}}, ["msgtype", "body.msgtype"]),
+        ("a b", {"a b": {}}, ["msgtype"]),
+        ("upload", {"upload": {}}, ["msgtype"]),
+        ("markdown", {}, ["body.markdown"]),
+        ("markdown", {"markdown": {}, "touser": "x", "agentid": 1}, ["agentid", "touser"]),
+        ("markdown", {"markdown": {}, "enable_duplicate_check": 1}, ["enable_duplicate_check"]),
+        ("markdown", {"markdown": {"x": float("nan")}}, ["markdown.x"]),
+        ("markdown", {"markdown": {"x": [object()]}}, ["markdown.x[0]"]),
+        ("markdown", {"markdown": {"x": "\ud800"}}, ["markdown.x"]),
+        ("markdown", {"markdown": {"x": "a\x00b"}}, ["markdown.x"]),
+        ("markdown", {"markdown": {1: "b"}}, ["markdown"]),
+        ("markdown", {"markdown": {}, "safe": 1}, ["safe"]),
+        ("news", {"news": {}, "safe": 1}, ["safe"]),
+        ("mpnews", {"mpnews": {}, "safe": 3}, ["safe"]),
+        ("text", {"text": {"content": "a"}, "safe": True}, ["safe"]),
+    ],
+)
+def test_raw_bodies(msgtype, body, fields):
+    """A raw body is plain JSON, carries its own object and leaves the envelope to the worker."""
+    assert fields == fields_of(draft(Raw(msgtype=msgtype, body=body).document()))
+
+
+def test_deep_and_missing_bodies():
+    """A body too deep to write and a body that is none are problems, not exceptions."""
+    deep: dict = {}
+    for _ in range(500):
+        deep = {"x": deep}
+
+    assert any(
+        "nested too deep" in problem.text for problem in CHANNEL.check(draft({"type": "a", "body": {"a": deep}}))
+    )
+    assert ["body"] == fields_of(draft({"type": "text", "body": None}))
+    assert ["options.duplicate_check"] == fields_of(draft({**text(), "options": {"duplicate_check": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("to", "fields"),
+    [
+        (Recipients(), ["touser"]),
+        (To(["a|b"]), ["touser"]),
+        (To(["@ALL"]), ["touser"]),
+        (To(["a\nb", "ok", "x" * 65]), ["touser"]),
+        (To(parties=["0"]), ["toparty"]),
+        (To(parties=["sales"], tags=["x"]), ["toparty", "totag"]),
+        (Recipients(users=(5,)), ["touser"]),
+        (Everyone(), ["touser"]),
+        (Recipients(users=("a",), everyone=True), ["touser", "touser"]),
+    ],
+)
+def test_recipients(to, fields):
+    """Nobody, malformed ids and an unwanted broadcast are refused without quoting an id."""
+    problems = CHANNEL.check(draft(text(), to))
+
+    assert fields == [problem.field for problem in problems]
+    assert not any("a\nb" in str(problem) for problem in problems)
+
+
+def test_mini_program_notice_has_no_broadcast():
+    """miniprogram_notice does not take @all, even where broadcasts are allowed."""
+    message = Raw(msgtype="miniprogram_notice", body={"miniprogram_notice": {}}).document()
+
+    assert ["touser"] == fields_of(draft(message, Everyone(), account=account(allow_everyone=True)))
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        ({"size": 5}, "image.media_id"),
+        ({"size": 10 * 1024 * 1024 + 1}, "image.media_id"),
+        ({"head": b"GIF89a".hex()}, "image.media_id"),
+        ({"upload_type": "voice"}, "image.media_id"),
+        ({"upload_type": "poster"}, "image.media_id"),
+        ({"name": '"/:'}, "image.media_id.filename"),
+        ({"name": "a\ud800.png"}, "image.media_id.filename"),
+    ],
+)
+def test_files(details, field):
+    """A file of the wrong size, format, type or name is refused by the limits of its upload type."""
+    assert [field] == fields_of(draft(with_file(Image(file=File(b"", "a.png")), **details)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [("image", b"\xff\xd8\xff\xe0"), ("voice", b"#!AMR\n"), ("video", b"\0\0\0\x18ftypmp42"), ("file", b"any")],
+)
+def test_formats(kind, head):
+    """The first bytes of each upload type's format are recognised."""
+    file = {"upload_type": kind, "name": "a", "size": 100, "head": head.hex()}
+
+    assert [] == CHANNEL.check(draft({"type": "upload", "files": {"media": file}}, kind="upload"))
+
+
+def test_media_places():
+    """A file fills an empty place that exists; a media_id and a file together are refused, and so is neither."""
+    both = with_file(Image(media_id="m", file=File(b"", "a.png")))
+    articles = {"news": {"articles": [{"title": "t"}]}}
+    raw = Raw(msgtype="news", body=articles, files={"news.articles.0.thumb": ("image", File(b"", "a.png"))})
+
+    assert ["image.media_id"] == fields_of(draft(both))
+    assert ["image.media_id"] == fields_of(draft(Image().document()))
+    assert [] == fields_of(draft(with_file(raw, "news.articles.0.thumb")))
+    assert ["news.articles.1.thumb"] == fields_of(draft(with_file(raw, "news.articles.1.thumb")))
+    assert ["news.articles.0.title.x"] == fields_of(draft(with_file(raw, "news.articles.0.title.x")))
+
+
+def test_callback():
+    """Cards that call back are refused for an app without a callback URL; plain notices are not."""
+    deaf = account({"callback": False})
+    notice = Raw(msgtype="template_card", body={"template_card": {"card_type": "text_notice"}}).document()
+
+    assert ["template_card"] == fields_of(draft(card(), account=deaf))
+    assert [] == fields_of(draft(notice, account=deaf))
+
+
+@pytest.mark.parametrize(
+    ("message", "to", "fields"),
+    [
+        ({"type": "card_update"}, To(), ["template_card"]),
+        (CardUpdate(replace_name="a", template_card={"card_type": "text_notice"}).document(), To(), ["template_card"]),
+        (CardUpdate(replace_name="").document(), To(), ["button.replace_name"]),
+        (CardUpdate(template_card={"card_type": "x"}).document(), To(), ["template_card.card_type"]),
+        (CardUpdate(replace_name="a", enable_id_trans=3).document(), To(), ["enable_id_trans"]),
+        (CardUpdate(replace_name="a").document(), To([f"u{n}" for n in range(1001)]), ["userids"]),
+        (
+            CardUpdate(replace_name="a").document(),
+            To(parties=range(1, 102), tags=range(1, 102)),
+            ["partyids", "tagids"],
+        ),
+    ],
+)
+def test_updates(message, to, fields):
+    """An update has exactly one form and no more targets than one code reaches."""
+    assert fields == fields_of(draft(message, to, kind="update_card"))
+
+
+def test_other_kinds():
+    """Recalls and uploads take no recipients, an upload needs its file, and an unknown kind is named."""
+    assert ["recipients"] == fields_of(draft({}, To("a"), kind="recall"))
+    assert ["media"] == fields_of(draft({"type": "upload"}, kind="upload"))
+    assert ["kind"] == fields_of(draft(text(), kind="remind"))
+
+
+def test_warnings():
+    """Advised lengths and a member who can be reached twice are said, not refused."""
+    long_card = draft(card(main_title={"title": "t" * 37}, sub_title_text="s" * 161))
+    update = draft(
+        CardUpdate(template_card={**card()["body"]["template_card"], "sub_title_text": "s" * 161}).document()
+    )
+    twice = draft(text(), To([f"u{n}" for n in range(1001)], parties=[1]))
+
+    assert 2 == len(CHANNEL.warnings(long_card))
+    assert 1 == len(CHANNEL.warnings(update))
+    assert "2 calls" in CHANNEL.warnings(twice)[0]
+    assert [] == CHANNEL.warnings(draft(text(), To([f"u{n}" for n in range(1001)])))
+    assert [] == CHANNEL.warnings(draft({}, kind="recall"))
+
+
+def test_documents():
+    """The stored form is type, body, options, with an empty place for each attached file."""
+    file = File(b"abc", "a.png")
+
+    assert {
+        "type": "text",
+        "body": {"text": {"content": "hi"}, "safe": 1, "enable_id_trans": 0},
+        "options": {"duplicate_check": False},
+    } == Text(content="hi", safe=1, duplicate_check=False).document()
+    assert {"image": {"media_id": None}, "safe": 0} == Image(file=file).document()["body"]
+    assert {"image.media_id": ("image", file)} == Image(file=file).files()
+    assert {} == Image(media_id="m").files()
+    assert {"media": ("voice", file)} == Upload(file=file, upload_type="voice").files()
+    assert {"type": "upload"} == Upload(file=file).document()
+    assert {"p": ("image", file)} == Raw(msgtype="a", body={}, files={"p": ("image", file)}).files()
+    assert {"type": "card_update", "button": {"replace_name": "x"}} == CardUpdate(replace_name="x").document()
+
+
+def test_messages_do_not_show_themselves():
+    """No repr and no validation error of a message holds its text."""
+    with pytest.raises(ValidationError) as error:
+        Text(content=["top secret"])
+
+    assert "secret" not in str(error.value)
+    assert "secret" not in repr(Text(content="top secret")) + str(Text(content="top secret"))
+    assert "secret" not in repr(CardUpdate(replace_name="secret"))
+    assert "secret" not in repr(MainTitle(title="secret"))

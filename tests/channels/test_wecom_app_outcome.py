@@ -1,0 +1,420 @@
+"""What the vendor's answers mean."""
+
+# ruff: noqa: SIM300 - style.md: expected value first
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wecom_app_samples import CHANNEL, account, card, part, reply, text
+
+from worker.channels.base import TokenGranted, TokenLater, TokenRefused
+from worker.channels.wecom_app import CardUpdate, Image
+from worker.channels.wecom_app.errcodes import Class, find
+from worker.domain.outcome import (
+    Accepted,
+    Parked,
+    Partial,
+    Refusal,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Taken,
+    Unknown,
+    Wait,
+)
+
+RECALL = part({}, {"msgid": "M"}, kind="recall")
+UPDATE = part(CardUpdate(replace_name="x").document(), {"users": ["LiHua", "b"]}, kind="update_card")
+UPLOAD = part({"type": "upload", "files": {"media": {"upload_type": "file"}}}, {}, kind="upload")
+FILE_SEND = {**Image().document(), "files": {"image.media_id": {"blob": "b"}}}
+
+
+def verdict(answer, made=None):
+    return CHANNEL.outcome(part() if made is None else made, account(), answer)
+
+
+def outcome(answer, made=None):
+    return verdict(answer, made).outcome
+
+
+def coded(code, errmsg="x", **more):
+    return reply({"errcode": code, "errmsg": errmsg, **more})
+
+
+def test_plain_success():
+    """A send that was taken for everybody gives its msgid."""
+    found = verdict(reply("send_ok"))
+
+    assert isinstance(found.outcome, Accepted)
+    assert found.outcome.taken.msgid.startswith("Zk3v")
+    assert (None, False) == (found.outcome.taken.warning, found.outcome.taken.from_repeat)
+    assert (0, "ok", None, None, 200) == (
+        found.errcode,
+        found.errmsg,
+        found.hint,
+        found.caller_ip,
+        found.http_status,
+    )
+
+
+def test_partial_success_in_the_callers_spelling():
+    """Refused recipients are named as the caller wrote them, each once, and strangers are only counted."""
+    spec = {"users": ["Ghost01", "lihua", "TEMP07"], "parties": ["999"], "tags": ["4"]}
+    found = outcome(reply("send_partial_card"), part(card(), spec))
+
+    assert isinstance(found, Partial)
+    assert {
+        Refusal("Ghost01", "user", "invaliduser"),
+        Refusal("TEMP07", "user", "unlicenseduser"),
+        Refusal("999", "party", "invalidparty"),
+    } == set(found.refusals)
+    assert found.taken.response_code.startswith("RC-")
+    assert "1 refused ids were not asked for" == found.taken.warning
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [
+        (None, 0),
+        ("", 0),
+        ("|", 0),
+        ([], 0),
+        ("LIHUA", 1),
+        (" lihua | lihua", 1),
+        (["lihua"], 1),
+        ({"a": 1}, 0),
+        (True, 0),
+    ],
+)
+def test_shapes_of_the_lists(value, refused):
+    """Absent, null, empty, joined and array lists are read alike; other types warn."""
+    found = outcome(coded(0, "ok", msgid="m", invaliduser=value))
+
+    assert refused == len(getattr(found, "refusals", ()))
+    assert (isinstance(value, dict | bool)) == bool(found.taken.warning)
+
+
+def test_numbers_in_the_lists():
+    """A department given back as a number is matched too."""
+    found = outcome(coded(0, "ok", msgid="m", invalidparty=12), part(spec={"parties": ["12"]}))
+
+    assert (Refusal("12", "party", "invalidparty"),) == found.refusals
+
+
+def test_all_invalid_refuses_all():
+    """81013 refuses every recipient of the part, not only those the vendor lists."""
+    found = outcome(reply("send_all_invalid"), part(spec={"users": ["Ghost01", "b"], "tags": ["4"]}))
+
+    assert isinstance(found, Rejected)
+    assert {
+        Refusal("Ghost01", "user", "invaliduser"),
+        Refusal("b", "user", "invaliduser"),
+        Refusal("4", "tag", "invalidtag"),
+    } == set(found.refusals)
+
+
+@pytest.mark.parametrize(
+    ("made", "answer", "warning"),
+    [
+        (part(), reply("send_wrong_format"), "the vendor warns of a wrong JSON format"),
+        (part(), coded(0, "ok"), "no msgid in the answer"),
+        (part(card()), coded(0, "ok", msgid="m"), "no response_code in the answer"),
+        (UPLOAD, coded(0, "ok"), "no media_id in the answer"),
+        (part(), coded(0, "ok", msgid="x" * 5000), "no msgid in the answer"),
+    ],
+)
+def test_success_with_an_alarm(made, answer, warning):
+    """errcode 0 without a promised id, or with the vendor's alarm, is taken and said."""
+    found = outcome(answer, made)
+
+    assert isinstance(found, Accepted)
+    assert warning == found.taken.warning
+
+
+def test_follow_ups():
+    """Recall, upload and update read their own answers."""
+    upload = outcome(reply("upload_ok"), UPLOAD)
+    update = outcome(reply("update_partial"), UPDATE)
+
+    assert Accepted(Taken()) == outcome(reply("recall_ok"), RECALL)
+    assert (259200, True) == (upload.taken.media_expires_in_s, upload.taken.media_id.startswith("3Qx"))
+    assert (Refusal("LiHua", "user", "invaliduser"),) == update.refusals
+    assert Rejected("60140 the response_code is used, expired or foreign") == outcome(reply("code_spent"), UPDATE)
+
+
+def test_success_without_errcode():
+    """An answer without errcode is a success only when the promised id is there."""
+    assert "m" == outcome(reply({"msgid": "m"})).taken.msgid
+    assert isinstance(outcome(reply({"errmsg": "ok"}), RECALL), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (-1, Retry("-1 the vendor is busy", busy=True)),
+        (6000, Retry("6000 data version conflict")),
+        (40014, StaleToken("40014 bad access_token")),
+        (40001, StaleToken("40001 bad credential")),
+        (41001, StaleToken("41001 access_token missing")),
+        (42001, StaleToken("42001 access_token expired")),
+        (45009, Wait(Scope.LANE, 60.0, "45009 frequency limit")),
+        (45033, Wait(Scope.LANE, 2.0, "45033 too many concurrent calls")),
+        (45036, Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic")),
+        (44004, Rejected("44004 text content empty")),
+        (42014, Rejected("42014 task_id exists, is empty, too long or illegal")),
+        (40058, Rejected("40058 bad parameter (JSON, length, array size, empty field, or another app's msgid)")),
+        (777, Rejected("errcode 777 (not in the catalogue)")),
+    ],
+)
+def test_codes(code, expected):
+    """A code means what its row says; an unseen one is final."""
+    assert expected == outcome(coded(code))
+
+
+@pytest.mark.parametrize("code", [40013, 40056, 40091, 45031, 50003, 60020, 301002, 301007])
+def test_account_codes(code):
+    """Configuration of the account parks the account, with a remedy."""
+    found = outcome(coded(code))
+
+    assert (Parked, Scope.ACCOUNT) == (type(found), found.scope)
+    assert found.remedy
+
+
+@pytest.mark.parametrize("code", [43012, 48002, 60011, 90206, 90208])
+def test_lane_codes(code):
+    """What only one message kind lacks parks only its lane."""
+    assert (Parked, Scope.LANE) == (type(outcome(coded(code))), outcome(coded(code)).scope)
+
+
+@pytest.mark.parametrize("written", ["0", " 0 ", 0.0])
+def test_errcode_in_other_types(written):
+    """An errcode written as a string or a float is still read."""
+    assert isinstance(outcome(coded(written, "ok", msgid="m")), Accepted)
+
+
+def test_doubt():
+    """After an unanswered call: 42014 means taken, success comes from a repeat, and media is not renewed."""
+    doubted = outcome(reply("task_id_known"), part(card(), in_doubt=True))
+    recall = part({}, {"msgid": "M"}, kind="recall", in_doubt=True)
+
+    assert doubted.taken.from_repeat
+    assert "lost" in doubted.taken.warning
+    assert outcome(reply("send_ok"), part(in_doubt=True)).taken.from_repeat
+    assert outcome(reply("recall_unknown"), recall).taken.from_repeat
+    assert isinstance(outcome(reply("recall_unknown"), RECALL), Rejected)
+    assert None is outcome(reply("media_gone"), part(FILE_SEND, in_doubt=True)).heal
+
+
+@pytest.mark.parametrize("code", [40007, 40145])
+def test_media_heals(code):
+    """A lost media_id of a file we keep is healed; one given by the caller is not."""
+    assert "media" == outcome(coded(code), part(FILE_SEND)).heal
+    assert None is outcome(coded(code), part(Image(media_id="m").document())).heal
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply(b"<html>", 502), Unknown("http_502")),
+        (reply(b"<html>"), Unknown("http_200 without the vendor's JSON")),
+        (reply(b""), Unknown("http_200 without the vendor's JSON")),
+        (reply([1]), Unknown("http_200 without the vendor's JSON")),
+        (reply({"error": "x"}, 500), Unknown("http_500")),
+        (reply({"errcode": True}), Unknown("http_200 without the vendor's JSON")),
+        (reply({"errcode": 10**30}), Unknown("http_200 without the vendor's JSON")),
+        (reply({"errcode": 1e300}), Unknown("http_200 without the vendor's JSON")),
+        (reply({"errcode": [0]}), Unknown("http_200 without the vendor's JSON")),
+        (reply(b"[" * 100_000), Unknown("http_200 without the vendor's JSON")),
+        (reply(b" " * (4 * 1024 * 1024 + 1)), Unknown("http_200 without the vendor's JSON")),
+        (reply(b"", 503), Unknown("http_503")),
+        (reply(b"", 503, retry_after="7"), Wait(Scope.LANE, 7.0, "http_503 Retry-After")),
+        (reply(b"", 429, retry_after="9" * 400), Wait(Scope.LANE, 3600.0, "http_429 Retry-After")),
+        (reply(b"", 429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Wait(Scope.LANE, 60.0, "http_429 Retry-After")),
+        (reply(b"", 429, retry_after="\xb2"), Wait(Scope.LANE, 60.0, "http_429 Retry-After")),
+    ],
+)
+def test_not_the_vendor(answer, expected):
+    """What is not the vendor's JSON is unknown, unless it asks to wait."""
+    assert expected == outcome(answer)
+
+
+def test_errcode_decides():
+    """The vendor's JSON counts whatever the HTTP status says."""
+    assert isinstance(outcome(reply("send_ok", 502)), Accepted)
+    assert isinstance(outcome(reply("busy", 503, retry_after="9")), Retry)
+
+
+def test_trace_of_an_error():
+    """Hint and caller ip are read, and the errmsg keeps its reason alone."""
+    found = verdict(reply("ip_not_trusted"))
+
+    assert ("1767225600123456789012351", "203.0.113.7") == (found.hint, found.caller_ip)
+    assert "not allow to access from your ip" == found.errmsg
+
+
+@pytest.mark.parametrize(
+    "errmsg",
+    [
+        "invalid userid LiHua",
+        "bad content 'Quarterly bonus 4711'",
+        "content: quarterly bonus 4711",
+        "forbidden 奖金 word",
+        "forbidden %E5%A5%96 or \\u5956",
+        "token 7f2c1d90a47f2c1d90a4 is bad",
+        'title "half open',
+        "x" * 5000 + " quarterly",
+    ],
+)
+def test_errmsg_is_redacted(errmsg):
+    """No recipient, text or token of ours stays in the vendor's text."""
+    made = part(text("Quarterly bonus 4711: 奖金, half open"), {"users": ["LiHua"]})
+
+    kept = verdict(coded(40003, errmsg), made).errmsg.lower()
+
+    assert not any(
+        word in kept for word in ("lihua", "quarterly", "bonus", "4711", "奖金", "7f2c1d90a4", "half", "e5", "5956")
+    )
+    assert len(kept) <= 200
+
+
+def test_the_vendors_words_stay():
+    """The vendor's own words and field paths survive the redaction."""
+    made = part(text("the title is invalid"))
+
+    kept = verdict(coded(40058, "miniprogram_notice.title exceed min chinese words 4. invalid Request"), made).errmsg
+
+    assert "miniprogram_notice.title exceed min chinese words 4. invalid Request" == kept
+
+
+def test_strange_characters_can_be_stored():
+    """NULs and half characters of the vendor never reach a column."""
+    found = verdict(reply(b'\xef\xbb\xbf{"errcode":0,"errmsg":"o\\u0000k\\ud800\x01","msgid":"a\\u0000\\udfff"}'))
+
+    assert "a\ufffd?" == found.outcome.taken.msgid
+    (found.errmsg + found.outcome.taken.msgid).encode()
+    assert "\x00" not in found.errmsg
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=8,
+)
+LISTS = ["invaliduser", "invalidparty", "invalidtag", "unlicenseduser"]
+KEYS = st.sampled_from(
+    ["errcode", "errmsg", "msgid", "response_code", "media_id", "access_token", "expires_in", *LISTS]
+)
+VALUES = JSON | st.sampled_from([0, "0", -1, 81013, 42014, 40007, "ok", "a|B|zz", ["a", 12], "12"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.binary(max_size=60)
+    | st.dictionaries(KEYS, VALUES, max_size=6)
+    | JSON.filter(lambda value: not isinstance(value, str)),
+    st.sampled_from([200, 204, 302, 429, 500, 503]),
+    st.text(max_size=5),
+    st.booleans(),
+)
+@example(b"\xff\xfe\x00", 200, "\xb2", True)
+def test_nothing_makes_it_raise(body, status, header, in_doubt):
+    """Whatever the vendor or anybody in between answers is read into an outcome, and the recipients add up."""
+    spec = {"users": ["A", "b"], "parties": ["12"], "tags": ["4"]}
+    answer = reply(body, status, retry_after=header)
+
+    for message, kind in ((text(), "send"), (card(), "send"), ({}, "recall"), (UPDATE.message, "update_card")):
+        found = CHANNEL.outcome(part(message, spec, kind=kind, in_doubt=in_doubt), account(), answer)
+        refusals = getattr(found.outcome, "refusals", ())
+        assert {(each.kind, each.recipient) for each in refusals} <= {
+            ("user", "A"),
+            ("user", "b"),
+            ("party", "12"),
+            ("tag", "4"),
+        }
+        assert len(refusals) == len({(each.kind, each.recipient) for each in refusals})
+        assert "\x00" not in (found.errmsg or "")
+        repr(found).encode()
+    assert CHANNEL.token_outcome(answer) is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply("token_ok"), TokenGranted("tok_7f2c1d90a4", 7200)),
+        (reply({"access_token": "t", "expires_in": "60"}), TokenGranted("t", 60)),
+        (reply({"errcode": 0, "access_token": "t"}), TokenGranted("t", 7200)),
+        (reply({"errcode": 0}), TokenLater("errcode 0 without a usable token", 5.0)),
+        (
+            reply({"errcode": 0, "access_token": "t", "expires_in": 0}),
+            TokenLater("errcode 0 without a usable token", 5.0),
+        ),
+        (reply("busy"), TokenLater("-1 the vendor is busy", 5.0)),
+        (reply("frequency_limit"), TokenLater("45009 frequency limit", 60.0)),
+        (reply(b"<html>", 502), TokenLater("http_502: no vendor answer", 5.0)),
+        (reply(b"", 503, retry_after="9"), TokenLater("http_503: no vendor answer", 9.0)),
+        (
+            reply({"errcode": 777}),
+            TokenRefused("errcode 777 (not in the catalogue)", "look the code up on page 90313", 777),
+        ),
+    ],
+)
+def test_token_answers(answer, expected):
+    """A token is granted, or asked for again later, or refused with a remedy."""
+    assert expected == CHANNEL.token_outcome(answer)
+
+
+@pytest.mark.parametrize("code", [40001, 40013, 40091, 41002, 41004, 45031, 50003, 60020, 301002, 301007, 2000002])
+def test_refused_credentials(code):
+    """A wrong secret, corp or address is not knocked with again."""
+    found = CHANNEL.token_outcome(coded(code))
+
+    assert (TokenRefused, code) == (type(found), found.errcode)
+    assert found.remedy
+
+
+def test_token_is_not_shown():
+    """A granted token stays out of its repr."""
+    assert "tok_" not in repr(CHANNEL.token_outcome(reply("token_ok")))
+
+
+def _codes(text_of_codes: str) -> list[int]:
+    runs = [entry.split("-") for entry in text_of_codes.split()]
+    return [code for run in runs for code in range(int(run[0]), int(run[-1]) + 1)]
+
+
+# A copy of section 10 of the vendor notes (page 90313, read 2026-07-26), by class.
+CATALOGUE = {
+    Class.RETRY: [-1, *_codes("6000 45035 81026 830003")],
+    Class.TOKEN: _codes("40001 40014 41001 42001"),
+    Class.DEFER: _codes("45009 45033 45036"),
+    Class.CONFIG: _codes(
+        "40013 40056 40091 41002 41004 43009 43012 45031 48001 48002 48003 48004 48005 48006 48010 50003 60011 60020"
+        " 60031 65022-65024 701008 701099 86008 90206 90208 92002 92003 301002 301007 301042 2000002"
+    ),
+    Class.PERMANENT: _codes(
+        "40003 40004 40005 40006 40007 40008 40009 40011 40031 40032 40033 40035 40039 40050 40058 40063 40066 40068"
+        " 40070 40074 40094 40123 40127 40145 40146 40201 40204 40206 41006 41010 41011 41016 41033 41090 42003 42007"
+        " 42009 42014 42015 42016 42017-42020 42027-42031 42033 42035-42047 42049-42051 42052 43004 44001 44002 44003"
+        " 44004 45001 45002 45004 45022 45007 45008 45024 45026 45029 45032 45034 46003 46004 49008 50001 50002 60003"
+        " 60123 60021 92000 60111 60140 60203-60222 65000 65999 81012 81013 82001 82002 82003 82004 82101 82102 84200"
+        " 85002 86001 86003-86007 86101 86201-86207 86214-86217 86220 86222 86224 90200-90204 90207 90500-90511 93000"
+        " 93999 301015-301017 301019 830001 830002"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(Class))
+def test_catalogue(kind):
+    """Every code of the vendor notes stands in the catalogue with its class and something to do."""
+    rows = {code: find(code) for code in CATALOGUE[kind]}
+
+    assert [] == [code for code, row in rows.items() if row is None or row.kind is not kind or not row.what]
+
+
+@pytest.mark.parametrize("code", [42032, 42034, 42048, 90205, 0, 12345])
+def test_unlisted_codes(code):
+    """Codes the vendor does not list have no row."""
+    assert None is find(code)

@@ -1,0 +1,36 @@
+"""Vendor knowledge as pure functions; one folder a channel, one line each in the registry below."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from worker.channels.base import Channel
+from worker.domain.errors import ConfigurationError
+
+_registered: dict[str, Channel] = {}
+
+
+@cache
+def _ours() -> dict[str, Channel]:
+    from worker.channels.wecom_app import WecomApp
+
+    return {WecomApp.name: WecomApp()}
+
+
+def channel(name: str) -> Channel:
+    """The channel of this name; a wrong name is a ConfigurationError that lists the right ones."""
+    found = _registered.get(name) or _ours().get(name)
+    if found is None:
+        known = ", ".join(sorted({*_ours(), *_registered}))
+        raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
+    return found
+
+
+def register(added: Channel) -> None:
+    """Adds a channel, or stands in for one of the same name; for tests and for channels kept elsewhere."""
+    _registered[added.name] = added
+
+
+def unregister(name: str) -> None:
+    """Takes a registered channel away again; ours are there as before."""
+    _registered.pop(name, None)

@@ -1,0 +1,102 @@
+"""The seam between the pipeline and a vendor. A channel is pure: no SQL, no HTTP, no clock, no Celery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from worker.domain.account import Account
+from worker.domain.call import Reply, Request
+from worker.domain.errors import Problem
+from worker.domain.job import Draft, Part, RepeatRule
+from worker.domain.limit import Charge
+from worker.domain.outcome import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGranted:
+    """The vendor gave a token; `expires_in_s` by its own word."""
+
+    token: str = field(repr=False)
+    expires_in_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """The credentials are wrong: park the account instead of knocking again."""
+
+    reason: str
+    remedy: str
+    errcode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLater:
+    """No token now (busy, blocked, unreadable): ask again after `delay` seconds."""
+
+    reason: str
+    delay: float
+
+
+TokenOutcome = TokenGranted | TokenRefused | TokenLater
+
+
+class Channel(Protocol):
+    """Everything the pipeline asks about a vendor."""
+
+    name: str
+    kinds: frozenset[str]
+    uses_token: bool
+
+    def check(self, draft: Draft) -> list[Problem]:
+        """Every wrong field at once, in the vendor's names; empty when the job may be stored."""
+        ...
+
+    def warnings(self, draft: Draft) -> list[str]:
+        """What is allowed but worth saying (advised lengths, a member who may be reached twice)."""
+        ...
+
+    def split(self, draft: Draft) -> list[dict[str, Any]]:
+        """One JSON-able spec per part, each within the vendor's maxima."""
+        ...
+
+    def lane(self, kind: str, message: Any) -> str:
+        """The readable lane inside an account: what is admitted and blocked together (`send/text`)."""
+        ...
+
+    def limits(self, part: Part, account: Account) -> Sequence[Charge]:
+        """What this call costs against which limits, the account's overrides applied."""
+        ...
+
+    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+        """What makes a repeat of this part safe, and the seconds for which it does (0: no end)."""
+        ...
+
+    def request(self, part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
+        """The call, deterministic; `flagged` puts the vendor's duplicate check on."""
+        ...
+
+    def body_hash(self, part: Part, account: Account) -> str:
+        """SHA-256 (hex) of what the vendor's duplicate check may compare, its flag fields left out."""
+        ...
+
+    def outcome(self, part: Part, account: Account, reply: Reply) -> Verdict:
+        """What the vendor's answer means for this part."""
+        ...
+
+    def token_request(self, account: Account, secret: str) -> Request:
+        """The call that fetches a token."""
+        ...
+
+    def token_outcome(self, reply: Reply) -> TokenOutcome:
+        """What the answer to `token_request` means."""
+        ...
+
+    def media_scope(self, account: Account) -> str:
+        """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key)."""
+        ...
+
+    def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
+        """The message document of the upload job that a send's attached file needs."""
+        ...

@@ -1,0 +1,96 @@
+"""The channel itself: every question of the pipeline, answered by the file made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.channels.base import TokenOutcome
+from worker.channels.wecom_app import check, fields, limits, render, split, token, verdict
+from worker.domain.account import Account
+from worker.domain.call import Reply, Request
+from worker.domain.errors import Problem
+from worker.domain.job import Draft, Part, RepeatRule
+from worker.domain.limit import Charge
+from worker.domain.outcome import Verdict
+
+HARMLESS_KINDS = frozenset({"recall", "upload"})
+
+
+class WecomApp:
+    """WeCom application messages (企业微信 应用消息): send, recall, upload, update_card."""
+
+    name = "wecom_app"
+    kinds = frozenset(render.PATHS)
+    uses_token = True
+
+    def check(self, draft: Draft) -> list[Problem]:
+        """See `Channel.check`."""
+        return check.check(draft)
+
+    def warnings(self, draft: Draft) -> list[str]:
+        """See `Channel.warnings`."""
+        return check.warnings(draft)
+
+    def split(self, draft: Draft) -> list[dict[str, Any]]:
+        """See `Channel.split`."""
+        return split.split(draft)
+
+    def lane(self, kind: str, message: Mapping[str, Any]) -> str:
+        """`send/<msgtype>`, `upload/<upload type>`, or the kind alone: the finest scope a code can park."""
+        if kind == "send":
+            return f"send/{message['type']}"
+        if kind == "upload":
+            return f"upload/{message['files']['media']['upload_type']}"
+        return kind
+
+    def limits(self, part: Part, account: Account) -> Sequence[Charge]:
+        """See `Channel.limits`."""
+        return limits.limits(part, account)
+
+    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window."""
+        if part.kind in HARMLESS_KINDS:
+            return RepeatRule.HARMLESS, 0
+        if part.kind == "update_card":
+            return RepeatRule.FRESH_CODE, 0
+        if part.message["type"] == "template_card":
+            return RepeatRule.TASK_ID, render.DUPLICATE_WINDOW_S
+        if _duplicate_checked(part.message):
+            return RepeatRule.DUPLICATE_CHECK, render.DUPLICATE_WINDOW_S
+        return RepeatRule.HOLD, 0
+
+    def request(self, part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
+        """See `Channel.request`."""
+        return render.request(part, account, token, flagged=flagged)
+
+    def body_hash(self, part: Part, account: Account) -> str:
+        """See `Channel.body_hash`."""
+        return render.body_hash(part, account)
+
+    def outcome(self, part: Part, account: Account, reply: Reply) -> Verdict:
+        """See `Channel.outcome`."""
+        return verdict.outcome(part, reply)
+
+    def token_request(self, account: Account, secret: str) -> Request:
+        """See `Channel.token_request`."""
+        return token.token_request(account, secret)
+
+    def token_outcome(self, reply: Reply) -> TokenOutcome:
+        """See `Channel.token_outcome`."""
+        return token.token_outcome(reply)
+
+    def media_scope(self, account: Account) -> str:
+        """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
+        return f"corp:{account.settings['corpid']}"
+
+    def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
+        """See `Channel.upload_part`."""
+        kept = {name: value for name, value in file.items() if name != "head"}
+        return {"type": "upload", "files": {"media": kept}}
+
+
+def _duplicate_checked(message: Mapping[str, Any]) -> bool:
+    """Whether the caller wants the check and the type lists it (page 90236); an unlisted type gets no promise."""
+    wanted = (message.get("options") or {}).get("duplicate_check", True)
+    return bool(wanted) and message["type"] in fields.ENVELOPE

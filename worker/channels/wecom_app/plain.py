@@ -1,0 +1,53 @@
+"""Whether a value can be sent and stored: plain JSON, whole characters, no escapes the vendor forbids."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.domain.errors import Problem
+
+DEPTH = 32
+HALF = re.compile("[\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def unfit(path: str, value: Any, depth: int = 0) -> Iterator[Problem]:
+    """Every place below `path` that is no JSON, holds half a character or a control character."""
+    if depth > DEPTH:
+        yield Problem(path, "is nested too deep", "flatten it", DEPTH, "levels", depth)
+    elif isinstance(value, str):
+        yield from unfit_text(path, value)
+    elif isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _unfit_name(path, name)
+            yield from unfit(f"{path}.{_shown(name)}" if path else _shown(name), entry, depth + 1)
+    elif isinstance(value, list | tuple):
+        for i, entry in enumerate(value):
+            yield from unfit(f"{path}[{i}]", entry, depth + 1)
+    elif not _plain(value):
+        yield Problem(path, "is not JSON", "use strings, finite numbers, booleans, lists and objects")
+
+
+def unfit_text(path: str, text: str) -> Iterator[Problem]:
+    """What in a text cannot be encoded or would need a `\\uXXXX` escape (40033, page 90313)."""
+    if HALF.search(text):
+        yield Problem(path, "holds half a character (a lone surrogate)", "decode the text properly")
+    if CONTROL.search(text):
+        yield Problem(path, "holds a control character (vendor code 40033)", "remove it")
+
+
+def _unfit_name(path: str, name: Any) -> Iterator[Problem]:
+    if not isinstance(name, str) or next(unfit_text("", name), None):
+        yield Problem(path or "body", "has a key that is no plain string", "use the vendor's field names")
+
+
+def _shown(name: Any) -> str:
+    """A key fit for an error message; a strange one is not quoted."""
+    return name if isinstance(name, str) and name.isidentifier() and name.isascii() else "?"
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))

@@ -1,0 +1,85 @@
+"""The vendor's errmsg without anything of ours in it: no recipient, no message text, no token, no id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.domain.call import clean
+from worker.domain.job import Part
+
+MASK = "***"
+MAX_REASON = 200
+
+_TAIL = re.compile(r",?\s*(hint:|from ip:|more info at)", re.IGNORECASE)
+_HINT = re.compile(r"hint:\s*\[([0-9A-Za-z_]{1,64})\]")
+_CALLER_IP = re.compile(r"from ip:\s*([0-9A-Fa-f.:]{3,45})")
+_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?|`[^`]*`?|“[^”]*”?|「[^」]*」?")
+# Tokens, media_ids, msgids and response codes: long runs that no English word or field path has.
+_OPAQUE = re.compile(r"(?=[A-Za-z_+/=-]*[0-9A-Z])[0-9A-Za-z_+/=-]{16,}")
+# Message text, as it is or percent- or \\u-escaped.
+_FOREIGN = re.compile(r"(?:[^\x20-\x7e]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})+")
+_WORD = re.compile(r"[0-9A-Za-z._@-]+")
+
+# The words of the reasons that were observed; they stay even where they also stand in the message.
+VOCABULARY = frozenset(
+    """
+    a accept accesstoken access_token agent all allow and another api appid article bad body button by callback chinese
+    code content credential data department description duplicate empty error exceed existed exist expired failed field
+    for forbidden format freq from has have id illegal in info invalid invalid_media_id ip is key len length limit list
+    max media media_id message min miniprogram missing more msgid name no not of ok operate or out param parameter party
+    permission request response_code secret size system busy tag taskid task_id template_card text the this title to too
+    type unknown url user userid warning: warning with words wrong json your
+    """.split()  # noqa: SIM905 - a table of words reads better as text
+)
+
+
+def reason(errmsg: str, part: Part) -> str:
+    """The vendor's reason up to its hint, with whatever could be a recipient or text masked."""
+    if errmsg == "ok":
+        return errmsg
+    text = _TAIL.split(errmsg[: 4 * MAX_REASON], maxsplit=1)[0]
+    text = _OPAQUE.sub(MASK, _QUOTED.sub(MASK, text))
+    text = _without(_FOREIGN.sub(MASK, text), part)
+    return clean(text.strip(), MAX_REASON)
+
+
+def hint(errmsg: str) -> str | None:
+    """The vendor's trace number; its support asks for it."""
+    found = _HINT.search(errmsg)
+    return found[1] if found else None
+
+
+def caller_ip(errmsg: str) -> str | None:
+    """Our address as the vendor sees it: what an operator has to trust (60020)."""
+    found = _CALLER_IP.search(errmsg)
+    return found[1] if found else None
+
+
+def _without(text: str, part: Part) -> str:
+    """`text` with every word masked that names a recipient of the part or occurs in its message."""
+    people = {entry.lower() for entry in _strings(part.spec)}
+    said = "\n".join(_strings(part.message)).lower()
+
+    def masked(found: re.Match[str]) -> str:
+        word = found[0].lower()
+        return MASK if word in people or _is_said(word.strip(".-"), said) else found[0]
+
+    return _WORD.sub(masked, text)
+
+
+def _is_said(word: str, said: str) -> bool:
+    return len(word) > 2 and word not in VOCABULARY and word in said
+
+
+def _strings(tree: Any) -> Iterator[str]:
+    """Every string value below `tree`."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from _strings(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _strings(value)

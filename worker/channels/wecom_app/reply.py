@@ -1,0 +1,90 @@
+"""The vendor's answer read with distrust: what is in it, in types that can be stored. Judges nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.domain.call import Reply
+
+MAX_BODY = 4 * 1024 * 1024
+"""A thousand refused ids are 64 KB; beyond this it is not the vendor who speaks."""
+MAX_ERRMSG = 2000
+MAX_ID = 4096
+"""Observed ids have up to 128 characters, access tokens up to 512."""
+
+_INTEGER = re.compile(r"\s*-?[0-9]{1,9}\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A readable answer of the vendor."""
+
+    errcode: int
+    errmsg: str
+    data: Mapping[str, Any]
+
+
+def read(reply: Reply, promised: str | None = None) -> Answer | None:
+    """The vendor's answer, or None when something else spoke.
+
+    Some calls omit `errcode` on success (page 90313): then the id the call promises must be there.
+    """
+    data = _json_object(reply.body)
+    if data is None:
+        return None
+    errcode = (
+        0 if data.get("errcode") is None and promised and text_of(data.get(promised)) else integer(data, "errcode")
+    )
+    errmsg = data.get("errmsg")
+    text = storable(errmsg[:MAX_ERRMSG]) if isinstance(errmsg, str) else ""
+    return None if errcode is None else Answer(errcode, text, data)
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    if len(body) > MAX_BODY:
+        return None
+    try:
+        # strict=False: a raw control character inside a string is no reason to lose an answer.
+        data = json.loads(body.decode("utf-8", "replace").lstrip("\ufeff"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def integer(data: Mapping[str, Any], name: str) -> int | None:
+    """An integer, or one written as a string or as `0.0`; None for anything else and for what no column holds."""
+    value = data.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    return int(value) if _INTEGER.fullmatch(str(value)) else None
+
+
+def text_of(value: Any) -> str | None:
+    """An id as text that can be stored, or None when there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if abs(value) < 10**40 else ""
+    if not isinstance(value, str) or not value or len(value) > MAX_ID:
+        return None
+    return storable(value)
+
+
+def listed(value: Any) -> list[str] | None:
+    """A list of ids: `a|b` (message/send) or an array (update_template_card); None for another type."""
+    entries = value.split("|") if isinstance(value, str) else value
+    if isinstance(entries, int) and not isinstance(entries, bool):
+        entries = [entries]
+    if not isinstance(entries, list):
+        return None
+    texts = [text_of(entry) for entry in entries]
+    return [text.strip() for text in texts if text and text.strip()]
+
+
+def storable(text: str) -> str:
+    """Vendor text without NUL and half characters: every database takes it."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,53 @@
+"""A job into parts: as few calls as the vendor's maxima allow; part i takes the i-th slice of every list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.channels.wecom_app.targets import TARGETS, Target, ids
+from worker.domain.job import Draft
+from worker.domain.recipient import Recipients
+
+
+def split(draft: Draft) -> list[dict[str, Any]]:
+    """One spec per call. A recall, an upload and a card update are one part (resolve may add more)."""
+    if draft.kind == "send":
+        return [_send_spec(draft, n) for n in range(call_count(draft.recipients))]
+    return [_slices(draft.recipients, 0) if draft.kind == "update_card" else {}]
+
+
+def call_count(recipients: Recipients) -> int:
+    """How many calls reach everybody; at least one."""
+    return max(1, *(-(-len(ids(recipients, target)) // target.maximum) for target in TARGETS))
+
+
+def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
+    spec: dict[str, Any] = {"everyone": True} if draft.recipients.everyone else _slices(draft.recipients, n)
+    own = _own_task_id(draft)
+    if own is not None:
+        spec["task_id"] = task_id(own, n, draft.replay)
+    return spec
+
+
+def task_id(own: str, n: int, replay: int) -> str:
+    """The caller's task_id made distinct per part and per replay: the vendor takes each only once per app."""
+    part = f"_{n}" if n else ""
+    again = f"_r{replay}" if replay else ""
+    return f"{own}{part}{again}"
+
+
+def _own_task_id(draft: Draft) -> str | None:
+    if draft.message.get("type") != "template_card":
+        return None
+    own: str | None = draft.message["body"]["template_card"].get("task_id")
+    return own
+
+
+def _slices(recipients: Recipients, n: int) -> dict[str, Any]:
+    """The n-th slice of every list, empty ones left out."""
+    slices = {target.name: _slice(recipients, target, n) for target in TARGETS}
+    return {name: entries for name, entries in slices.items() if entries}
+
+
+def _slice(recipients: Recipients, target: Target, n: int) -> list[str]:
+    return list(ids(recipients, target)[n * target.maximum : (n + 1) * target.maximum])

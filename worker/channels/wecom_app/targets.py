@@ -1,0 +1,98 @@
+"""Who a call is for: charset and maxima of userids, departments and tags, in the vendor's field names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.domain.errors import Problem
+from worker.domain.job import Draft
+from worker.domain.recipient import Recipients
+
+# Page 90313: 1 to 64 of letters, digits, - _ . ; `@` is taken too (userids made from mail addresses).
+USERID = re.compile(r"[0-9A-Za-z._@-]{1,64}")
+# Departments and tags are numbers (`partyids`, `tagids` are int[] in page 94888); 0 would be everyone.
+NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of the three lists of recipients."""
+
+    name: str
+    """In a spec."""
+    send_field: str
+    update_field: str
+    maximum: int
+    """Entries of one call, for message/send (page 90236) and update_template_card (page 94888) alike."""
+    pattern: re.Pattern[str]
+    wanted: str
+
+
+TARGETS = (
+    Target("users", "touser", "userids", 1000, USERID, "userids: 1 to 64 of letters, digits, - _ . @"),
+    Target("parties", "toparty", "partyids", 100, NUMBER, "department ids: whole numbers from 1"),
+    Target("tags", "totag", "tagids", 100, NUMBER, "tag ids: whole numbers from 1"),
+)
+
+
+def send_problems(draft: Draft) -> Iterator[Problem]:
+    """Recipients of a send: some, well-formed, and a broadcast only where the account allows it."""
+    asked = draft.recipients
+    if not asked:
+        yield Problem("touser", "nobody is asked for (vendor code 82001)", "name users, parties or tags")
+    if asked.everyone:
+        yield from _broadcast_problems(draft)
+    for target in TARGETS:
+        yield from _unfit(target, target.send_field, asked)
+
+
+def update_problems(draft: Draft) -> Iterator[Problem]:
+    """Targets of a card update: none means everyone of the original; more than one call holds is refused."""
+    for target in TARGETS:
+        yield from _unfit(target, target.update_field, draft.recipients)
+        size = len(ids(draft.recipients, target))
+        if size > target.maximum:
+            yield Problem(
+                target.update_field,
+                "has more targets than one response_code can reach",
+                "make several jobs, or name none for everyone of the original",
+                target.maximum,
+                "entries",
+                size,
+            )
+
+
+def no_targets(draft: Draft) -> Iterator[Problem]:
+    """A recall or an upload has no recipients: the vendor recalls a whole call, never single members (94867)."""
+    if draft.recipients:
+        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
+
+
+def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
+    """The ids of one list."""
+    listed: tuple[str, ...] = getattr(recipients, target.name)
+    return listed
+
+
+def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
+    asked = draft.recipients
+    if not draft.account.allow_everyone:
+        yield Problem("touser", "this account does not allow broadcasts", "set allow_everyone = true for the account")
+    if asked.users or asked.parties or asked.tags:
+        yield Problem("touser", "with @all the vendor ignores every other recipient", "use Everyone() alone")
+    if draft.message.get("type") == "miniprogram_notice":
+        yield Problem("touser", "miniprogram_notice does not take @all", "name users, parties or tags")
+
+
+def _unfit(target: Target, field: str, asked: Recipients) -> Iterator[Problem]:
+    """One problem a list, with the place of the first wrong entry and no value."""
+    wrong = [place for place, entry in enumerate(ids(asked, target)) if not _fits(target, entry)]
+    if wrong:
+        text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
+        yield Problem(field, text, f"use {target.wanted}; a broadcast is Everyone()")
+
+
+def _fits(target: Target, entry: object) -> bool:
+    return isinstance(entry, str) and entry.lower() != "@all" and target.pattern.fullmatch(entry) is not None

@@ -1,0 +1,65 @@
+"""gettoken (page 91039 获取access_token): the call, and what its answer means.
+
+A refused secret is not knocked with again: repeated failures ban the caller's IP for an hour (help text of 45009).
+"""
+
+from __future__ import annotations
+
+from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.channels.wecom_app import errcodes
+from worker.channels.wecom_app.errcodes import Class, Errcode
+from worker.channels.wecom_app.reply import Answer, integer, read, text_of
+from worker.domain.account import Account
+from worker.domain.call import Reply, Request
+
+DEADLINE_S = 10.0
+USUAL_LIFE_S = 7200
+UNREADABLE_DELAY_S = 5.0
+MAX_DELAY_S = 3600.0
+
+WRONG_SECRET = Errcode(
+    40001,
+    "the secret is wrong, belongs to another corpid, or the app is disabled",
+    Class.CONFIG,
+    "correct corpid and secret",
+)
+"""From gettoken itself 40001 is no stale token but a wrong secret (page 91039)."""
+
+
+def token_request(account: Account, secret: str) -> Request:
+    """The call that fetches the app's token; corpid and secret travel in the query."""
+    query = {"corpid": str(account.settings["corpid"]), "corpsecret": secret}
+    return Request("GET", account.base_url, "/cgi-bin/gettoken", query, deadline_s=DEADLINE_S)
+
+
+def token_outcome(reply: Reply) -> TokenOutcome:
+    """Granted, refused (an operator must act), or later."""
+    answer = read(reply, "access_token")
+    if answer is None:
+        return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
+    return _granted(answer) if answer.errcode == 0 else _refused(answer.errcode)
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Seconds of a Retry-After header, bounded; a date in it counts as a minute, for there is no clock here."""
+    if "retry-after" not in reply.headers:
+        return None
+    seconds = reply.retry_after_s()
+    return 60.0 if seconds is None else min(max(seconds, 1.0), MAX_DELAY_S)
+
+
+def _granted(answer: Answer) -> TokenOutcome:
+    token = text_of(answer.data.get("access_token"))
+    life = integer(answer.data, "expires_in")
+    if token is None or (life is not None and life <= 0):
+        return TokenLater("errcode 0 without a usable token", UNREADABLE_DELAY_S)
+    return TokenGranted(token, USUAL_LIFE_S if life is None else life)
+
+
+def _refused(code: int) -> TokenOutcome:
+    row = WRONG_SECRET if code == WRONG_SECRET.code else errcodes.find(code)
+    if row is None:
+        return TokenRefused(f"errcode {code} (not in the catalogue)", "look the code up on page 90313", code)
+    if row.kind in (Class.RETRY, Class.DEFER):
+        return TokenLater(f"{code} {row.meaning}", row.delay or UNREADABLE_DELAY_S)
+    return TokenRefused(f"{code} {row.meaning}", row.what, code)
