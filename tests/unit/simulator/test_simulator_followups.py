@@ -1,0 +1,192 @@
+"""Recalls, card updates and uploads."""
+
+from typing import Any
+
+import pytest
+
+CARD_B = {"card_type": "text_notice", "main_title": {"title": "done"}, "card_action": {"type": 1, "url": "https://x"}}
+FREEZE = {"button": {"replace_name": "done"}}
+
+
+def test_recall(vendor: Any, text: Any) -> None:
+    """A recalled message stays in the inbox, flagged, for everybody; recalling twice is 0 by default."""
+    msgid = vendor.send(text(to="chenmo|lihua"))["msgid"]
+
+    assert [vendor.recall(msgid), vendor.recall(msgid)] == [0, 0]
+    assert [vendor.inbox(user)[0]["state"] for user in ("chenmo", "lihua")] == ["recalled"] * 2
+
+
+def test_recall_refusals(vendor: Any, text: Any) -> None:
+    """Unknown msgids, other apps' and old ones are refused."""
+    msgid = vendor.send(text())["msgid"]
+    vendor.settings(recall={"twice_code": 40063, "unknown_code": 40063, "window_s": 3600})
+
+    assert vendor.recall("unknown") == 40063
+    assert vendor.recall(msgid, token=vendor.token("ww1", "other")) == 40058
+    vendor.advance(3601)
+    assert vendor.recall(msgid) == 42052
+    vendor.advance(-3601)
+    assert [vendor.recall(msgid), vendor.recall(msgid)] == [0, 40063]
+
+
+def test_freeze_a_button(vendor: Any, card: Any) -> None:
+    """Form A shows the new name to those named; others come back in an array, lower-cased."""
+    code = vendor.send(card(to="chenmo|lihua"))["response_code"]
+
+    reply = vendor.update({"userids": ["ChenMo", "Ghost", "Stranger"], "response_code": code, **FREEZE})
+
+    assert (reply["errcode"], reply["invaliduser"]) == (0, ["ghost", "stranger"])
+    assert vendor.inbox("chenmo")[0]["update"] == {"replace_name": "done"}
+    assert vendor.inbox("lihua")[0]["update"] is None
+
+
+def test_replace_a_card_for_all(vendor: Any, card: Any) -> None:
+    """Form B replaces the card for every recipient, and the code is spent."""
+    code = vendor.send({**card(), "toparty": "12"})["response_code"]
+    body = {"atall": 1, "response_code": code, "template_card": CARD_B}
+
+    codes = [vendor.update(body)["errcode"] for _ in range(2)]
+
+    assert codes == [0, 60140]
+    assert vendor.inbox("p12u1")[0]["update"] == {"template_card": CARD_B}
+
+
+def test_update_by_party_and_tag(vendor: Any, card: Any) -> None:
+    """Parties and tags name their members."""
+    body = {**card(to=""), "toparty": "12", "totag": "4"}
+    code = vendor.send(body)["response_code"]
+
+    vendor.update({"partyids": [12], "tagids": [4], "response_code": code, **FREEZE})
+
+    assert all(vendor.inbox(user)[0]["update"] for user in ("p12u1", "t4u1"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "body", "code"),
+    [
+        ({}, FREEZE, 82101),
+        ({}, {"userids": ["stranger"], **FREEZE}, 82102),
+        ({"outside_code": 0}, {"userids": ["stranger"], **FREEZE}, 0),
+        ({}, {"userids": ["chenmo"]}, 40058),
+        ({}, {"userids": ["chenmo"], "button": {}}, 40058),
+        ({}, {"userids": ["chenmo"], "template_card": {**CARD_B, "card_action": {}}}, 42045),
+        ({}, {"userids": ["u"] * 1001, **FREEZE}, 40032),
+        ({}, {"partyids": [1] * 101, **FREEZE}, 82002),
+        ({"atall_with_lists_code": 40058}, {"atall": 1, "userids": ["chenmo"], **FREEZE}, 40058),
+    ],
+)
+@pytest.mark.parametrize("consumed", [False, True])
+def test_update_refusals(
+    vendor: Any, card: Any, settings: dict[str, Any], body: dict[str, Any], code: int, consumed: bool
+) -> None:
+    """A refused update has an invaliduser array; whether it spends the code is a setting."""
+    vendor.settings(card={**settings, "consumed_on_error": consumed})
+    response_code = vendor.send(card())["response_code"]
+
+    reply = vendor.update({"response_code": response_code, **body})
+    again = vendor.update({"atall": 1, "response_code": response_code, **FREEZE})
+
+    assert code == reply["errcode"]
+    assert isinstance(reply["invaliduser"], list)
+    assert (60140 if consumed or not code else 0) == again["errcode"]
+
+
+def test_codes_that_are_no_good(vendor: Any, card: Any, text: Any) -> None:
+    """Unknown codes and those past 72 h are 60140, another app's 42015; a missing agentid is 41011."""
+    reply = vendor.send(card())
+    body = {"atall": 1, "response_code": reply["response_code"], **FREEZE}
+
+    assert vendor.update({**body, "response_code": "RC-unknown"})["errcode"] == 60140
+    assert vendor.update({**body, "agentid": None})["errcode"] == 41011
+    assert vendor.update(body, token=vendor.token("ww1", "other"))["errcode"] == 42015
+    vendor.settings(card={"code_lifetime_s": 60, "recalled_code": 40058})
+    vendor.recall(reply["msgid"])
+    assert vendor.update(body)["errcode"] == 40058
+    vendor.advance(61)
+    assert vendor.update(body)["errcode"] == 60140
+
+
+def test_a_menu_card_can_be_replaced_but_not_frozen(vendor: Any) -> None:
+    """A text_notice with a menu has a response_code, good for form B only."""
+    menu = {"action_list": [{"text": "t", "key": "k"}]}
+    body = {"touser": "chenmo", "msgtype": "template_card", "agentid": 1}
+    code = vendor.send({**body, "template_card": {**CARD_B, "action_menu": menu, "task_id": "t"}})["response_code"]
+
+    assert vendor.update({"atall": 1, "response_code": code, **FREEZE})["errcode"] == 42017
+    assert vendor.update({"atall": 1, "response_code": code, "template_card": CARD_B})["errcode"] == 0
+
+
+def test_an_updated_vote_needs_no_submit_button(vendor: Any, card: Any) -> None:
+    """The submit button is optional in an update, though not in a send."""
+    box = {"question_key": "q", "disable": True, "option_list": [{"id": "a", "text": "A"}]}
+    vote = {"card_type": "vote_interaction", "main_title": {"title": "t"}, "checkbox": box, "replace_text": "closed"}
+    code = vendor.send(card())["response_code"]
+
+    assert vendor.update({"atall": 1, "response_code": code, "template_card": vote})["errcode"] == 0
+
+
+def test_upload(vendor: Any) -> None:
+    """An upload is answered with type, media_id and a created_at string; the log keeps name, size and hash."""
+    reply = vendor.upload(b"123456", name="七月报表.pdf")
+
+    assert (reply["errcode"], reply["type"]) == (0, "file")
+    assert reply["created_at"].isdecimal()
+    body = vendor.calls(path="/cgi-bin/media/upload")[0]["body"]
+    assert (body["filename"], body["size"], len(body["sha256"])) == ("七月报表.pdf", 6, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "code"),
+    [
+        ("file", b"12345", 40006),
+        ("file", b"x" * 101, 45001),
+        ("image", b"x" * 101, 40009),
+        ("video", b"x" * 101, 40011),
+        ("nothing", b"123456", 40005),
+        ("image", b"123456", 40123),
+        ("voice", b"123456", 301017),
+        ("video", b"12345678", 41090),
+    ],
+)
+def test_upload_refusals(vendor: Any, kind: str, content: bytes, code: int) -> None:
+    """Wrong sizes, types and formats are refused."""
+    vendor.settings(media={"max_bytes": {"file": 100, "image": 100, "video": 100}})
+
+    assert code == vendor.upload(content, kind)["errcode"]
+
+
+def test_formats_need_not_be_checked(vendor: Any) -> None:
+    """The look into the first bytes can be switched off."""
+    vendor.settings(media={"check_format": False})
+
+    assert vendor.upload(b"123456", "image")["errcode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("disposition", "code"),
+    [
+        ('form-data; name="media"; filename="报表.pdf"; filelength=6', 0),
+        ('form-data; name="media"; filename="%E6%8A%A5.pdf"', 0),
+        ("form-data; name=media; filename=a.pdf", 0),
+        ("form-data; name=\"media\"; filename*=utf-8''%E6%8A%A5.pdf", 44001),
+        ('form-data; name="media"', 44001),
+        ('form-data; name="other"; filename="a.pdf"', 44001),
+    ],
+)
+def test_multipart_forms(vendor: Any, disposition: str, code: int) -> None:
+    """The part is named media and has a plain filename; RFC 5987 names are empty media to the vendor."""
+    part = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + b"a\r\n--x" + b"\r\n--b--\r\n"
+
+    assert code == post_multipart(vendor, part, "multipart/form-data; boundary=b")
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "text/plain", "multipart/form-data; boundary=other"])
+def test_bodies_that_are_no_multipart(vendor: Any, content_type: str) -> None:
+    """Without a readable part the media is empty."""
+    assert post_multipart(vendor, b"--b\r\nnothing", content_type) == 44001
+
+
+def post_multipart(vendor: Any, body: bytes, content_type: str) -> int:
+    """The code of an upload with this body."""
+    url = f"{vendor.url}/cgi-bin/media/upload?access_token={vendor.token()}&type=file"
+    return vendor.session.post(url, data=body, headers={"Content-Type": content_type}, timeout=5).json()["errcode"]

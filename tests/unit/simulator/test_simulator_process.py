@@ -1,0 +1,97 @@
+"""The simulator as a process, and the bare one."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+
+from worker.simulator import running
+from worker.simulator.__main__ import parser, read_settings
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A simulator process and its address."""
+    command = [sys.executable, "-m", "worker.simulator", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("simulator listening on http")
+        try:
+            yield process, line.split()[-1]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_ends_cleanly(number: signal.Signals) -> None:
+    """It says where it listens, takes settings, and ends with 0 on SIGTERM and SIGINT, connections open or not."""
+    with started("--settings", '{"open": false}') as (process, url), requests.Session() as session:
+        reply = session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=5)
+        process.send_signal(number)
+
+        assert reply.json()["errcode"] == 40013
+        assert process.wait(5) == 0
+
+
+def test_tls(tmp_path: Path) -> None:
+    """With a certificate it speaks TLS, also when a fault cuts a request."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+
+    with started("--certfile", str(tmp_path / "server.pem")) as (_, url), requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(tmp_path / "ca.pem")
+        session.post(f"{url}/_control/faults", json={"times": 1, "action": {"cut_request_after": 5}}, timeout=5)
+        assert url.startswith("https://")
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"{url}/cgi-bin/gettoken", timeout=5)
+        assert session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=5).json()["errcode"] == 0
+
+
+def test_settings_from_a_file(tmp_path: Path) -> None:
+    """Settings come as JSON or from a file of JSON."""
+    file = tmp_path / "settings.json"
+    file.write_text('{"latency_s": 0.5}', encoding="utf-8")
+
+    assert read_settings(str(file)).latency_s == 0.5
+    assert read_settings(parser().parse_args([]).settings).latency_s == 0
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.001])
+def test_bare(latency_s: float) -> None:
+    """The bare simulator answers every call with valid JSON, a fresh msgid each, and counts."""
+    with running(bare=True, latency_s=latency_s) as url, requests.Session() as session:
+        sends = [session.post(f"{url}/cgi-bin/message/send?access_token=x", data="{}", timeout=5) for _ in range(2)]
+        others = ("gettoken", "message/recall", "message/update_template_card", "media/upload")
+        replies = [session.post(f"{url}/cgi-bin/{path}", data="x", timeout=5).json() for path in others]
+
+        assert [reply["errcode"] for reply in (*replies, *(send.json() for send in sends))] == [0] * 6
+        assert sends[0].json()["msgid"] != sends[1].json()["msgid"]
+        assert session.get(f"{url}/nonsense", timeout=5).status_code == 404
+        assert session.get(f"{url}/_control/counts", timeout=5).json()["counts"]["/cgi-bin/message/send"] == 2
+        assert session.post(f"{url}/_control/reset", timeout=5).json() == {"counts": {}}
+        assert session.get(f"{url}/_control/calls", timeout=5).status_code == 404
+
+
+def test_bare_closes_on_nonsense() -> None:
+    """What is no HTTP ends the connection."""
+    with running(bare=True) as url:
+        host, _, port = url.rpartition("/")[2].partition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            assert connection.recv(10) == b""
+
+
+def test_latency_of_the_full_simulator() -> None:
+    """A latency given at the start is the setting."""
+    with running(latency_s=0.25) as url, requests.Session() as session:
+        assert session.get(f"{url}/_control/settings", timeout=5).json()["latency_s"] == 0.25

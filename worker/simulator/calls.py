@@ -1,0 +1,83 @@
+"""The log of vendor calls, in the order their first line arrived, with how much of each came in and went out.
+
+Refuses to know what a call did.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Any
+
+from worker.simulator.answers import Answer
+from worker.simulator.request import Request
+
+HEADERS_KEPT = ("host", "content-type", "content-length", "transfer-encoding", "user-agent", "connection")
+
+
+@dataclass(slots=True)
+class Call:
+    """One vendor call; `received` is none, head, partial or whole, `answered` is none, partial or whole.
+
+    `answer` is what the vendor decided, also where a fault kept it from leaving; None when the call took no effect.
+    """
+
+    seq: int
+    time: float
+    real: float
+    request: Request
+    received: str = "none"
+    answered: str = "none"
+    answer: Answer | None = None
+    upload: dict[str, Any] | None = None
+    fault: str | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """The call as control shows it, nothing redacted."""
+        request = self.request
+        return {
+            "seq": self.seq,
+            "time": self.time,
+            "real": self.real,
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "headers": {name: request.headers[name] for name in HEADERS_KEPT if name in request.headers},
+            "body": self.upload or request.body.decode("utf-8", "replace"),
+            "received": self.received,
+            "answered": self.answered,
+            "answer": _shown_answer(self.answer),
+            "fault": self.fault,
+            "ip": request.ip,
+            "port": request.port,
+        }
+
+
+def _shown_answer(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    return {"status": answer.status, "errcode": answer.errcode, "body": answer.body.decode("utf-8", "replace")}
+
+
+class CallLog:
+    """The last calls, oldest first, and counts of all."""
+
+    def __init__(self, keep: int) -> None:
+        self._calls: deque[Call] = deque(maxlen=keep)
+        self._counts: Counter[str] = Counter()
+        self._seq = 0
+
+    def begin(self, request: Request, *, now: float, real: float) -> Call:
+        """Note that a call has begun to arrive and give it its number."""
+        self._seq += 1
+        request.seq = self._seq
+        call = Call(self._seq, now, real, request)
+        self._calls.append(call)
+        self._counts[request.path] += 1
+        return call
+
+    def shown(self, path: str | None, since: int) -> list[dict[str, Any]]:
+        """The calls of a path (or all) with a number above `since`."""
+        return [call.shown() for call in self._calls if call.seq > since and path in (None, call.request.path)]
+
+    def counts(self) -> dict[str, int]:
+        """Calls by path, arrived whole or not."""
+        return dict(self._counts)

@@ -1,0 +1,160 @@
+"""The control API under `/_control/`: look at what happened, break calls, move the clock.
+
+Refuses to know sockets. Control is never broken, delayed or logged.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from worker.simulator.answers import Answer, as_json
+from worker.simulator.request import Request
+from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wire.faults import Rule
+from worker.simulator.world import World
+
+PREFIX = "/_control/"
+RULES = TypeAdapter(list[Rule])
+
+
+class Controlled(Protocol):
+    """What control needs of the simulator: its world, which reset replaces."""
+
+    world: World
+
+
+class ClockChange(BaseModel):
+    """A move of the clock."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    advance_s: float = 0.0
+    set: float | None = None
+    frozen: bool | None = None
+
+
+class TokenChange(BaseModel):
+    """Tokens to expire or revoke: one, or `all`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expire: str | None = None
+    revoke: str | None = None
+
+
+def answer(simulator: Controlled, request: Request) -> Answer:
+    """Carry out a control call; 400 tells what is wrong with it, 404 that there is none such."""
+    act = ACTS.get((request.method, request.path.removeprefix(PREFIX)))
+    if act is None:
+        return as_json({"error": f"no {request.method} {request.path}; there are {_known()}"}, status=404)
+    try:
+        return as_json(act(simulator, request))
+    except (ValidationError, ValueError) as error:
+        return as_json({"error": str(error)}, status=400)
+
+
+def _known() -> str:
+    return ", ".join(f"{method} {PREFIX}{name}" for method, name in ACTS)
+
+
+def _body(request: Request) -> Any:
+    return request.json() if request.body else {}
+
+
+def _calls(simulator: Controlled, request: Request) -> Any:
+    query = request.query
+    return {"calls": simulator.world.calls.shown(query.get("path"), int(query.get("since", "0")))}
+
+
+def _counts(simulator: Controlled, request: Request) -> Any:
+    return {"counts": simulator.world.calls.counts()}
+
+
+def _inbox(simulator: Controlled, request: Request) -> Any:
+    user, inbox = request.query.get("user"), simulator.world.inbox
+    return {"people": inbox.everybody()} if user is None else {"user": user, "messages": inbox.of(user)}
+
+
+def _clear_inbox(simulator: Controlled, request: Request) -> Any:
+    simulator.world.inbox.clear()
+    return {}
+
+
+def _violations(simulator: Controlled, request: Request) -> Any:
+    duplicates = simulator.world.inbox.duplicates(request.query.get("marker"))
+    return {**simulator.world.limits.shown(), "duplicates": duplicates}
+
+
+def _faults(simulator: Controlled, request: Request) -> Any:
+    return {"rules": simulator.world.faults.shown()}
+
+
+def _add_faults(simulator: Controlled, request: Request) -> Any:
+    body = _body(request)
+    simulator.world.faults.add(RULES.validate_python(body if isinstance(body, list) else [body]))
+    return _faults(simulator, request)
+
+
+def _clear_faults(simulator: Controlled, request: Request) -> Any:
+    simulator.world.faults.clear()
+    return _faults(simulator, request)
+
+
+def _clock(simulator: Controlled, request: Request) -> Any:
+    clock = simulator.world.clock
+    return {"now": clock.now(), "frozen": clock.frozen}
+
+
+def _move_clock(simulator: Controlled, request: Request) -> Any:
+    change, clock = ClockChange.model_validate(_body(request)), simulator.world.clock
+    clock.advance(change.advance_s)
+    if change.set is not None or change.frozen is not None:
+        now = change.set if change.set is not None else clock.now()
+        clock.set(now, frozen=bool(change.frozen))
+    return _clock(simulator, request)
+
+
+def _tokens(simulator: Controlled, request: Request) -> Any:
+    change, apps = TokenChange.model_validate(_body(request)), simulator.world.apps
+    return {
+        "expired": apps.expire(change.expire) if change.expire else 0,
+        "revoked": apps.revoke(change.revoke) if change.revoke else 0,
+    }
+
+
+def _settings(simulator: Controlled, request: Request) -> Any:
+    return simulator.world.settings.model_dump()
+
+
+def _merge_settings(simulator: Controlled, request: Request) -> Any:
+    changes = _body(request)
+    if not isinstance(changes, dict):
+        raise ValueError("settings are an object, nested as GET shows them")  # noqa: TRY004  # a 400, not a bug
+    simulator.world.settings.merge(changes)
+    return _settings(simulator, request)
+
+
+def _reset(simulator: Controlled, request: Request) -> Any:
+    given = _body(request).get("settings")
+    settings = simulator.world.settings if given is None else SimulatorSettings.model_validate(given)
+    simulator.world = World(settings)
+    return _settings(simulator, request)
+
+
+ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
+    ("GET", "calls"): _calls,
+    ("GET", "counts"): _counts,
+    ("GET", "inbox"): _inbox,
+    ("DELETE", "inbox"): _clear_inbox,
+    ("GET", "violations"): _violations,
+    ("GET", "faults"): _faults,
+    ("POST", "faults"): _add_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("GET", "clock"): _clock,
+    ("POST", "clock"): _move_clock,
+    ("POST", "tokens"): _tokens,
+    ("GET", "settings"): _settings,
+    ("POST", "settings"): _merge_settings,
+    ("POST", "reset"): _reset,
+}

@@ -1,0 +1,40 @@
+"""One HTTP request as it arrived.
+
+Refuses to know what any path means, and how bytes become a request (`wire/`).
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Request:
+    """Method, path, query, headers (lower-case names) and body, with the caller's address and the call's number."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    ip: str = ""
+    port: int = 0
+    seq: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it talks to the simulator itself, not to the vendor."""
+        return self.path.startswith("/_control")
+
+    def json(self) -> Any:
+        """The body as JSON; ValueError when it is not."""
+        return json.loads(self.body)
+
+
+def from_target(method: str, target: str, ip: str, port: int) -> Request:
+    """A request of which only the first line is known."""
+    parts = urlsplit(target)
+    return Request(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), ip, port)

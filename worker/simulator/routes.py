@@ -1,0 +1,51 @@
+"""The vendor's paths in one table, and the way from a request to its answer.
+
+Refuses to know how bytes travel and what a handler does.
+"""
+
+from collections.abc import Callable
+
+from worker.simulator.answers import Answer, Refused, refusal
+from worker.simulator.request import Request
+from worker.simulator.wecom_app import handlers, messages
+from worker.simulator.world import World
+
+Handler = Callable[[World, Request], Answer]
+
+ROUTES: dict[str, Handler] = {
+    "/cgi-bin/gettoken": handlers.gettoken,
+    "/cgi-bin/message/send": messages.send,
+    "/cgi-bin/message/recall": handlers.recall,
+    "/cgi-bin/message/update_template_card": handlers.update_template_card,
+    "/cgi-bin/media/upload": handlers.upload,
+}
+
+ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}
+"""What a path remembers of a call that a fault rule refused in its place."""
+
+NOT_FOUND = Answer(b"404 page not found\n", status=404, headers={"Content-Type": "text/plain; charset=utf-8"})
+
+
+def answer(world: World, request: Request) -> Answer:
+    """Carry a vendor call out and answer it."""
+    handler = ROUTES.get(request.path)
+    if handler is None:
+        return NOT_FOUND
+    try:
+        _refuse_crowd(world, request.path)
+        return handler(world, request)
+    except Refused as refused:
+        return refusal(refused, hint=world.hint(), ip=request.ip)
+
+
+def note_refused(world: World, request: Request) -> None:
+    """Tell the path's state that a fault rule refused this call."""
+    note = ON_REFUSED_ELSEWHERE.get(request.path)
+    if note is not None:
+        note(world, request)
+
+
+def _refuse_crowd(world: World, path: str) -> None:
+    most = world.settings.limits.concurrent_calls
+    if most and world.in_flight[path] > most:
+        raise Refused(45033)

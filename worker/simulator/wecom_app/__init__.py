@@ -1,0 +1,1 @@
+"""WeCom application messages, faked: tokens, sends, recalls, card updates, uploads."""

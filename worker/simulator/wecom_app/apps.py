@@ -1,0 +1,163 @@
+"""Corps, apps and access tokens.
+
+Refuses to know messages. An app is found by (corpid, secret); a token belongs to one app.
+"""
+
+import secrets
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from worker.simulator.answers import Refused
+from worker.simulator.clock import Clock
+from worker.simulator.settings import AppSettings, SimulatorSettings
+
+HOUR = 3600.0
+
+
+@dataclass(slots=True)
+class Token:
+    """An access token and until when it is good."""
+
+    value: str
+    app: "App"
+    expires_at: float
+    revoked: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class App:
+    """An app that has asked for a token at least once."""
+
+    settings: AppSettings
+    name: str
+    task_ids: dict[str, float] = field(default_factory=dict)
+    token: Token | None = None
+
+    @property
+    def corpid(self) -> str:
+        """The corp it belongs to."""
+        return self.settings.corpid
+
+
+class AppBook:
+    """All apps and tokens of the fake vendor."""
+
+    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._apps: dict[tuple[str, str], App] = {}
+        self._tokens: dict[str, Token] = {}
+        self._bad_secrets: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def login(self, corpid: str, secret: str, ip: str) -> Token:
+        """The token of gettoken, or its refusal."""
+        self._refuse_banned(ip)
+        if not corpid:
+            raise Refused(41002)
+        if not secret:
+            raise Refused(41004)
+        try:
+            app = self._app(corpid, secret)
+        except Refused as refused:
+            self._note_bad_secret(ip, refused.code)
+            raise
+        return self._current(app)
+
+    def by_token(self, value: str | None, ip: str) -> App:
+        """The app a call's token stands for, if the token is good and the caller trusted."""
+        if not value:
+            raise Refused(41001)
+        token = self._tokens.get(value)
+        if token is None:
+            raise Refused(40014)
+        if token.revoked:
+            raise Refused(self._settings.token.revoked_code)
+        if token.expires_at <= self._clock.now():
+            raise Refused(self._settings.token.expired_code)
+        trusted = token.app.settings.trusted_ips
+        if trusted is not None and ip not in trusted:
+            raise Refused(60020)
+        return token.app
+
+    def check_agent(self, app: App, agentid: int) -> None:
+        """Refuse an agentid that is not the app's: 301002 when it is another app's, else 40056."""
+        own = app.settings.agentid
+        if own is None or own == agentid:
+            return
+        others = (known.agentid for known in self._settings.apps if known.corpid == app.corpid)
+        raise Refused(301002 if agentid in others else 40056)
+
+    def expire(self, which: str) -> int:
+        """Let one token, or `all`, be expired; how many were."""
+        chosen = self._chosen(which)
+        for token in chosen:
+            token.expires_at = self._clock.now()
+        return len(chosen)
+
+    def revoke(self, which: str) -> int:
+        """Invalidate one token, or `all`; how many were."""
+        chosen = self._chosen(which)
+        for token in chosen:
+            token.revoked = True
+        return len(chosen)
+
+    def _chosen(self, which: str) -> list[Token]:
+        return [token for token in self._tokens.values() if which in ("all", token.value)]
+
+    def _app(self, corpid: str, secret: str) -> App:
+        known = self._configured(corpid, secret)
+        app = self._apps.get((corpid, secret))
+        if app is None:
+            app = App(known, f"{corpid}/{known.agentid or len(self._apps) + 1}")
+            self._apps[corpid, secret] = app
+        app.settings = known
+        return app
+
+    def _configured(self, corpid: str, secret: str) -> AppSettings:
+        rules = self._settings.token
+        if corpid == rules.wrong_corpid:
+            raise Refused(40013)
+        if secret == rules.wrong_secret:
+            raise Refused(40001)
+        for known in self._settings.apps:
+            if (known.corpid, known.secret) == (corpid, secret):
+                return _usable(known)
+        return self._unconfigured(corpid, secret)
+
+    def _unconfigured(self, corpid: str, secret: str) -> AppSettings:
+        if any(known.secret == secret for known in self._settings.apps):
+            raise Refused(40091)
+        if any(known.corpid == corpid for known in self._settings.apps):
+            raise Refused(40001)
+        if not self._settings.open:
+            raise Refused(40013)
+        return AppSettings(corpid=corpid, secret=secret)
+
+    def _current(self, app: App) -> Token:
+        now, rules = self._clock.now(), self._settings.token
+        old = app.token
+        if old is not None and not old.revoked and old.expires_at - now > rules.same_while_left_s:
+            return old
+        app.token = Token(f"tok_{secrets.token_hex(24)}", app, now + rules.lifetime_s)
+        self._tokens[app.token.value] = app.token
+        return app.token
+
+    def _note_bad_secret(self, ip: str, code: int) -> None:
+        if code in (40001, 40091):
+            self._bad_secrets[ip].append(self._clock.now())
+
+    def _refuse_banned(self, ip: str) -> None:
+        """2,000 wrong secrets an hour ban the IP for an hour (help of 45009, staff answer)."""
+        tries = self._bad_secrets[ip]
+        while tries and tries[0] <= self._clock.now() - HOUR:
+            tries.popleft()
+        if len(tries) >= self._settings.token.bad_secrets_per_hour:
+            raise Refused(45009)
+
+
+def _usable(app: AppSettings) -> AppSettings:
+    if not app.enabled:
+        raise Refused(50003)
+    if app.secret_unsafe:
+        raise Refused(45031)
+    return app

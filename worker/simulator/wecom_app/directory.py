@@ -1,0 +1,106 @@
+"""Who exists in a corp: made up from the ids asked for, by the settings.
+
+Refuses to know messages and limits. Userids are compared without regard to case.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from worker.simulator.answers import Refused
+from worker.simulator.settings import AppSettings, SimulatorSettings
+
+USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+
+
+@dataclass(slots=True)
+class Reached:
+    """Whom a call reaches (lower case, each once), and the ids it does not."""
+
+    people: dict[str, None] = field(default_factory=dict)
+    invalid_users: list[str] = field(default_factory=list)
+    unlicensed: list[str] = field(default_factory=list)
+    invalid_parties: list[str] = field(default_factory=list)
+    invalid_tags: list[str] = field(default_factory=list)
+    targets: int = 0
+    """How many of the ids asked for are good, also groups without members."""
+
+    def refused_fields(self, *, lower_case: bool) -> dict[str, str]:
+        """The lists of a reply, joined by bars; only those not empty, as observed."""
+        lists = {
+            "invaliduser": _cased(self.invalid_users, lower_case),
+            "invalidparty": self.invalid_parties,
+            "invalidtag": self.invalid_tags,
+            "unlicenseduser": _cased(self.unlicensed, lower_case),
+        }
+        return {name: "|".join(ids) for name, ids in lists.items() if ids}
+
+
+def _cased(ids: list[str], lower_case: bool) -> list[str]:
+    return [userid.lower() for userid in ids] if lower_case else ids
+
+
+class Directory:
+    """Members, parties and tags."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self._settings = settings
+
+    def reach(self, app: AppSettings, users: list[str], parties: list[str], tags: list[str]) -> Reached:
+        """Sort ids into those that are reached and those that are not."""
+        reached = Reached()
+        if "@all" in users:
+            reached.targets = 1
+            _add(reached, app, self._settings.directory.everyone)
+            return reached
+        self._reach_users(reached, app, users)
+        groups = self._settings.directory
+        for party in parties:
+            members = self._members(party, "p", groups.parties, groups.first_missing_party)
+            _add_group(reached, app, party, members, reached.invalid_parties)
+        for tag in tags:
+            members = self._members(tag, "t", groups.tags, groups.first_missing_tag)
+            _add_group(reached, app, tag, members, reached.invalid_tags)
+        return reached
+
+    def _reach_users(self, reached: Reached, app: AppSettings, users: list[str]) -> None:
+        missing = _any_of(self._settings.directory.missing_users)
+        unlicensed = _any_of(self._settings.directory.unlicensed_users)
+        for userid in users:
+            if len(userid) > 64:
+                raise Refused(40058, "touser exceed max length 64. invalid Request Parameter")
+            if not USERID.fullmatch(userid) or missing.fullmatch(userid) or not _visible(app, userid.lower()):
+                reached.invalid_users.append(userid)
+            elif unlicensed.fullmatch(userid):
+                reached.unlicensed.append(userid)
+            else:
+                reached.targets += 1
+                reached.people[userid.lower()] = None
+
+    def _members(self, group: str, prefix: str, known: dict[str, list[str]], first_missing: int) -> list[str] | None:
+        if group in known:
+            return known[group]
+        if not group.isdecimal() or int(group) >= first_missing:
+            return None
+        return [f"{prefix}{group}u{number + 1}" for number in range(self._settings.directory.members_per_group)]
+
+
+def _any_of(patterns: list[str]) -> re.Pattern[str]:
+    """One expression for all; `re` keeps compiled ones. No pattern matches nothing."""
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)", re.IGNORECASE)
+
+
+def _visible(app: AppSettings, userid: str) -> bool:
+    return app.visible is None or userid in {known.lower() for known in app.visible}
+
+
+def _add(reached: Reached, app: AppSettings, members: Iterable[str]) -> None:
+    reached.people.update((userid.lower(), None) for userid in members if _visible(app, userid.lower()))
+
+
+def _add_group(reached: Reached, app: AppSettings, group: str, members: list[str] | None, invalid: list[str]) -> None:
+    if members is None:
+        invalid.append(group)
+        return
+    reached.targets += 1
+    _add(reached, app, members)

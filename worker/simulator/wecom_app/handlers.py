@@ -1,0 +1,62 @@
+"""The small calls of the app API: gettoken, recall, card update, upload; each authorised, counted, carried out.
+
+Refuses to know HTTP; message/send is in `messages`.
+"""
+
+from typing import TYPE_CHECKING
+
+from worker.simulator.answers import Answer, Refused, accepted
+from worker.simulator.request import Request
+from worker.simulator.wecom_app import cards
+from worker.simulator.wecom_app.apps import App
+from worker.simulator.wecom_app.envelope import parse
+from worker.simulator.wire.multipart import media_part
+
+if TYPE_CHECKING:
+    from worker.simulator.world import World
+
+
+def gettoken(world: "World", request: Request) -> Answer:
+    """gettoken (91039 获取access_token)."""
+    query = request.query
+    token = world.apps.login(query.get("corpid", ""), query.get("corpsecret", ""), request.ip)
+    world.limits.count_call(token.app.corpid, request.path, request.ip, request.seq)
+    return accepted(access_token=token.value, expires_in=round(token.expires_at - world.clock.now()))
+
+
+def recall(world: "World", request: Request) -> Answer:
+    """message/recall (94867 撤回应用消息): for everybody, within 24 hours, by the app that sent."""
+    app = _authorised(world, request)
+    msgid = parse(request, world.settings.codes).get("msgid")
+    message, rules = world.sent.messages.get(str(msgid)), world.settings.recall
+    if message is None:
+        raise Refused(rules.unknown_code, "invalid param 'msgid'" if rules.unknown_code == 40058 else "")
+    if message.app is not app:
+        raise Refused(40058, "invalid param 'msgid'")
+    if message.recalled_at is not None and rules.twice_code:
+        raise Refused(rules.twice_code)
+    if world.clock.now() - message.sent_at > rules.window_s:
+        raise Refused(42052)
+    message.recalled_at = message.recalled_at or world.clock.now()
+    return accepted()
+
+
+def update_template_card(world: "World", request: Request) -> Answer:
+    """message/update_template_card (94888)."""
+    app = _authorised(world, request)
+    return cards.update(world, app, parse(request, world.settings.codes))
+
+
+def upload(world: "World", request: Request) -> Answer:
+    """media/upload (90253 上传临时素材)."""
+    app = _authorised(world, request)
+    kind = request.query.get("type", "")
+    part = media_part(request.headers.get("content-type", ""), request.body)
+    stored = world.media.store(app.corpid, kind, part)
+    return accepted(type=kind, media_id=stored.media_id, created_at=str(int(stored.created_at)))
+
+
+def _authorised(world: "World", request: Request) -> App:
+    app = world.apps.by_token(request.query.get("access_token"), request.ip)
+    world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
+    return app

@@ -1,0 +1,219 @@
+"""One connection of a client: requests come in one after another, faults strike, answers leave.
+
+Refuses to know what calls mean: control and vendor calls are carried out elsewhere.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from worker.simulator import outcome
+from worker.simulator.answers import Answer, to_wire
+from worker.simulator.calls import Call
+from worker.simulator.request import Request
+from worker.simulator.wire.faults import Action
+from worker.simulator.wire.reader import BadRequest, Reader, first_line
+from worker.simulator.wire.writer import Writer, kill, reset
+from worker.simulator.world import World
+
+GRACE_S = 1.0
+"""How long the other side's bytes are swallowed after a cut, so that it meets a FIN and not a RST."""
+
+BAD_REQUEST = Answer(b"bad request\n", status=400, headers={"Content-Type": "text/plain"})
+
+
+class Simulated(Protocol):
+    """What a connection needs of the simulator."""
+
+    world: World
+
+    def control(self, request: Request) -> Answer:
+        """Answer a control call."""
+        ...
+
+
+class Exchange:
+    """One request and its answer on their way, in the world they began in."""
+
+    def __init__(self, world: World, request: Request) -> None:
+        self.world = world
+        self.reader = Reader(request)
+        self.call: Call | None = None
+        self.early: Action | None = None
+        self.in_flight = False
+        if not request.is_control:
+            self.call = world.calls.begin(request, now=world.clock.now(), real=time.monotonic())
+            self.early = world.faults.early(request.method, request.path)
+
+    def note_received(self) -> None:
+        """Write into the log how far the request has come."""
+        self.reader.join()
+        if self.call is not None:
+            self.call.received = self.reader.received
+
+    def enter(self) -> None:
+        """In the air from now on."""
+        self.world.in_flight[self.reader.request.path] += 1
+        self.in_flight = True
+
+    def leave(self) -> None:
+        """No longer in the air."""
+        if self.in_flight:
+            self.world.in_flight[self.reader.request.path] -= 1
+            self.in_flight = False
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one client connection."""
+
+    def __init__(self, simulated: Simulated) -> None:
+        self._simulated = simulated
+        self._transport: asyncio.Transport
+        self._peer: tuple[str, int] = ("", 0)
+        self._waiting = b""
+        self._exchange: Exchange | None = None
+        self._writer: Writer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deaf = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: a client is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._peer = (peer[0], peer[1])
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio: the connection is gone; what has not left never will."""
+        self._deaf = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writer is not None:
+            self._writer.stop()
+        if self._exchange is not None:
+            self._exchange.leave()
+            if self._exchange.reader.received != "whole":
+                self._exchange.note_received()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes came in. Those of a next request wait until this one is answered."""
+        if self._deaf:
+            return
+        self._waiting += data
+        try:
+            self._read()
+        except BadRequest:
+            self._deaf = True
+            self._transport.write(to_wire(BAD_REQUEST, keep_alive=False))
+            self._transport.close()
+
+    def _read(self) -> None:
+        if self._exchange is None:
+            request = first_line(self._waiting, *self._peer) if self._waiting else None
+            if request is None:
+                return
+            self._exchange = Exchange(self._simulated.world, request)
+        if self._exchange.reader.received != "whole":
+            data, self._waiting = self._waiting, b""
+            self._feed(self._exchange, data)
+
+    def _feed(self, exchange: Exchange, data: bytes) -> None:
+        strike_at = exchange.early.early_at if exchange.early else None
+        left = None if strike_at is None else strike_at - exchange.reader.bytes
+        if left is None or len(data) < left:
+            self._take(exchange, data)
+            return
+        kept = data if exchange.early and exchange.early.kind == "kill" else data[:left]
+        exchange.reader.feed(kept)
+        exchange.note_received()
+        self._strike_early(exchange)
+
+    def _take(self, exchange: Exchange, data: bytes) -> None:
+        reader = exchange.reader
+        reader.feed(data)
+        if reader.wants_continue and reader.received == "head":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            reader.wants_continue = False
+        if reader.received == "whole":
+            self._on_whole(exchange)
+
+    def _strike_early(self, exchange: Exchange) -> None:
+        action, call = exchange.early, exchange.call
+        assert action is not None
+        assert call is not None
+        call.fault, exchange.early = action.kind, None
+        if action.kind == "kill":
+            kill(action, call)
+            self._after_kill(exchange, action)
+        elif action.kind == "cut_request_after":
+            self._cut()
+        else:
+            self._deaf = True
+            reset(self._transport)
+
+    def _after_kill(self, exchange: Exchange, action: Action) -> None:
+        if not action.applies:
+            self._cut()
+        elif exchange.reader.received == "whole":
+            self._on_whole(exchange)
+
+    def _cut(self) -> None:
+        """Close our side at once, and the connection when the client has or after a moment."""
+        self._deaf = True
+        if not self._transport.can_write_eof():  # TLS
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._later(GRACE_S, self._transport.close)
+
+    def _on_whole(self, exchange: Exchange) -> None:
+        exchange.note_received()
+        request = exchange.reader.request
+        if exchange.call is None:
+            self._transport.write(to_wire(self._simulated.control(request), keep_alive=exchange.reader.keep_alive))
+            self._next(exchange)
+            return
+        exchange.call.time = exchange.world.clock.now()
+        action = exchange.world.faults.late(request.method, request.path, request.body)
+        if action is not None:
+            exchange.call.fault = action.kind
+        self._carry_out(exchange, exchange.call, action)
+
+    def _carry_out(self, exchange: Exchange, call: Call, action: Action | None) -> None:
+        world, path = exchange.world, call.request.path
+        exchange.enter()
+        if action is not None and action.kind == "kill" and not action.kills_late:
+            kill(action, call)
+        answer = call.answer = outcome.answered(world, call, action)
+        if action is not None and action.kind == "hang":
+            if action.hang is not None:
+                self._later(action.hang, self._transport.close)
+        elif answer is None:
+            self._cut()
+        else:
+            self._later(outcome.latency(world, path, action), lambda: self._send(exchange, call, answer, action))
+
+    def _send(self, exchange: Exchange, call: Call, answer: Answer, action: Action | None) -> None:
+        exchange.leave()
+        data = to_wire(answer, keep_alive=exchange.reader.keep_alive)
+        self._writer = Writer(self._transport, call, data, lambda: self._next(exchange))
+        self._writer.start(action)
+
+    def _next(self, exchange: Exchange) -> None:
+        self._exchange = self._writer = None
+        if not exchange.reader.keep_alive:
+            self._deaf = True
+            self._transport.close()
+        elif self._waiting:
+            self.data_received(b"")
+
+    def _later(self, delay: float, act: Callable[[], object]) -> None:
+        if delay <= 0:
+            act()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(delay, act)

@@ -1,0 +1,65 @@
+"""Uploads in multipart/form-data, as the vendor reads them.
+
+Refuses to know what may be uploaded.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
+PARAMETER = re.compile(r';\s*([\w*-]+)=(?:"([^"]*)"|([^;]*))')
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The part named `media`."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+    def summary(self) -> dict[str, Any]:
+        """What the log of calls keeps of it."""
+        return {
+            "filename": self.filename,
+            "size": len(self.content),
+            "sha256": hashlib.sha256(self.content).hexdigest(),
+            "type": self.content_type,
+        }
+
+
+def media_part(content_type: str, body: bytes) -> Upload | None:
+    """The part named `media` with a plain `filename`; None when there is none.
+
+    The vendor takes raw UTF-8 in `filename` and does not know `filename*` (RFC 5987): such a part is empty to it.
+    """
+    boundary = BOUNDARY.search(content_type)
+    if boundary is None:
+        return None
+    for part in body.split(b"--" + boundary[1].strip().encode())[1:]:
+        upload = _media(part)
+        if upload is not None:
+            return upload
+    return None
+
+
+def _media(part: bytes) -> Upload | None:
+    head, found, content = part.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    headers = _headers(head.decode("utf-8", "replace"))
+    names = {name.lower(): quoted or plain for name, quoted, plain in _parameters(headers)}
+    if names.get("name") != "media" or not names.get("filename"):
+        return None
+    return Upload(names["filename"], headers.get("content-type", ""), content.removesuffix(b"\r\n"))
+
+
+def _headers(head: str) -> dict[str, str]:
+    lines = (line.partition(":") for line in head.split("\r\n"))
+    return {name.strip().lower(): value.strip() for name, found, value in lines if found}
+
+
+def _parameters(headers: dict[str, str]) -> list[tuple[str, str, str]]:
+    return PARAMETER.findall(headers.get("content-disposition", ""))

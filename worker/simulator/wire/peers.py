@@ -1,0 +1,60 @@
+"""Which local process holds the other end of a connection, and a signal for it (Linux).
+
+Refuses to know why it is signalled.
+"""
+
+import ipaddress
+import os
+import signal
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def send_signal(pid: int | None, name: str) -> bool:
+    """Send SIG`name`; whether there was a process to send it to."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, signal.Signals[f"SIG{name}"])
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def pid_of_peer(ip: str, port: int) -> int | None:
+    """The process that owns the local socket `ip`:`port`, if one can be seen."""
+    inode = _inode(ip, port)
+    if inode is None:
+        return None
+    wanted = f"socket:[{inode}]"
+    for process in PROC.iterdir():
+        if process.name.isdigit() and _holds(process, wanted):
+            return int(process.name)
+    return None
+
+
+def _inode(ip: str, port: int) -> str | None:
+    """/proc/net/tcp: columns 1 and 2 are the two ends in hex, column 9 is the inode."""
+    address = ipaddress.ip_address(ip)
+    table = PROC / "net" / ("tcp" if address.version == 4 else "tcp6")
+    wanted = f"{_hex(address)}:{port:04X}"
+    for line in table.read_text().splitlines()[1:]:
+        columns = line.split()
+        if columns[1] == wanted:
+            return columns[9]
+    return None
+
+
+def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """An address as the kernel prints it: words of 32 bits in host order."""
+    packed = address.packed
+    words = (packed[start : start + 4][::-1] for start in range(0, len(packed), 4))
+    return b"".join(words).hex().upper()
+
+
+def _holds(process: Path, wanted: str) -> bool:
+    try:
+        return any(str(link.readlink()) == wanted for link in (process / "fd").iterdir())
+    except OSError:  # gone meanwhile, or not ours to look into
+        return False

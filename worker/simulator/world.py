@@ -1,0 +1,42 @@
+"""The whole state of the fake vendor, made from settings; reset makes a new one.
+
+Refuses to know HTTP and what calls do with the state.
+"""
+
+from collections import Counter
+from itertools import count
+
+from worker.simulator.calls import CallLog
+from worker.simulator.clock import Clock
+from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wecom_app.apps import AppBook
+from worker.simulator.wecom_app.directory import Directory
+from worker.simulator.wecom_app.duplicates import Duplicates
+from worker.simulator.wecom_app.inbox import Inbox
+from worker.simulator.wecom_app.limits import Limits
+from worker.simulator.wecom_app.media import MediaStore
+from worker.simulator.wecom_app.sent import SentBook
+from worker.simulator.wire.faults import FaultBook
+
+
+class World:
+    """Everything the simulator remembers."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.calls = CallLog(settings.keep_calls)
+        self.faults = FaultBook()
+        self.apps = AppBook(settings, self.clock)
+        self.directory = Directory(settings)
+        self.limits = Limits(settings, self.clock)
+        self.duplicates = Duplicates(settings)
+        self.media = MediaStore(settings, self.clock)
+        self.sent = SentBook()
+        self.inbox = Inbox()
+        self.in_flight: Counter[str] = Counter()
+        self._hints = count(1)
+
+    def hint(self) -> str:
+        """The 25 digits the vendor's support asks for."""
+        return f"{int(self.clock.now()):010d}{next(self._hints):015d}"
