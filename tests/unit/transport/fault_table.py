@@ -1,0 +1,441 @@
+"""The fault table of `docs/transport.md` as values, and a scene for each row: a real server that makes the fault.
+
+`SCENES[fault](stage)` gives the call's result, so that a channel's tests can read the same answers.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
+from worker.delivery.transport import RequestsTransport
+from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
+
+TOKEN = "s3cr3t-token"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "transport.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    fault: str
+    certain: str
+    result: str
+    channel: str
+
+
+def rows() -> list[Row]:
+    """The table as written in the docs."""
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
+    cells = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+    return [Row(*row) for row in cells[1:]]
+
+
+def shown(result: CallResult) -> str:
+    """A result as the table writes it."""
+    if isinstance(result, Answered):
+        return f"Answered({result.reply.status})"
+    return f'{type(result).__name__}("{result.reason}")'
+
+
+class Clock:
+    """A monotonic clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_deadline(self) -> None:
+        """An hour goes by."""
+        self.now += 3600
+
+
+@dataclass
+class Stage:
+    """What a scene needs: servers, a transport on a clock of its own, and probes. Everything is closed at the end."""
+
+    stack: ExitStack
+    clock: Clock = field(default_factory=Clock)
+    at: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What to do when the transport reaches a point (`request_written`, ...)."""
+    reached: list[str] = field(default_factory=list)
+
+    def server(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> RawServer:
+        return self.stack.enter_context(RawServer(*scripts, tls=tls))
+
+    def transport(self, **options: Any) -> RequestsTransport:
+        transport = RequestsTransport(**{"monotonic": self.clock, "probe": self._probe, **options})
+        self.stack.callback(transport.close)
+        return transport
+
+    def _probe(self, label: str) -> None:
+        self.reached.append(label)
+        self.at.get(label, lambda: None)()
+
+    def run(self, url: str, body: bytes | FileBody | None = b"{}", **options: Any) -> CallResult:
+        """Connect and call."""
+        return run(self.transport(**options), request(url, body))
+
+
+def request(url: str, body: bytes | FileBody | None = b"{}") -> Request:
+    """A call with a token in its URL, as WeCom wants it."""
+    return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body)
+
+
+def run(transport: RequestsTransport, call: Request) -> CallResult:
+    """Connect and call, as the attempt does."""
+    connection = transport.connect(call)
+    return connection if isinstance(connection, NeverLeft) else connection.call(call)
+
+
+def client_socket(connection: Any) -> socket.socket:
+    """The client's end, so that a test can wait until something has arrived there."""
+    sock: socket.socket = connection._line.wire._sock
+    sock.settimeout(30)
+    return sock
+
+
+def upload(chunks: Callable[[], Any], size: int) -> FileBody:
+    """A file from a generator."""
+    return FileBody("media", "a.bin", "application/octet-stream", size, chunks)
+
+
+def tls_server_context() -> tuple[trustme.CA, ssl.SSLContext]:
+    """A certificate authority of our own and a server's context signed by it."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return authority, context
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+Scene = Callable[[Stage], CallResult]
+SCENES: dict[str, Scene] = {}
+
+
+def scene(fault: str) -> Callable[[Scene], Scene]:
+    def register(play: Scene) -> Scene:
+        SCENES[fault] = play
+        return play
+
+    return register
+
+
+@scene("DNS: the name has no address")
+def _(stage: Stage) -> CallResult:
+    too_long_to_be_asked_for = ".".join(["a" * 60] * 5)
+    return stage.run(f"http://{too_long_to_be_asked_for}.invalid")
+
+
+@scene("refused: nobody listens")
+def _(stage: Stage) -> CallResult:
+    return stage.run(f"http://127.0.0.1:{closed_port()}")
+
+
+@scene("connect timeout: nobody finishes the handshake")
+def _(stage: Stage) -> CallResult:
+    server = stage.server(Peer.wait_closed)
+    return stage.run(f"https://127.0.0.1:{server.port}", connect_timeout_s=0.05)
+
+
+@scene("TLS: a certificate we do not trust")
+def _(stage: Stage) -> CallResult:
+    _authority, context = tls_server_context()
+    return stage.run(stage.server(answer(), tls=context).url)
+
+
+def through_proxy(stage: Stage, target: str, *scripts: Script, port: int = 0) -> CallResult:
+    port = port or stage.server(*scripts).port
+    return stage.run(target, proxies={target: f"http://user:{TOKEN}@127.0.0.1:{port}"})
+
+
+@scene("proxy refused: nobody listens")
+def _(stage: Stage) -> CallResult:
+    return through_proxy(stage, "https://vendor.example", port=closed_port())
+
+
+@scene("proxy 407 to CONNECT")
+def _(stage: Stage) -> CallResult:
+    refusal = response(b"", "407 Proxy Authentication Required", Proxy_Authenticate="Basic")
+    return through_proxy(stage, "https://vendor.example", answer(refusal))
+
+
+@scene("proxy 502 to CONNECT")
+def _(stage: Stage) -> CallResult:
+    return through_proxy(stage, "https://vendor.example", answer(response(b"", "502 Bad Gateway")))
+
+
+@scene("proxy closes during CONNECT")
+def _(stage: Stage) -> CallResult:
+    return through_proxy(stage, "https://vendor.example", answer(b""))
+
+
+@scene("proxy answers CONNECT with something that is not HTTP")
+def _(stage: Stage) -> CallResult:
+    return through_proxy(stage, "https://vendor.example", answer(b"SSH-2.0-OpenSSH\r\n"))
+
+
+@scene("proxy 407 to a plain http request")
+def _(stage: Stage) -> CallResult:
+    return through_proxy(stage, "http://vendor.example", answer(response(b"who?", "407 Authenticate")))
+
+
+@scene("proxy 502 to a plain http request")
+def _(stage: Stage) -> CallResult:
+    return through_proxy(stage, "http://vendor.example", answer(response(b"<h1>502</h1>", "502 Bad Gateway")))
+
+
+@scene("dropped before the request: the server closed the connection while limits were reserved")
+def _(stage: Stage) -> CallResult:
+    server = stage.server(lambda peer: None)
+    connection = stage.transport().connect(request(server.url))
+    assert not isinstance(connection, NeverLeft)
+    assert client_socket(connection).recv(1, socket.MSG_PEEK) == b""
+    return connection.call(request(server.url))
+
+
+@scene("deadline before the first byte")
+def _(stage: Stage) -> CallResult:
+    server = stage.server(Peer.wait_closed)
+    connection = stage.transport().connect(request(server.url))
+    assert not isinstance(connection, NeverLeft)
+    return connection.call(request(server.url), deadline=stage.clock())
+
+
+@scene("file unreadable before the first byte")
+def _(stage: Stage) -> CallResult:
+    def chunks() -> Iterator[bytes]:
+        raise ConnectionResetError("the database went away")
+        yield b""
+
+    return stage.run(stage.server(Peer.wait_closed).url, upload(chunks, 10))
+
+
+@scene("file breaks off during the upload")
+def _(stage: Stage) -> CallResult:
+    return stage.run(stage.server(Peer.wait_closed).url, upload(lambda: [b"12345"], 10))
+
+
+@scene("deadline during the upload")
+def _(stage: Stage) -> CallResult:
+    def chunks() -> Iterator[bytes]:
+        yield b"12345"
+        yield b"1234"
+        stage.clock.pass_deadline()
+        yield b"5"
+
+    return stage.run(stage.server(Peer.wait_closed).url, upload(chunks, 10))
+
+
+def upload_into(stage: Stage, last_words: Callable[[Peer], None]) -> CallResult:
+    """The server takes the head and the first bytes, says its last words, and only then the file goes on."""
+    gone = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()  # of the request
+        peer.read_head()  # of the part
+        assert peer.sock.recv(5) == b"first"
+        last_words(peer)
+        peer.sock.close()
+        gone.set()
+
+    def chunks() -> Iterator[bytes]:
+        yield b"first"
+        assert gone.wait(30)
+        for _ in range(1000):
+            yield bytes(65536)
+
+    return stage.run(stage.server(script).url, upload(chunks, 5 + 1000 * 65536))
+
+
+@scene("reset while the request was written")
+def _(stage: Stage) -> CallResult:
+    return upload_into(stage, Peer.reset)
+
+
+@scene("early answer while the request was written, then a close")
+def _(stage: Stage) -> CallResult:
+    return upload_into(stage, lambda peer: peer.send(response(b"", "413 Too Large", Connection="close")))
+
+
+def served(stage: Stage, data: bytes, then: Script | None = None) -> CallResult:
+    return stage.run(stage.server(answer(data, then)).url)
+
+
+@scene("reset after the request was written")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"", Peer.reset)
+
+
+@scene("closed after the request, without an answer")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"")
+
+
+@scene("read timeout: not one byte of an answer")
+def _(stage: Stage) -> CallResult:
+    stage.at["request_written"] = stage.clock.pass_deadline
+    return served(stage, b"", Peer.wait_closed)
+
+
+@scene("slow drip past the deadline")
+def _(stage: Stage) -> CallResult:
+    def drip(peer: Peer) -> None:
+        try:
+            for _ in range(3_999_999):
+                peer.send(b".")
+        except OSError:
+            return  # the client has had enough
+
+    stage.at["answer_half"] = stage.clock.pass_deadline
+    return served(stage, b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n", drip)
+
+
+@scene("cut head")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+
+
+@scene("cut body: fewer bytes than Content-Length")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(OK_BODY)[:-1])
+
+
+@scene("cut body: no last chunk")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+
+
+@scene("reset in the body")
+def _(stage: Stage) -> CallResult:
+    read = threading.Event()
+    stage.at["answer_half"] = read.set
+
+    def reset(peer: Peer) -> None:
+        assert read.wait(30)
+        peer.reset()
+
+    return served(stage, response(OK_BODY)[:-1], reset)
+
+
+@scene("not HTTP")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"SSH-2.0-OpenSSH_9.2\r\n", Peer.wait_closed)
+
+
+@scene("two different Content-Lengths")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", Peer.wait_closed)
+
+
+@scene("a final status below 200")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"HTTP/1.1 103 Early Hints\r\n\r\n", Peer.wait_closed)
+
+
+@scene("huge answer, announced: over 4 MiB")
+def _(stage: Stage) -> CallResult:
+    return served(stage, b"HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n", Peer.wait_closed)
+
+
+@scene("huge answer, not announced: over 4 MiB")
+def _(stage: Stage) -> CallResult:
+    def flood(peer: Peer) -> None:
+        try:
+            for _ in range(100):
+                peer.send(bytes(65536))
+        except OSError:
+            return  # the client has had enough
+
+    return served(stage, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", flood)
+
+
+@scene("TLS breaks in the answer")
+def _(stage: Stage) -> CallResult:
+    authority, context = tls_server_context()
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        os.write(peer.sock.fileno(), b"not a TLS record at all")
+
+    with authority.cert_pem.tempfile() as bundle:
+        return stage.run(stage.server(script, tls=context).url, verify=bundle)
+
+
+@scene("process stopped past the deadline, the answer already there")
+def _(stage: Stage) -> CallResult:
+    whole = response(OK_BODY)
+    server = stage.server(answer(whole, Peer.wait_closed))
+    connection = stage.transport().connect(request(server.url))
+    assert not isinstance(connection, NeverLeft)
+    sock = client_socket(connection)
+
+    def stop_and_continue() -> None:
+        sock.settimeout(30)
+        assert sock.recv(len(whole), socket.MSG_PEEK | socket.MSG_WAITALL) == whole
+        stage.clock.pass_deadline()
+
+    stage.at["request_written"] = stop_and_continue
+    return connection.call(request(server.url))
+
+
+@scene("whole answer without a length, ended by the close")
+def _(stage: Stage) -> CallResult:
+    result = served(stage, b"HTTP/1.0 200 OK\r\n\r\n" + OK_BODY)
+    assert isinstance(result, Answered)
+    assert result.reply.body == OK_BODY
+    return result
+
+
+@scene("redirect")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b"", "302 Found", Location="http://127.0.0.1:1/elsewhere"))
+
+
+@scene("200 with HTML")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b"<html>log in, please</html>", Content_Type="text/html"))
+
+
+@scene("200 with JSON of the wrong type")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b"[]", Content_Type="application/json"))
+
+
+@scene("500 with the vendor's JSON")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b'{"errcode":-1,"errmsg":"system busy"}', "500 Internal Server Error"))
+
+
+@scene("500 without the vendor's JSON")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b"<h1>oops</h1>", "500 Internal Server Error"))
+
+
+@scene("429 with Retry-After")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b"", "429 Too Many Requests", Retry_After="7"))
+
+
+@scene("503 with Retry-After")
+def _(stage: Stage) -> CallResult:
+    return served(stage, response(b"", "503 Service Unavailable", Retry_After="7"))

@@ -1,0 +1,50 @@
+"""The fault table of the docs, row by row, against real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
+from worker.domain.call import Answered, NeverLeft, NoAnswer
+
+ROWS = rows()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Servers and transports that are closed after the test."""
+    with ExitStack() as stack:
+        yield Stage(stack)
+
+
+def test_every_row_has_a_scene() -> None:
+    """Nothing is promised in the docs that is not tried out, and nothing tried out is missing there."""
+    assert {row.fault for row in ROWS} == set(SCENES)
+    assert len(ROWS) == len(SCENES)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
+def test_fault_has_the_documented_result(row: Row, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """The result written in the docs is what a real server's fault gives, and the token shows up nowhere."""
+    caplog.set_level("DEBUG")
+
+    result = SCENES[row.fault](stage)
+
+    assert row.result == shown(result)
+    assert TOKEN not in caplog.text + repr(result)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
+def test_first_byte_decides(row: Row, stage: Stage) -> None:
+    """Never left means that no byte was handed over, in every row; anything else that one was."""
+    result = SCENES[row.fault](stage)
+
+    assert isinstance(result, NeverLeft | NoAnswer | Answered)
+    assert isinstance(result, NeverLeft) == ("first_byte" not in stage.reached)
+
+
+# The place for the last column: a channel's test plays SCENES[row.fault] for rows whose result starts with `Answered`
+# and compares `type(channel.outcome(part, account, result).outcome).__name__` with the first word of `row.channel`.

@@ -1,0 +1,338 @@
+"""One open connection to a vendor: a socket under a total deadline that remembers what has left through it.
+
+Knows sockets and urllib3, the engine below requests; knows nothing of vendors, pools or messages.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import http.client
+import io
+import re
+import socket
+import ssl
+import termios
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InvalidHeader,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
+from urllib3.util import Url, wait_for_read
+from urllib3.util.ssl_match_hostname import CertificateError
+
+_SMALL = 64 * 1024
+"""Bodies up to this many bytes are copied behind their head and sent with it."""
+
+Probe = Callable[[str], None]
+
+
+class DeadlinePassed(TimeoutError):
+    """The call's total time is used up."""
+
+
+class TooLarge(Exception):
+    """The answer is longer than any vendor's answer may be."""
+
+
+class FileFault(Exception):
+    """The file could not be read, or gave more or fewer bytes than its size promised."""
+
+
+class Wire:
+    """Stands where the HTTP engine expects its socket: every send and receive gets what is left of the deadline.
+
+    An answer that had arrived by the deadline is still read, so a process that was stopped and continued does not
+    throw away what it already has; what arrives later is not.
+    """
+
+    def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
+        self._sock = sock
+        self._monotonic = monotonic
+        self._streams = 0
+        self._closing = False
+        self.begin(0.0, None)
+
+    def __repr__(self) -> str:
+        return "<Wire>"
+
+    def begin(self, deadline: float, probe: Probe | None) -> None:
+        """Forget the call before and start the clock of this one."""
+        self._deadline = deadline
+        self._probe = probe
+        self._grace: int | None = None
+        self._held: list[bytes] | None = None
+        self.handed = False
+        """A byte of the request was given to the socket; from here on nothing is certain without an answer."""
+        self.written = False
+        self.write_failed = False
+        self.received = 0
+        self.eof = False
+        self.late = False
+
+    def hold(self) -> None:
+        """Keep what is sent until `flush`: http.client writes head and body apart, which costs a second system call."""
+        self._held = []
+
+    def flush(self) -> None:
+        """Send what was held, in one piece."""
+        held, self._held = self._held, None
+        if held:
+            self.sendall(b"".join(held))
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it before the deadline."""
+        if self._held is not None:
+            self._held.append(data)
+            return
+        view = memoryview(data)
+        while view:
+            remaining = self._deadline - self._monotonic()
+            if remaining <= 0:
+                raise DeadlinePassed
+            if not self.handed:
+                self.reached("first_byte")
+                self.handed = True
+            self._sock.settimeout(remaining)
+            try:
+                view = view[self._sock.send(view) :]
+            except TimeoutError:
+                raise DeadlinePassed from None
+            except OSError:
+                self.write_failed = True
+                raise
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Receive what is there, waiting no longer than the deadline; 0 at the end of the stream."""
+        remaining = self._deadline - self._monotonic()
+        if remaining <= 0:
+            return self._receive_late(buffer)
+        self._sock.settimeout(remaining)
+        try:
+            return self._count(self._sock.recv_into(buffer))
+        except TimeoutError:
+            return self._receive_late(buffer)
+
+    def _receive_late(self, buffer: memoryview) -> int:
+        self.late = True
+        if self._grace is None:
+            self._grace = self._arrived()
+        self._sock.settimeout(0)
+        try:
+            count = self._sock.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            raise DeadlinePassed from None
+        if count and self._grace <= 0:
+            raise DeadlinePassed  # a drip that goes on after the deadline
+        self._grace -= count
+        return self._count(count)
+
+    def _arrived(self) -> int:
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self._sock.fileno(), termios.FIONREAD, waiting)
+        return waiting[0] + (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
+
+    def _count(self, count: int) -> int:
+        self.received += count
+        self.eof = self.eof or not count
+        return count
+
+    def reached(self, label: str) -> None:
+        """Tell the probe, if there is one."""
+        if self._probe is not None:
+            self._probe(label)
+
+    def alive(self) -> bool:
+        """Whether the peer has neither closed nor said anything unasked."""
+        if not wait_for_read(self._sock, timeout=0.0):
+            return True
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return False
+        # TLS 1.3 servers send session tickets after the handshake: readable, yet no data and no end.
+        self._sock.settimeout(0)
+        try:
+            self._sock.recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    # What http.client and urllib3 call on a socket:
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Ignored: the deadline rules."""
+
+    def shutdown(self, how: int) -> None:
+        """Cut the socket."""
+        self._sock.shutdown(how)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """The stream http.client reads the answer from."""
+        self._streams += 1
+        return io.BufferedReader(_AnswerStream(self))
+
+    def close(self) -> None:
+        """Close the socket, or leave that to the stream still open: http.client closes it before the body is read."""
+        self._closing = True
+        self._close_unused()
+
+    def stream_closed(self) -> None:
+        """The answer's stream was closed."""
+        self._streams -= 1
+        if self._closing:
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._streams:
+            self._sock.close()
+
+
+class _AnswerStream(io.RawIOBase):
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._wire.receive_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._wire.stream_closed()
+
+
+class Line:
+    """A connection for one call at a time, in the place where requests' adapter expects a pool."""
+
+    def __init__(self, engine: HTTPConnection, monotonic: Callable[[], float]) -> None:
+        self._engine = engine
+        engine.connect()
+        # Only connect() connects: a request on a closed line must fail, not open another one behind our back.
+        engine.auto_open = 0
+        self.wire = Wire(engine.sock, monotonic)
+        engine.sock = cast(Any, self.wire)  # everything the engine asks of a socket is there
+        self.idle_since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Line {self._engine.host}:{self._engine.port}>"
+
+    def urlopen(
+        self,
+        *,
+        method: str,
+        url: str,
+        body: bytes | Iterable[bytes] | None,
+        headers: Mapping[str, str],
+        **_pool: object,
+    ) -> urllib3.BaseHTTPResponse:
+        """Write one request, read the head of its answer. No retry, no redirect, no second connection."""
+        wire = self.wire
+        if body is None or (isinstance(body, bytes) and len(body) <= _SMALL):
+            wire.hold()
+        try:
+            self._engine.request(method, url, body, headers, preload_content=False, decode_content=False)
+            wire.flush()
+            wire.written = True
+            wire.reached("request_written")
+        except OSError:
+            if not wire.write_failed:
+                raise  # else a vendor may refuse an upload before its end: its answer, if there is one, counts
+        response = self._engine.getresponse()
+        if wire.eof:
+            raise http.client.IncompleteRead(b"")  # http.client takes the end of the stream for the end of the head
+        if response.status < 200:
+            raise http.client.BadStatusLine("interim")
+        wire.reached("answer_half")
+        return response
+
+    @property
+    def reusable(self) -> bool:
+        """After a whole answer: nothing was left unsaid in either direction and nobody wants to close."""
+        return self._engine.sock is not None and self.wire.written and not self.wire.late
+
+    def close(self) -> None:
+        """Close the socket; harmless when it is closed."""
+        self._engine.close()
+
+
+def engine_for(
+    scheme: str, host: str, port: int, proxy: Url | None, proxy_headers: Mapping[str, str], **tls: Any
+) -> HTTPConnection:
+    """An engine that is not connected yet; https behind a proxy goes through a CONNECT tunnel."""
+    timeout = tls.pop("timeout")
+    near_host, near_port = (proxy.host or "", proxy.port) if proxy else (host, port)
+    if scheme == "http":
+        return HTTPConnection(near_host, near_port, timeout=timeout, proxy=proxy)
+    engine = HTTPSConnection(near_host, near_port, timeout=timeout, proxy=proxy, **tls)
+    if proxy:
+        engine.set_tunnel(host, port, headers=proxy_headers, scheme="http")
+    return engine
+
+
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+
+
+def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
+    """The class of a fault before the connection stood."""
+    causes = tuple(_causes(error))
+    prefix = "proxy_" if proxied and _any(causes, NameResolutionError, NewConnectionError, ConnectTimeoutError) else ""
+    if status := next((found[1] for cause in causes if (found := _TUNNEL_REFUSED.search(str(cause)))), None):
+        return f"proxy_{status}"
+    for kinds, reason in (
+        ((socket.gaierror, LocationParseError), "dns"),
+        ((ConnectionRefusedError,), "refused"),
+        ((TimeoutError,), "connect_timeout"),
+        ((NewConnectionError,), "unreachable"),  # before its odd parent, which is ConnectTimeoutError
+        ((ConnectTimeoutError,), "connect_timeout"),
+        ((ssl.SSLError, CertificateError), "tls"),
+        ((http.client.RemoteDisconnected,), "proxy_reset"),
+        ((http.client.HTTPException,), "proxy_garbled"),
+        ((ConnectionError,), "reset"),
+    ):
+        if _any(causes, *kinds):
+            return prefix + reason
+    return type(error).__name__
+
+
+def why_no_answer(error: Exception, wire: Wire) -> str:
+    """The class of a fault after the connection stood, by what the wire saw and what was raised."""
+    causes = tuple(_causes(error))
+    if _any(causes, DeadlinePassed):
+        return "read_timeout" if wire.written and not wire.received else "deadline"
+    if _any(causes, TooLarge):
+        return "too_large"
+    if _any(causes, FileFault):
+        return "file"
+    if not wire.handed:
+        return type(error).__name__
+    if wire.write_failed:
+        return "reset_during_request"
+    if wire.received and (wire.eof or _any(causes, ConnectionError)):
+        return "cut"
+    if wire.eof or _any(causes, ConnectionError):
+        return "reset_after_request"
+    if _any(causes, ssl.SSLError):
+        return "tls"
+    if _any(causes, http.client.HTTPException, InvalidHeader):
+        return "garbled"
+    return type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _any(causes: Iterable[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes)
