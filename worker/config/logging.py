@@ -1,0 +1,103 @@
+"""Logs: structlog for our own lines and everybody else's, and a redaction that nothing gets around.
+
+Our events keep only fields on a list; text of any origin has tokens, secrets and keys masked. Message texts and
+recipients cannot appear because no listed field holds them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_LINE = "event level timestamp logger exc_info"
+_ATTEMPT = "job part channel account kind attempt outcome errcode delay duration"
+_PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
+_REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
+FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST}".split())
+"""Every field a line may have; another one is dropped and its name told, so that somebody notices."""
+
+_SECRET = re.compile(
+    r"(?i)((?:access_token|corpsecret|suite_secret|secret|password|token|key)[\"']?\s*[=:]\s*[\"']?)[^\s&\"',;)}]+"
+)
+_URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+_HINTS = ("token", "secret", "password", "key", "://")
+QUIET = {
+    "celery.worker.strategy": logging.WARNING,  # a line for every doorbell
+    "celery.app.trace": logging.WARNING,
+    "celery.worker.request": logging.INFO,  # DEBUG prints the message
+    "celery.pool": logging.INFO,
+    "kombu": logging.INFO,
+    "amqp": logging.INFO,
+    "sqlalchemy.engine": logging.WARNING,  # its INFO prints the statements' values
+    "sqlalchemy.pool": logging.WARNING,
+}
+"""Loggers that would say too much, or too often, at the level somebody asks for."""
+
+
+def mask(text: str) -> str:
+    """The text without anything that looks like a credential."""
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
+    return _URL_PASSWORD.sub(r"\1***@", _SECRET.sub(r"\1***", text))
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keeps listed fields, masks their text; an unlisted field leaves only its name."""
+    kept: dict[str, Any] = {name: _masked(value) for name, value in event.items() if name in FIELDS}
+    if len(kept) != len(event):
+        kept["dropped"] = sorted(name for name in event if name not in FIELDS and not name.startswith("_"))
+        kept |= {name: value for name, value in event.items() if name.startswith("_")}
+        if not kept["dropped"]:
+            del kept["dropped"]
+    return kept
+
+
+def _masked(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return mask(value if isinstance(value, str) else str(value))
+
+
+def set_up(level: int | str = "INFO", stream: TextIO | None = None) -> None:
+    """Sends structlog and the standard library's logging to one stream: JSON lines, or colours on a terminal."""
+    stream = stream or sys.stderr
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    number = level if isinstance(level, int) else logging.getLevelName(level.upper())
+    renderer: Processor = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_trace, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(max(least, number))
+
+
+def _without_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> MutableMapping[str, Any]:
+    """A foreign traceback may show URLs and statements: only its class is kept."""
+    trace = event.pop("exc_info", None)
+    if isinstance(trace, tuple) and trace[0] is not None:
+        event["error"] = trace[0].__name__
+    return event

@@ -1,0 +1,288 @@
+"""What `worker.toml` and the `WORKER_...` variables may say, and one clear sentence when they say it wrong.
+
+Knows names, types and defaults; knows no channel's own keys and never reads a secret's value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from worker.domain.errors import ConfigurationError
+
+DEFAULT_FILE = "worker.toml"
+SECRET_KEYS = frozenset({"secret", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
+"""Keys whose value is a credential wherever they stand under an account."""
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SecretFrom(BaseModel):
+    """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never_inline(cls, value: Any) -> Any:
+        if isinstance(value, dict | cls):
+            return value
+        raise ValueError(
+            'a secret is never written into the settings; use { env = "NAME" } or { file = "/run/secrets/name" }'
+        )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError('say exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
+        return self
+
+
+class AccountSettings(BaseModel):
+    """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    channel: str
+    base_url: str | None = None
+    """None: the vendor's own host."""
+    secret: SecretFrom | None = None
+    proxy: str | None = Field(default=None, repr=False)
+    limits: dict[str, NonNegativeInt] = {}
+    on_unknown: Literal["default", "hold", "resend"] = "default"
+    allow_everyone: bool = False
+
+    @field_validator("base_url", "proxy")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("not a web address; write it as https://host or http://host:port")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _no_inline_secrets(self) -> Self:
+        for key, value in (self.model_extra or {}).items():
+            _refuse_inline(key, value)
+        return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # The channel's own keys are left out: one of them may be a credential under a name we do not know.
+        names = set(type(self).model_fields)
+        return [(name, value) for name, value in super().__repr_args__() if name in names]
+
+
+class DeliverySettings(BaseModel):
+    """`[delivery]`: every time and count of the pipeline, in seconds; tests make them shorter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lease_s: Seconds = 10
+    """How long a process counts as alive after its last heartbeat."""
+    heartbeat_s: Seconds = 3
+    call_deadline_s: Seconds = 20
+    """Total time of one call; uploads get more by their size."""
+    deadline_margin_s: Seconds = 5
+    """How long after a dead process's deadline an unknown's policy may act."""
+    attempts: Count = 8
+    repeats: Count = 5
+    busy_attempts: Count = 3
+    """The vendor's -1: at most three times by its rule."""
+    max_age_s: Seconds = 86_400
+    backoff_base_s: Seconds = 1
+    backoff_max_s: Seconds = 300
+    duplicate_check: bool = True
+    duplicate_window_s: Seconds = 14_400
+    response_code_ttl_s: Seconds = 259_200
+    recall_window_s: Seconds = 86_400
+    threads: Count = 32
+    poll_s: Seconds = 0.02
+    idle_poll_s: Seconds = 0.05
+    offer_s: Seconds = 5
+    """When an offered id that nobody took is offered again; doubles up to `offer_max_s`."""
+    offer_max_s: Seconds = 60
+    doorbell_size: Annotated[int, Field(ge=1, le=50)] = 50
+    doorbell_s: Seconds = 2
+    """How long one doorbell works before it leaves the rest to be offered again."""
+    media_valid_s: Seconds = 216_000
+    """How long a media_id is used: 2.5 of the vendor's 3 days."""
+    park_probe_s: Seconds = 600
+    """How often a parked lane or account is tried with one job."""
+    token_refresh_s: Seconds = 300
+    """How long before its end a token is replaced."""
+    token_lease_s: Seconds = 15
+    token_call_s: Seconds = 10
+    token_probe_s: Seconds = 600
+    """How often a refused secret is tried again."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for low, high in (
+            ("heartbeat_s", "lease_s"),
+            ("backoff_base_s", "backoff_max_s"),
+            ("offer_s", "offer_max_s"),
+            ("token_call_s", "token_lease_s"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} is longer than {high}; make it shorter")
+        return self
+
+
+class Settings(BaseSettings):
+    """Everything the worker is told. Its `repr` shows no password and no secret."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WORKER_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    database: str = "sqlite:///worker.db"
+    broker: str = "embedded"
+    queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
+    """Put before every queue's name: several installations in one broker."""
+    accounts: dict[str, AccountSettings] = {}
+    delivery: DeliverySettings = DeliverySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+    @field_validator("broker")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        if value != "embedded" and not value.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+            raise ValueError('not a broker; use "embedded", redis://host:6379/0 or amqp://host')
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _database_url(cls, value: str) -> str:
+        if not re.match(r"[a-z0-9+]+://", value):
+            raise ValueError("not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db")
+        return value
+
+    @field_validator("accounts")
+    @classmethod
+    def _account_names(cls, value: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
+                raise ValueError(f"{name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
+        return value
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield "database", without_password(self.database)
+        yield "broker", without_password(self.broker)
+        yield "accounts", self.accounts
+        yield "delivery", self.delivery
+
+
+def load_settings(path: str | Path | None = None) -> Settings:
+    """Settings out of the file (given, or WORKER_CONFIG, or ./worker.toml if it is there) and the environment."""
+    file = _file(path)
+    data = {} if file is None else _read(file)
+    try:
+        return Settings(**data)
+    except ValidationError as error:
+        sentence = _sentence(error.errors(include_url=False, include_input=False), file)
+    # Outside the handler: pydantic's error would stay chained, and it may know what was typed as a secret.
+    raise ConfigurationError(sentence)
+
+
+def without_password(url: str) -> str:
+    """A URL fit to be shown: password and query replaced by stars."""
+    head, sep, rest = url.partition("://")
+    if not sep:
+        return url
+    place, query, _ = rest.partition("?")
+    user, at, host = place.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{head}://{name}{colon and ':***'}{at}{host}{query and '?***'}"
+
+
+def _file(path: str | Path | None) -> Path | None:
+    named = path or os.environ.get("WORKER_CONFIG")
+    if named:
+        return Path(named)
+    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            return tomllib.load(opened)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file}: cannot be read ({error.strerror}); correct the path or WORKER_CONFIG"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The parser's text may quote a line of the file, and a line may hold what should not be there.
+        where = re.search(r"\(at .*\)", str(error))
+        place = f" {where.group()}" if where else ""
+    raise ConfigurationError(f"{file}: not valid TOML{place}; correct the line, see the sample in the README")
+
+
+def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
+    """The first problem as one sentence: key, what is wrong, remedy."""
+    first = errors[0]
+    key = ".".join(str(step) for step in first["loc"]) or "settings"
+    match first["type"]:
+        case "missing":
+            text = "is missing; add it"
+        case "extra_forbidden":
+            text = f"is not a setting; {_did_you_mean(first['loc'])}"
+        case "value_error":
+            text = str(first["ctx"]["error"])
+        case _:
+            text = f"{first['msg'][0].lower()}{first['msg'][1:]}; correct the value"
+    more = f" ({len(errors) - 1} more wrong after that)" if len(errors) > 1 else ""
+    return f"{file or 'environment'}: {key}: {text}{more}"
+
+
+def _did_you_mean(loc: tuple[int | str, ...]) -> str:
+    model: type[BaseModel] = DeliverySettings if loc[0] == "delivery" else Settings
+    if "secret" in loc:
+        model = SecretFrom
+    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(model.model_fields)}"
+
+
+def _refuse_inline(path: str, value: Any) -> None:
+    """A credential of the channel's own, at any depth, must be a { env } or { file } table too."""
+    if isinstance(value, dict):
+        if value.keys() <= {"env", "file"}:
+            return
+        for key, inner in value.items():
+            _refuse_inline(f"{path}.{key}", inner)
+        return
+    if isinstance(value, str) and path.rpartition(".")[2].lower() in SECRET_KEYS:
+        raise ValueError(
+            f'{path}: a secret is never written into the settings; use {{ env = "NAME" }} or {{ file = "/run/..." }}'
+        )
