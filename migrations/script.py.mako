@@ -1,0 +1,24 @@
+"""${message}.
+
+What it needs of the previous release: say it here. It runs under an advisory lock, with a short lock timeout.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = ${repr(branch_labels)}
+depends_on = ${repr(depends_on)}
+
+
+def upgrade() -> None:
+    """One change."""
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    """Its inverse."""
+    ${downgrades if downgrades else "pass"}

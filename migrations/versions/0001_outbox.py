@@ -1,0 +1,327 @@
+"""The outbox as it was first released.
+
+Written out, never derived from `outbox/tables.py`: what this revision makes must not change when the tables move on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+TABLES = (
+    "worker_site",
+    "worker_jobs",
+    "worker_parts",
+    "worker_attempts",
+    "worker_receipts",
+    "worker_failures",
+    "worker_response_codes",
+    "worker_media",
+    "worker_blobs",
+    "worker_blob_chunks",
+    "worker_bodies",
+    "worker_duplicates",
+    "worker_tokens",
+    "worker_budgets",
+    "worker_lanes",
+    "worker_leases",
+    "worker_processes",
+)
+
+
+def key(length: int) -> sa.types.TypeEngine[str]:
+    """Text that compares byte for byte on every database."""
+    return (
+        sa.String(length)
+        .with_variant(sa.String(length, collation="C"), "postgresql")
+        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+    )
+
+
+def long_text() -> sa.types.TypeEngine[str]:
+    """JSON documents and vendor texts."""
+    return sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+def chunk() -> sa.types.TypeEngine[bytes]:
+    """At most 1 MiB of a file."""
+    return sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+
+
+def table(name: str, *columns: sa.Column[Any]) -> None:
+    """One table, utf8mb4 said out loud for MariaDB."""
+    op.create_table(name, *columns, mysql_charset="utf8mb4", mysql_engine="InnoDB")
+
+
+def index(name: str, table_name: str, *columns: str, where: str | None = None, unique: bool = False) -> None:
+    """One index, partial where the database can."""
+    condition = None if where is None else sa.text(where)
+    op.create_index(name, table_name, list(columns), unique=unique, postgresql_where=condition, sqlite_where=condition)
+
+
+def upgrade() -> None:
+    """Makes every table; the lane key is put in by `worker.outbox.migrate`, which has the random source."""
+    create_site()
+    create_jobs()
+    create_parts()
+    create_calls()
+    create_files()
+    create_repeats()
+    create_limits()
+    create_processes()
+
+
+def downgrade() -> None:
+    """Drops every table, with all that is remembered in them."""
+    for name in reversed(TABLES):
+        op.drop_table(name)
+
+
+def create_site() -> None:
+    """Where random values of this installation live."""
+    table(
+        "worker_site",
+        sa.Column("name", key(40), primary_key=True),
+        sa.Column("value", key(200), nullable=False),
+    )
+
+
+def create_jobs() -> None:
+    """What producers ask."""
+    table(
+        "worker_jobs",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("kind", key(40), nullable=False),
+        sa.Column("channel", key(40), nullable=False),
+        sa.Column("account", key(60), nullable=False),
+        sa.Column("message", long_text(), nullable=False),
+        sa.Column("recipients", long_text(), nullable=False),
+        sa.Column("asked", sa.Integer(), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger()),
+        sa.Column("dedupe_key", key(200)),
+        sa.Column("content_hash", key(64)),
+        sa.Column("order_key", key(200)),
+        sa.Column("tags", long_text()),
+        sa.Column("on_unknown", key(12), nullable=False),
+        sa.Column("target_job_id", key(32)),
+        sa.Column("replay_of", key(32)),
+        sa.Column("warnings", long_text()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("finished_at", sa.BigInteger()),
+        sa.Column("awaited", sa.Boolean(), nullable=False, server_default=sa.text("false")),
+        sa.Column("n_open", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_accepted", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_partial", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_rejected", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_exhausted", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_unknown", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_expired", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("n_cancelled", sa.Integer(), nullable=False, server_default=sa.text("0")),
+    )
+    index("worker_jobs_dedupe", "worker_jobs", "account", "dedupe_key", where="dedupe_key is not null", unique=True)
+    index("worker_jobs_replay", "worker_jobs", "replay_of", where="replay_of is not null")
+    index("worker_jobs_target", "worker_jobs", "target_job_id", where="target_job_id is not null")
+
+
+def create_parts() -> None:
+    """One vendor call each."""
+    table(
+        "worker_parts",
+        sa.Column("id", key(40), primary_key=True),
+        sa.Column("job_id", key(32), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("lane", key(100), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("not_before", sa.BigInteger()),
+        sa.Column("expires_at", sa.BigInteger()),
+        sa.Column("offered_until", sa.BigInteger()),
+        sa.Column("offers", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("claim", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("incarnation", key(32)),
+        sa.Column("marked_at", sa.BigInteger()),
+        sa.Column("first_marked_at", sa.BigInteger()),
+        sa.Column("deadline_at", sa.BigInteger()),
+        sa.Column("tries", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("busy", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("repeats", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("doubts", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("flagged", sa.Boolean()),
+        sa.Column("waits_on", key(32)),
+        sa.Column("spec", long_text(), nullable=False),
+        sa.Column("reason", key(300)),
+    )
+    index("worker_parts_doubt", "worker_parts", "not_before", where="state = 6")
+    index("worker_parts_due", "worker_parts", "not_before", "id", where="state = 0")
+    index("worker_parts_expiry", "worker_parts", "expires_at", where="state = 0 and expires_at is not null")
+    index("worker_parts_queue", "worker_parts", "lane", "priority", "not_before", "id", where="state = 0")
+    index("worker_parts_sending", "worker_parts", "incarnation", where="state = 1")
+    index("worker_parts_waiting", "worker_parts", "waits_on", where="waits_on is not null")
+
+
+def create_calls() -> None:
+    """What was called and what the vendor gave."""
+    table(
+        "worker_attempts",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("claim", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("incarnation", key(32), nullable=False),
+        sa.Column("outcome", key(20), nullable=False),
+        sa.Column("doubtful", sa.Boolean(), nullable=False),
+        sa.Column("reason", key(300)),
+        sa.Column("http_status", sa.SmallInteger()),
+        sa.Column("errcode", sa.BigInteger()),
+        sa.Column("errmsg", long_text()),
+        sa.Column("hint", key(80)),
+        sa.Column("caller_ip", key(60)),
+        sa.Column("flagged", sa.Boolean(), nullable=False),
+        sa.Column("duration_ms", sa.Integer()),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_receipts",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("claim", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("msgid", long_text()),
+        sa.Column("media_id", long_text()),
+        sa.Column("accepted_at", sa.BigInteger(), nullable=False),
+        sa.Column("recalled_at", sa.BigInteger()),
+        sa.Column("from_repeat", sa.Boolean(), nullable=False),
+        sa.Column("not_sent", sa.Boolean(), nullable=False),
+        sa.Column("warning", long_text()),
+    )
+    table(
+        "worker_failures",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("kind", key(12), primary_key=True),
+        sa.Column("recipient_key", key(128), primary_key=True),
+        sa.Column("recipient", key(128), nullable=False),
+        sa.Column("field", key(40), nullable=False),
+        sa.Column("errcode", sa.BigInteger(), nullable=False),
+        sa.Column("failed_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_response_codes",
+        sa.Column("id", key(64), primary_key=True),
+        sa.Column("part_id", key(40), nullable=False),
+        sa.Column("source", key(12), nullable=False),
+        sa.Column("code", long_text(), nullable=False),
+        sa.Column("state", key(8), nullable=False),
+        sa.Column("leased_by", key(40)),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+    )
+    index("worker_response_codes_part", "worker_response_codes", "part_id")
+
+
+def create_files() -> None:
+    """Files that travel with a job, and what the vendor called them."""
+    table(
+        "worker_media",
+        sa.Column("id", key(64), primary_key=True),
+        sa.Column("scope", key(100), nullable=False),
+        sa.Column("upload_type", key(20), nullable=False),
+        sa.Column("job_id", key(32), nullable=False),
+        sa.Column("media_id", long_text()),
+        sa.Column("valid_until", sa.BigInteger()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_blobs",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("sha256", key(64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+    )
+    index("ix_worker_blobs_sha256", "worker_blobs", "sha256")
+    table(
+        "worker_blob_chunks",
+        sa.Column("blob_id", key(32), primary_key=True),
+        sa.Column("n", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("data", chunk(), nullable=False),
+    )
+
+
+def create_repeats() -> None:
+    """What makes a repeat safe."""
+    table(
+        "worker_bodies",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("body", long_text(), nullable=False),
+        sa.Column("window_id", key(64)),
+        sa.Column("frozen_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_duplicates",
+        sa.Column("id", key(64), primary_key=True),
+        sa.Column("owner", key(40), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("others_since", sa.BigInteger()),
+    )
+
+
+def create_limits() -> None:
+    """Tokens, budgets and what blocks a lane."""
+    table(
+        "worker_tokens",
+        sa.Column("account", key(60), primary_key=True),
+        sa.Column("fingerprint", key(64), primary_key=True),
+        sa.Column("sealed", long_text()),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("fetched_at", sa.BigInteger()),
+        sa.Column("expires_at", sa.BigInteger()),
+        sa.Column("lease_holder", key(32)),
+        sa.Column("lease_until", sa.BigInteger()),
+        sa.Column("refused", key(300)),
+        sa.Column("probe_at", sa.BigInteger()),
+    )
+    table(
+        "worker_budgets",
+        sa.Column("id", key(64), primary_key=True),
+        sa.Column("buckets", long_text(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_lanes",
+        sa.Column("lane", key(100), primary_key=True),
+        sa.Column("account", key(60), nullable=False),
+        sa.Column("label", key(100), nullable=False),
+        sa.Column("blocked_until", sa.BigInteger(), nullable=False),
+        sa.Column("reason", key(300), nullable=False),
+        sa.Column("remedy", key(300)),
+        sa.Column("parked", sa.Boolean(), nullable=False),
+        sa.Column("blocked_at", sa.BigInteger(), nullable=False),
+    )
+
+
+def create_processes() -> None:
+    """Who is alive and who leads."""
+    table(
+        "worker_leases",
+        sa.Column("name", key(40), primary_key=True),
+        sa.Column("holder", key(32), nullable=False),
+        sa.Column("held_until", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_processes",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("alive_until", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.Column("threads", sa.Integer(), nullable=False),
+        sa.Column("host", key(100), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("lanes", long_text(), nullable=False),
+    )

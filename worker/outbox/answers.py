@@ -1,0 +1,149 @@
+"""What the answer of a call leaves: attempt, receipt, failures, a fresh code, a receipt taken back, a media_id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain import settle
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox import codes
+from worker.outbox.batch import Batch
+from worker.outbox.items import End
+from worker.outbox.sql import run
+
+
+def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts, started_at: int) -> None:
+    outcome = end.verdict.outcome
+    batch.attempts[end.part_id, end.claim] = _attempt_row(batch, end, started_at)
+    match outcome:
+        case Accepted() | Partial():
+            batch.receipts.append(_receipt_row(batch, end, outcome))
+            _follow(connection, batch, end, outcome)
+        case _:
+            pass
+    if isinstance(outcome, (Partial, Rejected)):
+        batch.failures += _failure_rows(batch, end, outcome)
+    if end.code_id:
+        codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
+    if end.block:
+        batch.blocks.append(end.block)
+    if part.state is PartState.QUEUED:
+        batch.said[part.job_id] = getattr(outcome, "reason", "")
+
+
+def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | Partial) -> None:
+    """What an accepted call leaves for later jobs: a fresh code, a receipt taken back, a media_id in the vault."""
+    taken = outcome.taken
+    if taken.response_code and end.is_card:
+        codes.file_code(connection, end.account, end.part_id, taken.response_code, batch.now, end.code_ttl_s)
+    if end.recalled:
+        part_id, claim = end.recalled
+        run(
+            connection,
+            "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim",
+            {"now": batch.now, "part": part_id, "claim": claim},
+        )
+    if taken.media_id and end.vault_valid_s is not None:
+        run(
+            connection,
+            "update worker_media set media_id = :media, valid_until = :until where job_id = :job",
+            {
+                "media": taken.media_id,
+                "until": batch.now + end.vault_valid_s * settle.SECOND,
+                "job": end.part_id.partition("-")[0],
+            },
+        )
+
+
+def _attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:
+    verdict = end.verdict
+    return {
+        "part_id": end.part_id,
+        "claim": end.claim,
+        "incarnation": end.incarnation,
+        "outcome": outcome_name(verdict.outcome),
+        "doubtful": isinstance(verdict.outcome, Unknown),
+        "reason": getattr(verdict.outcome, "reason", None),
+        "http_status": verdict.http_status,
+        "errcode": verdict.errcode,
+        "errmsg": verdict.errmsg,
+        "hint": verdict.hint,
+        "caller_ip": verdict.caller_ip,
+        "flagged": end.flagged,
+        "duration_ms": end.duration_ms,
+        "started_at": started_at,
+        "ended_at": batch.now,
+    }
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """`Accepted` -> accepted, `StaleToken` -> stale_token."""
+    name = type(outcome).__name__
+    return "stale_token" if name == "StaleToken" else name.lower()
+
+
+def _receipt_row(batch: Batch, end: End, outcome: Accepted | Partial) -> dict[str, Any]:
+    taken = outcome.taken
+    return {
+        "part_id": end.part_id,
+        "claim": end.claim,
+        "msgid": taken.msgid,
+        "media_id": taken.media_id,
+        "accepted_at": batch.now,
+        "recalled_at": None,
+        "from_repeat": taken.from_repeat,
+        "not_sent": taken.not_sent,
+        "warning": taken.warning,
+    }
+
+
+def _failure_rows(batch: Batch, end: End, outcome: Partial | Rejected) -> list[dict[str, Any]]:
+    return [
+        {
+            "part_id": end.part_id,
+            "kind": refusal.kind,
+            "recipient_key": refusal.recipient.lower(),
+            "recipient": refusal.recipient,
+            "field": refusal.field,
+            "errcode": end.verdict.errcode or 0,
+            "failed_at": batch.now,
+        }
+        for refusal in outcome.refusals
+    ]
+
+
+def lost_attempt(
+    batch: Batch, part_id: str, claim: int, incarnation: str | None, marked_at: int | None, reason: str
+) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(("http_status", "errcode", "errmsg", "hint", "caller_ip"))
+    return {
+        "part_id": part_id,
+        "claim": claim,
+        "incarnation": incarnation or "",
+        "outcome": "unknown",
+        "doubtful": True,
+        "reason": reason,
+        **row,
+        "flagged": False,
+        "duration_ms": None,
+        "started_at": marked_at or batch.now,
+        "ended_at": batch.now,
+    }
+
+
+def unsent_receipt(batch: Batch, part_id: str, claim: int) -> dict[str, Any]:
+    return {
+        "part_id": part_id,
+        "claim": claim,
+        "msgid": None,
+        "media_id": None,
+        "accepted_at": batch.now,
+        "recalled_at": None,
+        "from_repeat": False,
+        "not_sent": True,
+        "warning": None,
+    }

@@ -1,0 +1,81 @@
+"""Files in the outbox: stored in pieces of 1 MiB inside the caller's transaction, read back piece by piece.
+
+A rollback leaves nothing, workers on other hosts find them, and memory stays flat both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.domain.errors import WorkerError
+from worker.outbox.bulk import among, ids_json
+from worker.outbox.clock import SqlClock, micros
+from worker.outbox.database import Database
+
+REUSED_WITHIN_S = 3 * 86_400
+"""A copy older than this is not reused: it must outlive the jobs that lean on it, and purge counts from its birth."""
+
+
+@lru_cache(maxsize=8)
+def _find(now: str) -> TextClause:
+    return text(
+        "select id from worker_blobs where sha256 = :sha256 and size = :size"
+        f" and created_at > {now} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
+    )
+
+
+@lru_cache(maxsize=8)
+def _insert(now: str) -> TextClause:
+    return text(f"insert into worker_blobs (id, sha256, size, created_at) values (:id, :sha256, :size, {now})")
+
+
+_INSERT_CHUNK = text("insert into worker_blob_chunks (blob_id, n, data) values (:id, :n, :data)")
+_READ_CHUNK = text("select data from worker_blob_chunks where blob_id = :id and n = :n")
+
+
+def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -> str | None:
+    """A young copy of the same content that this transaction sees; None: store one. No lock, nobody waits."""
+    found = connection.execute(_find(clock.now(connection.dialect.name)), {"sha256": sha256, "size": size}).scalar()
+    return None if found is None else str(found)
+
+
+def insert_blob(
+    connection: Connection, clock: SqlClock, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]
+) -> None:
+    """Stores a file, one statement a piece."""
+    now = clock.now(connection.dialect.name)
+    connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
+    for n, chunk in enumerate(chunks):
+        connection.execute(_INSERT_CHUNK, {"id": blob_id, "n": n, "data": chunk})
+
+
+def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these files are still there."""
+    inside = among(connection.dialect.name)
+    rows = connection.execute(text(f"select id from worker_blobs where id {inside}"), {"ids": ids_json(ids)})
+    return {str(row[0]) for row in rows}
+
+
+def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
+    """The content piece by piece, each read on its own: no transaction is open while a vendor is called."""
+    n = 0
+    while (chunk := _chunk(database, blob_id, n)) is not None:
+        yield chunk
+        n += 1
+    if n == 0 and not _is_there(database, blob_id):
+        raise WorkerError("the file is no longer stored; enqueue it again")
+
+
+def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:
+    with database.reading() as connection:
+        data = connection.execute(_READ_CHUNK, {"id": blob_id, "n": n}).scalar()
+    return None if data is None else bytes(data)
+
+
+def _is_there(database: Database, blob_id: str) -> bool:
+    with database.reading() as connection:
+        return bool(stored_blobs(connection, [blob_id]))

@@ -1,0 +1,131 @@
+"""Many rows in one statement: rows go in as one JSON document and are joined on the database's side.
+
+The same statement shape on every database; only the way to open the document differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, Table
+from sqlalchemy.types import BigInteger, Boolean, Integer, SmallInteger
+
+from worker.outbox.sql import fetch, run
+
+Row = Mapping[str, Any]
+
+
+def _sql_type(table: Table, column: str, dialect: str) -> str:
+    kind = table.c[column].type
+    if isinstance(kind, Boolean):
+        return "boolean" if dialect == "postgresql" else "integer"
+    if isinstance(kind, (BigInteger, Integer, SmallInteger)):
+        return "bigint"
+    if dialect in ("mysql", "mariadb"):
+        return "longtext"
+    return "text"
+
+
+def _document(dialect: str, table: Table, columns: Sequence[str]) -> str:
+    """A FROM item named v that holds the rows of `:rows`."""
+    if dialect == "postgresql":
+        typed = ", ".join(f"{name} {_sql_type(table, name, dialect)}" for name in columns)
+        return f"json_to_recordset(cast(:rows as json)) as v({typed})"
+    if dialect == "sqlite":
+        fields = ", ".join(f"value->>'$.{name}' as {name}" for name in columns)
+        return f"(select {fields} from json_each(:rows)) as v"
+    fields = ", ".join(f"{name} {_sql_type(table, name, dialect)} path '$.{name}'" for name in columns)
+    return f"json_table(:rows, '$[*]' columns ({fields})) as v"
+
+
+@lru_cache(maxsize=256)
+def _update(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    name = table.name
+    source = _document(dialect, table, (*keys, *columns))
+    match = " and ".join(f"{name}.{key} = v.{key}" for key in keys)
+    if dialect in ("mysql", "mariadb"):
+        sets = ", ".join(f"{name}.{column} = v.{column}" for column in columns)
+        return f"update {name} join {source} on {match} set {sets}"
+    if dialect == "postgresql":  # the same look-up by index as in `among`, whatever the join would be planned as
+        key = keys[0]
+        match += f" and {name}.{key} = any(array(select r->>'{key}' from json_array_elements(cast(:rows as json)) r))"
+    sets = ", ".join(f"{column} = v.{column}" for column in columns)
+    return f"update {name} set {sets} from {source} where {match}"
+
+
+@lru_cache(maxsize=256)
+def _insert(dialect: str, table: Table, columns: tuple[str, ...], conflict: str) -> str:
+    names = ", ".join(columns)
+    picked = ", ".join(f"v.{column}" for column in columns)
+    # SQLite's parser needs a WHERE between SELECT and ON CONFLICT.
+    where = " where true" if dialect == "sqlite" else ""
+    select = f"insert into {table.name} ({names}) select {picked} from {_document(dialect, table, columns)}{where}"
+    return select + _on_conflict(dialect, table, columns, conflict)
+
+
+def _on_conflict(dialect: str, table: Table, columns: tuple[str, ...], conflict: str) -> str:
+    if conflict == "error":
+        return ""
+    keys = [column.name for column in table.primary_key.columns]
+    rest = [column for column in columns if column not in keys]
+    if dialect in ("mysql", "mariadb"):
+        changes = [f"{keys[0]} = {table.name}.{keys[0]}"] if conflict == "ignore" else [f"{c} = v.{c}" for c in rest]
+        return " on duplicate key update " + ", ".join(changes)
+    if conflict == "ignore":
+        return f" on conflict ({', '.join(keys)}) do nothing"
+    return f" on conflict ({', '.join(keys)}) do update set " + ", ".join(f"{c} = excluded.{c}" for c in rest)
+
+
+def _dump(rows: Sequence[Row]) -> str:
+    return to_json(rows).decode()
+
+
+def update_rows(connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
+    """Sets the given columns of the rows with these keys; all rows carry the same columns."""
+    if not rows:
+        return
+    columns = tuple(name for name in rows[0] if name not in keys)
+    statement = _update(connection.dialect.name, table, tuple(keys), columns)
+    run(connection, statement, {"rows": _dump(rows)})
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
+    """Inserts the rows; on a primary key already there: `error`, `ignore`, or `replace` its other columns."""
+    if not rows:
+        return
+    statement = _insert(connection.dialect.name, table, tuple(rows[0]), conflict)
+    run(connection, statement, {"rows": _dump(rows)})
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """Inserts the rows whose id is not there yet, and returns the ids of those."""
+    dialect = connection.dialect.name
+    if dialect in ("mysql", "mariadb"):  # no RETURNING beside ON DUPLICATE KEY: which were there is asked, and locked
+        ids = {"ids": ids_json(row["id"] for row in rows)}
+        there = f"select id from {table.name} where id {among(dialect)} order by id for update"
+        known = {row[0] for row in fetch(connection, there, ids)}
+        insert_rows(connection, table, [row for row in rows if row["id"] not in known])
+        return {row["id"] for row in rows} - known
+    statement = _insert(dialect, table, tuple(rows[0]), "ignore")
+    return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": _dump(rows)})}
+
+
+@lru_cache(maxsize=64)
+def among(dialect: str, bind: str = "ids") -> str:
+    """The right side of `where id ...` for ids given as one JSON list under the bind name; bind them with `ids_json`.
+
+    On PostgreSQL an array made first, not a join: whatever the statistics say, each id is looked up in the index.
+    """
+    if dialect == "postgresql":
+        return f"= any(array(select json_array_elements_text(cast(:{bind} as json))))"
+    if dialect == "sqlite":
+        return f"in (select value from json_each(:{bind}))"
+    return f"in (select id from json_table(:{bind}, '$[*]' columns (id varchar(100) path '$')) as ids_{bind})"
+
+
+def ids_json(ids: Iterable[str]) -> str:
+    """Ids as the JSON list that `among` opens."""
+    return to_json(list(ids)).decode()

@@ -1,0 +1,98 @@
+"""The caller's session, connection or asynchronous session: the one place that knows their differences.
+
+A function written for a plain `Connection` becomes one that takes any of them and works in the caller's transaction:
+nothing is committed, nothing flushed, no savepoint made. With an asynchronous session the call returns an awaitable.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, UnboundExecutionError
+from sqlalchemy.orm import Session, scoped_session
+
+from worker.domain.errors import ConfigurationError, RetryTransaction
+from worker.outbox.database import is_retryable
+
+if TYPE_CHECKING:
+    # Needs greenlet, which only asynchronous applications install.
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+SyncCaller = Session | Connection | scoped_session[Session]
+AsyncCaller: TypeAlias = "AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]"
+Bind: TypeAlias = "Engine | Connection | AsyncEngine | AsyncConnection"
+
+
+class InCallersTransaction(Protocol[P, R]):
+    """A function of a connection, callable with whatever the caller has."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, session: SyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    @overload
+    def __call__(self, session: AsyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
+
+
+def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
+    """Makes a function of a connection take the caller's session; its `bind=` picks one of a session's binds."""
+
+    @wraps(work)
+    def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
+        bind = kwargs.get("bind")
+
+        def inside(sync: Session | Connection) -> R:
+            try:
+                return work(_connection(sync, bind), *args, **kwargs)
+            except DBAPIError as error:
+                if is_retryable(error):
+                    raise RetryTransaction(
+                        "the database asks to run the transaction again; roll back and repeat it from its start"
+                    ) from error
+                raise
+
+        if isinstance(session, Connection | Session):
+            return inside(session)
+        if isinstance(session, scoped_session):
+            return inside(session())
+        asynchronous = _asynchronous(session)
+        if asynchronous is not None:
+            return asynchronous.run_sync(inside)
+        raise ConfigurationError(
+            f"{work.__name__} takes an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection first, "
+            f"not {type(session).__name__}"
+        )
+
+    return cast("InCallersTransaction[P, R]", door)
+
+
+def _asynchronous(session: Any) -> Any:
+    """The asynchronous session or connection; None for anything else. Whoever has one has loaded the module."""
+    module = sys.modules.get("sqlalchemy.ext.asyncio")
+    if module is None:
+        return None
+    if isinstance(session, module.async_scoped_session):
+        return session()
+    return session if isinstance(session, module.AsyncSession | module.AsyncConnection) else None
+
+
+def _connection(session: Session | Connection, bind: Any) -> Connection:
+    """The caller's connection, without the autoflush that `execute` would bring."""
+    if isinstance(session, Connection):
+        return session
+    if bind is None:
+        try:
+            return session.connection()
+        except UnboundExecutionError as error:
+            raise ConfigurationError("the session has no bind of its own; say bind=ENGINE of the outbox") from error
+    # An asynchronous engine or connection wraps the plain one that the session knows.
+    plain = getattr(bind, "sync_connection", None) or getattr(bind, "sync_engine", bind)
+    return session.connection(bind_arguments={"bind": plain})

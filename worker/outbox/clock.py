@@ -1,0 +1,57 @@
+"""The one clock: the database's, evaluated in the statement, in integer microseconds UTC.
+
+Tests drive time by passing another `SqlClock`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+SECOND = 1_000_000
+
+_NOW = {
+    "postgresql": "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+    # unixepoch('subsec') needs SQLite 3.42; Debian 12 has 3.40. Milliseconds are what SQLite's clock offers.
+    "sqlite": "(cast(strftime('%s','now') as integer) * 1000000"
+    " + cast(substr(strftime('%f','now'), 4) as integer) * 1000)",
+    # SYSDATE, not NOW: the instant of evaluation, not of the statement's start.
+    "mysql": "cast(unix_timestamp(sysdate(6)) * 1000000 as signed)",
+}
+_NOW["mariadb"] = _NOW["mysql"]
+
+
+class SqlClock(Protocol):
+    """Yields the SQL expression that means "now"."""
+
+    def now(self, dialect: str) -> str:
+        """A SQL expression of type bigint."""
+        ...
+
+
+class DatabaseClock:
+    """The real one."""
+
+    def now(self, dialect: str) -> str:
+        """The dialect's own clock."""
+        return _NOW[dialect]
+
+
+@dataclass
+class DrivenClock:
+    """A clock that moves only when told; for tests and simulations."""
+
+    micros: int = 1_700_000_000 * SECOND
+
+    def now(self, dialect: str) -> str:
+        """The instant it was set to, as a literal."""
+        return f"cast({self.micros} as {'signed' if dialect in ('mysql', 'mariadb') else 'bigint'})"
+
+    def advance(self, seconds: float) -> None:
+        """Moves forward."""
+        self.micros += int(seconds * SECOND)
+
+
+def micros(seconds: float) -> int:
+    """Seconds as integer microseconds."""
+    return int(seconds * SECOND)

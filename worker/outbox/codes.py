@@ -1,0 +1,125 @@
+"""The ledger of response_codes: filed with a send, leased with a mark, spent, freed or burned when the call ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
+from worker.outbox import tables
+from worker.outbox.bulk import among, ids_json, insert_rows
+from worker.outbox.rows import for_update
+from worker.outbox.sql import fetch, run
+
+SPENT_BY_VENDOR = 60140
+"""The vendor's "invalid response_code": expired, used or foreign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code that may be spent."""
+
+    id: str
+    code: str
+    ends_at: int
+
+
+def code_id(account: str, code: str) -> str:
+    """The ledger's key of a code."""
+    return hashlib.sha256(f"{account}\x00{code}".encode()).hexdigest()
+
+
+def file_code(connection: Connection, account: str, part_id: str, code: str, now: int, ttl_s: int) -> None:
+    """Writes down a code that a send brought."""
+    row = {
+        "id": code_id(account, code),
+        "part_id": part_id,
+        "source": "send",
+        "code": code,
+        "state": "fresh",
+        "leased_by": None,
+        "issued_at": now,
+        "ends_at": now + ttl_s * 1_000_000,
+    }
+    insert_rows(connection, tables.response_codes, [row], conflict="ignore")
+
+
+def fresh_codes(connection: Connection, part_id: str, now: str) -> list[Code]:
+    """The codes of a card's send part that can still be spent, the last to end first."""
+    rows = connection.execute(
+        text(
+            f"select id, code, ends_at from worker_response_codes where part_id = :part and state = 'fresh'"
+            f" and ends_at > {now} order by ends_at desc, id"
+        ),
+        {"part": part_id},
+    )
+    return [Code(*row) for row in rows]
+
+
+def code_states(connection: Connection, part_id: str) -> set[str]:
+    """The states of all codes the send part ever brought; empty: it brought none."""
+    found = connection.execute(
+        text("select distinct state from worker_response_codes where part_id = :part"), {"part": part_id}
+    )
+    return {row[0] for row in found}
+
+
+def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
+    if not wishes:
+        return {}
+    dialect = connection.dialect.name
+    rows = fetch(
+        connection,
+        (
+            f"select id, state, leased_by from worker_response_codes where id {among(dialect)}"
+            f" order by id{for_update(dialect)}"
+        ),
+        {"ids": ids_json(sorted({code for code, _ in wishes}))},
+    )
+    states = {row[0]: (row[1], row[2]) for row in rows}
+    leased: dict[str, str] = {}
+    for code, part_id in wishes:
+        state, holder = states.get(code, ("gone", None))
+        if state == "fresh" or (state == "leased" and holder == part_id):
+            states[code] = ("leased", part_id)
+            leased[code] = part_id
+            _set_state(connection, code, "leased", part_id)
+    return leased
+
+
+def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome, errcode: int | None) -> None:
+    """Spent by a success, burned by doubt, fresh again when certainly unused."""
+    match outcome:
+        case Accepted() | Partial():
+            _set_state(connection, code, "spent", part_id)
+        case Unknown():
+            _set_state(connection, code, "burned", part_id)
+        case Rejected() if errcode == SPENT_BY_VENDOR:
+            _set_state(connection, code, "spent", part_id)
+        case _:
+            _set_state(connection, code, "fresh", None)
+
+
+def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
+    """The parts that held these codes are in doubt: their codes may be used."""
+    if part_ids:
+        run(
+            connection,
+            (
+                "update worker_response_codes set state = 'burned' where state = 'leased'"
+                f" and leased_by {among(connection.dialect.name)}"
+            ),
+            {"ids": ids_json(part_ids)},
+        )
+
+
+def _set_state(connection: Connection, code: str, state: str, part_id: str | None) -> None:
+    run(
+        connection,
+        "update worker_response_codes set state = :state, leased_by = :part where id = :id",
+        {"state": state, "part": part_id, "id": code},
+    )

@@ -1,0 +1,209 @@
+"""Engines, transactions and the one place where the database's "try again" is obeyed.
+
+Knows the three databases' manners; knows no table.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidRequestError, OperationalError
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.sql import pipeline, translated
+
+T = TypeVar("T")
+
+# PostgreSQL: serialization failure, deadlock. MariaDB: lock wait timeout, deadlock. SQLite speaks in words.
+_RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_RETRYABLE_MYSQL = frozenset({1205, 1213})
+_RETRYABLE_WORDS = ("database is locked", "database table is locked")
+_LOST_SQLSTATES = ("08", "57P")
+_LOST_MYSQL = frozenset({2002, 2003, 2006, 2013, 1053, 4031})
+
+
+def is_retryable(error: BaseException) -> bool:
+    """True when the database asked to run the transaction again (deadlock, serialization, busy)."""
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig
+    if getattr(cause, "sqlstate", None) in _RETRYABLE_SQLSTATES:
+        return True
+    args = getattr(cause, "args", ())
+    if args and args[0] in _RETRYABLE_MYSQL:
+        return True
+    return any(word in str(cause) for word in _RETRYABLE_WORDS)
+
+
+def is_lost(error: BaseException) -> bool:
+    """True when the database cannot be reached (down, restarting, cut): nothing says the statement was wrong."""
+    if isinstance(error, InterfaceError):
+        return True
+    if isinstance(error, InvalidRequestError):
+        return "transaction" in str(error).lower()  # a connection invalidated under our hands
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str) and state.startswith(_LOST_SQLSTATES):
+        return True
+    args = getattr(error.orig, "args", ())
+    if args and args[0] in _LOST_MYSQL:
+        return True
+    return isinstance(error, OperationalError) and state is None and not is_retryable(error)
+
+
+class FifoLock:
+    """A lock that serves in order of arrival; SQLite itself has no fair queue."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Waits for its turn, then holds."""
+        ticket = self._enter()
+        if ticket is not None:
+            ticket.acquire()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> threading.Lock | None:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return None
+            ticket = threading.Lock()
+            ticket.acquire()
+            self._waiting.append(ticket)
+            return ticket
+
+    def _leave(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
+def sqlite_engine(url: str, **options: Any) -> Engine:
+    """An SQLite engine set up right for sharing the file with the worker: WAL, FULL, BEGIN IMMEDIATE for writes.
+
+    A transaction that may write must begin so; otherwise "database is locked" comes at once, whatever the timeout.
+    """
+    engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, below
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def make_engine(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine for one of the supported databases; a wrong URL is a ConfigurationError."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except Exception as error:
+        raise ConfigurationError("database: not a database URL; use postgresql+psycopg://, sqlite:///") from error
+    if backend == "sqlite":
+        return sqlite_engine(url)
+    if backend not in ("postgresql", "mysql", "mariadb"):
+        raise ConfigurationError(f"database: {backend} is not supported; use postgresql, mysql, mariadb or sqlite")
+    connect_args: dict[str, Any] = {"connect_timeout": 5}
+    if backend == "postgresql":
+        connect_args |= {"application_name": "im-delivery-worker", "keepalives_idle": 10, "tcp_user_timeout": 15000}
+    return create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=32,
+        pool_pre_ping=False,
+        pool_timeout=10,
+        connect_args=connect_args,
+    )
+
+
+class Database:
+    """One process's way to the outbox: short transactions, retried where the database says so."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: SqlClock | None = None,
+        rng: random.Random | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ):
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self.clock = clock or DatabaseClock()
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._fifo = FifoLock() if self.dialect == "sqlite" else None
+        self._rng = rng or random.Random()
+        self._pause = pause
+
+    @property
+    def now(self) -> str:
+        """The SQL expression of the clock, for this database."""
+        return self.clock.now(self.dialect)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for single reads; each statement stands alone."""
+        with self._reader.connect() as connection, translated(connection):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, committed at the end; on SQLite in order of arrival."""
+        if self._fifo is None:
+            with self.engine.begin() as connection, translated(connection):
+                yield connection
+            return
+        with self._fifo.held(), self.engine.begin() as connection, translated(connection):
+            yield connection
+
+    def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
+        """Runs a transaction, and again with jitter when the database asks for it (deadlock, serialization, busy).
+
+        `pipelined` work uses only `outbox.sql`: its writes are not waited for one by one.
+        """
+        for attempt in range(1, tries + 1):
+            try:
+                with self.writing() as connection, pipeline(connection) if pipelined else nullcontext():
+                    return work(connection)
+            except DBAPIError as error:
+                if attempt == tries or not is_retryable(error):
+                    raise
+                self._pause(self._rng.uniform(0, 0.01 * 2**attempt))
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def read_now(self) -> int:
+        """The database's clock, read once."""
+        with self.reading() as connection:
+            return int(connection.exec_driver_sql(f"select {self.now}").scalar_one())
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()

@@ -1,0 +1,197 @@
+"""Jobs that depend on jobs: what a target's parts brought, parking on it, and adding parts to an open job.
+
+A wake-up is never lost: who depends on a job locks its row first and parks only then, in one transaction; the group
+commit writes that row first and wakes the parked second, in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.domain.job import part_id
+from worker.domain.settle import PartFacts, park_on
+from worker.domain.state import PartState
+from worker.outbox import tables
+from worker.outbox.bulk import insert_rows
+from worker.outbox.rows import for_update, lock_parts, save_parts
+
+FOREVER = 2**62
+"""An instant nobody waits for: parked until woken."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPart:
+    """One part of the job that a recall or a card update is about."""
+
+    id: str
+    n: int
+    state: PartState
+    not_before: int | None
+    """Of an unknown: when its policy acts; null: held for a person."""
+    first_marked_at: int | None
+    spec: Mapping[str, Any]
+    claim: int | None
+    """Of its receipt; null without one."""
+    msgid: str | None
+    accepted_at: int | None
+    recalled_at: int | None
+
+
+def lock_job_row(connection: Connection, job_id: str) -> bool:
+    """Locks a job's row; whatever moves its parts waits until this transaction ends. False: no such job."""
+    found = connection.execute(
+        text(f"select id from worker_jobs where id = :id{for_update(connection.dialect.name)}"), {"id": job_id}
+    )
+    return found.first() is not None
+
+
+def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
+    """The parts of a job with the receipt each one brought, in order."""
+    rows = connection.execute(
+        text(
+            "select p.id, p.n, p.state, p.not_before, p.first_marked_at, p.spec, r.claim, r.msgid, r.accepted_at,"
+            " r.recalled_at from worker_parts p left join worker_receipts r on r.part_id = p.id and r.not_sent = false"
+            " where p.id > :low and p.id < :high order by p.n, r.claim"
+        ),
+        {"low": f"{job_id}-", "high": f"{job_id}."},
+    )
+    return [TargetPart(row[0], row[1], PartState(row[2]), row[3], row[4], json.loads(row[5]), *row[6:]) for row in rows]
+
+
+def park(connection: Connection, part: PartFacts, job_id: str, until: int, reason: str) -> None:
+    """Parks a part on a job whose row this transaction has locked."""
+    park_on(part, job_id, until, reason)
+    save_parts(connection, [part])
+    connection.execute(text("update worker_jobs set awaited = true where id = :id"), {"id": job_id})
+
+
+def wake_overdue(connection: Connection, now: str) -> None:
+    """Parks that have ended by themselves: who waited looks again."""
+    connection.execute(
+        text(
+            "update worker_parts set waits_on = null, offered_until = null, offers = 0"
+            f" where waits_on is not null and state = 0 and not_before <= {now}"
+        )
+    )
+
+
+def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
+    """Locks the follow-up's own part; None when it is no longer queued (somebody else resolved or moved it)."""
+    part = lock_parts(connection, [own_id]).get(own_id)
+    if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
+        return None
+    spec = connection.execute(text("select spec from worker_parts where id = :id"), {"id": own_id}).scalar_one()
+    return part, json.loads(spec)
+
+
+def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
+    """The own part takes the first spec; further parts of the same open job take the others."""
+    connection.execute(
+        text("update worker_parts set spec = :spec where id = :id"), {"spec": _dump(specs[0]), "id": own.id}
+    )
+    if len(specs) == 1:
+        return
+    row = connection.execute(
+        text("select priority, not_before, expires_at from worker_parts where id = :id"), {"id": own.id}
+    ).one()
+    rows = [
+        {
+            "id": part_id(own.job_id, n),
+            "job_id": own.job_id,
+            "n": n,
+            "lane": own.lane,
+            "priority": row[0],
+            "state": int(PartState.QUEUED),
+            "not_before": row[1],
+            "expires_at": row[2],
+            "offers": 0,
+            "claim": 0,
+            "tries": 0,
+            "busy": 0,
+            "repeats": 0,
+            "doubts": 0,
+            "spec": _dump(spec),
+        }
+        for n, spec in enumerate(specs[1:], start=1)
+    ]
+    insert_rows(connection, tables.parts, rows)
+    connection.execute(
+        text("update worker_jobs set n_open = n_open + :more where id = :id"),
+        {"more": len(rows), "id": own.job_id},
+    )
+
+
+def _dump(spec: Mapping[str, Any]) -> str:
+    return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
+
+
+# -- the vault --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VaultRow:
+    """One file as one scope knows it at the vendor."""
+
+    job_id: str
+    media_id: str | None
+    valid_until: int | None
+    open: bool
+    """The newest upload job for it may still bring a media_id without a person's help."""
+    look_again_at: int
+    """When who waits for it looks again unasked."""
+    after_send: bool
+    """It was made after the send that asks now: for it, or for one beside it."""
+    reason: str | None
+    """Why that upload ended without a media_id."""
+
+
+def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow:
+    """Locks the vault row of a file, making it (without an upload job) when this send is the first to need it."""
+    fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
+    insert_rows(connection, tables.media, [fresh], conflict="ignore")
+    found = connection.execute(
+        text(f"select job_id from worker_media where id = :id{for_update(connection.dialect.name)}"), {"id": row["id"]}
+    ).scalar_one()
+    if not found or not lock_job_row(connection, found):
+        return VaultRow("", None, None, False, FOREVER, False, None)
+    upload = connection.execute(
+        text(
+            "select p.state, p.not_before, p.reason, u.created_at >= s.created_at from worker_parts p"
+            " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
+        ),
+        {"id": part_id(found, 0), "send": send_job_id},
+    ).one()
+    acts = upload[0] == PartState.UNKNOWN and upload[1] is not None
+    current = connection.execute(
+        text("select media_id, valid_until from worker_media where id = :id"), {"id": row["id"]}
+    ).one()
+    return VaultRow(
+        found,
+        current[0],
+        current[1],
+        acts or upload[0] in (PartState.QUEUED, PartState.SENDING),
+        max(upload[1], now) + 1_000_000 if acts else FOREVER,
+        bool(upload[3]),
+        upload[2],
+    )
+
+
+def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any], part: Mapping[str, Any]) -> None:
+    """An upload job made by the send that needs it."""
+    insert_rows(connection, tables.jobs, [job])
+    insert_rows(connection, tables.parts, [part])
+    connection.execute(
+        text("update worker_media set job_id = :job, media_id = null, valid_until = null where id = :id"),
+        {"job": job["id"], "id": media_row_id},
+    )
+
+
+def spoil_media(connection: Connection, media_row_ids: Sequence[str]) -> None:
+    """The vendor no longer knows these media_ids: the next send uploads anew."""
+    for media_row_id in media_row_ids:
+        connection.execute(text("update worker_media set valid_until = 0 where id = :id"), {"id": media_row_id})

@@ -1,0 +1,117 @@
+"""What can be asked of a group commit: marks, ends of calls, other changes; and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from worker.domain.outcome import Verdict
+from worker.domain.settle import PartFacts
+from worker.domain.state import JobState
+from worker.outbox.lanes import Block
+
+
+class Marked(Enum):
+    """What became of a mark."""
+
+    YES = auto()
+    LOST = auto()
+    """Somebody else has it, or it is no longer queued: give the permit back, nothing leaves."""
+    HELD = auto()
+    """In doubt and no safe repeat is left: it is unknown now."""
+    NO_CODE = auto()
+    """The response_code it wanted was taken by another: resolve again."""
+    EXPIRED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReply:
+    """The durable answer to a mark."""
+
+    marked: Marked
+    claim: int = 0
+    flagged: bool = False
+    """The duplicate check may be on in this call."""
+
+
+LOST = MarkReply(Marked.LOST)
+
+
+@dataclass(slots=True)
+class Mark:
+    """Wish to send one part now: it is the claim, and no byte leaves before it is confirmed."""
+
+    part_id: str
+    claim: int
+    """The claim that was read with the part; another number there means somebody was faster."""
+    incarnation: str
+    deadline_us: int
+    window_id: str | None = None
+    """Hash of account and body for the duplicate window; null: this call has no duplicate check."""
+    window_us: int = 0
+    body: str | None = None
+    """Frozen bytes to keep with the first mark."""
+    rule_needs_clean_doubt: bool = False
+    """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
+    code_id: str | None = None
+    """The response_code this call will spend."""
+    may_resend: bool = False
+    """The caller wants a repeat even where nothing makes it safe."""
+
+
+@dataclass(slots=True)
+class End:
+    """The end of one call, matched on part, claim and incarnation."""
+
+    part_id: str
+    claim: int
+    incarnation: str
+    verdict: Verdict
+    duration_ms: int | None
+    flagged: bool = False
+    delay_s: float = 0.0
+    """The drawn backoff of a retry."""
+    block: Block | None = None
+    code_id: str | None = None
+    is_card: bool = False
+    recalled: tuple[str, int] | None = None
+    """Receipt (part, claim) that this call took back."""
+    vault_valid_s: int | None = None
+    """For an upload: how long its media_id is used."""
+    account: str = ""
+    code_ttl_s: int = 259_200
+
+
+@dataclass(slots=True)
+class Change:
+    """Any other move of one part: `apply` decides under the lock and may leave it alone."""
+
+    part_id: str
+    apply: Callable[[PartFacts, int], None]
+    attempt_reason: str | None = None
+    """Set when the change also writes the open attempt down as doubtful (a dead process)."""
+    receipt_not_sent: bool = False
+
+
+Item = Mark | End | Change
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What people watching should hear after the commit."""
+
+    job_id: str
+    kind: str
+    channel: str
+    state: JobState | None
+    """Null: the job is still open and one of its parts waits."""
+    text: str
+
+
+@dataclass(slots=True)
+class Committed:
+    """Replies in the order of the items, and what happened."""
+
+    replies: list[MarkReply | None]
+    happened: list[Happened] = field(default_factory=list)

@@ -1,0 +1,222 @@
+"""Jobs and their parts going into the outbox, and the first look at them that follow-ups and dedupe keys need.
+
+Inserts only: no row is shared between producers, so nobody waits for anybody, except two with the same dedupe key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypedDict
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.outbox.bulk import among, ids_json
+from worker.outbox.clock import SqlClock
+
+ROWS_A_STATEMENT = 1_000
+BYTES_A_STATEMENT = 4 * 1024 * 1024
+
+
+class PartRow(TypedDict):
+    """One part to insert; what it shares with its job is taken from the job's row."""
+
+    id: str
+    job_id: str
+    n: int
+    lane: str
+    spec: str | None
+    """None: the job's recipients are the part's share, as with almost every job of one part."""
+
+
+class JobRow(TypedDict):
+    """One job to insert. Instants are either absolute (`*_at`) or counted from the database's now (`*_in`)."""
+
+    id: str
+    kind: str
+    channel: str
+    account: str
+    message: str
+    recipients: str
+    asked: int
+    priority: int
+    due_at: int | None
+    due_in: int | None
+    expires_at: int | None
+    expires_in: int | None
+    dedupe_key: str | None
+    content_hash: str | None
+    order_key: str | None
+    tags: str | None
+    on_unknown: str
+    target_job_id: str | None
+    replay_of: str | None
+    warnings: str | None
+    n_open: int
+
+
+_NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "n_open", "n"})
+_JOB = tuple(JobRow.__annotations__)
+_PART = tuple(PartRow.__annotations__)
+_COMPUTED = {
+    "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
+    "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
+}
+_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in"))
+_WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
+_MARIADB_WINS = " on duplicate key update id = worker_jobs.id"
+
+
+def insert_jobs(connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
+    """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
+
+    On PostgreSQL one statement does both, for one job as for a thousand; SQLite has no round trips to save and
+    runs prepared statements row by row, which is faster there than opening a document.
+    """
+    dialect = connection.dialect.name
+    now = clock.now(dialect)
+    if dialect == "postgresql":
+        connection.execute(_postgres(now), {"jobs": _dump(jobs), "parts": _dump(parts)})
+    elif dialect == "sqlite":
+        connection.execute(_sqlite_jobs(now), list(jobs))
+        connection.execute(_SQLITE_PARTS, list(parts))
+    else:
+        connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
+        connection.execute(_mariadb_parts(), {"parts": _dump(parts)})
+
+
+def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
+    """Jobs with their parts in portions fit for one statement each: by rows and by bytes, so memory stays flat."""
+    jobs: list[JobRow] = []
+    parts: list[PartRow] = []
+    size = 0
+    for job, its_parts in rows:
+        jobs.append(job)
+        parts += its_parts
+        size += len(job["message"]) + 2 * len(job["recipients"])
+        if len(parts) >= ROWS_A_STATEMENT or size >= BYTES_A_STATEMENT:
+            yield jobs, parts
+            jobs, parts, size = [], [], 0
+    if jobs:
+        yield jobs, parts
+
+
+def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Who holds these (account, dedupe key): id, state and content hash. Read after the insert, it tells who won.
+
+    On PostgreSQL (READ COMMITTED) and SQLite a plain read sees the committed holder; a lock would only make the
+    workers that record results wait for the caller's commit. MariaDB's REPEATABLE READ needs a locking read.
+    """
+    rows = connection.execute(_owners(connection.dialect.name), {"keys": _dump({"a": a, "k": k} for a, k in keys)})
+    return {(row["account"], row["dedupe_key"]): dict(row) for row in rows.mappings()}
+
+
+def delete_jobs(connection: Connection, ids: Sequence[str]) -> None:
+    """Takes jobs back that this very call inserted in the caller's transaction; nobody else has seen them."""
+    inside = among(connection.dialect.name)
+    for table, column in (("worker_parts", "job_id"), ("worker_jobs", "id")):
+        connection.execute(text(f"delete from {table} where {column} {inside}"), {"ids": ids_json(ids)})
+
+
+def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
+    """A job's row, also of this same uncommitted transaction; None when there is none."""
+    row = connection.execute(_READ_JOB, {"id": job_id}).mappings().first()
+    return None if row is None else dict(row)
+
+
+def number_of_replays(connection: Connection, original: str) -> int:
+    """How many replays of a job there are; its row is locked, so that two replays at once count differently.
+
+    The job has ended, so no worker waits for that lock.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(_LOCK_JOB, {"id": original})
+    return int(connection.execute(_COUNT_REPLAYS, {"id": original}).scalar_one())
+
+
+_READ_JOB = text("select * from worker_jobs where id = :id")
+_LOCK_JOB = text("select id from worker_jobs where id = :id for update")
+_COUNT_REPLAYS = text("select count(*) from worker_jobs where replay_of = :id")
+
+# The job's own row is the source: a job left out for its dedupe key gets no parts.
+_PARTS_OF = (
+    "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec)"
+    " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
+    " coalesce({v}spec, j.recipients)"
+)
+_SQLITE_PARTS = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
+
+
+def _insert_into_jobs(source: str) -> str:
+    """From a source with the clock as c.now and the rows as v."""
+    values = ", ".join(_COMPUTED.get(name, f"v.{name}") for name in _STORED)
+    return f"insert into worker_jobs ({', '.join(_STORED)}, created_at) select {values}, c.now from {source}"
+
+
+def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
+    return (f"{name} {number if name in _NUMBERS else word}" for name in names)
+
+
+@lru_cache(maxsize=8)
+def _postgres(now: str) -> TextClause:
+    """Volatile and materialized: the clock is read once, so all rows of a call carry the same instant."""
+    jobs = f"json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
+    parts = f"json_to_recordset(cast(:parts as json)) as v({', '.join(_typed(_PART, 'bigint', 'text'))})"
+    insert = _insert_into_jobs(f"c cross join {jobs}")
+    return text(
+        f"with c as materialized (select {now} as now), j as ({insert}{_WINS}"
+        " returning id, recipients, priority, due_at, created_at, expires_at) "
+        + _PARTS_OF.format(v="v.", greatest="greatest")
+        + f" from {parts} join j on j.id = v.job_id"
+    )
+
+
+@lru_cache(maxsize=8)
+def _sqlite_jobs(now: str) -> TextClause:
+    # SQLite's parser needs a WHERE between SELECT and ON CONFLICT.
+    return text(_insert_into_jobs(f"(select {now} as now) c where true").replace("v.", ":") + _WINS)
+
+
+@lru_cache(maxsize=8)
+def _mariadb_jobs(now: str) -> TextClause:
+    source = f"(select {now} as now) c cross join {_json_table('jobs', _JOB)}"
+    return text(_insert_into_jobs(source) + _MARIADB_WINS)
+
+
+@lru_cache(maxsize=1)
+def _mariadb_parts() -> TextClause:
+    table = _json_table("parts", _PART)
+    return text(_PARTS_OF.format(v="v.", greatest="greatest") + f" from {table} join worker_jobs j on j.id = v.job_id")
+
+
+def _json_table(bind: str, names: Sequence[str]) -> str:
+    typed = (
+        f"{column} path '$.{name}'" for column, name in zip(_typed(names, "bigint", "longtext"), names, strict=True)
+    )
+    return f"json_table(:{bind}, '$[*]' columns ({', '.join(typed)})) as v"
+
+
+@lru_cache(maxsize=4)
+def _owners(dialect: str) -> TextClause:
+    match dialect:
+        case "postgresql":
+            source, lock = "json_to_recordset(cast(:keys as json)) as v(a text, k text)", ""
+        case "sqlite":
+            source, lock = "(select value->>'$.a' as a, value->>'$.k' as k from json_each(:keys)) as v", ""
+        case _:
+            columns = "a varchar(60) path '$.a', k varchar(200) path '$.k'"
+            source, lock = f"json_table(:keys, '$[*]' columns ({columns})) as v", " lock in share mode"
+    return text(
+        "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
+        f" from {source} join worker_jobs j on j.account = v.a and j.dedupe_key = v.k{lock}"
+    )
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _dump(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows as one document; what is null is left out, which is how the document says null."""
+    return _encode([{name: value for name, value in row.items() if value is not None} for row in rows])

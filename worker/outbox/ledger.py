@@ -1,0 +1,142 @@
+"""One group commit: marks, ends and other changes of many parts, in one transaction, decided under the rows' locks.
+
+The same sequence on every database: lock and read the parts in id order; decide in Python which still move; lock the
+jobs in id order; write. A repeated commit (its answer was lost) finds its own claim on the rows and confirms it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from worker.domain import settle
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import PartState
+from worker.outbox import codes, tables
+from worker.outbox.answers import keep_answer, lost_attempt, unsent_receipt
+from worker.outbox.batch import Batch
+from worker.outbox.bulk import insert_rows
+from worker.outbox.database import Database
+from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply
+from worker.outbox.lanes import block_lanes
+from worker.outbox.marks import begin_marks
+from worker.outbox.news import tell
+from worker.outbox.rows import lock_jobs, lock_parts_now, save_jobs, save_parts, wake_dependants
+from worker.outbox.sql import fetch
+
+
+def commit(database: Database, items: Sequence[Item], policy: Policy) -> Committed:
+    """Carries the items out in one transaction; retried inside when the database asks for it."""
+    return database.run(lambda connection: _carry_out(connection, database.now, items, policy), pipelined=True)
+
+
+def _carry_out(connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy) -> Committed:
+    parts, now = lock_parts_now(connection, {item.part_id for item in items}, now_sql)
+    batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()})
+    replies: list[MarkReply | None] = [None] * len(items)
+    for index, item in enumerate(items):
+        part = parts.get(item.part_id)
+        match item:
+            case End():
+                _end(connection, batch, item, part)
+            case Change():
+                _change(batch, item, part)
+            case Mark():
+                replies[index] = LOST
+    begin_marks(connection, batch, items, replies)
+    happened = _write(connection, now_sql, batch)
+    return Committed(replies, happened)
+
+
+def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None) -> None:
+    if part is None:
+        return
+    mine = part.claim == end.claim and part.incarnation == end.incarnation
+    started_at = part.marked_at or batch.now
+    if mine and part.state is PartState.SENDING:
+        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy)
+    else:
+        written = _written_before(connection, batch, end)
+        if written is not None and written.doubtful:
+            settle.late_answer(part, end.verdict.outcome, batch.now)
+            started_at = written.started_at
+        elif written is not None or not mine:
+            return  # this commit is repeated, or the same answer came twice
+        # else: an older attempt's late answer ended the part while this call was in the air; its answer is kept
+    batch.stir(part)
+    keep_answer(connection, batch, end, part, started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What stands in the attempt's row."""
+
+    doubtful: bool
+    started_at: int
+
+
+def _written_before(connection: Connection, batch: Batch, end: End) -> _Written | None:
+    """A late answer counts only while its own attempt stands as doubtful."""
+    same_batch = batch.attempts.get((end.part_id, end.claim))
+    if same_batch is not None:
+        return _Written(same_batch["doubtful"], same_batch["started_at"])
+    rows = fetch(
+        connection,
+        "select doubtful, started_at from worker_attempts where part_id = :part and claim = :claim",
+        {"part": end.part_id, "claim": end.claim},
+    )
+    return _Written(bool(rows[0][0]), rows[0][1]) if rows else None
+
+
+def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
+    if part is None:
+        return
+    claim, incarnation, marked_at = part.claim, part.incarnation, part.marked_at
+    old = (part.state, part.not_before, part.reason, part.waits_on, part.offered_until)
+    change.apply(part, batch.now)
+    if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
+        return
+    batch.stir(part)
+    if change.attempt_reason is not None:
+        batch.burned.append(part.id)
+        lost = lost_attempt(batch, part.id, claim, incarnation, marked_at, change.attempt_reason)
+        batch.attempts[part.id, claim] = {**lost, "flagged": bool(part.flagged)}
+    if change.receipt_not_sent:
+        batch.receipts.append(unsent_receipt(batch, part.id, claim))
+
+
+def _write(connection: Connection, now_sql: str, batch: Batch) -> list[Happened]:
+    save_parts(connection, batch.touched.values())
+    insert_rows(connection, tables.bodies, batch.bodies, conflict="ignore")
+    happened = _follow_jobs(connection, now_sql, batch)
+    insert_rows(connection, tables.attempts, list(batch.attempts.values()), conflict="replace")
+    insert_rows(connection, tables.receipts, batch.receipts, conflict="ignore")
+    insert_rows(connection, tables.failures, batch.failures, conflict="ignore")
+    block_lanes(connection, now_sql, batch.blocks)
+    codes.burn_leases(connection, batch.burned)
+    return happened
+
+
+def _follow_jobs(connection: Connection, now_sql: str, batch: Batch) -> list[Happened]:
+    """Counters move by new minus old of the moved rows only; marks never touch a job."""
+    moved = [part for part in batch.touched.values() if _moves_job(batch.before[part.id], part.state)]
+    if not batch.stirred:
+        return []
+    jobs = lock_jobs(connection, batch.stirred)
+    for part in moved:
+        jobs[part.job_id].move(batch.before[part.id], part.state)
+    changed = {job.id: job for job in jobs.values() if job.follow(batch.now)}
+    awaited = [job.id for job in jobs.values() if job.awaited]
+    for job_id in awaited:
+        jobs[job_id].awaited = False
+    save_jobs(connection, [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited))])
+    if awaited:
+        wake_dependants(connection, awaited, now_sql)
+    return tell(connection, batch, jobs, changed)
+
+
+def _moves_job(old: PartState, new: PartState) -> bool:
+    open_states = (PartState.QUEUED, PartState.SENDING)
+    return old is not new and not (old in open_states and new in open_states)

@@ -1,0 +1,81 @@
+"""What a doorbell needs of its parts, in one SELECT; and giving back the ones it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.outbox.bulk import among, ids_json
+from worker.outbox.sql import fetch, run
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A queued part that is due, with what its job says."""
+
+    id: str
+    job_id: str
+    n: int
+    lane: str
+    claim: int
+    tries: int
+    doubts: int
+    flagged: bool | None
+    first_marked_at: int | None
+    expires_at: int | None
+    spec: dict[str, Any] = field(repr=False)
+    kind: str
+    account: str
+    message: dict[str, Any] = field(repr=False)
+    on_unknown: str
+    target_job_id: str | None
+    frozen: str | None = field(repr=False)
+    """The frozen body of an earlier call in doubt."""
+    frozen_window: str | None
+    """The duplicate window that call was made in."""
+
+
+_COLUMNS = (
+    "p.id, p.job_id, p.n, p.lane, p.claim, p.tries, p.doubts, p.flagged, p.first_marked_at, p.expires_at, p.spec,"
+    " j.kind, j.account, j.message, j.on_unknown, j.target_job_id, b.body, b.window_id"
+)
+
+
+@lru_cache(maxsize=16)
+def _select(dialect: str, now: str) -> str:
+    return (
+        f"select {_COLUMNS} from worker_parts p join worker_jobs j on j.id = p.job_id"
+        " left join worker_bodies b on b.part_id = p.id and p.doubts > 0"
+        f" where p.id {among(dialect)} and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
+        " order by p.priority, p.not_before, p.id"
+    )
+
+
+def load(connection: Connection, now: str, ids: Sequence[str]) -> list[Loaded]:
+    """The parts among these that may still be sent, urgent and oldest first."""
+    rows = fetch(connection, _select(connection.dialect.name, now), {"ids": ids_json(ids)})
+    return [_loaded(row) for row in rows]
+
+
+def _loaded(row: Sequence[Any]) -> Loaded:
+    loaded = Loaded(*row)
+    loaded.spec = json.loads(row[10])
+    loaded.message = json.loads(row[13])
+    return loaded
+
+
+def leave(connection: Connection, ids: Sequence[str]) -> None:
+    """The doorbell did not get to these: they may be offered again at once."""
+    run(
+        connection,
+        (
+            "update worker_parts set offered_until = null, offers = 0"
+            f" where id {among(connection.dialect.name)} and state = 0"
+        ),
+        {"ids": ids_json(ids)},
+    )

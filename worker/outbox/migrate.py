@@ -1,0 +1,115 @@
+"""Bringing the outbox's tables up to date, one process at a time, from a checkout or from an installed wheel.
+
+Knows Alembic and locks; the changes themselves are in `migrations/versions`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.tables import VERSION_TABLE
+
+ADVISORY_LOCK = 7_215_033_218_964_501_137
+"""Any number that nobody else in the database is likely to lock."""
+WAIT_FOR_OTHERS_S = 60
+"""How long one upgrade waits for another process's upgrade."""
+WAIT_FOR_TABLES_S = 5
+"""How long a change waits for a table: longer would make producers queue up behind it."""
+
+
+def migrations_path() -> Path:
+    """The folder of the migrations: inside the installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise ConfigurationError(f"the migrations are missing from {package}; install the package again")
+
+
+def config(connection: Connection | None = None) -> Config:
+    """An Alembic configuration without an ini file."""
+    made = Config()
+    made.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    made.attributes["connection"] = connection
+    return made
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Brings the tables to a revision and makes the site's lane key if there is none; safe at any time."""
+    with _alone(engine) as connection:
+        command.upgrade(config(connection), revision)
+        _make_lane_key(connection)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Takes changes back, with what is stored in them; `base` drops every table of ours."""
+    with _alone(engine) as connection:
+        command.downgrade(config(connection), revision)
+
+
+def current(connection: Connection) -> str | None:
+    """The revision the database is at; None before the first upgrade."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def head() -> str:
+    """The newest revision this release knows."""
+    newest = ScriptDirectory.from_config(config()).get_current_head()
+    if newest is None:
+        raise ConfigurationError(f"no revision in {migrations_path()}; install the package again")
+    return newest
+
+
+def is_current(connection: Connection) -> bool:
+    """True when the database is at this release's newest revision."""
+    return current(connection) == head()
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """One transaction with the advisory lock held and a short lock timeout for the tables."""
+    with engine.begin() as connection:
+        match connection.dialect.name:
+            case "postgresql":
+                # Freed with the transaction, so it also works behind a transaction pooler. lock_timeout counts for
+                # advisory locks too: a long one for our turn, then a short one for the tables.
+                connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_OTHERS_S}s'")
+                connection.exec_driver_sql(f"select pg_advisory_xact_lock({ADVISORY_LOCK})")
+                connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_TABLES_S}s'")
+                yield connection
+            case "sqlite":  # BEGIN IMMEDIATE is the lock
+                yield connection
+            case _:
+                with _named_lock(connection):
+                    yield connection
+
+
+@contextmanager
+def _named_lock(connection: Connection) -> Iterator[None]:  # pragma: no cover - MariaDB comes with the next issue
+    got = connection.exec_driver_sql(f"select get_lock('{VERSION_TABLE}', {WAIT_FOR_OTHERS_S})").scalar()
+    if got != 1:
+        raise ConfigurationError(f"another `worker db upgrade` has been running for {WAIT_FOR_OTHERS_S} s; try again")
+    connection.exec_driver_sql(f"set session lock_wait_timeout = {WAIT_FOR_TABLES_S}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"select release_lock('{VERSION_TABLE}')")
+
+
+def _make_lane_key(connection: Connection) -> None:
+    """The random key of lanes and limit keys, made once and never changed: changing it would orphan every lane."""
+    there = connection.execute(text("select 1 from worker_site where name = 'lane_key'")).first()
+    if there is None:
+        connection.execute(
+            text("insert into worker_site (name, value) values ('lane_key', :value)"), {"value": secrets.token_hex(32)}
+        )

@@ -1,0 +1,127 @@
+"""What the relay asks and writes: which lanes have due parts, which ids stand at the head of a lane, and that they are
+offered. Never counts a backlog; every question is bounded by an index and a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.outbox.bulk import among, ids_json
+
+
+@lru_cache(maxsize=8)
+def _due(dialect: str, now: str) -> TextClause:
+    return text(
+        "select lane, max(not_before) from (select lane, not_before from worker_parts"
+        f" where state = 0 and not_before > :since and not_before <= {now} and offered_until is null"
+        " order by not_before limit :limit) due group by lane"
+    )
+
+
+def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, int]:
+    """Lanes with parts that became due after an instant and are not offered -> the newest such instant."""
+    rows = connection.execute(_due(connection.dialect.name, now), {"since": since, "limit": limit})
+    return {row[0]: row[1] for row in rows}
+
+
+@lru_cache(maxsize=8)
+def _head(dialect: str, now: str) -> TextClause:
+    return text(
+        "select id from (select id, offered_until, priority, not_before from worker_parts"
+        f" where state = 0 and lane = :lane and priority >= :low and priority <= :high and not_before <= {now}"
+        " order by lane, priority, not_before, id limit :window) head"
+        f" where offered_until is null or offered_until <= {now} order by priority, not_before, id"
+    )
+
+
+def head_of_lane(connection: Connection, now: str, lane: str, priorities: tuple[int, int], window: int) -> list[str]:
+    """Of the first `window` due parts of a lane, those that are not in the broker as far as we know."""
+    rows = connection.execute(
+        _head(connection.dialect.name, now),
+        {"lane": lane, "low": priorities[0], "high": priorities[1], "window": window},
+    )
+    return [row[0] for row in rows]
+
+
+@lru_cache(maxsize=8)
+def _next_lane(dialect: str) -> TextClause:
+    return text("select min(lane) from worker_parts where state = 0 and lane > :after")
+
+
+def next_lanes(connection: Connection, after: str, count: int) -> list[str]:
+    """The next lanes that have queued parts at all, by one index probe each."""
+    found: list[str] = []
+    for _ in range(count):
+        lane = connection.execute(_next_lane(connection.dialect.name), {"after": after}).scalar()
+        if lane is None:
+            break
+        after = str(lane)
+        found.append(after)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _offer(dialect: str, now: str) -> TextClause:
+    doubled = "(case when offers > 4 then 16 when offers = 4 then 16 when offers = 3 then 8 when offers = 2 then 4"
+    wait = f"{doubled} when offers = 1 then 2 else 1 end) * :wait"
+    capped = f"(case when {wait} > :most then :most else {wait} end)"
+    return text(
+        f"update worker_parts set offered_until = {now} + {capped}, offers = offers + 1"
+        f" where id {among(dialect)} and state = 0 and (offered_until is null or offered_until <= {now})"
+    )
+
+
+def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int, most_us: int) -> list[str]:
+    """Notes, by compare-and-set, that these ids go into the broker; returns the ones that do."""
+    params = {"ids": ids_json(ids), "wait": wait_us, "most": most_us}
+    statement = _offer(connection.dialect.name, now)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        connection.execute(statement, params)  # no RETURNING: the relay's lease makes it the only one who offers
+        return list(ids)
+    rows = connection.execute(text(f"{statement.text} returning id"), params)
+    offered = {row[0] for row in rows}
+    return [part for part in ids if part in offered]
+
+
+@lru_cache(maxsize=8)
+def _expired(now: str) -> TextClause:
+    return text(
+        f"select id from worker_parts where state = 0 and expires_at is not null and expires_at <= {now} limit :limit"
+    )
+
+
+def expired(connection: Connection, now: str, limit: int) -> list[str]:
+    """Queued parts past their `expires_at`."""
+    return [row[0] for row in connection.execute(_expired(now), {"limit": limit})]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An unknown part whose policy may act now."""
+
+    id: str
+    claim: int
+    repeats: int
+    flagged: bool | None
+    spec: str
+    kind: str
+    account: str
+    message: str
+    on_unknown: str
+
+
+def doubtful(connection: Connection, now: str, limit: int) -> list[Doubtful]:
+    """Unknown parts that are not held and whose margin is over."""
+    rows = connection.execute(
+        text(
+            "select p.id, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"
+            " from worker_parts p join worker_jobs j on j.id = p.job_id"
+            f" where p.state = 6 and p.not_before <= {now} order by p.not_before limit :limit"
+        ),
+        {"limit": limit},
+    )
+    return [Doubtful(*row) for row in rows]

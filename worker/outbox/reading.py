@@ -1,0 +1,90 @@
+"""What is known about a job, as rows: for people, applications and the command line. Reads only, locks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.outbox.bulk import among, ids_json
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRows:
+    """Everything one job is made of."""
+
+    job: dict[str, Any]
+    parts: Rows
+    attempts: Rows
+    receipts: Rows
+    failures: Rows
+
+
+_JOB = text("select * from worker_jobs where id = :id")
+_PARTS = text("select * from worker_parts where job_id = :id order by n")
+
+
+@lru_cache(maxsize=16)
+def _of_parts(dialect: str, table: str, order: str) -> TextClause:
+    return text(f"select * from {table} where part_id {among(dialect)} order by {order}")
+
+
+def job_rows(connection: Connection, job_id: str) -> JobRows | None:
+    """A job with its parts, attempts, receipts and failures; None when there is no such job."""
+    job = connection.execute(_JOB, {"id": job_id}).mappings().first()
+    if job is None:
+        return None
+    parts = [dict(row) for row in connection.execute(_PARTS, {"id": job_id}).mappings()]
+    ids = ids_json(part["id"] for part in parts)
+
+    def of_parts(table: str, order: str) -> Rows:
+        rows = connection.execute(_of_parts(connection.dialect.name, table, order), {"ids": ids})
+        return [dict(row) for row in rows.mappings()]
+
+    return JobRows(
+        dict(job),
+        parts,
+        of_parts("worker_attempts", "part_id, claim"),
+        of_parts("worker_receipts", "part_id, claim"),
+        of_parts("worker_failures", "part_id, kind, recipient_key"),
+    )
+
+
+def job_state_row(connection: Connection, job_id: str) -> int | None:
+    """A job's state alone: the cheapest question, for who waits."""
+    state = connection.execute(_STATE, {"id": job_id}).scalar()
+    return None if state is None else int(state)
+
+
+_STATE = text("select state from worker_jobs where id = :id")
+_LISTED = (
+    "id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, tags, target_job_id, replay_of,"
+    " created_at, state, finished_at"
+)
+
+
+def newest_jobs(
+    connection: Connection,
+    *,
+    states: Sequence[int] | None,
+    account: str | None,
+    kind: str | None,
+    before: str | None,
+    limit: int,
+) -> Rows:
+    """Jobs, newest first (ids sort by time); `before` is the last id of the page before."""
+    wanted = {"account": account, "kind": kind, "before": before}
+    conditions = {"account": "account = :account", "kind": "kind = :kind", "before": "id < :before"}
+    where = [conditions[name] for name, value in wanted.items() if value is not None]
+    if states is not None:
+        where.append(f"state in ({', '.join(str(int(state)) for state in states) or 'null'})")
+    condition = f" where {' and '.join(where)}" if where else ""
+    query = text(f"select {_LISTED} from worker_jobs{condition} order by id desc limit :limit")
+    values = {name: value for name, value in wanted.items() if value is not None}
+    return [dict(row) for row in connection.execute(query, {**values, "limit": limit}).mappings()]

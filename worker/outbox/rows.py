@@ -1,0 +1,138 @@
+"""Locked rows of parts and jobs, as facts to decide on, and back into SQL in one statement each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain.settle import PartFacts
+from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
+from worker.outbox import tables
+from worker.outbox.bulk import among, ids_json, update_rows
+from worker.outbox.sql import fetch, run
+
+_PART_FIELDS = tuple(PartFacts.__slots__)
+_COUNTERS: Mapping[PartState, str] = {
+    PartState.QUEUED: "n_open",
+    PartState.SENDING: "n_open",
+    PartState.ACCEPTED: "n_accepted",
+    PartState.PARTIAL: "n_partial",
+    PartState.REJECTED: "n_rejected",
+    PartState.EXHAUSTED: "n_exhausted",
+    PartState.UNKNOWN: "n_unknown",
+    PartState.EXPIRED: "n_expired",
+    PartState.CANCELLED: "n_cancelled",
+}
+COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
+
+
+def for_update(dialect: str) -> str:
+    """The locking clause; SQLite's writers are alone anyway."""
+    return "" if dialect == "sqlite" else " for update"
+
+
+@lru_cache(maxsize=64)
+def _select_parts(dialect: str, now: str) -> str:
+    fields = ", ".join(_PART_FIELDS)
+    return f"select {fields}, {now} from worker_parts where id {among(dialect)} order by id{for_update(dialect)}"
+
+
+def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFacts]:
+    """Locks these parts in id order and reads what decides about them."""
+    return lock_parts_now(connection, ids, "0")[0]
+
+
+def lock_parts_now(connection: Connection, ids: Iterable[str], now: str) -> tuple[dict[str, PartFacts], int]:
+    """The same, and the clock as the last of these rows was read; 0 when there is none."""
+    rows = fetch(connection, _select_parts(connection.dialect.name, now), {"ids": ids_json(ids)})
+    return {row[0]: part_facts(row[:-1]) for row in rows}, max((row[-1] for row in rows), default=0)
+
+
+def part_facts(row: Sequence[Any]) -> PartFacts:
+    """A row in the order of PartFacts' fields."""
+    facts = PartFacts(*row)
+    facts.state = PartState(row[3])
+    return facts
+
+
+def save_parts(connection: Connection, parts: Iterable[PartFacts]) -> None:
+    """Writes the moved rows back, all in one statement."""
+    skip = {"job_id", "lane", "expires_at"}
+    rows = [{name: getattr(part, name) for name in _PART_FIELDS if name not in skip} for part in parts]
+    update_rows(connection, tables.parts, ("id",), rows)
+
+
+@dataclass(slots=True)
+class JobFacts:
+    """What a job's row needs to follow its parts."""
+
+    id: str
+    kind: str
+    channel: str
+    asked: int
+    state: JobState
+    finished_at: int | None
+    awaited: bool
+    counters: dict[str, int]
+
+    def move(self, old: PartState, new: PartState) -> None:
+        """One part left a state for another."""
+        self.counters[_COUNTERS[old]] -= 1
+        self.counters[_COUNTERS[new]] += 1
+
+    def follow(self, now: int) -> bool:
+        """Takes the state the counters give; True when it changed."""
+        new = job_state({state: self.counters[name] for state, name in _COUNTERS.items()})
+        changed = new is not self.state
+        self.state = new
+        open_now = self.counters["n_open"] > 0
+        self.finished_at = None if open_now else (self.finished_at or now)
+        return changed
+
+
+@lru_cache(maxsize=8)
+def _select_jobs(dialect: str) -> str:
+    fields = "id, kind, channel, asked, state, finished_at, awaited, " + ", ".join(COUNTER_NAMES)
+    return f"select {fields} from worker_jobs where id {among(dialect)} order by id{for_update(dialect)}"
+
+
+def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]:
+    """Locks these jobs in id order and reads their counters."""
+    rows = fetch(connection, _select_jobs(connection.dialect.name), {"ids": ids_json(ids)})
+    return {row[0]: _job_facts(row) for row in rows}
+
+
+def _job_facts(row: Sequence[Any]) -> JobFacts:
+    counters = dict(zip(COUNTER_NAMES, row[7:], strict=True))
+    return JobFacts(row[0], row[1], row[2], row[3], JobState(row[4]), row[5], bool(row[6]), counters)
+
+
+def save_jobs(connection: Connection, jobs: Iterable[JobFacts]) -> None:
+    """Writes counters and state back, all in one statement."""
+    rows = [
+        {"id": job.id, "state": int(job.state), "finished_at": job.finished_at, "awaited": job.awaited, **job.counters}
+        for job in jobs
+    ]
+    update_rows(connection, tables.jobs, ("id",), rows)
+
+
+@lru_cache(maxsize=8)
+def _wake(dialect: str, now: str) -> str:
+    return (
+        f"update worker_parts set waits_on = null, not_before = {now}, offered_until = null, offers = 0"
+        f" where waits_on {among(dialect)} and state = 0"
+    )
+
+
+def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
+    """Parts parked on these jobs are due now; called after the jobs' own rows were written."""
+    run(connection, _wake(connection.dialect.name, now), {"ids": ids_json(job_ids)})
+
+
+def is_open(state: PartState) -> bool:
+    """queued or sending."""
+    return state in OPEN_STATES
