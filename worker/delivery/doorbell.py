@@ -1,0 +1,137 @@
+"""A doorbell: up to fifty part ids of one lane, delivered one after another in one thread.
+
+It works for about two seconds and leaves the rest to be offered again. Admission is asked for the next few parts at
+once, as many as can start while a permit is young.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from worker.delivery.admission import Denied
+from worker.delivery.attempt import Attempt, Errand
+from worker.delivery.plant import Plant
+from worker.delivery.writer import Ticket, WriterClosed
+from worker.domain import settle
+from worker.domain.outcome import Scope
+from worker.domain.state import PartState
+from worker.outbox.items import Change
+from worker.outbox.lanes import account_of, blocked
+from worker.outbox.loading import Loaded, leave, load
+
+PERMIT_S = 0.15
+"""Permits are young for 250 ms; calls reserved together must start well within."""
+
+
+class Doorbell:
+    """Answers doorbells, in the calling thread."""
+
+    def __init__(self, plant: Plant):
+        self._plant = plant
+        self._attempt = Attempt(plant)
+
+    def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False) -> int:
+        """Delivers what can be delivered of these; the number of calls made. A probe passes its lane's parking."""
+        plant = self._plant
+        if not plant.life.may_act():
+            return 0
+        if probe:
+            return self._probe(ids)
+        with plant.database.reading() as connection:
+            plant.gates.learn(blocked(connection, plant.database.now))
+            works = [] if plant.gates.closed(lane) else load(connection, plant.database.now, ids)
+        left, calls = self._work_off(lane, deque(works), plant.monotonic() + plant.settings.doorbell_s)
+        if left or not works:
+            self._leave([work.id for work in left] if works else list(ids))
+        return calls
+
+    def _probe(self, ids: Sequence[str]) -> int:
+        """One job tries a parked lane or account; when it gets through, everything behind it may go."""
+        plant = self._plant
+        with plant.database.reading() as connection:
+            works = load(connection, plant.database.now, ids)[:1]
+        for work in works:
+            plant.gates.open(work.lane)
+            plant.gates.open(account_of(work.lane))
+            _, calls = self._work_off(work.lane, deque([work]), plant.monotonic() + plant.settings.doorbell_s)
+            if calls and not plant.gates.closed(work.lane):
+                self._attempt.unpark(work)
+        self._leave(ids)
+        return len(works)
+
+    def _work_off(self, lane: str, works: deque[Loaded], until: float) -> tuple[list[Loaded], int]:
+        plant, calls = self._plant, 0
+        left: list[Loaded] = []
+        last: Ticket | None = None
+        while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
+            chunk = [works.popleft() for _ in range(min(len(works), self._ahead(lane)))]
+            try:
+                for errand in self._admit(chunk, left):
+                    ticket = self._carry_out(errand, left)
+                    calls, last = calls + (ticket is not None), ticket or last
+            except WriterClosed:
+                left += chunk
+                break
+        if last is not None:
+            last.wait(plant.settings.call_deadline_s)
+        plant.probe("before_ack")
+        return [*left, *works], calls
+
+    def _carry_out(self, errand: Errand, left: list[Loaded]) -> Ticket | None:
+        """A lane that was blocked by the part before it makes no further call."""
+        if self._plant.gates.closed(errand.work.lane) or self._plant.draining.is_set():
+            self._attempt.give_back(errand)
+            left.append(errand.work)
+            return None
+        started = self._plant.monotonic()
+        ticket = self._attempt.carry_out(errand)
+        self._plant.gates.cycled(errand.work.lane, self._plant.monotonic() - started)
+        if ticket is None:
+            left.append(errand.work)
+        return ticket
+
+    def _ahead(self, lane: str) -> int:
+        """How many calls can start one after another while their permits are young."""
+        return max(1, min(16, int(PERMIT_S / max(self._plant.gates.cycle(lane), 0.001))))
+
+    def _admit(self, chunk: list[Loaded], left: list[Loaded]) -> list[Errand]:
+        """Prepares the parts and reserves for all of them together; those without room wait."""
+        errands = []
+        for work in chunk:
+            if self._plant.gates.closed(work.lane):
+                left.append(work)
+            elif (errand := self._attempt.prepare(work)) is not None:
+                errands.append(errand)
+            else:
+                left.append(work)
+        if errands and not self._attempt.reach(errands[0]):
+            left += [errand.work for errand in errands]
+            return []
+        charges = [errand.channel.limits(errand.part, errand.account) for errand in errands]
+        admitted = []
+        for errand, permit in zip(errands, self._plant.governor.reserve(charges), strict=True):
+            if isinstance(permit, Denied):
+                self._wait_for_room(errand, permit, left)
+            else:
+                errand.permit = permit
+                admitted.append(errand)
+        return admitted
+
+    def _wait_for_room(self, errand: Errand, denied: Denied, left: list[Loaded]) -> None:
+        """A member without room delays this part; a full lane or account delays all of it. Neither is an attempt."""
+        if denied.scope is not Scope.PART:
+            self._attempt.block(errand.work, denied.scope, denied.delay, f"limit {denied.limit} is used up")
+            left.append(errand.work)
+            return
+        delay_us = int(denied.delay * settle.SECOND)
+        reason = f"limit {denied.limit} is used up"
+
+        def wait(part: settle.PartFacts, now: int) -> None:
+            if part.state is PartState.QUEUED and part.claim == errand.work.claim:
+                settle.wait_turn(part, now + delay_us, reason)
+
+        self._plant.writer.change([Change(errand.work.id, wait)])
+
+    def _leave(self, ids: Sequence[str]) -> None:
+        self._plant.database.run(lambda connection: leave(connection, ids))

@@ -1,0 +1,318 @@
+"""What a producer asks, checked and laid out as rows. Reads files, but no table and no clock.
+
+Everything wrong is found before anything is inserted, and named all at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import uuid_utils
+from pydantic_core import to_json
+
+from worker import channels
+from worker.domain.account import Account
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import Draft, Kind, Priority, part_id
+from worker.domain.message import File
+from worker.domain.recipient import Recipients
+from worker.outbox.clock import SECOND
+from worker.outbox.jobs import JobRow, PartRow
+from worker.outbox.site import lane_name
+
+Instant = datetime | timedelta | float | int
+"""An aware datetime, or a delay from the database's now: a timedelta or seconds."""
+
+MESSAGE_BYTES = 8 * 1024 * 1024
+"""Of a message document: above the vendors' largest (eight mpnews articles of 666 KB), below what hurts a database."""
+RECIPIENTS_BYTES = 4 * 1024 * 1024
+KEY_CHARACTERS = 200
+TAGS = 50
+TAG_CHARACTERS = 100
+ON_UNKNOWN = ("default", "hold", "resend")
+PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+
+
+# Not frozen, as all that is made once per job here: freezing costs more than everything else about making it.
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What every kind of job may be given beside its content."""
+
+    priority: str | Priority = "normal"
+    due_at: Instant | None = None
+    expires_at: Instant | None = None
+    dedupe_key: str | None = None
+    order_key: str | None = None
+    tags: Sequence[str] = ()
+    on_unknown: str | None = None
+
+
+@dataclass(slots=True)
+class Asked:
+    """One job as it was asked for, before any check."""
+
+    kind: str
+    account: Account
+    document: Mapping[str, Any] = field(repr=False)
+    files: Mapping[str, tuple[str, File]] = field(repr=False)
+    recipients: Recipients
+    options: Options = field(repr=False)
+    target: str | None = None
+    replay_of: str | None = None
+    replay: int = 0
+
+
+@dataclass(slots=True)
+class Planned:
+    """One job ready to be inserted; its content is text by now, so that thousands of them are light."""
+
+    job: JobRow = field(repr=False)
+    parts: list[PartRow] = field(repr=False)
+    warnings: tuple[str, ...]
+    document: dict[str, Any] | None = field(repr=False)
+    """Kept only where files travel with the job: their blobs are named in it before it becomes text."""
+    files: list[tuple[File, dict[str, Any]]] = field(repr=False)
+    """Each file with its entry in the document."""
+
+    key: tuple[str, str] | None
+    """Account and dedupe key; None without one."""
+
+
+def plan(asked: Asked, site_key: bytes) -> Planned:
+    """Checks one job, splits it and lays it out; CheckFailed names everything that is wrong with it."""
+    problems = list(_option_problems(asked.options))
+    document, files = _with_files(asked, problems)
+    draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay)
+    channel = channels.channel(asked.account.channel)
+    if not problems:
+        problems = channel.check(draft) or _unfit_words(asked.options)
+    message, recipients, who = "", "", asked.recipients.to_json()
+    if not problems:
+        message = _text("message", document, MESSAGE_BYTES, problems)
+        recipients = _text("recipients", who, RECIPIENTS_BYTES, problems)
+    if problems:
+        raise CheckFailed(problems, channel=asked.account.channel)
+    specs = [None if spec == who else dump(spec) for spec in channel.split(draft)]
+    lane = lane_name(site_key, asked.account.name, channel.lane(asked.kind, document))
+    warnings = tuple(channel.warnings(draft))
+    job = _job_row(asked, draft, message, recipients, warnings, len(specs))
+    parts = [
+        PartRow(id=part_id(job["id"], n), job_id=job["id"], n=n, lane=lane, spec=spec) for n, spec in enumerate(specs)
+    ]
+    key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
+    return Planned(job, parts, warnings, document if files else None, files, key)
+
+
+def _job_row(
+    asked: Asked, draft: Draft, message: str, recipients: str, warnings: tuple[str, ...], n_open: int
+) -> JobRow:
+    options = asked.options
+    due_at, due_in = _instant(options.due_at)
+    expires_at, expires_in = _instant(options.expires_at)
+    return JobRow(
+        id=uuid_utils.uuid7().hex,
+        kind=asked.kind,
+        channel=asked.account.channel,
+        account=asked.account.name,
+        message=message,
+        recipients=recipients,
+        asked=asked.recipients.count(),
+        priority=_priority(options.priority),
+        due_at=due_at,
+        due_in=due_in,
+        expires_at=expires_at,
+        expires_in=expires_in,
+        dedupe_key=options.dedupe_key,
+        content_hash=None if options.dedupe_key is None else content_hash(asked, draft),
+        order_key=options.order_key,
+        tags=dump(list(options.tags)) if options.tags else None,
+        on_unknown=options.on_unknown or "default",
+        target_job_id=asked.target,
+        replay_of=asked.replay_of,
+        warnings=dump(warnings) if warnings else None,
+        n_open=n_open,
+    )
+
+
+def content_hash(asked: Asked, draft: Draft) -> str:
+    """SHA-256 of kind, message, recipients and target; the same content hashes the same whoever stored its files."""
+    document = dict(draft.message)
+    if "files" in document:
+        document["files"] = {
+            path: {name: value for name, value in entry.items() if name not in ("blob", "head")}
+            for path, entry in document["files"].items()
+        }
+    to = draft.recipients
+    who = [sorted(one.lower() for one in ids) for ids in (to.users, to.parties, to.tags)]
+    content = [draft.kind, document, who, to.everyone, asked.target]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def dump(value: object) -> str:
+    """JSON as it is stored: no escapes for what UTF-8 can say. (Twice as fast as the standard library's encoder.)"""
+    return to_json(value).decode()
+
+
+def _with_files(asked: Asked, problems: list[Problem]) -> tuple[dict[str, Any], list[tuple[File, dict[str, Any]]]]:
+    """The document with an entry for every attached file."""
+    document = dict(asked.document)
+    if not asked.files:
+        return document, []
+    files = [
+        (file, path, _file_entry(path, upload_type, file, problems))
+        for path, (upload_type, file) in asked.files.items()
+    ]
+    document["files"] = {path: entry for _, path, entry in files}
+    return document, [(file, entry) for file, _, entry in files]
+
+
+def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]) -> dict[str, Any]:
+    """What the document says about a file. It is read once through here, and again when it is stored."""
+    entry: dict[str, Any] = {"upload_type": upload_type, "name": file.name, "blob": None}
+    try:
+        size, sha256 = file.measure()
+        head = file.head()
+    except (OSError, ValueError, AttributeError) as error:
+        problems.append(
+            Problem(
+                path, f"the file cannot be read ({type(error).__name__})", "give a readable path, bytes or a stream"
+            )
+        )
+        return entry
+    return entry | {"size": size, "sha256": sha256, "head": head.hex()}
+
+
+def _priority(value: str | Priority) -> int:
+    return int(PRIORITIES[value]) if isinstance(value, str) else int(value)
+
+
+def _instant(value: Instant | None) -> tuple[int | None, int | None]:
+    """Absolute microseconds, or microseconds from the database's now."""
+    if value is None:
+        return None, None
+    if isinstance(value, datetime):
+        # Not timestamp(): a float has no microseconds left after 2106.
+        since = value - _EPOCH
+        return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds, None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    return None, round(seconds * SECOND)
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_LAST_DELAY_S = 10 * 366 * 86_400
+
+
+def _option_problems(options: Options) -> Iterator[Problem]:
+    if options.priority not in PRIORITIES and not isinstance(options.priority, Priority):
+        yield Problem("priority", "is not a priority", f"use one of {', '.join(PRIORITIES)}")
+    if options.on_unknown is not None and options.on_unknown not in ON_UNKNOWN:
+        yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(ON_UNKNOWN)}")
+    if options.due_at is not None or options.expires_at is not None:
+        yield from _time_problems(options)
+    for name, value in (("dedupe_key", options.dedupe_key), ("order_key", options.order_key)):
+        if value is not None:
+            yield from _key_problems(name, value)
+    if options.tags != ():
+        yield from _tag_problems(options.tags)
+
+
+def _time_problems(options: Options) -> Iterator[Problem]:
+    instants = [*_instant_problems("due_at", options.due_at), *_instant_problems("expires_at", options.expires_at)]
+    yield from instants
+    if not instants and _ends_before_it_starts(options):
+        yield Problem("expires_at", "is not after due_at", "give a later expires_at or leave it out")
+
+
+def _instant_problems(name: str, value: Any) -> Iterator[Problem]:
+    if value is None:
+        return
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            yield Problem(name, "has no time zone", "use an aware datetime, such as datetime.now(UTC) + timedelta(...)")
+        return
+    if isinstance(value, bool) or not isinstance(value, timedelta | int | float):
+        yield Problem(name, "is not a time", "use an aware datetime, a timedelta, or seconds from now")
+        return
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not 0 <= seconds <= _LAST_DELAY_S:  # also refuses NaN
+        yield Problem(name, "is not a delay", "use 0 seconds to ten years from now")
+
+
+def _ends_before_it_starts(options: Options) -> bool:
+    """Only what can be told without a clock: both absolute or both relative (no due_at is a delay of 0)."""
+    if options.expires_at is None:
+        return False
+    due_at, due_in = _instant(options.due_at if options.due_at is not None else 0)
+    expires_at, expires_in = _instant(options.expires_at)
+    if due_at is not None and expires_at is not None:
+        return expires_at <= due_at
+    return due_in is not None and expires_in is not None and expires_in <= due_in
+
+
+def _key_problems(name: str, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, str) or not value:
+        yield Problem(name, "is not a text with something in it", "give a text or leave it out")
+    elif len(value) > KEY_CHARACTERS:
+        yield Problem(name, "is too long", "use a hash of it", KEY_CHARACTERS, "characters", len(value))
+
+
+def _tag_problems(tags: Any) -> Iterator[Problem]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable) or not all(isinstance(tag, str) for tag in tags):
+        yield Problem("tags", "is not a list of texts", 'use tags=["payroll", "2026-07"]')
+        return
+    longest = max(map(len, tags), default=0)
+    if longest > TAG_CHARACTERS:
+        yield Problem("tags", "holds a tag that is too long", "shorten it", TAG_CHARACTERS, "characters", longest)
+    if len(list(tags)) > TAGS:
+        yield Problem("tags", "holds too many", "leave some out", TAGS, "entries", len(list(tags)))
+
+
+def _unfit_words(options: Options) -> list[Problem]:
+    problems: list[Problem] = []
+    for name, value in (("dedupe_key", options.dedupe_key), ("order_key", options.order_key), ("tags", options.tags)):
+        if value:
+            _text(name, value if isinstance(value, str) else list(value), MESSAGE_BYTES, problems)
+    return problems
+
+
+def _text(name: str, value: object, limit: int, problems: list[Problem]) -> str:
+    """The value as JSON, unless a database cannot hold it: too much, a NUL, half a surrogate pair, no JSON at all."""
+    try:
+        written = to_json(value)
+    except UnicodeEncodeError:
+        problems.append(Problem(name, "holds half of a surrogate pair", "decode the text properly before it is sent"))
+        return ""
+    except (TypeError, ValueError):
+        problems.append(Problem(name, "holds a value that is not JSON", "use texts, whole numbers, lists and dicts"))
+        return ""
+    if b"\\u0000" in written and _has_nul(value):
+        problems.append(Problem(name, "holds a NUL character", "take it out: PostgreSQL cannot store it"))
+    if len(written) > limit:
+        problems.append(Problem(name, "is too large", "split it into several jobs", limit, "bytes", len(written)))
+    return written.decode()
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\x00" in value
+        case Mapping():
+            return any(_has_nul(key) or _has_nul(inner) for key, inner in value.items())
+        case list() | tuple():
+            return any(map(_has_nul, value))
+    return False
+
+
+def kind_of(document: Mapping[str, Any]) -> str:
+    """The kind of job a message is for, by its type."""
+    match document.get("type"):
+        case "upload":
+            return Kind.UPLOAD
+        case "card_update":
+            return Kind.UPDATE_CARD
+    return Kind.SEND

@@ -1,0 +1,233 @@
+"""Resolve, for recalls and card updates: msgid and response_code out of earlier receipts; or wait; or refuse.
+
+One transaction locks the target job's row, then looks, then plans or parks, so that no wake-up is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain import settle
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox.codes import code_states, fresh_codes
+from worker.outbox.database import Database
+from worker.outbox.followups import FOREVER, TargetPart, lock_job_row, lock_own, park, plan_parts, target_parts
+from worker.outbox.items import Change
+from worker.outbox.loading import Loaded
+
+NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
+
+
+@dataclass(slots=True)
+class Ready:
+    """Everything the call needs is known."""
+
+    spec: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    code_id: str | None = None
+    recalled: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """No call can be made, ever; `reason` says what cannot be done and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingSent:
+    """What this was about never left: accepted without a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It waits on another job (or another sender has it)."""
+
+
+Resolved = Ready | Refuse | NothingSent | Parked
+Plan = list[dict[str, Any]] | Refuse | NothingSent | None
+
+
+class Followups:
+    """Finds what recalls and updates need behind their target job."""
+
+    def __init__(
+        self,
+        database: Database,
+        change: Callable[[Sequence[Change]], None],
+        *,
+        recall_window_s: float,
+        call_deadline_s: float,
+    ):
+        self._database, self._change = database, change
+        self._recall_window_us = int(recall_window_s * settle.SECOND)
+        self._deadline_us = int(call_deadline_s * settle.SECOND)
+
+    def recall(self, work: Loaded) -> Resolved:
+        """msgid by msgid; what was not sent yet is cancelled, what is in the air is waited for."""
+        if "msgid" not in work.spec and "refuse" not in work.spec:
+            self._stop_target(work.target_job_id or "")
+            planned = self._plan(work, self._recall_plan)
+            if not isinstance(planned, Ready):
+                return planned
+            work.spec = planned.spec
+        if "refuse" in work.spec:
+            return Refuse(work.spec["refuse"])
+        return Ready(work.spec, recalled=(work.spec["target"], work.spec["claim"]))
+
+    def update_card(self, work: Loaded) -> Resolved:
+        """One call per card that was sent, each with a fresh response_code of its own."""
+        if "target" not in work.spec and "refuse" not in work.spec:
+            planned = self._plan(work, self._update_plan)
+            if not isinstance(planned, Ready):
+                return planned
+            work.spec = planned.spec
+        if "refuse" in work.spec:
+            return Refuse(work.spec["refuse"])
+        return self._pick_code(work)
+
+    def _pick_code(self, work: Loaded) -> Resolved:
+        with self._database.reading() as connection:
+            codes = fresh_codes(connection, work.spec["target"], f"{self._database.now} + {self._deadline_us}")
+            if codes:
+                return Ready(work.spec, {"response_code": codes[0].code}, code_id=codes[0].id)
+            states = code_states(connection, work.spec["target"])
+        if "leased" in states:
+            # Another update is in the air with it: only its end tells whether the code is spent.
+            self._change([Change(work.id, _wait_for_code)])
+            return Parked()
+        if states:
+            return Refuse("no response_code is left: each is good for one update within 72 h; send a new card")
+        return Refuse("the card brought no response_code: only callback-capable cards can be updated")
+
+    def _stop_target(self, job_id: str) -> None:
+        """A recall stops what was not sent yet, and any further repeat of what is in doubt."""
+        with self._database.reading() as connection:
+            parts = target_parts(connection, job_id)
+        stoppable = [part.id for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
+        self._change([Change(part, _stop) for part in dict.fromkeys(stoppable)])
+
+    def _plan(self, work: Loaded, plan: Callable[[Loaded, list[TargetPart], int], Plan]) -> Resolved:
+        def resolve(connection: Connection) -> Resolved:
+            if not lock_job_row(connection, work.target_job_id or ""):
+                return Refuse("the job it is about does not exist any more")
+            own = lock_own(connection, work.id)
+            if own is None:
+                return Parked()
+            facts, spec = own
+            if spec.keys() & {"target", "refuse"}:
+                return Ready(spec)  # planned by another sender meanwhile
+            return self._settle_plan(connection, work, facts, plan)
+
+        return self._database.run(resolve)
+
+    def _settle_plan(
+        self,
+        connection: Connection,
+        work: Loaded,
+        facts: PartFacts,
+        plan: Callable[[Loaded, list[TargetPart], int], Plan],
+    ) -> Resolved:
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        parts = target_parts(connection, work.target_job_id or "")
+        specs = plan(work, parts, now)
+        if specs is None:
+            until = self._look_again_at(parts, now)
+            park(connection, facts, work.target_job_id or "", until, "waits for the job it is about")
+            return Parked()
+        if not isinstance(specs, list):
+            return specs
+        plan_parts(connection, facts, specs)
+        return Ready(specs[0])
+
+    def _look_again_at(self, parts: list[TargetPart], now: int) -> int:
+        """Who waits is woken when the job moves. An unknown may be held without a move, so look after its policy acted;
+        and look before the vendor's time for a follow-up is over.
+        """
+        acts = [part.not_before for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
+        if acts:
+            return max(*acts, now) + settle.SECOND
+        marks = [part.first_marked_at for part in parts if part.first_marked_at is not None]
+        if not marks:
+            return FOREVER
+        return max(min(marks) + self._recall_window_us - self._deadline_us, now + self._deadline_us)
+
+    def _recall_plan(self, work: Loaded, parts: list[TargetPart], now: int) -> Plan:
+        if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in parts):
+            return None
+        specs = [spec for part in parts if (spec := self._recall_spec(part, now)) is not None]
+        return specs or NothingSent()
+
+    def _recall_spec(self, part: TargetPart, now: int) -> dict[str, Any] | None:
+        if part.state in NOT_SENT_STATES:
+            return None
+        where = {"target": part.id, "claim": part.claim}
+        if part.state is PartState.UNKNOWN:
+            return {
+                **where,
+                "refuse": "the send is in doubt and brought no msgid: it cannot be taken back",
+            }
+        if part.msgid is None:
+            return {**where, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
+        if now > (part.accepted_at or 0) + self._recall_window_us - self._deadline_us:
+            return {**where, "refuse": "the vendor takes a message back within 24 h only; that time is over"}
+        return {**where, "msgid": part.msgid}
+
+    def _update_plan(self, work: Loaded, parts: list[TargetPart], now: int) -> Plan:
+        chosen = [part for part in _one_each(parts) if _concerns(work.spec, part)]
+        if not chosen:
+            return Refuse("none of the people named was a recipient of that card")
+        if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in chosen):
+            return None
+        if any(part.state is PartState.UNKNOWN and part.not_before is not None for part in chosen):
+            return None
+        sent = [part for part in chosen if part.state not in NOT_SENT_STATES]
+        if not sent:
+            return NothingSent()
+        return [{**_share(work.spec, part), "target": part.id} for part in sent]
+
+
+def _stop(part: PartFacts, now: int) -> None:
+    """What a recall does to a part of its target."""
+    if part.state is PartState.QUEUED:
+        settle.cancel(part, "recalled before it was sent")
+    elif part.state is PartState.UNKNOWN and part.not_before is not None:
+        settle.hold(part, "recalled while in doubt: not repeated any more")
+
+
+def _wait_for_code(part: PartFacts, now: int) -> None:
+    if part.state is PartState.QUEUED:
+        settle.wait_turn(part, now + settle.SECOND, "its response_code is in use by another update")
+
+
+def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
+    return list({part.id: part for part in parts}.values())
+
+
+def _concerns(spec: dict[str, Any], part: TargetPart) -> bool:
+    """True when the update is for everyone, or for somebody this part was sent to (parties and tags cannot be told)."""
+    users = spec.get("users") or []
+    if not users or spec.get("parties") or spec.get("tags"):
+        return True
+    return bool(_lower(users) & _lower(part.spec.get("users") or [])) or bool(
+        part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone")
+    )
+
+
+def _share(spec: dict[str, Any], part: TargetPart) -> dict[str, Any]:
+    """The targets of an update that belong to one part of the card."""
+    users, theirs = spec.get("users") or [], _lower(part.spec.get("users") or [])
+    if not users:
+        return dict(spec)
+    reachable = [user for user in users if user.lower() in theirs]
+    return {**spec, "users": reachable or users}
+
+
+def _lower(users: Sequence[str]) -> set[str]:
+    return {user.lower() for user in users}

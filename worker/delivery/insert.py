@@ -1,0 +1,131 @@
+"""Checked jobs into the outbox, in the caller's transaction: all of them or none, and who holds a dedupe key.
+
+Knows the order of the inserts and what a conflict means; the SQL is in `outbox/jobs.py` and `outbox/blobs.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import uuid_utils
+from sqlalchemy import Connection
+
+from worker.delivery.draft import Planned, dump
+from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
+from worker.domain.message import File
+from worker.domain.state import JobState
+from worker.outbox import jobs as outbox
+from worker.outbox.blobs import find_blob, insert_blob
+from worker.outbox.clock import SqlClock
+
+
+class JobRef(NamedTuple):
+    """A job that is in the outbox once the caller commits."""
+
+    id: str
+    state: JobState = JobState.OPEN
+    created: bool = True
+    """False: the dedupe key belongs to an earlier job of the same content; this is that job."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed but worth knowing, such as a member who may be reached twice."""
+
+
+Owners = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(account, dedupe key) -> the job that holds it."""
+
+
+@dataclass(slots=True)
+class _NewBlob:
+    """A file that is not stored yet."""
+
+    id: str
+    sha256: str
+    size: int
+    file: File = field(repr=False)
+
+
+def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
+    """Inserts the jobs, then the files of those that are new; the references stand in the order given."""
+    new_blobs = _name_blobs(connection, planned, clock)
+    # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
+    for jobs, parts in outbox.portions((one.job, one.parts) for one in sorted(planned, key=_dedupe_order)):
+        outbox.insert_jobs(connection, clock, jobs, parts)
+    refs = _references(connection, planned)
+    wanted = {entry["blob"] for one, ref in zip(planned, refs, strict=True) if ref.created for _, entry in one.files}
+    try:
+        for blob in (new for new in new_blobs if new.id in wanted):
+            insert_blob(connection, clock, blob.id, sha256=blob.sha256, size=blob.size, chunks=_unchanged(blob))
+    except OSError:
+        _take_back(connection, planned)
+        raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
+    return refs
+
+
+def _dedupe_order(planned: Planned) -> tuple[str, str]:
+    return planned.key or ("", "")
+
+
+def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
+    outbox.delete_jobs(connection, [one.job["id"] for one in planned])
+
+
+def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[_NewBlob]:
+    """Writes into every file's entry which blob holds it: a young stored copy, or one to be stored with these jobs."""
+    known: dict[tuple[str, int], str] = {}
+    new: list[_NewBlob] = []
+    for one in (holder for holder in planned if holder.document is not None):
+        for file, entry in one.files:
+            content = (entry["sha256"], entry["size"])
+            if content not in known:
+                stored = find_blob(connection, clock, *content)
+                if stored is None:
+                    new.append(_NewBlob(uuid_utils.uuid7().hex, *content, file))
+                known[content] = stored or new[-1].id
+            entry["blob"] = known[content]
+        one.job["message"] = dump(one.document)
+    return new
+
+
+def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
+    """The file's pieces; a file that is not the one that was checked is refused before the job is complete."""
+    digest = hashlib.sha256()
+    for chunk in blob.file.chunks():
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != blob.sha256:
+        raise OSError("not the content that was checked")
+
+
+def _references(connection: Connection, planned: Sequence[Planned]) -> list[JobRef]:
+    """What became of each job; on a conflict nothing of this call is left in the caller's transaction."""
+    keys = [one.key for one in planned if one.key is not None]
+    if not keys:
+        return [JobRef(one.job["id"], warnings=one.warnings) for one in planned]
+    owners = outbox.owners(connection, keys)
+    if any(_conflicts(one, owners) for one in planned):
+        _take_back(connection, planned)
+    return [_reference(one, owners) for one in planned]
+
+
+def _reference(one: Planned, owners: Owners) -> JobRef:
+    own = one.job["id"]
+    if one.key is None:
+        return JobRef(own, warnings=one.warnings)
+    owner = owners.get(one.key)
+    if owner is None:
+        raise RetryTransaction("a dedupe key is just being taken or given up; roll back and run the transaction again")
+    if _conflicts(one, owners):
+        raise DedupeConflict(
+            f"the dedupe key belongs to job {owner['id']} with other content; use another key or the same content",
+            channel=one.job["channel"],
+            job=owner["id"],
+        )
+    return JobRef(owner["id"], JobState(owner["state"]), owner["id"] == own, one.warnings)
+
+
+def _conflicts(one: Planned, owners: Owners) -> bool:
+    owner = None if one.key is None else owners.get(one.key)
+    return owner is not None and owner["id"] != one.job["id"] and owner["content_hash"] != one.job["content_hash"]

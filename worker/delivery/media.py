@@ -1,0 +1,141 @@
+"""Resolve, for files: the media_id of each attached file, out of the vault, or an upload job to wait for.
+
+Vault rows and upload jobs are made by the first send that needs them. One upload serves every send of the same file,
+name and type in the same scope; a media_id is used for 2.5 of its 3 days and healed on 40007.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.delivery.followups import Parked, Ready, Refuse, Resolved
+from worker.domain.account import Account
+from worker.domain.job import Kind, part_id
+from worker.domain.settle import SECOND
+from worker.domain.state import PartState
+from worker.outbox.blobs import blob_chunks
+from worker.outbox.database import Database
+from worker.outbox.followups import FOREVER, add_upload, lock_own, lock_vault, park, spoil_media
+from worker.outbox.loading import Loaded
+
+MARGIN_US = 600 * SECOND
+"""A media_id that ends within ten minutes is not used any more."""
+
+
+class Media:
+    """Turns attached files into media_ids."""
+
+    def __init__(self, database: Database, *, new_id: Callable[[], str], lane_of: Callable[[str, str], str]):
+        self._database, self._new_id, self._lane_of = database, new_id, lane_of
+
+    def upload(self, work: Loaded) -> Resolved:
+        """The chunks of an upload job's file, read from the outbox one by one while the call streams them."""
+        file = work.message["files"]["media"]
+        return Ready(work.spec, {"open": lambda: self._chunks(file["blob"])})
+
+    def _chunks(self, blob_id: str) -> Iterator[bytes]:
+        return blob_chunks(self._database, blob_id)
+
+    def attached(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
+        """A media_id for every attached file, or the part waits for an upload."""
+        found: dict[str, str] = {}
+        for path, file in work.message["files"].items():
+            got = self._database.run(lambda c, file=file: self._one(c, work, channel, account, file))  # type: ignore[misc]
+            if not isinstance(got, str):
+                return got
+            found[path] = got
+        return Ready(work.spec, {"media": found})
+
+    def _one(
+        self, connection: Connection, work: Loaded, channel: Channel, account: Account, file: Mapping[str, Any]
+    ) -> str | Resolved:
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        key = vault_key(channel.media_scope(account), file)
+        row = lock_vault(connection, key, work.job_id, now)
+        if row.media_id and row.valid_until and row.valid_until > now + MARGIN_US:
+            return row.media_id
+        # By the database's clock, not by ids: hosts' clocks differ, and a failed upload would be made anew for ever.
+        if not row.open and row.media_id is None and row.after_send:
+            return Refuse(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
+        own = lock_own(connection, work.id)
+        if own is None:
+            return Parked()
+        upload_id = row.job_id if row.open else self._start_upload(connection, work, channel, account, file, key, now)
+        until = row.look_again_at if row.open else FOREVER
+        park(connection, own[0], upload_id, until, "waits for its file to be uploaded")
+        return Parked()
+
+    def _start_upload(
+        self,
+        connection: Connection,
+        work: Loaded,
+        channel: Channel,
+        account: Account,
+        file: Mapping[str, Any],
+        key: Mapping[str, Any],
+        now: int,
+    ) -> str:
+        message = channel.upload_part(dict(file))
+        job_id = self._new_id()
+        job = _upload_job(job_id, account, message, now)
+        part = {
+            "id": part_id(job_id, 0),
+            "job_id": job_id,
+            "n": 0,
+            "lane": self._lane_of(account.name, channel.lane(Kind.UPLOAD, message)),
+            "priority": 1,
+            "state": int(PartState.QUEUED),
+            "not_before": now,
+            "offers": 0,
+            "claim": 0,
+            "tries": 0,
+            "busy": 0,
+            "repeats": 0,
+            "doubts": 0,
+            "spec": "{}",
+        }
+        add_upload(connection, key["id"], job, part)
+        return job_id
+
+    def spoil(self, work: Loaded, channel: Channel, account: Account) -> None:
+        """The vendor does not know the media_ids of this send any more."""
+        scope = channel.media_scope(account)
+        keys = [vault_key(scope, file)["id"] for file in work.message["files"].values()]
+        self._database.run(lambda connection: spoil_media(connection, keys))
+
+
+def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
+    """The vault's key: who can use it, as what, which content, under which display name."""
+    text = "\x00".join((scope, file["upload_type"], file["sha256"], file["name"]))
+    return {
+        "id": hashlib.sha256(text.encode()).hexdigest(),
+        "scope": scope[:100],
+        "upload_type": file["upload_type"],
+    }
+
+
+def _upload_job(job_id: str, account: Account, message: Mapping[str, Any], now: int) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "kind": Kind.UPLOAD.value,
+        "channel": account.channel,
+        "account": account.name,
+        "message": json.dumps(message, ensure_ascii=False),
+        "recipients": "{}",
+        "asked": 0,
+        "priority": 1,
+        "due_at": now,
+        "on_unknown": "default",
+        "created_at": now,
+        "state": 0,
+        "awaited": False,
+        "n_open": 1,
+    } | dict.fromkeys(
+        ("n_accepted", "n_partial", "n_rejected", "n_exhausted", "n_unknown", "n_expired", "n_cancelled"), 0
+    )

@@ -1,0 +1,157 @@
+"""Everything one process needs to deliver, built once and passed in: no module reaches for a clock or a connection."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from uuid_utils import uuid7
+
+from worker.channels import channel as find_channel
+from worker.channels.base import Channel
+from worker.config.accounts import AccountSource
+from worker.config.settings import DeliverySettings
+from worker.delivery.admission import Governor
+from worker.delivery.followups import Followups
+from worker.delivery.gates import Gates
+from worker.delivery.life import Life, boot_clock
+from worker.delivery.media import Media
+from worker.delivery.tokens import Tokens, TokenSettings
+from worker.delivery.transport import Transport
+from worker.delivery.writer import Writer
+from worker.domain.settle import Policy
+from worker.outbox.database import Database
+from worker.outbox.items import Happened
+from worker.outbox.site import lane_key, lane_name
+
+log = structlog.get_logger()
+
+Tell = Callable[[Sequence[Happened]], None]
+
+
+@dataclass
+class Plant:
+    """The machinery of one process; see `build`."""
+
+    database: Database
+    accounts: AccountSource
+    settings: DeliverySettings
+    life: Life
+    writer: Writer
+    governor: Governor
+    tokens: Tokens
+    transport: Transport
+    followups: Followups
+    media: Media
+    gates: Gates
+    lane_of: Callable[[str, str], str]
+    rng: random.Random
+    monotonic: Callable[[], float] = time.monotonic
+    channel: Callable[[str], Channel] = find_channel
+    revoked: Callable[[str], bool] = lambda job_id: False
+    probe: Callable[[str], None] = lambda label: None
+    draining: threading.Event = field(default_factory=threading.Event)
+
+
+def die(error: BaseException) -> None:
+    """The writer's thread ended: without it this process can record nothing, so it ends too, and says why."""
+    log.error("writer_died", error=type(error).__name__)
+    os._exit(70)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a plant is built upon: everything that tests replace."""
+
+    database: Database
+    accounts: AccountSource
+    transport: Transport
+    settings: DeliverySettings
+    monotonic: Callable[[], float] = time.monotonic
+    life_clock: Callable[[], float] = boot_clock
+    rng: random.Random = field(default_factory=random.Random)
+    new_id: Callable[[], str] = lambda: uuid7().hex
+    pause: Callable[[float], None] = time.sleep
+    tell: Tell = lambda happened: None
+    died: Callable[[BaseException], None] = die
+    revoked: Callable[[str], bool] = lambda job_id: False
+    probe: Callable[[str], None] | None = None
+
+
+def policy_of(settings: DeliverySettings) -> Policy:
+    """How often and how long, out of the settings."""
+    return Policy(
+        attempts=settings.attempts,
+        busy=settings.busy_attempts,
+        repeats=settings.repeats,
+        max_age_s=settings.max_age_s,
+        doubt_margin_s=settings.deadline_margin_s,
+    )
+
+
+def build(outside: Outside) -> Plant:
+    """Puts one process's machinery together; nothing runs until its writer is started and its life has beaten once."""
+    database, settings = outside.database, outside.settings
+    with database.reading() as connection:
+        key = lane_key(connection)
+    life = Life(
+        database, threads=settings.threads, lease_s=settings.lease_s, clock=outside.life_clock, new_id=outside.new_id
+    )
+    writer = Writer(
+        database,
+        policy_of(settings),
+        tell=outside.tell,
+        died=outside.died,
+        pause=outside.pause,
+        probe=outside.probe,
+    )
+
+    def lane_of(account: str, label: str) -> str:
+        return lane_name(key, account, label)
+
+    return Plant(
+        database=database,
+        accounts=outside.accounts,
+        settings=settings,
+        life=life,
+        writer=writer,
+        governor=Governor(database, site_key=key, monotonic=outside.monotonic),
+        tokens=_tokens(outside, life),
+        transport=outside.transport,
+        followups=Followups(
+            database,
+            writer.change,
+            recall_window_s=settings.recall_window_s,
+            call_deadline_s=settings.call_deadline_s,
+        ),
+        media=Media(database, new_id=outside.new_id, lane_of=lane_of),
+        gates=Gates(outside.monotonic),
+        lane_of=lane_of,
+        rng=outside.rng,
+        monotonic=outside.monotonic,
+        revoked=outside.revoked,
+        probe=outside.probe or (lambda label: None),
+    )
+
+
+def _tokens(outside: Outside, life: Life) -> Tokens:
+    settings = outside.settings
+    return Tokens(
+        outside.database,
+        outside.transport,
+        incarnation=lambda: life.incarnation,
+        monotonic=outside.monotonic,
+        rng=outside.rng,
+        pause=outside.pause,
+        settings=TokenSettings(
+            refresh_ahead_s=settings.token_refresh_s,
+            lease_s=settings.token_lease_s,
+            call_s=settings.token_call_s,
+            probe_s=settings.token_probe_s,
+        ),
+    )

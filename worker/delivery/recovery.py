@@ -1,0 +1,152 @@
+"""Recovery: dead processes, unknowns whose policy can act, expiry. Turns of the process that leads the relay.
+
+A process is called dead only after ten seconds of our own uninterrupted successful turns in which its lease did not
+move: a pause of ours, or of the database, proves nothing about others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from worker.channels.base import Channel
+from worker.config.accounts import AccountSource
+from worker.domain import settle
+from worker.domain.errors import WorkerError
+from worker.domain.job import Part, RepeatRule, job_of
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import PartState
+from worker.outbox.database import Database
+from worker.outbox.followups import wake_overdue
+from worker.outbox.items import Change
+from worker.outbox.offering import Doubtful, doubtful, expired
+from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended
+
+log = structlog.get_logger()
+
+BATCH = 500
+DEAD = "the process died before it wrote an answer down"
+NEVER = float("-inf")
+
+
+class Recovery:
+    """Looks after what nobody holds any more."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        change: Callable[[Sequence[Change]], None],
+        accounts: AccountSource,
+        channel: Callable[[str], Channel],
+        policy: Policy,
+        lease_s: float,
+        monotonic: Callable[[], float],
+        longest_pause_s: float = 3.0,
+    ):
+        self._database, self._change = database, change
+        self._accounts, self._channel, self._policy = accounts, channel, policy
+        self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
+        self._watch: dict[str, tuple[int, float]] = {}
+        """Process -> (its alive_until, since when it did not move, on our clock)."""
+        self._last_turn = NEVER
+
+    def turn(self) -> None:
+        """One turn; raises what the database raises, which starts the watch over."""
+        now = self._monotonic()
+        if now - self._last_turn > self._longest_pause_s:
+            self._watch.clear()  # we were not watching: nothing seen before counts
+        self._last_turn = NEVER  # a turn that fails starts the watch over
+        self._bury_the_dead()
+        self._doubt_the_orphans()
+        self._act_on_unknowns()
+        self._expire()
+        self._database.run(lambda connection: wake_overdue(connection, self._database.now))
+        self._last_turn = self._monotonic()
+
+    def _bury_the_dead(self) -> None:
+        before = self._monotonic()
+        with self._database.reading() as connection:
+            processes = living(connection, self._database.now)
+        after = self._monotonic()  # a slow read proves nothing: the watch counts from its end to the next one's start
+        self._watch = {process.id: self._seen(process, after) for process in processes}
+        dead = [
+            process.id
+            for process in processes
+            if not process.fresh and before - self._watch[process.id][1] >= self._lease_s
+        ]
+        if dead:
+            log.warning("processes_dead", processes=dead)
+            self._database.run(lambda connection: bury_lapsed(connection, self._database.now, dead))
+
+    def _seen(self, process: Process, now: float) -> tuple[int, float]:
+        known = self._watch.get(process.id)
+        return known if known and known[0] == process.alive_until else (process.alive_until, now)
+
+    def _doubt_the_orphans(self) -> None:
+        """A marked part of a process that has ended is in doubt: its bytes may have left."""
+        with self._database.reading() as connection:
+            orphans = sending_of_the_ended(connection, BATCH)
+        self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
+
+    def _orphan(self, part_id: str, claim: int, incarnation: str) -> Change:
+        def doubt(part: PartFacts, now: int) -> None:
+            if part.state is PartState.SENDING and part.claim == claim and part.incarnation == incarnation:
+                settle.doubt(part, DEAD, self._policy)
+
+        return Change(part_id, doubt, attempt_reason=DEAD)
+
+    def _act_on_unknowns(self) -> None:
+        with self._database.reading() as connection:
+            found = doubtful(connection, self._database.now, BATCH)
+        self._change([self._act(part) for part in found])
+
+    def _act(self, found: Doubtful) -> Change:
+        reason = self._why_hold(found)
+
+        def act(part: PartFacts, now: int) -> None:
+            if part.state is not PartState.UNKNOWN or part.claim != found.claim or part.not_before is None:
+                return
+            if reason is None:
+                settle.repeat(part, now)
+            else:
+                settle.hold(part, f"{part.reason or 'no answer'}; held: {reason}")
+
+        return Change(found.id, act)
+
+    def _why_hold(self, found: Doubtful) -> str | None:
+        """None when a repeat is safe, or wanted whatever it does; else why a person must decide."""
+        if found.repeats >= self._policy.repeats:
+            return "repeated as often as the settings allow"
+        try:
+            account = self._accounts.get(found.account)
+            channel = self._channel(account.channel)
+        except WorkerError:
+            return "its account is not configured here"
+        wish = found.on_unknown if found.on_unknown != "default" else account.on_unknown
+        if wish != "default":
+            return None if wish == "resend" else "the caller wants unknown outcomes held"
+        rule, _ = channel.repeat_rule(_as_part(found))
+        if rule is RepeatRule.HOLD:
+            return "nothing makes a repeat safe"
+        if rule is RepeatRule.DUPLICATE_CHECK and not found.flagged:
+            return "it went without the duplicate check"
+        return None
+
+    def _expire(self) -> None:
+        with self._database.reading() as connection:
+            ids = expired(connection, self._database.now, BATCH)
+        self._change([Change(part, _expire) for part in ids])
+
+
+def _expire(part: PartFacts, now: int) -> None:
+    if part.state is PartState.QUEUED and part.expires_at is not None and part.expires_at <= now:
+        settle.expire(part)
+
+
+def _as_part(found: Doubtful) -> Part:
+    return Part(
+        found.id, job_of(found.id), 0, found.kind, json.loads(found.message), json.loads(found.spec), in_doubt=True
+    )

@@ -1,0 +1,190 @@
+"""Relay: due parts, lane by lane, as much as each may send soon -> ids for the broker.
+
+One process at a time is active, by a lease in SQL. It follows newly due parts by time, keeps the heads of lanes with a
+backlog offered, and walks all lanes in slices so that late commits and lost ids are found within a second. What is
+offered is a window at the head of each lane: as parts are marked they leave the window and the next ones come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+from sqlalchemy import Connection
+
+from worker.delivery.sharing import Share, Sharing
+from worker.outbox.clock import micros
+from worker.outbox.database import Database
+from worker.outbox.lanes import account_of, blocked, parked, take_probe
+from worker.outbox.offering import head_of_lane, lanes_newly_due, next_lanes, offer
+from worker.outbox.processes import free_lease, living, take_lease
+
+log = structlog.get_logger()
+
+LEASE = "relay"
+NEWLY_DUE = 2_000
+SLICE = 200
+OVERLAP_US = 500_000
+"""How far behind the newest instant the walk by time starts again: commits arrive out of order."""
+URGENT, OTHERS = (0, 0), (1, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """One doorbell to publish."""
+
+    lane: str
+    ids: tuple[str, ...]
+    urgent: bool
+    probe: bool = False
+    """The one job that tries a parked lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTimes:
+    """Seconds; all settings."""
+
+    poll_s: float = 0.02
+    idle_poll_s: float = 0.05
+    lease_s: float = 10.0
+    offer_s: float = 5.0
+    offer_max_s: float = 60.0
+    round_s: float = 1.0
+    """A full round over all lanes takes at most this long."""
+    park_probe_s: float = 600.0
+    look_s: float = 0.2
+    """How often the head of a lane with a backlog is looked at."""
+
+
+class Relay:
+    """The turns of one process's relay; `turn` returns the seconds until the next."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        holder: Callable[[], str],
+        publish: Callable[[Sequence[Ring]], None],
+        sharing: Sharing,
+        times: RelayTimes,
+        monotonic: Callable[[], float],
+    ):
+        self._database, self._holder, self._publish = database, holder, publish
+        self._sharing, self._times, self._monotonic = sharing, times, monotonic
+        self.active = False
+        self._lease_until = 0.0
+        self._since = 0
+        self._after = ""
+        self._round_started = 0.0
+        self._looked: dict[str, float] = {}
+        """Lanes with a backlog -> when their head was last looked at."""
+        self._shares_at = -1.0
+
+    def turn(self) -> float:
+        """One turn: lease, due parts, offers. Raises what the database raises; the caller waits and comes again."""
+        if not self._lead():
+            return self._times.lease_s / 10
+        lanes = self._lanes_to_look_at()
+        offered = self._offer_lanes(lanes) if lanes else 0
+        return self._times.poll_s if offered or self._looked else self._times.idle_poll_s
+
+    def stop(self) -> None:
+        """Gives the lease back."""
+        if self.active:
+            self.active = False
+            self._database.run(lambda connection: free_lease(connection, LEASE, self._holder()))
+
+    def _lead(self) -> bool:
+        """Renews the lease at a third of its length; a relay that lost it offers nothing."""
+        now = self._monotonic()
+        if self.active and now < self._lease_until:
+            return True
+        lease_us = micros(self._times.lease_s)
+        database, holder = self._database, self._holder()
+        was = self.active
+        self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
+        self._lease_until = now + self._times.lease_s / 3
+        if self.active and not was:
+            self._since, self._after, self._looked = database.read_now(), "", {}
+            log.info("relay_active", process=holder)
+        return self.active
+
+    def _lanes_to_look_at(self) -> set[str]:
+        """Lanes with newly due parts, with a known backlog, and the next slice of all."""
+        now = self._monotonic()
+        with self._database.reading() as connection:
+            due = lanes_newly_due(connection, self._database.now, self._since - OVERLAP_US, NEWLY_DUE)
+            self._since = max([self._since, *due.values()])
+            lanes = set(due)
+            if now - self._round_started >= self._times.round_s or self._after:
+                lanes |= self._slice(connection, now)
+        return lanes | {lane for lane, seen in self._looked.items() if now - seen >= self._times.look_s}
+
+    def _slice(self, connection: Connection, now: float) -> set[str]:
+        if not self._after:
+            self._round_started = now
+        found = next_lanes(connection, self._after, SLICE)
+        self._after = found[-1] if len(found) == SLICE else ""
+        return set(found)
+
+    def _offer_lanes(self, lanes: set[str]) -> int:
+        """Offers the heads of these lanes, commits, then publishes; the number of ids offered."""
+        now = self._monotonic()
+        with self._database.reading() as connection:
+            closed = blocked(connection, self._database.now)
+            waiting_for_people = parked(connection)
+            if now - self._shares_at >= 1.0:
+                self._sharing.learn(living(connection, self._database.now))
+                self._shares_at = now
+            busy = len(self._looked | dict.fromkeys(lanes, now))
+            rings: list[Ring] = []
+            for lane in sorted(lanes):
+                keys = {lane, account_of(lane)}
+                if keys & closed.keys():
+                    self._looked.pop(lane, None)
+                elif keys & waiting_for_people:
+                    rings += self._probe(connection, lane, sorted(keys & waiting_for_people))
+                else:
+                    rings += self._rings(connection, lane, self._sharing.of(lane, busy), now)
+        return self._send(rings)
+
+    def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Ring]:
+        """One job of a parked scope, and the next one only after the interval."""
+        head = self._head(connection, lane, (0, 9), 1)
+        delay_us = micros(self._times.park_probe_s)
+        if not head or not all(
+            self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
+            for key in keys
+        ):
+            return []
+        return [Ring(lane, tuple(head), urgent=False, probe=True)]
+
+    def _head(self, connection: Connection, lane: str, priorities: tuple[int, int], window: int) -> list[str]:
+        return head_of_lane(connection, self._database.now, lane, priorities, window)
+
+    def _rings(self, connection: Connection, lane: str, share: Share, now: float) -> list[Ring]:
+        rings: list[Ring] = []
+        for priorities, window in ((URGENT, share.urgent_window), (OTHERS, share.window)):
+            ids = self._head(connection, lane, priorities, window)
+            size = share.doorbell(len(ids))
+            rings += [
+                Ring(lane, tuple(ids[at : at + size]), urgent=priorities == URGENT) for at in range(0, len(ids), size)
+            ]
+        if rings:
+            self._looked[lane] = now
+        else:
+            self._looked.pop(lane, None)
+        return rings
+
+    def _send(self, rings: Sequence[Ring]) -> int:
+        """Compare-and-set first, committed; publish second. An id that gets lost is offered again."""
+        if not rings:
+            return 0
+        times, database = self._times, self._database
+        ids = [part for ring in rings for part in ring.ids]
+        wait_us, most_us = micros(times.offer_s), micros(times.offer_max_s)
+        mine = set(database.run(lambda c: offer(c, database.now, ids, wait_us, most_us)))
+        kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
+        self._publish([ring for ring in kept if ring.ids])
+        return len(mine)

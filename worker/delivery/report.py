@@ -1,0 +1,429 @@
+"""What became of a job: its state, counts that always add up, receipts, failures, timeline; for producers and people.
+
+Reads only. The counts are a pure function of the rows (`shares`), so they hold at every moment.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from worker.domain.errors import JobNotFound, StillOpen
+from worker.domain.recipient import Recipients
+from worker.domain.state import JobState, PartState
+from worker.outbox import reading
+from worker.outbox.caller import Bind, in_callers_transaction
+from worker.outbox.database import Database
+from worker.outbox.reading import JobRows, Rows
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Share(StrEnum):
+    """What is true of one recipient; every recipient asked for has exactly one of these at every moment."""
+
+    ACCEPTED = "accepted"
+    UNDETERMINED = "undetermined"
+    NOT_YET = "not_yet"
+    REFUSED = "refused"
+    NOT_SENT = "not_sent"
+
+
+# Where a recipient stands in several parts (a card update of several calls): the first of these that is true of one.
+_STRONGEST = tuple(Share)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
+
+    asked: int
+    accepted: int
+    refused: int
+    undetermined: int
+    not_sent: int
+    not_yet: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the vendor gave for one call it took."""
+
+    part: str
+    accepted_at: datetime
+    msgid: str | None
+    media_id: str | None
+    recalled_at: datetime | None
+    from_repeat: bool
+    """Only a repeat's answer proves that the call was accepted."""
+    not_sent: bool
+    """Nothing had to be called: the target of a recall never left."""
+    warning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One recipient the vendor refused."""
+
+    part: str
+    recipient: str = field(repr=False)
+    kind: str
+    """`user`, `party` or `tag`."""
+    field_name: str
+    """The vendor's list it stood in, such as `invaliduser`."""
+    errcode: int
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call and what it meant."""
+
+    claim: int
+    outcome: str
+    reason: str | None
+    http_status: int | None
+    errcode: int | None
+    errmsg: str | None
+    hint: str | None
+    """The vendor's trace number; its support asks for it."""
+    duration_ms: int | None
+    doubtful: bool
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """One vendor call of the job, with every attempt at it."""
+
+    id: str
+    state: PartState
+    reason: str | None
+    not_before: datetime | None
+    waits_on: str | None
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's timeline."""
+
+    at: datetime
+    what: str
+    part: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """One job in a list."""
+
+    id: str
+    kind: str
+    channel: str
+    account: str
+    state: JobState
+    asked: int
+    tags: tuple[str, ...]
+    dedupe_key: str | None = field(repr=False)
+    target_job_id: str | None
+    replay_of: str | None
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport(JobSummary):
+    """Everything known about one job at one moment."""
+
+    counts: Counts
+    warnings: tuple[str, ...]
+    receipts: tuple[Receipt, ...]
+    failures: tuple[Failure, ...]
+    parts: tuple[PartReport, ...]
+    recipients: Mapping[Share, tuple[str, ...]] = field(repr=False)
+    """The recipients behind the counts, as the producer wrote them: `report.recipients[Share.UNDETERMINED]`."""
+
+
+@in_callers_transaction
+def get_job(connection: Connection, job_id: str, *, bind: Bind | None = None) -> JobReport:
+    """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
+    return _report(_rows(connection, job_id))
+
+
+@in_callers_transaction
+def timeline(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Event]:
+    """What happened to the job, in order."""
+    return sorted(_events(_rows(connection, job_id)), key=lambda event: event.at)
+
+
+@in_callers_transaction
+def receipts(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Receipt]:
+    """What the vendor gave for the job: msgids, media_ids."""
+    return [_receipt(row) for row in _rows(connection, job_id).receipts]
+
+
+@in_callers_transaction
+def failures(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Failure]:
+    """Every recipient of the job that the vendor refused."""
+    return [_failure(row) for row in _rows(connection, job_id).failures]
+
+
+@in_callers_transaction
+def list_jobs(
+    connection: Connection,
+    *,
+    state: JobState | Iterable[JobState] | None = None,
+    account: str | None = None,
+    kind: str | None = None,
+    before: str | None = None,
+    limit: int = 50,
+    bind: Bind | None = None,
+) -> list[JobSummary]:
+    """Jobs, newest first; for the next page give the last one's id as `before`."""
+    states = [state] if isinstance(state, JobState) else None if state is None else list(state)
+    rows = reading.newest_jobs(connection, states=states, account=account, kind=kind, before=before, limit=limit)
+    return [JobSummary(**_summary(row)) for row in rows]
+
+
+Source = Engine | Database | Callable[[], Session]
+
+
+def wait_for(
+    source: Source,
+    job_id: str,
+    timeout_s: float = 30.0,
+    *,
+    states: Iterable[JobState] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> JobReport:
+    """Waits until the job has ended (or is in one of `states`), for tests of applications; else StillOpen.
+
+    `source` is an engine or a session factory: every look is a short transaction of its own.
+    """
+    wanted = (
+        {int(state) for state in states} if states is not None else {int(s) for s in JobState if s is not JobState.OPEN}
+    )
+    deadline, rest = monotonic() + timeout_s, 0.005
+    while True:
+        with _look(source) as connection:
+            state = reading.job_state_row(connection, job_id)
+            if state in wanted:
+                return get_job(connection, job_id)
+        if monotonic() >= deadline:
+            break
+        pause(rest)
+        rest = min(rest * 1.5, 0.1)
+    if state is None:
+        raise JobNotFound(f"no job {job_id!r} came up within {timeout_s} s; was its transaction committed?", job=job_id)
+    label = JobState(state).label
+    raise StillOpen(
+        f"job {job_id} is {label} after {timeout_s} s; is a worker running? `worker show` tells", job=job_id
+    )
+
+
+def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, tuple[str, ...]]:
+    """Every recipient asked for under the one thing that is true of it; a pure function of the rows."""
+    named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
+    found: dict[tuple[str, str], set[Share]] = {}
+    for part in parts:
+        share = _share_of(part)
+        for kind, one in _ids(Recipients.from_json(json.loads(part["spec"]))):
+            refusal = share is not Share.UNDETERMINED and (part["id"], kind, one.lower()) in named
+            found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
+    rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
+    out: dict[Share, list[str]] = {share: [] for share in Share}
+    for kind, one in _ids(asked):
+        present = found.get((kind, one.lower()), rest)
+        out[next(share for share in _STRONGEST if share in present)].append(one)
+    return {share: tuple(ids) for share, ids in out.items()}
+
+
+def _share_of(part: Mapping[str, Any]) -> Share:
+    """What a part's state says of its recipients, unless one of them is named as refused."""
+    match PartState(part["state"]):
+        case PartState.QUEUED | PartState.SENDING:
+            return Share.UNDETERMINED if part["doubts"] else Share.NOT_YET
+        case PartState.ACCEPTED | PartState.PARTIAL:
+            return Share.ACCEPTED
+        case PartState.UNKNOWN:
+            return Share.UNDETERMINED
+        case PartState.REJECTED if part["first_marked_at"] is not None:
+            return Share.REFUSED
+        case PartState.REJECTED | PartState.EXHAUSTED | PartState.EXPIRED | PartState.CANCELLED:
+            return Share.NOT_SENT
+
+
+def _ids(recipients: Recipients) -> Iterator[tuple[str, str]]:
+    for kind, ids in (("user", recipients.users), ("party", recipients.parties), ("tag", recipients.tags)):
+        yield from ((kind, one) for one in ids)
+    if recipients.everyone:
+        yield "user", "@all"
+
+
+def _rows(connection: Connection, job_id: str) -> JobRows:
+    rows = reading.job_rows(connection, job_id)
+    if rows is None:
+        raise JobNotFound(f"no job {job_id!r}; was its transaction committed?", job=job_id)
+    return rows
+
+
+def _report(rows: JobRows) -> JobReport:
+    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+    who = shares(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    attempts: dict[str, list[Attempt]] = {}
+    for row in rows.attempts:
+        attempts.setdefault(row["part_id"], []).append(_attempt(row))
+    return JobReport(
+        **_summary(rows.job),
+        counts=Counts(asked=asked.count(), **{share.value: len(ids) for share, ids in who.items()}),
+        warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
+        receipts=tuple(_receipt(row) for row in rows.receipts),
+        failures=tuple(_failure(row) for row in rows.failures),
+        parts=tuple(_part(row, attempts.get(row["id"], [])) for row in rows.parts),
+        recipients=who,
+    )
+
+
+def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
+    same = ("id", "kind", "channel", "account", "asked", "dedupe_key", "target_job_id", "replay_of")
+    instants = ("created_at", "due_at", "expires_at", "finished_at")
+    return {
+        **{name: row[name] for name in same},
+        **{name: _at(row[name]) for name in instants},
+        "state": JobState(row["state"]),
+        "tags": tuple(json.loads(row["tags"] or "[]")),
+    }
+
+
+def _part(row: Mapping[str, Any], attempts: Iterable[Attempt]) -> PartReport:
+    return PartReport(
+        row["id"], PartState(row["state"]), row["reason"], _at(row["not_before"]), row["waits_on"], tuple(attempts)
+    )
+
+
+def _attempt(row: Mapping[str, Any]) -> Attempt:
+    same = ("claim", "outcome", "reason", "http_status", "errcode", "errmsg", "hint", "duration_ms")
+    return Attempt(
+        **{name: row[name] for name in same},
+        doubtful=bool(row["doubtful"]),
+        started_at=_instant(row["started_at"]),
+        ended_at=_instant(row["ended_at"]),
+    )
+
+
+def _receipt(row: Mapping[str, Any]) -> Receipt:
+    return Receipt(
+        part=row["part_id"],
+        accepted_at=_instant(row["accepted_at"]),
+        msgid=row["msgid"],
+        media_id=row["media_id"],
+        recalled_at=_at(row["recalled_at"]),
+        from_repeat=bool(row["from_repeat"]),
+        not_sent=bool(row["not_sent"]),
+        warning=row["warning"],
+    )
+
+
+def _failure(row: Mapping[str, Any]) -> Failure:
+    return Failure(
+        part=row["part_id"],
+        recipient=row["recipient"],
+        kind=row["kind"],
+        field_name=row["field"],
+        errcode=row["errcode"],
+        failed_at=_instant(row["failed_at"]),
+    )
+
+
+def _events(rows: JobRows) -> Iterator[Event]:
+    """Unsorted; what stands first here stays first among equals."""
+    job = rows.job
+    yield Event(_instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
+    if job["due_at"] > job["created_at"]:
+        yield Event(_instant(job["due_at"]), "due")
+    called = {(row["part_id"], row["claim"]) for row in rows.attempts}
+    for row in rows.attempts:
+        yield Event(_instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
+        yield Event(_instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
+    for part in rows.parts:
+        if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
+            yield Event(_instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
+    for row in rows.receipts:
+        yield Event(_instant(row["accepted_at"]), "recorded", row["part_id"], _given(row))
+        if row["recalled_at"] is not None:
+            yield Event(_instant(row["recalled_at"]), "recalled", row["part_id"])
+    yield from _refusals(rows.failures)
+    if job["finished_at"] is not None:
+        yield Event(_instant(job["finished_at"]), "ended", detail=JobState(job["state"]).label)
+
+
+def _refusals(failures: Rows) -> Iterator[Event]:
+    """One line for all recipients that one answer refused; who they are is for `failures`."""
+    groups: dict[tuple[int, str, str], int] = {}
+    for row in failures:
+        key = (row["failed_at"], row["part_id"], row["field"])
+        groups[key] = groups.get(key, 0) + 1
+    for (at, part, name), count in groups.items():
+        yield Event(_instant(at), "refused", part, f"{count} in {name}")
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    """What a person wants to see of a call: codes, the vendor's trace number, how long it took."""
+    facts = {"": row["reason"], "HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
+    said = [f"{name}{value}" for name, value in facts.items() if value is not None]
+    if row["duration_ms"] is not None:
+        said.append(f"{row['duration_ms']} ms")
+    return ", ".join(said)
+
+
+def _given(row: Mapping[str, Any]) -> str:
+    facts = (
+        ("msgid", row["msgid"]),
+        ("media_id", row["media_id"]),
+        ("from a repeat", row["from_repeat"] or None),
+        ("nothing had to be sent", row["not_sent"] or None),
+        (f"warning: {row['warning']}", row["warning"]),
+    )
+    return ", ".join(name for name, value in facts if value is not None)
+
+
+def _instant(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _at(micros: int | None) -> datetime | None:
+    return None if micros is None or micros > _FOREVER else _instant(micros)
+
+
+_FOREVER = 200_000_000_000_000_000
+"""Past the year 8000: a part that waits without a deadline for the job it depends on."""
+
+
+@contextmanager
+def _look(source: Source) -> Iterator[Connection]:
+    """A connection for one look."""
+    match source:
+        case Database():
+            with source.reading() as connection:
+                yield connection
+        case Engine():
+            # Each statement stands alone: on SQLite a look must not wait for the write lock.
+            with source.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                yield connection
+        case _:
+            with source() as session:
+                yield session.connection()

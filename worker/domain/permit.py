@@ -1,0 +1,49 @@
+"""What asking for room comes to: a permit for one call, or how long to wait and what waits. Counts nothing."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass, field
+
+from worker.domain.outcome import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Units taken out of one bucket of one key."""
+
+    key: str
+    slot: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permit:
+    """One granted call. It must start before `starts_before`, else it is asked for again and this one stays used."""
+
+    starts_before: float
+    """On the governor's monotonic clock."""
+    uses: tuple[Use, ...] = field(default=(), repr=False)
+    owner: object = field(default=None, repr=False)
+    once: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    """Taken by the give-back, so that there is only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """No room. `scope`, `delay` and `limit` are what to block by; `call_delay` is when this very call can go."""
+
+    scope: Scope
+    """The widest scope of the limits that were short; PART when the call is impossible."""
+    delay: float
+    """Seconds until the limits of that scope can have room: a lane never waits for a member's cap. Always finite."""
+    limit: str
+    """The limit's name, never its subject."""
+    call_delay: float
+    """Seconds until all limits of this call have room, if nobody else asks; `inf` when it is impossible."""
+
+    @property
+    def impossible(self) -> bool:
+        """True when no waiting helps: the call costs more than the limit's whole amount."""
+        return math.isinf(self.call_delay)
