@@ -1,0 +1,126 @@
+"""Fixtures every test may use. Sockets are closed except to this machine.
+
+- `database`: a `Database` on a fresh, migrated schema; the test runs once on SQLite and once on PostgreSQL.
+- `sqlite_database`, `postgres_database`: the same on one of them only.
+- `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
+- `database_url`, `sqlite_url`, `postgres_url`: for what opens its own engine, e.g. another process.
+- `redis_url`: of the Redis server; its content belongs to everybody, so use queue and key names of your own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_socket
+
+from tests.support import databases
+from worker.outbox.clock import DatabaseClock, DrivenClock, SqlClock
+from worker.outbox.database import Database, make_engine
+from worker.outbox.migrate import upgrade
+
+
+def pytest_runtest_setup() -> None:
+    """Only this machine may be talked to."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines say which services were missing and how to start them."""
+    for line in databases.summary():
+        terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture
+def driven_clock() -> DrivenClock:
+    """Time that moves only by `driven_clock.advance(seconds)`."""
+    return DrivenClock()
+
+
+@pytest.fixture
+def sql_clock(request: pytest.FixtureRequest) -> SqlClock:
+    """The driven clock when the test asks for it, else the database's own."""
+    if "driven_clock" in request.fixturenames:
+        clock: SqlClock = request.getfixturevalue("driven_clock")
+        return clock
+    return DatabaseClock()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file that tests copy."""
+    path = tmp_path_factory.mktemp("template") / "outbox.db"
+    engine = make_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("commit")
+        connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_migrated() -> Iterator[str]:
+    """One migrated database a run."""
+    with databases.scratch_postgres(f"worker_test_{os.getpid()}") as url:
+        engine = make_engine(url)
+        upgrade(engine)
+        engine.dispose()
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    """URL of a fresh migrated SQLite file."""
+    path = tmp_path / "outbox.db"
+    shutil.copyfile(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(_postgres_migrated: str) -> str:
+    """URL of the run's PostgreSQL database, its tables emptied."""
+    database = Database(make_engine(_postgres_migrated))
+    databases.empty(database)
+    database.close()
+    return _postgres_migrated
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of a fresh migrated schema, on each database in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str, sql_clock: SqlClock) -> Iterator[Database]:
+    """The outbox on each supported database in turn."""
+    yield from _opened(database_url, sql_clock)
+
+
+@pytest.fixture
+def sqlite_database(sqlite_url: str, sql_clock: SqlClock) -> Iterator[Database]:
+    """The outbox on SQLite."""
+    yield from _opened(sqlite_url, sql_clock)
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str, sql_clock: SqlClock) -> Iterator[Database]:
+    """The outbox on PostgreSQL."""
+    yield from _opened(postgres_url, sql_clock)
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """URL of the Redis server."""
+    return databases.need(databases.REDIS)
+
+
+def _opened(url: str, clock: SqlClock) -> Iterator[Database]:
+    database = Database(make_engine(url), clock=clock)
+    yield database
+    database.close()

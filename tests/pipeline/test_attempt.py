@@ -1,0 +1,578 @@
+"""One part through all steps with a scripted vendor: what each answer leaves in SQL, and what never leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.support.plant import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
+from tests.support.scripted_transport import answered
+from worker import To
+from worker.domain import settle
+from worker.domain.call import NeverLeft, Request
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+@pytest.fixture
+def sqlite_site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(sqlite_database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def tokens_fetched(site: Site) -> int:
+    return sum(request.path == GETTOKEN for request in site.transport.calls)
+
+
+# -- what each answer leaves ------------------------------------------------------------------------------------------
+
+ANSWERS = [
+    pytest.param(refused(0, "ok", msgid="m"), "accepted", "accepted", 0, id="taken"),
+    pytest.param(refused(0, "ok", msgid="m", invaliduser="lisi"), "partial", "partial", 0, id="partial"),
+    pytest.param(refused(40003), "rejected", "rejected", 0, id="rejected"),
+    pytest.param(refused(81013), "rejected", "rejected", 0, id="all refused"),
+    pytest.param(refused(6000), "queued", "retry", 1, id="again"),
+    pytest.param(refused(45009), "queued", "wait", 0, id="limit"),
+    pytest.param(refused(42001), "queued", "stale_token", 0, id="stale token"),
+    pytest.param(refused(43012), "queued", "parked", 0, id="parked"),
+    pytest.param(unsent(), "queued", "retry", 1, id="never left"),
+    pytest.param(lost(), "unknown", "unknown", 1, id="no answer"),
+    pytest.param(answered(b"<html>", 200), "unknown", "unknown", 1, id="html"),
+    pytest.param(answered(b"", 503, retry_after="7"), "queued", "wait", 0, id="503 wait"),
+]
+
+
+@pytest.mark.parametrize(("said", "state", "outcome", "tries"), ANSWERS)
+def test_each_answer_leaves_a_true_state_and_one_attempt(
+    site: Site, said: Any, state: str, outcome: str, tries: int
+) -> None:
+    """Answer by answer: the part's state, the attempt's outcome, and whether it counted."""
+    site.vendor.says(said)
+    job = site.send()
+
+    site.ring(job)
+
+    assert (state, tries, 1) == (site.state(job), site.part(job).tries, site.part(job).claim)
+    assert [(outcome, outcome == "unknown")] == [(a.outcome, bool(a.doubtful)) for a in site.of("attempts", job)]
+    assert (1 if state in ("accepted", "partial") else 0) == len(site.of("receipts", job))
+    assert 0 == site.transport.open
+
+
+def test_the_truth_per_recipient(site: Site) -> None:
+    """The refused are listed in the caller's spelling, whatever case the vendor answers in."""
+    site.vendor.says(refused(0, "ok", msgid="m", invaliduser="ghost|nobody"))
+    job = site.send(to=To("Lisi|Ghost|NoBody"))
+
+    site.ring(job)
+
+    assert ["Ghost", "NoBody"] == [row.recipient for row in site.of("failures", job)]
+
+
+def test_45009_blocks_the_lane_for_a_minute_and_its_parts_are_not_touched(site: Site) -> None:
+    """What blocks a lane is written once, on the lane; the parts behind it stay due, and it costs no attempt."""
+    site.vendor.says(refused(45009))
+    first, second = site.send("one"), site.send("two", "wangwu")
+    due = site.part(second).not_before
+
+    site.ring(first, second)
+    calls = len(site.calls())
+    site.advance(59)
+    early = site.ring(second)
+    site.advance(1.1)
+    site.ring(second)
+
+    lane = site.lane(site.part(first).lane)
+    assert lane is not None
+    assert (1, 0) == (calls, early)
+    assert ("accepted", due) == (site.state(second), site.part(second).marked_at and due)
+    assert "45009" in lane.reason
+    assert not lane.parked
+
+
+def test_a_lane_that_is_blocked_does_not_block_another(site: Site) -> None:
+    """Nobody waits for somebody else's limit: texts wait, cards and another account's texts go."""
+    site.vendor.says(refused(45009))
+    text, card, other = site.send(), site.card(), site.send(account="it")
+
+    site.ring(text)
+    site.ring(card)
+    site.ring(other)
+
+    assert ["queued", "accepted", "accepted"] == [site.state(job) for job in (text, card, other)]
+
+
+@pytest.mark.parametrize(("errcode", "blocked"), [(43012, "lane"), (50003, "account")], ids=["lane", "account"])
+def test_a_configuration_error_parks_its_scope_and_nothing_else(site: Site, errcode: int, blocked: str) -> None:
+    """Parked with a remedy a person can act on; the backlog is kept; the other lane goes on unless the account is it."""
+    site.vendor.says(refused(errcode))
+    text, card = site.send(), site.card()
+
+    site.ring(text)
+    site.ring(card)
+
+    key = site.part(text).lane if blocked == "lane" else "hr"
+    parked = site.lane(key)
+    assert parked is not None
+    assert (True, True) == (bool(parked.parked), bool(parked.remedy))
+    assert ("queued", 0) == (site.state(text), site.part(text).tries)
+    assert ("accepted" if blocked == "lane" else "queued") == site.state(card)
+
+
+@pytest.mark.parametrize("errcode", [43012, 50003], ids=["lane", "account"])
+def test_one_job_probes_a_parked_scope_and_opens_it(site: Site, errcode: int) -> None:
+    """After ten minutes one job tries; it gets through, so everything behind it may go."""
+    site.vendor.says(refused(errcode))
+    jobs = [site.send(str(n)) for n in range(3)]
+    site.run()
+    blocked = [site.state(job) for job in jobs]
+
+    site.advance(601)
+    site.run()
+
+    assert ["queued"] * 3 == blocked
+    assert ["accepted"] * 3 == [site.state(job) for job in jobs]
+    assert [] == site.rows("select * from worker_lanes where parked = true")
+
+
+def test_a_probe_that_fails_keeps_the_scope_parked_for_another_interval(site: Site) -> None:
+    """One call every ten minutes, not one for every job behind it."""
+    site.vendor.says(refused(50003), refused(50003))
+    jobs = [site.send(str(n)) for n in range(3)]
+    site.run()
+
+    site.advance(601)
+    site.run()
+    site.advance(300)
+    site.run()
+
+    assert 2 == len(site.calls())
+    assert ["queued"] * 3 == [site.state(job) for job in jobs]
+
+
+# -- before the mark --------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """The connection is made before the mark: no attempt, no doubt, and the account waits longer each time."""
+    down = [True]
+
+    def refuse(request: Request) -> NeverLeft | None:
+        return NeverLeft("refused", 0.0) if down[0] and request.path == SEND else None
+
+    with planted(database, driven_clock, refuse=refuse) as site:
+        job = site.send()
+        delays = []
+        for _ in range(3):
+            site.ring(job)
+            lane = site.lane("hr")
+            assert lane is not None
+            delays.append((lane.blocked_until - driven_clock.micros) / SECOND)
+            site.advance(delays[-1] + 0.01)
+        before = (site.state(job), site.part(job).tries, site.part(job).claim, site.of("attempts", job))
+        down[0] = False
+        site.ring(job)
+
+        assert ("queued", 0, 0, []) == before
+        assert lane.reason == "no connection: refused"
+        assert all(2**n / 2 <= delay <= 2**n for n, delay in enumerate(delays, start=1))
+        assert "accepted" == site.state(job)
+
+
+def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
+    sqlite_database: Database, driven_clock: DrivenClock
+) -> None:
+    """The host goes away between two parts of one doorbell: the second keeps its room and no attempt is counted."""
+    connects = iter(range(100))
+
+    def refuse(request: Request) -> NeverLeft | None:
+        return NeverLeft("refused", 0.0) if request.path == SEND and next(connects) == 2 else None
+
+    with planted(sqlite_database, driven_clock, refuse=refuse) as site:
+        jobs = [site.send("one"), site.send("two", "wangwu")]
+
+        site.ring(*jobs)
+
+        assert ["accepted", "queued"] == [site.state(job) for job in jobs]
+        assert (0, 0) == (site.part(jobs[1]).claim, site.part(jobs[1]).tries)
+        used = sum(
+            bucket[1] for row in site.rows("select buckets from worker_budgets") for bucket in json.loads(row.buckets)
+        )
+        assert 2 == used
+
+
+def test_a_revoked_job_is_cancelled_before_its_mark(site: Site) -> None:
+    """Revoked in Flower: cancelled in SQL, no byte leaves."""
+    job = site.send()
+    site.revoked.add(job)
+
+    site.ring(job)
+
+    assert ("cancelled", "revoked", []) == (site.state(job), site.part(job).reason, site.calls())
+
+
+def test_a_part_past_its_expiry_is_not_sent(site: Site) -> None:
+    """Its id may be in somebody's hand: the mark refuses it."""
+    job = site.send(expires_at=timedelta(seconds=60))
+    site.advance(60)
+
+    site.ring(job)
+
+    assert ("expired", []) == (site.state(job), site.calls())
+
+
+def test_a_full_member_delays_the_whole_part_and_nobody_else(site: Site) -> None:
+    """Thirty a minute: the thirty-first waits whole, not as an attempt; a message to somebody else goes."""
+    jobs = [site.send(str(n)) for n in range(31)]
+    other = site.send("other", To("lisi|wangwu"))
+    free = site.send("free", "zhaoliu")
+
+    site.ring(*jobs, other, free)
+
+    assert ["accepted"] * 30 + ["queued"] * 2 + ["accepted"] == [site.state(job) for job in [*jobs, other, free]]
+    assert "limit member_minute is used up" == site.part(other).reason
+    assert 0 == site.part(other).tries
+    assert 60 * SECOND <= site.part(other).not_before - site.clock.micros < 61 * SECOND
+
+
+def test_a_used_up_limit_of_the_lane_blocks_the_lane(database: Database, driven_clock: DrivenClock) -> None:
+    """An app's person-times of a day: the lane waits, its parts are not touched, recalls and uploads go on."""
+    with planted(database, driven_clock, accounts=[an_account(limits={"app_day": 2})]) as site:
+        jobs = [site.send(str(n)) for n in range(3)]
+        due = site.part(jobs[2]).not_before
+
+        site.ring(*jobs)
+
+        lane = site.lane(site.part(jobs[2]).lane)
+        assert lane is not None
+        assert "limit app_day is used up" == lane.reason
+        assert ("queued", due, None) == (site.state(jobs[2]), site.part(jobs[2]).not_before, site.part(jobs[2]).reason)
+
+
+# -- between mark and call --------------------------------------------------------------------------------------------
+
+
+def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Database, driven_clock: DrivenClock) -> None:
+    """The commit of the mark took too long: others may call us dead, so the part is queued again, uncounted."""
+    ticks, life = Ticks(), Ticks()
+    with planted(database, driven_clock, ticks=ticks, life_clock=life) as site:
+        job = site.send()
+        site.plant.probe = lambda label: life.advance(9) if label == "after_mark" else None
+
+        site.ring(job)
+
+        assert ("queued", [], 1, 0, 0) == (
+            site.state(job),
+            site.calls(),
+            site.part(job).claim,
+            site.part(job).tries,
+            site.part(job).doubts,
+        )
+        assert "the process lost its lease" == site.part(job).reason
+        assert 0 == site.transport.open
+
+
+def test_a_lease_lost_before_the_mark_marks_nothing(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Without a lease neither a doorbell is answered nor a part marked."""
+    life = Ticks()
+    with planted(sqlite_database, driven_clock, life_clock=life) as site:
+        job = site.send()
+        life.advance(9)
+        unanswered = site.ring(job)
+        life.advance(-9)
+        errand_lane = site.part(job).lane
+        original = site.plant.governor.reserve
+
+        def slow(*args: Any, **options: Any) -> Any:
+            life.advance(9)
+            return original(*args, **options)
+
+        site.plant.governor.reserve = slow  # type: ignore[method-assign]
+        site.bell.answer(errand_lane, [part_id(job, 0)])
+
+        assert (0, [], "queued", 0) == (unanswered, site.calls(), site.state(job), site.part(job).claim)
+
+
+def test_a_permit_that_lapsed_is_asked_for_again(sqlite_site: Site) -> None:
+    """The mark took longer than the permit lives: another one is reserved before the call."""
+    site = sqlite_site
+    job = site.send()
+    site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+
+    site.ring(job)
+
+    assert "accepted" == site.state(job)
+
+
+def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(
+    sqlite_database: Database, driven_clock: DrivenClock
+) -> None:
+    """Somebody else took the room meanwhile: queued again, uncounted, nothing left."""
+    with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"member_minute": 1})]) as site:
+        job = site.send()
+        site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+
+        site.ring(job)
+
+        assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).tries)
+        assert "the limit's room was gone" == site.part(job).reason
+
+
+def test_the_steps_happen_in_their_order(site: Site) -> None:
+    """The labels a crash test strikes at, in the order of one part's way."""
+    site.ring(site.send())
+
+    assert ["before_mark", "after_mark", "before_record", "after_record", "before_ack"] == site.probes
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stale_token_is_replaced_once_and_the_part_is_not_counted(site: Site) -> None:
+    """42001: queued at once, uncounted; the next call carries the next token."""
+    site.vendor.says(refused(42001))
+    job = site.send()
+
+    site.ring(job)
+    site.ring(job)
+
+    assert ("accepted", 0, 2) == (site.state(job), site.part(job).tries, tokens_fetched(site))
+    assert ["t1", "t2"] == [call.query["access_token"] for call in site.calls()]
+
+
+def test_a_new_token_that_is_refused_too_parks_the_account(site: Site) -> None:
+    """Refused again with a newer token: a person must look, and nobody knocks meanwhile."""
+    site.vendor.says(refused(42001), refused(40014))
+    job = site.send()
+    for _ in range(4):
+        site.ring(job)
+
+    lane = site.lane("hr")
+    assert lane is not None
+    assert (True, 2, 2) == (bool(lane.parked), len(site.calls()), tokens_fetched(site))
+    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+
+
+def test_no_token_now_blocks_the_account_and_costs_no_attempt(
+    sqlite_database: Database, driven_clock: DrivenClock
+) -> None:
+    """gettoken cannot be reached: the account's lanes wait, nothing is marked."""
+
+    def refuse(request: Request) -> NeverLeft | None:
+        return NeverLeft("refused", 0.0) if request.path == GETTOKEN else None
+
+    with planted(sqlite_database, driven_clock, refuse=refuse) as site:
+        job = site.send()
+
+        site.ring(job)
+
+        lane = site.lane("hr")
+        assert lane is not None
+        assert not lane.parked
+        assert ("queued", 0, []) == (site.state(job), site.part(job).claim, site.calls())
+
+
+# -- retries, repeats, unknowns ---------------------------------------------------------------------------------------
+
+
+def until_done(site: Site, job: str, *, step_s: float = 400.0, most: int = 40) -> None:
+    for _ in range(most):
+        if site.state(job) not in ("queued", "unknown"):
+            return
+        if site.state(job) == "unknown" and site.part(job).not_before is None:
+            return
+        site.recover()
+        site.ring(job)
+        site.advance(step_s)
+
+
+def test_eight_attempts_then_exhausted(site: Site) -> None:
+    """Readable "again" eight times: exhausted, with the last reason, and every attempt is there."""
+    site.vendor.says(*[refused(6000)] * 20)
+    job = site.send()
+
+    until_done(site, job)
+
+    assert ("exhausted", 8, 8) == (site.state(job), len(site.calls()), len(site.of("attempts", job)))
+    assert "6000" in site.part(job).reason
+
+
+def test_busy_is_tried_again_three_times(site: Site) -> None:
+    """-1: the first call and three more."""
+    site.vendor.says(*[busy()] * 20)
+    job = site.send()
+
+    until_done(site, job)
+
+    assert ("exhausted", 4) == (site.state(job), len(site.calls()))
+
+
+def test_the_backoff_is_drawn_from_the_whole_range(sqlite_site: Site) -> None:
+    """Full jitter: anything between nothing and 1 s x 2^n, never above, and not always the same."""
+    site = sqlite_site
+    site.vendor.says(*[refused(6000)] * 60)
+    jobs = [site.send(str(n), f"u{n}") for n in range(20)]
+
+    site.ring(*jobs)
+    delays = [(site.part(job).not_before - site.clock.micros) / SECOND for job in jobs]
+
+    assert 20 == len(set(delays))
+    assert all(0 <= delay <= 1.0 for delay in delays)
+    assert max(delays) > 0.7
+    assert min(delays) < 0.3
+    backoffs = [site.bell._attempt._backoff(tries) for tries in range(8) for _ in range(200)]
+    assert max(backoffs[:200]) <= 1.0 < max(backoffs[200:400]) <= 2.0
+    assert 100 < max(backoffs[1_400:]) <= 128.0
+
+
+def test_an_unknown_is_repeated_five_times_at_most(site: Site) -> None:
+    """The duplicate check makes it safe, the settings say how often; then a person decides."""
+    site.vendor.says(*[lost()] * 20)
+    job = site.send()
+
+    until_done(site, job, step_s=26)
+
+    assert ("unknown", 6, 5) == (site.state(job), len(site.calls()), site.part(job).repeats)
+    assert "repeated as often as the settings allow" in site.part(job).reason
+    assert 1 == len({call.body for call in site.calls()})
+
+
+@pytest.mark.parametrize(
+    ("wish", "account_wish", "calls"),
+    [
+        ("hold", "default", 1),
+        ("default", "hold", 1),
+        ("resend", "default", 2),
+        ("default", "resend", 2),
+        ("hold", "resend", 1),
+    ],
+)
+def test_what_the_caller_wants_of_unknowns_is_done(
+    sqlite_database: Database, driven_clock: DrivenClock, wish: str, account_wish: str, calls: int
+) -> None:
+    """hold: never repeated, though it were safe; resend: repeated, though nothing makes it safe; the job's word wins."""
+    with planted(sqlite_database, driven_clock, accounts=[an_account(on_unknown=account_wish)]) as site:
+        site.vendor.says(lost())
+        job = site.send(duplicate_check=wish == "hold" or account_wish == "hold", on_unknown=wish)
+
+        until_done(site, job, step_s=26)
+
+        assert calls == len(site.calls())
+        assert ("accepted" if calls == 2 else "unknown") == site.state(job)
+
+
+def test_a_cards_repeat_that_is_known_proves_the_first_call(site: Site) -> None:
+    """42014 after a doubtful call: taken before; the receipt says that only a repeat proves it."""
+    site.vendor.says(lost(), refused(42014))
+    job = site.card()
+
+    until_done(site, job, step_s=26)
+
+    [receipt] = site.of("receipts", job)
+    assert ("accepted", True, None) == (site.state(job), bool(receipt.from_repeat), receipt.msgid)
+    bodies = site.bodies()
+    assert bodies[0] == bodies[1]
+    assert f"w{part_id(job, 0)}" == bodies[0]["template_card"]["task_id"]
+
+
+def test_a_used_task_id_on_a_first_call_is_refused(site: Site) -> None:
+    """42014 on the first attempt means the caller's task_id was used before."""
+    site.vendor.says(refused(42014))
+    job = site.card(task_id="mine")
+
+    site.ring(job)
+
+    assert "rejected" == site.state(job)
+
+
+def test_a_call_in_doubt_is_never_healed_with_other_bytes(site: Site) -> None:
+    """A repeat refused as 40007 stays in doubt: a new media_id would make it another message."""
+    job = site.image()
+    site.vendor.says(lambda request: site.vendor.takes(request), lost(), refused(40007))
+
+    site.run()
+    site.advance(26)
+    site.recover()
+    site.run()
+
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert 1 == len(site.rows("select 1 as one from worker_jobs where kind = 'upload'"))
+
+
+# -- two equal, one line ----------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_is_one_log_line_without_content(sqlite_site: Site) -> None:
+    """Always the same fields; no text, no recipient, no token."""
+    with structlog.testing.capture_logs() as lines:
+        sqlite_site.ring(sqlite_site.send("very secret", "zhangsan"))
+
+    [line] = [line for line in lines if line["event"] == "attempt"]
+    expected = {"event", "log_level", "job", "part", "channel", "account", "kind", "attempt", "outcome", "errcode"}
+    assert expected | {"delay", "duration"} == set(line)
+    assert not any(word in str(lines) for word in ("very secret", "zhangsan", "t1"))
+
+
+def test_a_part_somebody_else_marked_is_left_alone(sqlite_site: Site) -> None:
+    """The id was rung twice: the second finds it marked, gives its room back and calls nobody."""
+    site = sqlite_site
+    job = site.send()
+    seen: list[int] = []
+
+    def twice(label: str) -> None:
+        if label == "before_mark" and not seen:
+            seen.append(1)
+            site.bell.answer(site.part(job).lane, [part_id(job, 0)])
+
+    site.plant.probe = twice
+    site.ring(job)
+
+    assert ("accepted", 1, 1) == (site.state(job), len(site.calls()), site.part(job).claim)
+    used = [bucket[1] for row in site.rows("select buckets from worker_budgets") for bucket in json.loads(row.buckets)]
+    assert [1, 1] == used
+
+
+def test_changes_of_a_stranger_are_not_undone(sqlite_site: Site) -> None:
+    """A refusal decided on an old reading of the part is dropped when the part has moved since."""
+    site = sqlite_site
+    job = site.send()
+    site.ring(job)
+    work = site.rows("select * from worker_parts where id = :id", id=part_id(job, 0))[0]
+
+    site.bell._attempt._change(work, lambda part, now: settle.refuse(part, "late"))  # type: ignore[arg-type]
+
+    assert "accepted" == site.state(job)
+
+
+@pytest.mark.xfail(
+    reason="attempt.carry_out: an exception after the mark leaves the part sending for ever", strict=True
+)
+def test_an_error_of_ours_after_the_mark_leaves_an_unknown(sqlite_site: Site) -> None:
+    """A defect in reading an answer must not leave a living process's part in the air: in doubt, and recorded."""
+    site = sqlite_site
+
+    def broken(request: Request) -> Any:
+        raise ZeroDivisionError
+
+    site.vendor.says(broken)
+    job = site.send()
+    with pytest.raises(ZeroDivisionError):
+        site.ring(job)
+    site.settle()
+
+    assert "unknown" == site.state(job)

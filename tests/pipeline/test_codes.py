@@ -1,0 +1,240 @@
+"""The ledger of response_codes: filed, leased with the mark, spent, freed or burned with the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.plant import UPDATE, Site, lost, planted, refused
+from worker.domain import settle
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
+from worker.domain.settle import Policy
+from worker.outbox import codes
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import Change, End, Mark, Marked, MarkReply
+from worker.outbox.ledger import commit
+
+SECOND = 1_000_000
+DAY = 86_400
+POLICY = Policy()
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+@pytest.fixture
+def card(site: Site) -> str:
+    """A card that was sent and brought a code."""
+    job = site.card()
+    site.ring(job)
+    return job
+
+
+def code_of(site: Site, card: str) -> Any:
+    [row] = site.of("response_codes", card)
+    return row
+
+
+def mark(site: Site, job: str, code: str, who: str = "p1") -> MarkReply:
+    [reply] = commit(site.database, [Mark(part_id(job, 0), 0, who, 20 * SECOND, code_id=code)], POLICY).replies
+    assert reply is not None
+    return reply
+
+
+def test_a_card_files_its_code_for_72_hours(site: Site, card: str) -> None:
+    """The code is fresh, belongs to the part that sent the card, and ends when the vendor says it does."""
+    row = code_of(site, card)
+
+    assert ("fresh", "code1", None, "send") == (row.state, row.code, row.leased_by, row.source)
+    assert 3 * DAY * SECOND == row.ends_at - row.issued_at
+
+
+def test_a_text_files_none(site: Site) -> None:
+    """Only cards have codes."""
+    job = site.send()
+    site.ring(job)
+
+    assert [] == site.of("response_codes", job)
+
+
+def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> None:
+    """The lease is taken by compare-and-set in the mark's own transaction; the loser is not marked."""
+    first, second = site.update(card), site.update(card)
+    code = code_of(site, card).id
+
+    replies = [mark(site, first, code), mark(site, second, code)]
+
+    assert [Marked.YES, Marked.NO_CODE] == [reply.marked for reply in replies]
+    assert ("leased", part_id(first, 0)) == (code_of(site, card).state, code_of(site, card).leased_by)
+    assert ("queued", 0) == (site.state(second), site.part(second).claim)
+
+
+def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
+    """The same inside one transaction."""
+    jobs = [site.update(card), site.update(card)]
+    code = code_of(site, card).id
+
+    done = commit(site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, code_id=code) for job in jobs], POLICY)
+
+    assert [Marked.YES, Marked.NO_CODE] == [reply.marked for reply in done.replies if reply]
+
+
+def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
+    """The answer of the mark's commit was lost: the code is still the part's."""
+    job, code = site.update(card), code_of(site, card).id
+
+    assert [Marked.YES, Marked.YES] == [mark(site, job, code).marked, mark(site, job, code).marked]
+
+
+def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:
+    """An unknown code is nobody's."""
+    assert Marked.NO_CODE is mark(site, site.update(card), "f" * 64).marked
+
+
+@pytest.mark.parametrize(
+    ("outcome", "errcode", "state"),
+    [
+        (Accepted(Taken()), 0, "spent"),
+        (Unknown("cut"), None, "burned"),
+        (Rejected("60140"), 60140, "spent"),
+        (Rejected("42015"), 42015, "fresh"),
+        (Retry("6000"), 6000, "fresh"),
+        (StaleToken("42001"), 42001, "fresh"),
+        (Wait(Scope.LANE, 60.0, "45009"), 45009, "fresh"),
+    ],
+    ids=["taken", "no answer", "60140", "another refusal", "again", "stale token", "limit"],
+)
+def test_the_end_of_the_call_decides_about_the_code(
+    site: Site, card: str, outcome: Outcome, errcode: int | None, state: str
+) -> None:
+    """Spent by success and by 60140, burned by doubt, fresh again when certainly unused."""
+    job, code = site.update(card), code_of(site, card).id
+    mark(site, job, code)
+
+    commit(site.database, [End(part_id(job, 0), 1, "p1", Verdict(outcome, errcode), 5, code_id=code)], POLICY)
+
+    assert state == code_of(site, card).state
+    assert (None if state == "fresh" else part_id(job, 0)) == code_of(site, card).leased_by
+
+
+def test_recovery_burns_the_code_of_a_dead_process(site: Site, card: str) -> None:
+    """The transaction that makes the part unknown burns the code it held: it may be used."""
+    job, code = site.update(card), code_of(site, card).id
+    mark(site, job, code)
+
+    died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
+    commit(site.database, [died], POLICY)
+
+    assert ("burned", "unknown") == (code_of(site, card).state, site.state(job))
+
+
+def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site, card: str) -> None:
+    """A late readable refusal proves the code unused."""
+    job, code = site.update(card), code_of(site, card).id
+    mark(site, job, code)
+    died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
+    commit(site.database, [died], POLICY)
+
+    late = End(part_id(job, 0), 1, "p1", Verdict(Retry("6000"), 6000), 5, code_id=code)
+    commit(site.database, [late], POLICY)
+
+    assert ("fresh", "queued", 0) == (code_of(site, card).state, site.state(job), site.part(job).doubts)
+
+
+def test_the_code_that_ends_last_is_taken_first_and_ended_ones_never(
+    site: Site, card: str, driven_clock: DrivenClock
+) -> None:
+    """A code that would end before the call's deadline is not offered."""
+    now = site.database.now
+    with site.database.writing() as connection:
+        codes.file_code(connection, "hr", part_id(card, 0), "younger", driven_clock.micros + SECOND, 3 * DAY)
+    with site.database.reading() as connection:
+        both = [code.code for code in codes.fresh_codes(connection, part_id(card, 0), now)]
+        none = codes.fresh_codes(connection, part_id(card, 0), f"{now} + {(3 * DAY + 1) * SECOND}")
+
+    assert ["younger", "code1"] == both
+    assert [] == none
+
+
+# -- through the whole attempt ----------------------------------------------------------------------------------------
+
+
+def test_an_update_spends_the_code_and_a_second_says_that_none_is_left(site: Site, card: str) -> None:
+    """One call; the second update is refused with a sentence a person understands."""
+    first, second = site.update(card), site.update(card)
+
+    site.ring(first)
+    site.ring(second)
+
+    assert ["accepted", "rejected"] == [site.state(first), site.state(second)]
+    assert "no response_code is left" in site.part(second).reason
+    assert ["code1"] == [body["response_code"] for body in site.bodies(UPDATE)]
+    assert "spent" == code_of(site, card).state
+
+
+def test_an_update_in_doubt_burns_its_code_and_is_held_when_none_is_left(site: Site, card: str) -> None:
+    """Without another code nothing can be repeated: unknown, held, and the reason says why."""
+    site.vendor.says(lost())
+    job = site.update(card)
+    site.ring(job)
+
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert "no response_code is left" in site.part(job).reason
+    assert 1 == len(site.calls(UPDATE))
+    assert "burned" == code_of(site, card).state
+
+
+def test_an_update_in_doubt_is_repeated_with_the_next_code(site: Site, card: str, driven_clock: DrivenClock) -> None:
+    """A fresh code makes the repeat safe, whether or not the first one was used."""
+    with site.database.writing() as connection:
+        codes.file_code(connection, "hr", part_id(card, 0), "older", driven_clock.micros, DAY)
+    site.vendor.says(lost())
+    job = site.update(card)
+    site.ring(job)
+
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+    assert "accepted" == site.state(job)
+    assert ["code1", "older"] == [body["response_code"] for body in site.bodies(UPDATE)]
+    states = {row.code: row.state for row in site.of("response_codes", card)}
+    assert {"code1": "burned", "older": "spent"} == states
+
+
+def test_an_update_waits_while_another_one_holds_the_code(site: Site, card: str) -> None:
+    """Until that call ends nobody knows whether the code is spent; freed, it is used."""
+    first, second = site.update(card), site.update(card)
+    mark(site, first, code_of(site, card).id)
+
+    site.ring(second)
+    waiting = (site.state(second), site.part(second).not_before, site.part(second).reason)
+    end = End(part_id(first, 0), 1, "p1", Verdict(Rejected("82101"), 82101), 5, code_id=code_of(site, card).id)
+    commit(site.database, [end], POLICY)
+    site.advance(1)
+    site.ring(second)
+
+    assert ("queued", site.clock.micros, "its response_code is in use by another update") == waiting
+    assert "accepted" == site.state(second)
+
+
+def test_the_code_of_a_refused_update_is_free_for_the_next(site: Site, card: str) -> None:
+    """A refusal other than 60140 leaves the code unused."""
+    site.vendor.says(refused(82101))
+    first, second = site.update(card), site.update(card)
+
+    site.ring(first)
+    site.ring(second)
+
+    assert ["rejected", "accepted"] == [site.state(first), site.state(second)]

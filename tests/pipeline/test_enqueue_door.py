@@ -1,0 +1,71 @@
+"""The package root: everything an application imports, and nothing loaded before it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import bench.__main__ as bench_main
+import worker
+from bench import Figure
+from worker import channels
+from worker.domain.errors import ConfigurationError
+
+
+def test_every_name_of_the_door_is_there() -> None:
+    """`__all__` is what can be imported, each under its own name."""
+    for name in worker.__all__:
+        assert getattr(worker, name) is not None
+        assert name in dir(worker)
+    assert set(worker.__all__) == set(worker._HOME_OF)
+
+
+def test_a_wrong_name_is_an_attribute_error() -> None:
+    """As with any module."""
+    with pytest.raises(AttributeError, match="no attribute 'enqeue'"):
+        worker.enqeue  # noqa: B018 - the look-up is the test
+
+
+def test_importing_the_door_loads_nothing() -> None:
+    """`import worker` costs no SQLAlchemy, no pydantic, no Celery; `enqueue` costs no Celery and no requests."""
+    code = (
+        "import sys, worker\n"
+        "assert not {'sqlalchemy', 'pydantic', 'celery', 'requests'} & set(sys.modules), 'import worker'\n"
+        "late = {'celery', 'kombu', 'requests', 'alembic', 'sqlalchemy.ext.asyncio'}\n"
+        "worker.enqueue, worker.Text\n"
+        "assert not late & set(sys.modules), 'enqueue'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_channels_can_be_registered() -> None:
+    """A test's or an application's own channel stands beside ours, or in for one of ours, until it is taken away."""
+
+    class Fake:
+        name = "fake"
+
+    fake = Fake()
+    channels.register(fake)  # type: ignore[arg-type]
+    try:
+        assert fake is channels.channel("fake")
+    finally:
+        channels.unregister("fake")
+    assert "wecom_app" == channels.channel("wecom_app").name
+    with pytest.raises(ConfigurationError, match="use one of wecom_app"):
+        channels.channel("fake")
+
+
+def test_benches_are_listed_and_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a name the list, with a wrong one status 2; a figure is one line and decides the status."""
+    assert 0 == bench_main.main([])
+    assert 2 == bench_main.main(["nothing"])
+    assert "  enqueue" in capsys.readouterr().out.splitlines()
+    for ok, status, word in ((True, 0, "ok"), (False, 1, "short")):
+        figure = Figure("enqueue", "0.9", "0.5", ok)
+        monkeypatch.setattr("bench.enqueue.main", lambda _, figure=figure: figure)
+        assert status == bench_main.main(["enqueue"])
+        assert f"enqueue: 0.9 (goal 0.5) {word}" == capsys.readouterr().out.splitlines()[-1]

@@ -1,0 +1,391 @@
+"""The group commit: marks by compare-and-set, results matched on part, claim and incarnation, counters, late answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.support.plant import Site, planted
+from worker import To
+from worker.domain import settle
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import Change, Committed, End, Item, Mark, Marked, MarkReply
+from worker.outbox.lanes import Block
+from worker.outbox.ledger import commit
+
+SECOND = 1_000_000
+POLICY = Policy()
+OK = Accepted(Taken("m1"))
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def do(site: Site, *items: Item) -> Committed:
+    return commit(site.database, items, POLICY)
+
+
+def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any) -> Mark:
+    return Mark(part_id(job, n), claim, who, 20 * SECOND, **fields)
+
+
+def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> End:
+    errcode = fields.pop("errcode", 0)
+    return End(part_id(job, n), claim, who, Verdict(outcome, errcode, "said", "h1", "1.2.3.4", 200), 15, **fields)
+
+
+def replies(done: Committed) -> Sequence[Marked | None]:
+    return [reply.marked if reply else None for reply in done.replies]
+
+
+def counters(site: Site, job: str) -> dict[str, int]:
+    row = site.job(job)
+    return {name[2:]: value for name, value in vars(row).items() if name.startswith("n_") and value}
+
+
+# -- marks ------------------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_mark_one_part_and_one_wins(site: Site) -> None:
+    """The mark is the claim: who read the part before somebody else marked it has lost."""
+    job = site.send()
+
+    first, second = do(site, a_mark(job, who="p1")), do(site, a_mark(job, who="p2"))
+
+    assert [Marked.YES] == replies(first)
+    assert [Marked.LOST] == replies(second)
+    assert ("sending", 1, "p1") == (site.state(job), site.part(job).claim, site.part(job).incarnation)
+
+
+def test_two_marks_of_one_part_in_one_batch_give_one_claim(site: Site) -> None:
+    """Two senders of a process with the same id: one calls."""
+    job = site.send()
+
+    done = do(site, a_mark(job, who="p1"), a_mark(job, who="p2"))
+
+    assert [Marked.YES, Marked.LOST] == replies(done)
+    assert 1 == site.part(job).claim
+
+
+def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) -> None:
+    """The same batch again finds its claim and incarnation on the row: confirmed, and nothing changes."""
+    job = site.send()
+    mark = a_mark(job, window_id="w", window_us=4 * 3_600 * SECOND, body="{}")
+    first = do(site, mark)
+    before = site.part(job)
+
+    again = do(site, mark)
+
+    assert first.replies == again.replies == [MarkReply(Marked.YES, 1, True)]
+    assert vars(before) == vars(site.part(job))
+    assert 1 == len(site.of("bodies", job))
+
+
+def test_a_mark_never_touches_the_job(site: Site) -> None:
+    """Queued and sending are both open: no job row is locked or written for a mark."""
+    job = site.send()
+    before = site.job(job)
+
+    do(site, a_mark(job))
+
+    assert vars(before) == vars(site.job(job))
+
+
+def test_an_expired_part_is_not_marked_and_ends_there(site: Site, driven_clock: DrivenClock) -> None:
+    """Past its expires_at nothing leaves, whoever still holds its id."""
+    job = site.send(expires_at=_in(60))
+    driven_clock.advance(60)
+
+    done = do(site, a_mark(job))
+
+    assert [Marked.EXPIRED] == replies(done)
+    assert ("expired", "expired", 0) == (site.state(job), site.job(job).state, site.part(job).claim)
+
+
+def _in(seconds: float) -> Any:
+    from datetime import timedelta
+
+    return timedelta(seconds=seconds)
+
+
+def test_a_mark_of_a_part_that_does_not_exist_is_lost(site: Site) -> None:
+    """A purged or never committed part is nobody's to send."""
+    assert [Marked.LOST] == replies(do(site, a_mark("f" * 32)))
+
+
+def test_a_parked_part_is_not_marked(site: Site) -> None:
+    """What waits on another job does not go, even with its id in somebody's hand."""
+    job, other = site.send(), site.send("other")
+    do(site, Change(part_id(job, 0), lambda part, now: settle.park_on(part, other, now, "waits")))
+
+    assert [Marked.LOST] == replies(do(site, a_mark(job)))
+
+
+def test_ends_come_before_marks_whatever_their_order_in_the_batch(site: Site) -> None:
+    """A sender's record is in the same or an earlier transaction than its next mark, and is seen by it."""
+    job, other = site.send("one"), site.send("two")
+    do(site, a_mark(job))
+
+    done = do(site, a_mark(other), a_mark(job, claim=1), an_end(job, Retry("again")))
+
+    assert [Marked.YES, Marked.YES, None] == replies(done)
+    assert ("sending", 2, 1) == (site.state(job), site.part(job).claim, site.part(job).tries)
+
+
+# -- ends -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_end_writes_attempt_receipt_and_job_in_one_go(site: Site, driven_clock: DrivenClock) -> None:
+    """After the commit everything the vendor said is there, and the job's state with it."""
+    job = site.send()
+    do(site, a_mark(job))
+    driven_clock.advance(2)
+
+    done = do(site, an_end(job, Accepted(Taken("m7", warning="look"))))
+
+    [attempt], [receipt] = site.of("attempts", job), site.of("receipts", job)
+    assert ("accepted", False, 0, "said", "h1", "1.2.3.4", 200, 15) == (
+        attempt.outcome,
+        bool(attempt.doubtful),
+        attempt.errcode,
+        attempt.errmsg,
+        attempt.hint,
+        attempt.caller_ip,
+        attempt.http_status,
+        attempt.duration_ms,
+    )
+    assert (driven_clock.micros - 2 * SECOND, driven_clock.micros) == (attempt.started_at, attempt.ended_at)
+    assert ("m7", "look", driven_clock.micros) == (receipt.msgid, receipt.warning, receipt.accepted_at)
+    assert ("accepted", driven_clock.micros) == (site.job(job).state, site.job(job).finished_at)
+    assert [("accepted", "accepted")] == [(said.state.label, said.text) for said in done.happened if said.state]
+
+
+def test_an_end_repeated_changes_nothing(site: Site) -> None:
+    """A commit whose answer was lost is made again: counters, receipts and attempts stand as before."""
+    job = site.send()
+    do(site, a_mark(job))
+    end = an_end(job, Partial(Taken("m1"), (Refusal("Ghost", "user", "invaliduser"),)))
+    do(site, end)
+    before = (vars(site.job(job)), vars(site.part(job)), site.of("attempts", job), site.of("failures", job))
+
+    done = do(site, end)
+
+    assert before == (vars(site.job(job)), vars(site.part(job)), site.of("attempts", job), site.of("failures", job))
+    assert [] == done.happened
+
+
+@pytest.mark.parametrize(("claim", "who"), [(2, "p1"), (0, "p1"), (1, "p2")], ids=["newer", "older", "another"])
+def test_an_end_of_another_claim_or_incarnation_is_not_this_calls(site: Site, claim: int, who: str) -> None:
+    """Results match on part, claim and incarnation; what fits nothing is not believed."""
+    job = site.send()
+    do(site, a_mark(job))
+
+    do(site, an_end(job, claim=claim, who=who))
+
+    assert ("sending", []) == (site.state(job), site.of("receipts", job))
+
+
+def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
+    """A failure is unique per part and recipient without regard to case."""
+    job = site.send(to=To("lisi|Ghost"))
+    do(site, a_mark(job))
+    refusals = (Refusal("Ghost", "user", "invaliduser"), Refusal("ghost", "user", "invaliduser"))
+
+    done = do(site, an_end(job, Partial(Taken("m1"), refusals[:1])), an_end(job, Partial(Taken("m1"), refusals)))
+
+    [failure] = site.of("failures", job)
+    assert ("Ghost", "ghost", 0) == (failure.recipient, failure.recipient_key, failure.errcode)
+    assert ["partial 1+1"] == [said.text for said in done.happened]
+
+
+def test_counters_move_by_what_moved_and_the_jobs_state_follows_each_batch(site: Site) -> None:
+    """New minus old of the moved rows only; after every batch the job's state is that of its counters."""
+    job = site.send(to=To([f"u{n}" for n in range(2_500)]))
+    seen = [(site.job(job).state, counters(site, job))]
+
+    do(site, a_mark(job), a_mark(job, n=1), a_mark(job, n=2))
+    seen.append((site.job(job).state, counters(site, job)))
+    do(site, an_end(job), an_end(job, Unknown("cut"), n=1))
+    seen.append((site.job(job).state, counters(site, job)))
+    do(site, an_end(job, Rejected("40003"), n=2))
+    seen.append((site.job(job).state, counters(site, job)))
+    do(site, an_end(job, Accepted(Taken("m2")), n=1))
+    seen.append((site.job(job).state, counters(site, job)))
+
+    assert [
+        ("open", {"open": 3}),
+        ("open", {"open": 3}),
+        ("open", {"open": 1, "accepted": 1, "unknown": 1}),
+        ("unknown", {"accepted": 1, "unknown": 1, "rejected": 1}),
+        ("partial", {"accepted": 2, "rejected": 1}),
+    ] == seen
+
+
+def test_a_job_that_reopens_is_not_finished(site: Site) -> None:
+    """finished_at is null while a part is open, also when an unknown is queued for its repeat."""
+    job = site.send()
+    do(site, a_mark(job))
+    do(site, an_end(job, Unknown("cut")))
+    finished = site.job(job).finished_at
+
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+
+    assert finished is not None
+    assert (None, "open") == (site.job(job).finished_at, site.job(job).state)
+
+
+def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> None:
+    """Watchers hear that a job's part waits and why; a change that changes nothing is silent and writes nothing."""
+    job = site.send()
+    do(site, a_mark(job))
+
+    waits = do(site, an_end(job, Retry("6000 conflict")))
+    nothing = do(site, Change(part_id(job, 0), lambda part, now: None), Change("f" * 32 + "-0", lambda part, now: None))
+
+    assert [(None, "6000 conflict")] == [(said.state, said.text) for said in waits.happened]
+    assert [] == nothing.happened
+
+
+def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_clock: DrivenClock) -> None:
+    """45009 stands on the lane in the same transaction as the attempt that heard it."""
+    job = site.send()
+    do(site, a_mark(job))
+
+    do(site, an_end(job, Retry("x"), block=Block("hr:x", "hr", "send text", 60.0, "45009")))
+
+    lane = site.lane("hr:x")
+    assert lane is not None
+    assert (driven_clock.micros + 60 * SECOND, "45009", False) == (lane.blocked_until, lane.reason, bool(lane.parked))
+
+
+# -- late answers -----------------------------------------------------------------------------------------------------
+
+
+def died(part: settle.PartFacts, now: int) -> None:
+    settle.doubt(part, "died", POLICY)
+
+
+def test_a_late_answer_counts_for_its_own_attempt(site: Site) -> None:
+    """The process was called dead, but its answer was there: it is in the receipt, and the attempt is readable now."""
+    job = site.send()
+    do(site, a_mark(job))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    state = site.job(job).state
+
+    do(site, an_end(job))
+
+    assert "unknown" == state
+    assert ("accepted", 0, "accepted") == (site.state(job), site.part(job).doubts, site.job(job).state)
+    assert [("accepted", False)] == [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)]
+    assert ["m1"] == [row.msgid for row in site.of("receipts", job)]
+
+
+def test_a_late_answer_clears_no_other_attempts_doubt(site: Site) -> None:
+    """Two calls in doubt, the first one refused after all: the second may still have reached the vendor."""
+    job = site.send()
+    do(site, a_mark(job))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1, who="p2"))
+    do(site, an_end(job, Unknown("cut"), claim=2, who="p2"))
+
+    do(site, an_end(job, Rejected("40003"), claim=1))
+
+    assert ("unknown", 1) == (site.state(job), site.part(job).doubts)
+    assert [False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
+
+
+def test_a_late_answer_that_came_twice_counts_once(site: Site) -> None:
+    """Its own doubt is gone after the first; the second clears nobody else's."""
+    job = site.send()
+    do(site, a_mark(job))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1, who="p2"))
+    do(site, an_end(job, Unknown("cut"), claim=2, who="p2"))
+
+    do(site, an_end(job, Retry("again"), claim=1))
+    do(site, an_end(job, Retry("again"), claim=1))
+
+    assert 1 == site.part(job).doubts
+
+
+def test_the_answer_of_a_call_in_the_air_is_kept_when_a_late_answer_ended_its_part(site: Site) -> None:
+    """The repeat was in the air when the first call's late answer came: both msgids are needed to take both back."""
+    job = site.send()
+    do(site, a_mark(job))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1, who="p2"))
+
+    do(site, an_end(job, claim=1))
+    do(site, an_end(job, Accepted(Taken("m2")), claim=2, who="p2"))
+
+    assert "accepted" == site.state(job)
+    assert ["m1", "m2"] == [row.msgid for row in site.of("receipts", job)]
+    assert [1, 2] == [row.claim for row in site.of("attempts", job)]
+
+
+def test_a_late_answer_keeps_when_its_attempt_was_marked(site: Site, driven_clock: DrivenClock) -> None:
+    """started_at is the mark, also when the answer is written down minutes later."""
+    job = site.send()
+    marked_at = driven_clock.micros
+    do(site, a_mark(job))
+    driven_clock.advance(30)
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    driven_clock.advance(30)
+
+    do(site, an_end(job))
+
+    assert [marked_at] == [row.started_at for row in site.of("attempts", job)]
+
+
+# -- dependants -------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_waits_on_a_job_is_due_when_it_moves(site: Site) -> None:
+    """The job's row is written and who is parked on it is woken, in one transaction; once."""
+    job, other = site.send(), site.send("other")
+    do(site, a_mark(job))
+    do(site, Change(part_id(other, 0), lambda part, now: settle.park_on(part, job, 2**62, "waits")))
+    site.sql("update worker_jobs set awaited = true where id = :id", id=job)
+
+    do(site, an_end(job))
+
+    assert (None, 0) == (site.part(other).waits_on, site.part(other).offers)
+    assert site.part(other).not_before <= site.clock.micros
+    assert not site.job(job).awaited
+
+
+def test_a_recall_that_waits_hears_that_its_send_was_queued_again(site: Site) -> None:
+    """A send in the air that comes back to the queue can be stopped now: whoever waits for it must look."""
+    job, other = site.send(), site.send("other")
+    do(site, a_mark(job))
+    do(site, Change(part_id(other, 0), lambda part, now: settle.park_on(part, job, 2**62, "waits")))
+    site.sql("update worker_jobs set awaited = true where id = :id", id=job)
+
+    do(site, an_end(job, Retry("busy"), delay_s=60.0))
+
+    assert None is site.part(other).waits_on
+
+
+def test_whoever_waits_on_an_unknown_hears_that_it_is_held(site: Site) -> None:
+    """Held is no change of state, but nothing more will happen: who waits must look now."""
+    job, other = site.send(), site.send("other")
+    do(site, a_mark(job))
+    do(site, an_end(job, Unknown("cut")))
+    do(site, Change(part_id(other, 0), lambda part, now: settle.park_on(part, job, 2**62, "waits")))
+    site.sql("update worker_jobs set awaited = true where id = :id", id=job)
+
+    do(site, Change(part_id(job, 0), lambda part, now: settle.hold(part, "held")))
+
+    assert None is site.part(other).waits_on

@@ -1,0 +1,202 @@
+"""Migrations and tables say the same, on every database; the application's own Alembic never meets ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, inspect, text
+
+import worker
+from tests.support.databases import scratch_postgres
+from tests.support.producing import ACCOUNTS, ANN, HELLO
+from worker import ConfigurationError, include_object
+from worker.outbox import migrate
+from worker.outbox.database import Database, make_engine
+from worker.outbox.migrate import current, downgrade, head, is_current, upgrade
+from worker.outbox.tables import VERSION_TABLE, metadata
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+
+    @contextmanager
+    def sqlite() -> Iterator[str]:
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+
+    with sqlite() if request.param == "sqlite" else scratch_postgres("worker_test_migrations") as url:
+        database = Database(make_engine(url))
+        yield database
+        database.close()
+
+
+def differences(connection: Connection, tables: MetaData, **options: object) -> list[object]:
+    """What autogenerate would change."""
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "compare_server_default": True, **options}
+    )
+    return list(compare_metadata(context, tables))
+
+
+def ours(_: object, name: str | None, type_: str, *__: object) -> bool:
+    """Our tables without Alembic's own."""
+    return type_ != "table" or name != VERSION_TABLE
+
+
+def test_migrations_make_the_tables(database: Database) -> None:
+    """Columns, types, server defaults, indexes with their conditions: nothing to autogenerate."""
+    with database.reading() as connection:
+        assert [] == differences(connection, metadata, include_object=ours)
+        assert head() == current(connection)
+        assert is_current(connection)
+
+
+def test_indexes_keep_their_conditions(empty_database: Database) -> None:
+    """Autogenerate does not compare partial indexes, collations and defaults closely: the DDL itself is compared."""
+    database = empty_database
+    upgrade(database.engine)
+    with database.reading() as connection:
+        migrated = ddl(connection)
+    downgrade(database.engine, "base")
+    metadata.create_all(database.engine)
+    with database.reading() as connection:
+        made = ddl(connection)
+
+    assert made == migrated
+
+
+def ddl(connection: Connection) -> dict[str, object]:
+    """Every index, and every column with its default and collation, as the database itself says them."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(
+            text("select name, sql from sqlite_master where name like 'worker_%' or name like 'ix_worker_%'")
+        )
+        return {name: " ".join((sql or "").replace('"', "").split()) for name, sql in rows if name != VERSION_TABLE}
+    found: dict[str, object] = dict(
+        connection.execute(text("select indexname, indexdef from pg_indexes where schemaname = 'public'")).all()  # type: ignore[arg-type]
+    )
+    columns = connection.execute(
+        text(
+            "select table_name || '.' || column_name, data_type, character_maximum_length, is_nullable, column_default,"
+            " collation_name from information_schema.columns where table_schema = 'public'"
+        )
+    )
+    found |= {row[0]: tuple(row[1:]) for row in columns}
+    return {name: value for name, value in found.items() if VERSION_TABLE not in name}
+
+
+def test_down_and_up_with_rows(empty_database: Database) -> None:
+    """Filled tables go down to nothing of ours and come up again; the application's table stays."""
+    database = empty_database
+    upgrade(database.engine)
+    with database.writing() as connection:
+        connection.execute(text("create table note (id integer primary key)"))
+        worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+    downgrade(database.engine, "base")
+
+    with database.reading() as connection:
+        assert {"note", VERSION_TABLE} == set(inspect(connection).get_table_names())
+        assert current(connection) is None
+        assert not is_current(connection)
+    upgrade(database.engine)
+    with database.writing() as connection:
+        worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+
+
+def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> None:
+    """A second upgrade changes nothing: another key would orphan every lane."""
+    query = text("select value from worker_site where name = 'lane_key'")
+    with database.reading() as connection:
+        before = connection.execute(query).scalar_one()
+    upgrade(database.engine)
+    with database.reading() as connection:
+        assert [before] == list(connection.execute(query).scalars())
+    assert 64 == len(before)
+
+
+def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
+    """Somebody else's upgrade is waited for, not run into (each process has its own Alembic, so: processes)."""
+    url = empty_database.engine.url.render_as_string(hide_password=False)
+    code = (
+        "import sys; from worker.outbox.database import make_engine; from worker.outbox.migrate import upgrade;"
+        "engine = make_engine(sys.argv[1]); upgrade(engine); engine.dispose()"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    errors = [process.communicate(timeout=60)[1] for process in running]
+
+    assert [0, 0, 0] == [process.returncode for process in running], errors
+    with empty_database.reading() as connection:
+        assert is_current(connection)
+
+
+def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database) -> None:
+    """PostgreSQL: lock_timeout is short inside, so producers do not queue up behind a migration."""
+    with migrate._alone(postgres_database.engine) as connection:
+        assert "5s" == connection.execute(text("show lock_timeout")).scalar_one()
+        assert 1 == connection.execute(text("select count(*) from pg_locks where locktype = 'advisory'")).scalar_one()
+
+
+def test_the_applications_autogenerate_leaves_ours_alone(database: Database) -> None:
+    """Beside our tables, with include_object, the application's own autogenerate has nothing to do."""
+    own = MetaData()
+    Table("application_note", own, Column("id", Integer, primary_key=True))
+    own.create_all(database.engine)
+    try:
+        with database.reading() as connection:
+            assert [] == differences(connection, own, include_object=include_object)
+            assert differences(connection, own)
+    finally:
+        own.drop_all(database.engine)
+
+
+def test_the_environment_refuses_to_run_without_a_connection() -> None:
+    """`alembic upgrade` by hand would skip the lock: it is told what to run."""
+    with pytest.raises(SystemExit, match="worker db upgrade"):
+        migrate.command.upgrade(migrate.config(), "head")
+
+
+def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A broken installation is one clear sentence."""
+    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "worker" / "outbox" / "migrate.py"))
+    with pytest.raises(ConfigurationError, match="install the package again"):
+        migrate.migrations_path()
+    folder = tmp_path / "worker" / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").touch()
+    with pytest.raises(ConfigurationError, match="no revision"):
+        head()
+
+
+def test_the_wheel_holds_the_migrations(tmp_path: Path) -> None:
+    """`worker db upgrade` works from an install: the revisions are inside the package."""
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
+    done = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(installed)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from worker.outbox.database import make_engine; from worker.outbox import migrate;"
+        "engine = make_engine(sys.argv[2]); migrate.upgrade(engine); engine.dispose(); print(migrate.migrations_path())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(installed), f"sqlite:///{tmp_path / 'w.db'}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    assert (0, str(installed / "worker" / "migrations")) == (ran.returncode, ran.stdout.strip()), ran.stderr

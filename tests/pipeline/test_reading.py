@@ -1,0 +1,306 @@
+"""Reading back: state, counts that always add up, receipts, failures, timeline; and waiting for an end."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert, text, update
+from sqlalchemy.orm import Session, sessionmaker
+
+import worker
+from tests.support.producing import ACCOUNTS, ANN, HELLO
+from worker import JobNotFound, JobState, PartState, Recipients, StillOpen, To
+from worker.delivery.report import Share, shares
+from worker.outbox import tables
+from worker.outbox.clock import SECOND, DrivenClock
+from worker.outbox.database import Database
+
+PEOPLE = To(users=[f"u{n}" for n in range(1500)])
+
+
+@pytest.fixture(autouse=True)
+def _accounts() -> Any:
+    """This process's accounts are the tests' own."""
+    worker.configure(ACCOUNTS)
+    yield
+    worker.configure(None)
+
+
+def enqueue(database: Database, clock: DrivenClock, to: Recipients = ANN, **options: Any) -> str:
+    """A committed job."""
+    with database.writing() as connection:
+        return worker.enqueue(connection, "hr", HELLO, to, clock=clock, **options).id
+
+
+def sent(database: Database, clock: DrivenClock, job_id: str) -> None:
+    """What the writer leaves of two calls: one taken whole after a retry, one with three refusals."""
+    first, second, now = f"{job_id}-0", f"{job_id}-1", clock.micros
+    call = {"incarnation": "p", "doubtful": False, "flagged": True, "reason": None, "errcode": 0, "http_status": 200}
+    attempts = [
+        call
+        | {"part_id": first, "claim": 1, "outcome": "retry", "reason": "busy", "errcode": -1, "hint": "h1"}
+        | {"duration_ms": 12, "started_at": now + 1, "ended_at": now + 2},
+        call | {"part_id": first, "claim": 2, "outcome": "accepted", "started_at": now + 3, "ended_at": now + 4},
+        call | {"part_id": second, "claim": 1, "outcome": "partial", "started_at": now + 5, "ended_at": now + 6},
+    ]
+    receipt = {"from_repeat": False, "not_sent": False}
+    refusal = {"part_id": second, "kind": "user", "field": "invaliduser", "errcode": 0, "failed_at": now + 6}
+    with database.writing() as connection:
+        for one in attempts:
+            connection.execute(insert(tables.attempts), one)
+        for part, claim, at in ((first, 2, now + 4), (second, 1, now + 6)):
+            msgid = {"part_id": part, "claim": claim, "msgid": f"m{claim}", "accepted_at": at}
+            connection.execute(insert(tables.receipts), receipt | msgid)
+        for who in ("u1000", "U1001", "u1002"):
+            connection.execute(insert(tables.failures), refusal | {"recipient": who, "recipient_key": who.lower()})
+        for part, state in ((first, 2), (second, 3)):
+            values = {"state": state, "marked_at": now + 5, "first_marked_at": now + 1, "claim": 2 if state == 2 else 1}
+            connection.execute(update(tables.parts).where(tables.parts.c.id == part).values(values))
+        job = update(tables.jobs).where(tables.jobs.c.id == job_id)
+        connection.execute(job.values(state=3, n_open=0, n_accepted=1, n_partial=1, finished_at=now + 6))
+
+
+def test_a_new_job(database: Database, driven_clock: DrivenClock) -> None:
+    """Right after the commit: open, everybody not yet, nothing received."""
+    job_id = enqueue(database, driven_clock, PEOPLE, due_at=60, expires_at=600, tags=["t"], dedupe_key="k")
+    with database.reading() as connection:
+        report = worker.get_job(connection, job_id)
+        events = worker.timeline(connection, job_id)
+
+    assert (JobState.OPEN, "send", "hr", ("t",), "k") == (
+        report.state,
+        report.kind,
+        report.account,
+        report.tags,
+        report.dedupe_key,
+    )
+    assert (1500, 1500, 0, 0, 0, 0) == (
+        report.counts.asked,
+        report.counts.not_yet,
+        report.counts.accepted,
+        report.counts.refused,
+        report.counts.undetermined,
+        report.counts.not_sent,
+    )
+    assert timedelta(seconds=60) == report.due_at - report.created_at
+    assert report.expires_at is not None
+    assert timedelta(seconds=600) == report.expires_at - report.created_at
+    assert report.created_at.utcoffset() == timedelta(0)
+    assert report.finished_at is None
+    assert [PartState.QUEUED, PartState.QUEUED] == [part.state for part in report.parts]
+    assert ["enqueued", "due"] == [event.what for event in events]
+    assert "u1" not in repr(report)
+
+
+def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
+    """1,497 accepted and three refused, named; receipts, attempts and the timeline in order."""
+    job_id = enqueue(database, driven_clock, PEOPLE)
+    sent(database, driven_clock, job_id)
+    with Session(database.engine) as session:
+        report = worker.get_job(session, job_id)
+        events = worker.timeline(session, job_id)
+        receipts, failures = worker.receipts(session, job_id), worker.failures(session, job_id)
+
+    assert (JobState.PARTIAL, 1497, 3) == (report.state, report.counts.accepted, report.counts.refused)
+    assert ("u1000", "u1001", "u1002") == report.recipients[Share.REFUSED]
+    assert ["m2", "m1"] == [receipt.msgid for receipt in receipts]
+    assert ("U1001", "user", "invaliduser", 0) == (
+        failures[1].recipient,
+        failures[1].kind,
+        failures[1].field_name,
+        failures[1].errcode,
+    )
+    assert (tuple(receipts), tuple(failures)) == (report.receipts, report.failures)
+    assert [2, 1] == [len(part.attempts) for part in report.parts]
+    assert ("retry", -1, "h1", 12) == (
+        report.parts[0].attempts[0].outcome,
+        report.parts[0].attempts[0].errcode,
+        report.parts[0].attempts[0].hint,
+        report.parts[0].attempts[0].duration_ms,
+    )
+    assert [
+        ("enqueued", ""),
+        ("marked", "0"),
+        ("retry", "0"),
+        ("marked", "0"),
+        ("accepted", "0"),
+        ("recorded", "0"),
+        ("marked", "1"),
+        ("partial", "1"),
+        ("recorded", "1"),
+        ("refused", "1"),
+        ("ended", ""),
+    ] == [(event.what, (event.part or "").partition("-")[2]) for event in events]
+    assert "busy, HTTP 200, errcode -1, hint h1, 12 ms" == events[2].detail
+    assert ("msgid", "3 in invaliduser", "partial") == (events[8].detail, events[9].detail, events[10].detail)
+
+
+def test_a_call_in_the_air_and_a_recalled_receipt(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """A mark without an attempt yet is shown; so are a recall, a warning and a receipt without a call."""
+    job_id, now = enqueue(sqlite_database, driven_clock), driven_clock.micros
+    receipt = {"part_id": f"{job_id}-0", "claim": 1, "accepted_at": now, "recalled_at": now + SECOND}
+    with sqlite_database.writing() as connection:
+        values = {"state": 1, "marked_at": now + 1, "first_marked_at": now + 1, "claim": 2}
+        connection.execute(update(tables.parts).values(values))
+        connection.execute(
+            insert(tables.receipts), receipt | {"from_repeat": True, "not_sent": True, "warning": "no msgid"}
+        )
+        events = worker.timeline(connection, job_id)
+
+    assert ["enqueued", "recorded", "marked", "recalled"] == [event.what for event in events]
+    assert "from a repeat, nothing had to be sent, warning: no msgid" == events[1].detail
+
+
+def test_one_of_the_own_transaction(database: Database) -> None:
+    """A job can be read before its commit; nobody else sees it."""
+    with database.writing() as connection:
+        ref = worker.enqueue(connection, "hr", HELLO, ANN)
+        assert ref.id == worker.get_job(connection, ref.id).id
+
+
+def test_no_such_job(sqlite_database: Database) -> None:
+    """A wrong id is said by every way to read."""
+    with sqlite_database.reading() as connection:
+        for read in (worker.get_job, worker.timeline, worker.receipts, worker.failures):
+            with pytest.raises(JobNotFound, match="no job"):
+                read(connection, "0" * 32)
+
+
+def test_lists(database: Database, driven_clock: DrivenClock) -> None:
+    """Newest first, by state, account and kind, page by page."""
+    ids = [enqueue(database, driven_clock) for _ in range(3)]
+    with database.writing() as connection:
+        other = worker.enqueue(connection, "ops", HELLO, ANN).id
+        recall = worker.recall(connection, other).id
+        connection.execute(text("update worker_jobs set state = 2 where id = :id"), {"id": ids[0]})
+
+    def listed(**wanted: Any) -> list[str]:
+        with database.reading() as connection:
+            return [job.id for job in worker.list_jobs(connection, **wanted)]
+
+    assert [recall, other, *reversed(ids)] == listed()
+    assert [recall, other] == listed(account="ops") == listed(limit=2)
+    assert [recall] == listed(kind="recall")
+    assert [ids[0]] == listed(state=JobState.ACCEPTED) == listed(before=ids[1])
+    assert [recall, ids[0]] == listed(state=[JobState.ACCEPTED, JobState.OPEN])[:1] + listed(
+        before=ids[1], account="hr"
+    )
+    assert [] == listed(state=[])
+
+
+ASKED = Recipients(users=("Ann", "bob", "cy"), parties=("1",), tags=("1",))
+PART = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from([int(state) for state in PartState]),
+        "doubts": st.integers(0, 1),
+        "first_marked_at": st.sampled_from([None, 1]),
+        "spec": st.sampled_from(
+            [
+                json.dumps(spec)
+                for spec in ({}, {"users": ["ann"]}, {"users": ["BOB", "cy"], "parties": ["1"]}, {"everyone": True})
+            ]
+        ),
+    }
+)
+REFUSED = st.sampled_from([("user", "ann"), ("user", "bob"), ("party", "1"), ("tag", "9"), ("user", "stranger")])
+
+
+@given(st.lists(PART, max_size=4), st.lists(REFUSED), st.booleans())
+def test_the_counts_always_add_up(parts: list[dict[str, Any]], refused: list[tuple[str, str]], is_open: bool) -> None:
+    """Whatever the rows say: every recipient asked for has exactly one share, as the producer wrote it."""
+    rows = [part | {"id": f"p{n}"} for n, part in enumerate(parts)]
+    named = [{"part_id": "p0", "kind": kind, "recipient_key": key} for kind, key in refused]
+
+    found = shares(ASKED, is_open, rows, named)
+
+    assert sorted([*ASKED.users, *ASKED.parties, *ASKED.tags]) == sorted(one for ids in found.values() for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("state", "doubts", "marked", "share"),
+    [
+        (PartState.QUEUED, 0, None, Share.NOT_YET),
+        (PartState.QUEUED, 1, 1, Share.UNDETERMINED),
+        (PartState.SENDING, 0, 1, Share.NOT_YET),
+        (PartState.ACCEPTED, 0, 1, Share.ACCEPTED),
+        (PartState.PARTIAL, 0, 1, Share.ACCEPTED),
+        (PartState.UNKNOWN, 1, 1, Share.UNDETERMINED),
+        (PartState.REJECTED, 0, 1, Share.REFUSED),
+        (PartState.REJECTED, 0, None, Share.NOT_SENT),
+        (PartState.EXHAUSTED, 0, 1, Share.NOT_SENT),
+        (PartState.EXPIRED, 0, None, Share.NOT_SENT),
+        (PartState.CANCELLED, 0, None, Share.NOT_SENT),
+    ],
+)
+def test_what_a_state_says_of_a_recipient(state: PartState, doubts: int, marked: int | None, share: Share) -> None:
+    """One row per state; a call that never was refused nobody."""
+    part = {"id": "p", "state": int(state), "doubts": doubts, "first_marked_at": marked, "spec": '{"users": ["ann"]}'}
+
+    assert ("ann",) == shares(ANN, True, [part], [])[share]
+
+
+def test_everyone_is_one(sqlite_database: Database) -> None:
+    """A broadcast counts as one recipient."""
+    part = {"id": "p", "state": 2, "doubts": 0, "first_marked_at": 1, "spec": '{"everyone": true}'}
+
+    assert ("@all",) == shares(Recipients(everyone=True), False, [part], [])[Share.ACCEPTED]
+
+
+def test_the_strongest_share_wins_across_parts() -> None:
+    """A card updated by two calls: who got it by one of them has it."""
+    spec = '{"users": ["ann"]}'
+    parts = [
+        {"id": name, "state": int(state), "doubts": 0, "first_marked_at": 1, "spec": spec}
+        for name, state in (("a", PartState.REJECTED), ("b", PartState.ACCEPTED))
+    ]
+
+    assert ("ann",) == shares(ANN, False, parts, [])[Share.ACCEPTED]
+
+
+class Watch:
+    """A monotonic clock that moves by being waited on."""
+
+    def __init__(self, then: Any = None):
+        self.now, self.rests, self.then = 0.0, 0, then
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        """Moves on; the third time something happens."""
+        self.now += seconds
+        self.rests += 1
+        if self.rests == 3 and self.then:
+            self.then()
+
+
+def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> None:
+    """An engine, a Database or a session factory; the report comes with the end."""
+    for source in (database.engine, database, sessionmaker(database.engine)):
+        job_id = enqueue(database, driven_clock, PEOPLE)
+        watch = Watch(lambda job_id=job_id: sent(database, driven_clock, job_id))
+        report = worker.wait_for(source, job_id, 5, monotonic=watch, pause=watch.pause)
+        assert (JobState.PARTIAL, 3) == (report.state, watch.rests)
+
+
+def test_waiting_for_certain_states(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """`states=` narrows what is waited for."""
+    job_id = enqueue(sqlite_database, driven_clock)
+    open_job = worker.wait_for(sqlite_database, job_id, 0, states=[JobState.OPEN])
+
+    assert JobState.OPEN is open_job.state
+
+
+def test_waiting_in_vain(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Still open at the limit: StillOpen; never seen: JobNotFound."""
+    job_id = enqueue(sqlite_database, driven_clock)
+    for wanted, error in ((job_id, StillOpen), ("0" * 32, JobNotFound)):
+        watch = Watch()
+        with pytest.raises(error):
+            worker.wait_for(sqlite_database.engine, wanted, 1, monotonic=watch, pause=watch.pause)
+        assert 1 <= watch.now < 1.2

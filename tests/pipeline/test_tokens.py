@@ -1,0 +1,510 @@
+"""Tokens on real databases with a scripted vendor: one fetch, the right wait, the right end of knocking."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import event, text
+
+from tests.support.scripted_transport import ScriptedTransport, answered
+from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.delivery.tokens import Token, TokenParked, Tokens, TokenSettings, TokenWait
+from worker.domain.account import Account, Secret
+from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.errors import ConfigurationError
+from worker.outbox import tokens as token_rows
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+LIFE = 7_200
+SPARE = 30
+
+
+class TokenChannel:
+    """The token half of a channel, without a vendor's quirks."""
+
+    name = "scripted"
+
+    def token_request(self, account: Account, secret: str) -> Request:
+        return Request("GET", account.base_url, "/gettoken", {"corpid": "ww1", "corpsecret": secret})
+
+    def token_outcome(self, reply: Reply) -> TokenOutcome:
+        said = json.loads(reply.body)
+        if "token" in said:
+            return TokenGranted(said["token"], said.get("life", LIFE))
+        if "later" in said:
+            return TokenLater("45009: blocked", said["later"])
+        return TokenRefused("40001: invalid credential", "check accounts.hr.secret", 40001)
+
+
+CHANNEL = cast(Channel, TokenChannel())
+
+
+def account(secret: str = "s3cret", name: str = "hr") -> Account:
+    return Account(name, "scripted", "http://vendor", secret=Secret(lambda: secret))
+
+
+HR = account()
+
+
+def grant(token: str, life: int = LIFE) -> CallResult:
+    return answered(json.dumps({"token": token, "life": life}).encode())
+
+
+def refuse() -> CallResult:
+    return answered(b"{}")
+
+
+def later(seconds: float) -> CallResult:
+    return answered(json.dumps({"later": seconds}).encode())
+
+
+@dataclass
+class Vendor:
+    """A vendor whose answers are made one after another, and the processes that ask it."""
+
+    database: Database
+    clock: DrivenClock
+    answers: Callable[[Request], CallResult] | Iterable[CallResult]
+    settings: TokenSettings = field(default_factory=lambda: TokenSettings(patience_s=0.2))
+    pauses: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.transport = ScriptedTransport(self.answers)
+        self.names = count(1)
+
+    def process(
+        self, transport: ScriptedTransport | None = None, incarnation: Callable[[], str] | None = None
+    ) -> Tokens:
+        """Another process on the same rows."""
+        name = f"p{next(self.names)}"
+        return Tokens(
+            self.database,
+            transport or self.transport,
+            incarnation=incarnation or (lambda: name),
+            monotonic=lambda: self.clock.micros / 1e6,
+            rng=random.Random(1),
+            entropy=random.Random(2).randbytes,
+            pause=self.pauses.append,
+            settings=self.settings,
+        )
+
+    @property
+    def fetches(self) -> int:
+        return len(self.transport.calls)
+
+
+def numbered() -> Callable[[Request], CallResult]:
+    """A new token at every call: tok1, tok2, ..."""
+    numbers = count(1)
+    return lambda _request: grant(f"tok{next(numbers)}")
+
+
+def value(access: object) -> str:
+    assert isinstance(access, Token), access
+    return access.value
+
+
+def generation(access: object) -> int:
+    assert isinstance(access, Token), access
+    return access.generation
+
+
+def row(database: Database) -> dict[str, Any]:
+    with database.reading() as connection:
+        return dict(connection.execute(text("select * from worker_tokens")).mappings().one())
+
+
+def test_one_fetch_serves_every_process(database: Database, driven_clock: DrivenClock) -> None:
+    """The first caller fetches; every other process reads the row, and memory after that."""
+    vendor = Vendor(database, driven_clock, numbered())
+    first, second = vendor.process(), vendor.process()
+
+    values = [value(process.get(HR, CHANNEL)) for process in (first, second, first, second)]
+
+    assert ["tok1"] * 4 == values
+    assert 1 == vendor.fetches
+    assert 10.0 == vendor.transport.calls[0].deadline_s
+    assert 0 == vendor.transport.open
+
+
+def test_the_hot_path_costs_no_sql(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """While a token lives, get is a look into memory: no statement, no reading of the secret."""
+    process = Vendor(sqlite_database, driven_clock, numbered()).process()
+    process.get(HR, CHANNEL)
+    statements: list[str] = []
+    event.listen(sqlite_database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    driven_clock.advance(LIFE - SPARE - 301)
+
+    assert "tok1" == value(process.get(HR, CHANNEL))
+    assert "tok1" == value(process.get(account(), CHANNEL)), "an equal account object made anew"
+    assert [] == statements
+
+
+def test_neither_row_nor_repr_shows_token_or_secret(database: Database, driven_clock: DrivenClock) -> None:
+    """What is stored is sealed and hashed; what is printed holds neither."""
+    process = Vendor(database, driven_clock, numbered()).process()
+
+    token = process.get(HR, CHANNEL)
+
+    shown = repr(token) + repr(row(database)) + repr(vars(process))
+    assert "tok1" not in shown
+    assert "s3cret" not in shown
+
+
+def test_a_refresh_ahead_by_one_while_the_others_go_on(database: Database, driven_clock: DrivenClock) -> None:
+    """Five minutes before the end one caller fetches; callers meanwhile, here and elsewhere, keep the old token."""
+    seen: list[str] = []
+    numbers = count(1)
+
+    def answer(_request: Request) -> CallResult:
+        n = next(numbers)
+        if n == 2:
+            seen.append(value(second.get(HR, CHANNEL)))
+            with ThreadPoolExecutor(1) as pool:
+                seen.append(value(pool.submit(first.get, HR, CHANNEL).result(10)))
+        return grant(f"tok{n}")
+
+    vendor = Vendor(database, driven_clock, answer)
+    first, second = vendor.process(), vendor.process()
+    first.get(HR, CHANNEL)
+    second.get(HR, CHANNEL)
+    driven_clock.advance(LIFE - SPARE - 299)
+
+    refreshed = first.get(HR, CHANNEL)
+    driven_clock.advance(2)
+
+    assert ["tok1", "tok1"] == seen
+    assert ("tok2", 2) == (value(refreshed), generation(refreshed))
+    assert "tok2" == value(second.get(HR, CHANNEL))
+    assert 2 == vendor.fetches
+
+
+def test_a_failed_refresh_goes_on_with_the_old_token(database: Database, driven_clock: DrivenClock) -> None:
+    """While the old token lives nobody waits and nobody is parked, whatever the vendor says to the refresh."""
+    vendor = Vendor(database, driven_clock, [grant("tok1"), later(20), refuse(), grant("tok2")])
+    process = vendor.process()
+    process.get(HR, CHANNEL)
+
+    driven_clock.advance(LIFE - SPARE - 299)
+    during_pause = [value(process.get(HR, CHANNEL)) for _ in range(3)]
+    driven_clock.advance(21)
+    refused = [value(process.get(HR, CHANNEL)), value(vendor.process().get(HR, CHANNEL))]
+    driven_clock.advance(280)
+    parked = process.get(HR, CHANNEL)
+
+    assert ["tok1"] * 5 == during_pause + refused
+    assert isinstance(parked, TokenParked)
+    assert 3 == vendor.fetches
+    assert parked.probe_in_s == pytest.approx(320)
+
+
+def test_a_short_life_is_refreshed_in_its_last_quarter(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """A token of 100 s is kept for 95, and refreshed in the last quarter of them, not at once."""
+    numbers = count(1)
+    vendor = Vendor(sqlite_database, driven_clock, lambda _r: grant(f"tok{next(numbers)}", 100))
+    process = vendor.process()
+
+    first = value(process.get(HR, CHANNEL))
+    driven_clock.advance(71)
+    early = value(process.get(HR, CHANNEL))
+    driven_clock.advance(1)
+    late = value(process.get(HR, CHANNEL))
+
+    assert ("tok1", "tok1", "tok2") == (first, early, late)
+
+
+def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_clock: DrivenClock) -> None:
+    """Eight threads that meet an expired token make one fetch."""
+    gate = threading.Barrier(8)
+    vendor = Vendor(database, driven_clock, numbered(), TokenSettings(patience_s=10))
+    process = vendor.process()
+    process.get(HR, CHANNEL)
+    driven_clock.advance(LIFE)
+
+    def sender(_n: int) -> str:
+        gate.wait(10)
+        return value(process.get(HR, CHANNEL))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert ["tok2"] * 8 == list(pool.map(sender, range(8)))
+    assert 2 == vendor.fetches
+
+
+def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: DrivenClock) -> None:
+    """While somebody else fetches, callers look again for a while and are then told when to come back."""
+    waits: list[object] = []
+
+    def answer(_request: Request) -> CallResult:
+        waits.append(second.get(HR, CHANNEL))
+        with ThreadPoolExecutor(1) as pool:
+            waits.append(pool.submit(first.get, HR, CHANNEL).result(10))
+        return grant("tok1")
+
+    vendor = Vendor(database, driven_clock, answer)
+    first, second = vendor.process(), vendor.process()
+
+    first.get(HR, CHANNEL)
+
+    assert all(isinstance(wait, TokenWait) and 0.5 <= wait.delay <= 1.5 for wait in waits)
+    assert [0.1, 0.1] == vendor.pauses
+    assert 1 == vendor.fetches
+
+
+def test_a_dead_fetcher_is_followed_after_its_lease(database: Database, driven_clock: DrivenClock) -> None:
+    """A process that dies during its fetch holds the others up for the lease, no longer."""
+
+    def dies(_request: Request) -> CallResult:
+        raise RuntimeError("killed")
+
+    vendor = Vendor(database, driven_clock, numbered())
+    with pytest.raises(RuntimeError):
+        vendor.process(ScriptedTransport(dies)).get(HR, CHANNEL)
+
+    early = vendor.process().get(HR, CHANNEL)
+    driven_clock.advance(15)
+
+    assert isinstance(early, TokenWait)
+    assert "tok1" == value(vendor.process().get(HR, CHANNEL))
+
+
+@pytest.mark.parametrize("answer", [grant("late"), refuse(), later(100)])
+def test_a_fetch_that_outlived_its_lease_changes_nothing(
+    database: Database, driven_clock: DrivenClock, answer: CallResult
+) -> None:
+    """A stopped process that comes back with an answer finds its lease taken and takes the newer token instead."""
+
+    def slow(_request: Request) -> CallResult:
+        driven_clock.advance(16)
+        assert "tok1" == value(other.get(HR, CHANNEL))
+        return answer
+
+    vendor = Vendor(database, driven_clock, numbered())
+    other, stopped = vendor.process(), vendor.process(ScriptedTransport(slow))
+
+    access = stopped.get(HR, CHANNEL)
+
+    if isinstance(access, TokenWait):  # it was told to wait, and that is all that happened
+        access = stopped.get(HR, CHANNEL)
+    assert ("tok1", 1) == (value(access), generation(access))
+    assert row(database)["refused"] is None
+    assert row(database)["lease_until"] is None
+
+
+def test_a_refused_token_is_replaced_once(database: Database, driven_clock: DrivenClock) -> None:
+    """Every process reports the same refused token, some of them late: one fetch, and the new token stays."""
+    vendor = Vendor(database, driven_clock, numbered())
+    first, second = vendor.process(), vendor.process()
+    old, same = first.get(HR, CHANNEL), second.get(HR, CHANNEL)
+    assert isinstance(old, Token)
+    assert isinstance(same, Token)
+
+    first.refused(HR, old)
+    first.refused(HR, old)
+    new = first.get(HR, CHANNEL)
+    first.refused(HR, old)
+    second.refused(HR, same)
+
+    assert "tok2" == value(new)
+    assert "tok2" == value(second.get(HR, CHANNEL))
+    assert "tok2" == value(first.get(HR, CHANNEL))
+    assert 2 == vendor.fetches
+
+
+def test_the_same_token_again_ends_in_one_clear_message(database: Database, driven_clock: DrivenClock) -> None:
+    """A vendor that gives out the token it refuses is asked twice, then once in ten minutes, by one process."""
+    vendor = Vendor(database, driven_clock, lambda _request: grant("same"))
+    first, second = vendor.process(), vendor.process()
+    old = first.get(HR, CHANNEL)
+    assert isinstance(old, Token)
+
+    first.refused(HR, old)
+    again = first.get(HR, CHANNEL)
+    assert isinstance(again, Token)
+    first.refused(HR, again)
+    parked = [first.get(HR, CHANNEL), second.get(HR, CHANNEL), first.get(HR, CHANNEL)]
+    before_probe = vendor.fetches
+    driven_clock.advance(600)
+    probed = [first.get(HR, CHANNEL), second.get(HR, CHANNEL)]
+
+    assert ("same", 2) == (again.value, again.generation)
+    for access in parked:
+        assert isinstance(access, TokenParked)
+        assert ("the vendor refuses the token it has just given out", 600.0) == (access.reason, access.probe_in_s)
+        assert "secret" in access.remedy
+    assert 2 == before_probe
+    assert [3, 3] == [generation(access) for access in probed]
+    assert 3 == vendor.fetches
+
+
+def test_a_probe_refused_again_parks_again(database: Database, driven_clock: DrivenClock) -> None:
+    """The token of a probe is on probation too: refused, it parks at once."""
+    vendor = Vendor(database, driven_clock, numbered())
+    process = vendor.process()
+    for _ in range(2):
+        access = process.get(HR, CHANNEL)
+        assert isinstance(access, Token)
+        process.refused(HR, access)
+    driven_clock.advance(600)
+    probe = process.get(HR, CHANNEL)
+    assert isinstance(probe, Token)
+
+    process.refused(HR, probe)
+
+    assert isinstance(process.get(HR, CHANNEL), TokenParked)
+    assert 3 == vendor.fetches
+
+
+def test_probation_ends(database: Database, driven_clock: DrivenClock) -> None:
+    """Two refusals with ten good minutes between them are two early ends of a token, not a wrong account."""
+    vendor = Vendor(database, driven_clock, numbered())
+    process = vendor.process()
+    for expected in ("tok1", "tok2", "tok3"):
+        access = process.get(HR, CHANNEL)
+        assert isinstance(access, Token)
+        assert expected == access.value
+        driven_clock.advance(601)
+        process.refused(HR, access)
+
+    assert "tok4" == value(process.get(HR, CHANNEL))
+
+
+def test_refused_credentials_park_and_are_probed_by_one(database: Database, driven_clock: DrivenClock) -> None:
+    """A wrong secret is not knocked with again, except every ten minutes by one process."""
+    during: list[object] = []
+    numbers = count(1)
+
+    def answer(_request: Request) -> CallResult:
+        if next(numbers) == 2:
+            during.append(second.get(HR, CHANNEL))
+        return refuse()
+
+    vendor = Vendor(database, driven_clock, answer)
+    first, second = vendor.process(), vendor.process()
+
+    parked = [process.get(HR, CHANNEL) for process in (first, second, first, second)]
+    driven_clock.advance(600)
+    probed = [process.get(HR, CHANNEL) for process in (first, second)]
+
+    expected = TokenParked("40001: invalid credential", "check accounts.hr.secret", 600.0)
+    assert [expected] * 4 == parked
+    assert [expected] * 2 == probed
+    assert [replace(expected, probe_in_s=15.0)] == during
+    assert 2 == vendor.fetches
+
+
+def test_a_new_secret_unparks(database: Database, driven_clock: DrivenClock) -> None:
+    """Parking belongs to the secret's fingerprint: another secret, or host, asks at once."""
+    vendor = Vendor(database, driven_clock, [refuse(), grant("tok1"), grant("tok2"), grant("tok3")])
+    process = vendor.process()
+
+    parked = process.get(HR, CHANNEL)
+    healed = process.get(account("n3w"), CHANNEL)
+    elsewhere = process.get(replace(account("n3w"), base_url="http://simulator"), CHANNEL)
+    other = process.get(account("n3w", "sales"), CHANNEL)
+
+    assert isinstance(parked, TokenParked)
+    assert ["tok1", "tok2", "tok3"] == [value(access) for access in (healed, elsewhere, other)]
+
+
+def test_a_vendor_that_says_later_is_left_alone_by_all(database: Database, driven_clock: DrivenClock) -> None:
+    """The vendor's pause holds for every process, and ends by itself."""
+    vendor = Vendor(database, driven_clock, [later(30), grant("tok1")])
+    first, second = vendor.process(), vendor.process()
+
+    waits = [first.get(HR, CHANNEL), second.get(HR, CHANNEL)]
+    driven_clock.advance(30)
+
+    assert TokenWait(30, "45009: blocked") == waits[0]
+    assert isinstance(waits[1], TokenWait)
+    assert waits[1].delay == 30
+    assert "tok1" == value(second.get(HR, CHANNEL))
+
+
+def test_silence_is_answered_with_growing_pauses(database: Database, driven_clock: DrivenClock) -> None:
+    """No answer, or no connection: asked again later and later, never all at once; an answer forgets it."""
+    silent = NoAnswer("read_timeout", 10.0)
+    vendor = Vendor(database, driven_clock, [silent, silent, silent, grant("tok1")])
+    process = vendor.process()
+
+    delays = []
+    for _ in range(3):
+        access = process.get(HR, CHANNEL)
+        assert isinstance(access, TokenWait)
+        assert "gettoken: read_timeout" == access.reason
+        delays.append(access.delay)
+        driven_clock.advance(access.delay + 0.001)
+
+    assert all(low <= delay <= 2 * low for low, delay in zip([1, 2, 4], delays, strict=True))
+    assert "tok1" == value(process.get(HR, CHANNEL))
+    assert {} == process._silences
+
+
+def test_a_connection_that_never_stood_is_silence_too(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """DNS, refused, TLS: wait and ask again."""
+    transport = ScriptedTransport([], refuse=lambda _request: NeverLeft("refused", 0.0))
+    process = Vendor(sqlite_database, driven_clock, []).process(transport)
+
+    access = process.get(HR, CHANNEL)
+
+    assert isinstance(access, TokenWait)
+    assert "gettoken: refused" == access.reason
+
+
+def test_a_damaged_row_is_no_token(database: Database, driven_clock: DrivenClock) -> None:
+    """What does not open is fetched anew."""
+    vendor = Vendor(database, driven_clock, numbered())
+    vendor.process().get(HR, CHANNEL)
+    with database.writing() as connection:
+        connection.execute(text("update worker_tokens set sealed = 'damaged'"))
+
+    assert "tok2" == value(vendor.process().get(HR, CHANNEL))
+
+
+def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driven_clock: DrivenClock) -> None:
+    """Two processes see that a fetch is due; the one that loses the lease gets the winner's token."""
+    vendor = Vendor(database, driven_clock, numbered())
+    winner = vendor.process()
+
+    def overtaken() -> str:
+        winner.get(HR, CHANNEL)
+        return "loser"
+
+    loser = vendor.process(incarnation=overtaken)
+
+    assert "tok1" == value(loser.get(HR, CHANNEL))
+    assert 1 == vendor.fetches
+
+
+def test_a_lease_is_taken_by_one(database: Database, driven_clock: DrivenClock) -> None:
+    """While a lease runs nobody takes another one, not even for the same generation; after it anybody may."""
+    key = token_rows.TokenKey("hr", "fingerprint")
+    generation = token_rows.read(database, key).generation
+
+    first = token_rows.lease(database, key, generation, holder="p1", seconds=15)
+    second = token_rows.lease(database, key, generation, holder="p2", seconds=15)
+    driven_clock.advance(15)
+    third = token_rows.lease(database, key, generation, holder="p2", seconds=15)
+
+    assert first is not None
+    assert second is None
+    assert third is not None
+    assert not token_rows.store(database, first, sealed="late", lifetime_s=60, probation_s=60)
+    assert token_rows.store(database, third, sealed="new", lifetime_s=60, probation_s=60)
+
+
+def test_an_account_without_a_secret_is_a_configuration_error(sqlite_database: Database) -> None:
+    """The sentence names the setting."""
+    process = Vendor(sqlite_database, DrivenClock(), []).process()
+
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.secret"):
+        process.get(replace(HR, secret=None), CHANNEL)

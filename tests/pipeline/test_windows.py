@@ -1,0 +1,344 @@
+"""The duplicate check's windows: who owns one, when a repeat is covered, and no equal message swallowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.plant import Site, lost, planted, refused
+from worker.domain import settle
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import Change, End, Mark, Marked, MarkReply
+from worker.outbox.ledger import commit
+
+SECOND = 1_000_000
+WINDOW_S = 4 * 3_600
+LAST_S = WINDOW_S - 20 - 60
+"""A repeat must have ended a minute before the vendor's window does."""
+POLICY = Policy()
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> MarkReply:
+    fields = {"window_id": "w", "window_us": WINDOW_S * SECOND, "body": "{}", "rule_needs_clean_doubt": True, **fields}
+    [reply] = commit(site.database, [Mark(part_id(job, 0), claim, "p1", 20 * SECOND, **fields)], POLICY).replies
+    assert reply is not None
+    return reply
+
+
+def end(site: Site, job: str, outcome: Outcome, claim: int = 1) -> None:
+    commit(site.database, [End(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)
+
+
+def queue_again(site: Site, job: str) -> None:
+    commit(site.database, [Change(part_id(job, 0), lambda part, now: settle.repeat(part, now))], POLICY)
+
+
+def in_doubt(site: Site, job: str, claim: int = 0) -> MarkReply:
+    """Marked, unanswered, and queued for a repeat."""
+    reply = mark(site, job, claim)
+    end(site, job, Unknown("cut"), claim + 1)
+    queue_again(site, job)
+    return reply
+
+
+def window(site: Site) -> Any:
+    [row] = site.rows("select * from worker_duplicates")
+    return row
+
+
+def test_the_first_send_of_a_body_opens_its_window_and_goes_flagged(site: Site) -> None:
+    """It owns the window until the vendor's time after its last possible end is over."""
+    job = site.send()
+
+    reply = mark(site, job)
+
+    row = window(site)
+    assert MarkReply(Marked.YES, 1, True) == reply
+    assert (part_id(job, 0), None) == (row.owner, row.others_since)
+    assert site.clock.micros + (WINDOW_S + 20) * SECOND == row.until
+    assert ["{}"] == [row.body for row in site.of("bodies", job)]
+
+
+def test_a_second_equal_message_waits_while_the_first_is_in_the_air(site: Site) -> None:
+    """Overtaking the owner's flagged call could let the vendor swallow the owner's in silence."""
+    first, second = site.send(), site.send()
+    mark(site, first)
+
+    reply = mark(site, second)
+
+    assert Marked.LOST is reply.marked
+    assert ("queued", 0, "an equal message is in the air") == (
+        site.state(second),
+        site.part(second).claim,
+        site.part(second).reason,
+    )
+    assert site.clock.micros + SECOND // 2 == site.part(second).not_before
+
+
+def test_two_equal_messages_in_one_batch_go_one_after_the_other(site: Site) -> None:
+    """The same holds for two senders of one process that meet in one transaction."""
+    first, second = site.send(), site.send()
+    marks = [
+        Mark(part_id(job, 0), 0, "p1", 20 * SECOND, window_id="w", window_us=WINDOW_S * SECOND)
+        for job in (first, second)
+    ]
+
+    done = commit(site.database, marks, POLICY)
+
+    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in done.replies if reply]
+
+
+def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
+    """An honest second message must be seen; the window remembers that it is shared."""
+    first, second = site.send(), site.send()
+    mark(site, first)
+    end(site, first, Accepted(Taken("m1")))
+
+    reply = mark(site, second)
+
+    assert MarkReply(Marked.YES, 1, False) == reply
+    assert site.clock.micros == window(site).others_since
+    assert [] == site.of("bodies", second)
+
+
+def test_after_its_window_a_body_is_a_new_one(site: Site, driven_clock: DrivenClock) -> None:
+    """The next send after the window's end owns it anew and goes flagged."""
+    first, second = site.send(), site.send()
+    mark(site, first)
+    end(site, first, Accepted(Taken("m1")))
+    driven_clock.advance(WINDOW_S + 20.001)
+
+    reply = mark(site, second)
+
+    assert reply.flagged
+    assert (part_id(second, 0), None) == (window(site).owner, window(site).others_since)
+
+
+def test_another_send_keeps_the_window_open(site: Site, driven_clock: DrivenClock) -> None:
+    """Every send of the body extends the window, so a third one an hour after the first's end still goes unflagged."""
+    first, second, third = site.send(), site.send(), site.send()
+    mark(site, first)
+    end(site, first, Accepted(Taken("m1")))
+    driven_clock.advance(3 * 3_600)
+    mark(site, second)
+    end(site, second, Accepted(Taken("m2")))
+    driven_clock.advance(2 * 3_600)
+
+    assert not mark(site, third).flagged
+
+
+def test_a_repeat_inside_the_window_is_covered(site: Site, driven_clock: DrivenClock) -> None:
+    """Own window, nobody else, same bytes, in time: the repeat goes flagged."""
+    job = site.send()
+    in_doubt(site, job)
+    driven_clock.advance(LAST_S - 0.001)
+
+    assert MarkReply(Marked.YES, 2, True) == mark(site, job, claim=1)
+
+
+def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: DrivenClock) -> None:
+    """By the window's end, less the deadline and a minute, the check may have forgotten the first call."""
+    job = site.send()
+    in_doubt(site, job)
+    driven_clock.advance(LAST_S)
+
+    reply = mark(site, job, claim=1)
+
+    assert Marked.HELD is reply.marked
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert "no longer covers" in str(site.part(job).reason)
+
+
+def test_a_second_repeat_counts_from_the_first_call(site: Site, driven_clock: DrivenClock) -> None:
+    """Whether a suppressed repeat extends the vendor's window is not known: it is taken not to."""
+    job = site.send()
+    in_doubt(site, job)
+    driven_clock.advance(3 * 3_600)
+    in_doubt(site, job, claim=1)
+    driven_clock.advance(3_600)
+
+    assert Marked.HELD is mark(site, job, claim=2).marked
+
+
+def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
+    """The vendor could take the repeat for the other's message, which was honest, and say so to nobody."""
+    job, other = site.send(), site.send()
+    in_doubt(site, job)
+    mark(site, other)
+
+    assert Marked.HELD is mark(site, job, claim=1).marked
+
+
+def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
+    """What went without the flag is nothing the check remembers."""
+    owner, job = site.send(), site.send()
+    mark(site, owner)
+    end(site, owner, Accepted(Taken("m1")))
+    in_doubt(site, job)
+
+    assert Marked.HELD is mark(site, job, claim=1).marked
+
+
+def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> None:
+    """Whether a refused call counts for the check is not known: a flagged retry could be swallowed."""
+    job = site.send()
+    mark(site, job)
+    end(site, job, Retry("6000"))
+
+    assert MarkReply(Marked.YES, 2, False) == mark(site, job, claim=1)
+
+
+def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None:
+    """One attempt refused, one in doubt: the frozen bytes may not be what the doubtful call sent."""
+    job = site.send()
+    mark(site, job)
+    end(site, job, Retry("6000"))
+    in_doubt(site, job, claim=1)
+
+    reply = mark(site, job, claim=2)
+
+    assert Marked.HELD is reply.marked
+    assert "readable refusal in between" in str(site.part(job).reason)
+
+
+def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
+    site: Site, driven_clock: DrivenClock
+) -> None:
+    """on_unknown=resend goes where nothing makes a repeat safe; the flag would only endanger it."""
+    late, shared, other, unclean = (site.send() for _ in range(4))
+    in_doubt(site, late)
+    driven_clock.advance(LAST_S)
+
+    assert MarkReply(Marked.YES, 2, False) == mark(site, late, claim=1, may_resend=True)
+
+    end(site, late, Accepted(Taken("m")), 2)
+    driven_clock.advance(2 * WINDOW_S)
+    in_doubt(site, shared)
+    mark(site, other)
+    assert MarkReply(Marked.YES, 2, False) == mark(site, shared, claim=1, may_resend=True)
+
+    end(site, shared, Accepted(Taken("m")), 2)
+    end(site, other, Accepted(Taken("m")))
+    mark(site, unclean)
+    end(site, unclean, Retry("6000"))
+    in_doubt(site, unclean, claim=1)
+    assert MarkReply(Marked.YES, 3, False) == mark(site, unclean, claim=2, may_resend=True)
+
+
+# -- through the whole attempt ----------------------------------------------------------------------------------------
+
+
+def flags(site: Site) -> list[bool]:
+    return ["enable_duplicate_check" in body for body in site.bodies()]
+
+
+def test_two_equal_texts_are_two_calls_and_only_the_first_is_flagged(site: Site) -> None:
+    """Ten seconds apart or not: whoever asked twice gets two."""
+    jobs = [site.send("same"), site.send("same")]
+
+    site.ring(*jobs)
+    site.advance(10)
+    site.ring(jobs[1])
+
+    assert [True, False] == flags(site)
+    assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
+
+
+def test_other_recipients_are_another_body(site: Site) -> None:
+    """The same text to somebody else has a window of its own."""
+    jobs = [site.send("same", "lisi"), site.send("same", "wangwu")]
+
+    site.ring(*jobs)
+
+    assert [True, True] == flags(site)
+
+
+def test_without_the_check_nothing_is_flagged_and_the_unknown_is_held(site: Site) -> None:
+    """Switched off for a message, its unknown waits for a person."""
+    site.vendor.says(lost())
+    job = site.send(duplicate_check=False)
+
+    site.ring(job)
+    site.advance(26)
+    site.recover()
+
+    assert [False] == flags(site)
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert "nothing makes a repeat safe" in site.part(job).reason
+
+
+def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
+    """Frozen with the first mark, sent by every repeat, whatever would be rendered now."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+    first = site.calls()[0].body
+    site.sql("update worker_jobs set message = replace(message, 'hello', 'changed') where id = :id", id=job)
+
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+    assert [first, first] == [call.body for call in site.calls()]
+    assert ("accepted", 1) == (site.state(job), site.part(job).repeats)
+    assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
+
+
+def test_an_unflagged_retry_renders_without_the_flag(site: Site) -> None:
+    """What the mark decided about the flag is what the bytes say."""
+    site.vendor.says(refused(6000))
+    job = site.send()
+
+    site.ring(job)
+    site.advance(2)
+    site.ring(job)
+
+    assert [True, False] == flags(site)
+    assert [True, False] == [bool(row.flagged) for row in site.of("attempts", job)]
+
+
+def test_an_images_repeat_looks_into_its_first_calls_window(site: Site) -> None:
+    """An equal image of another in between: the repeat is held, as with a text. Its media_id is part of the body."""
+    first, second = site.image(), site.image()
+    site.run()
+    assert {"accepted"} == {site.state(first), site.state(second)}
+    site.advance(5 * 3_600)
+    jobs = [site.image(), site.image()]
+    site.vendor.says(lost())
+    site.ring(jobs[0])
+    site.ring(jobs[1])
+    site.advance(26)
+    site.recover()
+
+    site.ring(jobs[0])
+
+    assert "unknown" == site.state(jobs[0])
+    assert 4 == len(site.bodies())
+
+
+def test_a_repeat_after_an_upgrade_looks_into_its_first_calls_window(site: Site) -> None:
+    """A release that renders anew must not lose sight of who else sent the old bytes."""
+    jobs = [site.send(), site.send()]
+    site.vendor.says(lost())
+    site.ring(jobs[0])
+    site.ring(jobs[1])
+    site.sql("update worker_jobs set message = replace(message, 'hello', 'changed') where id = :id", id=jobs[0])
+    site.advance(26)
+    site.recover()
+
+    site.ring(jobs[0])
+
+    assert "unknown" == site.state(jobs[0])
+    assert 2 == len(site.bodies())

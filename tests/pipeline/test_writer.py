@@ -1,0 +1,311 @@
+"""The group commit's thread: the database away, bad rows, order, stopping, and its own death."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from tests.support.plant import Site, planted
+from worker.delivery import writer as writer_module
+from worker.delivery.writer import MAX_BYTES, MAX_ROWS, Writer, WriterClosed
+from worker.domain import settle
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import Change, End, Happened, Item, Mark, Marked
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+@pytest.fixture
+def sqlite_site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(sqlite_database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
+    return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, body=body)
+
+
+def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> End:
+    verdict = Verdict(outcome or Accepted(Taken("m1")), 0, errmsg, None, None, 200)
+    return End(part_id(job, 0), claim, "p1", verdict, 5)
+
+
+class Away:
+    """A database that cannot be reached for so many transactions, then is back."""
+
+    def __init__(self, database: Database, times: int, error: Exception | None = None) -> None:
+        self.dialect, self.now = database.dialect, database.now
+        self.times, self.tried, self._database = times, 0, database
+        self._error = error or OperationalError("insert", {}, ConnectionRefusedError("away"))
+
+    def run(self, work: Callable[..., Any], **options: Any) -> Any:
+        self.tried += 1
+        if self.tried <= self.times:
+            raise self._error
+        return self._database.run(work, **options)
+
+
+def a_writer(database: Any, **parts: Any) -> Writer:
+    parts = {"pause": lambda seconds: None, "died": lambda error: None, **parts}
+    return Writer(database, Policy(), **parts)
+
+
+def test_while_the_database_is_away_results_are_kept_and_marks_wait(sqlite_site: Site) -> None:
+    """Nothing is lost and nothing is confirmed before it is durable; on return all of it is written in order."""
+    site, pauses = sqlite_site, []
+    job, other = site.send("one"), site.send("two")
+    site.plant.writer.mark(a_mark(job))
+    away = Away(site.database, 40)
+    writer = a_writer(away, pause=pauses.append)
+
+    ticket = writer.end(an_end(job))
+    before = ticket.wait(0)
+    writer.start()
+    reply = writer.mark(a_mark(other))
+
+    assert not before
+    assert Marked.YES is reply.marked
+    assert ("accepted", "sending") == (site.state(job), site.state(other))
+    assert 41 <= away.tried
+    assert writer.stop(10)
+    waits = [seconds for seconds in pauses if seconds != 0.001]
+    assert [0.1, 0.2, 0.4, 0.8, 1.0, 1.0] == waits[:6]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InterfaceError("x", {}, Exception("connection already closed")),
+        OperationalError("x", {}, Exception("database is locked")),
+    ],
+    ids=["connection lost", "busy to the end"],
+)
+def test_every_way_of_being_away_is_waited_for(sqlite_site: Site, error: Exception) -> None:
+    """A lost connection, and a database that says "again" more often than one transaction is tried: for ever."""
+    job = sqlite_site.send()
+    writer = a_writer(Away(sqlite_site.database, 3, error))
+    writer.start()
+
+    reply = writer.mark(a_mark(job))
+
+    assert Marked.YES is reply.marked
+    assert writer.stop(10)
+
+
+def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> None:
+    """One queue, in order: the record is in the same or an earlier transaction than the next mark."""
+    jobs = [site.send(str(n)) for n in range(20)]
+    writer, states = site.plant.writer, []
+
+    for job, following in pairwise(jobs):
+        writer.mark(a_mark(job))
+        writer.end(an_end(job))
+        writer.mark(a_mark(following))
+        states.append(site.state(job))
+
+    assert ["accepted"] * 19 == states
+
+
+def test_whatever_queues_up_goes_in_one_transaction(sqlite_site: Site) -> None:
+    """No timer: a batch is what came while the one before was written, at most 400 rows."""
+    site = sqlite_site
+    jobs = [site.send(str(n)) for n in range(5)]
+    writer = a_writer(site.database)
+    tickets = [writer.end(an_end(job)) for job in jobs]
+    changes = [writer.end(an_end(jobs[0])) for _ in range(MAX_ROWS)]
+
+    writer.start()
+
+    assert all(ticket.wait(10) for ticket in [*tickets, *changes])
+    assert (2, MAX_ROWS + 5) == (writer.batches, writer.rows)
+    assert writer.stop(10)
+
+
+def test_a_batch_of_big_bodies_is_limited_by_bytes(sqlite_site: Site) -> None:
+    """Four MiB of frozen bodies are one transaction, not four hundred."""
+    site = sqlite_site
+    jobs = [site.send(str(n)) for n in range(3)]
+    writer = a_writer(site.database)
+    replies: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda job=job: replies.append(writer.mark(a_mark(job, body="x" * MAX_BYTES))))
+        for job in jobs
+    ]
+    for thread in threads:
+        thread.start()
+    while writer._queue.qsize() < 3:
+        pass
+
+    writer.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert [Marked.YES] * 3 == [reply.marked for reply in replies]
+    assert 3 == writer.batches
+    assert writer.stop(10)
+
+
+@pytest.mark.parametrize("text", ["half \ud83d", "nul \x00 inside"], ids=["surrogate", "nul"])
+def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: str) -> None:
+    """A vendor's text that cannot be stored costs that text, and none of the others of its batch anything."""
+    jobs = [site.send(str(n)) for n in range(5)]
+    writer = a_writer(site.database)
+    for job in jobs:
+        site.plant.writer.mark(a_mark(job))
+    tickets = [writer.end(an_end(job, errmsg=text if n == 3 else "ok")) for n, job in enumerate(jobs)]
+
+    writer.start()
+
+    assert all(ticket.wait(10) for ticket in tickets)
+    assert ["accepted"] * 5 == [site.state(job) for job in jobs]
+    kept = [site.of("attempts", job)[0].errmsg for job in jobs]
+    assert ["ok"] * 4 == [kept[n] for n in (0, 1, 2, 4)]
+    assert "\ud83d" not in (kept[3] or "")
+    assert ["m1"] * 5 == [site.of("receipts", job)[0].msgid for job in jobs]
+    assert writer.stop(10)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Accepted(Taken("m\ud83d1")),
+        Rejected("no", (Refusal("li\ud83dsi", "user", "invaliduser"),)),
+        Retry("why \ud83d"),
+        Unknown("why \ud83d"),
+    ],
+    ids=["msgid", "refusal", "reason", "unknown"],
+)
+def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(site: Site, outcome: Outcome) -> None:
+    """No living process's part stays `sending` for ever, whatever the answer was made of."""
+    job = site.send()
+    site.plant.writer.mark(a_mark(job))
+
+    site.plant.writer.end(an_end(job, outcome)).wait(10)
+
+    assert "sending" != site.state(job)
+
+
+def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
+    """No byte leaves for a mark that is not durable."""
+    job, good = site.send(), site.send("good")
+
+    with pytest.raises(WriterClosed):
+        site.plant.writer.mark(a_mark(job, body="half \ud83d"))
+
+    assert ("queued", 0) == (site.state(job), site.part(job).claim)
+    assert Marked.YES is site.plant.writer.mark(a_mark(good)).marked
+
+
+def test_a_stopped_writer_marks_nothing_and_has_written_everything(sqlite_site: Site) -> None:
+    """Stop flushes what is queued; a mark after it raises."""
+    job = sqlite_site.send()
+    sqlite_site.plant.writer.mark(a_mark(job))
+    writer = a_writer(sqlite_site.database)
+    writer.end(an_end(job))
+    writer.start()
+
+    assert writer.stop(10)
+
+    assert "accepted" == sqlite_site.state(job)
+    with pytest.raises(WriterClosed):
+        writer.mark(a_mark(job))
+
+
+def test_stop_and_flush_say_when_the_database_did_not_take_it(sqlite_site: Site) -> None:
+    """A process that ends with results unwritten knows it, and can say so with its exit status."""
+    gate = threading.Event()
+    writer = a_writer(Away(sqlite_site.database, 1), pause=lambda seconds: gate.wait(10))
+    writer.end(an_end(sqlite_site.send()))
+    writer.start()
+
+    flushed, stopped = writer.flush(0.01), writer.stop(0.01)
+    gate.set()
+
+    assert (False, False) == (flushed, stopped)
+    assert writer.stop(10)
+
+
+def test_flush_waits_for_what_was_queued_before_it(site: Site) -> None:
+    """True means durable."""
+    job = site.send()
+    site.plant.writer.mark(a_mark(job))
+    site.plant.writer.end(an_end(job))
+
+    assert site.plant.writer.flush(10)
+
+    assert "accepted" == site.state(job)
+
+
+def test_the_death_of_the_thread_is_told(sqlite_site: Site) -> None:
+    """An error that is not the database's ends the process, never the thread alone in silence."""
+    died: list[BaseException] = []
+    told = threading.Event()
+
+    def note(error: BaseException) -> None:
+        died.append(error)
+        told.set()
+
+    def broken(part: settle.PartFacts, now: int) -> None:
+        raise ZeroDivisionError
+
+    writer = a_writer(sqlite_site.database, died=note)
+    writer.start()
+    job = sqlite_site.send()
+    threading.Thread(target=writer.change, args=([Change(part_id(job, 0), broken)],), daemon=True).start()
+
+    assert told.wait(10)
+    assert [ZeroDivisionError] == [type(error) for error in died]
+    assert "queued" == sqlite_site.state(job)
+
+
+def test_watchers_hear_after_the_commit_only(sqlite_site: Site) -> None:
+    """What happened is told when it is durable; the probe of the tests strikes between the two."""
+    seen: list[tuple[str, str]] = []
+    job = sqlite_site.send()
+
+    def tell(happened: Sequence[Happened]) -> None:
+        seen.extend(("told", sqlite_site.state(job)) for _ in happened)
+
+    writer = a_writer(sqlite_site.database, tell=tell, probe=lambda label: seen.append((label, sqlite_site.state(job))))
+    writer.start()
+    writer.mark(a_mark(job))
+    writer.end(an_end(job))
+
+    assert writer.flush(10)
+    assert [("after_record", "accepted"), ("told", "accepted")] == seen
+    assert writer.stop(10)
+
+
+def test_being_away_is_logged_once_and_without_content(sqlite_site: Site) -> None:
+    """One line a break, with a class and a count: no text, no URL."""
+    job = sqlite_site.send()
+    with structlog.testing.capture_logs() as lines:
+        writer = a_writer(Away(sqlite_site.database, 5))
+        writer.start()
+        writer.mark(a_mark(job, body="secret"))
+        writer.stop(10)
+
+    assert [{"event": "database_away", "error": "OperationalError", "items": 1, "log_level": "warning"}] == lines
+
+
+def test_sizes_count_bodies() -> None:
+    """A mark weighs its body, everything else a row."""
+    items: list[Item] = [a_mark("j", body="x" * 1_000), a_mark("j"), an_end("j")]
+
+    assert [1_000, 0, 200] == [writer_module._size(item) for item in items]

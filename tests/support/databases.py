@@ -1,0 +1,107 @@
+"""Databases and brokers for tests: where they are, whether they answer, and fresh schemas made fast.
+
+A service is looked for at its usual local address or the URL in the environment. Unreachable: the test is skipped and
+the last lines of the run say which service was missing and how to start it; REQUIRE_SERVICES=1 fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.engine import URL
+
+from worker.outbox.database import Database
+from worker.outbox.tables import metadata
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service that some tests need."""
+
+    name: str
+    variable: str
+    default: str
+    how_to_start: str
+
+    @property
+    def url(self) -> str:
+        """Where it is looked for."""
+        return os.environ.get(self.variable) or self.default
+
+
+POSTGRES = Service(
+    "PostgreSQL",
+    "TEST_POSTGRES_URL",
+    "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
+    "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:15",
+)
+REDIS = Service("Redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0", "docker run -d -p 6379:6379 redis:7")
+
+missing: dict[str, Service] = {}
+"""Services a test of this run asked for in vain; the terminal summary prints them."""
+
+
+@cache
+def _answers(url: str) -> bool:
+    """True when something listens there. Asked once a run, so that a missing service costs nothing."""
+    parsed = make_url(url)
+    default = 6379 if parsed.drivername.startswith("redis") else 5432
+    try:
+        with socket.create_connection((parsed.host or "127.0.0.1", parsed.port or default), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def need(service: Service) -> str:
+    """The service's URL; else skips the test, or fails it under REQUIRE_SERVICES=1."""
+    if _answers(service.url):
+        return service.url
+    missing[service.name] = service
+    reason = f"{service.name} does not answer at {make_url(service.url).render_as_string()}"
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def summary() -> list[str]:
+    """The last lines of a run: what was missing and how to start it."""
+    return [
+        f"skipped for want of {service.name}: start it with `{service.how_to_start}` or set {service.variable}"
+        for service in missing.values()
+    ]
+
+
+@contextmanager
+def scratch_postgres(name: str) -> Iterator[str]:
+    """A database of its own on the PostgreSQL server, dropped at the end; yields its URL."""
+    server = make_url(need(POSTGRES))
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+            connection.exec_driver_sql(f"create database {name}")
+        yield _shown(server.set(database=name))
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+    finally:
+        admin.dispose()
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def empty(database: Database) -> None:
+    """Deletes every row but the site's key: cheaper than TRUNCATE while the tables are small."""
+    tables = [table.name for table in metadata.sorted_tables if table.name != "worker_site"]
+    with database.writing() as connection:
+        for name in tables:
+            connection.exec_driver_sql(f"delete from {name}")

@@ -1,0 +1,31 @@
+"""What a producer has in tests: an account, a text, somebody to send it to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker import Account, FixedAccounts, Text, To
+
+HR = Account(
+    "hr",
+    "wecom_app",
+    "http://127.0.0.1:8081",
+    {"corpid": "ww0000000000000000", "agentid": 1000002, "callback": True},
+)
+OPS = Account("ops", "wecom_app", "http://127.0.0.1:8081", {"corpid": "ww0000000000000000", "agentid": 1000003})
+ACCOUNTS = FixedAccounts([HR, OPS])
+HELLO = Text(content="你好")
+ANN = To(users=["ann"])
+
+
+def count(connection: Connection, table: str = "worker_jobs") -> int:
+    """How many rows there are."""
+    return int(connection.execute(text(f"select count(*) from {table}")).scalar_one())
+
+
+def row(connection: Connection, table: str, **where: Any) -> dict[str, Any]:
+    """The one row with these values."""
+    condition = " and ".join(f"{name} = :{name}" for name in where) or "1 = 1"
+    return dict(connection.execute(text(f"select * from {table} where {condition}"), where).mappings().one())

@@ -1,0 +1,239 @@
+"""Settings: what may be said, and one clear sentence when it is said wrong. No secret in any of them."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from worker.config import current
+from worker.config.accounts import FixedAccounts, accounts_of
+from worker.config.settings import Settings, load_settings, without_password
+from worker.domain.account import Account
+from worker.domain.errors import ConfigurationError
+
+SAMPLE = """
+database = "postgresql+psycopg://me:hunter2@db/app"
+broker = "redis://:hunter2@127.0.0.1:6379/0"
+
+[accounts.hr]
+channel = "wecom_app"
+corpid = "ww0000000000000000"
+agentid = 1000002
+secret = { env = "HR_SECRET" }
+callback = { token = { env = "HR_TOKEN" }, aes_key = { file = "aes.txt" }, path = "/hr" }
+proxy = "http://proxy:8080"
+limits = { member_minute = 20 }
+on_unknown = "resend"
+allow_everyone = true
+
+[accounts.ops]
+channel = "wecom_app"
+base_url = "http://127.0.0.1:8081/"
+
+[delivery]
+lease_s = 2
+heartbeat_s = 0.5
+duplicate_check = false
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORKER_CONFIG", raising=False)
+
+
+def write(text: str, name: str = "given.toml") -> Path:
+    """A settings file."""
+    path = Path(name)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(text: str) -> str:
+    """The sentence a wrong file is refused with."""
+    with pytest.raises(ConfigurationError) as caught:
+        accounts_of(load_settings(write(text)))
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    return str(caught.value)
+
+
+def test_defaults_without_a_file() -> None:
+    """The embedded default, with the design's times."""
+    settings = load_settings()
+
+    assert ("sqlite:///worker.db", "embedded", {}) == (settings.database, settings.broker, settings.accounts)
+    delivery = settings.delivery
+    assert (10, 3, 20, 8, 5) == (
+        delivery.lease_s,
+        delivery.heartbeat_s,
+        delivery.call_deadline_s,
+        delivery.attempts,
+        delivery.repeats,
+    )
+    assert delivery.duplicate_check
+
+
+def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key of the sample arrives; a channel's own keys are left to the channel."""
+    monkeypatch.setenv("HR_SECRET", " s3cret\n")
+    monkeypatch.setenv("HR_TOKEN", "t0ken")
+    write("aes-key\n", "aes.txt")
+    settings = load_settings(write(SAMPLE))
+    accounts = accounts_of(settings)
+    hr, ops = accounts.get("hr"), accounts.get("ops")
+
+    assert ("hr", "ops") == accounts.names()
+    assert (2, 0.5, False) == (
+        settings.delivery.lease_s,
+        settings.delivery.heartbeat_s,
+        settings.delivery.duplicate_check,
+    )
+    assert ("https://qyapi.weixin.qq.com", "http://127.0.0.1:8081") == (hr.base_url, ops.base_url)
+    assert ("http://proxy:8080", {"member_minute": 20}, "resend", True) == (
+        hr.proxy,
+        hr.limits,
+        hr.on_unknown,
+        hr.allow_everyone,
+    )
+    assert {"corpid", "agentid", "callback"} == set(hr.settings)
+    assert hr.secret is not None
+    assert "s3cret" == hr.secret.read()
+    callback = hr.settings["callback"]
+    assert ("t0ken", "aes-key", "/hr") == (callback["token"].read(), callback["aes_key"].read(), callback["path"])
+    assert ops.secret is None
+
+
+def test_secrets_are_read_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing secret stops nobody who does not need it, and says where it was looked for."""
+    monkeypatch.delenv("HR_SECRET", raising=False)
+    account = accounts_of(load_settings(write(SAMPLE))).get("hr")
+    assert account.secret is not None
+
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.secret: environment variable HR_SECRET is empty"):
+        account.secret.read()
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.callback\.aes_key: cannot read aes\.txt"):
+        account.settings["callback"]["aes_key"].read()
+    write("", "aes.txt")
+    with pytest.raises(ConfigurationError, match=r"file aes\.txt is empty"):
+        account.settings["callback"]["aes_key"].read()
+
+
+def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`WORKER_...` over the file, also inside a table; empty variables say nothing."""
+    monkeypatch.setenv("WORKER_DATABASE", "sqlite:///other.db")
+    monkeypatch.setenv("WORKER_DELIVERY__LEASE_S", "7")
+    monkeypatch.setenv("WORKER_ACCOUNTS__OPS__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WORKER_BROKER", "")
+    settings = load_settings(write(SAMPLE))
+
+    assert "sqlite:///other.db" == settings.database
+    assert settings.broker.startswith("redis://")
+    assert (7, 0.5) == (settings.delivery.lease_s, settings.delivery.heartbeat_s)
+    assert ("http://127.0.0.1:9", "wecom_app") == (
+        settings.accounts["ops"].base_url,
+        settings.accounts["ops"].channel,
+    )
+
+
+def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given, else WORKER_CONFIG, else ./worker.toml; a named file that is missing is an error."""
+    write('broker = "amqp://a"', "worker.toml")
+    assert "amqp://a" == load_settings().broker
+    write('broker = "amqp://b"', "other.toml")
+    monkeypatch.setenv("WORKER_CONFIG", "other.toml")
+    assert "amqp://b" == load_settings().broker
+    assert "amqp://a" == load_settings("worker.toml").broker
+    monkeypatch.setenv("WORKER_CONFIG", "missing.toml")
+
+    with pytest.raises(ConfigurationError, match=r"missing\.toml: cannot be read .* WORKER_CONFIG"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[accounts.hr]\nchannel = "wecom_app"\nsecret = "hunter2"', "accounts.hr.secret: a secret is never written"),
+        ('[accounts.hr]\nchannel = "wecom_app"\ncallback = { token = "hunter2" }', "callback.token: a secret is never"),
+        ('[accounts.hr]\nchannel = "wecom_app"\nsecret = { env = "A", file = "b" }', "exactly one of"),
+        ('[accounts.hr]\nchannel = "wecom_app"\nsecret = {}', "exactly one of"),
+        (
+            '[accounts.hr]\nchannel = "wecom_app"\nsecret = { evn = "A" }',
+            "secret.evn: is not a setting; did you mean env?",
+        ),
+        ('[accounts.hr]\ncorpid = "x"', "accounts.hr.channel: is missing; add it"),
+        ('[accounts.hr]\nchannel = "youdu"', "accounts.hr.base_url: is missing"),
+        ('[accounts.hr]\nchannel = "wecom_app"\nbase_url = "ftp://hunter2"', "not a web address"),
+        ('[accounts.hr]\nchannel = "wecom_app"\non_unknown = "x"', "accounts.hr.on_unknown: input should be"),
+        ('[accounts.hr]\nchannel = "wecom_app"\nlimits = { a = -1 }', "accounts.hr.limits.a: input should be"),
+        ('[accounts."h:r"]\nchannel = "wecom_app"', "is not an account name"),
+        ('databse = "x"', "databse: is not a setting; did you mean database?"),
+        ("zzz = 1", "zzz: is not a setting; use one of database, broker"),
+        ("[delivery]\nleas_s = 1", "delivery.leas_s: is not a setting; did you mean lease_s?"),
+        ("[delivery]\nlease_s = 0", "delivery.lease_s: input should be greater than 0"),
+        ("[delivery]\nlease_s = 1", "delivery: heartbeat_s is longer than lease_s"),
+        ('database = "hunter2"', "database: not a database URL"),
+        ('broker = "kafka://hunter2"', 'broker: not a broker; use "embedded"'),
+        ('broker = "kafka://x"\ndatabase = "x"', "(1 more wrong after that)"),
+        ('secret = "hunter2\nx = 1"', "not valid TOML (at line 1"),
+    ],
+)
+def test_one_clear_sentence(text: str, said: str) -> None:
+    """A wrong file names the key and the remedy, and shows no value."""
+    sentence = refused(text)
+
+    assert said in sentence
+    assert sentence.startswith(("given.toml: ", "accounts.hr.base_url: "))
+    assert "\n" not in sentence
+
+
+def test_nothing_secret_in_a_repr() -> None:
+    """Passwords of broker and database, proxies and secrets are not shown."""
+    settings = load_settings(write(SAMPLE.replace("http://proxy", "http://u:hunter2@proxy")))
+    shown = repr(settings) + str(settings) + repr(accounts_of(settings).get("hr"))
+
+    assert "hunter2" not in shown
+    assert "postgresql+psycopg://me:***@db/app" in shown
+    assert "redis://:***@127.0.0.1:6379/0" in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("embedded", "embedded"),
+        ("sqlite:///worker.db", "sqlite:///worker.db"),
+        ("amqp://host/v?password=x", "amqp://host/v?***"),
+        ("postgresql://u:p@w:1@host/db", "postgresql://u:***@host/db"),
+    ],
+)
+def test_urls_without_password(url: str, shown: str) -> None:
+    """What a person may see of a URL."""
+    assert shown == without_password(url)
+
+
+def test_an_unknown_account_names_the_known_ones() -> None:
+    """A wrong account name is one sentence with the right ones, also when there is none yet."""
+    with pytest.raises(ConfigurationError, match="use one of: none yet"):
+        FixedAccounts([]).get("hr")
+    with pytest.raises(ConfigurationError, match="use one of: a, b"):
+        FixedAccounts([Account("b", "x", "u"), Account("a", "x", "u")]).get("hr")
+
+
+def test_configure() -> None:
+    """Settings, a path or a source of one's own; forgotten again, and then loaded when first asked for."""
+    write(SAMPLE, "worker.toml")
+    own = FixedAccounts([])
+    try:
+        current.configure(own)
+        assert own is current.current_accounts()
+        current.configure(Settings())
+        assert () == current.current_accounts().names()
+        current.configure("worker.toml")
+        assert ("hr", "ops") == current.current_accounts().names()
+        current.configure(None)
+        assert ("hr", "ops") == current.current_accounts().names()
+    finally:
+        current.configure(None)

@@ -1,0 +1,362 @@
+"""How a part moves: each outcome, each other cause, and the promise about doubt held against random histories."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from worker.domain import settle
+from worker.domain.outcome import (
+    Accepted,
+    Outcome,
+    Parked,
+    Partial,
+    Refusal,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Taken,
+    Unknown,
+    Wait,
+)
+from worker.domain.settle import SECOND, IllegalMove, PartFacts, Policy
+from worker.domain.state import FINAL_STATES, TAKEN_STATES, PartState
+
+NOW = 1_000 * SECOND
+DEADLINE = 20 * SECOND
+POLICY = Policy()
+
+TAKEN = Accepted(Taken("m1"))
+SOME = Partial(Taken("m1"), (Refusal("x", "user", "invaliduser"),))
+AGAIN = Retry("6000 conflict")
+BUSY = Retry("-1 busy", busy=True)
+WAIT = Wait(Scope.PART, 30.0, "full")
+LANE = Wait(Scope.LANE, 60.0, "45009")
+STALE = StaleToken("42001")
+PARKED = Parked(Scope.ACCOUNT, "50003", "enable the app")
+REFUSED = Rejected("40003")
+NOTHING = Unknown("read_timeout")
+
+
+def a_part(**fields: object) -> PartFacts:
+    part = PartFacts(
+        "j-0", "j", "hr:1", PartState.QUEUED, 0, None, None, 0, 0, None, None, None, None, 0, 0, 0, 0, None, None, None
+    )
+    return replace(part, **fields)  # type: ignore[arg-type]
+
+
+def sending(**fields: object) -> PartFacts:
+    part = a_part(**fields)
+    settle.begin_sending(part, "p1", NOW, DEADLINE)
+    return part
+
+
+def ended(outcome: Outcome, *, delay_s: float = 0.0, now: int = NOW, **fields: object) -> PartFacts:
+    part = sending(**fields)
+    settle.end_attempt(part, outcome, now, delay_s, POLICY)
+    return part
+
+
+def test_a_mark_counts_the_claim_and_keeps_the_first_instant() -> None:
+    """A mark is a new claim of one incarnation; when the part was first marked is never forgotten."""
+    part = sending(offered_until=5, offers=2)
+    settle.end_attempt(part, AGAIN, NOW, 1.0, POLICY)
+    settle.begin_sending(part, "p2", NOW + SECOND, DEADLINE)
+
+    assert (PartState.SENDING, 2, "p2") == (part.state, part.claim, part.incarnation)
+    assert (NOW, NOW + SECOND, NOW + SECOND + DEADLINE) == (part.first_marked_at, part.marked_at, part.deadline_at)
+    assert (None, 0) == (part.offered_until, part.offers)
+    assert 0 == part.repeats
+
+
+def test_only_a_call_in_doubt_counts_as_a_repeat() -> None:
+    """A repeat is a call while in doubt; a retry after a readable refusal is none."""
+    part = ended(NOTHING)
+    settle.repeat(part, NOW)
+    settle.begin_sending(part, "p1", NOW, DEADLINE)
+
+    assert (1, 1) == (part.repeats, part.doubts)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "tries", "not_before"),
+    [
+        (TAKEN, PartState.ACCEPTED, 0, None),
+        (SOME, PartState.PARTIAL, 0, None),
+        (REFUSED, PartState.REJECTED, 0, None),
+        (AGAIN, PartState.QUEUED, 1, NOW + 3 * SECOND),
+        (WAIT, PartState.QUEUED, 0, NOW + 30 * SECOND),
+        (LANE, PartState.QUEUED, 0, NOW),
+        (STALE, PartState.QUEUED, 0, NOW),
+        (PARKED, PartState.QUEUED, 0, NOW),
+        (NOTHING, PartState.UNKNOWN, 1, NOW + DEADLINE + 5 * SECOND),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, int) else None,
+)
+def test_each_outcome_ends_a_call_its_own_way(
+    outcome: Outcome, state: PartState, tries: int, not_before: int | None
+) -> None:
+    """Outcome by outcome: the state, whether it counts as an attempt, and when the part is due again."""
+    part = ended(outcome, delay_s=3.0)
+
+    assert (state, tries, not_before) == (part.state, part.tries, part.not_before)
+    assert getattr(outcome, "reason", None) == part.reason
+
+
+def test_the_eighth_attempt_exhausts_and_the_seventh_does_not() -> None:
+    """Eight attempts, not one more."""
+    assert PartState.QUEUED is ended(AGAIN, tries=6).state
+    assert PartState.EXHAUSTED is ended(AGAIN, tries=7).state
+
+
+def test_the_vendors_busy_is_retried_three_times() -> None:
+    """-1 is tried again at most three times, by the vendor's rule."""
+    assert PartState.QUEUED is ended(BUSY, busy=2).state
+    assert PartState.EXHAUSTED is ended(BUSY, busy=3).state
+
+
+def test_a_day_after_the_first_mark_no_retry_is_made() -> None:
+    """Age ends retries too, counted from the first mark."""
+    day = 86_400 * SECOND
+
+    assert PartState.QUEUED is ended(AGAIN, first_marked_at=NOW - day).state
+    assert PartState.EXHAUSTED is ended(AGAIN, first_marked_at=NOW - day - 1).state
+
+
+@pytest.mark.parametrize(
+    ("end", "word"),
+    [
+        (lambda part: settle.cancel(part, "revoked"), "cancelled: revoked"),
+        (settle.expire, "expired: expires_at passed"),
+        (lambda part: settle.refuse(part, "no code left"), "rejected: no code left"),
+    ],
+    ids=["cancel", "expire", "refuse"],
+)
+@pytest.mark.parametrize("doubts", [0, 1, 3])
+def test_what_is_in_doubt_stays_unknown_with_the_later_reason_beside_it(end, word: str, doubts: int) -> None:
+    """Cancelled, expired and refused are only said of what was certainly never sent."""
+    part = a_part(doubts=doubts, reason="read_timeout")
+
+    end(part)
+
+    if doubts:
+        assert (PartState.UNKNOWN, f"in doubt; later {word}") == (part.state, part.reason)
+    else:
+        assert word == f"{part.state.label}: {part.reason}"
+    assert part.not_before is None
+
+
+@pytest.mark.parametrize("outcome", [REFUSED, Retry("again")], ids=["rejected", "exhausted"])
+def test_a_refused_repeat_leaves_the_earlier_doubt(outcome: Outcome) -> None:
+    """A repeat that is refused says nothing about the call before it."""
+    part = ended(outcome, doubts=1, tries=7)
+
+    assert (PartState.UNKNOWN, 1, None) == (part.state, part.doubts, part.not_before)
+    assert str(part.reason).startswith("in doubt; later ")
+
+
+@pytest.mark.parametrize(
+    ("state", "doubts", "outcome", "expected"),
+    [
+        (PartState.UNKNOWN, 1, TAKEN, PartState.ACCEPTED),
+        (PartState.UNKNOWN, 2, TAKEN, PartState.ACCEPTED),
+        (PartState.QUEUED, 1, SOME, PartState.PARTIAL),
+        (PartState.SENDING, 1, TAKEN, PartState.ACCEPTED),
+        (PartState.SENDING, 1, REFUSED, PartState.SENDING),
+        (PartState.SENDING, 1, AGAIN, PartState.SENDING),
+        (PartState.UNKNOWN, 1, REFUSED, PartState.REJECTED),
+        (PartState.UNKNOWN, 2, REFUSED, PartState.UNKNOWN),
+        (PartState.QUEUED, 1, REFUSED, PartState.REJECTED),
+        (PartState.QUEUED, 2, REFUSED, PartState.UNKNOWN),
+        (PartState.UNKNOWN, 1, AGAIN, PartState.QUEUED),
+        (PartState.UNKNOWN, 2, AGAIN, PartState.UNKNOWN),
+        (PartState.QUEUED, 1, STALE, PartState.QUEUED),
+        (PartState.ACCEPTED, 1, REFUSED, PartState.ACCEPTED),
+        (PartState.PARTIAL, 1, TAKEN, PartState.PARTIAL),
+    ],
+)
+def test_a_late_answer_clears_its_own_doubt_and_moves_what_still_can_move(
+    state: PartState, doubts: int, outcome: Outcome, expected: PartState
+) -> None:
+    """Taken wins; a refusal ends the part only when no other attempt is in doubt; a newer call in the air decides."""
+    part = a_part(state=state, doubts=doubts)
+
+    settle.late_answer(part, outcome, NOW)
+
+    assert (expected, doubts - 1) == (part.state, part.doubts)
+
+
+def test_a_late_no_answer_changes_nothing() -> None:
+    """That the call ended without an answer is known already."""
+    part = a_part(state=PartState.UNKNOWN, doubts=1, reason="died")
+    before = replace(part)
+
+    settle.late_answer(part, NOTHING, NOW)
+
+    assert before == part
+
+
+def test_a_hold_leaves_the_unknown_to_a_person() -> None:
+    """Held: unknown, with a reason and no instant at which anything would act on it."""
+    waiting, queued = a_part(state=PartState.UNKNOWN, doubts=1, not_before=NOW), a_part(doubts=1, not_before=NOW)
+
+    settle.hold(waiting, "nothing makes a repeat safe")
+    settle.hold(queued, "window over")
+
+    assert (PartState.UNKNOWN, None, "nothing makes a repeat safe") == (
+        waiting.state,
+        waiting.not_before,
+        waiting.reason,
+    )
+    assert (PartState.UNKNOWN, None) == (queued.state, queued.not_before)
+
+
+def test_waiting_is_no_attempt() -> None:
+    """A turn waited for and a job waited on cost no try, and put an offered part back."""
+    part = a_part(offered_until=9, offers=3)
+
+    settle.park_on(part, "other", NOW, "waits")
+    settle.wait_turn(part, NOW + 5, "full")
+
+    assert (0, 0, NOW + 5, "other", None, 0) == (
+        part.tries,
+        part.claim,
+        part.not_before,
+        part.waits_on,
+        part.offered_until,
+        part.offers,
+    )
+
+
+def test_an_end_without_a_call_is_accepted() -> None:
+    """What a recall was about never left: there is nothing to do, and it is done."""
+    part = a_part()
+
+    settle.take_unsent(part)
+
+    assert PartState.ACCEPTED is part.state
+
+
+def test_a_move_outside_the_table_is_refused() -> None:
+    """A defect of ours stops before it is stored: nothing that has ended is marked again."""
+    part = a_part(state=PartState.ACCEPTED)
+
+    with pytest.raises(IllegalMove, match="accepted -> sending"):
+        settle.begin_sending(part, "p1", NOW, DEADLINE)
+
+
+def test_reasons_fit_their_column() -> None:
+    """A reason is cut at 300 characters, wherever it comes from."""
+    long = "x" * 1_000
+    parts = [
+        ended(Rejected(long)),
+        ended(Retry(long)),
+        ended(Rejected(long), doubts=1),
+        a_part(state=PartState.UNKNOWN),
+    ]
+    settle.hold(parts[-1], long)
+
+    assert [300] * 4 == [len(str(part.reason)) for part in parts]
+
+
+OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NOTHING]
+
+
+class Histories(RuleBasedStateMachine):
+    """Random marks, ends, deaths, late answers, cancels, expiries, holds and repeats against a list of what was said.
+
+    The list is the reference: per attempt `None` while it is in the air or in doubt, else the readable outcome.
+    """
+
+    @initialize()
+    def start(self) -> None:
+        self.part = a_part()
+        self.now = NOW
+        self.said: list[Outcome | None] = []
+        self.in_the_air = False
+
+    def _pass(self) -> None:
+        self.now += SECOND
+
+    @precondition(lambda self: self.part.state is PartState.QUEUED)
+    @rule()
+    def mark(self) -> None:
+        self._pass()
+        settle.begin_sending(self.part, "p", self.now, DEADLINE)
+        self.said.append(None)
+        self.in_the_air = True
+
+    @precondition(lambda self: self.part.state is PartState.SENDING)
+    @rule(outcome=st.sampled_from(OUTCOMES))
+    def end(self, outcome: Outcome) -> None:
+        settle.end_attempt(self.part, outcome, self.now, 1.0, POLICY)
+        self.said[-1] = None if outcome is NOTHING else outcome
+        self.in_the_air = False
+
+    @precondition(lambda self: self.part.state is PartState.SENDING)
+    @rule()
+    def die(self) -> None:
+        settle.doubt(self.part, "died", POLICY)
+        self.in_the_air = False
+
+    @rule(outcome=st.sampled_from(OUTCOMES), pick=st.integers(0, 20))
+    def answer_late(self, outcome: Outcome, pick: int) -> None:
+        open_doubts = [n for n in range(len(self.said) - int(self.in_the_air)) if self.said[n] is None]
+        if not open_doubts:
+            return
+        settle.late_answer(self.part, outcome, self.now)
+        if outcome is not NOTHING:
+            self.said[open_doubts[pick % len(open_doubts)]] = outcome
+
+    @precondition(lambda self: self.part.state is PartState.QUEUED)
+    @rule(how=st.sampled_from(["cancel", "expire", "refuse"]))
+    def give_up(self, how: str) -> None:
+        if how == "expire":
+            settle.expire(self.part)
+        else:
+            {"cancel": settle.cancel, "refuse": settle.refuse}[how](self.part, "reason")
+
+    @precondition(lambda self: self.part.state is PartState.UNKNOWN)
+    @rule(again=st.booleans())
+    def act_on_unknown(self, again: bool) -> None:
+        if again:
+            settle.repeat(self.part, self.now)
+        else:
+            settle.hold(self.part, "held")
+
+    def _in_doubt(self) -> int:
+        return sum(outcome is None for outcome in self.said) - int(self.in_the_air)
+
+    @invariant()
+    def doubts_are_the_attempts_without_an_answer(self) -> None:
+        assert self._in_doubt() == self.part.doubts
+
+    @invariant()
+    def nothing_in_doubt_ends_as_if_it_never_left(self) -> None:
+        if self.part.doubts:
+            assert self.part.state not in FINAL_STATES - TAKEN_STATES
+
+    @invariant()
+    def anything_taken_wins(self) -> None:
+        taken = any(isinstance(outcome, Accepted | Partial) for outcome in self.said)
+        assert taken == (self.part.state in TAKEN_STATES)
+
+    @invariant()
+    def unknown_means_doubt(self) -> None:
+        if self.part.state is PartState.UNKNOWN:
+            assert self.part.doubts
+
+    @invariant()
+    def sending_is_the_newest_call_in_the_air(self) -> None:
+        assert len(self.said) == self.part.claim
+        if self.part.state is PartState.SENDING:
+            assert self.in_the_air
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
