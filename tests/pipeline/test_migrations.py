@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -32,7 +33,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
     def sqlite() -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'empty.db'}"
 
-    with sqlite() if request.param == "sqlite" else scratch_postgres("worker_test_migrations") as url:
+    with sqlite() if request.param == "sqlite" else scratch_postgres(f"worker_test_{os.getpid()}_empty") as url:
         database = Database(make_engine(url))
         yield database
         database.close()

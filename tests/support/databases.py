@@ -88,9 +88,11 @@ def scratch_postgres(name: str) -> Iterator[str]:
         with admin.connect() as connection:
             connection.exec_driver_sql(f"drop database if exists {name} with (force)")
             connection.exec_driver_sql(f"create database {name}")
-        yield _shown(server.set(database=name))
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+        try:
+            yield _shown(server.set(database=name))
+        finally:
+            with admin.connect() as connection:
+                connection.exec_driver_sql(f"drop database if exists {name} with (force)")
     finally:
         admin.dispose()
 

@@ -5,7 +5,7 @@ A step hands the part on, or says why it stops here; outcomes are values, matche
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -88,8 +88,7 @@ class Attempt:
             if reply is None:
                 self.give_back(errand)
                 return None
-            result = self._call(errand, connection, reply)
-            return self._record(errand, reply, result, self._read(errand, result))
+            return self._send(errand, connection, reply)
         finally:
             connection.release()
 
@@ -269,6 +268,18 @@ class Attempt:
 
     # -- call, read, record -------------------------------------------------------------------------------------------
 
+    def _send(self, errand: Errand, connection: Connection, reply: MarkReply) -> Ticket:
+        """Call, read, record. Whatever goes wrong on our side, a marked part does not stay in the air."""
+        try:
+            result = self._call(errand, connection, reply)
+            return self._record(errand, reply, result, self._read(errand, result))
+        except Exception as error:
+            verdict = Verdict(Unknown(f"our own error: {type(error).__name__}"))
+            self._plant.writer.end(
+                End(errand.work.id, reply.claim, errand.incarnation, verdict, None, code_id=errand.ready.code_id)
+            )
+            raise
+
     def _call(self, errand: Errand, connection: Connection, reply: MarkReply) -> CallResult:
         assert errand.request is not None
         request = errand.request
@@ -291,10 +302,10 @@ class Attempt:
                 return Verdict(Unknown(reason))
 
     def _record(self, errand: Errand, reply: MarkReply, result: CallResult, verdict: Verdict) -> Ticket:
+        """The result is on its way before anything else is done with it."""
         plant, work = self._plant, errand.work
-        verdict = self._heal(errand, verdict)
+        verdict, spoiled = self._heal(errand, verdict)
         delay = self._backoff(work.tries) if isinstance(verdict.outcome, Retry) else 0.0
-        block = self._consequence(errand, verdict.outcome)
         plant.probe("before_record")
         ticket = plant.writer.end(
             End(
@@ -305,29 +316,30 @@ class Attempt:
                 int(result.duration_s * 1000),
                 flagged=reply.flagged,
                 delay_s=delay,
-                block=block,
+                block=self._consequence(errand, verdict.outcome),
                 code_id=errand.ready.code_id,
                 is_card=errand.rule is RepeatRule.TASK_ID,
                 recalled=errand.ready.recalled,
                 vault_valid_s=int(plant.settings.media_valid_s) if work.kind == Kind.UPLOAD else None,
+                spoiled=spoiled,
                 account=errand.account.name,
                 code_ttl_s=int(plant.settings.response_code_ttl_s),
             )
         )
+        if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
+            plant.tokens.refused(errand.account, errand.token)
         self._log(errand, reply.claim, verdict, delay, result.duration_s)
         return ticket
 
-    def _heal(self, errand: Errand, verdict: Verdict) -> Verdict:
+    def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[str, ...]]:
         """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt."""
         outcome = verdict.outcome
         if not isinstance(outcome, Rejected) or outcome.heal != "media" or errand.work.doubts:
-            return verdict
+            return verdict, ()
         if not errand.work.message.get("files"):
-            return verdict
-        self._plant.media.spoil(errand.work, errand.channel, errand.account)
-        return Verdict(
-            Retry(outcome.reason), verdict.errcode, verdict.errmsg, verdict.hint, verdict.caller_ip, verdict.http_status
-        )
+            return verdict, ()
+        keys = self._plant.media.keys(errand.work, errand.channel, errand.account)
+        return replace(verdict, outcome=Retry(outcome.reason)), keys
 
     def _backoff(self, tries: int) -> float:
         """Full jitter: anything up to base x 2^n, at most five minutes."""
@@ -341,11 +353,7 @@ class Attempt:
                 return self._block(errand.work, scope, delay, reason)
             case ParkedOutcome(scope=scope, reason=reason, remedy=remedy):
                 return self._block(errand.work, scope, self._plant.settings.park_probe_s, reason, remedy, parked=True)
-            case StaleToken():
-                if errand.token is not None:
-                    self._plant.tokens.refused(errand.account, errand.token)
-                return None
-            case Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait():
+            case Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | StaleToken():
                 return None
 
     def block(self, work: Loaded, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:

@@ -21,7 +21,7 @@ from worker.domain.settle import SECOND
 from worker.domain.state import PartState
 from worker.outbox.blobs import blob_chunks
 from worker.outbox.database import Database
-from worker.outbox.followups import FOREVER, add_upload, lock_own, lock_vault, park, spoil_media
+from worker.outbox.followups import FOREVER, add_upload, lock_own, lock_vault, park
 from worker.outbox.loading import Loaded
 
 MARGIN_US = 600 * SECOND
@@ -103,11 +103,10 @@ class Media:
         add_upload(connection, key["id"], job, part)
         return job_id
 
-    def spoil(self, work: Loaded, channel: Channel, account: Account) -> None:
-        """The vendor does not know the media_ids of this send any more."""
+    def keys(self, work: Loaded, channel: Channel, account: Account) -> tuple[str, ...]:
+        """The vault rows of a send's files."""
         scope = channel.media_scope(account)
-        keys = [vault_key(scope, file)["id"] for file in work.message["files"].values()]
-        self._database.run(lambda connection: spoil_media(connection, keys))
+        return tuple(vault_key(scope, file)["id"] for file in work.message["files"].values())
 
 
 def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:

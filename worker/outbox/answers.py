@@ -12,6 +12,7 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import codes
 from worker.outbox.batch import Batch
+from worker.outbox.followups import spoil_media
 from worker.outbox.items import End
 from worker.outbox.sql import run
 
@@ -29,6 +30,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         batch.failures += _failure_rows(batch, end, outcome)
     if end.code_id:
         codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
+    spoil_media(connection, end.spoiled)
     if end.block:
         batch.blocks.append(end.block)
     if part.state is PartState.QUEUED:

@@ -19,6 +19,7 @@ from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.bulk import insert_rows
 from worker.outbox.rows import for_update, lock_parts, save_parts
+from worker.outbox.sql import run
 
 FOREVER = 2**62
 """An instant nobody waits for: parked until woken."""
@@ -192,6 +193,6 @@ def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any]
 
 
 def spoil_media(connection: Connection, media_row_ids: Sequence[str]) -> None:
-    """The vendor no longer knows these media_ids: the next send uploads anew."""
+    """The vendor no longer knows these media_ids: the next send uploads anew. Fits a pipelined transaction."""
     for media_row_id in media_row_ids:
-        connection.execute(text("update worker_media set valid_until = 0 where id = :id"), {"id": media_row_id})
+        run(connection, "update worker_media set valid_until = 0 where id = :id", {"id": media_row_id})

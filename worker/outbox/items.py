@@ -79,6 +79,8 @@ class End:
     """Receipt (part, claim) that this call took back."""
     vault_valid_s: int | None = None
     """For an upload: how long its media_id is used."""
+    spoiled: tuple[str, ...] = ()
+    """Vault rows whose media_id the vendor does not know any more."""
     account: str = ""
     code_ttl_s: int = 259_200
 

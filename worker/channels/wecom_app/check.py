@@ -22,7 +22,10 @@ def check(draft: Draft) -> list[Problem]:
     checks = CHECKS.get(draft.kind)
     if checks is None:
         return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
-    return [problem for one in checks for problem in one(draft)]
+    found: list[Problem] = []
+    for one in checks:
+        found.extend(one(draft))
+    return found
 
 
 def warnings(draft: Draft) -> list[str]:
@@ -64,8 +67,9 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("body", "is not an object", "give the vendor's fields as a dict")
         return
     yield from plain.unfit("", body)
-    taken = sorted(fields.OURS & {name for name in body if isinstance(name, str)})
-    yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
+    if not fields.OURS.isdisjoint(body):
+        taken = sorted(name for name in body if name in fields.OURS)
+        yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
     if isinstance(body.get(msgtype), Mapping):
         yield from _content_problems(msgtype, body[msgtype], draft.message.get("files") or {})
     else:

@@ -12,10 +12,30 @@ from worker.domain.errors import Problem
 DEPTH = 32
 HALF = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
-def unfit(path: str, value: Any, depth: int = 0) -> Iterator[Problem]:
+def unfit(path: str, value: Any) -> Iterator[Problem]:
     """Every place below `path` that is no JSON, holds half a character or a control character."""
+    return iter(()) if _fits(value, 0) else _search(path, value, 0)
+
+
+def _fits(value: Any, depth: int) -> bool:
+    """The common case, cheaply: nothing below is odd (searched again, with names, where this says no)."""
+    kind = type(value)
+    if kind is str:
+        return ODD.search(value) is None
+    if kind is dict and depth < DEPTH:
+        for name, entry in value.items():
+            if type(name) is not str or not (name.isidentifier() or _fits(name, depth)) or not _fits(entry, depth + 1):
+                return False
+        return True
+    if kind is list and depth < DEPTH:
+        return all(_fits(entry, depth + 1) for entry in value)
+    return kind is int or kind is bool or value is None
+
+
+def _search(path: str, value: Any, depth: int) -> Iterator[Problem]:
     if depth > DEPTH:
         yield Problem(path, "is nested too deep", "flatten it", DEPTH, "levels", depth)
     elif isinstance(value, str):
@@ -23,10 +43,10 @@ def unfit(path: str, value: Any, depth: int = 0) -> Iterator[Problem]:
     elif isinstance(value, Mapping):
         for name, entry in value.items():
             yield from _unfit_name(path, name)
-            yield from unfit(f"{path}.{_shown(name)}" if path else _shown(name), entry, depth + 1)
+            yield from _search(f"{path}.{_shown(name)}" if path else _shown(name), entry, depth + 1)
     elif isinstance(value, list | tuple):
         for i, entry in enumerate(value):
-            yield from unfit(f"{path}[{i}]", entry, depth + 1)
+            yield from _search(f"{path}[{i}]", entry, depth + 1)
     elif not _plain(value):
         yield Problem(path, "is not JSON", "use strings, finite numbers, booleans, lists and objects")
 

@@ -18,7 +18,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 def call_count(recipients: Recipients) -> int:
     """How many calls reach everybody; at least one."""
-    return max(1, *(-(-len(ids(recipients, target)) // target.maximum) for target in TARGETS))
+    return max(1, *[-(-len(ids(recipients, target)) // target.maximum) for target in TARGETS])
 
 
 def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
@@ -45,9 +45,9 @@ def _own_task_id(draft: Draft) -> str | None:
 
 def _slices(recipients: Recipients, n: int) -> dict[str, Any]:
     """The n-th slice of every list, empty ones left out."""
-    slices = {target.name: _slice(recipients, target, n) for target in TARGETS}
-    return {name: entries for name, entries in slices.items() if entries}
+    return {target.name: part for target in TARGETS if (part := _slice(recipients, target, n))}
 
 
 def _slice(recipients: Recipients, target: Target, n: int) -> list[str]:
-    return list(ids(recipients, target)[n * target.maximum : (n + 1) * target.maximum])
+    listed = ids(recipients, target)
+    return list(listed[n * target.maximum : (n + 1) * target.maximum]) if listed else []

@@ -45,7 +45,8 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
     if asked.everyone:
         yield from _broadcast_problems(draft)
     for target in TARGETS:
-        yield from _unfit(target, target.send_field, asked)
+        if ids(asked, target):
+            yield from _unfit(target, target.send_field, asked)
 
 
 def update_problems(draft: Draft) -> Iterator[Problem]:

@@ -1,0 +1,186 @@
+"""A doorbell: works for about two seconds, stops at a closed gate or a drain, and leaves the rest to be offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.plant import Site, planted, refused
+from worker.delivery.writer import WriterClosed
+from worker.domain.call import CallResult, Request
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.lanes import Block, block_lanes
+
+
+@pytest.fixture
+def site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(sqlite_database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def jobs_of(site: Site, count: int) -> list[str]:
+    return [site.send(str(n), f"u{n}") for n in range(count)]
+
+
+def states(site: Site, jobs: list[str]) -> list[str]:
+    return [site.state(job) for job in jobs]
+
+
+def offered(site: Site, *jobs: str) -> None:
+    for job in jobs:
+        site.sql("update worker_parts set offered_until = 2000000000000000, offers = 3 where job_id = :job", job=job)
+
+
+def test_it_delivers_in_the_order_of_priority_and_time(site: Site) -> None:
+    """Urgent before normal before bulk, the oldest first, whatever order the ids came in."""
+    bulk, normal, urgent = (site.send(name, priority=name) for name in ("bulk", "normal", "urgent"))
+
+    site.ring(bulk, normal, urgent)
+
+    assert ["urgent", "normal", "bulk"] == [body["text"]["content"] for body in site.bodies()]
+
+
+def test_after_two_seconds_it_leaves_the_rest(site: Site) -> None:
+    """What it did not get to is offered again at once: its offers are forgotten."""
+
+    def slow(request: Request) -> CallResult:
+        site.ticks.advance(0.9)
+        site.plant.life.beat()
+        return site.vendor.takes(request)
+
+    jobs = jobs_of(site, 30)
+    offered(site, *jobs)
+    site.vendor.says(*[slow] * 30)
+
+    calls = site.ring(*jobs)
+
+    assert 16 >= calls >= 3
+    assert calls == states(site, jobs).count("accepted")
+    left = [site.part(job) for job in jobs if site.state(job) == "queued"]
+    assert {(None, 0)} == {(part.offered_until, part.offers) for part in left}
+
+
+def test_a_block_stops_the_parts_behind_it(site: Site) -> None:
+    """The lane that was blocked by one part makes no further call; room already reserved is given back."""
+    site.vendor.says(lambda request: site.vendor.takes(request), refused(45009))
+    jobs = jobs_of(site, 5)
+
+    assert 2 == site.ring(*jobs)
+
+    assert ["accepted"] + ["queued"] * 4 == states(site, jobs)
+    used = site.rows("select buckets from worker_budgets where buckets <> '[]'")
+    assert 4 == len(used)  # two members, a minute and an hour each
+
+
+def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site) -> None:
+    """SQL says the lane is blocked: nothing is called and the ids are left."""
+    [job] = jobs_of(site, 1)
+    offered(site, job)
+    lane = site.part(job).lane
+    with site.database.writing() as connection:
+        block_lanes(connection, site.database.now, [Block(lane, "hr", "send text", 60.0, "45009")])
+
+    assert 0 == site.ring(job)
+
+    assert (None, 0) == (site.part(job).offered_until, site.part(job).offers)
+    assert [] == site.calls()
+
+
+def test_a_lifted_block_is_seen_too(site: Site) -> None:
+    """Another process's probe, or a person, opened the lane: this process goes on without waiting its own time."""
+    site.vendor.says(refused(43012))
+    jobs = jobs_of(site, 2)
+    site.ring(jobs[0])
+    site.sql("update worker_lanes set blocked_until = 0, parked = false")
+
+    site.advance(6)
+    site.ring(*jobs)
+
+    assert ["accepted", "accepted"] == states(site, jobs)
+
+
+def test_draining_stops_before_the_next_mark(site: Site) -> None:
+    """SIGTERM: the call in the air ends, nothing further is marked, the ids are left."""
+
+    def drain(request: Request) -> CallResult:
+        site.plant.draining.set()
+        return site.vendor.takes(request)
+
+    site.vendor.says(drain)
+    jobs = jobs_of(site, 3)
+    offered(site, *jobs)
+
+    assert 1 == site.ring(*jobs)
+
+    assert ["accepted", "queued", "queued"] == states(site, jobs)
+    assert {None} == {site.part(job).offered_until for job in jobs}
+
+
+def test_draining_between_reservation_and_mark_marks_nothing(site: Site) -> None:
+    """The drain is looked at again right before the mark."""
+    [job] = jobs_of(site, 1)
+    original = site.plant.transport.connect
+
+    def connect(request: Request) -> object:
+        if len(site.transport.connects) == 2:  # a token, the doorbell's own, then the part's
+            site.plant.draining.set()
+        return original(request)
+
+    site.plant.transport.connect = connect  # type: ignore[method-assign,assignment]
+
+    assert 0 == site.ring(job)
+    assert ("queued", 0) == (site.state(job), site.part(job).claim)
+
+
+def test_a_writer_that_is_closing_leaves_everything(site: Site) -> None:
+    """The process ends: no mark is confirmed, the doorbell leaves its ids and returns."""
+    jobs = jobs_of(site, 3)
+    offered(site, *jobs)
+
+    def closed(mark: object) -> None:
+        raise WriterClosed("the process is ending")
+
+    site.plant.writer.mark = closed  # type: ignore[method-assign,assignment]
+
+    assert 0 == site.ring(*jobs)
+    assert {("queued", None)} == {(site.state(job), site.part(job).offered_until) for job in jobs}
+
+
+def test_ids_that_are_no_longer_due_are_left_and_cost_nothing(site: Site) -> None:
+    """A doorbell for what was sent, cancelled or never existed makes no call."""
+    [job] = jobs_of(site, 1)
+    site.ring(job)
+
+    again = site.bell.answer(site.part(job).lane, [part_id(job, 0), "f" * 32 + "-0"])
+
+    assert (0, 1) == (again, len(site.calls()))
+
+
+def test_a_probe_without_a_part_to_try_opens_nothing(site: Site) -> None:
+    """The part it was to try went elsewhere: the lane stays parked."""
+    site.vendor.says(refused(43012))
+    [job] = jobs_of(site, 1)
+    site.ring(job)
+    lane = site.part(job).lane
+    site.advance(601)
+    site.sql("update worker_parts set state = 8")
+
+    site.bell.answer(lane, [part_id(job, 0)], probe=True)
+
+    row = site.lane(lane)
+    assert row is not None
+    assert row.parked
+
+
+def test_calls_reserved_together_fit_into_a_permits_age(site: Site) -> None:
+    """Sixteen at a fast vendor, one at a slow one."""
+    lane = "hr:x"
+    asked = []
+    for n, whole_way_s in enumerate((0.0, 0.02, 0.07, 2.0)):
+        site.plant.gates.cycled(lane + str(n), whole_way_s)
+        asked.append(site.bell._ahead(lane + str(n)))
+
+    assert [16, 7, 2, 1] == asked

@@ -1,0 +1,132 @@
+"""What one process knows of its lanes without asking SQL."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.support.plant import Ticks
+from worker.delivery.gates import YOUNG_S, Gates
+
+
+def test_a_closed_lane_opens_by_itself() -> None:
+    """Closed for so long, neither shorter nor longer; a shorter block does not open it earlier."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+
+    gates.close("hr:1", 60)
+    gates.close("hr:1", 5)
+    ticks.advance(59.9)
+    before = gates.closed("hr:1")
+    ticks.advance(0.2)
+
+    assert (True, False) == (before, gates.closed("hr:1"))
+
+
+def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
+    """`hr` closes hr:1 and hr:2, not it:1; a lane closes itself alone."""
+    gates = Gates(Ticks())
+
+    gates.close("hr", 60)
+    gates.close("it:1", 60)
+
+    assert [True, True, True, False] == [gates.closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")]
+
+
+def test_what_sql_says_is_taken_over() -> None:
+    """Blocks of other processes close the gate, with the time they have to go."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+
+    gates.learn({"hr:1": 30_000_000})
+    ticks.advance(29.9)
+
+    assert gates.closed("hr:1")
+    ticks.advance(0.2)
+    assert not gates.closed("hr:1")
+
+
+def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
+    """Our own block may still be on its way into SQL: its not being there proves nothing."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    gates.close("hr:1", 600)
+    gates.close("hr:2", 600)
+
+    ticks.advance(YOUNG_S - 0.1)
+    gates.learn({"hr:2": 1_000_000})
+
+    assert (True, True) == (gates.closed("hr:1"), gates.closed("hr:2"))
+    ticks.advance(1.2)
+    assert gates.closed("hr:2")
+
+
+def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
+    """Another process's probe or a person opened it: nobody waits on for a block that is gone."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    gates.close("hr:1", 600)
+    gates.close("hr:2", 600)
+
+    ticks.advance(YOUNG_S)
+    gates.learn({"hr:2": 2_000_000})
+    lifted, shortened = gates.closed("hr:1"), gates.closed("hr:2")
+    ticks.advance(2.1)
+
+    assert (False, True, False) == (lifted, shortened, gates.closed("hr:2"))
+
+
+def test_a_block_lifted_by_hand_opens_at_once() -> None:
+    """A probe got through."""
+    gates = Gates(Ticks())
+    gates.close("hr:1", 600)
+
+    gates.open("hr:1")
+    gates.open("hr:1")
+
+    assert not gates.closed("hr:1")
+
+
+def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
+    """2, 4, ... 60 s with jitter between half and whole; one connection starts it over."""
+    gates, rng = Gates(Ticks()), random.Random(1)
+
+    delays = [gates.failed("hr", rng) for _ in range(12)]
+    gates.reached("hr")
+    gates.reached("it")
+    again = gates.failed("hr", rng)
+
+    for count, delay in enumerate(delays, start=1):
+        most = min(60.0, 2.0**count)
+        assert most / 2 <= delay <= most
+    assert again <= 2.0
+
+
+def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
+    """What a heartbeat carries: per lane, in whole milliseconds, newest samples weighing a fifth."""
+    gates = Gates(Ticks())
+
+    gates.took("hr:1", 0.1)
+    gates.took("hr:1", 0.2)
+    with gates.call("hr:1"), gates.call("hr:2"):
+        out = gates.in_the_air()
+        summary = gates.summary()
+
+    gates.cycled("hr:1", 0.2)
+    gates.cycled("hr:1", 0.7)
+
+    assert 2 == out
+    assert [0.3, 0.1] == [pytest.approx(gates.cycle(lane)) for lane in ("hr:1", "hr:9")]
+    assert {"hr:1": [1, 120], "hr:2": [1, 0]} == summary
+    assert (0, 0.05) == (gates.in_the_air(), gates.latency("hr:9"))
+
+
+def test_a_call_that_raises_is_not_counted_for_ever() -> None:
+    """However a call ends, it is no longer in the air."""
+    gates = Gates(Ticks())
+
+    with pytest.raises(ZeroDivisionError), gates.call("hr:1"):
+        _ = 1 / 0
+
+    assert 0 == gates.in_the_air()

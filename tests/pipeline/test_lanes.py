@@ -1,0 +1,158 @@
+"""Blocks of lanes and accounts in SQL: which one wins, what stays parked, and the one probe."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.lanes import Block, account_of, block_lanes, blocked, free_lane, parked, take_probe
+
+SECOND = 1_000_000
+
+
+def a_block(delay: float, reason: str = "45009", lane: str = "hr:1", **fields: Any) -> Block:
+    return Block(lane, "hr", "send text", delay, reason, **fields)
+
+
+def a_parking(delay: float = 600.0, reason: str = "43012") -> Block:
+    return a_block(delay, reason, remedy="configure it", parked=True)
+
+
+def write(database: Database, *blocks: Block) -> None:
+    database.run(lambda connection: block_lanes(connection, database.now, blocks))
+
+
+def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
+    with database.reading() as connection:
+        found = connection.execute(text("select * from worker_lanes where lane = :lane"), {"lane": lane}).mappings()
+        return SimpleNamespace(**found.one())
+
+
+def left(database: Database) -> dict[str, float]:
+    with database.reading() as connection:
+        return {lane: micros / SECOND for lane, micros in blocked(connection, database.now).items()}
+
+
+def test_a_block_ends_by_itself(database: Database, driven_clock: DrivenClock) -> None:
+    """Blocked for so long; then the lane is free without anybody's help."""
+    write(database, a_block(60))
+    before = left(database)
+
+    driven_clock.advance(60)
+
+    assert ({"hr:1": 60.0}, {}) == (before, left(database))
+
+
+@pytest.mark.parametrize("delays", [(60, 5), (5, 60)])
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+def test_the_later_end_wins(
+    database: Database, driven_clock: DrivenClock, delays: tuple[int, int], together: bool
+) -> None:
+    """In one batch or in two, in whichever order they come."""
+    blocks = [a_block(delay, f"for {delay}") for delay in delays]
+
+    for batch in [blocks] if together else [[block] for block in blocks]:
+        write(database, *batch)
+
+    assert {"hr:1": 60.0} == left(database)
+    assert "for 60" == row(database).reason
+
+
+@pytest.mark.parametrize("delay", [5, 3_600])
+def test_a_passing_limit_does_not_lift_a_parking(database: Database, driven_clock: DrivenClock, delay: float) -> None:
+    """The answer of a call that was in the air says "wait a little": the person is still needed."""
+    write(database, a_parking())
+
+    write(database, a_block(delay))
+
+    found = row(database)
+    assert (True, "43012", "configure it") == (bool(found.parked), found.reason, found.remedy)
+    assert {"hr:1": max(600.0, delay)} == left(database)
+
+
+def test_a_parking_whose_probe_is_due_survives_a_passing_limit(database: Database, driven_clock: DrivenClock) -> None:
+    """A connection that failed meanwhile must not open the lane without a probe."""
+    write(database, a_parking())
+    driven_clock.advance(600)
+
+    write(database, a_block(2, "no connection"))
+
+    with database.reading() as connection:
+        assert {"hr:1"} == parked(connection)
+
+
+def test_a_parking_takes_over_a_passing_limit(database: Database, driven_clock: DrivenClock) -> None:
+    """The wider reason is the one people read, and the block lasts as long as the longer of the two."""
+    write(database, a_block(3_600))
+
+    write(database, a_parking())
+
+    found = row(database)
+    assert (True, "43012") == (bool(found.parked), found.reason)
+    assert {"hr:1": 3_600.0} == left(database)
+
+
+def test_an_old_block_says_nothing_any_more(database: Database, driven_clock: DrivenClock) -> None:
+    """A new block after an old one's end is the new one alone."""
+    write(database, a_block(3_600, "old"))
+    driven_clock.advance(3_600)
+
+    write(database, a_block(2, "new"))
+
+    assert ("new", {"hr:1": 2.0}) == (row(database).reason, left(database))
+
+
+def test_the_probe_is_taken_once_an_interval(database: Database, driven_clock: DrivenClock) -> None:
+    """Not before the block has run out, then by one, then not before the next interval."""
+    write(database, a_parking())
+
+    def take() -> bool:
+        return database.run(lambda connection: take_probe(connection, database.now, "hr:1", 600 * SECOND))
+
+    early = take()
+    driven_clock.advance(600)
+    taken = [take(), take()]
+    driven_clock.advance(600)
+
+    assert (False, [True, False], True) == (early, taken, take())
+
+
+def test_what_is_not_parked_has_no_probe(database: Database, driven_clock: DrivenClock) -> None:
+    """A limit that ran out needs none, and an unknown lane has none."""
+    write(database, a_block(1))
+    driven_clock.advance(2)
+
+    taken = [
+        database.run(lambda connection, lane=lane: take_probe(connection, database.now, lane, SECOND))  # type: ignore[misc]
+        for lane in ("hr:1", "hr:9")
+    ]
+
+    assert [False, False] == taken
+
+
+def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) -> None:
+    """Free at once, and no longer parked."""
+    write(database, a_parking(), a_block(60, lane="hr:2"))
+
+    database.run(lambda connection: free_lane(connection, "hr:1"))
+
+    with database.reading() as connection:
+        assert set() == parked(connection)
+    assert {"hr:2": 60.0} == left(database)
+
+
+def test_nothing_to_block_asks_nothing(database: Database) -> None:
+    """An empty list is no statement."""
+    write(database)
+
+    assert {} == left(database)
+
+
+def test_a_lanes_account_is_in_its_name() -> None:
+    """The account's own key is its name alone."""
+    assert ["hr", "hr"] == [account_of("hr:0123"), account_of("hr")]

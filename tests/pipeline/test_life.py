@@ -1,0 +1,156 @@
+"""A process's incarnation and lease: who may act, when it stops by its own clock, and how it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.plant import Ticks
+from worker.delivery.life import Life, boot_clock
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.processes import bury, bury_lapsed, living
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+def a_life(database: Database, clock: Callable[[], float]) -> Life:
+    numbers = count(1)
+    return Life(database, threads=4, clock=clock, new_id=lambda: f"p{next(numbers)}")
+
+
+def processes(database: Database) -> list[SimpleNamespace]:
+    with database.reading() as connection:
+        rows = connection.execute(text("select * from worker_processes order by id")).mappings()
+        return [SimpleNamespace(**row) for row in rows]
+
+
+def test_nobody_acts_before_the_first_heartbeat(database: Database, ticks: Ticks) -> None:
+    """A lease that was never taken allows nothing."""
+    assert not a_life(database, ticks).may_act()
+
+
+def test_a_heartbeat_tells_who_and_for_how_long(database: Database, driven_clock: DrivenClock, ticks: Ticks) -> None:
+    """Ten seconds by the database's clock, with threads and lanes; the next one moves the same row."""
+    life = a_life(database, ticks)
+
+    life.beat()
+    driven_clock.advance(3)
+    life.beat({"hr:1": [2, 40]})
+
+    [row] = processes(database)
+    assert ("p1", driven_clock.micros + 10 * SECOND, 4, '{"hr:1": [2, 40]}', None) == (
+        row.id,
+        row.alive_until,
+        row.threads,
+        row.lanes,
+        row.ended_at,
+    )
+
+
+def test_it_stops_by_its_own_clock_before_anybody_may_call_it_dead(database: Database, ticks: Ticks) -> None:
+    """Nine of the ten seconds, counted from before the heartbeat: SQL's clock is not asked."""
+    life = a_life(database, ticks)
+    life.beat()
+
+    ticks.advance(8.99)
+    before = life.may_act("p1")
+    ticks.advance(0.01)
+
+    assert (True, False) == (before, life.may_act("p1"))
+
+
+def test_a_slow_heartbeat_counts_from_its_start(database: Database, ticks: Ticks) -> None:
+    """The renewal took five seconds: four are left, not nine."""
+    life = a_life(database, SlowClock(ticks, 5.0))
+    life.beat()
+
+    ticks.advance(3.9)
+    before = life.may_act()
+    ticks.advance(0.2)
+
+    assert (True, False) == (before, life.may_act())
+
+
+class SlowClock:
+    """The first reading is followed by a pause: what a slow commit looks like."""
+
+    def __init__(self, ticks: Ticks, pause_s: float) -> None:
+        self._ticks, self._pause_s = ticks, pause_s
+
+    def __call__(self) -> float:
+        now = self._ticks()
+        self._ticks.advance(self._pause_s)
+        self._pause_s = 0.0
+        return now
+
+
+def test_after_a_lapse_it_comes_back_as_somebody_else(database: Database, ticks: Ticks) -> None:
+    """The old incarnation may be called dead at any time; what it marked is not the new one's."""
+    life = a_life(database, ticks)
+    life.beat()
+    ticks.advance(9.5)
+
+    life.beat()
+
+    assert ("p2", True, False) == (life.incarnation, life.may_act("p2"), life.may_act("p1"))
+    assert ["p1", "p2"] == [row.id for row in processes(database)]
+
+
+def test_who_was_called_dead_while_it_renewed_comes_back_as_somebody_else(database: Database, ticks: Ticks) -> None:
+    """The renewal's commit came too late: under the ended incarnation every mark would be doubted in the air."""
+    life = a_life(database, ticks)
+    life.beat()
+    with database.writing() as connection:
+        bury(connection, database.now, ["p1"])
+
+    life.beat()
+
+    assert ("p2", True) == (life.incarnation, life.may_act("p2"))
+    assert ["p2"] == [row.id for row in processes(database) if row.ended_at is None]
+
+
+def test_a_process_found_dead_that_renewed_meanwhile_lives_on(
+    database: Database, driven_clock: DrivenClock, ticks: Ticks
+) -> None:
+    """Between looking and burying it renewed: the burial finds it alive and leaves it."""
+    life = a_life(database, ticks)
+    life.beat()
+
+    with database.writing() as connection:
+        bury_lapsed(connection, database.now, ["p1"])
+    alive = [row.id for row in processes(database) if row.ended_at is None]
+    driven_clock.advance(10)
+    with database.writing() as connection:
+        bury_lapsed(connection, database.now, ["p1"])
+
+    assert ["p1"] == alive
+    assert [driven_clock.micros] == [row.ended_at for row in processes(database)]
+
+
+def test_a_clean_end_is_an_end_at_once(database: Database, ticks: Ticks) -> None:
+    """Nobody has to wait for the lease to run out, and nothing is marked any more."""
+    life = a_life(database, ticks)
+    life.beat()
+
+    life.end()
+
+    assert not life.may_act()
+    with database.reading() as connection:
+        assert [] == living(connection, database.now)
+
+
+def test_the_clock_runs_on_while_the_machine_sleeps() -> None:
+    """CLOCK_BOOTTIME where there is one: never behind the monotonic clock."""
+    first, second = boot_clock(), boot_clock()
+
+    assert 0 < first <= second

@@ -1,0 +1,365 @@
+"""Recovery: who is dead, what its parts become, when an unknown is acted on, expiry, and parks that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.plant import UPDATE, Site, an_account, lost, planted, refused
+from worker.config.accounts import FixedAccounts
+from worker.domain.job import part_id
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import Mark
+from worker.outbox.ledger import commit
+from worker.outbox.processes import renew
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def beat(site: Site, who: str = "other") -> None:
+    with site.database.writing() as connection:
+        renew(connection, site.database.now, who, lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
+
+
+def mark(site: Site, job: str, who: str = "other", **fields: Any) -> None:
+    commit(site.database, [Mark(part_id(job, 0), 0, who, 20 * SECOND, **fields)], Policy())
+
+
+def watch(site: Site, seconds: float, step: float = 1.0) -> None:
+    """Turns of the recovery, one a second."""
+    waited = 0.0
+    while waited < seconds:
+        site.advance(step)
+        site.recover()
+        waited += step
+
+
+def dead(site: Site, who: str = "other") -> bool:
+    [row] = site.rows("select ended_at from worker_processes where id = :id", id=who)
+    return row.ended_at is not None
+
+
+# -- who is dead ------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_is_dead_after_ten_seconds_without_a_heartbeat(site: Site) -> None:
+    """Ten seconds of our own turns in which its lease did not move, not nine."""
+    beat(site)
+    site.recover()
+
+    watch(site, 9)
+    before = dead(site)
+    watch(site, 1)
+
+    assert (False, True) == (before, dead(site))
+
+
+def test_a_process_that_beats_lives(site: Site) -> None:
+    """Every three seconds, for a minute."""
+    beat(site)
+    for _ in range(20):
+        watch(site, 3)
+        beat(site)
+
+    assert not dead(site)
+
+
+def test_a_late_heartbeat_starts_the_watch_over(site: Site) -> None:
+    """It came after nine seconds of silence: another ten are needed."""
+    beat(site)
+    site.recover()
+    watch(site, 9)
+    beat(site)
+
+    watch(site, 10)
+    before = dead(site)
+    watch(site, 1)
+
+    assert (False, True) == (before, dead(site))
+
+
+def test_a_pause_of_ours_proves_nothing_about_others(site: Site) -> None:
+    """We slept for a minute: nothing was watched, so everybody gets ten seconds from now."""
+    beat(site)
+    site.recover()
+
+    site.advance(60)
+    site.recover()
+    after_the_pause = dead(site)
+    watch(site, 9)
+    before = dead(site)
+    watch(site, 1)
+
+    assert (False, False, True) == (after_the_pause, before, dead(site))
+
+
+def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
+    """The database was away for us too: its silence is no proof of anybody's death."""
+    beat(site)
+    site.recover()
+    watch(site, 8)
+    change, site.recovery._change = site.recovery._change, _broken
+    site.advance(1)
+    with pytest.raises(ConnectionError):
+        site.recover()
+    site.recovery._change = change
+
+    watch(site, 9)
+    before = dead(site)
+    watch(site, 2)
+
+    assert (False, True) == (before, dead(site))
+
+
+def _broken(changes: object) -> None:
+    raise ConnectionError
+
+
+def test_a_slow_look_does_not_count_as_watching(site: Site) -> None:
+    """The first look took five seconds: the lease was seen at its end, so ten seconds count from there."""
+    beat(site)
+    reading = site.database.reading
+
+    def slow() -> Any:
+        site.advance(5)
+        site.database.reading = reading  # type: ignore[method-assign]
+        return reading()
+
+    site.database.reading = slow  # type: ignore[method-assign]
+    site.recover()
+
+    watch(site, 9)
+
+    assert not dead(site)
+
+
+def test_a_clean_end_is_not_watched(site: Site) -> None:
+    """Who ended is ended; its marked parts are doubted at once."""
+    beat(site)
+    job = site.send()
+    mark(site, job)
+    site.sql("update worker_processes set ended_at = 1 where id = 'other'")
+
+    site.recover()
+
+    assert "unknown" == site.state(job)
+
+
+# -- what it left -----------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_process_leaves_unknowns_with_their_attempt(site: Site, driven_clock: DrivenClock) -> None:
+    """Its bytes may have left: unknown, an attempt in doubt, the policy not before the deadline and five seconds."""
+    beat(site)
+    job, untouched = site.send(), site.send("other")
+    mark(site, job, window_id="w", window_us=SECOND)
+    marked_at = driven_clock.micros
+    site.recover()
+
+    watch(site, 10)
+
+    part, [attempt] = site.part(job), site.of("attempts", job)
+    assert ("unknown", 1, marked_at + 25 * SECOND) == (part.state, part.doubts, part.not_before)
+    assert ("unknown", True, True, "other", marked_at, None) == (
+        attempt.outcome,
+        bool(attempt.doubtful),
+        bool(attempt.flagged),
+        attempt.incarnation,
+        attempt.started_at,
+        attempt.duration_ms,
+    )
+    assert "queued" == site.state(untouched)
+
+
+def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site) -> None:
+    """The answer was written between our look and our lock."""
+    beat(site)
+    job = site.send()
+    mark(site, job)
+    orphan = site.recovery._orphan(part_id(job, 0), 1, "other")
+    site.sql("update worker_parts set claim = 2")
+
+    site.plant.writer.change([orphan])
+
+    assert "sending" == site.state(job)
+
+
+def test_a_dead_processs_code_is_burned(site: Site) -> None:
+    """The card's update was in the air: its code may be used."""
+    card = site.card()
+    site.ring(card)
+    update = site.update(card)
+    beat(site)
+    mark(site, update, code_id=site.of("response_codes", card)[0].id)
+    site.recover()
+
+    watch(site, 10)
+
+    assert ("burned", "unknown") == (site.of("response_codes", card)[0].state, site.state(update))
+
+
+# -- unknowns ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_is_acted_on_no_earlier_than_deadline_and_margin(site: Site) -> None:
+    """25 s after the mark: until then its answer may still come."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+
+    watch(site, 24)
+    before = site.state(job)
+    watch(site, 1)
+
+    assert ("unknown", "queued") == (before, site.state(job))
+
+
+HELD = [
+    pytest.param({"duplicate_check": False}, "nothing makes a repeat safe", id="no check"),
+    pytest.param({"on_unknown": "hold"}, "the caller wants unknown outcomes held", id="caller"),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), HELD)
+def test_what_cannot_be_repeated_is_held_with_the_reason(site: Site, options: dict[str, Any], why: str) -> None:
+    """Unknown, for a person, saying what happened and why nothing is done; it stays so."""
+    site.vendor.says(lost("cut"))
+    job = site.send(**options)
+    site.ring(job)
+
+    watch(site, 30, 2.5)
+
+    assert ("unknown", None, f"cut; held: {why}") == (site.state(job), site.part(job).not_before, site.part(job).reason)
+
+
+def test_an_unflagged_call_is_held(site: Site) -> None:
+    """It went without the duplicate check, because an equal message was before it."""
+    first, second = site.send(), site.send()
+    site.ring(first)
+    site.vendor.says(lost())
+    site.ring(second)
+
+    watch(site, 30, 2.5)
+
+    assert "it went without the duplicate check" in site.part(second).reason
+
+
+def test_an_account_that_is_not_configured_here_is_held(site: Site) -> None:
+    """Nobody here can say what is safe."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+    site.recovery._accounts = FixedAccounts([an_account("it")])
+
+    watch(site, 30, 2.5)
+
+    assert "its account is not configured here" in site.part(job).reason
+
+
+@pytest.mark.parametrize("kind", ["recall", "upload"])
+def test_what_does_no_harm_twice_is_repeated(site: Site, kind: str) -> None:
+    """Recalls and uploads: again, whatever became of the first."""
+    target = site.send()
+    site.ring(target)
+    site.vendor.says(lost())
+    job = site.recall(target) if kind == "recall" else site.upload()
+    site.ring(job)
+
+    watch(site, 26)
+    site.ring(job)
+
+    assert ("accepted", 2) == (site.state(job), site.part(job).claim)
+
+
+def test_an_update_is_repeated_only_by_its_own_policy(site: Site) -> None:
+    """Queued again; resolve then finds that no code is left and holds it."""
+    card = site.card()
+    site.ring(card)
+    site.vendor.says(lost())
+    update = site.update(card)
+    site.ring(update)
+
+    watch(site, 26)
+    site.ring(update)
+
+    assert (1, "unknown") == (len(site.calls(UPDATE)), site.state(update))
+
+
+def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site) -> None:
+    """Its late answer came between our look and our lock."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+    site.advance(26)
+    act = site.recovery._act_on_unknowns
+    site.sql("update worker_parts set claim = 7 where job_id = :job", job=job)
+    with site.database.reading() as connection:
+        from worker.outbox.offering import doubtful
+
+        [found] = doubtful(connection, site.database.now, 10)
+    site.sql("update worker_parts set claim = 1 where job_id = :job", job=job)
+
+    site.plant.writer.change([site.recovery._act(found)])
+    before = site.state(job)
+    act()
+
+    assert ("unknown", "queued") == (before, site.state(job))
+
+
+# -- expiry and parks -------------------------------------------------------------------------------------------------
+
+
+def test_what_expired_in_the_queue_ends(site: Site) -> None:
+    """Nobody has to ring it for it to end."""
+    job, later = site.send(expires_at=timedelta(seconds=60)), site.send("x", expires_at=timedelta(seconds=600))
+
+    watch(site, 59, 2.95)
+    before = site.state(job)
+    watch(site, 1)
+
+    assert ("queued", "expired", "queued") == (before, site.state(job), site.state(later))
+
+
+def test_what_expired_in_doubt_stays_unknown(site: Site) -> None:
+    """A repeat that never came in time: it may have been sent all the same."""
+    site.vendor.says(lost(), refused(6000))
+    job = site.send(expires_at=timedelta(seconds=30))
+    site.ring(job)
+    watch(site, 26)
+    queued = site.state(job)
+
+    watch(site, 5)
+
+    assert ("queued", "unknown", None) == (queued, site.state(job), site.part(job).not_before)
+    assert "in doubt; later expired" in site.part(job).reason
+
+
+def test_a_park_ends_at_its_instant(site: Site) -> None:
+    """Whoever waits for another job looks again at the latest then: no wait is for ever by accident."""
+    job = site.send()
+    site.sql(
+        "update worker_parts set waits_on = 'x', not_before = :until, offers = 3, offered_until = 5",
+        until=site.clock.micros + 10 * SECOND,
+    )
+
+    watch(site, 9)
+    before = site.part(job).waits_on
+    watch(site, 1)
+
+    assert ("x", None, None, 0) == (
+        before,
+        site.part(job).waits_on,
+        site.part(job).offered_until,
+        site.part(job).offers,
+    )

@@ -1,0 +1,369 @@
+"""The relay: one at a time, due parts found, windows kept offered, lost ids offered again, probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+
+from tests.support.plant import Site, planted, refused
+from worker.delivery.relay import RelayTimes, Ring
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.lanes import Block, block_lanes
+from worker.outbox.processes import renew
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, threads=4) as planted_site:
+        yield planted_site
+
+
+def turn(site: Site, seconds: float = 0.0) -> list[Ring]:
+    """One turn after so many seconds on every clock; what it published."""
+    if seconds:
+        site.advance(seconds)
+    site.relay.turn()
+    rings, site.rings[:] = list(site.rings), []
+    return rings
+
+
+def ids(rings: Sequence[Ring]) -> list[str]:
+    return [part for ring in rings for part in ring.ids]
+
+
+def parts(*jobs: str) -> list[str]:
+    return [part_id(job, 0) for job in jobs]
+
+
+# -- finding ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_due_part_is_offered_and_noted_before_it_is_published(site: Site) -> None:
+    """The id is in SQL as offered when the broker gets it; it is offered once."""
+    turn(site)
+    job = site.send()
+    noted: list[int | None] = []
+    site.relay._publish = lambda rings: noted.append(site.part(job).offered_until)
+
+    site.advance(0.1)
+    site.relay.turn()
+    site.relay.turn()
+
+    assert [site.clock.micros + 5 * SECOND] == noted
+    assert 1 == site.part(job).offers
+
+
+def test_what_was_due_before_it_became_active_is_found_at_once(site: Site) -> None:
+    """A backlog from before the start, older than anything the walk by time looks at."""
+    job = site.send()
+    site.advance(3_600)
+
+    assert parts(job) == ids(turn(site))
+
+
+def test_a_late_commit_is_found_within_a_second(site: Site, driven_clock: DrivenClock) -> None:
+    """Its instant lies behind what the walk by time has passed: the round over all lanes finds it."""
+    turn(site)
+    site.send("newer")
+    turn(site, 10)
+    late = site.send("late", account="it")
+    site.sql("update worker_parts set not_before = not_before - 9000000 where job_id = :job", job=late)
+
+    found = [ids(turn(site, 0.25)) for _ in range(5)]
+
+    assert parts(late) in found
+
+
+def test_what_is_not_due_is_not_offered(site: Site) -> None:
+    """Time waits in SQL: a job for later goes when its time has come."""
+    job = site.send(due_at=timedelta(seconds=60))
+
+    early = ids(turn(site)) + ids(turn(site, 59))
+
+    assert ([], parts(job)) == (early, ids(turn(site, 1.5)))
+
+
+def test_more_lanes_than_a_slice_are_walked_through(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slice after slice, and from the start again."""
+    monkeypatch.setattr("worker.delivery.relay.SLICE", 1)
+    jobs = [site.send(), site.card(), site.send(account="it")]
+    site.advance(3_600)
+
+    found = [sorted(ids(turn(site, 0.1))) for _ in range(4)]
+
+    assert sorted(parts(*jobs)) == sorted(part for turn_ in found for part in turn_)
+    assert 3 == sum(bool(turn_) for turn_ in found)
+
+
+def test_it_polls_fast_while_there_is_work(site: Site) -> None:
+    """20 ms with a backlog, 50 ms idle."""
+    turn(site)
+    idle = site.relay.turn()
+    site.send()
+    site.advance(0.1)
+
+    assert (0.05, 0.02) == (idle, site.relay.turn())
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
+    """No more than the lane may send soon; as parts are marked, the next ones come in."""
+    site.plant.gates.took("x", 0.0)
+    jobs = [site.send(str(n), f"u{n}") for n in range(12)]
+    site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
+    first = turn(site)
+    again = turn(site, 0.3)
+    site.ring(*jobs[:3])
+    third = turn(site, 0.3)
+
+    assert parts(*jobs[:8]) == ids(first)
+    assert [2, 2, 2, 2] == [len(ring.ids) for ring in first]
+    assert [] == ids(again)
+    assert parts(*jobs[8:11]) == ids(third)
+
+
+def test_urgent_goes_first_and_in_doorbells_of_its_own(site: Site) -> None:
+    """Urgent has its own share; then normal before bulk, the oldest first."""
+    bulk, normal, urgent = (site.send(name, priority=name) for name in ("bulk", "normal", "urgent"))
+
+    rings = turn(site)
+
+    assert [(parts(urgent), True), (parts(normal), False), (parts(bulk), False)] == [
+        (list(ring.ids), ring.urgent) for ring in rings
+    ]
+
+
+def test_a_backlog_of_bulk_does_not_keep_urgent_out_of_the_window(site: Site) -> None:
+    """The urgent one came last and is offered at once."""
+    for n in range(10):
+        site.send(str(n), f"u{n}", priority="bulk")
+    site.sharing._size = 1
+    turn(site)
+    urgent = site.send("now", priority="urgent")
+
+    assert parts(urgent) == ids([ring for ring in turn(site, 0.3) if ring.urgent])
+
+
+def test_shares_follow_the_threads_alive(site: Site) -> None:
+    """Heartbeats of other processes widen the window within a second."""
+    for n in range(40):
+        site.send(str(n), f"u{n}")
+    site.sharing._size = 2
+    narrow = len(ids(turn(site)))
+    with site.database.writing() as connection:
+        renew(connection, site.database.now, "p2", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
+
+    wide = len(ids(turn(site, 1.1)))
+
+    assert (8, 16) == (narrow, wide)
+
+
+# -- losing and finding again -----------------------------------------------------------------------------------------
+
+
+def test_a_lost_id_is_offered_again_after_5_10_20_40_and_60_seconds(site: Site) -> None:
+    """Nobody took it: each time it waits twice as long, a minute at most."""
+    job = site.send()
+    turn(site)
+    waits = []
+    for _ in range(7):
+        wait = (site.part(job).offered_until - site.clock.micros) / SECOND
+        waits.append(wait)
+        assert [] == ids(turn(site, wait - 0.001))
+        assert parts(job) == ids(turn(site, 1.1))
+
+    assert [5, 10, 20, 40, 60, 60, 60] == waits
+
+
+def test_a_mark_starts_the_doubling_over(site: Site) -> None:
+    """A part that came back from the vendor is offered as if for the first time."""
+    job = site.send()
+    for _ in range(3):
+        turn(site, 61)
+    site.vendor.says(refused(6000))
+    site.ring(job)
+
+    offered = ids(turn(site, 2))
+
+    assert (parts(job), 1) == (offered, site.part(job).offers)
+    assert site.clock.micros + 5 * SECOND == site.part(job).offered_until
+
+
+def test_a_broker_that_takes_nothing_delays_and_loses_nothing(site: Site) -> None:
+    """Publishing failed: the id counts as offered, and is offered again when that has run out."""
+    job = site.send()
+
+    def away(rings: Sequence[Ring]) -> None:
+        raise ConnectionError
+
+    publish, site.relay._publish = site.relay._publish, away
+    with pytest.raises(ConnectionError):
+        site.relay.turn()
+    site.relay._publish = publish
+
+    assert ([], parts(job)) == (ids(turn(site, 4)), ids(turn(site, 1.1)))
+
+
+def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
+    """Two relays overlap for a moment: the compare-and-set lets one of them publish."""
+    site.send()
+    other = site.new_relay(lambda: "p2")
+    other._lead = lambda: True  # type: ignore[method-assign]
+
+    head = site.relay._head
+    site.relay.turn()
+    mine, site.rings[:] = list(site.rings), []
+    other._head = lambda connection, lane, priorities, window: (  # type: ignore[method-assign]
+        list(mine[0].ids) if priorities != (0, 0) else head(connection, lane, priorities, window)
+    )
+    other._looked = {mine[0].lane: 0.0}
+    other.turn()
+
+    assert 1 == len(mine)
+    assert [] == site.rings
+
+
+# -- the lease --------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_relays_one_is_active(site: Site) -> None:
+    """The other one waits a second between its looks and offers nothing."""
+    other = site.new_relay(lambda: "p2")
+    site.relay.turn()
+    site.send()
+    site.advance(0.1)
+
+    pause = other.turn()
+
+    assert (True, False, 1.0) == (site.relay.active, other.active, pause)
+    assert [] == site.rings
+
+
+def test_a_relay_that_is_gone_is_replaced_when_its_lease_has_run_out(site: Site) -> None:
+    """Within ten seconds, not before; what it had left is offered by the new one."""
+    other = site.new_relay(lambda: "p2")
+    site.relay.turn()
+    job = site.send()
+
+    site.advance(10)
+    other.turn()
+    before = other.active
+    site.advance(0.1)
+    other.turn()
+
+    assert (False, True) == (before, other.active)
+    assert parts(job) == ids(site.rings)
+
+
+def test_a_clean_stop_frees_the_lease_at_once(site: Site) -> None:
+    """The next one takes over without waiting; who is not active frees nothing."""
+    other = site.new_relay(lambda: "p2")
+    site.relay.turn()
+
+    other.stop()
+    other.turn()
+    before = other.active
+    site.relay.stop()
+    other.turn()
+
+    assert (False, True, False) == (before, other.active, site.relay.active)
+
+
+def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) -> None:
+    """A relay that slept past its lease finds another one active and offers nothing."""
+    other = site.new_relay(lambda: "p2")
+    site.relay.turn()
+    site.advance(3.4)
+    site.relay.turn()
+    site.advance(9)
+    other.turn()
+    renewed = not other.active
+    site.advance(1.2)
+    other.turn()
+    site.send()
+    site.advance(0.1)
+
+    site.relay.turn()
+
+    assert (True, False, True) == (renewed, site.relay.active, other.active)
+    assert [] == site.rings
+
+
+# -- blocks and probes ------------------------------------------------------------------------------------------------
+
+
+def block(site: Site, lane: str, delay: float, *, parked: bool = False) -> None:
+    found = Block(lane, "hr", "send text", delay, "why", "do it" if parked else None, parked)
+    with site.database.writing() as connection:
+        block_lanes(connection, site.database.now, [found])
+
+
+@pytest.mark.parametrize("account_wide", [False, True], ids=["lane", "account"])
+def test_a_blocked_lane_is_skipped_and_others_go_on(site: Site, account_wide: bool) -> None:
+    """No part of it is offered before its time; its parts are not touched."""
+    job, other = site.send(), site.send(account="it")
+    due = site.part(job).not_before
+    block(site, "hr" if account_wide else site.part(job).lane, 60)
+
+    during = ids(turn(site)) + ids(turn(site, 59))
+    after = ids(turn(site, 2))
+
+    assert parts(other) + parts(other) == during
+    assert (parts(job), due) == (after, site.part(job).not_before)
+
+
+def test_a_parked_lane_is_probed_with_one_job_an_interval(site: Site) -> None:
+    """One id, marked as a probe; nothing else of the lane until the next interval."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(3)]
+    block(site, site.part(jobs[0]).lane, 600, parked=True)
+
+    rings = [turn(site), turn(site, 601), turn(site, 10), turn(site, 580), turn(site, 21)]
+
+    assert [0, 1, 0, 0, 1] == [len(found) for found in rings]
+    assert [(parts(jobs[0]), True)] * 2 == [(list(ring.ids), ring.probe) for found in rings for ring in found]
+
+
+def test_a_parked_account_is_probed_through_one_of_its_lanes(site: Site) -> None:
+    """Two lanes wait for the same person: one job tries, not one a lane."""
+    text, card = site.send(), site.card()
+    block(site, "hr", 600, parked=True)
+    turn(site)
+
+    rings = turn(site, 601)
+
+    assert 1 == len(rings)
+    assert rings[0].probe
+    assert ids(rings)[0] in parts(text, card)
+
+
+def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site) -> None:
+    """The probe is not spent on nothing: the next job that comes tries at once."""
+    job = site.send()
+    lane = site.part(job).lane
+    block(site, lane, 600, parked=True)
+    site.sql("update worker_parts set not_before = :later", later=site.clock.micros + 700 * SECOND)
+
+    site.relay._looked = {lane: 0.0}
+    nothing = turn(site, 601)
+
+    assert ([], parts(job)) == (nothing, ids(turn(site, 100)))
+
+
+def test_the_times_are_settings() -> None:
+    """Every wait of the relay has a name."""
+    assert (0.02, 0.05, 10.0, 5.0, 60.0, 1.0) == (
+        RelayTimes().poll_s,
+        RelayTimes().idle_poll_s,
+        RelayTimes().lease_s,
+        RelayTimes().offer_s,
+        RelayTimes().offer_max_s,
+        RelayTimes().round_s,
+    )
