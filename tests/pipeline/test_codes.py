@@ -89,8 +89,20 @@ def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
 def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
     """The answer of the mark's commit was lost: the code is still the part's."""
     job, code = site.update(card), code_of(site, card).id
+    wish = Mark(part_id(job, 0), 0, "p1", 20 * SECOND, code_id=code)
 
-    assert [Marked.YES, Marked.YES] == [mark(site, job, code).marked, mark(site, job, code).marked]
+    replies = [commit(site.database, [wish], POLICY).replies[0] for _ in range(2)]
+
+    assert [Marked.YES, Marked.YES] == [reply.marked for reply in replies if reply]
+
+
+def test_two_threads_of_one_process_cannot_both_have_a_part(site: Site, card: str) -> None:
+    """A part offered twice meets itself in one process: the second mark carries the same claim, and loses."""
+    job, code = site.update(card), code_of(site, card).id
+
+    replies = [mark(site, job, code), mark(site, job, code)]
+
+    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in replies]
 
 
 def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -184,3 +185,29 @@ def test_calls_reserved_together_fit_into_a_permits_age(site: Site) -> None:
         asked.append(site.bell._ahead(lane + str(n)))
 
     assert [16, 7, 2, 1] == asked
+
+
+def test_the_same_doorbells_in_many_hands_send_everything_once(database: Database, driven_clock: DrivenClock) -> None:
+    """Two processes of two threads each answer the same ids at once: every part is called once, none is left."""
+    with planted(database, driven_clock) as one, planted(database, driven_clock, seed=8) as two:
+        jobs = jobs_of(one, 24)
+        lane = one.part(jobs[0]).lane
+        ids = [part_id(job, 0) for job in jobs]
+        start = threading.Barrier(4)
+
+        def answer(site: Site, order: int) -> None:
+            start.wait()
+            for at in range(0, 24, 6):
+                site.bell.answer(lane, ids[::order][at : at + 6])
+
+        hands = [threading.Thread(target=answer, args=args) for args in ((one, 1), (one, -1), (two, 1), (two, -1))]
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            hand.join(60)
+        one.settle()
+        two.settle()
+
+        told = sorted(body["touser"] for site in (one, two) for body in site.bodies())
+        assert sorted(f"u{n}" for n in range(24)) == told
+        assert ["accepted"] * 24 == states(one, jobs)

@@ -1,11 +1,13 @@
-"""The group commit: marks by compare-and-set, results matched on part, claim and incarnation, counters, late answers."""
+"""The group commit: marks by compare-and-set, results matched on part, claim and incarnation, counters."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.plant import Site, planted
 from worker import To
@@ -389,3 +391,26 @@ def test_whoever_waits_on_an_unknown_hears_that_it_is_held(site: Site) -> None:
     do(site, Change(part_id(job, 0), lambda part, now: settle.hold(part, "held")))
 
     assert None is site.part(other).waits_on
+
+
+def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(postgres_database: Database) -> None:
+    """The clock is read under the lock: a mark that waited for its row is not older than the wait."""
+    with planted(postgres_database, DrivenClock()) as site:
+        job = site.send(clock=postgres_database.clock)
+        done: list[Committed] = []
+        thread = threading.Thread(target=lambda: done.append(do(site, a_mark(job))))
+        with postgres_database.writing() as holder:
+            holder.execute(text("select id from worker_parts for update"))
+            thread.start()
+            waiting = text("select count(*) from pg_locks where not granted")
+            while True:
+                with postgres_database.reading() as connection:
+                    if connection.execute(waiting).scalar():
+                        break
+            waited_until = postgres_database.read_now() + 1_000
+            while postgres_database.read_now() < waited_until:
+                pass
+        thread.join(10)
+
+        assert [Marked.YES] == replies(done[0])
+        assert waited_until <= site.part(job).marked_at

@@ -331,15 +331,16 @@ class Attempt:
         self._log(errand, reply.claim, verdict, delay, result.duration_s)
         return ticket
 
-    def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[str, ...]]:
+    def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
         """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt."""
         outcome = verdict.outcome
         if not isinstance(outcome, Rejected) or outcome.heal != "media" or errand.work.doubts:
             return verdict, ()
         if not errand.work.message.get("files"):
             return verdict, ()
-        keys = self._plant.media.keys(errand.work, errand.channel, errand.account)
-        return replace(verdict, outcome=Retry(outcome.reason)), keys
+        found = errand.ready.facts.get("media", {})
+        used = self._plant.media.used(errand.work, errand.channel, errand.account, found)
+        return replace(verdict, outcome=Retry(outcome.reason)), used
 
     def _backoff(self, tries: int) -> float:
         """Full jitter: anything up to base x 2^n, at most five minutes."""

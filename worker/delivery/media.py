@@ -103,10 +103,13 @@ class Media:
         add_upload(connection, key["id"], job, part)
         return job_id
 
-    def keys(self, work: Loaded, channel: Channel, account: Account) -> tuple[str, ...]:
-        """The vault rows of a send's files."""
+    def used(
+        self, work: Loaded, channel: Channel, account: Account, found: Mapping[str, str]
+    ) -> tuple[tuple[str, str], ...]:
+        """The vault rows of a send's files, each with the media_id this send used (body path -> media_id)."""
         scope = channel.media_scope(account)
-        return tuple(vault_key(scope, file)["id"] for file in work.message["files"].values())
+        files = work.message["files"]
+        return tuple((vault_key(scope, files[path])["id"], media_id) for path, media_id in found.items())
 
 
 def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:

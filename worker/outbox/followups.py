@@ -192,7 +192,11 @@ def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any]
     )
 
 
-def spoil_media(connection: Connection, media_row_ids: Sequence[str]) -> None:
-    """The vendor no longer knows these media_ids: the next send uploads anew. Fits a pipelined transaction."""
-    for media_row_id in media_row_ids:
-        run(connection, "update worker_media set valid_until = 0 where id = :id", {"id": media_row_id})
+def spoil_media(connection: Connection, spoiled: Sequence[tuple[str, str]]) -> None:
+    """The vendor no longer knows these media_ids: the next send uploads anew. A newer one in the row stays."""
+    for row_id, media_id in spoiled:
+        run(
+            connection,
+            "update worker_media set valid_until = 0 where id = :id and media_id = :media",
+            {"id": row_id, "media": media_id},
+        )

@@ -58,6 +58,9 @@ class Mark:
     """The response_code this call will spend."""
     may_resend: bool = False
     """The caller wants a repeat even where nothing makes it safe."""
+    won: bool = False
+    """Set by the commit that gave it the part: when that commit's answer is lost, only this very mark is confirmed
+    again, not another thread's mark for the same part, which carries the same claim and incarnation."""
 
 
 @dataclass(slots=True)
@@ -79,8 +82,8 @@ class End:
     """Receipt (part, claim) that this call took back."""
     vault_valid_s: int | None = None
     """For an upload: how long its media_id is used."""
-    spoiled: tuple[str, ...] = ()
-    """Vault rows whose media_id the vendor does not know any more."""
+    spoiled: tuple[tuple[str, str], ...] = ()
+    """Vault rows, and the media_id in each that the vendor does not know any more."""
     account: str = ""
     code_ttl_s: int = 259_200
 

@@ -51,7 +51,8 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
 
 def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
     """What can be said before any other row is asked; None: go on."""
-    if part.state is PartState.SENDING and part.claim == mark.claim + 1 and part.incarnation == mark.incarnation:
+    mine = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
+    if mark.won and mine and part.state is PartState.SENDING:
         return MarkReply(Marked.YES, part.claim, bool(part.flagged))  # this very commit, whose answer was lost
     if part.state is not PartState.QUEUED or part.claim != mark.claim or part.waits_on is not None:
         return LOST
@@ -93,6 +94,7 @@ def _begin(
     batch.touch(part)
     if first and mark.body is not None and (part.flagged or window is None):
         batch.bodies.append(_frozen(batch, mark))
+    mark.won = True
     return MarkReply(Marked.YES, part.claim, part.flagged)
 
 

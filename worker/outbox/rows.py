@@ -38,7 +38,9 @@ def for_update(dialect: str) -> str:
 @lru_cache(maxsize=64)
 def _select_parts(dialect: str, now: str) -> str:
     fields = ", ".join(_PART_FIELDS)
-    return f"select {fields}, {now} from worker_parts where id {among(dialect)} order by id{for_update(dialect)}"
+    # The clock stands outside: beside the columns PostgreSQL would read it before it waits for a row's lock.
+    locked = f"select {fields} from worker_parts where id {among(dialect)} order by id{for_update(dialect)}"
+    return f"select locked.*, {now} from ({locked}) locked"
 
 
 def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFacts]:

@@ -1,0 +1,506 @@
+"""Recalls and card updates find everything behind their job, wait where they must, and never miss a wake-up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.support.plant import RECALL, UPDATE, Site, lost, planted, refused
+from worker import To
+from worker.delivery.followups import Parked
+from worker.domain.call import CallResult, Request
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import End, Mark
+from worker.outbox.ledger import commit
+from worker.outbox.loading import load
+
+SECOND = 1_000_000
+DAY = 86_400
+MANY = To([f"u{n}" for n in range(1_500)])
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def in_the_air(site: Site, job: str, *, code: str | None = None) -> None:
+    commit(site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, code_id=code)], Policy())
+
+
+def answered(site: Site, job: str, *, card: bool = False) -> None:
+    taken = Taken("m9", "code9" if card else None)
+    end = End(part_id(job, 0), 1, "p1", Verdict(Accepted(taken), 0), 5, is_card=card, account="hr")
+    commit(site.database, [end], Policy())
+
+
+# -- recalls ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_recall_takes_back_every_msgid_of_its_job(site: Site) -> None:
+    """1,500 recipients were two calls: two recalls, and both receipts say so."""
+    job = site.send(to=MANY)
+    site.run()
+    recall = site.recall(job)
+
+    site.run()
+
+    assert [{"msgid": "m1"}, {"msgid": "m2"}] == sorted(site.bodies(RECALL), key=str)
+    assert ("accepted", 2, 0) == (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_open)
+    assert [site.clock.micros] * 2 == [row.recalled_at for row in site.of("receipts", job)]
+
+
+def test_a_recall_of_what_is_queued_cancels_it(site: Site) -> None:
+    """Certainly never sent: the send is cancelled, the recall has nothing to call and says so."""
+    job = site.send(due_at=timedelta(seconds=60))
+    recall = site.recall(job)
+
+    site.run()
+
+    assert ("cancelled", "recalled before it was sent") == (site.state(job), site.part(job).reason)
+    assert ("accepted", [True], []) == (
+        site.state(recall),
+        [bool(row.not_sent) for row in site.of("receipts", recall)],
+        site.calls(),
+    )
+
+
+def test_a_recall_of_half_sent_stops_the_rest_and_takes_back_the_other_half(site: Site) -> None:
+    """One part accepted, one still queued."""
+    job = site.send(to=MANY)
+    site.bell.answer(site.part(job).lane, [part_id(job, 0)])
+    site.settle()
+    recall = site.recall(job)
+
+    site.run()
+
+    assert ["accepted", "cancelled", "accepted"] == [site.state(job), site.state(job, 1), site.state(recall)]
+    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+
+
+def test_a_recall_of_what_is_in_the_air_waits_and_is_woken(site: Site) -> None:
+    """It parks without a call; the end of the send wakes it, in the same transaction."""
+    job = site.send()
+    recall = site.recall(job)
+    in_the_air(site, job)
+
+    site.ring(recall)
+    parked = site.part(recall)
+    answered(site, job)
+    site.ring(recall)
+
+    assert ("queued", job, "waits for the job it is about") == (parked.state, parked.waits_on, parked.reason)
+    assert ("accepted", None) == (site.state(recall), site.part(recall).waits_on)
+    assert [{"msgid": "m9"}] == site.bodies(RECALL)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["waiting", "held"])
+def test_a_recall_of_what_is_in_doubt_stops_its_repeats_and_says_why_it_cannot(site: Site, held: bool) -> None:
+    """No msgid was learnt: the recall is rejected with that reason, and the send is not repeated any more."""
+    site.vendor.says(lost())
+    job = site.send(duplicate_check=not held)
+    site.ring(job)
+    if held:
+        site.advance(26)
+        site.recover()
+    recall = site.recall(job)
+
+    site.ring(recall)
+    site.advance(60)
+    site.recover()
+    site.run()
+
+    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
+    assert "rejected" == site.state(recall)
+    assert "in doubt and brought no msgid" in site.part(recall).reason
+
+
+def test_a_recall_stops_a_repeat_that_is_already_queued(site: Site) -> None:
+    """In doubt and queued again: it becomes a held unknown, never cancelled."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+    site.advance(26)
+    site.recover()
+    recall = site.recall(job)
+
+    site.ring(recall)
+    site.run()
+
+    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
+    assert "in doubt; later cancelled" in site.part(job).reason
+
+
+def test_a_recall_after_24_hours_is_refused_without_a_call(site: Site) -> None:
+    """The vendor would refuse it; the deadline of the call is taken off."""
+    job, kept = site.send(), site.send("kept")
+    site.ring(job, kept)
+    site.advance(DAY - 20)
+    in_time = site.recall(kept)
+    site.ring(in_time)
+    site.advance(0.001)
+    late = site.recall(job)
+
+    site.ring(late)
+
+    assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(RECALL)))
+    assert "within 24 h only" in site.part(late).reason
+
+
+def test_a_recall_without_a_msgid_says_so(site: Site) -> None:
+    """Accepted only by a repeat's 42014: taken, but nothing to name it by."""
+    site.vendor.says(lost(), refused(42014))
+    job = site.card()
+    site.ring(job)
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+    recall = site.recall(job)
+
+    site.ring(recall)
+
+    assert ("accepted", "rejected") == (site.state(job), site.state(recall))
+    assert "gave no msgid" in site.part(recall).reason
+
+
+@pytest.mark.parametrize("said", [refused(40003), refused(81013)], ids=["rejected", "all refused"])
+def test_a_recall_of_what_was_refused_has_nothing_to_do(site: Site, said: CallResult) -> None:
+    """Nobody got it: accepted, not_sent, no call."""
+    site.vendor.says(said)
+    job = site.send()
+    site.ring(job)
+    recall = site.recall(job)
+
+    site.ring(recall)
+
+    assert ("accepted", []) == (site.state(recall), site.calls(RECALL))
+
+
+def test_a_recall_of_a_mixed_job_calls_what_it_can_and_names_the_rest(site: Site) -> None:
+    """One part accepted, one in doubt: one call, one reason, the recall is partial."""
+    site.vendor.says(lambda request: site.vendor.takes(request), lost())
+    job = site.send(to=MANY)
+    site.ring(job)
+    recall = site.recall(job)
+
+    site.run()
+
+    assert ("partial", 1, 1) == (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_rejected)
+    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+
+
+def test_a_recall_of_a_job_that_is_gone_is_refused(site: Site) -> None:
+    """Purged between enqueue and resolve."""
+    job = site.send()
+    recall = site.recall(job)
+    site.sql("delete from worker_parts where job_id = :job", job=job)
+    site.sql("delete from worker_jobs where id = :job", job=job)
+
+    site.ring(recall)
+
+    assert ("rejected", "the job it is about does not exist any more") == (site.state(recall), site.part(recall).reason)
+
+
+def test_a_late_answers_msgid_is_taken_back_too(site: Site) -> None:
+    """Two receipts of one part are two msgids."""
+    job = site.send()
+    site.ring(job)
+    site.sql(
+        "insert into worker_receipts (part_id, claim, msgid, accepted_at, from_repeat, not_sent)"
+        " values (:part, 2, 'm2', :now, false, false)",
+        part=part_id(job, 0),
+        now=site.clock.micros,
+    )
+    recall = site.recall(job)
+
+    site.run()
+
+    assert [{"msgid": "m1"}, {"msgid": "m2"}] == sorted(site.bodies(RECALL), key=str)
+    assert "accepted" == site.job(recall).state
+
+
+def test_two_senders_plan_one_recall_once(site: Site) -> None:
+    """The second finds the plan of the first, and adds no parts of its own."""
+    job = site.send(to=MANY)
+    site.run()
+    recall = site.recall(job)
+    with site.database.reading() as connection:
+        [one] = load(connection, site.database.now, [part_id(recall, 0)])
+        [two] = load(connection, site.database.now, [part_id(recall, 0)])
+
+    first, second = site.plant.followups.recall(one), site.plant.followups.recall(two)
+
+    assert first == second
+    assert 2 == site.job(recall).n_open
+
+
+def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
+    """It was loaded, then marked or parked by another: nothing is planned."""
+    job = site.send()
+    site.run()
+    recall = site.recall(job)
+    with site.database.reading() as connection:
+        [work] = load(connection, site.database.now, [part_id(recall, 0)])
+    site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
+
+    assert Parked() == site.plant.followups.recall(work)
+
+
+def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
+    """Its own expires_at ends the wait for a send that is in the air."""
+    job = site.send()
+    recall = site.recall(job, expires_at=timedelta(seconds=30))
+    in_the_air(site, job)
+    site.ring(recall)
+
+    site.advance(31)
+    site.recover()
+
+    assert "expired" == site.state(recall)
+
+
+# -- card updates -----------------------------------------------------------------------------------------------------
+
+
+def test_an_update_is_one_call_for_each_call_that_sent_the_card(site: Site) -> None:
+    """1,500 recipients were two cards with a code each: two updates, each code spent once."""
+    card = site.card(to=MANY)
+    site.run()
+    update = site.update(card)
+
+    site.run()
+
+    assert "accepted" == site.job(update).state
+    assert ["code1", "code2"] == sorted(body["response_code"] for body in site.bodies(UPDATE))
+    assert ["spent", "spent"] == [row.state for row in site.of("response_codes", card)]
+
+
+def test_an_update_for_one_person_calls_only_where_that_person_is(site: Site) -> None:
+    """u1200 is in the second call's card; case does not count; the first code stays fresh."""
+    card = site.card(to=MANY)
+    site.run()
+    update = site.update(card, to="U1200")
+
+    site.run()
+
+    assert ["U1200"] == site.bodies(UPDATE)[0]["userids"]
+    assert {"fresh", "spent"} == {row.state for row in site.of("response_codes", card)}
+    assert "accepted" == site.job(update).state
+
+
+def test_an_update_for_a_stranger_is_refused(site: Site) -> None:
+    """Nobody named was a recipient: said without a call and without spending a code."""
+    card = site.card()
+    site.ring(card)
+    update = site.update(card, to="nobody")
+
+    site.ring(update)
+
+    assert ("rejected", []) == (site.state(update), site.calls(UPDATE))
+    assert "none of the people named" in site.part(update).reason
+
+
+def test_an_update_for_somebody_of_a_party_is_left_to_the_vendor(site: Site) -> None:
+    """Who is in a party is not known here: the call is made for the person named."""
+    card = site.card(to=To(parties=[12]))
+    site.ring(card)
+    update = site.update(card, to="p12u1")
+
+    site.ring(update)
+
+    assert ["p12u1"] == site.bodies(UPDATE)[0]["userids"]
+
+
+def test_an_update_waits_for_its_card_and_is_woken(site: Site) -> None:
+    """Enqueued before the card went out: parked, then called with the code the card brought."""
+    card = site.card()
+    update = site.update(card)
+    in_the_air(site, card)
+    site.ring(update)
+    parked = site.part(update).waits_on
+
+    answered(site, card, card=True)
+    site.ring(update)
+
+    assert (card, "accepted") == (parked, site.state(update))
+    assert ["code9"] == [body["response_code"] for body in site.bodies(UPDATE)]
+
+
+def test_an_update_of_a_card_that_was_never_sent_has_nothing_to_do(site: Site) -> None:
+    """Cancelled before it went: accepted, not_sent."""
+    card = site.card(due_at=timedelta(seconds=60))
+    site.run()
+    site.run()
+    site.sql("update worker_parts set state = 8 where job_id = :job", job=card)
+    update = site.update(card)
+
+    site.ring(update)
+
+    assert ("accepted", [True]) == (site.state(update), [bool(row.not_sent) for row in site.of("receipts", update)])
+
+
+def test_an_update_of_a_card_that_brought_no_code_says_so(site: Site) -> None:
+    """A card whose answer carried no response_code cannot be updated."""
+    site.vendor.says(refused(0, "ok", msgid="m"))
+    card = site.card()
+    site.ring(card)
+    update = site.update(card)
+
+    site.ring(update)
+
+    assert "rejected" == site.state(update)
+    assert "brought no response_code" in site.part(update).reason
+
+
+def test_an_update_of_a_card_in_doubt_waits_until_the_card_is_decided(site: Site) -> None:
+    """Its repeat may still bring a code; held, there will be none, and the update ends with that reason."""
+    site.vendor.says(*[lost()] * 20)
+    card = site.card()
+    site.ring(card)
+    update = site.update(card)
+    seen = set()
+
+    for _ in range(40):
+        site.ring(card)
+        site.ring(update)
+        seen.add((site.state(card), site.state(update)))
+        site.advance(26)
+        site.recover()
+
+    assert ("unknown", None) == (site.state(card), site.part(card).not_before)
+    assert ("unknown", "queued") in seen
+    assert "rejected" == site.state(update)
+    assert "brought no response_code" in site.part(update).reason
+
+
+def test_an_update_at_its_codes_end_is_refused(site: Site) -> None:
+    """72 hours less the call's deadline."""
+    card = site.card()
+    site.ring(card)
+    site.advance(3 * DAY - 20)
+    update = site.update(card)
+
+    site.ring(update)
+
+    assert ("rejected", []) == (site.state(update), site.calls(UPDATE))
+
+
+# -- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_who_waits_for_what_was_never_marked_waits_without_a_deadline(site: Site) -> None:
+    """A card for next week: the update waits for it, however long."""
+    card = site.card(due_at=timedelta(days=7))
+    update = site.update(card)
+    site.ring(update)
+
+    site.advance(6 * DAY)
+    site.recover()
+    waiting = site.part(update).waits_on
+    site.advance(DAY + 1)
+    site.run()
+
+    assert (card, "accepted") == (waiting, site.state(update))
+
+
+def test_who_waits_looks_again_before_the_vendors_time_is_over(site: Site) -> None:
+    """A wake-up that never came costs a day at most, not for ever."""
+    job = site.send()
+    in_the_air(site, job)
+    recall = site.recall(job)
+    site.ring(recall)
+    first = site.clock.micros
+    until = site.part(recall).not_before
+    site.sql("update worker_jobs set awaited = false")
+    answered(site, job)
+
+    site.advance(DAY - 20)
+    site.recover()
+    site.ring(recall)
+
+    assert first + (DAY - 20) * SECOND == until
+    assert "accepted" == site.state(recall)
+
+
+def test_looking_again_with_the_send_still_in_the_air_does_not_spin(site: Site) -> None:
+    """The next look is a call's deadline away."""
+    job = site.send()
+    in_the_air(site, job)
+    recall = site.recall(job)
+    site.advance(2 * DAY)
+
+    site.ring(recall)
+
+    assert (job, site.clock.micros + 20 * SECOND) == (site.part(recall).waits_on, site.part(recall).not_before)
+
+
+def test_a_wake_up_is_never_lost(postgres_database: Database, driven_clock: DrivenClock) -> None:
+    """The writer ends the send while resolve parks on it, fifty times: the recall always ends with its call."""
+    with planted(postgres_database, driven_clock) as site:
+        waited = 0
+        for n in range(50):
+            job = site.send(str(n), f"u{n}")
+            recall = site.recall(job)
+            in_the_air(site, job)
+            with site.database.reading() as connection:
+                [work] = load(connection, site.database.now, [part_id(recall, 0)])
+            start = threading.Barrier(2)
+
+            def end(job: str = job, start: threading.Barrier = start) -> None:
+                start.wait()
+                answered(site, job)
+
+            thread = threading.Thread(target=end)
+            thread.start()
+            start.wait()
+            waited += site.plant.followups.recall(work) == Parked()
+            thread.join()
+
+            assert None is site.part(recall).waits_on
+            site.ring(recall)
+            assert "accepted" == site.state(recall)
+        assert 50 == len(site.calls(RECALL))
+
+
+def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> None:
+    """The send ends after resolve has looked, before it parks: under the lock it looks again and does not park."""
+    job = site.send()
+    recall = site.recall(job)
+    in_the_air(site, job)
+    stop = site.plant.followups._stop_target
+
+    def late(job_id: str) -> None:
+        stop(job_id)
+        answered(site, job)
+
+    site.plant.followups._stop_target = late  # type: ignore[method-assign]
+
+    site.ring(recall)
+
+    assert "accepted" == site.state(recall)
+
+
+def test_a_call_may_still_end_after_its_recall_was_asked(site: Site) -> None:
+    """The recall comes while the send's call is under way in another thread; the message goes and is taken back."""
+    asked: list[str] = []
+
+    def recall_now(request: Request) -> CallResult:
+        asked.append(site.recall(job))
+        return site.vendor.takes(request)
+
+    job = site.send()
+    site.vendor.says(recall_now)
+    site.ring(job)
+
+    site.run()
+
+    assert ["accepted"] == [site.state(recall) for recall in asked]
+    assert [{"msgid": "m1"}] == site.bodies(RECALL)

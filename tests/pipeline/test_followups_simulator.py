@@ -1,0 +1,128 @@
+"""1,500 recipients against the simulated vendor: what is seen, taken back, updated, refused and seen again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.plant import RECALL, SEND, UPDATE, Site, an_account, planted
+from worker import To, replay
+from worker.delivery.transport import RequestsTransport
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.simulator import running
+
+GHOSTS = ["Ghost1", "ghost2", "GHOST3"]
+PEOPLE = [f"u{n}" for n in range(1_497)]
+MANY = To([*PEOPLE[:700], *GHOSTS, *PEOPLE[700:]])
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with running() as address:
+        yield address
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Site]:
+    with (
+        closing(RequestsTransport()) as transport,
+        planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as planted_site,
+    ):
+        yield planted_site
+
+
+def ask(url: str, name: str) -> Any:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(f"{url}/_control/{name}", timeout=10).json()
+
+
+def seen(url: str) -> dict[str, list[dict[str, Any]]]:
+    people: dict[str, list[dict[str, Any]]] = ask(url, "inbox")["people"]
+    return people
+
+
+def made(url: str, path: str) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = ask(url, f"calls?path={path}")["calls"]
+    return calls
+
+
+def test_1500_recipients_are_two_calls_and_one_partial_job_that_can_be_taken_back(site: Site, url: str) -> None:
+    """Three of them do not exist: listed as written; 1,497 see it, and after the recall nobody does."""
+    job = site.send("to all", to=MANY)
+    site.run()
+    shown = seen(url)
+    recall = site.recall(job)
+    site.run()
+
+    row = site.job(job)
+    assert (2, "partial", 1_500) == (len(made(url, SEND)), row.state, row.asked)
+    assert sorted(GHOSTS) == sorted(failure.recipient for failure in site.of("failures", job))
+    assert set(PEOPLE) == {user for user, messages in shown.items() if messages}
+    assert ["partial 1497+3"] == [said.text for said in site.told if said.job_id == job and said.state]
+    assert ("accepted", 2) == (site.job(recall).state, len(made(url, RECALL)))
+    assert {"recalled"} == {message["state"] for messages in seen(url).values() for message in messages}
+    assert all(receipt.recalled_at for receipt in site.of("receipts", job))
+
+
+def test_a_cards_update_spends_its_code_once(site: Site, url: str) -> None:
+    """The second update says that none is left, without a call."""
+    card = site.card(to="lisi")
+    site.run()
+    first, second = site.update(card), site.update(card)
+
+    site.run()
+
+    states = {site.state(first), site.state(second)}
+    refused = first if site.state(first) == "rejected" else second
+    assert {"accepted", "rejected"} == states
+    assert "no response_code is left" in site.part(refused).reason
+    assert [0] == [call["answer"]["errcode"] for call in made(url, UPDATE)]
+    [message] = seen(url)["lisi"]
+    assert "done" in str(message["update"])
+
+
+def test_a_card_with_the_callers_task_id_reaches_1500_once_and_again_when_replayed(site: Site, url: str) -> None:
+    """Each call gets a task_id of its own; a used one is refused; a replay is seen again."""
+    everybody = To([f"u{n}" for n in range(1_500)])
+    card = site.card(to=everybody, task_id="leave-7")
+    site.run()
+    once = seen(url)
+    used = site.card(to="lisi", task_id="leave-7")
+    site.run()
+    with site.database.writing() as connection:
+        again = replay(connection, card, accounts=site.accounts, clock=site.clock).id
+    site.run()
+
+    assert "accepted" == site.job(card).state
+    assert (1_500, {1}) == (len(once), {len(messages) for messages in once.values()})
+    assert "rejected" == site.job(used).state
+    assert "42014" in site.part(used).reason
+    assert "accepted" == site.job(again).state
+    twice = seen(url)
+    assert {2} == {len(messages) for messages in twice.values() if messages}
+    assert "lisi" not in twice or not twice["lisi"]
+    assert 4 == len({message["task_id"] for messages in twice.values() for message in messages})
+
+
+def test_no_member_gets_more_than_the_vendor_shows(site: Site, url: str) -> None:
+    """Forty messages to one person: thirty now, ten a minute later, and the vendor drops none in silence."""
+    jobs = [site.send(str(n)) for n in range(40)]
+    site.run()
+    first = sum(site.state(job) == "accepted" for job in jobs)
+    with requests.Session() as session:
+        session.trust_env = False
+        session.post(f"{url}/_control/clock", json={"advance_s": 61}, timeout=10)
+    site.advance(61)
+    site.run()
+
+    assert 30 == first
+    assert ["accepted"] * 40 == [site.state(job) for job in jobs]
+    assert 40 == len(seen(url)["lisi"])
+    violations = ask(url, "violations")
+    assert ([], []) == (violations["drops"], violations["limits"])

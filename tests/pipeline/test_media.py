@@ -1,0 +1,252 @@
+"""Files: one upload for every send that needs it, healed once, never renewed in doubt, refused when it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.plant import PNG, SEND, UPLOAD, Site, lost, planted, refused
+from worker.delivery.followups import Parked
+from worker.delivery.media import vault_key
+from worker.domain.call import FileBody
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.loading import load
+
+DAY = 86_400
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def media_ids(site: Site) -> list[str]:
+    return [body["image"]["media_id"] for body in site.bodies(SEND)]
+
+
+def uploads(site: Site) -> list[str]:
+    return [row.id for row in site.rows("select id from worker_jobs where kind = 'upload' order by id")]
+
+
+def test_one_upload_serves_every_send_of_a_file(site: Site) -> None:
+    """Three sends of one file: all wait for one upload, are woken by it and use its media_id."""
+    jobs = [site.image(to=f"u{n}") for n in range(3)]
+    site.ring(*jobs)
+    waiting = {(site.part(job).waits_on, site.part(job).reason) for job in jobs}
+    [upload] = uploads(site)
+
+    site.ring(upload)
+    site.ring(*jobs)
+
+    assert {(upload, "waits for its file to be uploaded")} == waiting
+    assert ["accepted"] * 3 == [site.state(job) for job in jobs]
+    assert (["media1"] * 3, 1) == (media_ids(site), len(site.calls(UPLOAD)))
+    assert ["media1"] == [row.media_id for row in site.of("receipts", upload)]
+
+
+def test_the_upload_streams_the_stored_file(site: Site) -> None:
+    """The bytes come out of the outbox piece by piece, whole and in order."""
+    content = PNG + bytes(range(256)) * 5_000
+    streamed: list[bytes] = []
+
+    def read(request: object) -> object:
+        body = request.body  # type: ignore[attr-defined]
+        assert isinstance(body, FileBody)
+        streamed.append(b"".join(body.open()))
+        return site.vendor.takes(request)  # type: ignore[arg-type]
+
+    site.vendor.says(read)  # type: ignore[arg-type]
+    site.image(content)
+    site.run()
+
+    assert [content] == streamed
+
+
+def test_other_names_and_contents_are_other_uploads() -> None:
+    """The vault's key is scope, type, content and display name."""
+    file = {"upload_type": "image", "sha256": "a" * 64, "name": "a.png"}
+    keys = {vault_key("corp:1", {**file, **change})["id"] for change in ({}, {"name": "b.png"}, {"sha256": "b" * 64})}
+
+    assert 3 == len(keys)
+    assert vault_key("corp:1", file) != vault_key("corp:2", file)
+
+
+def test_a_media_id_is_used_again_while_it_lives(site: Site) -> None:
+    """Two and a half of its three days; then the file is uploaded anew."""
+    site.image()
+    site.run()
+    site.advance(2.4 * DAY)
+    site.image(to="wangwu")
+    site.run()
+    reused = len(site.calls(UPLOAD))
+
+    site.advance(0.2 * DAY)
+    site.image(to="zhaoliu")
+    site.run()
+
+    assert (1, 2) == (reused, len(site.calls(UPLOAD)))
+    assert ["media1", "media1", "media4"] == media_ids(site)
+
+
+def test_an_upload_that_was_refused_refuses_the_sends_that_wait_for_it(site: Site) -> None:
+    """Each says why; nobody waits for ever and nobody tries the same file again and again."""
+    site.vendor.says(refused(40009, "bad size"))
+    jobs = [site.image(to=f"u{n}") for n in range(2)]
+
+    site.run()
+
+    assert ["rejected", "rejected"] == [site.state(job) for job in jobs]
+    assert "could not be uploaded" in site.part(jobs[0]).reason
+    assert "40009" in site.part(jobs[0]).reason
+    assert 1 == len(site.calls())
+
+
+def test_a_later_send_tries_a_refused_file_again(site: Site) -> None:
+    """What failed yesterday may be allowed today."""
+    site.vendor.says(refused(40009))
+    site.image()
+    site.run()
+    site.advance(60)
+
+    later = site.image()
+    site.run()
+
+    assert ("accepted", 2) == (site.state(later), len(site.calls(UPLOAD)))
+
+
+def test_a_clock_behind_the_producers_does_not_upload_for_ever(site: Site) -> None:
+    """Ids of another host may be older: whether the upload was made for this send is told by the database's clock."""
+    site.plant.media._new_id = iter([f"{n:032x}" for n in range(1, 9)]).__next__
+    site.vendor.says(refused(40009))
+    job = site.image()
+
+    site.run()
+
+    assert ("rejected", 1) == (site.state(job), len(site.calls()))
+
+
+def test_40007_is_healed_with_one_upload_more(site: Site) -> None:
+    """The vendor forgot the media_id, the file is here: uploaded again, sent with the new one."""
+    site.image()
+    site.run()
+    site.vendor.says(refused(40007))
+    job = site.image(to="wangwu")
+
+    site.run()
+    site.advance(2)
+    site.run()
+
+    assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), site.part(job).tries)
+    assert ["media1", "media1", "media3"] == media_ids(site)
+
+
+def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> None:
+    """The second one's refusal is about the old media_id, not about the one uploaded meanwhile."""
+    site.image()
+    site.run()
+    first, second = site.image(to="wangwu"), site.image(to="zhaoliu")
+    with site.database.reading() as connection:
+        [work] = load(connection, site.database.now, [part_id(second, 0)])
+    errand = site.bell._attempt.prepare(work)
+    assert errand is not None
+    site.vendor.says(refused(40007))
+    site.ring(first)
+    site.advance(2)
+    site.ring(first)
+    site.ring(uploads(site)[-1])
+    site.ring(first)
+    site.vendor.says(refused(40007))
+
+    site.bell._attempt.carry_out(errand)
+    site.settle()
+    site.advance(2)
+    site.run()
+
+    assert "accepted" == site.state(first)
+    assert "accepted" == site.state(second)
+    assert 2 == len(site.calls(UPLOAD))
+
+
+def test_an_upload_in_doubt_is_waited_for_and_repeated(site: Site) -> None:
+    """Uploading twice does no harm: the sends wait for the repeat, and nobody starts another upload."""
+    site.vendor.says(lost())
+    job = site.image()
+    site.run()
+    waiting = site.state(job)
+
+    site.advance(26)
+    site.recover()
+    site.run()
+
+    assert ("queued", "accepted", 1, 2) == (waiting, site.state(job), len(uploads(site)), len(site.calls(UPLOAD)))
+
+
+def test_an_upload_that_is_held_refuses_the_sends_that_wait_for_it(site: Site) -> None:
+    """Repeated as often as allowed and never answered: a person would have to help, so the sends end with a reason."""
+    site.vendor.says(*[lost()] * 20)
+    job = site.image()
+
+    for _ in range(12):
+        site.run()
+        site.advance(26)
+        site.recover()
+
+    assert "rejected" == site.state(job)
+    assert "repeated as often as the settings allow" in site.part(job).reason
+
+
+def test_a_send_after_a_held_upload_uploads_anew(site: Site) -> None:
+    """The held one is not waited for."""
+    site.vendor.says(*[lost()] * 6)
+    site.image()
+    for _ in range(12):
+        site.run()
+        site.advance(26)
+        site.recover()
+
+    later = site.image()
+    site.run()
+
+    assert "accepted" == site.state(later)
+
+
+def test_an_upload_job_that_was_purged_is_made_anew(site: Site) -> None:
+    """The vault remembers a job that is gone: the next send uploads."""
+    site.image()
+    site.run()
+    [upload] = uploads(site)
+    site.sql("delete from worker_parts where job_id = :job", job=upload)
+    site.sql("delete from worker_jobs where id = :job", job=upload)
+    site.advance(3 * DAY)
+
+    later = site.image()
+    site.run()
+
+    assert ("accepted", 2) == (site.state(later), len(site.calls(UPLOAD)))
+
+
+def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
+    """Loaded by two: the second finds it parked and does nothing."""
+    job = site.image()
+    with site.database.reading() as connection:
+        [work] = load(connection, site.database.now, [part_id(job, 0)])
+    site.ring(job)
+
+    channel, account = site.plant.channel("wecom_app"), site.accounts.get("hr")
+
+    assert Parked() == site.plant.media.attached(work, channel, account)
+    assert 1 == len(uploads(site))
+
+
+def test_an_upload_of_its_own_gives_its_media_id(site: Site) -> None:
+    """A producer's upload job: the receipt is the media_id; the vault is not touched."""
+    job = site.upload()
+
+    site.ring(job)
+
+    assert ["media1"] == [row.media_id for row in site.of("receipts", job)]
+    assert [] == site.rows("select * from worker_media")

@@ -1,0 +1,135 @@
+"""The relay's questions and its one write: bounded, in order, by compare-and-set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.support.plant import Site, lost, planted
+from worker.domain.job import part_id
+from worker.outbox import offering
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def parts(*jobs: str) -> list[str]:
+    return [part_id(job, 0) for job in jobs]
+
+
+def offer(site: Site, *ids: str) -> list[str]:
+    now = site.database.now
+    return site.database.run(lambda c: offering.offer(c, now, list(ids), 5 * SECOND, 60 * SECOND))
+
+
+def test_an_id_is_offered_once_until_its_time_is_over(site: Site) -> None:
+    """Compare-and-set: the second who offers gets nothing; unknown ids are nobody's."""
+    [part] = parts(site.send())
+
+    assert [part] == offer(site, part, "f" * 32 + "-0")
+    assert [] == offer(site, part)
+    site.advance(5)
+    assert [part] == offer(site, part)
+
+
+def test_what_is_not_queued_is_not_offered(site: Site) -> None:
+    """Sent, sending, unknown, ended: no id of theirs goes into the broker."""
+    job = site.send()
+    site.ring(job)
+
+    assert [] == offer(site, *parts(job))
+
+
+def test_ids_come_back_in_the_order_given(site: Site) -> None:
+    """A doorbell keeps the order of its lane."""
+    ids = parts(*[site.send(str(n)) for n in range(5)])[::-1]
+
+    assert ids == offer(site, *ids)
+
+
+def test_the_head_of_a_lane_is_the_window_less_what_is_offered(site: Site) -> None:
+    """The first three due ones are looked at; an offered one keeps its place in the window."""
+    jobs = [site.send(str(n), due_at=timedelta(seconds=n)) for n in range(5)]
+    lane = site.part(jobs[0]).lane
+    site.advance(10)
+    offer(site, parts(jobs[1])[0])
+
+    with site.database.reading() as connection:
+        head = offering.head_of_lane(connection, site.database.now, lane, (0, 9), 3)
+
+    assert [parts(jobs[0])[0], parts(jobs[2])[0]] == head
+
+
+def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
+    """Strictly after the instant asked about, due by now, not offered."""
+    now = site.clock.micros
+    text, card, later = site.send(), site.card(), site.send("later", due_at=timedelta(seconds=5))
+
+    with site.database.reading() as connection:
+        due = offering.lanes_newly_due(connection, site.database.now, now - 1, 100)
+        none = offering.lanes_newly_due(connection, site.database.now, now, 100)
+    offer(site, *parts(text))
+    site.advance(5)
+    with site.database.reading() as connection:
+        after = offering.lanes_newly_due(connection, site.database.now, now - 1, 100)
+
+    lanes = [site.part(job).lane for job in (text, card, later)]
+    assert {lanes[0]: now, lanes[1]: now} == due
+    assert {} == none
+    assert {lanes[1]: now, lanes[2]: now + 5 * SECOND} == after
+
+
+def test_all_lanes_are_walked_by_name(site: Site) -> None:
+    """Each lane with a queued part once, from where the walk stopped; none after the last."""
+    lanes = sorted(site.part(job).lane for job in (site.send(), site.card(), site.send("second"), site.image()))
+    unique = sorted(set(lanes))
+
+    with site.database.reading() as connection:
+        first = offering.next_lanes(connection, "", 2)
+        rest = offering.next_lanes(connection, first[-1], 10)
+
+    assert unique == first + rest
+    assert 2 == len(first)
+
+
+def test_the_expired_are_found_at_their_instant(site: Site) -> None:
+    """Queued and past expires_at, not a moment earlier; what never expires is not looked at."""
+    site.send("never")
+    job = site.send(expires_at=timedelta(seconds=60))
+
+    def expired() -> list[str]:
+        with site.database.reading() as connection:
+            return offering.expired(connection, site.database.now, 10)
+
+    before = expired()
+    site.advance(60)
+
+    assert ([], parts(job)) == (before, expired())
+
+
+def test_the_doubtful_are_found_when_their_margin_is_over(site: Site) -> None:
+    """With all that the policy needs; held ones are not found."""
+    site.vendor.says(lost(), lost())
+    job, held = site.send(on_unknown="hold"), site.card()
+    site.ring(job)
+    site.ring(held)
+    site.sql("update worker_parts set not_before = null where job_id = :job", job=held)
+
+    def doubtful() -> list[tuple[str, str, str]]:
+        with site.database.reading() as connection:
+            found = offering.doubtful(connection, site.database.now, 10)
+        return [(one.id, one.kind, one.on_unknown) for one in found]
+
+    before = doubtful()
+    site.advance(25)
+
+    assert ([], [(parts(job)[0], "send", "hold")]) == (before, doubtful())
