@@ -8,7 +8,11 @@ from contextlib import ExitStack
 import pytest
 
 from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
+from worker.channels import channel
+from worker.domain.account import Account
 from worker.domain.call import Answered, NeverLeft, NoAnswer
+from worker.domain.job import Part
+from worker.domain.outcome import Unknown
 
 ROWS = rows()
 
@@ -46,5 +50,22 @@ def test_first_byte_decides(row: Row, stage: Stage) -> None:
     assert isinstance(result, NeverLeft) == ("first_byte" not in stage.reached)
 
 
-# The place for the last column: a channel's test plays SCENES[row.fault] for rows whose result starts with `Answered`
-# and compares `type(channel.outcome(part, account, result).outcome).__name__` with the first word of `row.channel`.
+@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("Answered")], ids=lambda row: row.fault)
+def test_channel_makes_of_it_what_the_table_says(row: Row, stage: Stage) -> None:
+    """The last column is the channel's own reading of the very answer that the fault produced."""
+    result = SCENES[row.fault](stage)
+    assert isinstance(result, Answered)
+
+    outcome = channel("wecom_app").outcome(PART, ACCOUNT, result.reply).outcome
+
+    named = row.channel.partition(":")[0]
+    if named.startswith("by errcode"):
+        assert not isinstance(outcome, Unknown)
+    else:
+        assert named == type(outcome).__name__
+
+
+PART = Part(
+    "0" * 32 + "-0", "0" * 32, 0, "send", {"type": "text", "body": {"text": {"content": "x"}}}, {"users": ["a"]}
+)
+ACCOUNT = Account("hr", "wecom_app", "https://vendor.example", {"corpid": "ww1", "agentid": 1})
