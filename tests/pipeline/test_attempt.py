@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ import structlog
 
 from tests.support.plant import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
-from worker import To
+from worker import Image, To
+from worker.channels import register, unregister
+from worker.channels.wecom_app import WecomApp
 from worker.delivery.admission import Denied
 from worker.domain import settle
 from worker.domain.call import NeverLeft, Request
@@ -203,7 +206,7 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
     connects = iter(range(100))
 
     def refuse(request: Request) -> NeverLeft | None:
-        return NeverLeft("refused", 0.0) if request.path == SEND and next(connects) == 2 else None
+        return NeverLeft("refused", 0.0) if request.path == SEND and next(connects) == 3 else None
 
     with planted(sqlite_database, driven_clock, refuse=refuse) as site:
         jobs = [site.send("one"), site.send("two", "wangwu")]
@@ -578,3 +581,61 @@ def test_an_error_of_ours_after_the_mark_leaves_an_unknown(sqlite_site: Site) ->
     site.settle()
 
     assert "unknown" == site.state(job)
+
+
+def test_the_duplicate_check_can_be_switched_off_for_all(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """`duplicate_check = false`: nothing is flagged, and an unknown is held."""
+    with planted(sqlite_database, driven_clock, duplicate_check=False) as site:
+        site.vendor.says(lost())
+        job = site.send()
+
+        until_done(site, job, step_s=26)
+
+        assert "enable_duplicate_check" not in site.bodies()[0]
+        assert "unknown" == site.state(job)
+
+
+def test_a_shorter_window_is_a_setting(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """`duplicate_window_s`: a repeat after it is held, though the vendor's own window is longer."""
+    with planted(sqlite_database, driven_clock, duplicate_window_s=600) as site:
+        site.vendor.says(lost())
+        job = site.send()
+        site.ring(job)
+        site.advance(600)
+        site.recover()
+
+        site.ring(job)
+
+        assert ("unknown", 1) == (site.state(job), len(site.calls()))
+
+
+def test_a_media_id_of_the_callers_own_is_not_healed(site: Site) -> None:
+    """There is no file to upload again: refused for good, with the vendor's reason."""
+    site.vendor.says(refused(40007))
+    job = site.ask(Image(media_id="gone"))
+
+    site.ring(job)
+
+    assert ("rejected", 1) == (site.state(job), len(site.calls()))
+
+
+class Tokenless(WecomApp):
+    """A channel whose key is in the address, as webhooks have it."""
+
+    name = "tokenless"
+    uses_token = False
+
+
+def test_a_channel_without_tokens_fetches_none(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """The call goes without asking anybody for a token."""
+    register(Tokenless())
+    try:
+        account = replace(an_account(), channel="tokenless")
+        with planted(sqlite_database, driven_clock, accounts=[account]) as site:
+            job = site.send()
+
+            site.ring(job)
+
+            assert ("accepted", 0) == (site.state(job), tokens_fetched(site))
+    finally:
+        unregister("tokenless")

@@ -80,6 +80,7 @@ def test_a_recall_of_half_sent_stops_the_rest_and_takes_back_the_other_half(site
     site.settle()
     recall = site.recall(job)
 
+    site.ring(recall)
     site.run()
 
     assert ["accepted", "cancelled", "accepted"] == [site.state(job), site.state(job, 1), site.state(recall)]

@@ -77,6 +77,19 @@ def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
     assert (False, True, False) == (lifted, shortened, gates.closed("hr:2"))
 
 
+def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> None:
+    """Closed for a second, over, and blocked by another process before five seconds have passed."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    gates.close("hr:1", 1)
+    ticks.advance(2)
+    gates.learn({})
+
+    gates.learn({"hr:1": 60_000_000})
+
+    assert gates.closed("hr:1")
+
+
 def test_a_block_lifted_by_hand_opens_at_once() -> None:
     """A probe got through."""
     gates = Gates(Ticks())

@@ -124,6 +124,17 @@ def test_a_mark_of_a_part_that_does_not_exist_is_lost(site: Site) -> None:
     assert [Marked.LOST] == replies(do(site, a_mark("f" * 32)))
 
 
+def test_an_end_of_a_part_that_does_not_exist_is_nobodys(site: Site) -> None:
+    """Purged while its call was in the air: nothing is written, the others of the batch are."""
+    job = site.send()
+    do(site, a_mark(job))
+
+    do(site, an_end("f" * 32), an_end(job))
+
+    assert "accepted" == site.state(job)
+    assert [] == site.of("attempts", "f" * 32)
+
+
 def test_a_parked_part_is_not_marked(site: Site) -> None:
     """What waits on another job does not go, even with its id in somebody's hand."""
     job, other = site.send(), site.send("other")

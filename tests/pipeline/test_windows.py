@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import Site, lost, planted, refused
+from tests.support.plant import Site, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
@@ -342,3 +342,36 @@ def test_a_repeat_after_an_upgrade_looks_into_its_first_calls_window(site: Site)
 
     assert "unknown" == site.state(jobs[0])
     assert 2 == len(site.bodies())
+
+
+@pytest.mark.xfail(
+    reason="a call that certainly never left counts as answered: claim grows, doubts do not", strict=True
+)
+@pytest.mark.parametrize("why", ["dropped", "reset"])
+def test_a_first_call_that_never_left_does_not_cost_the_flag(site: Site, why: str) -> None:
+    """The vendor heard nothing of it, so the next call is a first one: flagged, and safe to repeat."""
+    site.vendor.says(unsent(why))
+    job = site.send()
+    site.ring(job)
+    site.advance(2)
+
+    site.ring(job)
+
+    assert [True, True] == flags(site)
+
+
+@pytest.mark.xfail(
+    reason="a call that certainly never left counts as answered: claim grows, doubts do not", strict=True
+)
+def test_a_repeat_that_never_left_may_be_made_again(site: Site) -> None:
+    """Nothing was answered in between: the doubt is the first call's alone, and its window covers the next repeat."""
+    site.vendor.says(lost(), unsent("dropped"))
+    job = site.send()
+    site.ring(job)
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+    site.ring(job)
+
+    assert ("accepted", 3) == (site.state(job), len(site.calls()))

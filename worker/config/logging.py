@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_LINE = "event level timestamp logger exc_info"
+_LINE = "event level timestamp logger"
 _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration"
 _PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
 _REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
@@ -50,6 +49,9 @@ def mask(text: str) -> str:
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Keeps listed fields, masks their text; an unlisted field leaves only its name."""
+    trace = event.pop("exc_info", None)
+    if trace:  # a foreign traceback may show URLs, statements and texts: only its class is kept
+        event["error"] = _class_of(trace)
     kept: dict[str, Any] = {name: _masked(value) for name, value in event.items() if name in FIELDS}
     if len(kept) != len(event):
         kept["dropped"] = sorted(name for name in event if name not in FIELDS and not name.startswith("_"))
@@ -85,7 +87,7 @@ def set_up(level: int | str = "INFO", stream: TextIO | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_trace, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -95,9 +97,9 @@ def set_up(level: int | str = "INFO", stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(max(least, number))
 
 
-def _without_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> MutableMapping[str, Any]:
-    """A foreign traceback may show URLs and statements: only its class is kept."""
-    trace = event.pop("exc_info", None)
-    if isinstance(trace, tuple) and trace[0] is not None:
-        event["error"] = trace[0].__name__
-    return event
+def _class_of(trace: Any) -> str:
+    """The class of what `exc_info` holds: an exception, the usual three, or True for the current one."""
+    if isinstance(trace, BaseException):
+        return type(trace).__name__
+    kind = trace[0] if isinstance(trace, tuple) else sys.exc_info()[0]
+    return kind.__name__ if kind else "none"

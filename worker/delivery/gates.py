@@ -46,12 +46,10 @@ class Gates:
         now = self._monotonic()
         told = {lane: now + left / 1_000_000 for lane, left in blocked.items()}
         with self._guard:
-            for lane in [*self._closed, *told]:
-                if now - self._closed_at.get(lane, -YOUNG_S) >= YOUNG_S:
-                    self._closed[lane] = told.get(lane, 0.0)
-                else:
-                    self._closed[lane] = max(self._closed[lane], told.get(lane, 0.0))
-            self._closed = {lane: until for lane, until in self._closed.items() if until > now}
+            self._closed_at = {lane: at for lane, at in self._closed_at.items() if now - at < YOUNG_S}
+            for lane in self._closed_at:
+                told[lane] = max(self._closed.get(lane, 0.0), told.get(lane, 0.0))
+            self._closed = {lane: until for lane, until in told.items() if until > now}
 
     def open(self, lane: str) -> None:
         """Lifts a block at once."""

@@ -1,0 +1,78 @@
+"""Redaction by construction: listed fields only, credentials masked, foreign tracebacks reduced."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from worker.config.logging import QUIET, mask, set_up
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Our logging on a stream; the process's own is put back."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before, level, config = root.handlers[:], root.level, structlog.get_config()
+    levels = {name: logging.getLogger(name).level for name in QUIET}
+    set_up("DEBUG", stream)
+    yield stream
+    root.handlers[:], root.level = before, level
+    for name, old in levels.items():
+        logging.getLogger(name).setLevel(old)
+    structlog.configure(**config)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET /cgi-bin/x?access_token=abc&a=1", "GET /cgi-bin/x?access_token=***&a=1"),
+        ("corpid=1&corpsecret=xyz", "corpid=1&corpsecret=***"),
+        ("webhook/send?key=693a-91", "webhook/send?key=***"),
+        ("{'secret': 'xyz'}", "{'secret': '***'}"),
+        ("redis://:hunter2@host/0", "redis://:***@host/0"),
+        ("postgresql://me:hunter2@host/db", "postgresql://me:***@host/db"),
+        ("nothing here", "nothing here"),
+    ],
+)
+def test_credentials_are_masked(text: str, masked: str) -> None:
+    """What looks like a credential does not survive."""
+    assert masked == mask(text)
+
+
+def test_only_listed_fields_are_written(lines: io.StringIO) -> None:
+    """A field nobody listed leaves its name, not its value."""
+    structlog.get_logger().info("attempt", job="j1", delay=0.5, recipients=["canary"], lane="hr:1?token=abc")
+
+    line = json.loads(lines.getvalue())
+
+    assert ("j1", 0.5, "hr:1?token=***", ["recipients"]) == tuple(line[k] for k in ("job", "delay", "lane", "dropped"))
+    assert "canary" not in lines.getvalue()
+
+
+def test_foreign_logs_pass_the_same_redaction(lines: io.StringIO) -> None:
+    """urllib3's and Celery's lines are masked, their tracebacks reduced to a class."""
+    error = ValueError("canary")
+
+    logging.getLogger("some.library").error("failed for access_token=%s", "abc", exc_info=error)
+
+    line = json.loads(lines.getvalue())
+
+    assert ("failed for access_token=***", "ValueError", "some.library") == (
+        line["event"],
+        line["error"],
+        line["logger"],
+    )
+    assert "canary" not in lines.getvalue()
+
+
+def test_loggers_that_say_too_much_are_kept_down(lines: io.StringIO) -> None:
+    """A line a doorbell, statements with their values: not even at DEBUG."""
+    for name in QUIET:
+        logging.getLogger(name).debug("too much")
+
+    assert "" == lines.getvalue()

@@ -1,0 +1,125 @@
+"""The app's settings, the loop, the broker line: what can be said without a broker."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.config.settings import Settings
+from worker.delivery.relay import Ring
+from worker.service import celery_app
+from worker.service.broker import Line, broker_url, transport_options
+from worker.service.celery_app import configuration, make_app
+from worker.service.doorbells import Doorbells
+from worker.service.loop import Loop
+from worker.service.steps import is_revoked
+
+
+def test_celerys_settings_hold_no_account_and_no_database() -> None:
+    """Flower shows them to everybody."""
+    settings = Settings(database="postgresql+psycopg://u:db-password@h/d", broker="redis://:broker-password@h/0")
+
+    shown = str(configuration(settings))
+
+    assert "db-password" not in shown
+    assert "broker-password" not in shown
+    assert (True, 1, False, 0.0) == tuple(
+        configuration(settings)[name]
+        for name in (
+            "task_acks_late",
+            "worker_prefetch_multiplier",
+            "task_create_missing_queues",
+            "worker_soft_shutdown_timeout",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("broker", "url", "option"),
+    [
+        ("embedded", "memory://", ("polling_interval", 0.005)),
+        ("redis://h/0", "redis://h/0", ("socket_timeout", 2.0)),
+        ("amqp://h", "amqp://h", ("socket_timeout", None)),
+    ],
+)
+def test_every_broker_has_its_timeouts(broker: str, url: str, option: tuple[str, Any]) -> None:
+    """No socket may stay silent for ever."""
+    assert (url, option[1]) == (broker_url(broker), transport_options(broker).get(option[0]))
+
+
+def test_doorbells_hold_ids_only_and_no_events() -> None:
+    """A ring becomes one message in the queue of its priority, under a random id."""
+    app = make_app(Settings(queue_prefix="doorbell-test."))
+    bells = Doorbells(app, "doorbell-test.")
+
+    bells.publish([Ring("hr:1", ("a-0", "b-0"), urgent=True), Ring("hr:1", ("c-0",), urgent=False)])
+
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        urgent = channel.basic_get("doorbell-test.worker.urgent", no_ack=True)
+        normal = channel.basic_get("doorbell-test.worker.normal", no_ack=True)
+    assert [["hr:1", ["a-0", "b-0"], False], {}] == urgent.decode()[:2]
+    assert [["hr:1", ["c-0"], False], {}] == normal.decode()[:2]
+    assert ("", "worker.ring") == (urgent.headers["argsrepr"], urgent.headers["task"])
+    assert not app.tasks["worker.ring"].send_events
+    bells.close()
+
+
+def test_a_broker_that_is_away_is_said_once() -> None:
+    """Publishing to nobody returns False, logs once an outage, and raises nothing."""
+    line = Line(make_app(Settings(broker="redis://127.0.0.1:1/0")), "doorbells")
+
+    with capture_logs() as logs:
+        results = [line.publish({}, exchange="", routing_key="q") for _ in range(2)]
+
+    assert [False, False] == results
+    assert ["broker_away"] == [entry["event"] for entry in logs]
+    line.close()
+
+
+def test_a_loop_goes_on_after_an_error() -> None:
+    """The thread outlives what its turn raises, and tells when it is well again."""
+    turns: list[int] = []
+    well = threading.Event()
+
+    def turn() -> float:
+        turns.append(1)
+        if len(turns) < 3:
+            raise ValueError("a text that no log may hold")
+        well.set()
+        return 10.0
+
+    with capture_logs() as logs:
+        loop = Loop("test", turn, random.Random(1))
+        loop.start()
+        assert well.wait(10)
+        assert loop.stop(10)
+
+    assert [("thread_failed", "ValueError"), ("thread_recovered", None)] == [
+        (entry["event"], entry.get("error")) for entry in logs
+    ]
+
+
+def test_a_wrong_setting_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The celery command shows no traceback for it."""
+    monkeypatch.setenv("WORKER_BROKER", "carrier-pigeon")
+
+    with pytest.raises(SystemExit) as ended:
+        _ = celery_app.app
+
+    assert 2 == ended.value.code
+    assert capsys.readouterr().err.startswith("worker: ")
+    with pytest.raises(AttributeError):
+        _ = celery_app.nothing
+
+
+def test_a_job_revoked_in_flower_is_known() -> None:
+    """Celery's own list is asked."""
+    import celery.worker.state
+
+    celery.worker.state.revoked.add("job-1")
+
+    assert (True, False) == (is_revoked("job-1"), is_revoked("job-2"))

@@ -1,0 +1,100 @@
+"""What becomes of a job, as Celery's events say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.config.settings import Settings
+from worker.domain.state import JobState
+from worker.outbox.items import Happened
+from worker.service import flower
+from worker.service.celery_app import make_app
+from worker.service.flower import Flower, event_of
+
+
+class Published:
+    """Stands for the line to the broker."""
+
+    def __init__(self) -> None:
+        self.messages: list[list[dict[str, Any]]] = []
+        self.away = False
+
+    def open(self) -> bool:
+        return not self.away
+
+    def channel(self) -> Any:
+        raise AssertionError("nothing is declared twice")
+
+    def publish(self, body: Any, **options: Any) -> bool:
+        assert ("task.multi", 1) == (options["routing_key"], options["delivery_mode"])
+        self.messages.append(body)
+        return True
+
+    def close(self) -> None:
+        self.away = True
+
+
+@pytest.fixture
+def made() -> tuple[Flower, Published]:
+    """A publisher whose line remembers."""
+    one, line = Flower(make_app(Settings()), "w1@test"), Published()
+    one._line, one._exchange = line, "celeryev"  # type: ignore[assignment]
+    return one, line
+
+
+def happened(job: str, state: JobState | None, text: str = "") -> Happened:
+    """One happening of a send."""
+    return Happened(job, "send", "wecom_app", state, text)
+
+
+def test_a_job_is_received_once_and_ends() -> None:
+    """Every state has its event."""
+    assert ("task-succeeded", {"result": "partial 3+1", "runtime": None}) == event_of(JobState.PARTIAL, "partial 3+1")
+    assert "task-succeeded" == event_of(JobState.ACCEPTED, "accepted")[0]
+    assert ("task-retried", "waits: 45009") == (event_of(None, "45009")[0], event_of(None, "45009")[1]["exception"])
+    assert "task-revoked" == event_of(JobState.CANCELLED, "cancelled")[0]
+    for state in (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.UNKNOWN):
+        assert ("task-failed", "why") == (event_of(state, "why")[0], event_of(state, "why")[1]["exception"])
+
+
+def test_what_happened_leaves_in_one_list(made: tuple[Flower, Published]) -> None:
+    """Received, then the end; a job that waited is not received again; arguments are empty."""
+    one, line = made
+
+    one.tell([happened("a", JobState.ACCEPTED, "accepted"), happened("b", None, "45009")])
+    one.turn()
+    one.tell([happened("b", JobState.REJECTED, "rejected 40003")])
+    one.turn()
+
+    kinds = [[(event["uuid"], event["type"]) for event in message] for message in line.messages]
+    assert [
+        [("a", "task-received"), ("a", "task-succeeded"), ("b", "task-received"), ("b", "task-retried")],
+        [("b", "task-failed")],
+    ] == kinds
+    assert ("send wecom_app", "", "") == tuple(line.messages[0][0][name] for name in ("name", "args", "kwargs"))
+
+
+def test_a_full_queue_drops_and_counts(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer never waits for Flower."""
+    one, line = made
+    monkeypatch.setattr(flower, "LIMIT", 1)
+
+    one.tell([happened("a", JobState.ACCEPTED)])
+    one.tell([happened("b", JobState.ACCEPTED)])
+    line.away = True
+    one.turn()
+
+    assert (2, 0, []) == (one.dropped, one.sent, line.messages)
+
+
+def test_old_waiting_jobs_are_forgotten(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of waiting jobs stays bounded."""
+    one, _ = made
+    monkeypatch.setattr(flower, "WAITING_KEPT", 1)
+
+    one.tell([happened(job, None, "waits") for job in "abc"])
+    one.turn()
+
+    assert {"c": None} == one._waiting

@@ -1,0 +1,100 @@
+"""The commands and their options. What a command needs is imported inside it: `worker simulator` loads no worker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="worker",
+    help="Queue-backed delivery of enterprise-IM messages.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(help="The outbox's tables.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.command()
+def demo() -> None:
+    """The whole worker on this machine in a few seconds, against a fake WeCom; leaves nothing behind."""
+    from worker.cli.demo import run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def up(
+    threads: Annotated[int | None, typer.Option(help="Sender threads.")] = None,
+    loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING.")] = "INFO",
+) -> None:
+    """Everything in one process: upgrades the tables and delivers, with a broker in memory."""
+    from worker.cli.running import run_embedded
+
+    raise typer.Exit(run_embedded(threads, loglevel))
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def simulator(context: typer.Context) -> None:
+    """A fake WeCom over HTTP: --port P, --bare, --latency-ms N, --settings JSON; --help tells all."""
+    from worker.simulator.__main__ import main
+
+    main(context.args)
+
+
+@db.command()
+def upgrade() -> None:
+    """Brings the tables to this release; safe at any time."""
+    from worker.cli.running import upgrade_tables
+
+    typer.echo(f"tables at revision {upgrade_tables()}")
+
+
+@db.command()
+def current() -> None:
+    """The tables' revision; exit status 1 when this release needs another."""
+    from worker.cli.running import current_revision
+
+    found, needed = current_revision()
+    typer.echo(f"tables at revision {found or 'none'}, this release needs {needed}")
+    raise typer.Exit(0 if found == needed else 1)
+
+
+@app.command()
+def jobs(
+    state: Annotated[str | None, typer.Option(help="open, accepted, partial, rejected, ...")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists jobs, newest first."""
+    from worker.cli import reading
+
+    reading.jobs(_say(), state=state, account=account, limit=limit, as_json=as_json)
+
+
+@app.command()
+def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Json = False) -> None:
+    """One job: state, receipts, failures, timeline."""
+    from worker.cli import reading
+
+    reading.show(_say(), job, as_json=as_json)
+
+
+@app.command()
+def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Asks for an ended job once more, as a new job linked to the first; prints the new id."""
+    from worker.cli.running import replay_job
+
+    typer.echo(replay_job(job))
+
+
+def _say() -> Any:
+    return typer.echo

@@ -1,0 +1,61 @@
+"""`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
+
+Read in this order: `stage.py` (processes), `application.py` (the producer), `board.py` (the live table), `ending.py`
+(what is printed at the end), `checks.py` (whether every job ended as stated).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from worker.cli.demo.application import Application
+from worker.cli.demo.board import Board
+from worker.cli.demo.checks import Outcome, checks
+from worker.cli.demo.ending import tell_everything, tell_verdict
+from worker.cli.demo.stage import Stage, StageFailed
+
+LIMIT_S = 60.0
+"""Ample for a slow machine; a normal run takes a few seconds."""
+
+
+def run() -> int:
+    """Plays the demo; 0 only if every job ended as stated."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with _ends_on_sigterm(), Stage.built() as stage:
+            return 0 if _play(stage, console) else 1
+    except StageFailed as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+
+
+def _play(stage: Stage, console: Console) -> bool:
+    application = Application(stage.engine, stage.accounts, stage.folder)
+    with Board(stage.engine, console, application.jobs) as board:
+        application.sends()
+        board.until_ended(("text", "card"), stage.require_alive, LIMIT_S)
+        application.follows_up()
+        board.until_ended(tuple(application.jobs), stage.require_alive, LIMIT_S)
+    outcome = Outcome.of(stage, application)
+    tell_everything(console, outcome)
+    return tell_verdict(console, checks(outcome))
+
+
+@contextmanager
+def _ends_on_sigterm() -> Iterator[None]:
+    """A SIGTERM unwinds the demo, so that no process is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

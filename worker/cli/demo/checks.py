@@ -1,0 +1,116 @@
+"""Whether the demo ended as stated: every check is a sentence and its truth; the exit status is all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from worker.cli.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE, TEXT, Application
+from worker.cli.demo.stage import Stage
+from worker.delivery.report import Event, JobReport, JobSummary, get_job, list_jobs, timeline
+from worker.domain.state import JobState
+
+Check = tuple[str, bool]
+Inbox = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that is known when the last job has ended."""
+
+    jobs: dict[str, JobReport]
+    timelines: dict[str, list[Event]]
+    everything: list[JobSummary]
+    """All jobs in the outbox, also the upload that a send needed."""
+    rows: int
+    due_at: datetime | None
+    inbox: Inbox
+    calls: list[dict[str, Any]]
+    violations: dict[str, Any]
+
+    @classmethod
+    def of(cls, stage: Stage, application: Application) -> Outcome:
+        """Reads the outbox and asks the fake WeCom."""
+        names = application.jobs.items()
+        with stage.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            return cls(
+                {name: get_job(connection, job_id) for name, job_id in names},
+                {name: timeline(connection, job_id) for name, job_id in names},
+                list_jobs(connection),
+                application.rows(),
+                application.due_at,
+                stage.control("inbox")["people"],
+                stage.control("calls")["calls"],
+                stage.control("violations"),
+            )
+
+    def texts(self, person: str, content: str) -> list[dict[str, Any]]:
+        """The text messages of this content that one person has."""
+        return [one for one in self.inbox.get(person, []) if one["content"].get("content") == content]
+
+    def of_type(self, person: str, msgtype: str) -> list[dict[str, Any]]:
+        """One person's messages of a type."""
+        return [one for one in self.inbox.get(person, []) if one["msgtype"] == msgtype]
+
+
+def checks(outcome: Outcome) -> list[Check]:
+    """Every promise of the demo."""
+    return [*_text(outcome), *_others(outcome), *_never_and_later(outcome), *_overall(outcome)]
+
+
+def _text(outcome: Outcome) -> Iterator[Check]:
+    text, back = outcome.jobs["text"], outcome.jobs["recall"]
+    refused = {failure.recipient for failure in text.failures}
+    yield (
+        "the text to 1,500 is partial: 1,497 accepted, 3 refused",
+        (text.state is JobState.PARTIAL and (text.counts.accepted, text.counts.refused) == (1_497, 3)),
+    )
+    yield "the three who do not exist are named", refused == set(MISSING)
+    yield "it took two calls with a msgid each", len({one.msgid for one in text.receipts if one.msgid}) == 2
+    yield "everyone who exists saw the text once", all(len(outcome.texts(person, TEXT)) == 1 for person in PEOPLE)
+    recalled = all(one["state"] == "recalled" for person in PEOPLE for one in outcome.texts(person, TEXT))
+    yield (
+        "the recall took both calls back, from every inbox",
+        (back.state is JobState.ACCEPTED and all(one.recalled_at for one in text.receipts) and recalled),
+    )
+
+
+def _others(outcome: Outcome) -> Iterator[Check]:
+    image, card, update = (outcome.jobs[name] for name in ("image", "card", "update"))
+    uploads = [job for job in outcome.everything if job.kind == "upload"]
+    yield (
+        "the image was uploaded once and sent",
+        (image.state is JobState.ACCEPTED and [job.state for job in uploads] == [JobState.ACCEPTED]),
+    )
+    yield "both approvers see the image", all(len(outcome.of_type(one, "image")) == 1 for one in APPROVERS)
+    cards = [outcome.of_type(one, "template_card") for one in APPROVERS]
+    yield (
+        "both approvers see the card once, updated",
+        (
+            card.state is update.state is JobState.ACCEPTED
+            and all(len(seen) == 1 and "approved" in str(seen[0]["update"]) for seen in cards)
+        ),
+    )
+
+
+def _never_and_later(outcome: Outcome) -> Iterator[Check]:
+    later, due = outcome.jobs["later"], outcome.due_at
+    called = [attempt.started_at for part in later.parts for attempt in part.attempts]
+    yield "the rolled-back transaction sent nothing", not any(NEVER in str(call["body"]) for call in outcome.calls)
+    yield "the application kept its own five rows, not the sixth", outcome.rows == 5
+    yield (
+        "the scheduled text went out once, not before its time",
+        (later.state is JobState.ACCEPTED and due is not None and len(called) == 1 and called[0] >= due),
+    )
+    yield "both approvers see the scheduled text", all(len(outcome.texts(one, LATER)) == 1 for one in APPROVERS)
+
+
+def _overall(outcome: Outcome) -> Iterator[Check]:
+    violations = outcome.violations
+    yield (
+        "no limit was overstepped, nobody saw anything twice",
+        (not violations["limits"] and not violations["drops"] and not violations["duplicates"]),
+    )
+    yield "nothing is left to do", all(job.state is not JobState.OPEN for job in outcome.everything)

@@ -1,0 +1,117 @@
+"""What is known about jobs, as text for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from worker.config.settings import load_settings
+from worker.delivery.report import Event, JobReport, JobSummary, get_job, list_jobs, timeline
+from worker.domain.errors import ConfigurationError
+from worker.domain.state import JobState
+from worker.outbox.database import Database, make_engine
+
+Say = Callable[[str], Any]
+
+
+def jobs(say: Say, *, state: str | None, account: str | None, limit: int, as_json: bool) -> None:
+    """Prints the newest jobs."""
+    with _outbox() as connection:
+        found = list_jobs(connection, state=_state(state), account=account, limit=limit)
+    if as_json:
+        say(json.dumps([plain(job) for job in found], ensure_ascii=False))
+        return
+    for job in found:
+        say(job_line(job))
+    if not found:
+        say("no jobs")
+
+
+def show(say: Say, job_id: str, *, as_json: bool) -> None:
+    """Prints one job with everything that happened to it."""
+    with _outbox() as connection:
+        report, events = get_job(connection, job_id), timeline(connection, job_id)
+    if as_json:
+        say(json.dumps({**plain(report), "timeline": plain(events)}, ensure_ascii=False))
+        return
+    for line in [*report_lines(report), *timeline_lines(events)]:
+        say(line)
+
+
+def job_line(job: JobSummary) -> str:
+    """One job in one line."""
+    return (
+        f"{job.id}  {_clock(job.created_at)}  {job.account:<12} {job.kind:<12} {job.state.label:<10} {job.asked} asked"
+    )
+
+
+def report_lines(report: JobReport) -> Iterator[str]:
+    """A job's state, who got it and who did not."""
+    counts = report.counts
+    yield f"job {report.id}: {report.kind} on account {report.account} is {report.state.label}"
+    yield (
+        f"  asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused},"
+        f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
+    )
+    yield from (f"  warning: {warning}" for warning in report.warnings)
+    for receipt in report.receipts:
+        given = receipt.msgid or receipt.media_id or ("nothing had to be sent" if receipt.not_sent else "no id")
+        recalled = f", recalled {_clock(receipt.recalled_at)}" if receipt.recalled_at else ""
+        yield f"  receipt {given} at {_clock(receipt.accepted_at)}{recalled}"
+    for failure in report.failures:
+        yield f"  refused {failure.kind} {failure.recipient} ({failure.field_name}, {failure.errcode})"
+    for part in report.parts:
+        if part.reason:
+            yield f"  part {part.id}: {part.state.label}, {part.reason}"
+
+
+def timeline_lines(events: list[Event]) -> Iterator[str]:
+    """What happened, in order."""
+    for event in events:
+        part = f"part {event.part.rpartition('-')[2]}" if event.part else "job"
+        yield f"  {_clock(event.at)}  {part:<7} {event.what}{f': {event.detail}' if event.detail else ''}"
+
+
+def plain(value: Any) -> Any:
+    """A report as JSON can say it: states by name, times in ISO 8601."""
+    match value:
+        case IntEnum():
+            return value.name.lower()
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case _ if is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _clock(at: datetime | None) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at else "-"
+
+
+def _state(name: str | None) -> JobState | None:
+    if name is None:
+        return None
+    try:
+        return JobState[name.upper()]
+    except KeyError:
+        known = ", ".join(state.label for state in JobState)
+        raise ConfigurationError(f"--state {name}: is not a state; use one of {known}") from None
+
+
+@contextmanager
+def _outbox() -> Iterator[Any]:
+    database = Database(make_engine(load_settings().database))
+    try:
+        with database.reading() as connection:
+            yield connection
+    finally:
+        database.close()

@@ -1,0 +1,59 @@
+"""What the commands do that run something or write: the embedded worker, the tables, a replay."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from worker.config.accounts import accounts_of
+from worker.config.settings import load_settings
+from worker.delivery.enqueue import replay
+from worker.outbox import migrate
+from worker.outbox.database import make_engine
+
+
+def run_embedded(threads: int | None, loglevel: str) -> int:
+    """Upgrades the tables and runs a worker with a broker in memory until it is told to end; its exit status."""
+    from worker.service.broker import EMBEDDED
+    from worker.service.celery_app import make_app, start_worker
+
+    settings = load_settings().model_copy(update={"broker": EMBEDDED})
+    upgrade_tables()
+    app = make_app(settings)
+    # Nobody else can reach a broker in memory: no gossip, no heartbeats, nothing to mingle with.
+    alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+    return start_worker(app, threads=threads or settings.delivery.threads, loglevel=loglevel, **alone)
+
+
+def upgrade_tables() -> str:
+    """Brings the tables to this release; the revision."""
+    engine = _engine()
+    try:
+        migrate.upgrade(engine)
+    finally:
+        engine.dispose()
+    return migrate.head()
+
+
+def current_revision() -> tuple[str | None, str]:
+    """The tables' revision and the one this release needs."""
+    engine = _engine()
+    try:
+        with engine.connect() as connection:
+            return migrate.current(connection), migrate.head()
+    finally:
+        engine.dispose()
+
+
+def replay_job(job_id: str) -> str:
+    """A new job that asks for the old one once more; its id."""
+    settings = load_settings()
+    engine = make_engine(settings.database)
+    try:
+        with engine.begin() as connection:
+            return replay(connection, job_id, accounts=accounts_of(settings)).id
+    finally:
+        engine.dispose()
+
+
+def _engine() -> Engine:
+    return make_engine(load_settings().database)

@@ -1,0 +1,96 @@
+"""The Celery app, out of the settings: `celery -A worker.service.celery_app worker -P threads -c 32`.
+
+Celery's own configuration is visible in Flower, so it holds names and times only: no account, no database.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+from celery import Celery, signals
+
+from worker.config import logging as our_logging
+from worker.config.settings import Settings, load_settings
+from worker.domain.errors import ConfigurationError
+from worker.service import tasks
+from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, transport_options
+from worker.service.engine_room import NO_HOOKS, EngineRoom, Hooks
+from worker.service.queues import NORMAL, TRANSIENT, queues
+from worker.service.steps import EXIT_CONFIGURATION, EngineRoomStep, is_revoked
+
+
+def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
+    """An app for these settings, with the engine room on its worker blueprint."""
+    app = Celery("worker", broker=broker_url(settings.broker), set_as_current=False)
+    app.conf.update(configuration(settings))
+    app.engine_room = EngineRoom(settings, app, replace(hooks, revoked=hooks.revoked or is_revoked))
+    app.steps["worker"].add(EngineRoomStep)
+    tasks.register(app)
+    signals.setup_logging.connect(_set_up_logging, weak=False)
+    return app
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Everything Celery is told."""
+    prefix = settings.queue_prefix
+    return {
+        "broker_transport_options": transport_options(settings.broker),
+        "broker_connection_timeout": TIMEOUT_S,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_publish_retry": False,
+        "task_queues": queues(prefix),
+        "task_default_queue": prefix + NORMAL,
+        "task_default_exchange": "",
+        "task_default_exchange_type": "direct",
+        "task_default_routing_key": prefix + NORMAL,
+        "task_default_delivery_mode": TRANSIENT,
+        "task_create_missing_queues": False,
+        "task_serializer": "json",
+        "event_serializer": "json",
+        "accept_content": ["json"],
+        "event_exchange": prefix + "celeryev",
+        "control_exchange": prefix + "celery",
+        "event_queue_ttl": 5.0,
+        "event_queue_expires": 60.0,
+        "worker_pool": "threads",
+        "worker_concurrency": settings.delivery.threads,
+        "worker_prefetch_multiplier": 1,
+        "worker_send_task_events": settings.broker != EMBEDDED,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        # Celery 5.7's soft shutdown raises NotImplementedError with threads; our own drain does its work.
+        "worker_soft_shutdown_timeout": 0.0,
+        "worker_detect_quorum_queues": False,
+        "enable_utc": True,
+    }
+
+
+def start_worker(app: Any, *, threads: int, loglevel: str = "INFO", **options: Any) -> int:
+    """Runs a worker in this process until it is told to end; its exit status."""
+    worker = app.Worker(
+        pool="threads", concurrency=threads, loglevel=loglevel, quiet=True, optimization="fair", **options
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
+    our_logging.set_up(loglevel or "INFO")
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when the `celery` command (or Flower) asks for it; a wrong setting is one sentence, not a trace."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        globals()["app"] = made = make_app(load_settings())
+    except ConfigurationError as error:
+        sys.stderr.write(f"worker: {error}\n")
+        raise SystemExit(EXIT_CONFIGURATION) from None
+    return made

@@ -1,0 +1,270 @@
+"""One process's machinery and its threads: built before anything is taken, drained when the process is told to end.
+
+Knows no Celery step and no signal; `steps.py` tells it when. Survives broker reconnects and a database that is away.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from worker.channels import channel
+from worker.config.accounts import AccountSource, accounts_of
+from worker.config.settings import DeliverySettings, Settings
+from worker.delivery.doorbell import Doorbell
+from worker.delivery.plant import Outside, Plant, build, policy_of
+from worker.delivery.recovery import Recovery
+from worker.delivery.relay import Relay, RelayTimes
+from worker.delivery.sharing import Sharing
+from worker.delivery.transport import RequestsTransport, Transport
+from worker.domain.errors import ConfigurationError, WorkerError
+from worker.outbox import migrate
+from worker.outbox.database import Database, make_engine
+from worker.outbox.loading import leave
+from worker.service.doorbells import Doorbells
+from worker.service.flower import Flower
+from worker.service.loop import Loop
+
+log = structlog.get_logger()
+
+RECOVERY_EVERY_S = 1.0
+EXIT_OVERDUE = 1
+EXIT_WRITER_DIED = 70
+"""EX_SOFTWARE: a defect of this program, not of what it was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What tests put in the place of the real thing."""
+
+    accounts: AccountSource | None = None
+    transport: Callable[[], Transport] | None = None
+    probe: Callable[[str], None] | None = None
+    revoked: Callable[[str], bool] | None = None
+    exit: Callable[[int], None] = os._exit
+
+
+NO_HOOKS = Hooks()
+
+
+class EngineRoom:
+    """Everything of one worker process that is not Celery's."""
+
+    plant: Plant
+
+    def __init__(self, settings: Settings, app: Any, hooks: Hooks = NO_HOOKS):
+        self._settings, self._app, self._hooks = settings, app, hooks
+        self._rng = random.Random()
+        self._doorbells = Doorbells(app, settings.queue_prefix)
+        self._busy = 0
+        self._idle = threading.Condition()
+        self._closed = threading.Event()
+        self._draining = threading.Event()
+        self._recovered_at = 0.0
+        self._loops: dict[str, Loop] = {}
+        self._flower: Flower | None = None
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Builds everything and beats once; waits for a database that is away. False: told to end before that."""
+        delivery = self._settings.delivery.model_copy(update={"threads": threads})
+        self._flower = Flower(self._app, node) if events else None
+        while not given_up():
+            try:
+                self._build(delivery)
+            except ConfigurationError:
+                raise
+            except Exception as error:  # noqa: BLE001  a database that is away at the start is waited for, like later
+                log.warning("database_away", error=type(error).__name__)
+                self._draining.wait(self._rng.uniform(0.5, 1.5))
+            else:
+                self._start(delivery)
+                return True
+        return False
+
+    def _build(self, delivery: DeliverySettings) -> None:
+        database = Database(make_engine(self._settings.database, pool_size=delivery.threads + 8))
+        try:
+            require_current_tables(database)
+            self.plant = build(self._outside(database, delivery))
+            self.plant.draining = self._draining
+            self.plant.life.beat()
+        except BaseException:
+            database.close()
+            raise
+
+    def _outside(self, database: Database, delivery: DeliverySettings) -> Outside:
+        accounts = self._hooks.accounts or accounts_of(self._settings)
+        return Outside(
+            database,
+            accounts,
+            self._hooks.transport() if self._hooks.transport else RequestsTransport(proxies=_proxies(accounts)),
+            delivery,
+            tell=self._flower.tell if self._flower else lambda happened: None,
+            died=self._writer_died,
+            revoked=self._hooks.revoked or (lambda job_id: False),
+            probe=self._hooks.probe,
+        )
+
+    def _start(self, delivery: DeliverySettings) -> None:
+        plant = self.plant
+        self._doorbell = Doorbell(plant)
+        self._relay = Relay(
+            plant.database,
+            holder=lambda: plant.life.incarnation,
+            publish=self._doorbells.publish,
+            sharing=Sharing(delivery.doorbell_size, delivery.threads),
+            times=relay_times(delivery),
+            monotonic=time.monotonic,
+        )
+        self._recovery = Recovery(
+            plant.database,
+            change=plant.writer.change,
+            accounts=plant.accounts,
+            channel=channel,
+            policy=policy_of(delivery),
+            lease_s=delivery.lease_s,
+            monotonic=time.monotonic,
+        )
+        self._loops = {"heartbeat": Loop("heartbeat", self._beat), "relay": Loop("relay", self._relay_turn)}
+        if self._flower:
+            self._loops["flower"] = Loop("flower", self._flower.turn)
+        plant.writer.start()
+        threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
+        for loop in self._loops.values():
+            loop.start()
+        log.info("worker_started", process=plant.life.incarnation, threads=delivery.threads)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def ring(self, lane: str, ids: list[str], *, probe: bool = False) -> None:
+        """Answers one doorbell in the calling thread. Nothing leaves it as an exception: Celery would publish it."""
+        with self._idle:
+            self._busy += 1
+        try:
+            if self._draining.is_set():  # another process may be offered them at once
+                self.plant.database.run(lambda connection: leave(connection, ids), tries=1)
+            else:
+                self._doorbell.answer(lane, ids, probe=probe)
+        except WorkerError as error:
+            log.warning("doorbell_failed", error=type(error).__name__, text=str(error))
+        except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
+            log.warning("doorbell_failed", error=type(error).__name__, where=where(error))
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    def _beat(self) -> float:
+        self.plant.life.beat(self.plant.gates.summary())
+        return self.plant.settings.heartbeat_s
+
+    def _relay_turn(self) -> float:
+        """No broker, no offers: ids that cannot be published would only wait longer and longer."""
+        if not self._doorbells.ready():
+            return 0.5
+        delay = self._relay.turn()
+        now = time.monotonic()
+        if self._relay.active and now - self._recovered_at >= RECOVERY_EVERY_S:
+            self._recovery.turn()
+            self._recovered_at = now
+        return delay
+
+    def _writer_died(self, error: BaseException) -> None:
+        log.critical("writer_died", error=type(error).__name__, where=where(error))
+        self._hooks.exit(EXIT_WRITER_DIED)
+
+    # -- draining -----------------------------------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """True once the process was told to end."""
+        return self._draining.is_set()
+
+    def begin_drain(self) -> None:
+        """Relay and taking stop at once; may be called from a signal handler, and more than once."""
+        self._draining.set()
+        if "relay" in self._loops:
+            self._loops["relay"].tell()
+
+    def finish(self) -> None:
+        """Calls in the air end by their deadline, results are flushed, lease and life are given back."""
+        self.begin_drain()
+        if not self._loops:
+            return
+        longest = self._longest_s()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._busy, longest)
+        self._loops["relay"].stop(longest)
+        if not self.plant.writer.stop(longest):
+            return  # the watch over the drain ends the process
+        self._loops["heartbeat"].stop(longest)
+        self._give_back()
+        if self._flower and self._loops["flower"].stop(longest):
+            self._flower.close()
+        self._closed.set()
+        log.info("worker_drained", events_dropped=self._flower.dropped if self._flower else 0)
+
+    def _give_back(self) -> None:
+        """What others would otherwise have to wait for; a database away costs them ten seconds, nothing else."""
+        for give_back in (self._relay.stop, self.plant.life.end):
+            try:
+                give_back()
+            except Exception as error:  # noqa: BLE001  the process ends in any case
+                log.warning("not_given_back", error=type(error).__name__)
+        self._doorbells.close()
+        self.plant.database.close()
+
+    def _longest_s(self) -> float:
+        return self.plant.settings.call_deadline_s + self.plant.settings.deadline_margin_s
+
+    def _watch_drain(self) -> None:
+        """The drain has until the calls' deadline and a margin; then the process ends, whatever hangs."""
+        self._draining.wait()
+        if not self._closed.wait(self._longest_s()):
+            log.error("drain_overdue", calls=self.plant.gates.in_the_air())
+            self._hooks.exit(EXIT_OVERDUE)
+
+
+def require_current_tables(database: Database) -> None:
+    """The database is at this release's revision, or a sentence says what to run."""
+    with database.reading() as connection:
+        if not migrate.is_current(connection):
+            found = migrate.current(connection) or "none"
+            raise ConfigurationError(
+                f"database: its tables are at revision {found}, this release needs {migrate.head()};"
+                " run `worker db upgrade`"
+            )
+
+
+def relay_times(delivery: DeliverySettings) -> RelayTimes:
+    """The relay's share of the settings."""
+    return RelayTimes(
+        poll_s=delivery.poll_s,
+        idle_poll_s=delivery.idle_poll_s,
+        lease_s=delivery.lease_s,
+        offer_s=delivery.offer_s,
+        offer_max_s=delivery.offer_max_s,
+        park_probe_s=delivery.park_probe_s,
+    )
+
+
+def where(error: BaseException) -> str:
+    """The innermost places of an error, without its text, which may hold what no log may."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+
+
+def _proxies(accounts: AccountSource) -> dict[str, str]:
+    found = [accounts.get(name) for name in accounts.names()]
+    return {account.base_url: account.proxy for account in found if account.proxy}

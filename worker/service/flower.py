@@ -1,0 +1,124 @@
+"""Jobs as Flower shows them: our own task events under the job's id and its kind, published as lists.
+
+Events are told by the writer after its commit and leave through a thread of their own. The queue between them is
+bounded: when the broker is slow or away, events are dropped and counted; nobody ever waits for Flower.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from celery.events.event import get_exchange
+
+from worker.domain.state import JobState
+from worker.outbox.items import Happened
+from worker.service.broker import Line
+
+log = structlog.get_logger()
+
+LIMIT = 20_000
+"""Happenings kept while the broker is slow; what comes on top is dropped."""
+BATCH = 200
+"""Happenings in one message."""
+WAITING_KEPT = 10_000
+
+
+class Flower:
+    """Takes what happened, from any thread, and publishes it from one."""
+
+    def __init__(self, app: Any, node: str):
+        self._line = Line(app, "events")
+        self._app = app
+        self._fields = {"hostname": node, "pid": os.getpid(), "utcoffset": _hours_behind_utc()}
+        self._queue: deque[Happened] = deque()
+        self._news = threading.Event()
+        self._waiting: dict[str, None] = {}
+        """Jobs Flower already knows, newest last; an old one that is forgotten is only received twice."""
+        self._exchange = ""
+        self.dropped = 0
+        self.sent = 0
+
+    def tell(self, happened: Sequence[Happened]) -> None:
+        """Takes over what happened; never blocks."""
+        if len(self._queue) + len(happened) > LIMIT:
+            if not self.dropped:
+                log.warning("flower_events_dropped")
+            self.dropped += len(happened)
+            return
+        self._queue.extend(happened)
+        self._news.set()
+
+    def turn(self) -> float:
+        """Publishes what has come; the seconds until the next look. Called by one thread only."""
+        self._news.wait(0.5)
+        self._news.clear()
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            if not self._publish([event for one in batch for event in self._events(one)]):
+                self.dropped += len(batch)
+                return 1.0
+            self.sent += len(batch)
+        return 0.0
+
+    def close(self) -> None:
+        """Publishes the rest if the broker is there, and closes the line."""
+        self._news.set()
+        if not self._line.away:
+            self.turn()
+        self._line.close()
+
+    def _publish(self, events: list[dict[str, Any]]) -> bool:
+        if not self._line.open():
+            return False
+        if not self._exchange:
+            exchange = get_exchange(self._line.channel().connection.client, name=self._app.conf.event_exchange)
+            exchange(self._line.channel()).declare()
+            self._exchange = exchange.name
+        return self._line.publish(events, exchange=self._exchange, routing_key="task.multi", delivery_mode=1)
+
+    def _events(self, happened: Happened) -> list[dict[str, Any]]:
+        """Received, unless Flower knows the job already, and then what became of it."""
+        job_id, state = happened.job_id, happened.state
+        known = self._waiting.pop(job_id, 0) is None
+        if state is None:
+            self._waiting[job_id] = None
+            if len(self._waiting) > WAITING_KEPT:
+                del self._waiting[next(iter(self._waiting))]
+        first = [] if known else [self._event("task-received", job_id, name=task_name(happened), **_NOTHING_SAID)]
+        kind, fields = event_of(state, happened.text)
+        return [*first, self._event(kind, job_id, **fields)]
+
+    def _event(self, kind: str, job_id: str, **fields: Any) -> dict[str, Any]:
+        clock = self._app.clock.forward()
+        return {"type": kind, "uuid": job_id, "clock": clock, "timestamp": time.time(), **self._fields, **fields}
+
+
+_NOTHING_SAID = {"args": "", "kwargs": "", "retries": 0, "eta": None, "expires": None}
+
+
+def task_name(happened: Happened) -> str:
+    """What Flower lists a job as, such as `send wecom_app`."""
+    return f"{happened.kind} {happened.channel}"
+
+
+def event_of(state: JobState | None, text: str) -> tuple[str, dict[str, Any]]:
+    """Celery's event type and its fields for what became of a job; None: it waits."""
+    match state:
+        case None:
+            return "task-retried", {"exception": f"waits: {text}", "traceback": ""}
+        case JobState.ACCEPTED | JobState.PARTIAL:
+            return "task-succeeded", {"result": text, "runtime": None}
+        case JobState.CANCELLED:
+            return "task-revoked", {"terminated": False, "signum": None, "expired": False}
+        case _:
+            return "task-failed", {"exception": text, "traceback": ""}
+
+
+def _hours_behind_utc() -> int:
+    return (time.altzone if time.localtime().tm_isdst > 0 else time.timezone) // 3600

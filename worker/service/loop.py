@@ -1,0 +1,54 @@
+"""A thread that repeats one turn until it is told to stop: what heartbeat, relay and Flower have in common."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_S = 1.0
+
+
+class Loop:
+    """Turns in a thread of their own; a turn returns the seconds until the next and may raise."""
+
+    def __init__(self, name: str, turn: Callable[[], float], rng: random.Random | None = None):
+        self._name, self._turn, self._rng = name, turn, rng or random.Random()
+        self._told = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.failures = 0
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def tell(self) -> None:
+        """No further turn begins; does not wait."""
+        self._told.set()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Tells it and waits; False when its turn did not end in time."""
+        self._told.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._told.is_set():
+            self._told.wait(self._once())
+
+    def _once(self) -> float:
+        try:
+            delay = self._turn()
+        except Exception as error:  # noqa: BLE001  the outer loop of the thread: a database away must not end it
+            self.failures += 1
+            if self.failures == 1:
+                log.warning("thread_failed", thread=self._name, error=type(error).__name__)
+            return self._rng.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, 0.05 * 2.0 ** min(self.failures, 6))
+        if self.failures:
+            log.info("thread_recovered", thread=self._name, failures=self.failures)
+        self.failures = 0
+        return delay

@@ -1,0 +1,100 @@
+"""Where the engine room meets Celery: a step on the worker's blueprint, and the signals that end the process.
+
+The step hangs on the worker, not on the consumer: consumer steps are stopped and started at every broker reconnect.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import celery.worker.state
+from celery import bootsteps
+
+from worker.domain.errors import ConfigurationError
+from worker.service.engine_room import EngineRoom
+
+EXIT_CONFIGURATION = 2
+EXIT_AT_ONCE = 1
+POOLS = ("threads", "solo")
+
+
+class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Opens the engine room before the consumer takes anything, drains it when the worker stops."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def __init__(self, worker: Any, **options: Any):
+        super().__init__(worker, **options)
+        self._room: EngineRoom = worker.app.engine_room
+        pool = worker.pool_cls.__module__.rpartition(".")[2]
+        if pool not in ("thread", "solo"):
+            refuse(f"-P {pool}: the worker needs threads; start it with -P threads and add processes for more speed")
+
+    def start(self, worker: Any) -> None:
+        """Waits for the database; the consumer starts afterwards."""
+        try:
+            self._room.open(
+                threads=1 if worker.pool_cls.__module__.endswith("solo") else worker.concurrency,
+                node=worker.hostname,
+                events=bool(worker.task_events),
+                given_up=lambda: celery.worker.state.should_stop is not None,
+            )
+        except ConfigurationError as error:
+            refuse(str(error))
+        take_over_signals(self._room)
+
+    def close(self, worker: Any) -> None:
+        """The worker is about to stop: nothing new is taken or offered."""
+        self._room.begin_drain()
+
+    def stop(self, worker: Any) -> None:
+        """Waits for the calls in the air itself, for the pool may be stopped before or after this step."""
+        self._room.finish()
+
+    def terminate(self, worker: Any) -> None:
+        """A cold shutdown ends at once; only marked parts become unknown."""
+        os._exit(EXIT_AT_ONCE)
+
+
+def refuse(sentence: str) -> None:
+    """Ends the process at its start with one sentence."""
+    sys.stderr.write(f"worker: {sentence}\n")
+    raise SystemExit(EXIT_CONFIGURATION)
+
+
+def is_revoked(job_id: str) -> bool:
+    """True when the job was revoked in Flower or by `celery control revoke`."""
+    return job_id in celery.worker.state.revoked
+
+
+def take_over_signals(room: EngineRoom) -> None:
+    """First SIGTERM or SIGINT: drain. The second, or SIGQUIT: end at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _Drain(room, signal.getsignal(number)))
+    signal.signal(signal.SIGQUIT, _at_once)
+
+
+class _Drain:
+    """Draining begins in the handler itself: Celery's loop may take a second to notice."""
+
+    def __init__(self, room: EngineRoom, celerys: Any):
+        self._room, self._celerys = room, celerys
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._room.draining:
+            _at_once(number, frame)
+        self._room.begin_drain()
+        if callable(self._celerys):
+            self._celerys(number, frame)
+        signal.signal(number, self)  # Celery's SIGINT handler puts its own cold one in place
+
+
+def _at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(EXIT_AT_ONCE)
