@@ -157,6 +157,7 @@ def create_parts() -> None:
         sa.Column("busy", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("repeats", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("doubts", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("unheard", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("flagged", sa.Boolean()),
         sa.Column("waits_on", key(32)),
         sa.Column("spec", long_text(), nullable=False),

@@ -344,9 +344,6 @@ def test_a_repeat_after_an_upgrade_looks_into_its_first_calls_window(site: Site)
     assert 2 == len(site.bodies())
 
 
-@pytest.mark.xfail(
-    reason="a call that certainly never left counts as answered: claim grows, doubts do not", strict=True
-)
 @pytest.mark.parametrize("why", ["dropped", "reset"])
 def test_a_first_call_that_never_left_does_not_cost_the_flag(site: Site, why: str) -> None:
     """The vendor heard nothing of it, so the next call is a first one: flagged, and safe to repeat."""
@@ -360,9 +357,6 @@ def test_a_first_call_that_never_left_does_not_cost_the_flag(site: Site, why: st
     assert [True, True] == flags(site)
 
 
-@pytest.mark.xfail(
-    reason="a call that certainly never left counts as answered: claim grows, doubts do not", strict=True
-)
 def test_a_repeat_that_never_left_may_be_made_again(site: Site) -> None:
     """Nothing was answered in between: the doubt is the first call's alone, and its window covers the next repeat."""
     site.vendor.says(lost(), unsent("dropped"))

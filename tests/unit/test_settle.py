@@ -45,7 +45,27 @@ NOTHING = Unknown("read_timeout")
 
 def a_part(**fields: object) -> PartFacts:
     part = PartFacts(
-        "j-0", "j", "hr:1", PartState.QUEUED, 0, None, None, 0, 0, None, None, None, None, 0, 0, 0, 0, None, None, None
+        "j-0",
+        "j",
+        "hr:1",
+        PartState.QUEUED,
+        0,
+        None,
+        None,
+        0,
+        0,
+        None,
+        None,
+        None,
+        None,
+        0,
+        0,
+        0,
+        0,
+        0,
+        None,
+        None,
+        None,
     )
     return replace(part, **fields)  # type: ignore[arg-type]
 

@@ -31,6 +31,8 @@ from worker.outbox.loading import Loaded
 
 log = structlog.get_logger()
 
+BRIEF_S = 1.0
+"""Shorter waits stay in this process."""
 TOKEN_RECHECK_S = 15.0
 """How often an account whose secret was refused is looked at again (the vendor itself is asked far less often)."""
 
@@ -263,7 +265,15 @@ class Attempt:
         self.give_back(errand)
         verdict = Verdict(Wait(Scope.PART, 0.0, reason))
         self._plant.writer.end(
-            End(errand.work.id, reply.claim, errand.incarnation, verdict, 0, code_id=errand.ready.code_id)
+            End(
+                errand.work.id,
+                reply.claim,
+                errand.incarnation,
+                verdict,
+                0,
+                code_id=errand.ready.code_id,
+                never_left=True,
+            )
         )
 
     # -- call, read, record -------------------------------------------------------------------------------------------
@@ -317,6 +327,7 @@ class Attempt:
                 flagged=reply.flagged,
                 delay_s=delay,
                 block=self._consequence(errand, verdict.outcome),
+                never_left=isinstance(result, NeverLeft),
                 code_id=errand.ready.code_id,
                 is_card=errand.rule is RepeatRule.TASK_ID,
                 recalled=errand.ready.recalled,
@@ -360,6 +371,8 @@ class Attempt:
     def block(self, work: Loaded, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
         """Blocks the part's lane or account, now and in SQL."""
         block = self._block(work, scope, delay, reason, remedy)
+        if delay < BRIEF_S:
+            return  # another sender of this process is about to end it; nobody else needs to know
         database = self._plant.database
         database.run(lambda connection: block_lanes(connection, database.now, [block]))
 

@@ -98,6 +98,7 @@ class Media:
             "busy": 0,
             "repeats": 0,
             "doubts": 0,
+            "unheard": 0,
             "spec": "{}",
         }
         add_upload(connection, key["id"], job, part)

@@ -129,8 +129,21 @@ class Writer:
             while self._turn():
                 if self._rest_s:
                     self._pause(self._rest_s)
+            self._refuse_the_rest()
         except BaseException as error:  # noqa: BLE001  the thread must never die in silence: the process ends with it
             self._died(error)
+
+    def _refuse_the_rest(self) -> None:
+        """What slipped in behind the end: results are written, marks are refused."""
+        with contextlib.suppress(Empty):
+            while True:
+                entry = self._queue.get_nowait()
+                if entry is not None and isinstance(entry.item, Mark):
+                    entry.ticket.finish(None, failed=True)
+                elif entry is not None and entry.item is not _BARRIER:
+                    self._write([entry])
+                elif entry is not None:
+                    entry.ticket.finish(None)
 
     def _turn(self) -> bool:
         entries, last = self._gather()

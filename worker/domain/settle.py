@@ -47,6 +47,7 @@ class PartFacts:
     busy: int
     repeats: int
     doubts: int
+    unheard: int
     flagged: bool | None
     waits_on: str | None
     reason: str | None
@@ -63,6 +64,11 @@ class Policy:
     max_age_s: float = 86_400.0
     doubt_margin_s: float = 5.0
     """An unknown's policy acts no earlier than the call's deadline plus this."""
+
+
+def heard(part: PartFacts) -> int:
+    """Calls of this part that the vendor may have heard of: its marks, less those under which nothing left."""
+    return part.claim - part.unheard
 
 
 class IllegalMove(AssertionError):

@@ -91,6 +91,12 @@ def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str
     return leased
 
 
+def free(connection: Connection, codes: Sequence[str]) -> None:
+    """Leases of this transaction whose part was not marked after all."""
+    for code in codes:
+        _set_state(connection, code, "fresh", None)
+
+
 def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome, errcode: int | None) -> None:
     """Spent by a success, burned by doubt, fresh again when certainly unused."""
     match outcome:

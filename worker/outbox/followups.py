@@ -116,6 +116,7 @@ def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[s
             "busy": 0,
             "repeats": 0,
             "doubts": 0,
+            "unheard": 0,
             "spec": _dump(spec),
         }
         for n, spec in enumerate(specs[1:], start=1)

@@ -77,6 +77,8 @@ class End:
     """The drawn backoff of a retry."""
     block: Block | None = None
     code_id: str | None = None
+    never_left: bool = False
+    """Certain: not one byte of this call reached the vendor."""
     is_card: bool = False
     recalled: tuple[str, int] | None = None
     """Receipt (part, claim) that this call took back."""

@@ -57,6 +57,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None)
     started_at = part.marked_at or batch.now
     if mine and part.state is PartState.SENDING:
         settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy)
+        part.unheard += int(end.never_left)
     else:
         written = _written_before(connection, batch, end)
         if written is not None and written.doubtful:
@@ -109,7 +110,7 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
 
 def _write(connection: Connection, now_sql: str, batch: Batch) -> list[Happened]:
     save_parts(connection, batch.touched.values())
-    insert_rows(connection, tables.bodies, batch.bodies, conflict="ignore")
+    insert_rows(connection, tables.bodies, batch.bodies, conflict="replace")
     happened = _follow_jobs(connection, now_sql, batch)
     insert_rows(connection, tables.attempts, list(batch.attempts.values()), conflict="replace")
     insert_rows(connection, tables.receipts, batch.receipts, conflict="ignore")

@@ -39,6 +39,12 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
         else:
             replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
     windows.save(connection, held.values())
+    used = {mark.code_id for index, mark, _ in wanted if _won(replies[index])}
+    codes.free(connection, [code for code in leased if code not in used])
+
+
+def _won(reply: MarkReply | None) -> bool:
+    return reply is not None and reply.marked is Marked.YES
 
 
 def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
@@ -60,7 +66,7 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
         settle.expire(part)
         batch.stir(part)
         return MarkReply(Marked.EXPIRED)
-    if part.doubts and mark.rule_needs_clean_doubt and part.doubts != part.claim and not mark.may_resend:
+    if part.doubts and mark.rule_needs_clean_doubt and part.doubts != settle.heard(part) and not mark.may_resend:
         return _held(batch, part, "in doubt, and a readable refusal in between: no safe repeat")
     return None
 
@@ -74,7 +80,7 @@ def _held(batch: Batch, part: PartFacts, reason: str) -> MarkReply:
 def _begin(
     connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: windows.Window | None
 ) -> MarkReply:
-    first = part.claim == 0
+    first = settle.heard(part) == 0
     covered = False
     if window is not None:
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
@@ -106,7 +112,7 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
     """True for a first call, and for a repeat whose every earlier call was flagged, in doubt, and inside the window."""
     if not part.doubts:
         return True
-    return bool(part.flagged) and part.doubts == part.claim and batch.now < _last_moment(mark, part)
+    return bool(part.flagged) and part.doubts == settle.heard(part) and batch.now < _last_moment(mark, part)
 
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
