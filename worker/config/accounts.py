@@ -55,10 +55,11 @@ class FixedAccounts:
 
 def accounts_of(settings: Settings) -> FixedAccounts:
     """The accounts of the settings."""
-    return FixedAccounts(_account(name, given) for name, given in settings.accounts.items())
+    deadline_s = float(settings.delivery.call_deadline_s)
+    return FixedAccounts(_account(name, given, deadline_s) for name, given in settings.accounts.items())
 
 
-def _account(name: str, given: AccountSettings) -> Account:
+def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
     base_url = given.base_url or VENDOR_HOSTS.get(given.channel)
     if base_url is None:
         raise ConfigurationError(
@@ -68,7 +69,10 @@ def _account(name: str, given: AccountSettings) -> Account:
         name=name,
         channel=given.channel,
         base_url=base_url,
-        settings={key: _opened(f"{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
+        settings={
+            "deadline_s": deadline_s,
+            **{key: _opened(f"{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
+        },
         secret=None if given.secret is None else _secret(f"{name}.secret", given.secret),
         proxy=given.proxy,
         limits=dict(given.limits),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.delivery.admission import Denied, Permit
@@ -247,7 +248,10 @@ class Attempt:
         assert errand.permit is not None
         if self._plant.governor.is_fresh(errand.permit):
             return True
-        again = self._plant.governor.renew(errand.permit, errand.channel.limits(errand.part, errand.account))
+        try:
+            again = self._plant.governor.renew(errand.permit, errand.channel.limits(errand.part, errand.account))
+        except SQLAlchemyError:
+            return False  # marked already: the part must be taken back, whatever the database says
         if isinstance(again, Denied):
             errand.permit = None
             return False
@@ -262,8 +266,8 @@ class Attempt:
 
     def _take_back(self, errand: Errand, reply: MarkReply, reason: str) -> None:
         """Marked, and certainly never left: queued again, uncounted."""
-        self.give_back(errand)
         verdict = Verdict(Wait(Scope.PART, 0.0, reason))
+        # The end first: giving room back asks the database, and a database away must not keep the part marked.
         self._plant.writer.end(
             End(
                 errand.work.id,
@@ -275,6 +279,7 @@ class Attempt:
                 never_left=True,
             )
         )
+        self.give_back(errand)
 
     # -- call, read, record -------------------------------------------------------------------------------------------
 
@@ -295,7 +300,7 @@ class Attempt:
         request = errand.request
         if errand.rule is RepeatRule.DUPLICATE_CHECK and not reply.flagged:
             request = self._request(errand, flagged=False)
-        with self._plant.gates.call(errand.work.lane):
+        with self._plant.gates.call(errand.work.lane, request.deadline_s):
             result = connection.call(request)
         self._plant.gates.took(errand.work.lane, result.duration_s)
         return result
@@ -305,7 +310,6 @@ class Attempt:
             case Answered(reply=reply):
                 return errand.channel.outcome(errand.part, errand.account, reply)
             case NeverLeft(reason=reason):
-                self.give_back(errand)
                 # The server had closed the kept connection: nobody's fault, so it costs no attempt.
                 return Verdict(Wait(Scope.PART, 0.0, reason) if reason == "dropped" else Retry(reason))
             case NoAnswer(reason=reason):
@@ -337,6 +341,8 @@ class Attempt:
                 code_ttl_s=int(plant.settings.response_code_ttl_s),
             )
         )
+        if isinstance(result, NeverLeft):
+            self.give_back(errand)
         if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
             plant.tokens.refused(errand.account, errand.token)
         self._log(errand, reply.claim, verdict, delay, result.duration_s)

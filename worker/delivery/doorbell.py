@@ -6,6 +6,7 @@ once, as many as can start while a permit is young.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ from worker.outbox.items import Change
 from worker.outbox.lanes import account_of, blocked
 from worker.outbox.loading import Loaded, leave, load
 
-PERMIT_S = 0.15
+PERMIT_S = 0.2
 """Permits are young for 250 ms; calls reserved together must start well within."""
 
 
@@ -30,14 +31,33 @@ class Doorbell:
     def __init__(self, plant: Plant):
         self._plant = plant
         self._attempt = Attempt(plant)
+        self._guard = threading.Lock()
+        self._in_hand: set[str] = set()
 
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False) -> int:
         """Delivers what can be delivered of these; the number of calls made. A probe passes its lane's parking."""
         plant = self._plant
         if not plant.life.may_act():
             return 0
-        if probe:
-            return self._probe(ids)
+        mine = self._take(ids)
+        try:
+            return self._probe(mine) if probe else self._deliver(lane, mine)
+        finally:
+            self._let_go(mine)
+
+    def _take(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that no other thread of this process has in hand: an id may ring twice."""
+        with self._guard:
+            mine = [part for part in ids if part not in self._in_hand]
+            self._in_hand.update(mine)
+        return mine
+
+    def _let_go(self, ids: Sequence[str]) -> None:
+        with self._guard:
+            self._in_hand.difference_update(ids)
+
+    def _deliver(self, lane: str, ids: Sequence[str]) -> int:
+        plant = self._plant
         with plant.database.reading() as connection:
             plant.gates.learn(blocked(connection, plant.database.now))
             works = [] if plant.gates.closed(lane) else load(connection, plant.database.now, ids)
@@ -86,9 +106,11 @@ class Doorbell:
             return None
         started = self._plant.monotonic()
         ticket = self._attempt.carry_out(errand)
-        self._plant.gates.cycled(errand.work.lane, self._plant.monotonic() - started)
         if ticket is None:
             left.append(errand.work)
+            return None
+        self._plant.gates.cycled(errand.work.lane, self._plant.monotonic() - started)
+        self._let_go([errand.work.id])  # queued again at once (a stale token, a short backoff), it may ring elsewhere
         return ticket
 
     def _ahead(self, lane: str) -> int:

@@ -9,7 +9,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from worker.outbox.lanes import account_of
 
@@ -31,6 +30,7 @@ class Gates:
         """When this process itself closed a lane last."""
         self._latency: dict[str, float] = {}
         self._cycle: dict[str, float] = {}
+        self._last_end = 0.0
         self._air: dict[str, int] = {}
         self._failures: dict[str, int] = {}
 
@@ -72,10 +72,11 @@ class Gates:
         self._failures.pop(account, None)
 
     @contextmanager
-    def call(self, lane: str) -> Iterator[None]:
-        """Counts a call in the air."""
+    def call(self, lane: str, deadline_s: float) -> Iterator[None]:
+        """Counts a call in the air, which ends within `deadline_s`."""
         with self._guard:
             self._air[lane] = self._air.get(lane, 0) + 1
+            self._last_end = max(self._last_end, self._monotonic() + deadline_s)
         try:
             yield
         finally:
@@ -100,15 +101,21 @@ class Gates:
         """The running mean of a lane's call duration in seconds."""
         return self._latency.get(lane, default)
 
+    def longest_s(self) -> float:
+        """Seconds until the last deadline of any call made so far; an upload's is as long as its file."""
+        return max(0.0, self._last_end - self._monotonic())
+
     def in_the_air(self) -> int:
         """Calls out now, over all lanes."""
         with self._guard:
             return sum(self._air.values())
 
-    def summary(self) -> dict[str, Any]:
-        """Lane -> [calls in the air, latency in ms], for the heartbeat."""
+    def summary(self) -> dict[str, list[int]]:
+        """Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], for the heartbeat."""
         with self._guard:
-            lanes = set(self._air) | set(self._latency)
-            return {
-                lane: [self._air.get(lane, 0), round(self._latency.get(lane, 0.0) * 1000)] for lane in sorted(lanes)
-            }
+            lanes = sorted(set(self._air) | set(self._latency))
+            return {lane: [self._air.get(lane, 0), _ms(self._latency, lane), _ms(self._cycle, lane)] for lane in lanes}
+
+
+def _ms(seconds: Mapping[str, float], lane: str) -> int:
+    return round(seconds.get(lane, 0.0) * 1000)

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.delivery.sharing import Share, Sharing
+from worker.domain.job import Priority
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of, blocked, parked, take_probe
@@ -25,9 +26,10 @@ log = structlog.get_logger()
 LEASE = "relay"
 NEWLY_DUE = 2_000
 SLICE = 200
+PATIENCE_S = 1.0
+"""How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
 OVERLAP_US = 500_000
 """How far behind the newest instant the walk by time starts again: commits arrive out of order."""
-URGENT, OTHERS = (0, 0), (1, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Relay:
         self._round_started = 0.0
         self._looked: dict[str, float] = {}
         """Lanes with a backlog -> when their head was last looked at."""
+        self._rang: dict[str, float] = {}
+        """Those lanes -> when something of theirs was last offered."""
         self._shares_at = -1.0
 
     def turn(self) -> float:
@@ -151,30 +155,37 @@ class Relay:
 
     def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Ring]:
         """One job of a parked scope, and the next one only after the interval."""
-        head = self._head(connection, lane, (0, 9), 1)
+        heads = (head_of_lane(connection, self._database.now, lane, priority, 1) for priority in Priority)
+        first = next((head.ids for head in heads if head.ids), [])
         delay_us = micros(self._times.park_probe_s)
-        if not head or not all(
+        if not first or not all(
             self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
             for key in keys
         ):
             return []
-        return [Ring(lane, tuple(head), urgent=False, probe=True)]
-
-    def _head(self, connection: Connection, lane: str, priorities: tuple[int, int], window: int) -> list[str]:
-        return head_of_lane(connection, self._database.now, lane, priorities, window)
+        return [Ring(lane, tuple(first), urgent=False, probe=True)]
 
     def _rings(self, connection: Connection, lane: str, share: Share, now: float) -> list[Ring]:
+        """Doorbells for the head of a lane: urgent parts in their own share, normal and bulk one after the other."""
         rings: list[Ring] = []
-        for priorities, window in ((URGENT, share.urgent_window), (OTHERS, share.window)):
-            ids = self._head(connection, lane, priorities, window)
-            size = share.doorbell(len(ids))
-            rings += [
-                Ring(lane, tuple(ids[at : at + size]), urgent=priorities == URGENT) for at in range(0, len(ids), size)
-            ]
+        due, left = 0, share.window
+        for priority in Priority:
+            urgent = priority is Priority.URGENT
+            window = share.urgent_window if urgent else left
+            if window <= 0:
+                break
+            head = head_of_lane(connection, self._database.now, lane, priority, window)
+            due += head.due
+            left -= 0 if urgent else head.due
+            patient = now - self._rang.get(lane, 0.0) < PATIENCE_S
+            rings += [Ring(lane, ids, urgent=urgent) for ids in share.doorbells(head, window, patient=patient)]
         if rings:
+            self._rang[lane] = now
+        if due:
             self._looked[lane] = now
         else:
             self._looked.pop(lane, None)
+            self._rang.pop(lane, None)
         return rings
 
     def _send(self, rings: Sequence[Ring]) -> int:

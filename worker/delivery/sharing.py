@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worker.outbox.offering import Head
 from worker.outbox.processes import Process
 
 DOORBELL_S = 1.0
@@ -27,9 +28,14 @@ class Share:
     urgent_window: int
     threads: int
 
-    def doorbell(self, ids: int) -> int:
-        """Ids per doorbell for so many: few are spread over the threads, many make full doorbells."""
-        return max(1, min(self.size, -(-ids // self.threads)))
+    def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
+        """The ids in doorbells. Few are spread over the threads; while half the window is out, only full ones ring
+        (unless nothing rang for a while: what is out may be lost).
+        """
+        ids, size = head.ids, max(1, min(self.size, -(-len(head.ids) // self.threads)))
+        if patient and 2 * (head.due - len(ids)) >= window:
+            ids, size = ids[: len(ids) // self.size * self.size], self.size
+        return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
 
 class Sharing:
@@ -38,16 +44,19 @@ class Sharing:
     def __init__(self, doorbell_size: int = 50, default_threads: int = 32):
         self._size, self._threads = doorbell_size, default_threads
         self._latency_ms: dict[str, int] = {}
+        self._cycle_ms: dict[str, int] = {}
 
     def learn(self, processes: Sequence[Process]) -> None:
         """Takes over what the living processes report."""
         fresh = [process for process in processes if process.fresh]
         self._threads = sum(process.threads for process in fresh) or self._threads
-        latency: dict[str, list[int]] = {}
+        latency: dict[str, int] = {}
+        cycle: dict[str, int] = {}
         for process in fresh:
-            for lane, (_, milliseconds) in json.loads(process.lanes).items():
-                latency.setdefault(lane, []).append(milliseconds)
-        self._latency_ms = {lane: max(values) for lane, values in latency.items()}
+            for lane, (_, call_ms, *more) in json.loads(process.lanes).items():
+                latency[lane] = max(call_ms, latency.get(lane, 0))
+                cycle[lane] = max([*more, cycle.get(lane, 0)])
+        self._latency_ms, self._cycle_ms = latency, cycle
 
     def of(self, lane: str, lanes: int) -> Share:
         """The share of one lane among so many that have work."""
@@ -55,6 +64,7 @@ class Sharing:
         threads = max(1, (self._threads - KEEP_FREE) // max(1, lanes))
         if latency_ms > SLOW_MS:
             threads = max(1, threads // 4)
-        size = max(1, min(self._size, int(DOORBELL_S * 1000 / max(latency_ms, 1)) if latency_ms else self._size))
+        cycle_ms = self._cycle_ms.get(lane, 0)
+        size = max(1, min(self._size, int(DOORBELL_S * 1000 / cycle_ms) if cycle_ms else self._size))
         # Twice over: one doorbell in work and one waiting behind it, so that no thread runs dry between two turns.
         return Share(size, threads * size * 2, max(size, threads * size // 2), threads)

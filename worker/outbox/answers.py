@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain import settle
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown, Wait
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import codes
@@ -34,7 +34,14 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
     if end.block:
         batch.blocks.append(end.block)
     if part.state is PartState.QUEUED:
-        batch.said[part.job_id] = getattr(outcome, "reason", "")
+        batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
+
+
+def _wait_s(end: End) -> float:
+    """How long the part, or everything of its lane, waits now."""
+    if end.block:
+        return end.block.delay
+    return end.verdict.outcome.delay if isinstance(end.verdict.outcome, Wait) else end.delay_s
 
 
 def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | Partial) -> None:

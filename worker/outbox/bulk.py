@@ -85,19 +85,60 @@ def _dump(rows: Sequence[Row]) -> str:
 
 def update_rows(connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
     """Sets the given columns of the rows with these keys; all rows carry the same columns."""
-    if not rows:
-        return
-    columns = tuple(name for name in rows[0] if name not in keys)
-    statement = _update(connection.dialect.name, table, tuple(keys), columns)
-    run(connection, statement, {"rows": _dump(rows)})
+    writes = Writes(connection.dialect.name)
+    writes.update(table, keys, rows)
+    writes.flush(connection)
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
     """Inserts the rows; on a primary key already there: `error`, `ignore`, or `replace` its other columns."""
-    if not rows:
-        return
-    statement = _insert(connection.dialect.name, table, tuple(rows[0]), conflict)
-    run(connection, statement, {"rows": _dump(rows)})
+    writes = Writes(connection.dialect.name)
+    writes.insert(table, rows, conflict=conflict)
+    writes.flush(connection)
+
+
+class Writes:
+    """Bulk writes to different tables, collected and sent together: on PostgreSQL in one statement."""
+
+    def __init__(self, dialect: str):
+        self._dialect = dialect
+        self._statements: list[str] = []
+        self._rows: list[str] = []
+
+    def update(self, table: Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
+        """See `update_rows`."""
+        if rows:
+            columns = tuple(name for name in rows[0] if name not in keys)
+            self._add(_update(self._dialect, table, tuple(keys), columns), rows)
+
+    def insert(self, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
+        """See `insert_rows`."""
+        if rows:
+            self._add(_insert(self._dialect, table, tuple(rows[0]), conflict), rows)
+
+    def _add(self, statement: str, rows: Sequence[Row]) -> None:
+        self._statements.append(statement)
+        self._rows.append(_dump(rows))
+
+    def flush(self, connection: Connection) -> None:
+        """Sends what was collected; each table may stand in it once."""
+        statements, rows, self._statements, self._rows = self._statements, self._rows, [], []
+        if self._dialect == "postgresql" and len(statements) > 1:
+            run(connection, _together(tuple(statements)), {f"rows_{_LETTERS[n]}": text for n, text in enumerate(rows)})
+            return
+        for statement, text in zip(statements, rows, strict=True):
+            run(connection, statement, {"rows": text})
+
+
+_LETTERS = "abcdefghij"
+
+
+@lru_cache(maxsize=256)
+def _together(statements: tuple[str, ...]) -> str:
+    """Several writes as one statement: each costs the sender a turn at the interpreter's lock, not only the network."""
+    named = [statement.replace(":rows", f":rows_{_LETTERS[n]}") for n, statement in enumerate(statements)]
+    parts = ", ".join(f"{_LETTERS[n]} as ({statement})" for n, statement in enumerate(named))
+    return f"with {parts} select 1"
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:

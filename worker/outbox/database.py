@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidRequestError, Oper
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.clock import DatabaseClock, SqlClock
-from worker.outbox.sql import pipeline, translated
+from worker.outbox.sql import can_pipeline, pipeline, translated
 
 T = TypeVar("T")
 
@@ -160,6 +160,7 @@ class Database:
         self.clock = clock or DatabaseClock()
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._fifo = FifoLock() if self.dialect == "sqlite" else None
+        self._can_pipeline = can_pipeline(engine)
         self._rng = rng or random.Random()
         self._pause = pause
 
@@ -184,6 +185,12 @@ class Database:
         with self._fifo.held(), self.engine.begin() as connection, translated(connection):
             yield connection
 
+    @contextmanager
+    def _pipelined(self) -> Iterator[Connection]:
+        """One transaction whose writes are not waited for one by one."""
+        with self._reader.connect() as connection, translated(connection), pipeline(connection):
+            yield connection
+
     def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
         """Runs a transaction, and again with jitter when the database asks for it (deadlock, serialization, busy).
 
@@ -191,7 +198,7 @@ class Database:
         """
         for attempt in range(1, tries + 1):
             try:
-                with self.writing() as connection, pipeline(connection) if pipelined else nullcontext():
+                with self._pipelined() if pipelined and self._can_pipeline else self.writing() as connection:
                     return work(connection)
             except DBAPIError as error:
                 if attempt == tries or not is_retryable(error):

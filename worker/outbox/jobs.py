@@ -5,11 +5,11 @@ Inserts only: no row is shared between producers, so nobody waits for anybody, e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypedDict
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
@@ -214,9 +214,6 @@ def _owners(dialect: str) -> TextClause:
     )
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 def _dump(rows: Iterable[Mapping[str, Any]]) -> str:
     """The rows as one document; what is null is left out, which is how the document says null."""
-    return _encode([{name: value for name, value in row.items() if value is not None} for row in rows])
+    return to_json([{name: value for name, value in row.items() if value is not None} for row in rows]).decode()

@@ -1,7 +1,9 @@
 """One group commit: marks, ends and other changes of many parts, in one transaction, decided under the rows' locks.
 
-The same sequence on every database: lock and read the parts in id order; decide in Python which still move; lock the
-jobs in id order; write. A repeated commit (its answer was lost) finds its own claim on the rows and confirms it.
+The same sequence on every database: lock and read the parts in id order, then the jobs of whatever is no mark; decide
+in Python which still move; write. A mark that ends its part instead (expired, held) locks its job late; should two
+writers meet there, the database makes one try again. A repeated commit (its answer was lost) finds its own claim
+on the rows and confirms it.
 """
 
 from __future__ import annotations
@@ -12,18 +14,19 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from worker.domain import settle
+from worker.domain.job import job_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import PartState
 from worker.outbox import codes, tables
 from worker.outbox.answers import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.batch import Batch
-from worker.outbox.bulk import insert_rows
+from worker.outbox.bulk import Writes
 from worker.outbox.database import Database
 from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply
 from worker.outbox.lanes import block_lanes
 from worker.outbox.marks import begin_marks
 from worker.outbox.news import tell
-from worker.outbox.rows import lock_jobs, lock_parts_now, save_jobs, save_parts, wake_dependants
+from worker.outbox.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
 from worker.outbox.sql import fetch
 
 
@@ -33,7 +36,8 @@ def commit(database: Database, items: Sequence[Item], policy: Policy) -> Committ
 
 
 def _carry_out(connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy) -> Committed:
-    parts, now = lock_parts_now(connection, {item.part_id for item in items}, now_sql)
+    moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
+    parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()})
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
@@ -46,7 +50,7 @@ def _carry_out(connection: Connection, now_sql: str, items: Sequence[Item], poli
             case Mark():
                 replies[index] = LOST
     begin_marks(connection, batch, items, replies)
-    happened = _write(connection, now_sql, batch)
+    happened = _write(connection, now_sql, batch, jobs)
     return Committed(replies, happened)
 
 
@@ -108,34 +112,48 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
         batch.receipts.append(unsent_receipt(batch, part.id, claim))
 
 
-def _write(connection: Connection, now_sql: str, batch: Batch) -> list[Happened]:
-    save_parts(connection, batch.touched.values())
-    insert_rows(connection, tables.bodies, batch.bodies, conflict="replace")
-    happened = _follow_jobs(connection, now_sql, batch)
-    insert_rows(connection, tables.attempts, list(batch.attempts.values()), conflict="replace")
-    insert_rows(connection, tables.receipts, batch.receipts, conflict="ignore")
-    insert_rows(connection, tables.failures, batch.failures, conflict="ignore")
+def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts]) -> list[Happened]:
+    """Everything the batch came to; dependants are woken after the rows they wait on were written."""
+    followed = _follow_jobs(connection, batch, jobs)
+    writes = Writes(connection.dialect.name)
+    writes.update(tables.parts, ("id",), part_rows(batch.touched.values()))
+    writes.update(tables.jobs, ("id",), job_rows(followed.moved))
+    writes.insert(tables.bodies, batch.bodies, conflict="replace")
+    writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
+    writes.insert(tables.receipts, batch.receipts, conflict="ignore")
+    writes.insert(tables.failures, batch.failures, conflict="ignore")
+    writes.flush(connection)
+    if followed.awaited:
+        wake_dependants(connection, followed.awaited, now_sql)
     block_lanes(connection, now_sql, batch.blocks)
     codes.burn_leases(connection, batch.burned)
-    return happened
+    return tell(connection, batch, followed.jobs, followed.changed)
 
 
-def _follow_jobs(connection: Connection, now_sql: str, batch: Batch) -> list[Happened]:
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """The jobs after their parts moved."""
+
+    jobs: dict[str, JobFacts]
+    moved: list[JobFacts]
+    changed: dict[str, JobFacts]
+    """Those whose state is another now."""
+    awaited: list[str]
+
+
+def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]) -> _Followed:
     """Counters move by new minus old of the moved rows only; marks never touch a job."""
+    late = batch.stirred - jobs.keys()  # a mark that ended its part instead
+    jobs = {id: jobs[id] for id in batch.stirred & jobs.keys()} | (lock_jobs(connection, late) if late else {})
     moved = [part for part in batch.touched.values() if _moves_job(batch.before[part.id], part.state)]
-    if not batch.stirred:
-        return []
-    jobs = lock_jobs(connection, batch.stirred)
     for part in moved:
         jobs[part.job_id].move(batch.before[part.id], part.state)
     changed = {job.id: job for job in jobs.values() if job.follow(batch.now)}
     awaited = [job.id for job in jobs.values() if job.awaited]
     for job_id in awaited:
         jobs[job_id].awaited = False
-    save_jobs(connection, [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited))])
-    if awaited:
-        wake_dependants(connection, awaited, now_sql)
-    return tell(connection, batch, jobs, changed)
+    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited))]
+    return _Followed(jobs, rows, changed, awaited)
 
 
 def _moves_job(old: PartState, new: PartState) -> bool:

@@ -14,9 +14,10 @@ from worker.outbox.sql import fetch
 def tell(
     connection: Connection, batch: Batch, jobs: dict[str, JobFacts], changed: dict[str, JobFacts]
 ) -> list[Happened]:
+    """Called when everything is written: the end of every job that ended, and why a job still waits."""
     reasons = {part.job_id: part.reason or "" for part in batch.touched.values()}
     out = [
-        Happened(job.id, job.kind, job.channel, job.state, _final_text(connection, batch, job, reasons[job.id]))
+        Happened(job.id, job.kind, job.channel, job.state, _final_text(connection, job, reasons[job.id]))
         for job in changed.values()
         if job.state is not JobState.OPEN
     ]
@@ -28,11 +29,9 @@ def tell(
     return out
 
 
-def _final_text(connection: Connection, batch: Batch, job: JobFacts, reason: str) -> str:
+def _final_text(connection: Connection, job: JobFacts, reason: str) -> str:
     if job.state is JobState.PARTIAL:
-        refused = _count_failures(connection, job.id) + len(
-            [row for row in batch.failures if row["part_id"].startswith(job.id)]
-        )
+        refused = _count_failures(connection, job.id)
         return f"partial {job.asked - refused}+{refused}"
     return f"{job.state.label} {reason}".strip()
 

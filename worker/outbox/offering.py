@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.outbox.bulk import among, ids_json
+from worker.outbox.sql import fetch
 
 
 @lru_cache(maxsize=8)
@@ -28,23 +29,30 @@ def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) ->
     return {row[0]: row[1] for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first due parts of a lane, of one priority."""
+
+    ids: list[str]
+    """Those that are not in the broker, as far as we know."""
+    due: int
+    """How many there are in all, up to the window asked for."""
+
+
 @lru_cache(maxsize=8)
-def _head(dialect: str, now: str) -> TextClause:
-    return text(
-        "select id from (select id, offered_until, priority, not_before from worker_parts"
-        f" where state = 0 and lane = :lane and priority >= :low and priority <= :high and not_before <= {now}"
-        " order by lane, priority, not_before, id limit :window) head"
-        f" where offered_until is null or offered_until <= {now} order by priority, not_before, id"
+def _head(dialect: str, now: str) -> str:
+    return (
+        f"select case when offered_until is null or offered_until <= {now} then id end from worker_parts"
+        f" where state = 0 and lane = :lane and priority = :priority and not_before <= {now}"
+        " order by not_before, id limit :window"
     )
 
 
-def head_of_lane(connection: Connection, now: str, lane: str, priorities: tuple[int, int], window: int) -> list[str]:
-    """Of the first `window` due parts of a lane, those that are not in the broker as far as we know."""
-    rows = connection.execute(
-        _head(connection.dialect.name, now),
-        {"lane": lane, "low": priorities[0], "high": priorities[1], "window": window},
-    )
-    return [row[0] for row in rows]
+def head_of_lane(connection: Connection, now: str, lane: str, priority: int, window: int) -> Head:
+    """The first `window` due parts of a lane with this priority."""
+    params = {"lane": lane, "priority": priority, "window": window}
+    rows = fetch(connection, _head(connection.dialect.name, now), params)
+    return Head([row[0] for row in rows if row[0] is not None], len(rows))
 
 
 @lru_cache(maxsize=8)

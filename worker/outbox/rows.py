@@ -13,9 +13,10 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
 from worker.outbox import tables
 from worker.outbox.bulk import among, ids_json, update_rows
-from worker.outbox.sql import fetch, run
+from worker.outbox.sql import collect, fetch, run, send
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
+_CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at"))
 _COUNTERS: Mapping[PartState, str] = {
     PartState.QUEUED: "n_open",
     PartState.SENDING: "n_open",
@@ -48,10 +49,16 @@ def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFact
     return lock_parts_now(connection, ids, "0")[0]
 
 
-def lock_parts_now(connection: Connection, ids: Iterable[str], now: str) -> tuple[dict[str, PartFacts], int]:
-    """The same, and the clock as the last of these rows was read; 0 when there is none."""
-    rows = fetch(connection, _select_parts(connection.dialect.name, now), {"ids": ids_json(ids)})
-    return {row[0]: part_facts(row[:-1]) for row in rows}, max((row[-1] for row in rows), default=0)
+def lock_parts_now(
+    connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()
+) -> tuple[dict[str, PartFacts], int, dict[str, JobFacts]]:
+    """The same, the clock as the last of these rows was read (0 when there is none), and then the jobs, locked too."""
+    dialect = connection.dialect.name
+    parts = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
+    owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
+    rows = collect(parts)
+    found = {row[0]: _job_facts(row) for row in collect(owners)} if owners else {}
+    return {row[0]: part_facts(row[:-1]) for row in rows}, max((row[-1] for row in rows), default=0), found
 
 
 def part_facts(row: Sequence[Any]) -> PartFacts:
@@ -63,9 +70,12 @@ def part_facts(row: Sequence[Any]) -> PartFacts:
 
 def save_parts(connection: Connection, parts: Iterable[PartFacts]) -> None:
     """Writes the moved rows back, all in one statement."""
-    skip = {"job_id", "lane", "expires_at"}
-    rows = [{name: getattr(part, name) for name in _PART_FIELDS if name not in skip} for part in parts]
-    update_rows(connection, tables.parts, ("id",), rows)
+    update_rows(connection, tables.parts, ("id",), part_rows(parts))
+
+
+def part_rows(parts: Iterable[PartFacts]) -> list[dict[str, Any]]:
+    """The moved rows' columns that can have changed."""
+    return [{name: getattr(part, name) for name in _CHANGING} for part in parts]
 
 
 @dataclass(slots=True)
@@ -113,13 +123,12 @@ def _job_facts(row: Sequence[Any]) -> JobFacts:
     return JobFacts(row[0], row[1], row[2], row[3], JobState(row[4]), row[5], bool(row[6]), counters)
 
 
-def save_jobs(connection: Connection, jobs: Iterable[JobFacts]) -> None:
-    """Writes counters and state back, all in one statement."""
-    rows = [
+def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
+    """Counters and state, to be written back."""
+    return [
         {"id": job.id, "state": int(job.state), "finished_at": job.finished_at, "awaited": job.awaited, **job.counters}
         for job in jobs
     ]
-    update_rows(connection, tables.jobs, ("id",), rows)
 
 
 @lru_cache(maxsize=8)

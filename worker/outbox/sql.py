@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
@@ -30,32 +30,48 @@ def driver_sql(dialect: str, sql: str) -> str:
 
 def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[tuple[Any, ...]]:
     """Runs a statement and returns all of its rows."""
+    return collect(send(connection, sql, params))
+
+
+def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
+    """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
     cursor = connection.connection.cursor()
     cursor.execute(driver_sql(connection.dialect.name, sql), params)
-    rows: list[tuple[Any, ...]] = cursor.fetchall()  # type: ignore[assignment]
+    return cursor
+
+
+def collect(cursor: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement that was sent."""
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
     cursor.close()
     return rows
 
 
 def run(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> None:
     """Runs a statement whose result nobody needs; in a pipeline nobody waits for it either."""
-    cursor = connection.connection.cursor()
-    cursor.execute(driver_sql(connection.dialect.name, sql), params)
-    cursor.close()
+    send(connection, sql, params).close()
 
 
 @contextmanager
 def pipeline(connection: Connection) -> Iterator[None]:
-    """Sends what follows without waiting for each answer, where the driver can (psycopg); `fetch` and `run` only."""
-    driver = connection.connection.driver_connection
-    begin = getattr(driver, "pipeline", None)
-    if begin is None:
-        yield
-        return
-    with begin():
-        yield
-        # Sent with the writes: SQLAlchemy's own commit finds nothing left to do.
-        driver.commit()  # type: ignore[union-attr]
+    """One transaction on an autocommit connection, sent without waiting for each answer; `fetch` and `run` only."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.pipeline():
+            # Queued like the rest: psycopg's own BEGIN and COMMIT would each wait for their answer.
+            run(connection, "begin isolation level read committed")
+            yield
+            run(connection, "commit")
+    except BaseException:
+        # On a dead connection the rollback fails too; what is to be told is the error before it.
+        with suppress(connection.dialect.loaded_dbapi.Error):
+            driver.rollback()
+        raise
+
+
+def can_pipeline(engine: Engine) -> bool:
+    """True for PostgreSQL through psycopg."""
+    return engine.dialect.driver == "psycopg"
 
 
 @contextmanager

@@ -141,9 +141,7 @@ parts = _table(
     Column("busy", SmallInteger, nullable=False, server_default=text("0"), doc="answers -1 so far"),
     Column("repeats", SmallInteger, nullable=False, server_default=text("0"), doc="calls made while in doubt"),
     Column("doubts", SmallInteger, nullable=False, server_default=text("0"), doc="attempts without a readable answer"),
-    Column(
-        "unheard", Integer, nullable=False, server_default=text("0"), doc="marks under which nothing left"
-    ),
+    Column("unheard", Integer, nullable=False, server_default=text("0"), doc="marks under which nothing left"),
     Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
     Column("waits_on", _key(ID), doc="the job this part is parked on; null: none"),
     Column("spec", _text(), nullable=False, doc="JSON: this part's share (recipients, task_id, msgid, targets)"),

@@ -18,7 +18,7 @@ EMBEDDED = "embedded"
 
 def broker_url(broker: str) -> str:
     """The settings' broker as Celery spells it."""
-    return "memory://" if broker == EMBEDDED else broker
+    return "memory://localhost" if broker == EMBEDDED else broker
 
 
 def transport_options(broker: str) -> dict[str, Any]:

@@ -226,7 +226,8 @@ class EngineRoom:
         self.plant.database.close()
 
     def _longest_s(self) -> float:
-        return self.plant.settings.call_deadline_s + self.plant.settings.deadline_margin_s
+        settings = self.plant.settings
+        return max(settings.call_deadline_s, self.plant.gates.longest_s()) + settings.deadline_margin_s
 
     def _watch_drain(self) -> None:
         """The drain has until the calls' deadline and a margin; then the process ends, whatever hangs."""

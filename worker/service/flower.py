@@ -26,6 +26,8 @@ LIMIT = 20_000
 """Happenings kept while the broker is slow; what comes on top is dropped."""
 BATCH = 200
 """Happenings in one message."""
+GATHER_S = 0.1
+"""How long happenings gather before they are published: a message costs far more than what it holds."""
 WAITING_KEPT = 10_000
 
 
@@ -38,6 +40,7 @@ class Flower:
         self._fields = {"hostname": node, "pid": os.getpid(), "utcoffset": _hours_behind_utc()}
         self._queue: deque[Happened] = deque()
         self._news = threading.Event()
+        self._closing = threading.Event()
         self._waiting: dict[str, None] = {}
         """Jobs Flower already knows, newest last; an old one that is forgotten is only received twice."""
         self._exchange = ""
@@ -56,7 +59,8 @@ class Flower:
 
     def turn(self) -> float:
         """Publishes what has come; the seconds until the next look. Called by one thread only."""
-        self._news.wait(0.5)
+        if self._news.wait(0.5):
+            self._closing.wait(GATHER_S)
         self._news.clear()
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
@@ -68,6 +72,7 @@ class Flower:
 
     def close(self) -> None:
         """Publishes the rest if the broker is there, and closes the line."""
+        self._closing.set()
         self._news.set()
         if not self._line.away:
             self.turn()
@@ -111,7 +116,7 @@ def event_of(state: JobState | None, text: str) -> tuple[str, dict[str, Any]]:
     """Celery's event type and its fields for what became of a job; None: it waits."""
     match state:
         case None:
-            return "task-retried", {"exception": f"waits: {text}", "traceback": ""}
+            return "task-retried", {"exception": f"waits {text}", "traceback": ""}
         case JobState.ACCEPTED | JobState.PARTIAL:
             return "task-succeeded", {"result": text, "runtime": None}
         case JobState.CANCELLED:
