@@ -1,7 +1,5 @@
 """What is refused before anything is stored, and what only warns."""
 
-# ruff: noqa: SIM300 - style.md: expected value first
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,5 @@
 """What the vendor's answers mean."""
 
-# ruff: noqa: SIM300 - style.md: expected value first
-
 from __future__ import annotations
 
 import pytest

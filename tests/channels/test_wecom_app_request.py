@@ -1,7 +1,5 @@
 """Parts, lanes, limits, and the bytes that go to the vendor."""
 
-# ruff: noqa: SIM300 - style.md: expected value first
-
 from __future__ import annotations
 
 import pytest

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from tests.support.plant import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
@@ -21,6 +22,7 @@ from worker.domain import settle
 from worker.domain.call import NeverLeft, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Scope
+from worker.domain.state import PartState
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 
@@ -202,17 +204,28 @@ def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
 def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
     sqlite_database: Database, driven_clock: DrivenClock
 ) -> None:
-    """The host goes away between two parts of one doorbell: the second keeps its room and no attempt is counted."""
-    connects = iter(range(100))
+    """The host goes away between two parts of one doorbell, reserved together: the second's room is given back, and no
+    attempt is counted."""
 
     def refuse(request: Request) -> NeverLeft | None:
-        return NeverLeft("refused", 0.0) if request.path == SEND and next(connects) == 3 else None
+        gone = request.path == SEND and isinstance(request.body, bytes) and b"two" in request.body
+        return NeverLeft("refused", 0.0) if gone else None
 
     with planted(sqlite_database, driven_clock, refuse=refuse) as site:
         jobs = [site.send("one"), site.send("two", "wangwu")]
+        site.plant.gates.cycled(site.part(jobs[0]).lane, 0.01)
+        reserved: list[int] = []
+        reserve = site.plant.governor.reserve
+
+        def counted(requests: Any, **options: Any) -> Any:
+            reserved.append(len(requests))
+            return reserve(requests, **options)
+
+        site.plant.governor.reserve = counted  # type: ignore[method-assign]
 
         site.ring(*jobs)
 
+        assert [2] == reserved
         assert ["accepted", "queued"] == [site.state(job) for job in jobs]
         assert (0, 0) == (site.part(jobs[1]).claim, site.part(jobs[1]).tries)
         used = sum(
@@ -336,6 +349,81 @@ def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(sqlite_site: Site)
 
     assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).tries)
     assert "the limit's room was gone" == site.part(job).reason
+
+
+@pytest.fixture
+def away(sqlite_site: Site) -> Iterator[list[str]]:
+    """Giving room back fails as long as the test runs; the part's state in SQL each time it was tried."""
+    site = sqlite_site
+    tried: list[str] = []
+
+    def give_back(permits: Any) -> None:
+        assert list(permits)
+        site.settle()
+        tried.extend(row.state for row in site.rows("select state from worker_parts order by id"))
+        raise OperationalError("update", {}, Exception("the connection is closed"))
+
+    site.plant.governor.give_back = give_back  # type: ignore[method-assign]
+    return tried
+
+
+def test_room_that_cannot_be_given_back_keeps_no_part_in_the_air(sqlite_site: Site, away: list[str]) -> None:
+    """The lease was lost after the mark and the database fails: the end was on its way first, so the part is queued
+    again, uncounted, whatever becomes of its room."""
+    site = sqlite_site
+    job = site.send()
+    alive = site.plant.life.may_act
+    site.plant.life.may_act = lambda *args: "after_mark" not in site.probes and alive(*args)  # type: ignore[method-assign]
+
+    with pytest.raises(OperationalError):
+        site.ring(job)
+    site.settle()
+
+    assert [int(PartState.QUEUED)] == away
+    assert ("queued", 1, 0, 0, []) == (
+        site.state(job),
+        site.part(job).claim,
+        site.part(job).tries,
+        site.part(job).doubts,
+        site.calls(),
+    )
+
+
+def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(sqlite_site: Site, away: list[str]) -> None:
+    """The call certainly never left and the database fails right after: the first end stands, not one in doubt."""
+    site = sqlite_site
+    site.vendor.says(unsent())
+    job = site.send()
+
+    with pytest.raises(OperationalError):
+        site.ring(job)
+    site.settle()
+
+    assert [int(PartState.QUEUED)] == away
+    assert ("queued", 1, 0) == (site.state(job), site.part(job).tries, site.part(job).doubts)
+    assert [("retry", False)] == [(one.outcome, bool(one.doubtful)) for one in site.of("attempts", job)]
+
+
+def test_a_permit_that_cannot_be_renewed_sends_nothing(sqlite_site: Site) -> None:
+    """It grew old while the mark was written, and the database fails when asked again: queued again, nothing left."""
+    site = sqlite_site
+    job = site.send()
+    site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    reserve, asked = site.plant.governor.reserve, []
+
+    def fails_the_second_time(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        if len(asked) == 2:
+            raise OperationalError("select", {}, Exception("the connection is closed"))
+        return reserve(*args, **options)
+
+    site.plant.governor.reserve = fails_the_second_time  # type: ignore[method-assign]
+
+    site.ring(job)
+
+    assert 2 == len(asked)
+    assert ("queued", [], 0, 0) == (site.state(job), site.calls(), site.part(job).tries, site.part(job).doubts)
+    assert [] == [row for row in site.rows("select buckets from worker_budgets") if row.buckets != "[]"]
 
 
 def test_the_steps_happen_in_their_order(site: Site) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,7 +23,7 @@ from sqlalchemy.exc import (
 from worker.domain.errors import ConfigurationError
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database, FifoLock, is_lost, is_retryable, make_engine
-from worker.outbox.sql import driver_sql, fetch, run
+from worker.outbox.sql import collect, driver_sql, fetch, run, send
 
 
 class Told(Exception):
@@ -86,7 +90,11 @@ def test_an_invalidated_connection_is_away(sqlite_database: Database) -> None:
     assert is_lost(error)
 
 
-def test_a_transaction_is_run_again_with_growing_pauses(database: Database) -> None:
+PLAIN_OR_PIPELINED = pytest.mark.parametrize("pipelined", [False, True], ids=["plain", "pipelined"])
+
+
+@PLAIN_OR_PIPELINED
+def test_a_transaction_is_run_again_with_growing_pauses(database: Database, pipelined: bool) -> None:
     """As often as it takes, up to eight times; what the failed tries wrote is gone."""
     pauses: list[float] = []
     database._pause = pauses.append
@@ -94,12 +102,12 @@ def test_a_transaction_is_run_again_with_growing_pauses(database: Database) -> N
 
     def work(connection: Connection) -> str:
         tried.append(1)
-        connection.execute(text("insert into worker_leases values (:name, 'p', 0)"), {"name": f"n{len(tried)}"})
+        run(connection, "insert into worker_leases values (:name, 'p', 0)", {"name": f"n{len(tried)}"})
         if len(tried) < 4:
             raise wrapped(Told("x", sqlstate="40P01"))
         return "done"
 
-    result = database.run(work)
+    result = database.run(work, pipelined=pipelined)
 
     assert ("done", 4, 3) == (result, len(tried), len(pauses))
     assert all(0 <= pause <= 0.01 * 2**n for n, pause in enumerate(pauses, start=1))
@@ -125,7 +133,7 @@ def test_it_gives_up_after_eight_tries_and_at_once_on_anything_else(
     assert tries == len(tried)
 
 
-@pytest.mark.parametrize("pipelined", [False, True], ids=["plain", "pipelined"])
+@PLAIN_OR_PIPELINED
 def test_an_error_leaves_nothing_and_the_connection_usable(database: Database, pipelined: bool) -> None:
     """A wrong statement in the middle: nothing of the transaction is there, the next one works; errors are
     SQLAlchemy's, whichever way the statement went."""
@@ -143,7 +151,7 @@ def test_an_error_leaves_nothing_and_the_connection_usable(database: Database, p
         assert [("c",)] == fetch(connection, "select name from worker_leases")
 
 
-@pytest.mark.parametrize("pipelined", [False, True], ids=["plain", "pipelined"])
+@PLAIN_OR_PIPELINED
 def test_an_error_of_ours_rolls_back_too(database: Database, pipelined: bool) -> None:
     """Whatever is raised inside: nothing was written."""
 
@@ -171,18 +179,283 @@ def test_a_pipelined_transaction_is_durable_when_it_returns(database: Database) 
         assert seen == fetch(connection, "select name from worker_leases") == [("a%b:c",)]
 
 
-def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(postgres_database: Database) -> None:
-    """The server ended it: the error says away, the next transaction has another connection."""
+def names(database: Database) -> list[str]:
+    with database.reading() as connection:
+        return [row[0] for row in fetch(connection, "select name from worker_leases order by name")]
+
+
+def backend(connection: Connection) -> int:
+    return int(fetch(connection, "select pg_backend_pid()")[0][0])
+
+
+CUTS = [
+    pytest.param("fetch", id="before a fetch"),
+    pytest.param("run", id="before a write"),
+    pytest.param("", id="last"),
+]
+
+
+@pytest.mark.parametrize("then", CUTS)
+@PLAIN_OR_PIPELINED
+def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(
+    postgres_database: Database, pipelined: bool, then: str
+) -> None:
+    """The server ended it: the error says away, not "again"; nothing was written; the next has another connection."""
+    pids: list[int] = []
 
     def work(connection: Connection) -> None:
+        pids.append(backend(connection))
+        run(connection, "insert into worker_leases values ('a', 'p', 0)")
         run(connection, "select pg_terminate_backend(pg_backend_pid())")
-        run(connection, "select 1")
+        if then:
+            {"fetch": fetch, "run": run}[then](connection, "select 1")
 
     with pytest.raises(DBAPIError) as caught:
-        postgres_database.run(work)
+        postgres_database.run(work, pipelined=pipelined)
+
+    assert (True, False, 1) == (is_lost(caught.value), is_retryable(caught.value), len(pids))
+    assert [] == names(postgres_database)
+    assert pids[0] != postgres_database.run(backend, pipelined=pipelined)
+
+
+@PLAIN_OR_PIPELINED
+def test_a_connection_cut_while_nobody_used_it_is_away(postgres_database: Database, pipelined: bool) -> None:
+    """It died in the pool: the first transaction hears that it is away, whoever tries again gets through."""
+    pid = postgres_database.run(backend, pipelined=pipelined)
+    other = Database(make_engine(postgres_database.engine.url.render_as_string(hide_password=False)))
+    other.run(lambda connection: fetch(connection, "select pg_terminate_backend(:pid, 5000)", {"pid": pid}))
+    other.close()
+
+    def work(connection: Connection) -> None:
+        run(connection, "insert into worker_leases values ('a', 'p', 0)")
+
+    with pytest.raises(DBAPIError) as caught:
+        postgres_database.run(work, pipelined=pipelined)
+    postgres_database.run(work, pipelined=pipelined)
 
     assert is_lost(caught.value)
-    assert 0 < postgres_database.read_now()
+    assert ["a"] == names(postgres_database)
+
+
+# -- pipelined --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_pipelined_is_one_transaction(postgres_database: Database) -> None:
+    """Although its connection commits by itself: one transaction at READ COMMITTED, nobody sees any of it before its
+    end, and everybody all of it after."""
+    seen: list[list[str]] = []
+
+    def work(connection: Connection) -> tuple[set[int], str]:
+        run(connection, "insert into worker_leases values ('a', 'p', 0)")
+        first = fetch(connection, "select txid_current()")
+        seen.append(names(postgres_database))
+        run(connection, "insert into worker_leases values ('b', 'p', 0)")
+        second = fetch(connection, "select txid_current()")
+        seen.append(names(postgres_database))
+        [[level]] = fetch(connection, "show transaction_isolation")
+        return {first[0][0], second[0][0]}, level
+
+    with postgres_database.engine.connect() as connection:
+        name = connection.exec_driver_sql("select quote_ident(current_database())").scalar_one()
+        connection.exec_driver_sql(f"alter database {name} set default_transaction_isolation = 'serializable'")
+        connection.commit()
+    postgres_database.close()  # the default is a connection's from its start
+    try:
+        transactions, level = postgres_database.run(work, pipelined=True)
+    finally:
+        with postgres_database.engine.connect() as connection:
+            connection.exec_driver_sql(f"alter database {name} reset default_transaction_isolation")
+            connection.commit()
+        postgres_database.close()
+
+    assert (1, "read committed") == (len(transactions), level)
+    assert [[], []] == seen
+    assert ["a", "b"] == names(postgres_database)
+
+
+def test_writes_are_not_waited_for_one_by_one(postgres_database: Database) -> None:
+    """Four writes that take the server 0.1 s each are sent in no time; what follows a fetch is sent before its rows
+    are collected; the commit waits for all of it."""
+
+    def work(connection: Connection) -> float:
+        began = time.monotonic()
+        for _ in range(4):
+            run(connection, "select pg_sleep(0.1)")
+        rows = [send(connection, "select 1"), send(connection, "select 2")]
+        sent = time.monotonic() - began
+        assert [[(1,)], [(2,)]] == [collect(cursor) for cursor in rows]
+        return sent
+
+    began = time.monotonic()
+    sent = postgres_database.run(work, pipelined=True)
+
+    assert sent < 0.4
+    assert 0.4 <= time.monotonic() - began
+
+
+FAILURES = [
+    pytest.param(["wrong"], id="write last"),
+    pytest.param(["wrong", "run"], id="write, then a write"),
+    pytest.param(["wrong", "fetch"], id="write, then a fetch"),
+    pytest.param(["fetch", "wrong", "run", "fetch", "run"], id="write between others"),
+    pytest.param(["run", "wrong fetch"], id="fetch"),
+    pytest.param(["fetch", "run", "ours"], id="ours"),
+    pytest.param(["wrong", "ours"], id="ours on top of a write's"),
+]
+
+
+@pytest.mark.parametrize("steps", FAILURES)
+def test_a_failed_pipeline_leaves_nothing_and_its_connection_as_it_was(
+    postgres_database: Database, steps: list[str]
+) -> None:
+    """Wherever the error was: the same connection, idle, out of its pipeline, its prepared statements still true; and
+    the error is the one that happened."""
+
+    def work(connection: Connection) -> None:
+        run(connection, "insert into worker_leases values (:name, 'p', 0)", {"name": "a"})
+        for step in steps:
+            if step == "ours":
+                raise ZeroDivisionError
+            statement = "insert into worker_leases values (:name, 'p', 0) returning name"
+            name = "a" if "wrong" in step else f"b{steps.index(step)}"
+            (fetch if "fetch" in step else run)(connection, statement if step != "run" else "select 1", {"name": name})
+
+    def state(connection: Connection) -> tuple[int, str, str]:
+        driver: Any = connection.connection.driver_connection
+        return backend(connection), driver.info.transaction_status.name, driver.info.pipeline_status.name
+
+    expected = ZeroDivisionError if "ours" in steps else IntegrityError
+    with postgres_database.reading() as connection:
+        before = state(connection)
+    for _ in range(12):  # psycopg prepares what it has seen five times
+        with pytest.raises(expected):
+            postgres_database.run(work, pipelined=True)
+        assert [] == names(postgres_database)
+    with postgres_database.reading() as connection:
+        after = state(connection)
+
+    assert before == after == (before[0], "IDLE", "OFF")
+    insert = "insert into worker_leases values (:name, 'p', 0)"
+    postgres_database.run(lambda c: run(c, insert, {"name": "a"}), pipelined=True)
+    postgres_database.run(lambda c: run(c, insert, {"name": "b"}))
+    assert ["a", "b"] == names(postgres_database)
+
+
+def test_an_error_somebody_swallowed_is_not_committed_over(postgres_database: Database) -> None:
+    """The transaction is lost even if its work goes on as if nothing had been: the run fails, nothing was written."""
+
+    def work(connection: Connection) -> str:
+        run(connection, "insert into worker_leases values ('a', 'p', 0)")
+        with contextlib.suppress(Exception):
+            fetch(connection, "select 1 / 0")
+        return "as if nothing had been"
+
+    with pytest.raises(DBAPIError):
+        postgres_database.run(work, pipelined=True)
+
+    assert [] == names(postgres_database)
+
+
+@pytest.fixture
+def deferred(postgres_database: Database) -> Iterator[Database]:
+    """A database with a table whose constraint is looked at by the commit: `worker_test_deferred (id, other)`."""
+    with postgres_database.writing() as connection:
+        run(connection, "drop table if exists worker_test_deferred")
+        run(
+            connection,
+            "create table worker_test_deferred (id int primary key,"
+            " other int references worker_test_deferred deferrable initially deferred)",
+        )
+    yield postgres_database
+    with postgres_database.writing() as connection:
+        run(connection, "drop table worker_test_deferred")
+
+
+@PLAIN_OR_PIPELINED
+def test_a_commit_that_fails_is_an_error(deferred: Database, pipelined: bool) -> None:
+    """Every statement went well and the commit did not: the caller hears it, again and again, nothing was written, and
+    the connection goes on."""
+
+    def work(connection: Connection) -> list[tuple[Any, ...]]:
+        run(connection, "insert into worker_leases values ('a', 'p', 0)")
+        run(connection, "insert into worker_test_deferred values (1, 2)")
+        return fetch(connection, "select id from worker_test_deferred")
+
+    pid = deferred.run(backend, pipelined=pipelined)
+    for _ in range(8):
+        with pytest.raises(IntegrityError):
+            deferred.run(work, pipelined=pipelined)
+        assert [] == names(deferred)
+    deferred.run(lambda c: run(c, "insert into worker_leases values ('b', 'p', 0)"), pipelined=pipelined)
+
+    assert ["b"] == names(deferred)
+    assert pid == deferred.run(backend, pipelined=pipelined)
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"], ids=["serialization", "deadlock"])
+@pytest.mark.parametrize("at_commit", [False, True], ids=["statement", "commit"])
+def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
+    deferred: Database, state: str, at_commit: bool
+) -> None:
+    """Also when its word comes with the commit's answer: the transaction again, with only the last try's rows."""
+    deferred._pause = lambda seconds: None
+    tried: list[int] = []
+    raising = f"begin raise exception 'again' using errcode = '{state}'; end"
+    with deferred.writing() as connection:
+        run(
+            connection,
+            f"create or replace function worker_test_again() returns trigger language plpgsql as $${raising}$$",
+        )
+        run(
+            connection,
+            "create constraint trigger again after insert on worker_test_deferred deferrable"
+            f" initially {'deferred' if at_commit else 'immediate'} for each row execute function worker_test_again()",
+        )
+
+    def work(connection: Connection) -> int:
+        tried.append(1)
+        run(connection, "insert into worker_leases values (:name, 'p', 0)", {"name": f"n{len(tried)}"})
+        if len(tried) < 4:
+            run(connection, "insert into worker_test_deferred values (1, null)")
+        return len(tried)
+
+    try:
+        assert 4 == deferred.run(work, pipelined=True)
+        assert ["n4"] == names(deferred)
+    finally:
+        with deferred.writing() as connection:
+            run(connection, "drop function worker_test_again cascade")
+
+
+def test_two_that_deadlock_both_get_through_when_pipelined(postgres_database: Database) -> None:
+    """A real one: each holds what the other wants; the server ends one of them, which starts over."""
+    insert = "insert into worker_leases values (:name, 'p', 0)"
+    for name in ("a", "b"):
+        postgres_database.run(lambda c, name=name: run(c, insert, {"name": name}), pipelined=True)
+    both, tried = threading.Barrier(2), []
+
+    def work(connection: Connection, first: str, second: str) -> None:
+        tried.append(first)
+        lock = "select held_until from worker_leases where name = :name for update"
+        fetch(connection, lock, {"name": first})
+        if len(tried) <= 2:
+            both.wait(30)
+        fetch(connection, lock, {"name": second})
+        for name in (first, second):
+            run(connection, "update worker_leases set held_until = held_until + 1 where name = :name", {"name": name})
+
+    with ThreadPoolExecutor(2) as pool:
+        orders = (("a", "b"), ("b", "a"))
+        done = [
+            pool.submit(postgres_database.run, lambda c, order=order: work(c, *order), pipelined=True)
+            for order in orders
+        ]
+        for one in done:
+            one.result(60)
+
+    assert 3 == len(tried)
+    with postgres_database.reading() as connection:
+        assert [(2,), (2,)] == fetch(connection, "select held_until from worker_leases")
 
 
 def test_placeholders_are_the_drivers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.support.plant import Site, planted, refused
 from worker.delivery.writer import WriterClosed
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
+from worker.domain.window import permit_age_s
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import Block, block_lanes
@@ -177,14 +179,83 @@ def test_a_probe_without_a_part_to_try_opens_nothing(site: Site) -> None:
 
 
 def test_calls_reserved_together_fit_into_a_permits_age(site: Site) -> None:
-    """Sixteen at a fast vendor, one at a slow one."""
+    """Sixteen at a fast vendor, one at a slow one; two while nothing is known of the lane."""
     lane = "hr:x"
+    ways_s = (0.0, 0.02, 0.07, 2.0)
     asked = []
-    for n, whole_way_s in enumerate((0.0, 0.02, 0.07, 2.0)):
+    for n, whole_way_s in enumerate(ways_s):
         site.plant.gates.cycled(lane + str(n), whole_way_s)
+        site.plant.gates.took(lane + str(n), 0.001)  # the call alone says nothing about when the next one starts
         asked.append(site.bell._ahead(lane + str(n)))
 
-    assert [16, 7, 2, 1] == asked
+    assert [16, 10, 2, 1] == asked
+    assert all(calls == 1 or calls * way_s < permit_age_s({60}, 0) for calls, way_s in zip(asked, ways_s, strict=True))
+    assert 2 == site.bell._ahead("hr:unknown")
+
+
+@contextmanager
+def in_hand(site: Site, job: str) -> Iterator[list[int]]:
+    """Another thread answers a doorbell for this job and stands right before its mark; then it goes on. Its calls."""
+    there, go_on = threading.Event(), threading.Event()
+    lane, calls = site.part(job).lane, []
+
+    def stop(label: str) -> None:
+        if label == "before_mark" and threading.current_thread() is hand:
+            there.set()
+            assert go_on.wait(30)
+
+    site.plant.probe = stop
+    hand = threading.Thread(target=lambda: calls.append(site.bell.answer(lane, [part_id(job, 0)])))
+    hand.start()
+    try:
+        assert there.wait(30)
+        yield calls
+    finally:
+        go_on.set()
+        hand.join(30)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_an_id_in_another_threads_hand_is_left_alone(site: Site, closed: bool) -> None:
+    """It rang twice: one call; the second doorbell delivers or leaves its other ids, and does not un-offer this one."""
+    job, other = jobs_of(site, 2)
+    offered(site, job, other)
+    lane = site.part(job).lane
+
+    with in_hand(site, job) as calls:
+        if closed:
+            site.plant.gates.close(lane, 60)
+        second = site.bell.answer(lane, [part_id(job, 0), part_id(other, 0)])
+        site.settle()
+        meanwhile = (site.state(job), site.part(job).offered_until, site.part(job).offers)
+        others = (site.state(other), site.part(other).offered_until)
+    site.settle()
+
+    assert ("queued", 2_000_000_000_000_000, 3) == meanwhile
+    assert (("queued", None) if closed else ("accepted", None)) == others
+    assert ([1], 0 if closed else 1) == (calls, second)
+    assert 1 == [body["text"]["content"] for body in site.bodies()].count("0")
+    assert ("accepted", 1) == (site.state(job), site.part(job).claim)
+
+
+def test_an_id_that_was_left_may_be_taken_again(site: Site) -> None:
+    """Nothing stays in hand: not what a doorbell left, and not what it held when it failed."""
+    jobs = jobs_of(site, 3)
+    reserve = site.plant.governor.reserve
+
+    def broken(*args: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    site.plant.governor.reserve = broken  # type: ignore[method-assign,assignment]
+    with pytest.raises(ZeroDivisionError):
+        site.ring(*jobs)
+    site.plant.governor.reserve = reserve  # type: ignore[method-assign]
+    site.vendor.says(refused(45009))
+    assert 1 == site.ring(*jobs)
+
+    site.advance(61)
+    assert 3 == site.ring(*jobs)
+    assert ["accepted"] * 3 == states(site, jobs)
 
 
 def test_the_same_doorbells_in_many_hands_send_everything_once(database: Database, driven_clock: DrivenClock) -> None:

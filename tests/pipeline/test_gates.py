@@ -117,21 +117,21 @@ def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
 
 
 def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
-    """What a heartbeat carries: per lane, in whole milliseconds, newest samples weighing a fifth."""
+    """What a heartbeat carries: per lane the calls in the air, a call's and a part's whole way's time, in whole
+    milliseconds, newest samples weighing a fifth."""
     gates = Gates(Ticks())
 
     gates.took("hr:1", 0.1)
     gates.took("hr:1", 0.2)
-    with gates.call("hr:1"), gates.call("hr:2"):
+    gates.cycled("hr:1", 0.2)
+    gates.cycled("hr:1", 0.7)
+    with gates.call("hr:1", 20.0), gates.call("hr:2", 20.0):
         out = gates.in_the_air()
         summary = gates.summary()
 
-    gates.cycled("hr:1", 0.2)
-    gates.cycled("hr:1", 0.7)
-
     assert 2 == out
     assert [0.3, 0.1] == [pytest.approx(gates.cycle(lane)) for lane in ("hr:1", "hr:9")]
-    assert {"hr:1": [1, 120], "hr:2": [1, 0]} == summary
+    assert {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]} == summary
     assert (0, 0.05) == (gates.in_the_air(), gates.latency("hr:9"))
 
 
@@ -139,7 +139,19 @@ def test_a_call_that_raises_is_not_counted_for_ever() -> None:
     """However a call ends, it is no longer in the air."""
     gates = Gates(Ticks())
 
-    with pytest.raises(ZeroDivisionError), gates.call("hr:1"):
+    with pytest.raises(ZeroDivisionError), gates.call("hr:1", 20.0):
         _ = 1 / 0
 
     assert 0 == gates.in_the_air()
+
+
+def test_the_last_deadline_of_a_call_is_known() -> None:
+    """A drain waits for the longest call, an upload's deadline being as long as its file."""
+    now = [100.0]
+    gates = Gates(lambda: now[0])
+    with gates.call("hr:1", 20.0), gates.call("hr:2", 90.0):
+        now[0] += 30.0
+
+    assert 60.0 == gates.longest_s()
+    now[0] += 100.0
+    assert 0.0 == gates.longest_s()

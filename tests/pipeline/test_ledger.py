@@ -264,7 +264,7 @@ def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> No
     waits = do(site, an_end(job, Retry("6000 conflict")))
     nothing = do(site, Change(part_id(job, 0), lambda part, now: None), Change("f" * 32 + "-0", lambda part, now: None))
 
-    assert [(None, "6000 conflict")] == [(said.state, said.text) for said in waits.happened]
+    assert [(None, "0 s: 6000 conflict")] == [(said.state, said.text) for said in waits.happened]
     assert [] == nothing.happened
 
 

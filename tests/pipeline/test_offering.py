@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.plant import Site, lost, planted
-from worker.domain.job import part_id
+from worker.domain.job import Priority, part_id
 from worker.outbox import offering
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
@@ -29,6 +29,11 @@ def parts(*jobs: str) -> list[str]:
 def offer(site: Site, *ids: str) -> list[str]:
     now = site.database.now
     return site.database.run(lambda c: offering.offer(c, now, list(ids), 5 * SECOND, 60 * SECOND))
+
+
+def head(site: Site, lane: str, priority: Priority, window: int) -> offering.Head:
+    with site.database.reading() as connection:
+        return offering.head_of_lane(connection, site.database.now, lane, priority, window)
 
 
 def test_an_id_is_offered_once_until_its_time_is_over(site: Site) -> None:
@@ -57,16 +62,29 @@ def test_ids_come_back_in_the_order_given(site: Site) -> None:
 
 
 def test_the_head_of_a_lane_is_the_window_less_what_is_offered(site: Site) -> None:
-    """The first three due ones are looked at; an offered one keeps its place in the window."""
+    """The first three due ones are looked at; an offered one keeps its place in the window, and is counted."""
     jobs = [site.send(str(n), due_at=timedelta(seconds=n)) for n in range(5)]
-    lane = site.part(jobs[0]).lane
     site.advance(10)
-    offer(site, parts(jobs[1])[0])
+    offer(site, *parts(jobs[1]))
 
-    with site.database.reading() as connection:
-        head = offering.head_of_lane(connection, site.database.now, lane, (0, 9), 3)
+    assert offering.Head(parts(jobs[0], jobs[2]), 3) == head(site, site.part(jobs[0]).lane, Priority.NORMAL, 3)
+    site.advance(5)
+    assert offering.Head(parts(*jobs[:3]), 3) == head(site, site.part(jobs[0]).lane, Priority.NORMAL, 3)
 
-    assert [parts(jobs[0])[0], parts(jobs[2])[0]] == head
+
+def test_the_head_of_a_lane_is_of_one_priority_and_due(site: Site) -> None:
+    """Each priority has its own; another lane's, what is due later and what is not queued is in none of them."""
+    jobs = {priority: site.send(priority.name, priority=priority.name.lower()) for priority in Priority}
+    sent = site.send("sent")
+    site.card()
+    site.send("later", due_at=timedelta(seconds=60))
+    site.ring(sent)
+    lane = site.part(sent).lane
+
+    assert {priority: offering.Head(parts(job), 1) for priority, job in jobs.items()} == {
+        priority: head(site, lane, priority, 10) for priority in Priority
+    }
+    assert offering.Head([], 0) == head(site, "hr:nobody", Priority.NORMAL, 10)
 
 
 def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:

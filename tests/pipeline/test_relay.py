@@ -115,7 +115,8 @@ def test_it_polls_fast_while_there_is_work(site: Site) -> None:
 
 
 def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
-    """No more than the lane may send soon; as parts are marked, the next ones come in."""
+    """No more than the lane may send soon; as parts are marked, the next ones come in: in full doorbells while half of
+    the window is out, and the rest when less is."""
     site.plant.gates.took("x", 0.0)
     jobs = [site.send(str(n), f"u{n}") for n in range(12)]
     site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
@@ -123,11 +124,14 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     again = turn(site, 0.3)
     site.ring(*jobs[:3])
     third = turn(site, 0.3)
+    site.ring(*jobs[3:8])
+    last = turn(site, 0.3)
 
     assert parts(*jobs[:8]) == ids(first)
     assert [2, 2, 2, 2] == [len(ring.ids) for ring in first]
     assert [] == ids(again)
-    assert parts(*jobs[8:11]) == ids(third)
+    assert [tuple(parts(*jobs[8:10]))] == [ring.ids for ring in third]
+    assert [tuple(parts(jobs[10])), tuple(parts(jobs[11]))] == [ring.ids for ring in last]
 
 
 def test_urgent_goes_first_and_in_doorbells_of_its_own(site: Site) -> None:
@@ -214,21 +218,55 @@ def test_a_broker_that_takes_nothing_delays_and_loses_nothing(site: Site) -> Non
 
 def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
     """Two relays overlap for a moment: the compare-and-set lets one of them publish."""
-    site.send()
+    job, both = site.send(), site.send("both", "wangwu")
     other = site.new_relay(lambda: "p2")
     other._lead = lambda: True  # type: ignore[method-assign]
+    found: list[list[str]] = []
+    mine: list[Ring] = []
+    send = other._send
 
-    head = site.relay._head
-    site.relay.turn()
-    mine, site.rings[:] = list(site.rings), []
-    other._head = lambda connection, lane, priorities, window: (  # type: ignore[method-assign]
-        list(mine[0].ids) if priorities != (0, 0) else head(connection, lane, priorities, window)
-    )
-    other._looked = {mine[0].lane: 0.0}
+    def overtaken(rings: Sequence[Ring]) -> int:
+        """Between the other's look and its offer this one looks, offers and publishes."""
+        found.append(ids(rings))
+        mine.extend(turn(site))
+        return send(rings)
+
+    other._send = overtaken  # type: ignore[method-assign]
     other.turn()
 
-    assert 1 == len(mine)
+    assert [parts(job, both)] == found
+    assert parts(job, both) == ids(mine)
     assert [] == site.rings
+    assert [1, 1] == [site.part(one).offers for one in (job, both)]
+
+
+def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site) -> None:
+    """Also when all of it is in the broker: what an expired offer or a mark makes room for is not left to the round."""
+    job = site.send()
+    site.relay._slice = lambda connection, now: set()  # type: ignore[method-assign]
+    site.advance(0.1)
+    first = turn(site)
+    lane = site.part(job).lane
+
+    looked = []
+    for _ in range(3):
+        assert [] == turn(site, 0.21)
+        looked.append(site.relay._looked.get(lane))
+    site.ring(job)
+    turn(site, 0.21)
+
+    assert parts(job) == ids(first)
+    assert [site.ticks() - 0.21 * n for n in (3, 2, 1)] == pytest.approx(looked)
+    assert {} == site.relay._looked
+
+
+def test_normal_and_bulk_share_a_window(site: Site) -> None:
+    """Eight places: with six normal ones due, two of the bulk."""
+    site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
+    bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(6)]
+    normal = [site.send(f"n{n}", f"n{n}") for n in range(6)]
+
+    assert parts(*normal, *bulk[:2]) == ids(turn(site))
 
 
 # -- the lease --------------------------------------------------------------------------------------------------------

@@ -7,12 +7,18 @@ import json
 import pytest
 
 from worker.delivery.sharing import Share, Sharing
+from worker.outbox.offering import Head
 from worker.outbox.processes import Process
 
 
-def a_process(threads: int = 32, *, fresh: bool = True, **latency_ms: int) -> Process:
-    lanes = json.dumps({lane.replace("_", ":"): [1, milliseconds] for lane, milliseconds in latency_ms.items()})
+def a_process(threads: int = 32, *, fresh: bool = True, **lanes_ms: tuple[int, int]) -> Process:
+    """`hr_1=(20, 30)`: a call of the lane hr:1 takes 20 ms, a part's whole way 30."""
+    lanes = json.dumps({lane.replace("_", ":"): [1, *milliseconds] for lane, milliseconds in lanes_ms.items()})
     return Process("p", 0, threads, lanes, fresh)
+
+
+def a_head(ids: int, offered: int = 0) -> Head:
+    return Head([f"p{n}" for n in range(ids)], ids + offered)
 
 
 def sharing(*processes: Process) -> Sharing:
@@ -43,25 +49,59 @@ def test_with_nobody_alive_the_last_known_count_stays() -> None:
 
 def test_a_slow_lane_gets_a_quarter() -> None:
     """Over a second a call: a vendor that hangs cannot hold all threads; the slowest report counts."""
-    made = sharing(a_process(hr_1=1_001, hr_2=1_000), a_process(hr_1=10))
+    made = sharing(a_process(hr_1=(1_001, 0), hr_2=(1_000, 5_000)), a_process(hr_1=(10, 10)))
 
     assert (15, 62) == (made.of("hr:1", 1).threads, made.of("hr:2", 1).threads)
 
 
-@pytest.mark.parametrize(("latency_ms", "size"), [(0, 50), (5, 50), (20, 50), (100, 10), (600, 1), (30_000, 1)])
-def test_a_doorbell_lasts_about_a_second(latency_ms: int, size: int) -> None:
-    """As many ids as a second's work, fifty at most, one at least."""
-    assert size == sharing(a_process(hr_1=latency_ms)).of("hr:1", 1).size
+@pytest.mark.parametrize(("cycle_ms", "size"), [(0, 50), (5, 50), (20, 50), (100, 10), (600, 1), (30_000, 1)])
+def test_a_doorbell_lasts_about_a_second(cycle_ms: int, size: int) -> None:
+    """As many ids as a second's work of a thread, fifty at most, one at least; the slowest report counts."""
+    made = sharing(a_process(hr_1=(3, cycle_ms)), a_process(hr_1=(900, min(cycle_ms, 5))))
+
+    assert size == made.of("hr:1", 1).size
 
 
 def test_the_window_holds_one_doorbell_in_work_and_one_behind_it() -> None:
     """No thread runs dry between two turns, and the broker's queue stays short."""
-    share = sharing(a_process(4, hr_1=100)).of("hr:1", 1)
+    share = sharing(a_process(4, hr_1=(90, 100))).of("hr:1", 1)
 
     assert (Share(10, 40, 10, 2)) == share
 
 
-@pytest.mark.parametrize(("ids", "size"), [(1, 1), (3, 2), (4, 2), (19, 10), (40, 10), (0, 1)])
-def test_few_are_spread_and_many_fill_doorbells(ids: int, size: int) -> None:
-    """Two threads: three ids are two doorbells, forty are four full ones."""
-    assert size == Share(10, 40, 10, 2).doorbell(ids)
+FEW_AND_MANY = [(0, []), (1, [1]), (3, [2, 1]), (4, [2, 2]), (19, [10, 9]), (25, [10, 10, 5]), (40, [10] * 4)]
+
+
+@pytest.mark.parametrize(("ids", "sizes"), FEW_AND_MANY)
+def test_few_are_spread_and_many_fill_doorbells(ids: int, sizes: list[int]) -> None:
+    """Two threads: three ids are two doorbells, forty are four full ones; every id rings once, in order."""
+    head = a_head(ids)
+
+    doorbells = Share(10, 40, 10, 2).doorbells(head, 40)
+
+    assert sizes == [len(doorbell) for doorbell in doorbells]
+    assert head.ids == [part for doorbell in doorbells for part in doorbell]
+
+
+HALF_OUT = [(19, 19, [10, 9]), (20, 19, [10]), (20, 20, [10, 10]), (20, 9, []), (19, 9, [5, 4]), (40, 0, [])]
+
+
+@pytest.mark.parametrize(("offered", "ids", "sizes"), HALF_OUT)
+def test_while_half_the_window_is_out_only_full_doorbells_ring(offered: int, ids: int, sizes: list[int]) -> None:
+    """The threads have work, so a remainder may wait for more; below half of it nothing waits."""
+    head = a_head(ids, offered)
+
+    doorbells = Share(10, 40, 10, 2).doorbells(head, 40)
+
+    assert sizes == [len(doorbell) for doorbell in doorbells]
+    assert head.ids[: sum(sizes)] == [part for doorbell in doorbells for part in doorbell]
+
+
+@pytest.mark.parametrize(("size", "threads"), [(1, 1), (1, 7), (10, 1), (50, 30)])
+def test_an_id_never_waits_for_company_that_cannot_come(size: int, threads: int) -> None:
+    """Whatever the share: with nothing out, all of the window's ids ring; none is held back for ever."""
+    share = Share(size, threads * size * 2, max(size, threads * size // 2), threads)
+
+    for window in (share.window, share.urgent_window):
+        for ids in range(1, window + 1):
+            assert ids == sum(len(doorbell) for doorbell in share.doorbells(a_head(ids), window))

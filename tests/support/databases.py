@@ -83,7 +83,7 @@ def summary() -> list[str]:
 def scratch_postgres(name: str) -> Iterator[str]:
     """A database of its own on the PostgreSQL server, dropped at the end; yields its URL."""
     server = make_url(need(POSTGRES))
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     try:
         with admin.connect() as connection:
             connection.exec_driver_sql(f"drop database if exists {name} with (force)")

@@ -99,7 +99,7 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
         hr.on_unknown,
         hr.allow_everyone,
     )
-    assert {"corpid", "agentid", "callback"} == set(hr.settings)
+    assert {"corpid", "agentid", "callback", "deadline_s"} == set(hr.settings)
     assert hr.secret is not None
     assert "s3cret" == hr.secret.read()
     callback = hr.settings["callback"]
