@@ -1,0 +1,246 @@
+"""Real processes for tests: workers, the fake vendor, a database and a broker of their own; all gone at the end.
+
+Tests wait for conditions with generous limits; nothing here waits for a fixed time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+from sqlalchemy import text
+
+from worker.config.accounts import FixedAccounts, accounts_of
+from worker.config.settings import Settings, load_settings
+from worker.outbox.database import Database, make_engine
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 60.0
+ACCOUNT = "hr"
+SECRET = "canary-secret-5a1b"
+SHORT: Mapping[str, float] = {
+    "lease_s": 10 / 3,
+    "heartbeat_s": 1.0,
+    "call_deadline_s": 20 / 3,
+    "deadline_margin_s": 5 / 3,
+    "offer_s": 5 / 3,
+    "offer_max_s": 20.0,
+    "token_lease_s": 5.0,
+    "token_call_s": 10 / 3,
+}
+"""Lease and deadlines three times shorter than in production."""
+
+
+def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+    """The condition's first true value; fails after a generous limit."""
+    deadline = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"did not happen within {limit_s:.0f} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Vendor:
+    """The fake WeCom as a process, and its control."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, *, bare: bool = False):
+        command = [sys.executable, "-m", "worker.simulator", "--settings", json.dumps(settings or {})]
+        self.process = subprocess.Popen(
+            [*command, "--bare"] if bare else command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().split()[-1]
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def get(self, name: str, **query: Any) -> Any:
+        """What it knows."""
+        reply = self._session.get(f"{self.url}/_control/{name}", params=query, timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def post(self, name: str, body: Any) -> Any:
+        """Changes it."""
+        reply = self._session.post(f"{self.url}/_control/{name}", json=body, timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        """Adds fault rules."""
+        self.post("faults", list(rules))
+
+    def calls(self, path: str | None = None) -> list[dict[str, Any]]:
+        """Its log, without gettoken unless asked for."""
+        found: list[dict[str, Any]] = self.get("calls", **({"path": path} if path else {}))["calls"]
+        return [call for call in found if path or call["path"] != "/cgi-bin/gettoken"]
+
+    def sends(self) -> int:
+        """How many sends have begun to arrive."""
+        return int(self.get("counts")["counts"].get("/cgi-bin/message/send", 0))
+
+    def inbox(self) -> dict[str, list[dict[str, Any]]]:
+        """What everybody sees."""
+        people: dict[str, list[dict[str, Any]]] = self.get("inbox")["people"]
+        return people
+
+    def close(self) -> None:
+        """Ends it."""
+        self._session.close()
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@dataclass
+class Stack:
+    """One installation: settings file, database, broker prefix, processes."""
+
+    folder: Path
+    database_url: str
+    broker: str
+    vendor: Vendor
+    delivery: Mapping[str, Any] = field(default_factory=lambda: dict(SHORT))
+    account: str = ""
+    """More lines of the settings, after the account's table."""
+    worker_database: str = ""
+    """The workers' way to the database, when it is not the tests'."""
+    prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "secret").write_text(SECRET, encoding="utf-8")
+        self.config.write_text(self._toml(), encoding="utf-8")
+        self.database = Database(make_engine(self.database_url))
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.folder / "worker.toml"
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as a process reads them."""
+        return load_settings(self.config)
+
+    @property
+    def accounts(self) -> FixedAccounts:
+        """The accounts as a producer has them."""
+        return accounts_of(self.settings)
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def worker(self, *, threads: int = 8, loglevel: str = "INFO", options: tuple[str, ...] = ()) -> Any:
+        """A plain worker: Celery's own command, or `worker up` when embedded."""
+        if self.broker == "embedded":
+            return self.process("worker.cli", "up", "--threads", str(threads), "--loglevel", loglevel)
+        name = f"w{len(self.processes)}-{secrets.token_hex(2)}@test"
+        base = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", str(threads), "-n", name)
+        return self.process("celery", *base, "--loglevel", loglevel, *options)
+
+    def process(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """`python -m COMMAND` with this installation's settings; its output goes to a log file in the folder."""
+        log = self.folder / f"process-{len(self.processes)}.log"
+        outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
+        with log.open("wb") as opened:
+            started = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", *command],
+                cwd=ROOT,
+                env={**outer, "WORKER_CONFIG": str(self.config), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=opened,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(started)
+        return started
+
+    def logs(self) -> str:
+        """Everything the processes wrote."""
+        return "\n".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in sorted(self.folder.glob("process-*.log"))
+        )
+
+    def until_logged(self, words: str) -> None:
+        """Waits until some process has written these words."""
+        until(lambda: words in self.logs(), f"a process writes {words!r}")
+
+    def end(self, process: subprocess.Popen[bytes], limit_s: float = 30.0) -> int:
+        """SIGTERM, and the exit status."""
+        process.send_signal(signal.SIGTERM)
+        return process.wait(limit_s)
+
+    def close(self) -> None:
+        """Kills what is left and takes the queues away."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.database.close()
+        if self.broker.startswith("redis"):
+            _forget_queues(self.broker, self.prefix)
+
+    # -- outbox -------------------------------------------------------------------------------------------------------
+
+    def rows(self, query: str, **values: Any) -> list[Any]:
+        """A read of the outbox."""
+        with self.database.reading() as connection:
+            return list(connection.execute(text(query), values).all())
+
+    def number(self, query: str, **values: Any) -> int:
+        """A read of one number."""
+        return int(self.rows(query, **values)[0][0])
+
+    def open_jobs(self) -> int:
+        """Jobs that have not ended."""
+        return self.number("select count(*) from worker_jobs where n_open > 0")
+
+    def unsettled(self) -> int:
+        """Parts that are open, and unknown ones whose policy has yet to act."""
+        return self.number(
+            "select count(*) from worker_parts where state in (0, 1) or (state = 6 and not_before is not null)"
+        )
+
+    def until_settled(self, limit_s: float = LIMIT_S) -> None:
+        """Waits until nothing is left to do."""
+        try:
+            until(lambda: not self.unsettled(), "everything settled", limit_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.state()}\n{self.logs()[-3000:]}") from None
+
+    def state(self) -> str:
+        """Parts by state and reason, for a failing test's message."""
+        return str(self.rows("select state, reason, count(*) from worker_parts group by 1, 2"))
+
+    def _toml(self) -> str:
+        delivery = "\n".join(f"{name} = {value}" for name, value in self.delivery.items())
+        return (
+            f'database = "{self.worker_database or self.database_url}"\n'
+            f'broker = "{self.broker}"\nqueue_prefix = "{self.prefix}"\n'
+            f"[delivery]\n{delivery}\n[accounts.{ACCOUNT}]\n"
+            f"deadline_s = {self.delivery.get('call_deadline_s', 20)}\n"
+            'channel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ncallback = true\n'
+            f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.vendor.url}"\n'
+        ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
+
+
+def _forget_queues(url: str, prefix: str) -> None:
+    client = redis.Redis.from_url(url)
+    try:
+        keys = [*client.scan_iter(f"{prefix}*", 1000), *client.scan_iter(f"_kombu.binding.{prefix}*", 1000)]
+        if keys:
+            client.delete(*keys)
+    finally:
+        client.close()

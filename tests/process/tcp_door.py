@@ -1,0 +1,63 @@
+"""A door in front of a service: open, it lets bytes through; shut, the service is away. Nobody else notices."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Door:
+    """Forwards one local port to a service."""
+
+    host: str
+    port: int
+    _pairs: list[socket.socket] = field(default_factory=list)
+    _listener: socket.socket | None = None
+
+    def __post_init__(self) -> None:
+        self._listener = self._listen(0)
+        self.at = self._listener.getsockname()[1]
+
+    def open(self) -> None:
+        """Lets callers in again, on the same port."""
+        self._listener = self._listen(self.at)
+
+    def shut(self) -> None:
+        """Cuts every connection and refuses new ones."""
+        listener, self._listener = self._listener, None
+        for one in [*([listener] if listener else []), *self._pairs]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._pairs.clear()
+
+    close = shut
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                caller, _ = listener.accept()
+                inside = socket.create_connection((self.host, self.port))
+                self._pairs += [caller, inside]
+                for source, sink in ((caller, inside), (inside, caller)):
+                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    for one in (source, sink):
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)

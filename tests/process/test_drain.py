@@ -1,0 +1,105 @@
+"""SIGTERM under load, a second signal, a database that is away (must-show 10)."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.process.conftest import MakeStack
+from tests.process.stack import SHORT, Stack, until
+from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+
+pytestmark = [pytest.mark.process]
+LIMIT_S = SHORT["call_deadline_s"] + 5
+
+
+def _under_load(stack: Stack, jobs: int = 120) -> subprocess.Popen[bytes]:
+    enqueue_texts(stack, jobs)
+    worker: subprocess.Popen[bytes] = stack.worker(threads=8)
+    until(lambda: stack.vendor.sends() > 20, "calls are out")
+    return worker
+
+
+def _sigterm_loses_nothing(stack: Stack) -> None:
+    worker = _under_load(stack)
+    began = time.monotonic()
+
+    status = stack.end(worker)
+
+    assert 0 == status, stack.logs()[-3000:]
+    assert time.monotonic() - began < LIMIT_S
+    assert 0 == stack.number("select count(*) from worker_parts where state in (1, 6)")
+    assert stack.number("select count(*) from worker_parts where state = 0") > 0, "it was under load"
+    assert 0 == stack.number("select count(*) from worker_processes where ended_at is null")
+    assert 0 == stack.number("select count(*) from worker_leases where name = 'relay' and held_until > 0")
+    stack.worker(threads=8)
+    stack.until_settled()
+    assert_each_once(stack, 120)
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_sigterm_under_load_loses_nothing(postgres_redis: MakeStack) -> None:
+    """SIGTERM under load ends within call deadline + 5 s with 0 unknown; the next worker sends the rest, once."""
+    _sigterm_loses_nothing(postgres_redis({"latency_s": 0.2}))
+
+
+def test_sigterm_under_load_embedded(embedded: MakeStack) -> None:
+    """The same for `worker up`."""
+    _sigterm_loses_nothing(embedded({"latency_s": 0.2}))
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_second_signal_ends_at_once(postgres_redis: MakeStack, second: signal.Signals) -> None:
+    """A second SIGTERM, or SIGQUIT, ends the process while calls hang; only marked parts become unknown."""
+    stack = postgres_redis({"latency_s": 3.0})
+    enqueue_texts(stack, 40)
+    worker = stack.worker(threads=4)
+    until(lambda: stack.vendor.sends() >= 4, "calls are out")
+    marked = stack.number("select count(*) from worker_parts where state = 1")
+
+    worker.send_signal(signal.SIGTERM)
+    stack.until_logged("Warm shutdown")  # two pending signals of one kind would become one
+    worker.send_signal(second)
+    began = time.monotonic()
+    status = worker.wait(10)
+
+    assert 1 == status
+    assert time.monotonic() - began < 2
+    assert 0 < stack.number("select count(*) from worker_parts where state = 1") <= max(4, marked)
+    assert 0 == stack.number("select count(*) from worker_parts where state = 6")
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_another_pool_is_refused_with_a_sentence(postgres_redis: MakeStack) -> None:
+    """A pool without threads ends the process at its start with status 2 and one sentence."""
+    stack = postgres_redis()
+
+    process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", "processes")
+
+    assert 2 == process.wait(30), stack.logs()[-3000:]
+    assert "worker: -P prefork: the worker needs threads" in stack.logs()
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_an_old_schema_is_refused_with_a_sentence(postgres_redis: MakeStack) -> None:
+    """Tables of another revision end the process at its start with status 2 and the command to run."""
+    stack = postgres_redis()
+    with stack.database.writing() as connection:
+        connection.exec_driver_sql("update worker_alembic_version set version_num = '0000'")
+
+    try:
+        process = stack.worker()
+        assert 2 == process.wait(30), stack.logs()[-3000:]
+    finally:
+        with stack.database.writing() as connection:
+            connection.exec_driver_sql("update worker_alembic_version set version_num = '0001'")
+
+    assert "run `worker db upgrade`" in stack.logs()

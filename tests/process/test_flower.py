@@ -1,0 +1,72 @@
+"""What Flower's real API shows (must-show 11)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+import requests
+
+from tests.process.conftest import MakeStack
+from tests.process.stack import ACCOUNT, Stack, until
+from worker import Text, To, enqueue
+
+pytestmark = [pytest.mark.process, pytest.mark.postgres, pytest.mark.redis]
+
+
+def test_flower_shows_jobs_by_id_kind_and_state(postgres_redis: MakeStack) -> None:
+    """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind."""
+    stack = postgres_redis(delivery={"backoff_base_s": 20, "backoff_max_s": 30})
+    url = _flower(stack)
+    stack.vendor.faults(
+        {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},
+        {"match": {"path": "/cgi-bin/message/send", "body_contains": "no"}, "action": {"answer": {"errcode": 45002}}},
+    )
+    jobs = {name: _ask(stack, name) for name in ("fine", "again", "no", "partly")}
+    stack.worker()
+
+    seen = until(lambda: _complete(url, set(jobs.values())), "all four jobs in Flower")
+
+    states = {name: seen[job]["state"] for name, job in jobs.items()}
+    assert {"fine": "SUCCESS", "again": "RETRY", "no": "FAILURE", "partly": "SUCCESS"} == states
+    assert {"send wecom_app"} == {seen[job]["name"] for job in jobs.values()}
+    assert ("accepted", "partial 1+1") == (seen[jobs["fine"]]["result"], seen[jobs["partly"]]["result"])
+    assert "45002" in seen[jobs["no"]]["exception"]
+    assert "-1" in seen[jobs["again"]]["exception"]
+    assert {""} == {seen[job]["args"] for job in jobs.values()}
+    assert set(jobs.values()) == set(seen), "doorbells are not shown"
+
+
+def _ask(stack: Stack, name: str) -> str:
+    people = ["anna", "ghost"] if name == "partly" else ["anna"]
+    with stack.database.writing() as connection:
+        return enqueue(connection, ACCOUNT, Text(content=name), To(users=people), accounts=stack.accounts).id
+
+
+def _flower(stack: Stack) -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stack.process(
+        "celery",
+        *("-A", "worker.service.celery_app", "flower", "--address=127.0.0.1", f"--port={port}"),
+        env={"FLOWER_UNAUTHENTICATED_API": "true"},
+    )
+    url = f"http://127.0.0.1:{port}"
+    until(lambda: _get(url, "/api/tasks") is not None, "Flower answers")
+    return url
+
+
+def _complete(url: str, jobs: set[str]) -> dict[str, Any] | None:
+    found = _get(url, "/api/tasks") or {}
+    done = {job for job, task in found.items() if task["state"] not in ("RECEIVED", "PENDING", "STARTED")}
+    return found if jobs <= done else None
+
+
+def _get(url: str, path: str) -> Any:
+    try:
+        reply = requests.get(url + path, timeout=5)
+    except requests.ConnectionError:
+        return None
+    return reply.json() if reply.status_code == 200 else None

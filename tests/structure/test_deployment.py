@@ -1,0 +1,63 @@
+"""Queues, processes and commands are the same wherever they are written down."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from worker.cli.commands import app
+from worker.service import queues
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = ("Procfile", "docker/compose.yaml", "docker/Dockerfile")
+
+
+def _read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_consumes_every_queue(place: str) -> None:
+    """The names of `queues.py`, all of them and no others."""
+    named = re.findall(r"worker\.(?:urgent|normal|[a-z]+)(?=[,\s\"])", "\n".join(re.findall(r"-Q.*", _read(place))))
+
+    assert set(queues.NAMES) == set(named)
+
+
+def test_compose_starts_what_the_procfile_starts() -> None:
+    """The same command under the same name."""
+    processes = dict(line.split(": ", 1) for line in _read("Procfile").splitlines() if line)
+
+    started = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    command: (.*)$", _read("docker/compose.yaml"), re.M))
+
+    assert processes == {name: command for name, command in started.items() if name != "migrate"}
+    assert shlex.split(processes["worker"]) == re.findall(r'"([^"]+)"', _read("docker/Dockerfile").split("CMD")[1])
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    """docs/operations.md lists every command there is and no other."""
+    documented = set(re.findall(r"^\| `worker ([a-z ]+)`", _read("docs/operations.md"), re.M))
+
+    assert _commands() == documented
+
+
+def _commands() -> set[str]:
+    group = typer.main.get_group(app)
+    names: set[str] = set()
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        names |= {f"{name} {deeper}" for deeper in inner} if inner else {name}
+    return names
+
+
+def test_queues_are_durable_direct_and_of_the_default_exchange() -> None:
+    """A flush of the broker can take no binding away."""
+    for queue in queues.queues("p."):
+        assert queue.durable
+        assert "" == queue.exchange.name
+        assert "direct" == queue.exchange.type
+        assert queue.name == queue.routing_key
