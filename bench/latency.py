@@ -1,0 +1,135 @@
+"""Idle enqueue-to-call: one job at a time, from just before `enqueue` and the commit to the call's arrival.
+
+Both ends are read from the machine's monotonic clock: the full simulator notes it when a request's first line is
+there. Random pauses of 0 to 120 ms in between keep the samples from falling into step with any poll. On PostgreSQL +
+Redis (a worker under Celery's own command) and embedded (`worker up`), both with production settings; the worse
+median counts. Fails when a call is missing, doubled, or the worker complains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench import Figure
+from bench.throughput import missing_service
+from bench.throughput_ours import complaints
+from bench.throughput_rig import BenchFailed
+from tests.process.stack import ACCOUNT, Stack, Vendor, until
+from tests.support import databases
+from worker import Text, To, enqueue
+from worker.outbox.migrate import upgrade
+
+GOAL_MS = 50
+SEND = "/cgi-bin/message/send"
+SAMPLES, WARM_UP = 200, 20
+LONGEST_PAUSE_S = 0.12
+THREADS = 32
+STACKS = ("postgres+redis", "embedded")
+
+
+def main(argv: list[str]) -> Figure:
+    """Both stacks; the worse median."""
+    parser = argparse.ArgumentParser(prog="python -m bench latency")
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument("--stack", choices=("all", *STACKS), default="all")
+    parser.add_argument("--seed", type=int, default=1, help="of the pauses")
+    options = parser.parse_args(argv)
+    if missing := missing_service():
+        return Figure("latency", f"{missing} does not answer", f"{GOAL_MS}", ok=False)
+    medians = []
+    for kind in STACKS if options.stack == "all" else (options.stack,):
+        with _stack(kind) as stack:
+            found = sample(stack, options.samples, random.Random(options.seed))
+        medians.append(show(kind, found))
+    worst = max(medians)
+    return Figure("latency", f"{worst:.0f} ms", f"{GOAL_MS}", worst <= GOAL_MS)
+
+
+@contextmanager
+def _stack(kind: str) -> Iterator[Stack]:
+    """A worker that is ready and has nothing to do."""
+    with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder, _database(kind, folder) as url:
+        vendor = Vendor(Path(folder))
+        broker = "embedded" if kind == "embedded" else databases.REDIS.url
+        stack = Stack(Path(folder), url, broker, vendor, delivery={})
+        try:
+            upgrade(stack.database.engine)
+            stack.worker(threads=THREADS)
+            until(lambda: stack.number("select count(*) from worker_processes"), "the worker is there")
+            yield stack
+        finally:
+            stack.close()
+            vendor.close()
+
+
+@contextmanager
+def _database(kind: str, folder: str) -> Iterator[str]:
+    if kind == "embedded":
+        yield f"sqlite:///{folder}/worker.db"
+        return
+    with databases.scratch_postgres(f"worker_bench_latency_{os.getpid()}") as url:
+        yield url
+
+
+def sample(stack: Stack, samples: int, rng: random.Random) -> list[tuple[float, float]]:
+    """Seconds from before the enqueue, and from after the commit, to the call; the warm-up left out."""
+    asked = []
+    for n in range(WARM_UP + samples):
+        time.sleep(rng.uniform(0.0, LONGEST_PAUSE_S))
+        asked.append(_ask(stack, n))
+        until(lambda n=n: stack.vendor.sends() > n, f"call {n}")  # type: ignore[misc]
+    stack.until_settled()
+    if status := stack.end(stack.processes[0]):
+        raise BenchFailed(f"the worker ended with {status}")
+    _check(stack, len(asked))
+    arrived = _arrivals(stack, len(asked))
+    spans = [(arrived[n] - before, arrived[n] - after) for n, (before, after) in enumerate(asked)]
+    return spans[WARM_UP:]
+
+
+def _ask(stack: Stack, n: int) -> tuple[float, float]:
+    """One job in a transaction of its own; the instants before and after."""
+    before = time.monotonic()
+    with stack.database.engine.begin() as connection:
+        enqueue(connection, ACCOUNT, Text(content=f"{n}"), To(users=[f"u{n}"]), accounts=stack.accounts)
+    return before, time.monotonic()
+
+
+def _check(stack: Stack, jobs: int) -> None:
+    """Each was sent once and recorded, and nobody complained."""
+    accepted = stack.number("select count(*) from worker_jobs where state = 2")
+    receipts = stack.number("select count(*) from worker_receipts where msgid is not null")
+    if (accepted, receipts) != (jobs, jobs):
+        raise BenchFailed(f"{jobs} jobs, but accepted {accepted}, receipts {receipts}\n{stack.state()}")
+    complaints(stack.logs().splitlines())
+
+
+def _arrivals(stack: Stack, jobs: int) -> dict[int, float]:
+    """When each job's call arrived, by the simulator's log."""
+    calls: list[dict[str, Any]] = stack.vendor.calls(SEND)
+    arrived = {int(json.loads(call["body"])["text"]["content"]): float(call["real"]) for call in calls}
+    if len(calls) != jobs or sorted(arrived) != list(range(jobs)):
+        raise BenchFailed(f"{jobs} jobs, but {len(calls)} calls of {len(arrived)} jobs")
+    return arrived
+
+
+def show(kind: str, spans: list[tuple[float, float]]) -> float:
+    """Prints the distribution; the median in milliseconds."""
+    whole, after_commit = ([span * 1000 for span in column] for column in zip(*spans, strict=True))
+    cuts: list[float] = statistics.quantiles(whole, n=100, method="inclusive")
+    print(
+        f"{kind:<15} {len(whole)} jobs: p50 {cuts[49]:.1f} ms  p90 {cuts[89]:.1f} ms  p99 {cuts[98]:.1f} ms"
+        f"  (p50 from the commit on: {statistics.median(after_commit):.1f} ms)",
+        flush=True,
+    )
+    return cuts[49]

@@ -1,0 +1,70 @@
+"""What the throughput bench compares us with: a plain Celery task that calls requests and remembers nothing.
+
+Not a bench by itself. `celery -A bench.plain_task worker -P threads` reads its settings from PLAIN_ variables.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+from celery import Celery
+
+QUEUE = "plain"
+TASK = "plain.send"
+TIMEOUT_S = 20
+
+
+def make_app(broker: str, vendor: str, *, prefetch: int, trust_env: bool) -> Any:
+    """An app with one task; early acks and ignored results, its fastest."""
+    app = Celery("plain", broker=broker, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_default_queue=QUEUE,
+        worker_prefetch_multiplier=prefetch,
+        broker_connection_retry_on_startup=True,
+    )
+    url, kept = f"{vendor}/cgi-bin/message/send?access_token=tok_bare", threading.local()
+
+    def send(body: dict[str, Any]) -> None:
+        session = getattr(kept, "session", None)
+        if session is None:
+            session = kept.session = requests.Session()
+            session.trust_env = trust_env
+        answer = session.post(url, json=body, timeout=TIMEOUT_S).json()
+        if answer["errcode"]:
+            raise RuntimeError(answer["errcode"])
+
+    app.task(name=TASK, shared=False)(send)
+    return app
+
+
+def publish(app: Any, bodies: Iterable[dict[str, Any]]) -> None:
+    """One message a body, over one connection."""
+    with app.producer_pool.acquire(block=True) as producer:
+        for body in bodies:
+            app.tasks[TASK].apply_async((body,), producer=producer)
+
+
+def environment(broker: str, vendor: str, *, prefetch: int, trust_env: bool) -> dict[str, str]:
+    """What a worker process must find in its environment to build the same app."""
+    return {
+        "PLAIN_BROKER": broker,
+        "PLAIN_VENDOR": vendor,
+        "PLAIN_PREFETCH": str(prefetch),
+        "PLAIN_TRUST_ENV": "1" if trust_env else "",
+    }
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when the `celery` command asks for it."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    prefetch, trust_env = int(os.environ["PLAIN_PREFETCH"]), bool(os.environ["PLAIN_TRUST_ENV"])
+    made = make_app(os.environ["PLAIN_BROKER"], os.environ["PLAIN_VENDOR"], prefetch=prefetch, trust_env=trust_env)
+    globals()["app"] = made
+    return made

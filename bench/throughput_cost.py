@@ -1,0 +1,77 @@
+"""CPU seconds out of /proc: of one process, of the database and broker servers on this machine, of the whole machine.
+
+PostgreSQL's backends count only when they serve the run's own database; what it does for everybody (WAL, checkpoints,
+vacuum) counts whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVERS = ("postgres", "redis-server")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CLIENT = re.compile(r"\(\d+\) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Seconds used so far."""
+
+    worker: float
+    servers: float
+    vendor: float
+    machine: float
+
+    def since(self, earlier: Cpu) -> Cpu:
+        """What was used in between."""
+        return Cpu(
+            self.worker - earlier.worker,
+            self.servers - earlier.servers,
+            self.vendor - earlier.vendor,
+            self.machine - earlier.machine,
+        )
+
+    @property
+    def others(self) -> float:
+        """Everybody else on the machine: the event counter, the bench, and what disturbs it."""
+        return max(0.0, self.machine - self.worker - self.servers - self.vendor)
+
+
+def cpu(worker: int, vendor: int, database: str) -> Cpu:
+    """The clocks as they stand: two process ids, and the run's database ("" for none)."""
+    ids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return Cpu(
+        _seconds(worker),
+        sum(_seconds(process) for process in ids if _serves(process, database)),
+        _seconds(vendor),
+        _machine(),
+    )
+
+
+def _serves(process: int, database: str) -> bool:
+    """True for the servers' processes, other databases' backends left out."""
+    if _read(process, "comm").strip() not in SERVERS:
+        return False
+    title = _read(process, "cmdline").replace("\0", " ")  # postgres: 15/main: USER DATABASE 127.0.0.1(40318) idle
+    return not _CLIENT.search(title) or (bool(database) and f" {database} " in title)
+
+
+def _seconds(process: int) -> float:
+    """User and system time of a process; nothing for one that is gone."""
+    fields = _read(process, "stat").rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:13]) / _TICKS
+
+
+def _read(process: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{process}/{name}").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _machine() -> float:
+    user, nice, system, _idle, _iowait, irq, softirq = Path("/proc/stat").read_text().split()[1:8]
+    return sum(int(ticks) for ticks in (user, nice, system, irq, softirq)) / _TICKS

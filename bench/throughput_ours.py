@@ -1,0 +1,114 @@
+"""One run of our worker: jobs in a scratch database, all promises on, everything counted and compared at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bench.throughput_events import EventCount, counting
+from bench.throughput_rig import (
+    BenchFailed,
+    Rig,
+    Run,
+    bare_vendor,
+    empty_broker,
+    measure,
+    same,
+    text_of,
+    until,
+    user_of,
+)
+from tests.process.stack import ACCOUNT, Stack
+from tests.support.databases import scratch_postgres
+from worker import NewJob, Text, To, enqueue_many
+from worker.outbox.migrate import upgrade
+
+SETTLE_S = 60.0
+BULK = 1_000
+NONE_BLOCKED = "select count(*) from worker_lanes"
+COUNTS = {
+    "accepted jobs": "select count(*) from worker_jobs where state = 2",
+    "receipts": "select count(*) from worker_receipts where msgid is not null",
+    "attempts": "select count(*) from worker_attempts where outcome = 'accepted' and flagged and claim = 1",
+    "duplicate windows": "select count(*) from worker_duplicates where others_since is null",
+    "frozen bodies": "select count(*) from worker_bodies",
+}
+
+
+def run(rig: Rig, jobs: int) -> Run:
+    """Delivers so many jobs and says how fast; fails unless calls = receipts = events = jobs."""
+    with empty_broker(rig.broker), bare_vendor() as vendor, scratch_postgres(_name()) as url:
+        stack = Stack(rig.folder / f"ours-{secrets.token_hex(4)}", url, rig.broker, vendor, delivery={})
+        try:
+            prepare(stack, jobs)
+            with counting(rig.broker, f"{stack.prefix}celeryev") as events:
+                worker = stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
+                found = measure("ours -E", rig, vendor, worker, jobs, _name())
+                _finish(stack, worker, events, jobs)
+            check(stack, events, jobs)
+        except BenchFailed as error:
+            raise BenchFailed(f"{error}\n{stack.state()}\n{stack.logs()[-3000:]}") from None
+        finally:
+            stack.close()
+    return found
+
+
+def _name() -> str:
+    return f"worker_bench_{os.getpid()}"
+
+
+def prepare(stack: Stack, jobs: int) -> None:
+    """Fresh tables with all the work in them, and the planner knows."""
+    upgrade(stack.database.engine)
+    for numbers in _in_bulk(range(jobs)):
+        new = [NewJob(ACCOUNT, Text(content=text_of(n)), To(users=[user_of(n)])) for n in numbers]
+        with stack.database.writing() as connection:
+            enqueue_many(connection, new, accounts=stack.accounts)
+    with stack.database.writing() as connection:
+        connection.exec_driver_sql("analyze")
+
+
+def _in_bulk(numbers: range) -> Iterator[range]:
+    return (numbers[at : at + BULK] for at in range(0, len(numbers), BULK))
+
+
+def _finish(stack: Stack, worker: subprocess.Popen[bytes], events: EventCount, jobs: int) -> None:
+    """Lets it work off the rest and ends it."""
+    until(lambda: not stack.open_jobs(), worker, SETTLE_S, "every job ended")
+    until(lambda: events.told >= jobs, worker, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
+    if status := stack.end(worker):
+        raise BenchFailed(f"the worker ended with {status}")
+
+
+def check(stack: Stack, events: EventCount, jobs: int) -> None:
+    """Everything that was promised happened, once, and nobody complained."""
+    log = [line for line in stack.logs().splitlines() if line]
+    entries = list(_entries(log))
+    said = Counter(entry["event"] for entry in entries)
+    counts = {name: stack.number(query) for name, query in COUNTS.items()}
+    counts |= {"calls": stack.vendor.sends(), "events": events.told, "jobs in events": events.jobs}
+    same(counts | {"attempts in the log": said["attempt"]}, jobs)
+    if blocked := stack.number(NONE_BLOCKED):
+        raise BenchFailed(f"{blocked} lanes were blocked")
+    if not stack.number("select count(*) from worker_budgets"):
+        raise BenchFailed("no limit was reserved: are they on?")
+    complaints(log)
+
+
+def complaints(log: Iterable[str]) -> None:
+    """Fails on a warning, an error or a traceback in a worker's log."""
+    lines = list(log)
+    bad = [json.dumps(entry) for entry in _entries(lines) if entry.get("level") not in ("info", "debug")]
+    bad += [line for line in lines if line.startswith("Traceback")]
+    if bad:
+        raise BenchFailed("the worker complained:\n" + "\n".join(bad[:5]))
+
+
+def _entries(log: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The JSON lines; Celery's banner is none."""
+    return (json.loads(line) for line in log if line.startswith("{"))

@@ -1,0 +1,159 @@
+"""What both sides of the throughput bench share: the fake vendor, the broker, the work, and the window measured.
+
+A run is: work for all of it is waiting, the worker starts, a warm-up is counted, then calls are counted over a window
+of steady state; the rest is worked off, so that everything can be checked.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+import requests
+
+from bench.throughput_cost import Cpu, cpu
+from tests.process.stack import ROOT, Vendor
+
+LATENCY_MS = 20
+USERS = 5_000
+WARM_UP = 500
+SAMPLE_S = 0.2
+START_S = 60.0
+CONTENT = "你好，会议改到三点，地点不变。请带上上次的会议记录。"
+
+
+class BenchFailed(AssertionError):
+    """What was measured is not worth a figure: something was lost, doubled, blocked or complained about."""
+
+
+class RanDry(Exception):
+    """The work was over before the window was."""
+
+
+class Bare(Vendor):
+    """The bare simulator: answers after the latency and counts."""
+
+    def __init__(self, latency_ms: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker.simulator", "--bare", "--latency-ms", str(latency_ms)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().split()[-1]
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """Where a run takes place, and how long."""
+
+    folder: Path
+    broker: str
+    threads: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run's window showed."""
+
+    name: str
+    jobs: int
+    calls: int
+    seconds: float
+    used: Cpu
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self.calls / self.seconds
+
+    def line(self) -> str:
+        """The run for people."""
+        used, each = self.used, 1e6 / self.calls
+        return (
+            f"{self.name:<28} {self.rate:>6.0f}/s over {self.seconds:.1f} s ({self.jobs} jobs); CPU us a job: "
+            f"worker {used.worker * each:.0f}, PostgreSQL+Redis {used.servers * each:.0f}, "
+            f"vendor {used.vendor * each:.0f}; others {used.others / self.seconds:.2f} cores"
+        )
+
+
+def text_of(n: int) -> str:
+    """Every job's text is another one, for an equal text is a duplicate."""
+    return f"{n}: {CONTENT}"
+
+
+def user_of(n: int) -> str:
+    """One recipient a job; so many that no member's limit is near."""
+    return f"u{n % USERS}"
+
+
+@contextmanager
+def bare_vendor() -> Iterator[Bare]:
+    """A simulator of this run's own."""
+    vendor = Bare(LATENCY_MS)
+    try:
+        yield vendor
+    finally:
+        vendor.close()
+
+
+@contextmanager
+def empty_broker(url: str) -> Iterator[None]:
+    """The Redis database, refused when somebody else uses it, flushed at the end."""
+    with redis.Redis.from_url(url) as client:
+        if client.dbsize():
+            raise BenchFailed(f"{url} is not empty; flush it, or choose another with --redis-db")
+        try:
+            yield
+        finally:
+            client.flushdb()
+
+
+def measure(name: str, rig: Rig, vendor: Bare, worker: subprocess.Popen[bytes], jobs: int, database: str = "") -> Run:
+    """Counts calls over the window, once the warm-up is behind."""
+
+    def used() -> Cpu:
+        return cpu(worker.pid, vendor.process.pid, database)
+
+    until(lambda: vendor.sends() >= WARM_UP, worker, START_S, f"{WARM_UP} calls", lambda: f"{vendor.sends()}")
+    before, first, started = used(), vendor.sends(), time.monotonic()
+    while (spent := time.monotonic() - started) < rig.seconds:
+        time.sleep(min(SAMPLE_S, rig.seconds - spent))
+        if vendor.sends() > jobs - 2 * rig.threads:
+            raise RanDry
+    calls, spent = vendor.sends() - first, time.monotonic() - started
+    return Run(name, jobs, calls, spent, used().since(before))
+
+
+def until(
+    condition: Callable[[], bool],
+    worker: subprocess.Popen[bytes],
+    limit_s: float,
+    what: str,
+    state: Callable[[], str] = lambda: "nothing known",
+) -> None:
+    """Waits for a condition; fails with the state of things when the worker dies or it takes too long."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if worker.poll() is not None:
+            raise BenchFailed(f"the worker ended with {worker.returncode} before {what}")
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"{what}: not within {limit_s:.0f} s, but {state()}")
+        time.sleep(0.05)
+
+
+def same(counts: dict[str, int], expected: int) -> None:
+    """All of these numbers are the number of jobs."""
+    if any(count != expected for count in counts.values()):
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise BenchFailed(f"{expected} jobs, but {shown}")
