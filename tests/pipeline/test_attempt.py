@@ -650,7 +650,7 @@ def test_changes_of_a_stranger_are_not_undone(sqlite_site: Site) -> None:
     site.ring(job)
     work = site.rows("select * from worker_parts where id = :id", id=part_id(job, 0))[0]
 
-    site.bell._attempt._change(work, lambda part, now: settle.refuse(part, "late"))  # type: ignore[arg-type]
+    site.bell._attempt._preparing._change(work, lambda part, now: settle.refuse(part, "late"))  # type: ignore[arg-type]
 
     assert "accepted" == site.state(job)
 

@@ -161,7 +161,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.ring(first)
     site.vendor.says(refused(40007))
 
-    site.bell._attempt.carry_out(errand)
+    site.bell._attempt.deliver(errand)
     site.settle()
     site.advance(2)
     site.run()

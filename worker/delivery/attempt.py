@@ -1,59 +1,37 @@
-"""One part's way: resolve, render, token, admit, mark, call, read, record. Reads like a table of contents.
+"""One part's way: prepare (resolve, token, render), admit, connect, mark, call, read, record.
 
-A step hands the part on, or says why it stops here; outcomes are values, matched once.
+`deliver` is the table of contents from the connection on. Before the mark an error leaves the part queued. From the
+mark on every path queues an end: certainly not sent, answered, or in doubt; the part never stays in the air.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.base import Channel
-from worker.delivery.admission import Denied, Permit
-from worker.delivery.followups import NothingSent, Parked, Ready, Refuse, Resolved
+from worker.delivery.admission import Denied
+from worker.delivery.blocking import Blocking
+from worker.delivery.errand import Delivered, Errand
 from worker.delivery.plant import Plant
+from worker.delivery.preparing import Preparing
 from worker.delivery.transport import Connection
-from worker.delivery.writer import Ticket
+from worker.delivery.writer import Ticket, WriterClosed
 from worker.domain import settle
-from worker.domain.account import Account
-from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer, Request
-from worker.domain.job import Kind, Part, RepeatRule
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
-from worker.domain.outcome import Parked as ParkedOutcome
-from worker.domain.state import PartState
-from worker.domain.token import Token, TokenParked, TokenWait
+from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
+from worker.domain.job import Kind, RepeatRule
+from worker.domain.outcome import Accepted, Partial, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
 from worker.outbox.answers import outcome_name
-from worker.outbox.items import Change, End, Mark, Marked, MarkReply
-from worker.outbox.lanes import Block, account_of, block_lanes, free_lane
-from worker.outbox.loading import Loaded
+from worker.outbox.items import End, Mark, Marked, MarkReply
 
 log = structlog.get_logger()
 
-BRIEF_S = 1.0
-"""Shorter waits stay in this process."""
-TOKEN_RECHECK_S = 15.0
-"""How often an account whose secret was refused is looked at again (the vendor itself is asked far less often)."""
-
-
-@dataclass(slots=True)
-class Errand:
-    """One part on its way, with what the steps found."""
-
-    work: Loaded
-    channel: Channel
-    account: Account
-    ready: Ready
-    part: Part
-    incarnation: str
-    rule: RepeatRule = RepeatRule.HOLD
-    rule_window_s: int = 0
-    token: Token | None = None
-    request: Request | None = None
-    window_id: str | None = None
-    permit: Permit | None = None
+FAULTLESS = frozenset({"dropped", "deadline"})
+"""Ways of never leaving that are nobody's fault and cost no attempt: the server had closed the kept connection; this
+process was stopped between mark and first byte."""
+AFTER_OUR_ERROR_S = 5.0
+"""How long a part waits that an error of ours took back between mark and call."""
 
 
 class Attempt:
@@ -61,128 +39,44 @@ class Attempt:
 
     def __init__(self, plant: Plant):
         self._plant = plant
+        self.blocking = Blocking(plant)
+        self._preparing = Preparing(plant, self.blocking)
+        self.prepare = self._preparing.prepare
 
-    def prepare(self, work: Loaded) -> Errand | None:
-        """Everything before the limits: resolve, token, render. None: the part waits, or has ended."""
-        channel, account = self._plant.channel(_channel_of(self._plant, work)), self._plant.accounts.get(work.account)
-        ready = self._resolve(work, channel, account)
-        if ready is None:
-            return None
-        errand = Errand(work, channel, account, ready, _part(work, ready), self._plant.life.incarnation)
-        if not self._take_token(errand):
-            return None
-        self._render(errand)
-        return errand
-
-    def unpark(self, work: Loaded) -> None:
-        """A probe got through: its lane and its account are open again."""
-        for lane in (work.lane, account_of(work.lane)):
-            self._plant.gates.open(lane)
-            self._plant.database.run(lambda connection, lane=lane: free_lane(connection, lane))  # type: ignore[misc]
-
-    def carry_out(self, errand: Errand) -> Ticket | None:
-        """Everything from the connection on; a ticket when a call was made: its result is on the way into SQL."""
+    def deliver(self, errand: Errand) -> Delivered | None:
+        """Connect, mark, call, read, record. None: nothing was marked, the part is queued as before."""
         connection = self._connect(errand)
         if connection is None:
             self.give_back(errand)
             return None
         try:
             reply = self._mark(errand)
-            if reply is None:
+            if reply.marked is not Marked.YES:
                 self.give_back(errand)
                 return None
-            return self._send(errand, connection, reply)
+            return self._carry_out(errand, connection, reply)
         finally:
             connection.release()
 
-    # -- resolve ------------------------------------------------------------------------------------------------------
+    def _carry_out(self, errand: Errand, connection: Connection, reply: MarkReply) -> Delivered:
+        """From the mark on: whatever goes wrong, an end is queued."""
+        marked_at, left = self._plant.monotonic(), False
+        try:
+            obstacle = self._obstacle(errand)
+            if obstacle is not None:
+                return self._take_back(errand, reply, obstacle, 0.0)
+            left = True
+            result = self._call(errand, connection, reply, marked_at)
+            return self._record(errand, reply, result, self._read(errand, result))
+        except Exception as error:
+            reason = f"our own error: {type(error).__name__}"
+            if left:
+                self._end(errand, reply, Verdict(Unknown(reason)))
+            else:
+                self._take_back(errand, reply, reason, AFTER_OUR_ERROR_S)
+            raise
 
-    def _resolve(self, work: Loaded, channel: Channel, account: Account) -> Ready | None:
-        if self._plant.revoked(work.job_id):
-            self._change(work, lambda part, now: settle.cancel(part, "revoked"))
-            return None
-        resolved = self._look(work, channel, account)
-        match resolved:
-            case Ready():
-                return resolved
-            case Refuse(reason=reason):
-                self._change(work, lambda part, now: settle.refuse(part, reason))
-            case NothingSent():
-                self._change(work, lambda part, now: settle.take_unsent(part), receipt_not_sent=True)
-            case Parked():
-                pass
-        return None
-
-    def _look(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
-        match work.kind:
-            case Kind.RECALL:
-                return self._plant.followups.recall(work)
-            case Kind.UPDATE_CARD:
-                return self._plant.followups.update_card(work)
-            case Kind.UPLOAD:
-                return self._plant.media.upload(work)
-            case _ if work.message.get("files") and work.frozen is None:
-                return self._plant.media.attached(work, channel, account)
-            case _:
-                return Ready(work.spec)
-
-    def _change(self, work: Loaded, apply: Any, *, receipt_not_sent: bool = False) -> None:
-        """Moves the part if nobody moved it since it was loaded."""
-
-        def unmoved(part: settle.PartFacts, now: int) -> None:
-            if part.state is PartState.QUEUED and part.claim == work.claim:
-                apply(part, now)
-
-        self._plant.writer.change([Change(work.id, unmoved, receipt_not_sent=receipt_not_sent)])
-
-    # -- token, render ------------------------------------------------------------------------------------------------
-
-    def _take_token(self, errand: Errand) -> bool:
-        if not errand.channel.uses_token:
-            return True
-        got = self._plant.tokens.get(errand.account, errand.channel)
-        match got:
-            case Token():
-                errand.token = got
-                return True
-            case TokenWait(delay=delay, reason=reason):
-                self.block(errand.work, Scope.ACCOUNT, delay, reason)
-            case TokenParked(reason=reason, remedy=remedy, probe_in_s=probe_in_s):
-                # Asking again costs no knock at the vendor, and finds a new secret soon.
-                self.block(errand.work, Scope.ACCOUNT, min(probe_in_s, TOKEN_RECHECK_S), reason, remedy)
-        return False
-
-    def _render(self, errand: Errand) -> None:
-        channel = errand.channel
-        errand.rule, window_s = channel.repeat_rule(errand.part)
-        errand.rule_window_s = min(window_s, int(self._plant.settings.duplicate_window_s))
-        if errand.rule is RepeatRule.DUPLICATE_CHECK and not self._plant.settings.duplicate_check:
-            errand.rule = RepeatRule.HOLD
-        flagged = errand.rule is RepeatRule.DUPLICATE_CHECK
-        if flagged:
-            # A repeat looks into the window of its first call, whatever this release would render.
-            errand.window_id = errand.work.frozen_window or channel.body_hash(errand.part, errand.account)
-        errand.request = self._frozen(errand, self._request(errand, flagged=flagged))
-
-    def _request(self, errand: Errand, *, flagged: bool) -> Request:
-        token = errand.token.value if errand.token else None
-        return errand.channel.request(errand.part, errand.account, token, flagged=flagged)
-
-    def _frozen(self, errand: Errand, request: Request) -> Request:
-        """A repeat sends the bytes of the first call, whatever this release would render."""
-        if errand.work.frozen is None:
-            return request
-        return Request(
-            request.method,
-            request.base_url,
-            request.path,
-            request.query,
-            errand.work.frozen.encode(),
-            request.content_type,
-            request.deadline_s,
-        )
-
-    # -- connect, admit, mark -----------------------------------------------------------------------------------------
+    # -- connect, mark ------------------------------------------------------------------------------------------------
 
     def reach(self, errand: Errand) -> bool:
         """Makes the connection before limits are reserved, and keeps it for the calls that follow."""
@@ -197,28 +91,24 @@ class Attempt:
         connection = self._plant.transport.connect(errand.request)
         if isinstance(connection, NeverLeft):
             delay = self._plant.gates.failed(errand.account.name, self._plant.rng)
-            self.block(errand.work, Scope.ACCOUNT, delay, f"no connection: {connection.reason}")
+            self.blocking.block(errand.work, Scope.ACCOUNT, delay, f"no connection: {connection.reason}")
             self._log(errand, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
             return None
         self._plant.gates.reached(errand.account.name)
         return connection
 
-    def _mark(self, errand: Errand) -> MarkReply | None:
-        """The claim, durable before the first byte; None: it is not ours, or not any more."""
-        plant = self._plant
-        if not plant.life.may_act(errand.incarnation) or plant.draining.is_set():
-            return None
-        plant.probe("before_mark")
-        reply = plant.writer.mark(self._wish(errand))
-        if reply.marked is not Marked.YES:
-            return None
-        plant.probe("after_mark")
-        if not plant.life.may_act(errand.incarnation):
-            self._take_back(errand, reply, "the process lost its lease")
-            return None
-        if errand.permit is not None and not self._renew_permit(errand):
-            self._take_back(errand, reply, "the limit's room was gone")
-            return None
+    def _mark(self, errand: Errand) -> MarkReply:
+        """The claim, durable before the first byte."""
+        if not self._plant.life.may_act(errand.incarnation) or self._plant.draining.is_set():
+            return MarkReply(Marked.LOST)
+        self._plant.probe("before_mark")
+        try:
+            reply = self._plant.writer.mark(self._wish(errand))
+        except WriterClosed:
+            self.give_back(errand)
+            raise
+        if reply.marked is Marked.YES:
+            self._plant.probe("after_mark")
         return reply
 
     def _wish(self, errand: Errand) -> Mark:
@@ -243,6 +133,14 @@ class Attempt:
         wish = errand.work.on_unknown
         return "resend" in ((wish,) if wish != "default" else (errand.account.on_unknown,))
 
+    def _obstacle(self, errand: Errand) -> str | None:
+        """Why the call may not start although the part is marked; None: it may."""
+        if not self._plant.life.may_act(errand.incarnation):
+            return "the process lost its lease"
+        if errand.permit is not None and not self._renew_permit(errand):
+            return "the limit's room was gone"
+        return None
+
     def _renew_permit(self, errand: Errand) -> bool:
         """A permit that grew too old while the mark was written is asked for again."""
         assert errand.permit is not None
@@ -260,48 +158,44 @@ class Attempt:
 
     def give_back(self, errand: Errand) -> None:
         """The call certainly never left: its room is free again."""
-        if errand.permit is not None:
-            self._plant.governor.give_back([errand.permit])
-            errand.permit = None
+        permit, errand.permit = errand.permit, None
+        if permit is not None:
+            self._plant.governor.give_back([permit])
 
-    def _take_back(self, errand: Errand, reply: MarkReply, reason: str) -> None:
+    def _take_back(self, errand: Errand, reply: MarkReply, reason: str, delay_s: float) -> Delivered:
         """Marked, and certainly never left: queued again, uncounted."""
-        verdict = Verdict(Wait(Scope.PART, 0.0, reason))
+        ticket = self._end(errand, reply, Verdict(Wait(Scope.PART, delay_s, reason)), never_left=True)
         # The end first: giving room back asks the database, and a database away must not keep the part marked.
-        self._plant.writer.end(
+        self.give_back(errand)
+        return Delivered(ticket, called=False)
+
+    def _end(self, errand: Errand, reply: MarkReply, verdict: Verdict, *, never_left: bool = False) -> Ticket:
+        return self._plant.writer.end(
             End(
                 errand.work.id,
                 reply.claim,
                 errand.incarnation,
                 verdict,
-                0,
+                None,
+                flagged=reply.flagged,
+                never_left=never_left,
                 code_id=errand.ready.code_id,
-                never_left=True,
             )
         )
-        self.give_back(errand)
 
     # -- call, read, record -------------------------------------------------------------------------------------------
 
-    def _send(self, errand: Errand, connection: Connection, reply: MarkReply) -> Ticket:
-        """Call, read, record. Whatever goes wrong on our side, a marked part does not stay in the air."""
-        try:
-            result = self._call(errand, connection, reply)
-            return self._record(errand, reply, result, self._read(errand, result))
-        except Exception as error:
-            verdict = Verdict(Unknown(f"our own error: {type(error).__name__}"))
-            self._plant.writer.end(
-                End(errand.work.id, reply.claim, errand.incarnation, verdict, None, code_id=errand.ready.code_id)
-            )
-            raise
-
-    def _call(self, errand: Errand, connection: Connection, reply: MarkReply) -> CallResult:
+    def _call(self, errand: Errand, connection: Connection, reply: MarkReply, marked_at: float) -> CallResult:
+        """The deadline counts from the mark: a process that was stopped in between sends nothing when it wakes."""
         assert errand.request is not None
         request = errand.request
         if errand.rule is RepeatRule.DUPLICATE_CHECK and not reply.flagged:
-            request = self._request(errand, flagged=False)
-        with self._plant.gates.call(errand.work.lane, request.deadline_s):
-            result = connection.call(request)
+            request = self._preparing.request(errand, flagged=False)
+        left_s = request.deadline_s - (self._plant.monotonic() - marked_at)
+        if left_s <= 0:
+            return NeverLeft("deadline", 0.0)
+        with self._plant.gates.call(errand.work.lane, left_s):
+            result = connection.call(replace(request, deadline_s=left_s))
         self._plant.gates.took(errand.work.lane, result.duration_s)
         return result
 
@@ -311,11 +205,11 @@ class Attempt:
                 return errand.channel.outcome(errand.part, errand.account, reply)
             case NeverLeft(reason=reason):
                 # The server had closed the kept connection: nobody's fault, so it costs no attempt.
-                return Verdict(Wait(Scope.PART, 0.0, reason) if reason == "dropped" else Retry(reason))
+                return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))
             case NoAnswer(reason=reason):
                 return Verdict(Unknown(reason))
 
-    def _record(self, errand: Errand, reply: MarkReply, result: CallResult, verdict: Verdict) -> Ticket:
+    def _record(self, errand: Errand, reply: MarkReply, result: CallResult, verdict: Verdict) -> Delivered:
         """The result is on its way before anything else is done with it."""
         plant, work = self._plant, errand.work
         verdict, spoiled = self._heal(errand, verdict)
@@ -330,7 +224,7 @@ class Attempt:
                 int(result.duration_s * 1000),
                 flagged=reply.flagged,
                 delay_s=delay,
-                block=self._consequence(errand, verdict.outcome),
+                block=self.blocking.consequence(work, verdict.outcome),
                 never_left=isinstance(result, NeverLeft),
                 code_id=errand.ready.code_id,
                 is_card=errand.rule is RepeatRule.TASK_ID,
@@ -341,12 +235,13 @@ class Attempt:
                 code_ttl_s=int(plant.settings.response_code_ttl_s),
             )
         )
+        self._log(errand, reply.claim, verdict, delay, result.duration_s)
         if isinstance(result, NeverLeft):
             self.give_back(errand)
         if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
             plant.tokens.refused(errand.account, errand.token)
-        self._log(errand, reply.claim, verdict, delay, result.duration_s)
-        return ticket
+        heard = isinstance(verdict.outcome, (Accepted, Partial, Rejected, Retry)) and isinstance(result, Answered)
+        return Delivered(ticket, called=True, heard=heard)
 
     def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
         """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt."""
@@ -364,40 +259,6 @@ class Attempt:
         settings = self._plant.settings
         return self._plant.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
 
-    def _consequence(self, errand: Errand, outcome: Outcome) -> Block | None:
-        """What an outcome means for the others of the lane or the account."""
-        match outcome:
-            case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
-                return self._block(errand.work, scope, delay, reason)
-            case ParkedOutcome(scope=scope, reason=reason, remedy=remedy):
-                return self._block(errand.work, scope, self._plant.settings.park_probe_s, reason, remedy, parked=True)
-            case Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | StaleToken():
-                return None
-
-    def block(self, work: Loaded, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
-        """Blocks the part's lane or account, now and in SQL."""
-        block = self._block(work, scope, delay, reason, remedy)
-        if delay < BRIEF_S:
-            return  # another sender of this process is about to end it; nobody else needs to know
-        database = self._plant.database
-        database.run(lambda connection: block_lanes(connection, database.now, [block]))
-
-    def _block(
-        self,
-        work: Loaded,
-        scope: Scope,
-        delay: float,
-        reason: str,
-        remedy: str | None = None,
-        *,
-        parked: bool = False,
-    ) -> Block:
-        account = account_of(work.lane)
-        lane = account if scope is Scope.ACCOUNT else work.lane
-        self._plant.gates.close(lane, delay)
-        label = work.account if scope is Scope.ACCOUNT else f"{work.kind} {work.message.get('type', '')}".strip()
-        return Block(lane, account, label, delay, reason, remedy, parked)
-
     def _log(self, errand: Errand, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
         """One line an attempt, always the same fields."""
         log.info(
@@ -413,11 +274,3 @@ class Attempt:
             delay=round(delay, 3),
             duration=round(duration_s, 4),
         )
-
-
-def _channel_of(plant: Plant, work: Loaded) -> str:
-    return plant.accounts.get(work.account).channel
-
-
-def _part(work: Loaded, ready: Ready) -> Part:
-    return Part(work.id, work.job_id, work.n, work.kind, work.message, ready.spec, bool(work.doubts), ready.facts)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from worker.delivery.admission import Denied
-from worker.delivery.attempt import Attempt, Errand
+from worker.delivery.attempt import Attempt
+from worker.delivery.errand import Delivered, Errand
 from worker.delivery.plant import Plant
-from worker.delivery.writer import Ticket, WriterClosed
+from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
@@ -41,7 +43,7 @@ class Doorbell:
             return 0
         mine = self._take(ids)
         try:
-            return self._probe(mine) if probe else self._deliver(lane, mine)
+            return self._try_parked(mine) if probe else self._answer(lane, mine)
         finally:
             self._let_go(mine)
 
@@ -56,7 +58,7 @@ class Doorbell:
         with self._guard:
             self._in_hand.difference_update(ids)
 
-    def _deliver(self, lane: str, ids: Sequence[str]) -> int:
+    def _answer(self, lane: str, ids: Sequence[str]) -> int:
         plant = self._plant
         with plant.database.reading() as connection:
             plant.gates.learn(blocked(connection, plant.database.now))
@@ -66,58 +68,79 @@ class Doorbell:
             self._leave([work.id for work in left] if works else list(ids))
         return calls
 
-    def _probe(self, ids: Sequence[str]) -> int:
-        """One job tries a parked lane or account; when it gets through, everything behind it may go."""
+    def _try_parked(self, ids: Sequence[str]) -> int:
+        """One job tries a parked lane or account; when the vendor hears it out, everything behind it may go."""
         plant = self._plant
         with plant.database.reading() as connection:
             works = load(connection, plant.database.now, ids)[:1]
+        calls = 0
         for work in works:
             plant.gates.open(work.lane)
             plant.gates.open(account_of(work.lane))
-            _, calls = self._work_off(work.lane, deque([work]), plant.monotonic() + plant.settings.doorbell_s)
-            if calls and not plant.gates.closed(work.lane):
-                self._attempt.unpark(work)
+            left: list[Loaded] = []
+            delivered = self._work_off_chunk([work], left)
+            calls = sum(one.called for one in delivered)
+            if any(one.heard for one in delivered):
+                self._attempt.blocking.unpark(work)
         self._leave(ids)
-        return len(works)
+        return calls
 
     def _work_off(self, lane: str, works: deque[Loaded], until: float) -> tuple[list[Loaded], int]:
+        """Chunk by chunk until the time is over; what it did not get to, and how many calls were made."""
         plant, calls = self._plant, 0
         left: list[Loaded] = []
-        last: Ticket | None = None
-        while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
-            chunk = [works.popleft() for _ in range(min(len(works), self._ahead(lane)))]
-            try:
-                for errand in self._admit(chunk, left):
-                    ticket = self._carry_out(errand, left)
-                    calls, last = calls + (ticket is not None), ticket or last
-            except WriterClosed:
-                left += chunk
-                break
+        last: Delivered | None = None
+        with suppress(WriterClosed):  # the process ends: what is queued is left to others
+            while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
+                chunk = [works.popleft() for _ in range(min(len(works), self._ahead(lane)))]
+                delivered = self._work_off_chunk(chunk, left)
+                calls += sum(one.called for one in delivered)
+                last = delivered[-1] if delivered else last
         if last is not None:
-            last.wait(plant.settings.call_deadline_s)
+            last.ticket.wait(plant.settings.call_deadline_s)
         plant.probe("before_ack")
         return [*left, *works], calls
 
-    def _carry_out(self, errand: Errand, left: list[Loaded]) -> Ticket | None:
+    def _work_off_chunk(self, chunk: Sequence[Loaded], left: list[Loaded]) -> list[Delivered]:
+        """Admits the parts together and delivers one after the other; room that is not used is given back."""
+        delivered = []
+        waiting = deque(self._admit(chunk, left))
+        try:
+            while waiting:
+                errand = waiting.popleft()
+                try:
+                    one = self._deliver(errand, left)
+                except BaseException:
+                    left.append(errand.work)
+                    raise
+                delivered += [one] if one else []
+        finally:
+            for errand in waiting:
+                self._attempt.give_back(errand)
+                left.append(errand.work)
+        return delivered
+
+    def _deliver(self, errand: Errand, left: list[Loaded]) -> Delivered | None:
         """A lane that was blocked by the part before it makes no further call."""
-        if self._plant.gates.closed(errand.work.lane) or self._plant.draining.is_set():
+        plant = self._plant
+        if plant.gates.closed(errand.work.lane) or plant.draining.is_set():
             self._attempt.give_back(errand)
             left.append(errand.work)
             return None
-        started = self._plant.monotonic()
-        ticket = self._attempt.carry_out(errand)
-        if ticket is None:
+        started = plant.monotonic()
+        delivered = self._attempt.deliver(errand)
+        if delivered is None:
             left.append(errand.work)
             return None
-        self._plant.gates.cycled(errand.work.lane, self._plant.monotonic() - started)
+        plant.gates.cycled(errand.work.lane, plant.monotonic() - started)
         self._let_go([errand.work.id])  # queued again at once (a stale token, a short backoff), it may ring elsewhere
-        return ticket
+        return delivered
 
     def _ahead(self, lane: str) -> int:
         """How many calls can start one after another while their permits are young."""
         return max(1, min(16, int(PERMIT_S / max(self._plant.gates.cycle(lane), 0.001))))
 
-    def _admit(self, chunk: list[Loaded], left: list[Loaded]) -> list[Errand]:
+    def _admit(self, chunk: Sequence[Loaded], left: list[Loaded]) -> list[Errand]:
         """Prepares the parts and reserves for all of them together; those without room wait."""
         errands = []
         for work in chunk:
@@ -143,7 +166,7 @@ class Doorbell:
     def _wait_for_room(self, errand: Errand, denied: Denied, left: list[Loaded]) -> None:
         """A member without room delays this part; a full lane or account delays all of it. Neither is an attempt."""
         if denied.scope is not Scope.PART:
-            self._attempt.block(errand.work, denied.scope, denied.delay, f"limit {denied.limit} is used up")
+            self._attempt.blocking.block(errand.work, denied.scope, denied.delay, f"limit {denied.limit} is used up")
             left.append(errand.work)
             return
         delay_us = int(denied.delay * settle.SECOND)

@@ -22,11 +22,13 @@ from worker.outbox.database import Database
 from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Change
 from worker.outbox.offering import Doubtful, doubtful, expired
-from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended
+from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 
 log = structlog.get_logger()
 
 BATCH = 500
+OVERDUE_S = 120.0
+"""How long after its deadline a call's answer may wait for the database before its part is doubted."""
 DEAD = "the process died before it wrote an answer down"
 NEVER = float("-inf")
 
@@ -89,6 +91,8 @@ class Recovery:
         """A marked part of a process that has ended is in doubt: its bytes may have left."""
         with self._database.reading() as connection:
             orphans = sending_of_the_ended(connection, BATCH)
+            # A net below everything else: a living process that lost hold of a part is a defect of ours.
+            orphans += sending_overdue(connection, self._database.now, int(OVERDUE_S * settle.SECOND), BATCH)
         self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
 
     def _orphan(self, part_id: str, claim: int, incarnation: str) -> Change:

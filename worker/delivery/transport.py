@@ -149,8 +149,9 @@ class RequestsTransport:
             engine.close()
             raise
 
-    def _give_back(self, route: _Route, line: Line) -> None:
-        line.idle_since = self._monotonic()
+    def _give_back(self, route: _Route, line: Line, *, used: bool) -> None:
+        if used or not line.idle_since:  # only traffic makes a line young again
+            line.idle_since = self._monotonic()
         if len(route.idle) >= self._pool_size:
             line.close()
             return
@@ -173,7 +174,7 @@ class RequestsTransport:
             return NoAnswer(reason, duration) if line.wire.handed else NeverLeft(reason, duration)
         finally:
             if done:
-                self._give_back(route, line)
+                self._give_back(route, line, used=True)
             else:
                 line.close()
 
@@ -204,7 +205,7 @@ class _Connection:
     def release(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            self._transport._give_back(self._route, line)
+            self._transport._give_back(self._route, line, used=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -20,7 +20,7 @@ from worker.domain.errors import WorkerError
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.scrub import scrub
 from worker.domain.settle import Policy
-from worker.outbox.database import Database, is_lost, is_retryable
+from worker.outbox.database import Database, is_about_the_row
 from worker.outbox.items import Change, Committed, End, Happened, Item, Mark, MarkReply
 from worker.outbox.ledger import commit
 
@@ -172,9 +172,12 @@ class Writer:
 
     def _write(self, entries: list[_Entry]) -> None:
         """Commits, waits for the database for ever, finds a bad row by halving."""
+        heard: dict[Happened, None] = {}
         try:
-            done = self._commit([entry.item for entry in entries])
-        except (SQLAlchemyError, ValueError) as error:  # ValueError: text that is no UTF-8
+            done = self._commit([entry.item for entry in entries], heard)
+        except Exception as error:
+            if not is_about_the_row(error):
+                raise
             self._halve(entries, error)
             return
         if self._probe and any(isinstance(entry.item, End) for entry in entries):
@@ -183,19 +186,20 @@ class Writer:
         self.rows += len(entries)
         for entry, reply in zip(entries, done.replies, strict=True):
             entry.ticket.finish(reply)
-        if done.happened:
-            self._tell(done.happened)
+        if heard:
+            self._tell(list(heard))
 
-    def _commit(self, items: list[Item]) -> Committed:
+    def _commit(self, items: list[Item], heard: dict[Happened, None]) -> Committed:
+        """`heard` gathers what happened over all tries: the one whose answer was lost may be the one that counted."""
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy)
+                return commit(self._database, items, self._policy, heard)
             except SQLAlchemyError as error:
-                if not (is_lost(error) or is_retryable(error)):
+                if is_about_the_row(error):
                     raise
                 away += 1
-                if away == 1:
+                if away == 1 or away % 60 == 0:
                     log.warning("database_away", error=type(error).__name__, items=len(items))
                 self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
 
@@ -208,6 +212,8 @@ class Writer:
         entry = entries[0]
         plainer = _plainer(entry.item)
         log.error("row_not_storable", part=entry.item.part_id, error=type(error).__name__, plainer=plainer is not None)
+        if plainer is None and isinstance(entry.item, End):
+            raise error  # an end is never dropped: the process ends, and its part is found in doubt
         if plainer is None:
             entry.ticket.finish(None, failed=True)
             return

@@ -14,7 +14,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidRequestError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InvalidRequestError,
+    NoSuchModuleError,
+    OperationalError,
+)
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.clock import DatabaseClock, SqlClock
@@ -60,6 +68,20 @@ def is_lost(error: BaseException) -> bool:
     if args and args[0] in _LOST_MYSQL:
         return True
     return isinstance(error, OperationalError) and state is None and not is_retryable(error)
+
+
+def is_about_the_row(error: BaseException) -> bool:
+    """True when the very data was refused (a NUL, a value out of range): the same statement can never pass.
+
+    Everything else that is neither lost nor retryable (disk full, read-only after a failover, a timeout, a cancelled
+    statement) says nothing about the row: it is waited for like a database that is away.
+    """
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, ValueError)  # text that is no UTF-8
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(state, str) and state.startswith(("22", "23"))
 
 
 class FifoLock:
@@ -121,27 +143,49 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
 
 
 def make_engine(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine for one of the supported databases; a wrong URL is a ConfigurationError."""
+    """An engine for one of the supported databases; a wrong URL or a missing driver is a ConfigurationError."""
     try:
-        backend = make_url(url).get_backend_name()
+        parsed = make_url(url)
     except Exception as error:
         raise ConfigurationError("database: not a database URL; use postgresql+psycopg://, sqlite:///") from error
+    backend = parsed.get_backend_name()
     if backend == "sqlite":
         return sqlite_engine(url)
-    if backend not in ("postgresql", "mysql", "mariadb"):
+    if backend not in _DRIVERS:
         raise ConfigurationError(f"database: {backend} is not supported; use postgresql, mysql, mariadb or sqlite")
+    extra, driver = _DRIVERS[backend]
+    if "+" not in parsed.drivername:
+        parsed = parsed.set(drivername=f"{backend}+{driver}")
     connect_args: dict[str, Any] = {"connect_timeout": 5}
     if backend == "postgresql":
         connect_args |= {"application_name": "im-delivery-worker", "keepalives_idle": 10, "tcp_user_timeout": 15000}
-    return create_engine(
-        url,
-        isolation_level="READ COMMITTED",
-        pool_size=pool_size,
-        max_overflow=32,
-        pool_pre_ping=False,
-        pool_timeout=10,
-        connect_args=connect_args,
-    )
+    try:
+        return create_engine(
+            parsed,
+            isolation_level="READ COMMITTED",
+            pool_size=pool_size,
+            max_overflow=32,
+            pool_pre_ping=False,
+            pool_timeout=10,
+            connect_args=connect_args,
+        )
+    except ImportError:
+        raise ConfigurationError(
+            f"database: the driver of {parsed.drivername} is not installed;"
+            f" run `pip install 'im-delivery-worker[{extra}]'` and use {backend}+{driver}://"
+        ) from None
+    except NoSuchModuleError:
+        raise ConfigurationError(
+            f"database: there is no driver {parsed.drivername}; use {backend}+{driver}://"
+        ) from None
+
+
+_DRIVERS = {
+    "postgresql": ("postgres", "psycopg"),
+    "mysql": ("mysql", "pymysql"),
+    "mariadb": ("mysql", "pymysql"),
+}
+"""Backend -> the extra to install and the driver it brings, taken where the URL names none."""
 
 
 class Database:

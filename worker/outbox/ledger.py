@@ -30,9 +30,21 @@ from worker.outbox.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, pa
 from worker.outbox.sql import fetch
 
 
-def commit(database: Database, items: Sequence[Item], policy: Policy) -> Committed:
-    """Carries the items out in one transaction; retried inside when the database asks for it."""
-    return database.run(lambda connection: _carry_out(connection, database.now, items, policy), pipelined=True)
+def commit(
+    database: Database, items: Sequence[Item], policy: Policy, heard: dict[Happened, None] | None = None
+) -> Committed:
+    """Carries the items out in one transaction; retried inside when the database asks for it.
+
+    `heard` keeps what happened in tries whose answer was lost: the next one finds the rows written and is silent.
+    """
+
+    def work(connection: Connection) -> Committed:
+        done = _carry_out(connection, database.now, items, policy)
+        if heard is not None:
+            heard.update(dict.fromkeys(done.happened))
+        return done
+
+    return database.run(work, pipelined=True)
 
 
 def _carry_out(connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy) -> Committed:

@@ -38,6 +38,8 @@ class Loaded:
     """The frozen body of an earlier call in doubt."""
     frozen_window: str | None
     """The duplicate window that call was made in."""
+    fault: str | None = None
+    """Why its documents cannot be read; null: they can."""
 
 
 _COLUMNS = (
@@ -64,8 +66,10 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[Loaded]:
 
 def _loaded(row: Sequence[Any]) -> Loaded:
     loaded = Loaded(*row)
-    loaded.spec = json.loads(row[10])
-    loaded.message = json.loads(row[13])
+    try:
+        loaded.spec, loaded.message = json.loads(row[10]), json.loads(row[13])
+    except ValueError as error:  # one odd row must not keep the others of its doorbell
+        loaded.spec, loaded.message, loaded.fault = {}, {}, type(error).__name__
     return loaded
 
 

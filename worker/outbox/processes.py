@@ -103,6 +103,18 @@ def sending_of_the_ended(connection: Connection, limit: int) -> list[tuple[str, 
     return [(row[0], row[1], row[2]) for row in rows]
 
 
+def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int) -> list[tuple[str, int, str]]:
+    """(part, claim, incarnation) of parts whose call must have ended long ago, whoever holds them."""
+    rows = connection.execute(
+        text(
+            "select id, claim, incarnation from worker_parts"
+            f" where state = 1 and deadline_at < {now} - :margin limit :limit"
+        ),
+        {"margin": margin_us, "limit": limit},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:
     """Takes or renews a named lease by compare-and-set; True: it is mine until now + lease."""
     insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")

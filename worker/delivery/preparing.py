@@ -1,0 +1,166 @@
+"""Everything before the limits: resolve, token, render. A part that cannot be prepared waits, and says why; it never
+holds up the others of its doorbell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.channels.base import Channel
+from worker.delivery.blocking import Blocking
+from worker.delivery.errand import Errand
+from worker.delivery.followups import NothingSent, Parked, Ready, Refuse, Resolved
+from worker.delivery.plant import Plant
+from worker.delivery.writer import WriterClosed
+from worker.domain import settle
+from worker.domain.account import Account
+from worker.domain.call import Request
+from worker.domain.errors import ConfigurationError
+from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.outcome import Scope
+from worker.domain.state import PartState
+from worker.domain.token import Token, TokenParked, TokenWait
+from worker.outbox.items import Change
+from worker.outbox.loading import Loaded
+
+log = structlog.get_logger()
+
+TOKEN_RECHECK_S = 15.0
+"""How often an account whose secret was refused is looked at again (the vendor itself is asked far less often)."""
+ACCOUNT_RECHECK_S = 15.0
+"""How often an account that is not configured rightly is looked at again."""
+UNPREPARED_S = 60.0
+"""How long a part waits that an error of ours kept from being prepared."""
+
+
+class Preparing:
+    """Turns loaded parts into errands, in the calling thread."""
+
+    def __init__(self, plant: Plant, blocking: Blocking):
+        self._plant, self._blocking = plant, blocking
+
+    def prepare(self, work: Loaded) -> Errand | None:
+        """None: the part waits, or has ended. Raises only what the database and the writer raise."""
+        if work.fault is not None:
+            self._postpone(work, f"its documents cannot be read: {work.fault}")
+            return None
+        try:
+            return self._prepare(work)
+        except (SQLAlchemyError, WriterClosed):
+            raise
+        except ConfigurationError as error:
+            self._blocking.block(work, Scope.ACCOUNT, ACCOUNT_RECHECK_S, str(error), "correct the account's settings")
+        except Exception as error:  # noqa: BLE001  one odd part must not hold up the forty-nine beside it
+            log.warning("not_prepared", part=work.id, error=type(error).__name__)
+            self._postpone(work, f"our own error while it was prepared: {type(error).__name__}")
+        return None
+
+    def _prepare(self, work: Loaded) -> Errand | None:
+        account = self._plant.accounts.get(work.account)
+        channel = self._plant.channel(account.channel)
+        ready = self._resolve(work, channel, account)
+        if ready is None:
+            return None
+        errand = Errand(work, channel, account, ready, _part(work, ready), self._plant.life.incarnation)
+        if not self._take_token(errand):
+            return None
+        self._render(errand)
+        return errand
+
+    def _postpone(self, work: Loaded, reason: str) -> None:
+        until_us = int(UNPREPARED_S * settle.SECOND)
+        self._change(work, lambda part, now: settle.wait_turn(part, now + until_us, reason))
+
+    # -- resolve ------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, work: Loaded, channel: Channel, account: Account) -> Ready | None:
+        if self._plant.revoked(work.job_id):
+            self._change(work, lambda part, now: settle.cancel(part, "revoked"))
+            return None
+        resolved = self._look(work, channel, account)
+        match resolved:
+            case Ready():
+                return resolved
+            case Refuse(reason=reason):
+                self._change(work, lambda part, now: settle.refuse(part, reason))
+            case NothingSent():
+                self._change(work, lambda part, now: settle.take_unsent(part), receipt_not_sent=True)
+            case Parked():
+                pass
+        return None
+
+    def _look(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
+        match work.kind:
+            case Kind.RECALL:
+                return self._plant.followups.recall(work)
+            case Kind.UPDATE_CARD:
+                return self._plant.followups.update_card(work)
+            case Kind.UPLOAD:
+                return self._plant.media.upload(work)
+            case _ if work.message.get("files") and work.frozen is None:
+                return self._plant.media.attached(work, channel, account)
+            case _:
+                return Ready(work.spec)
+
+    def _change(self, work: Loaded, apply: Any, *, receipt_not_sent: bool = False) -> None:
+        """Moves the part if nobody moved it since it was loaded."""
+
+        def unmoved(part: settle.PartFacts, now: int) -> None:
+            if part.state is PartState.QUEUED and part.claim == work.claim:
+                apply(part, now)
+
+        self._plant.writer.change([Change(work.id, unmoved, receipt_not_sent=receipt_not_sent)])
+
+    # -- token, render ------------------------------------------------------------------------------------------------
+
+    def _take_token(self, errand: Errand) -> bool:
+        if not errand.channel.uses_token:
+            return True
+        got = self._plant.tokens.get(errand.account, errand.channel)
+        match got:
+            case Token():
+                errand.token = got
+                return True
+            case TokenWait(delay=delay, reason=reason):
+                self._blocking.block(errand.work, Scope.ACCOUNT, delay, reason)
+            case TokenParked(reason=reason, remedy=remedy, probe_in_s=probe_in_s):
+                # Asking again costs no knock at the vendor, and finds a new secret soon.
+                self._blocking.block(errand.work, Scope.ACCOUNT, min(probe_in_s, TOKEN_RECHECK_S), reason, remedy)
+        return False
+
+    def _render(self, errand: Errand) -> None:
+        channel = errand.channel
+        errand.rule, window_s = channel.repeat_rule(errand.part)
+        errand.rule_window_s = min(window_s, int(self._plant.settings.duplicate_window_s))
+        if errand.rule is RepeatRule.DUPLICATE_CHECK and not self._plant.settings.duplicate_check:
+            errand.rule = RepeatRule.HOLD
+        flagged = errand.rule is RepeatRule.DUPLICATE_CHECK
+        if flagged:
+            # A repeat looks into the window of its first call, whatever this release would render.
+            errand.window_id = errand.work.frozen_window or channel.body_hash(errand.part, errand.account)
+        errand.request = self._frozen(errand, self.request(errand, flagged=flagged))
+
+    def request(self, errand: Errand, *, flagged: bool) -> Request:
+        """The call, rendered anew."""
+        token = errand.token.value if errand.token else None
+        return errand.channel.request(errand.part, errand.account, token, flagged=flagged)
+
+    def _frozen(self, errand: Errand, request: Request) -> Request:
+        """A repeat sends the bytes of the first call, whatever this release would render."""
+        if errand.work.frozen is None:
+            return request
+        return Request(
+            request.method,
+            request.base_url,
+            request.path,
+            request.query,
+            errand.work.frozen.encode(),
+            request.content_type,
+            request.deadline_s,
+        )
+
+
+def _part(work: Loaded, ready: Ready) -> Part:
+    return Part(work.id, work.job_id, work.n, work.kind, work.message, ready.spec, bool(work.doubts), ready.facts)
