@@ -1,0 +1,184 @@
+"""One part's trouble is its own, and no answer is thrown away: what once went wrong, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.support.plant import Site, lost, planted, refused
+from worker.channels import channel
+from worker.delivery.writer import Writer
+from worker.domain.call import NeverLeft
+from worker.domain.job import part_id
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+
+@pytest.fixture
+def site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(sqlite_database, driven_clock) as planted_site:
+        yield planted_site
+
+
+class Full(Exception):
+    """A driver's error of a disk that is full, or of a statement somebody cancelled."""
+
+    def __init__(self, sqlstate: str):
+        super().__init__("could not write")
+        self.sqlstate = sqlstate
+
+
+class Refusing:
+    """A database that refuses so many transactions, or takes them and loses the answer."""
+
+    def __init__(self, database: Database, times: int, sqlstate: str, *, after: bool = False) -> None:
+        self.dialect, self.now, self._database = database.dialect, database.now, database
+        self._times, self._sqlstate, self._after = times, sqlstate, after
+
+    def run(self, work: Callable[..., Any], **options: Any) -> Any:
+        if self._times and not self._after:
+            self._times -= 1
+            raise OperationalError("update", {}, Full(self._sqlstate))
+        done = self._database.run(work, **options)
+        if self._times:
+            self._times -= 1
+            raise OperationalError("commit", {}, Full(self._sqlstate))
+        return done
+
+
+def with_writer(site: Site, database: Any) -> list[Any]:
+    """Gives the plant a writer on another database; what it tells."""
+    told: list[Any] = []
+    site.plant.writer = Writer(
+        database, Policy(), tell=told.extend, died=lambda error: None, pause=lambda seconds: None
+    )
+    site.plant.writer.start()
+    return told
+
+
+@pytest.mark.parametrize("sqlstate", ["53100", "25006", "57014", "55P03", "53200"])
+def test_an_answer_waits_for_a_database_that_refuses_for_now(site: Site, sqlstate: str) -> None:
+    """Disk full, read-only after a failover, a cancelled statement: nothing is wrong with the row, so it is kept."""
+    job = site.send()
+    with_writer(site, Refusing(site.database, 5, sqlstate))
+
+    site.ring(job)
+
+    assert "accepted" == site.state(job)
+    assert ["m1"] == [receipt.msgid for receipt in site.of("receipts", job)]
+    assert site.plant.writer.stop(10)
+
+
+def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) -> None:
+    """The repeated commit finds its rows written; whoever watches hears of the job all the same, and once."""
+    job = site.send()
+    told = with_writer(site, Refusing(site.database, 2, "08006", after=True))
+
+    site.ring(job)
+
+    assert [(job, "accepted")] == [(one.job_id, one.text) for one in told]
+    assert site.plant.writer.stop(10)
+
+
+def test_a_part_whose_documents_cannot_be_read_waits_alone(site: Site) -> None:
+    """One odd row among five: the others are sent at once, and the odd one says what is wrong with it."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(5)]
+    site.sql("update worker_jobs set message = '{' where id = :job", job=jobs[2])
+
+    site.ring(*jobs)
+
+    assert ["accepted"] * 4 == [site.state(job) for job in jobs if job != jobs[2]]
+    assert "queued" == site.state(jobs[2])
+    assert "cannot be read" in site.part(jobs[2]).reason
+
+
+def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of a channel hits one message only: its neighbours go, it waits a minute and says why."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(5)]
+    wecom = channel("wecom_app")
+    real = wecom.request
+
+    def odd(part: Any, *rest: Any, **more: Any) -> Any:
+        if part.job_id == jobs[0]:
+            raise KeyError("agentid")
+        return real(part, *rest, **more)
+
+    monkeypatch.setattr(type(wecom), "request", lambda self, *a, **k: odd(*a, **k))
+
+    site.ring(*jobs)
+
+    assert ["accepted"] * 4 == [site.state(job) for job in jobs[1:]]
+    assert ("queued", "KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason.rpartition(" ")[2])
+    assert site.clock.micros + 60_000_000 == site.part(jobs[0]).not_before
+
+
+def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_the_air(site: Site) -> None:
+    """Whatever our own code raises after the mark: no byte left, so the part is queued again, without a doubt."""
+    job = site.send()
+
+    def broken(permit: object) -> bool:
+        raise RuntimeError("a defect")
+
+    site.plant.governor.is_fresh = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        site.ring(job)
+    site.settle()
+
+    assert ("queued", 0, 1) == (site.state(job), site.part(job).doubts, site.part(job).unheard)
+    assert [] == site.calls()
+
+
+def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site: Site) -> None:
+    """Stopped between mark and first byte for longer than a call may last: the part goes again, uncounted."""
+    job = site.send()
+    site.plant.probe = lambda label: site.ticks.advance(0)
+    real = site.plant.governor.is_fresh
+
+    def asleep(permit: Any) -> bool:
+        fresh = real(permit)
+        site.ticks.advance(21)
+        return fresh
+
+    site.plant.governor.is_fresh = asleep  # type: ignore[method-assign]
+
+    site.ring(job)
+
+    assert [] == site.calls()
+    assert ("queued", 0, 0) == (site.state(job), site.part(job).tries, site.part(job).doubts)
+
+
+@pytest.mark.parametrize(
+    "said", [lost(), refused(42001), NeverLeft("reset", 0.1)], ids=["no answer", "token", "unsent"]
+)
+def test_a_probe_the_vendor_did_not_hear_out_opens_nothing(site: Site, said: Any) -> None:
+    """A parking is lifted by an answer that speaks of the message, not by silence, a stale token or a cut."""
+    first, second = site.send("one", "u1"), site.send("two", "u2")
+    site.vendor.says(refused(60020))
+    site.ring(first)
+    site.advance(601)
+    site.vendor.says(said)
+
+    site.bell.answer(site.part(second).lane, [part_id(second, 0)], probe=True)
+    site.settle()
+
+    row = site.lane("hr")
+    assert row is not None
+    assert row.parked
+
+
+def test_a_part_that_a_living_process_lost_hold_of_is_found(site: Site) -> None:
+    """The net below everything else: minutes after its deadline a marked part is in doubt, whoever holds it."""
+    job = site.send()
+    site.ring(job)
+    site.sql("update worker_parts set state = 1, marked_at = 0, deadline_at = 1 where job_id = :job", job=job)
+    site.sql("update worker_jobs set n_open = 1, n_accepted = 0, state = 0 where id = :job", job=job)
+    site.sql("delete from worker_attempts")
+
+    site.recover()
+
+    assert 1 == site.part(job).doubts
+    assert [True] == [attempt.doubtful for attempt in site.of("attempts", job)]
