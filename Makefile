@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench
+.PHONY: install demo test check coverage bench
 
 install: $(STAMP)
 
@@ -26,5 +26,12 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Of the tests inside this process; workers that are killed write no figures.
+coverage: install
+	$(BIN)/python -m pytest tests/unit tests/channels tests/pipeline tests/structure -q --cov=worker --cov-report= $(ARGS)
+	$(BIN)/python -m coverage json --quiet -o .coverage.json
+	$(BIN)/python -m tests.support.coverage_floor .coverage.json
+
+# make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install
-	$(BIN)/python -m bench $(NAME) $(ARGS)
+	$(BIN)/python -m bench $(or $(NAME),list) $(ARGS)

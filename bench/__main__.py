@@ -1,4 +1,4 @@
-"""`python -m bench NAME [options]`: runs one bench; without a name it lists them. Exit status 1 when short."""
+"""`python -m bench NAME [options]`: runs one bench; exit status 1 when short, 2 without a name. `list` lists them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def names() -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the bench that the first argument names; 2 for a name that does not exist."""
+    """Runs the bench that the first argument names, or lists them all; 2 without a name or for one there is not."""
     if not argv or argv[0] not in names():
-        print("\n".join(["usage: python -m bench NAME [options]", *(f"  {name}" for name in names())]))
-        return 2 if argv else 0
+        print("\n".join(["usage: python -m bench NAME [options]", "  list", *(f"  {name}" for name in names())]))
+        return 0 if argv == ["list"] else 2
     figure: Figure = importlib.import_module(f"bench.{argv[0]}").main(argv[1:])
     print(figure.line(), flush=True)
     return 0 if figure.ok else 1

@@ -355,3 +355,33 @@ def test_messages_do_not_show_themselves():
     assert "secret" not in repr(Text(content="top secret")) + str(Text(content="top secret"))
     assert "secret" not in repr(CardUpdate(replace_name="secret"))
     assert "secret" not in repr(MainTitle(title="secret"))
+
+
+@pytest.mark.parametrize("content", [" ", "\n\t ", "\u3000"])
+def test_a_text_of_nothing_but_space_is_refused(content: str) -> None:
+    """The vendor may answer 44004 (empty content) to it, for every recipient."""
+    assert ["text.content"] == fields_of(draft(text(content)))
+
+
+@pytest.mark.parametrize(
+    ("number", "places"), [(2**63 - 1, []), (-(2**63), []), (2**63, ["x.n"]), (-(10**4400), ["x.n"])], ids=range(4)
+)
+def test_integers_beyond_64_bits_are_refused(number: int, places: list[str]) -> None:
+    """A stored one of more than 4,300 digits could not be read again, nor the jobs read with it."""
+    assert places == fields_of(draft(Raw(msgtype="x", body={"x": {"n": number}}).document()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({}, []),
+        ({"agentid": "1000007"}, []),
+        ({"agentid": 1.5}, ["agentid"]),
+        ({"agentid": True, "corpid": " "}, ["corpid", "agentid"]),
+        ({"account_cap": "9", "party_estimate": -1}, ["account_cap", "party_estimate"]),
+        ({"callback": "yes"}, ["callback"]),
+    ],
+)
+def test_wrong_keys_of_an_account_are_named(settings: dict[str, object], wrong: list[str]) -> None:
+    """All at once, in the settings' names."""
+    assert wrong == [problem.field for problem in CHANNEL.account_problems(account(settings))]

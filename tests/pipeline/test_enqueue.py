@@ -26,6 +26,7 @@ from worker import (
     To,
     Upload,
 )
+from worker.delivery.accounts import require_usable_accounts
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database, make_engine
 
@@ -184,6 +185,10 @@ def test_instants(database: Database, driven_clock: DrivenClock) -> None:
     ("options", "field"),
     [
         ({"priority": "highest"}, "priority"),
+        ({"priority": ["x"]}, "priority"),
+        ({"priority": 1}, "priority"),
+        ({"on_unknown": ["hold"]}, "on_unknown"),
+        ({"tags": iter(["a"])}, "tags"),
         ({"due_at": -1}, "due_at"),
         ({"due_at": timedelta(seconds=-1)}, "due_at"),
         ({"due_at": float("nan")}, "due_at"),
@@ -441,3 +446,41 @@ def test_what_no_database_can_hold_is_refused(sqlite_database: Database, body: d
     """A raw body is looked through before it can break a bulk insert."""
     with sqlite_database.writing() as connection, pytest.raises(CheckFailed):
         worker.enqueue(connection, "hr", Raw(msgtype="x", body=body), ANN)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"agentid": 1}, "corpid"),
+        ({"corpid": "ww1"}, "agentid"),
+        ({"corpid": "ww1", "agentid": "hr"}, "agentid"),
+        ({"corpid": "ww1", "agentid": 1, "account_cap": "100"}, "account_cap"),
+    ],
+)
+def test_a_wrong_account_is_found_before_anything_is_stored(
+    sqlite_database: Database, settings: dict[str, Any], key: str
+) -> None:
+    """A key missing in the settings is no trace out of a sender, hours later."""
+    accounts = worker.FixedAccounts([worker.Account("hr", "wecom_app", "http://vendor", settings)])
+
+    with sqlite_database.writing() as connection:
+        with pytest.raises(ConfigurationError, match=rf"accounts\.hr\.{key}: is "):
+            worker.enqueue(connection, "hr", HELLO, ANN, accounts=accounts)
+        assert 0 == count(connection)
+
+
+def test_every_wrong_key_of_every_account_is_named() -> None:
+    """What a worker process asks before it starts; a channel nobody knows is one of them."""
+    accounts = worker.FixedAccounts(
+        [
+            worker.Account("a", "wecom_app", "http://vendor", {"agentid": True}),
+            worker.Account("b", "carrier_pigeon", "http://vendor"),
+            worker.Account("c", "wecom_app", "http://vendor", {"corpid": "ww1", "agentid": "7"}),
+        ]
+    )
+
+    with pytest.raises(ConfigurationError) as caught:
+        require_usable_accounts(accounts)
+
+    named = [f"accounts.{path}:" in str(caught.value) for path in ("a.corpid", "a.agentid", "b.channel", "c.agentid")]
+    assert [True, True, True, False] == named

@@ -60,8 +60,9 @@ def test_channels_can_be_registered() -> None:
 
 
 def test_benches_are_listed_and_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a name the list, with a wrong one status 2; a figure is one line and decides the status."""
-    assert 0 == bench_main.main([])
+    """`list` is 0, no name or a wrong one 2 with the list; a figure is one line and decides the status."""
+    assert 0 == bench_main.main(["list"])
+    assert 2 == bench_main.main([])
     assert 2 == bench_main.main(["nothing"])
     assert "  enqueue" in capsys.readouterr().out.splitlines()
     for ok, status, word in ((True, 0, "ok"), (False, 1, "short")):

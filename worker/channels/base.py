@@ -49,6 +49,10 @@ class Channel(Protocol):
     kinds: frozenset[str]
     uses_token: bool
 
+    def account_problems(self, account: Account) -> list[Problem]:
+        """Every wrong key of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
+        ...
+
     def check(self, draft: Draft) -> list[Problem]:
         """Every wrong field at once, in the vendor's names; empty when the job may be stored."""
         ...

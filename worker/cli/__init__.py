@@ -18,18 +18,39 @@ def main() -> None:
         _end(str(error), EXIT_CONFIGURATION)
     except WorkerError as error:
         _end(str(error), EXIT_FAILED)
+    except UnicodeEncodeError:
+        _end("an argument is not UTF-8 text; ids and names are", EXIT_FAILED)
 
 
 def _run() -> None:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from worker.cli.commands import app
 
     try:
-        app()
-    except SQLAlchemyError as error:
-        # Its text may hold values of the statement.
-        _end(f"the database said {type(error).__name__}; is it there, and `worker db upgrade` done?", EXIT_FAILED)
+        app(prog_name="worker")
+    except SystemExit:  # every command's end; spares it the import below
+        raise
+    except _database_errors() as error:
+        _end(_sentence(error), EXIT_FAILED)
+
+
+def _database_errors() -> type[Exception]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError
+
+
+def _sentence(error: Exception) -> str:
+    """The fault in our own words: the error's text may hold values of the statement."""
+    from sqlalchemy.exc import DBAPIError
+
+    from worker.outbox.fault import code_of, remedy_of
+
+    remedy = remedy_of(error)
+    if remedy is not None:
+        return f"database: {remedy}"
+    code = code_of(error.orig) if isinstance(error, DBAPIError) else None
+    name = f"{type(error).__name__} {code}" if code else type(error).__name__
+    return f"database: said {name}; is it there, and `worker db upgrade` done?"
 
 
 def _end(sentence: str, status: int) -> None:

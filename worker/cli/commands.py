@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,8 +29,8 @@ def demo() -> None:
 
 @app.command()
 def up(
-    threads: Annotated[int | None, typer.Option(help="Sender threads.")] = None,
-    loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING.")] = "INFO",
+    threads: Annotated[int | None, typer.Option(min=1, help="Sender threads.")] = None,
+    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
 ) -> None:
     """Everything in one process: upgrades the tables and delivers, with a broker in memory."""
     from worker.cli.running import run_embedded

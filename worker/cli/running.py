@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from sqlalchemy import Engine
 
 from worker.config.accounts import accounts_of
-from worker.config.settings import load_settings
+from worker.config.settings import Settings, load_settings
+from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.enqueue import replay
 from worker.outbox import migrate
 from worker.outbox.database import make_engine
@@ -16,12 +19,26 @@ def run_embedded(threads: int | None, loglevel: str) -> int:
     from worker.service.broker import EMBEDDED
     from worker.service.celery_app import make_app, start_worker
 
-    settings = load_settings().model_copy(update={"broker": EMBEDDED})
+    found = load_settings()
+    require_usable_accounts(accounts_of(found))
+    for hint in hints(found):
+        sys.stderr.write(f"worker: {hint}\n")
+    settings = found.model_copy(update={"broker": EMBEDDED})
     upgrade_tables()
     app = make_app(settings)
     # Nobody else can reach a broker in memory: no gossip, no heartbeats, nothing to mingle with.
     alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
     return start_worker(app, threads=threads or settings.delivery.threads, loglevel=loglevel, **alone)
+
+
+def hints(settings: Settings) -> list[str]:
+    """What somebody who starts `up` may not expect."""
+    found = []
+    if settings.broker != "embedded":
+        found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
+    if not settings.accounts:
+        found.append("no account is configured; add [accounts.NAME] to worker.toml")
+    return found
 
 
 def upgrade_tables() -> str:

@@ -95,7 +95,8 @@ def _secret(path: str, given: SecretFrom) -> Secret:
         value = _from_file(path, given.file) if given.file else os.environ.get(given.env or "", "").strip()
         if not value:
             place = f"file {given.file}" if given.file else f"environment variable {given.env}"
-            raise ConfigurationError(f"accounts.{path}: {place} is empty or not there; put the secret into it")
+            # No colon behind the key: the log's redaction would take the next word for the secret itself.
+            raise ConfigurationError(f"accounts.{path} names {place}, which is empty or not there; fill it")
         return value
 
     return Secret(read)
@@ -105,4 +106,6 @@ def _from_file(path: str, file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"accounts.{path}: cannot read {file}; check the path and its rights") from error
+        raise ConfigurationError(
+            f"accounts.{path} names file {file}, which cannot be read; check the path and its rights"
+        ) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import uuid_utils
 from pydantic_core import to_json
 
 from worker import channels
+from worker.delivery.accounts import require_usable
 from worker.domain.account import Account
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, Kind, Priority, part_id
@@ -36,6 +37,7 @@ TAGS = 50
 TAG_CHARACTERS = 100
 ON_UNKNOWN = ("default", "hold", "resend")
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+_PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
 
 
 # Not frozen, as all that is made once per job here: freezing costs more than everything else about making it.
@@ -85,6 +87,7 @@ class Planned:
 
 def plan(asked: Asked, site_key: bytes) -> Planned:
     """Checks one job, splits it and lays it out; CheckFailed names everything that is wrong with it."""
+    require_usable(asked.account)
     problems = list(_option_problems(asked.options))
     document, files = _with_files(asked, problems)
     draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay)
@@ -208,7 +211,7 @@ _LAST_DELAY_S = 10 * 366 * 86_400
 
 
 def _option_problems(options: Options) -> Iterator[Problem]:
-    if options.priority not in PRIORITIES and not isinstance(options.priority, Priority):
+    if not isinstance(options.priority, str | Priority) or options.priority not in _PRIORITY_WORDS:
         yield Problem("priority", "is not a priority", f"use one of {', '.join(PRIORITIES)}")
     if options.on_unknown is not None and options.on_unknown not in ON_UNKNOWN:
         yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(ON_UNKNOWN)}")
@@ -262,7 +265,7 @@ def _key_problems(name: str, value: Any) -> Iterator[Problem]:
 
 
 def _tag_problems(tags: Any) -> Iterator[Problem]:
-    if isinstance(tags, str) or not isinstance(tags, Iterable) or not all(isinstance(tag, str) for tag in tags):
+    if isinstance(tags, str) or not isinstance(tags, Collection) or not all(isinstance(tag, str) for tag in tags):
         yield Problem("tags", "is not a list of texts", 'use tags=["payroll", "2026-07"]')
         return
     longest = max(map(len, tags), default=0)

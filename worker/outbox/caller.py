@@ -2,6 +2,7 @@
 
 A function written for a plain `Connection` becomes one that takes any of them and works in the caller's transaction:
 nothing is committed, nothing flushed, no savepoint made. With an asynchronous session the call returns an awaitable.
+A database error comes out without the statement's values: it may end up in the application's log.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, UnboundExecutionError
+from sqlalchemy.exc import StatementError, UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.database import is_retryable
+from worker.outbox.fault import MISSING_TABLES, remedy_of, without_values
 
 if TYPE_CHECKING:
     # Needs greenlet, which only asynchronous applications install.
@@ -52,12 +54,10 @@ def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InC
         def inside(sync: Session | Connection) -> R:
             try:
                 return work(_connection(sync, bind), *args, **kwargs)
-            except DBAPIError as error:
-                if is_retryable(error):
-                    raise RetryTransaction(
-                        "the database asks to run the transaction again; roll back and repeat it from its start"
-                    ) from error
-                raise
+            except StatementError as error:
+                told = _told(error)
+            # Outside the handler: chained, the driver's error would still show the message and who gets it.
+            raise told
 
         if isinstance(session, Connection | Session):
             return inside(session)
@@ -72,6 +72,18 @@ def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InC
         )
 
     return cast("InCallersTransaction[P, R]", door)
+
+
+def _told(error: StatementError) -> Exception:
+    """What the caller is told of a database error: nothing of the message, nothing of the recipients."""
+    if remedy_of(error) == MISSING_TABLES:
+        return ConfigurationError(f"database: {MISSING_TABLES}")
+    clean = without_values(error)
+    if not is_retryable(error):
+        return clean.with_traceback(error.__traceback__)
+    again = RetryTransaction("the database asks to run the transaction again; roll back and repeat it from its start")
+    again.__cause__ = clean
+    return again
 
 
 def _asynchronous(session: Any) -> Any:

@@ -20,6 +20,7 @@ import structlog
 from worker.channels import channel
 from worker.config.accounts import AccountSource, accounts_of
 from worker.config.settings import DeliverySettings, Settings
+from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
@@ -72,11 +73,13 @@ class EngineRoom:
         self._recovered_at = 0.0
         self._loops: dict[str, Loop] = {}
         self._flower: Flower | None = None
+        self._close_transport: Callable[[], None] = lambda: None
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Builds everything and beats once; waits for a database that is away. False: told to end before that."""
+        require_usable_accounts(self._accounts())
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
         self._flower = Flower(self._app, node) if events else None
         while not given_up():
@@ -104,17 +107,25 @@ class EngineRoom:
             raise
 
     def _outside(self, database: Database, delivery: DeliverySettings) -> Outside:
-        accounts = self._hooks.accounts or accounts_of(self._settings)
+        accounts = self._accounts()
         return Outside(
             database,
             accounts,
-            self._hooks.transport() if self._hooks.transport else RequestsTransport(proxies=_proxies(accounts)),
+            self._hooks.transport() if self._hooks.transport else self._own_transport(accounts),
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
             died=self._writer_died,
             revoked=self._hooks.revoked or (lambda job_id: False),
             probe=self._hooks.probe,
         )
+
+    def _accounts(self) -> AccountSource:
+        return self._hooks.accounts or accounts_of(self._settings)
+
+    def _own_transport(self, accounts: AccountSource) -> Transport:
+        made = RequestsTransport(proxies=_proxies(accounts))
+        self._close_transport = made.close
+        return made
 
     def _start(self, delivery: DeliverySettings) -> None:
         plant = self.plant
@@ -222,6 +233,7 @@ class EngineRoom:
                 give_back()
             except Exception as error:  # noqa: BLE001  the process ends in any case
                 log.warning("not_given_back", error=type(error).__name__)
+        self._close_transport()
         self._doorbells.close()
         self.plant.database.close()
 

@@ -37,6 +37,7 @@ class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery h
 
     def start(self, worker: Any) -> None:
         """Waits for the database; the consumer starts afterwards."""
+        take_over_signals(self._room)
         try:
             self._room.open(
                 threads=1 if worker.pool_cls.__module__.endswith("solo") else worker.concurrency,
@@ -46,7 +47,6 @@ class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery h
             )
         except ConfigurationError as error:
             refuse(str(error))
-        take_over_signals(self._room)
 
     def close(self, worker: Any) -> None:
         """The worker is about to stop: nothing new is taken or offered."""
@@ -73,11 +73,15 @@ def is_revoked(job_id: str) -> bool:
 
 
 def take_over_signals(room: EngineRoom) -> None:
-    """First SIGTERM or SIGINT: drain. The second, or SIGQUIT: end at once."""
+    """First SIGTERM or SIGINT: drain. The second, or SIGQUIT: end at once.
+
+    Both go on to Celery's handler of SIGTERM: that of SIGINT ends an idle worker with status 1 and invites a second.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
+    drain = _Drain(room, signal.getsignal(signal.SIGTERM))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _Drain(room, signal.getsignal(number)))
+        signal.signal(number, drain)
     signal.signal(signal.SIGQUIT, _at_once)
 
 
@@ -93,7 +97,6 @@ class _Drain:
         self._room.begin_drain()
         if callable(self._celerys):
             self._celerys(number, frame)
-        signal.signal(number, self)  # Celery's SIGINT handler puts its own cold one in place
 
 
 def _at_once(number: int, frame: FrameType | None) -> None:

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sqlite3
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import celery.worker.state
 import pytest
+from sqlalchemy import make_url
+from sqlalchemy.exc import IntegrityError
 
+from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue
 from worker.cli import main
+from worker.cli.reading import plain, report_lines
+from worker.cli.running import hints
 from worker.config.accounts import accounts_of
-from worker.config.settings import load_settings
-from worker.outbox.database import make_engine
+from worker.config.settings import Settings, load_settings
+from worker.delivery.report import wait_for
+from worker.domain.state import JobState, PartState
+from worker.outbox.database import Database, make_engine
+from worker.simulator import running
 
 Run = Callable[..., int]
 
@@ -77,6 +94,11 @@ def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) 
         (("show", "0" * 32), 1, "no job"),
         (("replay", "0" * 32), 1, "no job"),
         (("jobs", "--state", "flying"), 2, "is not a state"),
+        (("show", "x' or 1=1 --"), 1, "no job"),
+        (("show", ""), 1, "no job"),
+        (("show", "\udcff"), 1, "not UTF-8"),
+        (("replay", "\udcff"), 1, "not UTF-8"),
+        (("jobs", "--account", "\udcff"), 1, "not UTF-8"),
     ],
 )
 def test_an_error_is_one_sentence(
@@ -90,10 +112,44 @@ def test_an_error_is_one_sentence(
     assert 1 == len(error.splitlines())
 
 
+def test_a_database_that_cannot_be_opened_is_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what to do about it, and no traceback."""
+    monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/nowhere/outbox.db")
+
+    assert 1 == run("db", "current")
+
+    error = capsys.readouterr().err
+    assert error.startswith("worker: database: the file cannot be opened; ")
+    assert 1 == len(error.splitlines())
+
+
+def test_a_database_error_nobody_foresaw_shows_no_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only its class is said: its text holds the statement and what was bound to it."""
+
+    def fails(job_id: str) -> str:
+        raise IntegrityError("insert canary", {"value": "canary"}, sqlite3.IntegrityError("canary is not unique"))
+
+    monkeypatch.setattr("worker.cli.running.replay_job", fails)
+
+    assert 1 == run("replay", "0" * 32)
+
+    error = capsys.readouterr().err
+    assert "database: said IntegrityError" in error
+    assert "canary" not in error
+    assert 1 == len(error.splitlines())
+
+
 def test_an_open_job_is_not_replayed(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its end must be waited for."""
     assert 1 == run("replay", job)
-    assert "still open" in capsys.readouterr().err
+
+    error = capsys.readouterr().err
+    assert "still open" in error
+    assert 1 == len(error.splitlines())
 
 
 def test_a_wrong_configuration_ends_with_2(
@@ -106,11 +162,233 @@ def test_a_wrong_configuration_ends_with_2(
     assert "missing.toml" in capsys.readouterr().err
 
 
+def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The new job's id is printed, and the new job is listed beside the first."""
+    site = Site(sqlite_url)
+    lane, part = site.part(job)
+    with site.open() as room:
+        room.ring(lane, [part])
+        wait_for(site.database, job, 30)
+
+    assert 0 == run("replay", job)
+    new = capsys.readouterr().out.splitlines()[-1]
+    assert 0 == run("jobs", "--json")
+
+    assert {job, new} == {one["id"] for one in json.loads(capsys.readouterr().out)}
+    assert new != job
+
+
+@pytest.mark.parametrize(
+    "arguments", [("up", "--threads", "0"), ("up", "--loglevel", "LOUD"), ("jobs", "--limit", "0"), ("show",)]
+)
+def test_an_impossible_option_ends_with_2(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """Before anything runs; the usage names the option."""
+    assert 2 == run(*arguments)
+    assert "Usage: worker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("up", "--help"), ("db", "--help"), ("simulator", "--help")])
+def test_every_command_explains_itself(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """On stdout, with status 0."""
+    assert 0 == run(*arguments)
+    assert "--help" in capsys.readouterr().out
+
+
+def test_the_help_loads_no_worker() -> None:
+    """It comes at once: Celery, SQL and requests are imported by the commands that need them."""
+    code = (
+        "import sys\nsys.argv = ['worker', '--help']\nfrom worker.cli import main\ntry:\n    main()\nfinally:\n"
+        "    heavy = {'celery', 'sqlalchemy', 'requests', 'pydantic', 'alembic'} & sys.modules.keys()\n"
+        "    sys.stderr.write(f'{sorted(heavy)}')"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert "[]" == found.stderr
+    assert "replay" in found.stdout
+
+
+@pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root
+def test_up_delivers_until_it_is_told_to_end(
+    run: Run, job: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything in one process, whatever broker the settings name; a clean end is status 0."""
+    levels: list[object] = []
+    monkeypatch.setattr("worker.config.logging.set_up", levels.append)
+    monkeypatch.setenv("WORKER_BROKER", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("HR_SECRET", "s1")
+    status: list[int] = []
+    database = Database(make_engine(load_settings().database))
+
+    with running() as vendor, celery_restored():
+        monkeypatch.setenv("WORKER_CONFIG", str(_with_base_url(vendor)))
+        thread = threading.Thread(target=lambda: status.append(run("up", "--threads", "2", "--loglevel", "warning")))
+        thread.start()
+        report = wait_for(database, job, 30)
+        celery.worker.state.should_stop = 0
+        thread.join(30)
+    database.close()
+
+    assert ([0], JobState.ACCEPTED, 1) == (status, report.state, len(levels))
+    assert "the broker of the settings is for" in capsys.readouterr().err
+    assert 0 == run("show", job)
+    assert "accepted 1" in capsys.readouterr().out
+
+
+def test_up_says_that_there_is_no_account() -> None:
+    """Otherwise somebody would wait for messages that nothing can send."""
+    [hint] = hints(Settings(broker="embedded"))
+
+    assert "[accounts.NAME]" in hint
+
+
+def _with_base_url(vendor: str) -> Path:
+    path = Path(os.environ["WORKER_CONFIG"])
+    path.write_text(path.read_text(encoding="utf-8") + f'base_url = "{vendor}"\n', encoding="utf-8")
+    return path
+
+
+def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
+    """In words, one line each; what was recalled or never sent says so."""
+    receipts = [
+        SimpleNamespace(msgid="m1", media_id=None, not_sent=False, accepted_at=NOON, recalled_at=NOON),
+        SimpleNamespace(msgid=None, media_id="media1", not_sent=False, accepted_at=NOON, recalled_at=None),
+        SimpleNamespace(msgid=None, media_id=None, not_sent=True, accepted_at=NOON, recalled_at=None),
+        SimpleNamespace(msgid=None, media_id=None, not_sent=False, accepted_at=None, recalled_at=None),
+    ]
+    failure = SimpleNamespace(kind="user", recipient="ghost", field_name="invaliduser", errcode=0)
+    counts = SimpleNamespace(asked=2, accepted=1, refused=1, undetermined=0, not_sent=0, not_yet=0)
+    part = SimpleNamespace(id="j1-0", state=PartState.QUEUED, reason="limit is used up")
+    report = SimpleNamespace(
+        id="j1", kind="send", account="hr", state=JobState.PARTIAL, counts=counts, warnings=["cut at 512 bytes"],
+        receipts=receipts, failures=[failure], parts=[part, SimpleNamespace(reason=None)],
+    )  # fmt: skip
+
+    text = "\n".join(report_lines(report))  # type: ignore[arg-type]
+
+    at = NOON.astimezone().strftime("%Y-%m-%d %H:%M:%S.000")
+    assert "job j1: send on account hr is partial" in text
+    assert "  warning: cut at 512 bytes" in text
+    assert f"  receipt m1 at {at}, recalled {at}\n" in text
+    assert f"  receipt media1 at {at}\n" in text
+    assert f"  receipt nothing had to be sent at {at}\n" in text
+    assert "  receipt no id at -\n" in text
+    assert "  refused user ghost (invaliduser, 0)\n" in text
+    assert text.endswith("  part j1-0: queued, limit is used up")
+
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (JobState.PARTIAL, "partial"),
+        (NOON, "2026-01-05T12:00:00+00:00"),
+        ({"a": (NOON,), 1: JobState.OPEN}, {"a": ["2026-01-05T12:00:00+00:00"], "1": "open"}),
+        (None, None),
+    ],
+)
+def test_json_says_states_and_times_in_words(value: object, said: object) -> None:
+    """A script reads no number it would have to look up."""
+    assert said == plain(value)
+
+
 def test_the_tables_are_upgraded_and_told(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`db current` is 1 before and 0 after; a database without tables is one sentence."""
+    """`db current` is 1 before and 0 after; a database without tables is one sentence with status 2."""
     monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/empty.db")
 
-    assert [1, 1, 0, 0] == [run("jobs"), run("db", "current"), run("db", "upgrade"), run("db", "current")]
+    assert [2, 1, 0, 0] == [run("jobs"), run("db", "current"), run("db", "upgrade"), run("db", "current")]
     assert "worker db upgrade" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "words"),
+    [
+        ("sqlite:////nowhere/at/all/worker.db", 1, "create its folder"),
+        ("postgresql://127.0.0.1:1/worker", 1, "the server cannot be reached"),
+        ("mysql://127.0.0.1:1/worker", 1, "the server cannot be reached"),
+        ("postgresql+nodriver://127.0.0.1/worker", 2, "use postgresql+psycopg://"),
+        ("mysql+mysqldb://127.0.0.1/worker", 2, "pip install 'im-delivery-worker[mysql]'"),
+        ("oracle://127.0.0.1/worker", 2, "oracle is not supported"),
+    ],
+)
+def test_a_database_fault_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, status: int, words: str
+) -> None:
+    """Which of folder, server and driver is wrong, in one line."""
+    monkeypatch.setenv("WORKER_DATABASE", url)
+
+    assert status == run("jobs")
+
+    error = capsys.readouterr().err
+    assert words in error
+    assert 1 == len(error.splitlines())
+
+
+@pytest.mark.postgres
+def test_a_missing_database_is_named(
+    run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PostgreSQL gives no SQLSTATE for it; its words do."""
+    url = make_url(postgres_url).set(database="no_such_database").render_as_string(hide_password=False)
+    monkeypatch.setenv("WORKER_DATABASE", url)
+
+    assert 1 == run("jobs")
+    assert "the database does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ["no account is configured; add [accounts.NAME] to worker.toml"]),
+        ({"accounts": {"hr": {"channel": "wecom_app"}}}, []),
+        (
+            {"accounts": {"hr": {"channel": "wecom_app"}}, "broker": "redis://h/0"},
+            ["`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`"],
+        ),
+    ],
+)
+def test_up_says_what_may_surprise(settings: dict[str, Any], said: list[str]) -> None:
+    """One line each: no account yet, and a broker it does not use."""
+    assert said == hints(Settings(**settings))
+
+
+def test_up_refuses_a_wrong_account(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it touches the database, with the key's name."""
+    path = Path(os.environ["WORKER_CONFIG"])
+    path.write_text(path.read_text(encoding="utf-8").replace("agentid = 1", 'agentid = "app"'), encoding="utf-8")
+
+    assert 2 == run("up")
+    assert "accounts.hr.agentid: is missing or not an integer" in capsys.readouterr().err
+
+
+def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:
+    """An idle worker takes SIGINT like SIGTERM: it drains, says nothing of a second Ctrl-C, and all was well."""
+    environment = {**os.environ, "WORKER_DATABASE": f"sqlite:///{tmp_path}/worker.db"}
+    environment.pop("WORKER_CONFIG", None)
+    said: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", "up", "--threads", "2"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if "worker_started" in line:
+                process.send_signal(signal.SIGINT)
+        status = process.wait(30)
+
+    text = "".join(said)
+    assert (0, True, False) == (status, "worker_drained" in text, "Hitting Ctrl+C" in text)
+    assert "no account is configured" in text

@@ -9,6 +9,7 @@ import pytest
 
 from worker.config import current
 from worker.config.accounts import FixedAccounts, accounts_of
+from worker.config.logging import mask
 from worker.config.settings import Settings, load_settings, without_password
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
@@ -113,13 +114,25 @@ def test_secrets_are_read_late(monkeypatch: pytest.MonkeyPatch) -> None:
     account = accounts_of(load_settings(write(SAMPLE))).get("hr")
     assert account.secret is not None
 
-    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.secret: environment variable HR_SECRET is empty"):
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.secret names .* HR_SECRET, which is empty"):
         account.secret.read()
-    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.callback\.aes_key: cannot read aes\.txt"):
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.callback\.aes_key names file aes\.txt, which cannot"):
         account.settings["callback"]["aes_key"].read()
     write("", "aes.txt")
-    with pytest.raises(ConfigurationError, match=r"file aes\.txt is empty"):
+    with pytest.raises(ConfigurationError, match=r"file aes\.txt, which is empty"):
         account.settings["callback"]["aes_key"].read()
+
+
+def test_the_redaction_leaves_our_own_sentences_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing secret is told in the log with the variable's name: no word of it looks like a credential."""
+    monkeypatch.delenv("HR_SECRET", raising=False)
+    account = accounts_of(load_settings(write(SAMPLE))).get("hr")
+    assert account.secret is not None
+
+    for read in (account.secret.read, account.settings["callback"]["aes_key"].read):
+        with pytest.raises(ConfigurationError) as caught:
+            read()
+        assert str(caught.value) == mask(str(caught.value))
 
 
 def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_celerys_settings_hold_no_account_and_no_database() -> None:
 @pytest.mark.parametrize(
     ("broker", "url", "option"),
     [
-        ("embedded", "memory://", ("polling_interval", 0.005)),
+        ("embedded", "memory://localhost", ("polling_interval", 0.005)),
         ("redis://h/0", "redis://h/0", ("socket_timeout", 2.0)),
         ("amqp://h", "amqp://h", ("socket_timeout", None)),
     ],

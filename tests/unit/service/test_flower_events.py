@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from celery.events.event import get_exchange
+from kombu import Queue
+from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
 from worker.domain.state import JobState
@@ -99,3 +102,50 @@ def test_old_waiting_jobs_are_forgotten(made: tuple[Flower, Published], monkeypa
     one.turn()
 
     assert {"c": None} == one._waiting
+
+
+def test_events_reach_whoever_listens() -> None:
+    """Over a real exchange, declared once; what is left is published at the close."""
+    settings = Settings(queue_prefix="flower-test.")
+    app = make_app(settings)
+    one = Flower(app, "w1@test")
+
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        heard = Queue("flower-test.heard", get_exchange(connection, name="flower-test.celeryev"), routing_key="#")
+        heard(channel).declare()
+        one.tell([happened("a", JobState.ACCEPTED, "accepted")])
+        assert 0.0 == one.turn()
+        one.tell([happened("b", JobState.REJECTED, "40003")])
+        one.close()
+        batches = [heard(channel).get(no_ack=True).decode() for _ in range(2)]
+
+    assert [["a", "a"], ["b", "b"]] == [[event["uuid"] for event in batch] for batch in batches]
+    assert (2, 0) == (one.sent, one.dropped)
+    assert ("w1@test", "task-failed", "40003") == tuple(
+        batches[1][1][name] for name in ("hostname", "type", "exception")
+    )
+
+
+def test_a_broker_that_is_away_costs_events_only(made: tuple[Flower, Published]) -> None:
+    """They are counted, the next look waits a little, and the close asks nobody."""
+    one, line = made
+    line.away = True
+
+    one.tell([happened("a", JobState.ACCEPTED)])
+    delay = one.turn()
+    one.tell([happened("b", JobState.ACCEPTED)])
+    one.close()
+
+    assert (1.0, 1, []) == (delay, one.dropped, line.messages)
+
+
+def test_the_first_drop_of_many_is_told(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line in the log, not one a happening."""
+    one, _ = made
+    monkeypatch.setattr(flower, "LIMIT", 0)
+
+    with capture_logs() as logs:
+        for job in "abc":
+            one.tell([happened(job, JobState.ACCEPTED)])
+
+    assert (3, ["flower_events_dropped"]) == (one.dropped, [entry["event"] for entry in logs])

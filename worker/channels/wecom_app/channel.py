@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import TokenOutcome
+from worker.channels.wecom_app import account as keys
 from worker.channels.wecom_app import check, fields, limits, render, split, token, verdict
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
@@ -23,6 +24,10 @@ class WecomApp:
     name = "wecom_app"
     kinds = frozenset(render.PATHS)
     uses_token = True
+
+    def account_problems(self, account: Account) -> list[Problem]:
+        """See `Channel.account_problems`."""
+        return keys.problems(account)
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""

@@ -10,6 +10,8 @@ from typing import Any
 from worker.domain.errors import Problem
 
 DEPTH = 32
+BEYOND = 2**63
+"""Integers from here on are refused: nobody reads them alike, and `json.loads` stops at 4,300 digits."""
 HALF = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
@@ -32,7 +34,7 @@ def _fits(value: Any, depth: int) -> bool:
         return True
     if kind is list and depth < DEPTH:
         return all(_fits(entry, depth + 1) for entry in value)
-    return kind is int or kind is bool or value is None
+    return kind is bool or value is None or (kind is int and -BEYOND <= value < BEYOND)
 
 
 def _search(path: str, value: Any, depth: int) -> Iterator[Problem]:
@@ -47,6 +49,8 @@ def _search(path: str, value: Any, depth: int) -> Iterator[Problem]:
     elif isinstance(value, list | tuple):
         for i, entry in enumerate(value):
             yield from _search(f"{path}[{i}]", entry, depth + 1)
+    elif isinstance(value, int) and not -BEYOND <= value < BEYOND:
+        yield Problem(path, "is an integer beyond 64 bits", "give it as a string")
     elif not _plain(value):
         yield Problem(path, "is not JSON", "use strings, finite numbers, booleans, lists and objects")
 

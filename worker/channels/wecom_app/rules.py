@@ -72,7 +72,7 @@ def _children(parent: tuple[str, Any], step: str) -> Iterator[tuple[str, Any]]:
 
 
 def _field_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value: Any) -> Iterator[Problem]:
-    if value is None or (value == "" and _needed(row, parent)):
+    if value is None or (isinstance(value, str) and not value.strip() and _needed(row, parent)):
         if _needed(row, parent):
             yield Problem(path, f"is missing or empty{_answer(row)}", "give it a value")
     elif not _has_type(row, value):

@@ -1,0 +1,194 @@
+"""A database error inside the caller's transaction: told by class and code, without text and without recipients."""
+
+from __future__ import annotations
+
+import sqlite3
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pymysql.err
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
+
+import worker
+from tests.support.producing import ACCOUNTS
+from worker import RetryTransaction, Text, To
+from worker.domain.errors import ConfigurationError
+from worker.outbox.caller import in_callers_transaction
+from worker.outbox.database import Database
+from worker.outbox.fault import MISSING_TABLES, remedy_of, without_values
+
+CANARY = "canary-salary"
+PERSON = "canary-person"
+STATEMENT = "insert into worker_jobs values (:message)"
+
+
+@pytest.fixture(autouse=True)
+def _accounts() -> Iterator[None]:
+    """This process's accounts are the tests' own."""
+    worker.configure(ACCOUNTS)
+    yield
+    worker.configure(None)
+
+
+def ask(connection: Connection) -> None:
+    """A job whose text and recipient must not be seen again."""
+    worker.enqueue(connection, "hr", Text(content=CANARY), To(users=[PERSON]), dedupe_key="k")
+
+
+def told(error: BaseException) -> str:
+    """Everything somebody could print of an error and of all that is chained to it."""
+    found, chain = "".join(traceback.format_exception(error)), [error]
+    while chain:
+        one = chain.pop()
+        found += f"{one}{one!r}{vars(one)}{getattr(one, 'orig', None)!r}"
+        chain += [other for other in (one.__cause__, one.__context__) if other is not None]
+    return found
+
+
+def test_a_missing_table_says_what_to_run(sqlite_database: Database) -> None:
+    """SQLite, after the key was read once: the driver's own error would show the whole row."""
+    with sqlite_database.writing() as connection:
+        ask(connection)
+    with sqlite_database.writing() as connection:
+        connection.execute(text("drop table worker_jobs"))
+
+        with pytest.raises(ConfigurationError, match="worker db upgrade") as caught:
+            ask(connection)
+
+    assert "canary" not in told(caught.value)
+
+
+def test_a_broken_constraint_shows_no_row(sqlite_database: Database) -> None:
+    """SQLite: the class stays, the row does not."""
+    with sqlite_database.writing() as connection:
+        connection.execute(text("create trigger no before insert on worker_jobs begin select raise(abort, 'no'); end"))
+        with pytest.raises(IntegrityError) as caught:
+            ask(connection)
+
+    assert isinstance(caught.value.orig, sqlite3.IntegrityError)
+    assert "canary" not in told(caught.value)
+
+
+@pytest.mark.postgres
+def test_postgresqls_detail_shows_no_row(postgres_database: Database) -> None:
+    """Its DETAIL says "Failing row contains (...)": what remains is SQLSTATE, table and constraint."""
+    with postgres_database.engine.connect() as connection:
+        connection.execute(text("alter table worker_jobs add constraint short check (length(message) < 5)"))
+
+        with pytest.raises(IntegrityError) as caught:
+            ask(connection)
+        connection.rollback()
+
+    assert "error 23514, table worker_jobs, constraint short" in str(caught.value)
+    assert "canary" not in told(caught.value)
+
+
+@pytest.mark.postgres
+def test_a_lock_that_is_not_free_shows_no_row(postgres_database: Database) -> None:
+    """PostgreSQL's lock_timeout of the caller's own: an OperationalError as before, without the parameters."""
+    with postgres_database.writing() as holder, postgres_database.engine.connect() as connection:
+        ask(holder)
+        connection.execute(text("set local lock_timeout = '20ms'"))
+
+        with pytest.raises(OperationalError) as caught:
+            ask(connection)
+        connection.rollback()
+
+    assert "55P03" in str(caught.value)
+    assert "canary" not in told(caught.value)
+
+
+@pytest.mark.postgres
+def test_a_transaction_to_repeat_shows_no_row(postgres_database: Database) -> None:
+    """RetryTransaction names its cause, and the cause has no values either."""
+    strict = postgres_database.engine.execution_options(isolation_level="REPEATABLE READ")
+    with strict.connect() as connection:
+        connection.execute(text("select count(*) from worker_jobs"))
+        with postgres_database.writing() as other:
+            ask(other)
+
+        with pytest.raises(RetryTransaction) as caught:
+            ask(connection)
+
+    assert isinstance(caught.value.__cause__, DBAPIError)
+    assert "canary" not in told(caught.value)
+
+
+def test_mariadbs_words_show_no_value() -> None:
+    """Its "Duplicate entry 'value'" becomes the number alone."""
+    cause = pymysql.err.IntegrityError(1062, f"Duplicate entry '{CANARY}' for key 'x'")
+
+    clean = without_values(IntegrityError(STATEMENT, {"message": CANARY}, cause))
+
+    assert isinstance(clean, IntegrityError)
+    assert (1062, "IntegrityError") == clean.orig.args  # type: ignore[union-attr]
+    assert "canary" not in told(clean)
+
+
+def test_a_value_that_cannot_be_bound_is_not_shown() -> None:
+    """SQLAlchemy's own error before the driver is asked, and a driver's error that is made in another way."""
+
+    class Odd(Exception):
+        sqlstate = "XX000"
+
+        def __init__(self, one: str, two: str, three: str):
+            super().__init__(one)
+
+    clean = without_values(StatementError(CANARY, "select 1", {"a": CANARY}, ValueError(CANARY)))
+    odd = without_values(DBAPIError(STATEMENT, {"a": CANARY}, Odd(CANARY, "", "")))
+
+    assert type(clean) is StatementError
+    assert "XX000" == odd.orig.sqlstate  # type: ignore[union-attr]
+    assert "canary" not in told(clean) + told(odd)
+
+
+class Said(Exception):
+    """A driver's error with an SQLSTATE or without."""
+
+    def __init__(self, *args: Any, sqlstate: str | None = None):
+        super().__init__(*args)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Said("x", sqlstate="28P01"), "user or password is wrong"),
+        (Said("x", sqlstate="3D000"), "database does not exist"),
+        (Said("x", sqlstate="42P01"), MISSING_TABLES),
+        (Said("x", sqlstate="57P03"), "server cannot be reached"),
+        (Said(1045, "x"), "user or password is wrong"),
+        (Said(1049, "x"), "database does not exist"),
+        (Said(2003, "x"), "server cannot be reached"),
+        (Said(1146, "x"), MISSING_TABLES),
+        (Said('connection failed: FATAL:  password authentication failed for user "u"'), "user or password is wrong"),
+        (Said('FATAL:  database "x" does not exist'), "database does not exist"),
+        (Said("[Errno -2] failed to resolve host 'h'"), "server cannot be reached"),
+        (Said("unable to open database file"), "create its folder"),
+    ],
+)
+def test_a_fault_is_named_by_its_code_or_words(cause: Exception, words: str) -> None:
+    """Password, database, server, tables and folder are told apart on every database."""
+    assert words in (remedy_of(DBAPIError(None, None, cause)) or "")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), DBAPIError(None, None, Said("x", sqlstate="22000"))])
+def test_an_unknown_fault_has_no_remedy(error: Exception) -> None:
+    """Nothing is guessed."""
+    assert remedy_of(error) is None
+
+
+def test_the_errors_of_every_function_of_the_door_are_cleaned(sqlite_database: Database) -> None:
+    """They all go through the same place."""
+
+    @in_callers_transaction
+    def broken(connection: Connection) -> None:
+        connection.execute(text("select nothing(:a)"), {"a": CANARY})
+
+    with sqlite_database.reading() as connection, pytest.raises(OperationalError) as caught:
+        broken(connection)
+
+    assert "canary" not in told(caught.value)

@@ -1,0 +1,168 @@
+"""The demo: once as a whole, and what it says and does when something is not as stated."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.support.plant import an_account
+from worker import Text, To, enqueue
+from worker.cli import demo
+from worker.cli.demo import stage
+from worker.cli.demo.application import NEVER
+from worker.cli.demo.board import Board
+from worker.cli.demo.checks import Outcome, checks
+from worker.cli.demo.ending import tell_verdict
+from worker.cli.demo.stage import Stage, StageFailed
+from worker.config.accounts import FixedAccounts
+from worker.outbox.database import make_engine
+
+
+@pytest.fixture(scope="module")
+def played() -> tuple[int, str, Outcome, list[subprocess.Popen[str]]]:
+    """The whole demo, played once: status, output, what came out, and its processes."""
+    before = signal.getsignal(signal.SIGTERM)
+    screen, outcomes, processes = io.StringIO(), [], []
+    told, process = demo.tell_everything, stage._end
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "Console", lambda **options: Console(file=screen, width=200, **options))
+        patch.setattr(demo, "tell_everything", lambda console, it: (outcomes.append(it), told(console, it)))
+        patch.setattr(stage, "_end", lambda one: (processes.append(one), process(one)))
+        status = demo.run()
+    assert before is signal.getsignal(signal.SIGTERM)
+    return status, screen.getvalue(), outcomes[0], processes
+
+
+def test_the_demo_ends_as_stated(played: tuple[int, str, Outcome, Any]) -> None:
+    """Without a terminal: every move is a line, every check holds, the status is 0."""
+    status, output, _, _ = played
+
+    assert 0 == status, output
+    assert output.rstrip().endswith("demo: every job ended as stated")
+    assert "NOT" not in output
+    for name, state in (("text", "partial"), ("image", "accepted"), ("recall", "accepted"), ("later", "accepted")):
+        assert re.search(rf"^ *\d+\.\d\d s  {name} +{state}", output, re.M)
+    assert "ghost-anna: nothing (does not exist)" in output
+    assert "The canteen closes at 14:00 today. (recalled)" in output
+    assert "its buttons now say 'approved'" in output
+
+
+def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[subprocess.Popen[str]]]) -> None:
+    """The worker and the fake WeCom have ended."""
+    processes = played[3]
+
+    assert [True, True] == [process.poll() is not None for process in processes]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda it: replace(it, inbox={}), "everyone who exists saw the text once"),
+        (lambda it: replace(it, rows=6), "the application kept its own five rows, not the sixth"),
+        (lambda it: replace(it, due_at=None), "the scheduled text went out once, not before its time"),
+        (
+            lambda it: replace(it, calls=[*it.calls, {"body": NEVER}]),
+            "the rolled-back transaction sent nothing",
+        ),
+        (
+            lambda it: replace(it, violations={**it.violations, "duplicates": ["twice"]}),
+            "no limit was overstepped, nobody saw anything twice",
+        ),
+        (lambda it: replace(it, everything=[]), "the image was uploaded once and sent"),
+    ],
+)
+def test_what_is_not_as_stated_is_said(
+    played: tuple[int, str, Outcome, Any], change: Callable[[Outcome], Outcome], sentence: str
+) -> None:
+    """The sentence that does not hold is marked, and the verdict is no."""
+    screen = io.StringIO()
+
+    passed = tell_verdict(Console(file=screen, width=200), checks(change(played[2])))
+
+    assert not passed
+    assert f"  NOT  {sentence}\n" in screen.getvalue()
+    assert screen.getvalue().endswith("demo: NOT as stated\n")
+
+
+def test_a_stage_that_fails_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A simulator that does not come up is one sentence, and nothing stays behind."""
+    ended: list[subprocess.Popen[str]] = []
+    end = stage._end
+    monkeypatch.setattr(stage, "_end", lambda process: (ended.append(process), end(process)))
+    monkeypatch.setattr(stage, "VENDOR", "no JSON and no file")
+
+    assert 1 == demo.run()
+    assert "the fake WeCom did not start" in capsys.readouterr().out
+    assert [True] == [process.poll() is not None for process in ended]
+
+
+def test_a_worker_that_ended_early_is_told_with_its_log(tmp_path: Path) -> None:
+    """Its status and the end of its log."""
+    (tmp_path / "up.log").write_text("x" * 5000 + "the last words", encoding="utf-8")
+    with _child("raise SystemExit(3)") as process:
+        process.wait(30)
+        on = Stage(tmp_path, "http://127.0.0.1:1", None, FixedAccounts([]), process)  # type: ignore[arg-type]
+
+        with pytest.raises(StageFailed, match="status 3") as failed:
+            on.require_alive()
+
+    assert str(failed.value).endswith("the last words")
+    assert 2200 > len(str(failed.value))
+
+
+def test_a_process_that_will_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, so that the demo always ends."""
+    monkeypatch.setattr(stage, "END_S", 0.1)
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+
+    with _child(code) as process:
+        assert process.stdout is not None
+        assert "up\n" == process.stdout.readline()
+        stage._end(process)
+
+    assert -signal.SIGKILL == process.returncode
+
+
+def test_a_sigterm_unwinds_the_demo() -> None:
+    """No process is left behind: the exit comes as an exception, and the handler is put back."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended, demo._ends_on_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+
+    assert 128 + signal.SIGTERM == ended.value.code
+    assert before is signal.getsignal(signal.SIGTERM)
+
+
+def test_the_board_is_a_live_table_on_a_terminal(sqlite_url: str) -> None:
+    """And a job that does not end in time fails the stage by its name."""
+    engine, account = make_engine(sqlite_url), an_account()
+    with engine.begin() as connection:
+        job = enqueue(connection, "hr", Text(content="x"), To(users=["a"]), accounts=FixedAccounts([account])).id
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+
+    with (
+        Board(engine, console, {"greeting": job}) as board,
+        pytest.raises(StageFailed, match="not ended within 0 s: greeting"),
+    ):
+        board.until_ended(["greeting"], lambda: None, 0.0)
+    engine.dispose()
+
+    assert "worker demo" in screen.getvalue()
+    assert "open: queued" in screen.getvalue()
+    assert "0 of 1, 0 refused" in screen.getvalue()
+
+
+def _child(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,113 @@
+"""A line to the broker when the broker misbehaves: told once, never raised, well again by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.config.settings import Settings
+from worker.delivery.relay import Ring
+from worker.service.broker import TIMEOUT_S, Line
+from worker.service.celery_app import make_app
+from worker.service.doorbells import Doorbells
+
+
+class Brokers:
+    """An app whose connections lead to these brokers, one after the other; the last one stays."""
+
+    def __init__(self, *brokers: str):
+        self._apps = [make_app(Settings(broker=broker)) for broker in brokers]
+        self.conf = self._apps[-1].conf
+        self.amqp = self._apps[-1].amqp
+        self.made: list[Any] = []
+
+    def connection_for_write(self, **options: Any) -> Any:
+        app = self._apps.pop(0) if len(self._apps) > 1 else self._apps[0]
+        self.made.append(app.connection_for_write(**options))
+        return self.made[-1]
+
+
+AWAY = "amqp://127.0.0.1:1//"
+
+
+def test_a_broker_that_comes_back_is_told() -> None:
+    """Once away, once back; then messages pass."""
+    line = Line(Brokers(AWAY, "embedded"), "doorbells")
+
+    with capture_logs() as logs:
+        results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(3)]
+    line.close()
+
+    assert [False, True, True] == results
+    assert ["broker_away", "broker_back"] == [entry["event"] for entry in logs]
+
+
+def test_rabbitmq_may_not_stay_silent() -> None:
+    """Its sockets get timeouts for reading and writing, too."""
+    brokers = Brokers(AWAY)
+    line = Line(brokers, "doorbells")
+
+    assert not line.open()
+
+    options = brokers.made[0].transport_options
+    assert (TIMEOUT_S, TIMEOUT_S) == (options["read_timeout"], options["write_timeout"])
+
+
+def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next publish makes a new one."""
+    brokers = Brokers("embedded")
+    line = Line(brokers, "doorbells")
+    assert line.open()
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("reset")
+
+    monkeypatch.setattr(line.channel(), "basic_publish", fails)
+    with capture_logs() as logs:
+        results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(2)]
+    line.close()
+
+    assert ([False, True], 2) == (results, len(brokers.made))
+    assert [("broker_away", "OSError"), ("broker_back", None)] == [
+        (entry["event"], entry.get("error")) for entry in logs
+    ]
+
+
+def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing raises nothing, and closing twice does nothing."""
+    brokers = Brokers("embedded")
+    line = Line(brokers, "doorbells")
+    assert line.open()
+
+    def fails() -> None:
+        raise OSError("reset")
+
+    monkeypatch.setattr(brokers.made[0], "close", fails)
+    with capture_logs() as logs:
+        line.close()
+        line.close()
+
+    assert ["line_close_failed"] == [entry["event"] for entry in logs]
+    assert line.open()
+    line.close()
+
+
+def test_the_queues_are_declared_again_after_an_outage() -> None:
+    """A broker that lost everything takes doorbells again; the first failure ends a round."""
+    brokers = Brokers(AWAY, "embedded")
+    bells = Doorbells(brokers, "")
+    ring = Ring("hr:1", ("line-a-0",), urgent=True)
+
+    bells.publish([ring, ring])
+    away = len(brokers.made)
+    ready = bells.ready()
+    bells.publish([ring])
+
+    assert (1, True, 2) == (away, ready, len(brokers.made))
+    with brokers.made[-1].channel() as channel:
+        message = channel.basic_get("worker.urgent", no_ack=True)
+        assert ["hr:1", ["line-a-0"], False] == message.decode()[0]
+        assert channel.basic_get("worker.urgent", no_ack=True) is None
+    bells.close()

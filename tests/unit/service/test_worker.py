@@ -1,0 +1,99 @@
+"""A whole Celery worker in a thread, with a broker in memory: jobs end to end, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import requests
+from celery.events.event import get_exchange
+from kombu import Queue
+
+from tests.support.plant import an_account
+from tests.unit.service.rooms import LIMIT_S, Site, celery_restored, started, working
+from worker.config.accounts import FixedAccounts
+from worker.delivery.report import wait_for
+from worker.domain.state import JobState
+from worker.service import celery_app
+from worker.service.celery_app import make_app
+from worker.service.engine_room import Hooks
+from worker.service.steps import EXIT_CONFIGURATION
+from worker.simulator import running
+
+pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root
+
+
+@pytest.fixture(autouse=True)
+def levels(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The levels at which a worker set up its logs; this process's own stay as they are."""
+    found: list[object] = []
+    monkeypatch.setattr(celery_app.our_logging, "set_up", found.append)
+    return found
+
+
+def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
+    """Relay, doorbell, call and receipt in one process against the fake WeCom; a clean end gives everything back."""
+    with running() as vendor, requests.Session() as session:
+        session.trust_env = False
+        site = Site(sqlite_url, accounts=FixedAccounts([an_account(base_url=vendor)]))
+        app = make_app(site.settings, Hooks(accounts=site.accounts))
+        with working(app, loglevel="WARNING") as status:
+            jobs = [site.send(f"text {number}") for number in range(5)]
+            reports = [wait_for(site.database, job, LIMIT_S) for job in jobs]
+        inbox = session.get(f"{vendor}/_control/inbox", timeout=10).json()["people"]
+
+    assert [0] == status
+    assert {JobState.ACCEPTED} == {report.state for report in reports}
+    assert sorted(f"text {n}" for n in range(5)) == sorted(one["content"]["content"] for one in inbox["anna"])
+    assert 0 == site.one("select count(*) from worker_processes where ended_at is null")
+    assert 1 == len(levels)
+
+
+def test_events_are_published_under_the_jobs_id(sqlite_url: str) -> None:
+    """With events switched on, whoever listens hears of the job and of no doorbell."""
+    site = Site(sqlite_url)
+    app = site.app()
+
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        exchange = get_exchange(connection, name=site.prefix + "celeryev")
+        heard = Queue(site.prefix + "heard", exchange, routing_key="task.#")(channel)
+        heard.declare()
+        with working(app, task_events=True) as status:
+            job = site.send()
+            wait_for(site.database, job, LIMIT_S)
+        message = heard.get(no_ack=True)
+        rest = heard.get(no_ack=True)
+
+    assert [0] == status
+    assert [("task-received", job), ("task-succeeded", job)] == [
+        (event["type"], event["uuid"]) for event in message.decode()
+    ]
+    assert rest is None
+
+
+def test_a_worker_without_tables_ends_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it takes anything, with the status of wrong settings."""
+    site = Site(f"sqlite:///{tmp_path}/empty.db")
+
+    app = site.app()
+    with celery_restored(app):
+        thread, status = started(app)
+        thread.join(LIMIT_S)
+
+    assert [EXIT_CONFIGURATION] == status
+    assert "run `worker db upgrade`" in capsys.readouterr().err
+
+
+def test_the_celery_command_finds_its_app(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`-A worker.service.celery_app` makes the app out of the settings, once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKER_DATABASE", sqlite_url)
+    monkeypatch.setenv("WORKER_QUEUE_PREFIX", "found.")
+    monkeypatch.delenv("WORKER_CONFIG", raising=False)
+    try:
+        app = celery_app.app
+
+        assert "found.worker.normal" == app.conf.task_default_queue
+        assert app is celery_app.app
+    finally:
+        vars(celery_app).pop("app", None)

@@ -1,0 +1,36 @@
+"""Whether every account can be used at all, asked before a process starts: a wrong key must not wait for its first job.
+
+Knows no channel's keys; each channel judges its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker import channels
+from worker.config.accounts import AccountSource
+from worker.domain.account import Account
+from worker.domain.errors import ConfigurationError
+
+
+def require_usable_accounts(accounts: AccountSource) -> None:
+    """ConfigurationError with one sentence for each wrong key of each account."""
+    wrong = [sentence for name in accounts.names() for sentence in _sentences(accounts.get(name))]
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
+
+
+def require_usable(account: Account) -> None:
+    """The same for one account, as a producer asks it."""
+    if channels.channel(account.channel).account_problems(account):
+        raise ConfigurationError("; ".join(_sentences(account)), channel=account.channel)
+
+
+def _sentences(account: Account) -> Iterator[str]:
+    try:
+        channel = channels.channel(account.channel)
+    except ConfigurationError as error:
+        yield f"accounts.{account.name}.channel: {error}"
+        return
+    for problem in channel.account_problems(account):
+        yield f"accounts.{account.name}.{problem}"

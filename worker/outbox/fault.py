@@ -1,0 +1,128 @@
+"""What a database error may say outside this process: its class and a remedy, never a value of the statement.
+
+Drivers put values into their texts (PostgreSQL's DETAIL, MariaDB's "Duplicate entry"), and SQLAlchemy adds the bound
+parameters. Knows the three databases' codes; knows no table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, StatementError
+
+MISSING_TABLES = "the outbox's tables are missing or older than this release; run `worker db upgrade`"
+
+_PASSWORD = "the user or password is wrong; correct the database URL"
+_DATABASE = "the database does not exist; create it or correct the database URL"
+_FOLDER = "the file cannot be opened; create its folder, check its rights or correct the path in the database URL"
+_HOST = "the server cannot be reached; start it or correct host and port in the database URL"
+_RIGHTS = "the database user may not do this; give it the rights"
+
+_SQLSTATES = {
+    "28P01": _PASSWORD,
+    "28000": _PASSWORD,
+    "3D000": _DATABASE,
+    "42P01": MISSING_TABLES,
+    "42703": MISSING_TABLES,
+    "42501": _RIGHTS,
+    "55P03": "a lock was not free in time; try again",
+    "57014": "the statement took too long or was cancelled; try again",
+    "53300": "the server has no connection left; give it more or use fewer processes",
+}
+_MYSQL = {
+    1044: _RIGHTS,
+    1045: _PASSWORD,
+    1049: _DATABASE,
+    1054: MISSING_TABLES,
+    1142: _RIGHTS,
+    1146: MISSING_TABLES,
+    2002: _HOST,
+    2003: _HOST,
+    2005: _HOST,
+}
+# What drivers without a code say; libpq gives no SQLSTATE for a connection that never was.
+_WORDS = (
+    ("no such table", MISSING_TABLES),
+    ("no such column", MISSING_TABLES),
+    ("has no column named", MISSING_TABLES),
+    ("unable to open database file", _FOLDER),
+    ("readonly database", "the file may not be written; check the rights of it and of its folder"),
+    ("file is not a database", "the file is not an SQLite database; correct the path in the database URL"),
+    ("database is locked", "another process keeps the file locked; end it or try again"),
+    ("password authentication failed", _PASSWORD),
+    ("no password supplied", _PASSWORD),
+    ("no pg_hba.conf entry", _PASSWORD),
+    ("does not exist", _DATABASE),
+    ("connection refused", _HOST),
+    ("could not translate host name", _HOST),
+    ("failed to resolve host", _HOST),
+    ("timeout expired", _HOST),
+    ("connection timeout", _HOST),
+    ("no route to host", _HOST),
+    ("network is unreachable", _HOST),
+)
+_CLASSES = {"08": _HOST, "57P": _HOST}
+
+
+def remedy_of(error: BaseException) -> str | None:
+    """What is wrong and what to change, in our own words; None for a fault that is not known."""
+    if not isinstance(error, DBAPIError):
+        return None
+    state, number = code_of(error.orig), _number(error.orig)
+    if state is not None:
+        return _SQLSTATES.get(state) or next((text for head, text in _CLASSES.items() if state.startswith(head)), None)
+    if number is not None:
+        return _MYSQL.get(number)
+    said = str(error.orig).lower()
+    return next((text for words, text in _WORDS if words in said), None)
+
+
+def code_of(cause: BaseException | None) -> str | None:
+    """The SQLSTATE, where the driver gives one."""
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def without_values(error: StatementError) -> StatementError:
+    """The same class of error with the same code, without a value of the statement in its text, cause or fields."""
+    if not isinstance(error, DBAPIError):
+        # A value that could not be bound: the text of such an error quotes it.
+        return StatementError("a value could not be bound", error.statement, None, None, hide_parameters=True)
+    return type(error)(
+        error.statement,
+        None,
+        _silent(error.orig),
+        hide_parameters=True,
+        connection_invalidated=error.connection_invalidated,
+    )
+
+
+def _silent(cause: BaseException | None) -> BaseException:
+    """A driver's error of the same class that keeps only the code and names of tables and constraints."""
+    if isinstance(cause, sqlite3.Error):
+        return type(cause)(*cause.args)  # SQLite names tables and columns, never values
+    words, number, state = _words(cause), _number(cause), code_of(cause)
+    try:
+        kind: Any = type(cause)
+        made: BaseException = kind(*([words] if number is None else [number, words]))
+    except Exception:  # noqa: BLE001  a driver whose errors are made otherwise; the text matters more than the class
+        made = RuntimeError(words)
+    if state is not None and getattr(made, "sqlstate", None) != state:
+        made.sqlstate = state  # type: ignore[attr-defined]
+    return made
+
+
+def _words(cause: Any) -> str:
+    diag = getattr(cause, "diag", None)
+    names = [(name, getattr(diag, f"{name}_name", None)) for name in ("table", "column", "constraint")]
+    code = code_of(cause)
+    return ", ".join(
+        [f"error {code}" if code else type(cause).__name__, *(f"{name} {value}" for name, value in names if value)]
+    )
+
+
+def _number(cause: Any) -> int | None:
+    """MySQL's and MariaDB's error number."""
+    args = getattr(cause, "args", ())
+    return args[0] if args and type(args[0]) is int else None
