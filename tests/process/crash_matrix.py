@@ -1,10 +1,13 @@
 """The crash matrix: a worker dies by SIGKILL at a labelled step, a second one takes over, and everything is counted.
 
-One cell is one step on one stack with one seed. Tests run a seed a cell, `python -m bench crash` five.
+One cell is one step on one stack with one seed; its jobs, its vendor and its moment of death are drawn from all three.
+Tests run a seed a cell, `python -m bench crash` five. A cell whose crash did not hit what its step is about is broken,
+so that no rule holds for want of anything to judge.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.process.crash_mix import Mix, enqueue_mix, vendor_settings
+from tests.process.crash_others import judge_others
 from tests.process.stack import Stack, Vendor, until
 
 STEPS = (
@@ -31,6 +35,10 @@ STEPS = (
     "after_record",
     "before_ack",
 )
+IN_A_CALL = STEPS[1:8]
+"""Between mark and record: whoever dies there leaves a mark."""
+ON_THE_WIRE = STEPS[4:8]
+"""The whole request has left before the process dies."""
 THREADS = 8
 PARALLEL = 5
 """Cells at once: they mostly wait for leases and deadlines."""
@@ -45,10 +53,10 @@ class Cell:
     seed: int
     jobs: int
     once: int
-    """People who saw their message exactly once."""
+    """People who saw their message exactly once; recalls, updates and uploads that took effect once."""
     twice: int
     lost: int
-    """People whose message counts as sent or never ended, and who never saw it."""
+    """People whose message counts as sent or never ended, and who never saw it; follow-ups without effect."""
     unknown: int
     """Parts that the crash put in doubt."""
     marked: int
@@ -59,20 +67,38 @@ class Cell:
     """Rules that did not hold."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wreck:
+    """What was there between the two workers."""
+
+    marked: set[tuple[str, int]]
+    received: set[str]
+    """Parts with a call that arrived whole and is not written down."""
+    begun: set[str]
+    """Parts with a call of which anything arrived."""
+    recorded: int
+
+
+def draw_seed(name: str, step: str, seed: int) -> str:
+    """The seed of one cell: no two cells share a vendor."""
+    return f"{seed} {step} {name}"
+
+
 def run_cell(stack: Stack, name: str, step: str, seed: int) -> Cell:
     """Crashes a worker and lets another one finish."""
-    mix = enqueue_mix(stack, seed)
-    _crash(stack, step, random.Random(f"{step} {seed}"))
-    marked = {(row[0], row[1]) for row in stack.rows("select id, claim from worker_parts where state = 1")}
-    received = _received_without_record(stack)
+    drawn = draw_seed(name, step, seed)
+    mix = enqueue_mix(stack, drawn)
+    _crash(stack, step, random.Random(drawn))
+    wreck = _look(stack, step)
     stack.worker(threads=THREADS)
     stack.until_settled()
-    return _counted(stack, mix, marked, received, (name, step, seed))
+    return _counted(stack, mix, wreck, (name, step, seed))
 
 
 def _crash(stack: Stack, step: str, rng: random.Random) -> None:
-    # Counted are calls; doorbells and group commits are fewer.
-    count = rng.randint(1, {"before_ack": 3, "after_record": 6}.get(step, 25))
+    # The ninth call of eight threads: at least one has gone all its way. Doorbells and group commits are fewer.
+    first, last = {"before_mark": (1, 20), "before_ack": (1, 3), "after_record": (1, 6)}.get(step, (THREADS + 1, 20))
+    count = rng.randint(first, last)
     label = step
     if step == "mid_request":
         label = "none"
@@ -87,33 +113,63 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
     assert process.returncode == -signal.SIGKILL, stack.logs()[-3000:]
 
 
-def _counted(
-    stack: Stack, mix: Mix, marked: set[tuple[str, int]], received: set[str], cell: tuple[str, str, int]
-) -> Cell:
+def _look(stack: Stack, step: str) -> Wreck:
+    """Outbox and vendor after the death, once the vendor has read what was still on the wire."""
+    marked = {(row[0], row[1]) for row in stack.rows("select id, claim from worker_parts where state = 1")}
+    before: list[Any] = []
+
+    def calm() -> bool:
+        nonlocal before
+        previous, before = before, [(call["seq"], call["received"], call["answered"]) for call in stack.vendor.calls()]
+        arrived = step not in ON_THE_WIRE or _without_record(stack, {"whole"})
+        return bool(arrived) and previous == before
+
+    with contextlib.suppress(AssertionError):  # what did not arrive is a broken rule, told with the table
+        until(calm, "the vendor has read everything", 5)
+    recorded = stack.number("select count(*) from worker_attempts")
+    some = {"head", "partial", "whole"}
+    return Wreck(marked, _without_record(stack, {"whole"}), _without_record(stack, some, records=False), recorded)
+
+
+def _counted(stack: Stack, mix: Mix, wreck: Wreck, cell: tuple[str, str, int]) -> Cell:
     inbox = {person: len(messages) for person, messages in stack.vendor.inbox().items()}
     seen = Counter(min(inbox.get(person, 0), 2) for people in mix.sends.values() for person in people)
     sent, never = _people(stack, mix, lambda state: state not in (6, 8)), _people(stack, mix, lambda state: state == 8)
-    lost = sum(inbox.get(person, 0) == 0 for person in sent) + stack.open_jobs()
+    others = judge_others(stack, mix)
+    twice = seen[2] + others.twice
+    lost = sum(inbox.get(person, 0) == 0 for person in sent) + stack.open_jobs() + others.lost
     died = {(row[0], row[1]) for row in stack.rows(_DIED)}
-    broken = _broken(seen[2], lost, died, marked, received)
+    name, step, seed = cell
+    broken = _broken(twice, lost, died, wreck) + _vacuous(step, wreck) + others.broken
     if any(person in inbox for person in never):
         broken += ("somebody saw a message that counts as never sent",)
-    name, step, seed = cell
-    return Cell(step, name, seed, mix.jobs, seen[1], seen[2], lost, len(died), len(marked), len(received), broken)
+    once = seen[1] + others.once
+    return Cell(
+        step, name, seed, mix.jobs, once, twice, lost, len(died), len(wreck.marked), len(wreck.received), broken
+    )
 
 
 _DIED = "select part_id, claim from worker_attempts where doubtful and reason like 'the process died%'"
 
 
-def _broken(
-    twice: int, lost: int, died: set[tuple[str, int]], marked: set[tuple[str, int]], received: set[str]
-) -> tuple[str, ...]:
+def _broken(twice: int, lost: int, died: set[tuple[str, int]], wreck: Wreck) -> tuple[str, ...]:
     rules = {
-        "somebody saw a message twice": twice == 0,
-        "a message was lost": lost == 0,
-        "a part received without a record is not among the unknown": received <= {part for part, _ in died},
-        "an unknown was not marked without a record": died <= marked,
+        "somebody saw a message twice, or a follow-up was made twice": twice == 0,
+        "a message or a follow-up was lost": lost == 0,
+        "a part received without a record is not among the unknown": wreck.received <= {part for part, _ in died},
+        "an unknown was not marked without a record": died <= wreck.marked,
         "more unknowns than sender threads": len(died) <= THREADS,
+    }
+    return tuple(rule for rule, holds in rules.items() if not holds)
+
+
+def _vacuous(step: str, wreck: Wreck) -> tuple[str, ...]:
+    """What the step implies and the crash did not bring about."""
+    rules = {
+        "nothing was marked when it died": step not in IN_A_CALL or bool(wreck.marked),
+        "the vendor had received nothing when it died": step in STEPS[:2] or bool(wreck.begun),
+        "no part was received without a record": step not in ON_THE_WIRE or bool(wreck.received),
+        "nothing was recorded when it died": step not in STEPS[8:] or wreck.recorded > 0,
     }
     return tuple(rule for rule, holds in rules.items() if not holds)
 
@@ -130,20 +186,28 @@ def _people(stack: Stack, mix: Mix, wanted: Callable[[int], bool]) -> list[str]:
 # -- what the vendor had received when the process died ---------------------------------------------------------------
 
 
-def _received_without_record(stack: Stack) -> set[str]:
-    """Parts with more calls that arrived whole than attempts written down."""
+def _without_record(stack: Stack, received: set[str], *, records: bool = True) -> set[str]:
+    """Parts with more calls that arrived so far than attempts written down (or, without records, than none)."""
     arrived = Counter(
-        part for call in stack.vendor.calls() if call["received"] == "whole" for part in [_part_of(stack, call)] if part
+        part
+        for call in stack.vendor.calls()
+        if call["received"] in received
+        for part in [_part_of(stack, call)]
+        if part
     )
-    written = Counter(dict(stack.rows("select part_id, count(*) from worker_attempts group by part_id")))
+    query = "select part_id, count(*) from worker_attempts group by part_id"
+    written = Counter(dict(stack.rows(query)) if records else {})
     return {part for part, calls in arrived.items() if calls > written[part]}
 
 
 def _part_of(stack: Stack, call: dict[str, Any]) -> str | None:
     """The part that made a call, found by what only it can have sent."""
     if call["path"].endswith("media/upload"):
-        return _upload_part(stack, call["body"]["filename"])
-    body = json.loads(call["body"])
+        return _upload_part(stack, call["body"]["filename"]) if call["received"] == "whole" else None
+    try:
+        body = json.loads(call["body"])
+    except ValueError:
+        return None  # cut
     match call["path"].rpartition("/")[2]:
         case "send":
             return _send_part(stack, body["touser"].split("|")[0])
@@ -191,8 +255,9 @@ class Place:
 
 def run_place(place: Place, step: str, seed: int) -> Cell:
     """Builds the stack of one cell, runs it, takes it down."""
+    drawn = draw_seed(place.name, step, seed)
     with (
-        closing(Vendor(place.folder, vendor_settings(seed))) as vendor,
+        closing(Vendor(place.folder, vendor_settings(drawn))) as vendor,
         closing(Stack(place.folder, place.database_url, place.broker, vendor)) as stack,
     ):
         return run_cell(stack, place.name, step, seed)

@@ -32,7 +32,7 @@ class Mix:
         return len(self.sends) + len(self.others)
 
 
-def vendor_settings(seed: int) -> dict[str, Any]:
+def vendor_settings(seed: str) -> dict[str, Any]:
     """Every point of the duplicate check that the vendor left unconfirmed, drawn."""
     rng = random.Random(f"vendor {seed}")
     return {
@@ -48,7 +48,7 @@ def vendor_settings(seed: int) -> dict[str, Any]:
     }
 
 
-def enqueue_mix(stack: Stack, seed: int, count: int = 30) -> Mix:
+def enqueue_mix(stack: Stack, seed: str, count: int = 30) -> Mix:
     """Asks for everything in one transaction, in an order drawn by the seed."""
     rng, mix = random.Random(f"mix {seed}"), Mix()
     with stack.database.writing() as connection:

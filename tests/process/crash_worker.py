@@ -1,11 +1,11 @@
-"""A worker that kills itself: `python -m tests.process.crash_worker LABEL N [THREADS]`; tests only.
+"""A worker that kills or stops itself: `python -m tests.process.crash_worker LABEL N THREADS [SIGNAL]`; tests only.
 
-SIGKILL at the n-th time the labelled step is reached, by whatever thread reaches it. Label `none` never kills.
+SIGKILL (or the signal named) at the n-th time the labelled step is reached, by whatever thread reaches it. Label `none`
+never kills.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -16,29 +16,44 @@ from worker.delivery.transport import RequestsTransport
 from worker.service.celery_app import make_app, start_worker
 from worker.service.engine_room import Hooks
 
+STATES = ("after_mark", "before_record", "before_ack")
+WIRE = ("first_byte", "request_written", "answer_half", "answer_read")
 
-def killer(label: str, count: int) -> Callable[[str], None]:
-    """A probe that ends this process at the n-th occurrence of a label."""
-    guard, seen = threading.Lock(), 0
+
+def killer(label: str, count: int, number: signal.Signals = signal.SIGKILL) -> Callable[[str], None]:
+    """A probe that ends or stops this process at the n-th occurrence of a label.
+
+    Steps of the wire count only inside a marked call (fetching a token is none), before_ack only after a record.
+    """
+    guard, seen, here = threading.Lock(), 0, threading.local()
+
+    def concerns(reached: str) -> bool:
+        before, here.last = getattr(here, "last", ""), reached if reached in STATES else getattr(here, "last", "")
+        if reached != label:
+            return False
+        if reached in WIRE:
+            return before == "after_mark"
+        return reached != "before_ack" or before == "before_record"
 
     def probe(reached: str) -> None:
         nonlocal seen
-        if reached != label:
+        if not concerns(reached):
             return
         with guard:
             seen += 1
             if seen == count:
-                os.kill(os.getpid(), signal.SIGKILL)
+                # To this very thread: it takes no further step before the signal has done its work.
+                signal.pthread_kill(threading.get_ident(), number)
 
     return probe
 
 
-def main(label: str, count: int, threads: int) -> int:
+def main(label: str, count: int, threads: int, signal_name: str = "KILL") -> int:
     """Runs the worker until it is dead."""
-    probe = killer(label, count)
+    probe = killer(label, count, signal.Signals[f"SIG{signal_name}"])
     hooks = Hooks(probe=probe, transport=lambda: RequestsTransport(probe=probe))
     return start_worker(make_app(load_settings(), hooks), threads=threads, without_mingle=True, without_gossip=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))

@@ -54,8 +54,17 @@ def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> 
 class Vendor:
     """The fake WeCom as a process, and its control."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, *, bare: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        bare: bool = False,
+        certificate: Path | None = None,
+        authority: Path | None = None,
+    ):
         command = [sys.executable, "-m", "worker.simulator", "--settings", json.dumps(settings or {})]
+        command += ["--certfile", str(certificate)] if certificate else []
         self.process = subprocess.Popen(
             [*command, "--bare"] if bare else command, cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
@@ -63,6 +72,8 @@ class Vendor:
         self.url = self.process.stdout.readline().split()[-1]
         self._session = requests.Session()
         self._session.trust_env = False
+        if authority:
+            self._session.verify = str(authority)
 
     def get(self, name: str, **query: Any) -> Any:
         """What it knows."""
@@ -114,6 +125,8 @@ class Stack:
     delivery: Mapping[str, Any] = field(default_factory=lambda: dict(SHORT))
     account: str = ""
     """More lines of the settings, after the account's table."""
+    base_url: str = ""
+    """The workers' way to the vendor, when it is not the tests'."""
     worker_database: str = ""
     """The workers' way to the database, when it is not the tests'."""
     prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
@@ -232,7 +245,7 @@ class Stack:
             f"[delivery]\n{delivery}\n[accounts.{ACCOUNT}]\n"
             f"deadline_s = {self.delivery.get('call_deadline_s', 20)}\n"
             'channel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ncallback = true\n'
-            f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.vendor.url}"\n'
+            f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.base_url or self.vendor.url}"\n'
         ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
 
 

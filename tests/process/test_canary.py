@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
+import trustme
 
 from tests.process.conftest import MakeStack
-from tests.process.stack import ACCOUNT, SECRET, Stack, until
+from tests.process.stack import ACCOUNT, SECRET, Stack, Vendor, until
+from tests.process.tcp_door import Door
 from tests.process.test_flower import _flower, _get
-from worker import ButtonCard, File, Image, Text, To, enqueue
+from worker import ButtonCard, CheckFailed, DedupeConflict, File, Image, Text, To, enqueue
 from worker.channels.wecom_app.card import Button, MainTitle
+from worker.domain.errors import WorkerError
 
 pytestmark = [pytest.mark.process, pytest.mark.postgres, pytest.mark.redis]
+TEXT, PERSON = "canary-text", "canary-person"
 CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file", "ww-canary-corp")
 
 
@@ -33,33 +40,146 @@ def test_no_canary_leaves(postgres_redis: MakeStack, redis_url: str) -> None:
         until(lambda: stack.number("select count(*) from worker_jobs where account = 'hr' and n_open > 0") == 0, "sent")
         until(lambda: stack.rows("select 1 from worker_lanes where lane = 'tls'"), "TLS has failed")
         until(lambda: len(_get(url, "/api/tasks") or {}) >= 4, "Flower has heard")
+        _fail_a_doorbell(stack)
 
-        places = {
-            "broker": "\n".join(heard),
-            "flower": str([_get(url, path) for path in ("/api/tasks", "/api/workers?refresh=1&status=1")]),
-            "flower's view of the settings": str(_get(url, "/api/workers")),
-            "logs": stack.logs(),
-            "lanes": str(stack.rows("select lane, label, reason, remedy from worker_lanes")),
-            "lane keys": str(stack.rows("select lane from worker_parts")),
-            "limit keys": str(stack.rows("select id from worker_budgets")),
-            "processes": str(stack.rows("select lanes from worker_processes")),
-        }
+        places = _places(stack, url, heard)
 
-    canaries = [*CANARIES, *_tokens(stack)]
+    canaries = [*CANARIES, *_tokens(stack.vendor)]
     assert [] == [(place, canary) for place, text in places.items() for canary in canaries if canary in text]
     assert places["broker"].count("LPUSH") > 0, "the monitor heard doorbells"
     assert "attempt" in places["logs"]
     assert len(canaries) > len(CANARIES), "tokens are known"
 
 
+def test_no_canary_leaves_a_broken_https_connection(postgres_redis: MakeStack, redis_url: str, tmp_path: Path) -> None:
+    """Over TLS, with a token in the URL: calls that are reset, cut, and cut off by the network tell nobody of it."""
+    certificate, authority = _certificates(tmp_path)
+    with (
+        closing(Vendor(tmp_path, certificate=certificate, authority=authority)) as vendor,
+        closing(Door("127.0.0.1", int(vendor.url.rpartition(":")[2]))) as door,
+        redis.Redis.from_url(redis_url) as client,
+        client.monitor() as monitor,
+    ):
+        stack = postgres_redis(base_url=f"https://127.0.0.1:{door.at}")
+        url, heard = _flower(stack), list[str]()
+        threading.Thread(target=_listen, args=(monitor, stack.prefix, heard), daemon=True).start()
+        vendor.faults(*_breaks())
+        _ask_hr(stack)
+        stack.process("tests.process.tls_worker", str(authority), "8")
+        until(lambda: any(call["fault"] == "hang" for call in vendor.calls()), "a call hangs with its token")
+
+        door.shut()
+        doubts = "select count(*) from worker_attempts where doubtful"
+        until(lambda: stack.number(doubts) >= 3, "three calls broke with their token in the URL")
+        until(lambda: stack.rows("select 1 from worker_lanes where reason like 'no connection%'"), "and none connects")
+        until(lambda: len(_get(url, "/api/tasks") or {}) >= 3, "Flower has heard")
+        places, tokens = _places(stack, url, heard), _tokens(vendor)
+
+    assert len(tokens) == 1, "gettoken succeeded over TLS"
+    assert [] == [
+        (place, canary) for place, text in places.items() for canary in (*CANARIES, *tokens) if canary in text
+    ]
+    assert places["broker"].count("LPUSH") > 0, "the monitor heard doorbells"
+    assert '"level": "debug"' in places["logs"]
+
+
+def test_no_canary_is_in_an_exception(postgres_redis: MakeStack) -> None:
+    """What enqueue raises, with its fields and causes, quotes neither text nor people."""
+    stack = postgres_redis()
+    people = To(users=[PERSON])
+
+    def refused(kind: type[WorkerError], message: Any, to: Any = people, key: str | None = None) -> str:
+        return _raised(kind, lambda: enqueue(connection, ACCOUNT, message, to, accounts=stack.accounts, dedupe_key=key))
+
+    with stack.database.writing() as connection:
+        enqueue(connection, ACCOUNT, Text(content=TEXT), people, accounts=stack.accounts, dedupe_key="k")
+        raised = [
+            refused(CheckFailed, Text(content=TEXT * 400)),
+            refused(CheckFailed, _odd_card()),
+            refused(CheckFailed, TEXT),
+            refused(CheckFailed, Text(content="x"), _odd_people()),
+            refused(DedupeConflict, Text(content=TEXT * 2), key="k"),
+        ]
+
+    assert [] == [(text, canary) for text in raised for canary in CANARIES if canary in text]
+
+
+def _places(stack: Stack, url: str, heard: list[str]) -> dict[str, str]:
+    """Everything that others can read."""
+    return {
+        "broker": "\n".join(heard),
+        "flower": str([_get(url, path) for path in ("/api/tasks", "/api/workers?refresh=1&status=1")]),
+        "flower's view of the settings": str(_get(url, "/api/workers")),
+        "logs": stack.logs(),
+        "lanes": str(stack.rows("select lane, label, reason, remedy from worker_lanes")),
+        "lane keys": str(stack.rows("select lane from worker_parts")),
+        "limit keys": str(stack.rows("select id from worker_budgets")),
+        "processes": str(stack.rows("select lanes from worker_processes")),
+        "reasons": str(stack.rows("select reason from worker_attempts")),
+    }
+
+
+def _fail_a_doorbell(stack: Stack) -> None:
+    """A doorbell that ends in an exception, which the worker logs."""
+    with stack.database.writing() as connection:
+        connection.exec_driver_sql("alter table worker_bodies rename to worker_bodies_away")
+    try:
+        with stack.database.writing() as connection:
+            enqueue(connection, ACCOUNT, Text(content=TEXT), To(users=[PERSON]), accounts=stack.accounts)
+        stack.until_logged("doorbell_failed")
+    finally:
+        with stack.database.writing() as connection:
+            connection.exec_driver_sql("alter table worker_bodies_away rename to worker_bodies")
+
+
+def _raised(kind: type[WorkerError], act: Callable[[], object]) -> str:
+    """All that an exception tells: its text, its repr, its fields, its causes."""
+    with pytest.raises(kind) as caught:
+        act()
+    told, error = [], cast(BaseException | None, caught.value)
+    while error is not None:
+        told += [str(error), repr(error), str(error.args), str(vars(error))]
+        error = error.__cause__ or error.__context__
+    return "\n".join(told)
+
+
+def _odd_card() -> ButtonCard:
+    return ButtonCard(main_title=MainTitle(title=TEXT), button_list=[Button(text=TEXT, key=TEXT * 200)])
+
+
+def _odd_people() -> To:
+    return To(users=[f"{PERSON}|{PERSON}", PERSON * 20])
+
+
+def _certificates(folder: Path) -> tuple[Path, Path]:
+    """A certificate with its key for the fake vendor, and the authority that signed it."""
+    authority, certificate, signer = folder / "authority.pem", folder / "vendor.pem", trustme.CA()
+    signer.cert_pem.write_to_path(str(authority))
+    signer.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    return certificate, authority
+
+
+def _breaks() -> list[dict[str, Any]]:
+    """Three ways for a call to break after its URL, token and all, has left."""
+    actions = {"reset_request_after": 200}, {"cut_response_after": 20}, {"hang": 60}
+    match = {"path": "/cgi-bin/message/send"}
+    return [{"match": {**match, "nth": n}, "times": 1, "action": action} for n, action in enumerate(actions, 1)]
+
+
 def _ask(stack: Stack) -> None:
+    _ask_hr(stack)
+    with stack.database.writing() as connection:
+        people = To(users=["canary-person-1", "ghost-canary-person"])
+        enqueue(connection, "tls", Text(content="canary-text 3"), people, accounts=stack.accounts)
+
+
+def _ask_hr(stack: Stack) -> None:
     people = To(users=["canary-person-1", "ghost-canary-person"])
     card = ButtonCard(main_title=MainTitle(title="canary-title"), button_list=[Button(text="canary-text", key="k")])
     picture = File(b"\x89PNG\r\n\x1a\ncanary-file", "canary-file.png")
     with stack.database.writing() as connection:
         for message in (Text(content="canary-text 1"), Text(content="canary-text 2"), card, Image(file=picture)):
             enqueue(connection, ACCOUNT, message, people, accounts=stack.accounts)
-        enqueue(connection, "tls", Text(content="canary-text 3"), people, accounts=stack.accounts)
 
 
 def _tls_account() -> str:
@@ -78,8 +198,8 @@ def _troubles() -> list[dict[str, Any]]:
     ]
 
 
-def _tokens(stack: Stack) -> list[str]:
-    return sorted({call["query"]["access_token"] for call in stack.vendor.calls() if "access_token" in call["query"]})
+def _tokens(vendor: Vendor) -> list[str]:
+    return sorted({call["query"]["access_token"] for call in vendor.calls() if "access_token" in call["query"]})
 
 
 def _listen(monitor: Any, prefix: str, heard: list[str]) -> None:

@@ -56,7 +56,7 @@ def test_sigterm_under_load_embedded(embedded: MakeStack) -> None:
 @pytest.mark.redis
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_second_signal_ends_at_once(postgres_redis: MakeStack, second: signal.Signals) -> None:
-    """A second SIGTERM, or SIGQUIT, ends the process while calls hang; only marked parts become unknown."""
+    """A second SIGTERM, or SIGQUIT, ends the process while calls hang: only marked parts become unknown."""
     stack = postgres_redis({"latency_s": 3.0})
     enqueue_texts(stack, 40)
     worker = stack.worker(threads=4)
@@ -71,8 +71,17 @@ def test_a_second_signal_ends_at_once(postgres_redis: MakeStack, second: signal.
 
     assert 1 == status
     assert time.monotonic() - began < 2
-    assert 0 < stack.number("select count(*) from worker_parts where state = 1") <= max(4, marked)
+    left = {(row[0], row[1]) for row in stack.rows("select id, claim from worker_parts where state = 1")}
+    assert 0 < len(left) <= max(4, marked)
     assert 0 == stack.number("select count(*) from worker_parts where state = 6")
+    stack.vendor.post("settings", {"latency_s": 0.02})
+    stack.worker(threads=4)
+    stack.until_settled()
+    doubts = stack.rows("select part_id, claim from worker_attempts where doubtful or outcome = 'unknown'")
+    assert left == {(row[0], row[1]) for row in doubts}, "in doubt is what was marked, and nothing else"
+    called = stack.rows("select part_id, count(*) from worker_attempts group by part_id")
+    assert [] == [part for part, calls in called if calls != 1 + (part in {part for part, _ in left})]
+    assert_each_once(stack, 40)
 
 
 @pytest.mark.postgres

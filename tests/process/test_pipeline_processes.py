@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import signal
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import redis
@@ -70,27 +74,60 @@ def test_a_relay_that_dies_is_followed_by_another(postgres_redis: MakeStack) -> 
 @pytest.mark.postgres
 @pytest.mark.redis
 def test_a_flushed_redis_loses_nothing(postgres_redis: MakeStack, redis_url: str) -> None:
-    """With 200 ids offered and unconsumed the broker is emptied: all are sent within 30 s, nothing twice."""
+    """With 200 ids in the broker's own queue, taken by nobody, it is emptied: all are sent within 30 s, once."""
     own_database = redis_url.rpartition("/")[0] + "/13"
-    stack = postgres_redis({"latency_s": 0.1}, broker=own_database)
-    stack.worker(threads=4)
-    enqueue_texts(stack, 400)
-    until(lambda: _offered_and_waiting(stack, own_database) >= 200, "200 ids are offered and unconsumed", 20)
-
+    # A slow vendor, for a start: the threads are busy with their first calls while the queue fills.
+    stack = postgres_redis({"latency_s": 3.0}, broker=own_database)
+    stack.worker(threads=16)
+    enqueue_texts(stack, 1_500)
     with redis.Redis.from_url(own_database) as client:
-        client.flushdb()
-    flushed = time.monotonic()
+        until(lambda: len(_queued_ids(client, stack.prefix)) >= 200, "200 ids wait in the broker", 20)
+
+        flushed = _flush(client, stack.prefix)
+    began = time.monotonic()
+    stack.vendor.post("settings", {"latency_s": 0.01})
     stack.until_settled()
 
-    assert_each_once(stack, 400)
-    assert time.monotonic() - flushed < 30
+    assert time.monotonic() - began < 30
+    assert len(flushed) >= 200, "they were in the queue when it went"
+    assert_each_once(stack, 1_500)
+    assert 1_500 == stack.vendor.sends()
 
 
-def _offered_and_waiting(stack: Stack, url: str) -> int:
-    with redis.Redis.from_url(url) as client:
-        if not client.llen(f"{stack.prefix}worker.normal"):
-            return 0
-    return stack.number("select count(*) from worker_parts where state = 0 and offered_until is not null")
+def _queued_ids(client: redis.Redis, prefix: str) -> set[str]:
+    """The part ids inside the messages that lie in the queues."""
+    return {part for key in client.keys(f"{prefix}worker.*") for part in _ids_in(client.lrange(key, 0, -1))}
+
+
+def _flush(client: redis.Redis, prefix: str) -> set[str]:
+    """Empties the broker; what lay in the normal queue at that very moment."""
+    with client.pipeline(transaction=True) as both:
+        both.lrange(f"{prefix}worker.normal", 0, -1)
+        both.flushdb()
+        return _ids_in(both.execute()[0])
+
+
+def _ids_in(messages: Sequence[bytes]) -> set[str]:
+    bodies = [json.loads(base64.b64decode(json.loads(message)["body"])) for message in messages]
+    return {part for (_lane, ids, _probe), *_ in bodies for part in ids}
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_10000_jobs_of_one_transaction_are_all_sent(postgres_redis: MakeStack) -> None:
+    """10,000 enqueued in one transaction: exactly 10,000 calls and 10,000 receipts, from enqueue to receipt."""
+    stack = postgres_redis(bare=True)
+    jobs = enqueue_texts(stack, 10_000)
+    stack.worker(threads=8)
+
+    stack.until_settled(150)
+
+    counts = stack.vendor.get("counts")["counts"]
+    assert (10_000, 1) == (counts["/cgi-bin/message/send"], counts["/cgi-bin/gettoken"])
+    figures = "select count(*), count(distinct part_id), count(distinct msgid) from worker_receipts"
+    assert [(10_000,) * 3] == stack.rows(figures)
+    assert [(10_000,) * 2] == stack.rows("select count(*), count(distinct part_id) from worker_attempts")
+    assert set(jobs) == {row[0] for row in stack.rows("select id from worker_jobs where state = 2")}
 
 
 @pytest.mark.postgres
@@ -131,3 +168,38 @@ def test_a_stopped_process_reads_the_answer_that_is_there(postgres_redis: MakeSt
 
     assert [1] == [len(messages) for messages in stack.vendor.inbox().values()]
     assert [(2,)] == stack.rows("select state from worker_jobs where id = :id", id=job)
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+@pytest.mark.parametrize("duplicate_check", [True, False])
+def test_a_process_stopped_between_mark_and_first_byte_sends_nothing_late(
+    postgres_redis: MakeStack, duplicate_check: bool
+) -> None:
+    """Stopped right after its mark and resumed when others have called it dead: its call does not leave any more."""
+    stack = postgres_redis()
+    [job] = enqueue_texts(stack, 1, duplicate_check=duplicate_check)
+    first = stack.process("tests.process.crash_worker", "after_mark", "1", "2", "STOP")
+    until(lambda: _is_stopped(first.pid), "it stopped itself")
+    assert (1, 0) == (stack.number("select state from worker_parts"), stack.vendor.sends())
+    stack.worker(threads=2)
+    until(lambda: stack.number("select count(*) from worker_attempts where doubtful"), "it is called dead")
+    until(lambda: not stack.unsettled(), "the policy has acted")
+    sent = stack.vendor.sends()
+
+    first.send_signal(signal.SIGCONT)
+    lives = "select count(*) from worker_processes where pid = :pid"
+    until(lambda: stack.number(lives, pid=first.pid) == 2, "it lives again, under a new name")
+    assert 0 == stack.end(first), "a drain: whatever it had in hand is over"
+    stack.until_settled()
+
+    assert int(duplicate_check) == sent, "repeated where that is safe, else held"
+    assert stack.vendor.sends() <= 1, "a late process sends nothing; what certainly never left may still go once"
+    assert all(len(messages) == 1 for messages in stack.vendor.inbox().values())
+    seen, (state,) = len(stack.vendor.inbox()), stack.rows("select state from worker_jobs where id = :id", id=job)[0]
+    assert (seen, state) in ((1, 2), (0, 6)), "sent once, or in doubt by name"
+
+
+def _is_stopped(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T"

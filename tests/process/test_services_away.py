@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +11,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import make_url
 
-from tests.process.conftest import MakeStack
+from tests.process.conftest import MakeStack, Restart
 from tests.process.stack import SHORT, until
 from tests.process.tcp_door import Door
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
@@ -20,6 +19,8 @@ from tests.process.test_pipeline_processes import assert_each_once, enqueue_text
 pytestmark = [pytest.mark.process, pytest.mark.postgres, pytest.mark.redis]
 AWAY_S = float(os.environ.get("TEST_AWAY_S", "4"))
 """Longer than the shortened lease; 15 in the long run."""
+
+DOUBTS = "select outcome, reason, count(*) from worker_attempts where outcome = 'unknown' group by 1, 2"
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(
 
     assert [None, None] == [worker.poll() for worker in workers]
     assert_each_once(stack, 600)
-    doubts = "select outcome, reason, count(*) from worker_attempts where outcome = 'unknown' group by 1, 2"
-    assert [] == stack.rows(doubts)
+    assert [] == stack.rows(DOUBTS)
 
 
 def test_a_drain_without_a_database_ends_with_status_1(
@@ -98,19 +98,20 @@ def test_a_broker_that_is_away_is_waited_for(redis_door: Door, postgres_redis: M
     assert_each_once(stack, 300)
 
 
-@pytest.mark.skipif(not os.environ.get("TEST_RESTART_POSTGRES"), reason="restarts the machine's PostgreSQL; opt-in")
-def test_a_restart_of_postgresql_in_the_middle_of_2000_jobs(postgres_redis: MakeStack) -> None:
-    """The command in TEST_RESTART_POSTGRES restarts the server: 0 unknown, 0 twice, no worker dies."""
-    stack = postgres_redis({"latency_s": 0.02})
+def test_a_restart_of_postgresql_in_the_middle_of_2000_jobs(restartable: tuple[MakeStack, Restart]) -> None:
+    """The server is restarted while two workers send 2,000 jobs: 0 unknown, 0 twice, no worker dies."""
+    make, restart = restartable
+    stack = make({"latency_s": 0.02})
     workers = [stack.worker(threads=8) for _ in range(2)]
     enqueue_texts(stack, 2_000)
-    until(lambda: stack.vendor.sends() > 300, "calls are out")
+    until(lambda: stack.vendor.sends() > 500, "calls are out")
 
-    subprocess.run(os.environ["TEST_RESTART_POSTGRES"], shell=True, check=True)
+    restart()
     stack.database.engine.dispose()
+    sent_at_restart = stack.vendor.sends()
     stack.until_settled(120)
 
+    assert sent_at_restart < 2_000, "it was in the middle"
     assert [None, None] == [worker.poll() for worker in workers]
     assert_each_once(stack, 2_000)
-    doubts = "select outcome, reason, count(*) from worker_attempts where outcome = 'unknown' group by 1, 2"
-    assert [] == stack.rows(doubts)
+    assert [] == stack.rows(DOUBTS)

@@ -40,6 +40,7 @@ class Doorbell:
         """Delivers what can be delivered of these; the number of calls made. A probe passes its lane's parking."""
         plant = self._plant
         if not plant.life.may_act():
+            self._leave(ids)
             return 0
         mine = self._take(ids)
         try:

@@ -85,6 +85,7 @@ def translated(connection: Connection) -> Iterator[None]:
         lost = _is_disconnect(connection, error)
         if lost:
             connection.invalidate(error)
+            connection.engine.dispose()  # the others that lie idle are as dead; each would cost somebody an error
         raise DBAPIError.instance(
             None, None, error, driver_error, connection_invalidated=lost, dialect=dialect
         ) from error

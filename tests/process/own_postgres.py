@@ -1,0 +1,110 @@
+"""A PostgreSQL server of a test's own, in a temporary folder: it may be restarted without disturbing anybody.
+
+Made from the server's programs where they are installed; as root they run as the user `postgres`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.support.databases import Service
+
+PROGRAMS = Service("PostgreSQL's server programs", "TEST_RESTART_POSTGRES", "", "apt-get install postgresql")
+"""Without them the command in the variable restarts the server that the other tests use."""
+LIMIT_S = "60"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its database."""
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Starts it, durable as in production, and waits until it answers."""
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=on -c max_connections=100"
+        self._control("start", "-o", options, "-l", str(self.folder / "log"))
+
+    def restart(self) -> None:
+        """Cuts every connection and starts it again."""
+        self._control("restart", "-m", "fast", "-l", str(self.folder / "log"))
+
+    def stop(self) -> None:
+        """Ends it at once; its folder goes too."""
+        self._control("stop", "-m", "immediate")
+
+    def _control(self, *words: str) -> None:
+        _run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", LIMIT_S, *words)
+
+
+@cache
+def found() -> bool:
+    """Whether this machine has the programs, and a user who may run them."""
+    return _programs() is not None and (os.geteuid() != 0 or _account() is not None)
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A fresh server on a free port; gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="worker-pg-"))  # pytest's own folders are closed to other users
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        _run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+        server = Server(folder, _free_port())
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(program: str, *words: str) -> None:
+    folder = _programs()
+    assert folder is not None
+    as_user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    # No pipes: the server would inherit them, and nobody would ever see their end.
+    with tempfile.TemporaryFile() as said:
+        done = subprocess.run(
+            [*as_user, str(folder / program), *words], cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
+        said.seek(0)
+        assert done.returncode == 0, said.read().decode(errors="replace")
+
+
+def _programs() -> Path | None:
+    wanted = ("initdb", "pg_ctl", "postgres")
+    folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    whole = [folder for folder in folders if all((folder / name).exists() for name in wanted)]
+    return max(whole, key=lambda folder: float(folder.parent.name), default=None)
+
+
+def _account() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam("postgres") if shutil.which("runuser") else None
+    except KeyError:
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

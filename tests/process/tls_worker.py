@@ -1,0 +1,21 @@
+"""A worker at debug level that trusts an authority of tests: `python -m tests.process.tls_worker PEM THREADS`."""
+
+from __future__ import annotations
+
+import sys
+
+from worker.config.settings import load_settings
+from worker.delivery.transport import RequestsTransport
+from worker.service.celery_app import make_app, start_worker
+from worker.service.engine_room import Hooks
+
+
+def main(authority: str, threads: int) -> int:
+    """Runs the worker until it is told to end."""
+    hooks = Hooks(transport=lambda: RequestsTransport(verify=authority))
+    app = make_app(load_settings(), hooks)
+    return start_worker(app, threads=threads, loglevel="DEBUG", without_mingle=True, without_gossip=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
