@@ -81,7 +81,7 @@ def _options(argv: list[str]) -> Any:
     parser = argparse.ArgumentParser(prog="python -m bench throughput")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=LEAST_S, help="of each measured window, at least 15")
-    parser.add_argument("--threads", type=int, default=32, help="pool size of both workers")
+    parser.add_argument("--threads", type=int, default=64, help="pool size of both workers")
     parser.add_argument("--redis-db", type=int, default=11, help="an empty one; flushed at the end")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs of {QUICK_S:.0f} s, only a hint")
     options = parser.parse_args(argv)
