@@ -102,6 +102,7 @@ def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
 
     with site.open() as room:
         room.begin_drain()
+        assert room._loops["relay"].stop(10)  # a turn that had begun may still have offered the part
         with site.database.writing() as connection:
             connection.exec_driver_sql("update worker_parts set offered_until = 9000000000000000, offers = 3")
         room.ring(lane, [part])
