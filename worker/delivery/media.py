@@ -16,12 +16,11 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.delivery.followups import Parked, Ready, Refuse, Resolved
 from worker.domain.account import Account
-from worker.domain.job import Kind, part_id
+from worker.domain.job import Kind, Priority
 from worker.domain.settle import SECOND
-from worker.domain.state import PartState
 from worker.outbox.blobs import blob_chunks
 from worker.outbox.database import Database
-from worker.outbox.followups import FOREVER, add_upload, lock_own, lock_vault, park
+from worker.outbox.followups import FOREVER, add_upload, lock_own, lock_vault, new_part, park
 from worker.outbox.loading import Loaded
 
 MARGIN_US = 600 * SECOND
@@ -84,23 +83,8 @@ class Media:
         message = channel.upload_part(dict(file))
         job_id = self._new_id()
         job = _upload_job(job_id, account, message, now)
-        part = {
-            "id": part_id(job_id, 0),
-            "job_id": job_id,
-            "n": 0,
-            "lane": self._lane_of(account.name, channel.lane(Kind.UPLOAD, message)),
-            "priority": 1,
-            "state": int(PartState.QUEUED),
-            "not_before": now,
-            "offers": 0,
-            "claim": 0,
-            "tries": 0,
-            "busy": 0,
-            "repeats": 0,
-            "doubts": 0,
-            "unheard": 0,
-            "spec": "{}",
-        }
+        lane = self._lane_of(account.name, channel.lane(Kind.UPLOAD, message))
+        part = new_part(job_id, 0, lane, priority=Priority.NORMAL, not_before=now, spec="{}")
         add_upload(connection, key["id"], job, part)
         return job_id
 

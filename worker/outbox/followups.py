@@ -102,22 +102,8 @@ def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[s
     ).one()
     rows = [
         {
-            "id": part_id(own.job_id, n),
-            "job_id": own.job_id,
-            "n": n,
-            "lane": own.lane,
-            "priority": row[0],
-            "state": int(PartState.QUEUED),
-            "not_before": row[1],
+            **new_part(own.job_id, n, own.lane, priority=row[0], not_before=row[1], spec=_dump(spec)),
             "expires_at": row[2],
-            "offers": 0,
-            "claim": 0,
-            "tries": 0,
-            "busy": 0,
-            "repeats": 0,
-            "doubts": 0,
-            "unheard": 0,
-            "spec": _dump(spec),
         }
         for n, spec in enumerate(specs[1:], start=1)
     ]
@@ -126,6 +112,20 @@ def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[s
         text("update worker_jobs set n_open = n_open + :more where id = :id"),
         {"more": len(rows), "id": own.job_id},
     )
+
+
+def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, spec: str) -> dict[str, Any]:
+    """A queued part's row; its counters start at the columns' own zero."""
+    return {
+        "id": part_id(job_id, n),
+        "job_id": job_id,
+        "n": n,
+        "lane": lane,
+        "priority": priority,
+        "state": int(PartState.QUEUED),
+        "not_before": not_before,
+        "spec": spec,
+    }
 
 
 def _dump(spec: Mapping[str, Any]) -> str:

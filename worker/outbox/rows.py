@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.settle import PartFacts
-from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
+from worker.domain.state import JobState, PartState, job_state
 from worker.outbox import tables
 from worker.outbox.bulk import among, ids_json, update_rows
 from worker.outbox.sql import collect, fetch, run, send
@@ -142,8 +142,3 @@ def _wake(dialect: str, now: str) -> str:
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
     """Parts parked on these jobs are due now; called after the jobs' own rows were written."""
     run(connection, _wake(connection.dialect.name, now), {"ids": ids_json(job_ids)})
-
-
-def is_open(state: PartState) -> bool:
-    """queued or sending."""
-    return state in OPEN_STATES
