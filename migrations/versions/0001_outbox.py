@@ -147,7 +147,6 @@ def create_parts() -> None:
         sa.Column("not_before", sa.BigInteger()),
         sa.Column("expires_at", sa.BigInteger()),
         sa.Column("offered_until", sa.BigInteger()),
-        sa.Column("offers", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("claim", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("incarnation", key(32)),
         sa.Column("marked_at", sa.BigInteger()),

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from tests.support.plant import Site, planted, refused
 from worker.delivery.writer import WriterClosed
@@ -34,7 +36,7 @@ def states(site: Site, jobs: list[str]) -> list[str]:
 
 def offered(site: Site, *jobs: str) -> None:
     for job in jobs:
-        site.sql("update worker_parts set offered_until = 2000000000000000, offers = 3 where job_id = :job", job=job)
+        site.sql("update worker_parts set offered_until = 2000000000000000 where job_id = :job", job=job)
 
 
 def test_it_delivers_in_the_order_of_priority_and_time(site: Site) -> None:
@@ -47,7 +49,7 @@ def test_it_delivers_in_the_order_of_priority_and_time(site: Site) -> None:
 
 
 def test_after_two_seconds_it_leaves_the_rest(site: Site) -> None:
-    """What it did not get to is offered again at once: its offers are forgotten."""
+    """What it did not get to is offered again at once: its offer is forgotten."""
 
     def slow(request: Request) -> CallResult:
         site.ticks.advance(0.9)
@@ -63,7 +65,29 @@ def test_after_two_seconds_it_leaves_the_rest(site: Site) -> None:
     assert 16 >= calls >= 3
     assert calls == states(site, jobs).count("accepted")
     left = [site.part(job) for job in jobs if site.state(job) == "queued"]
-    assert {(None, 0)} == {(part.offered_until, part.offers) for part in left}
+    assert {None} == {part.offered_until for part in left}
+
+
+def test_what_rang_while_the_database_was_away_is_left_when_it_is_back(site: Site) -> None:
+    """The broker has forgotten the ids by then: their offer is taken back, also at the second try, and only once."""
+    jobs = jobs_of(site, 3)
+    lane = site.part(jobs[0]).lane
+    ids = [part_id(job, 0) for job in jobs]
+    offered(site, *jobs)
+    database, engine, reader = site.database, site.database.engine, site.database._reader
+    database.engine = database._reader = create_engine("sqlite:////nowhere/outbox.db")
+    with pytest.raises(OperationalError):
+        site.bell.answer(lane, ids)
+    with pytest.raises(OperationalError):
+        site.bell.leave_owed()
+    database.engine, database._reader = engine, reader
+
+    site.bell.leave_owed()
+
+    assert [None] * 3 == [site.part(job).offered_until for job in jobs]
+    offered(site, *jobs)
+    site.bell.leave_owed()
+    assert all(site.part(job).offered_until for job in jobs)
 
 
 def test_a_block_stops_the_parts_behind_it(site: Site) -> None:
@@ -88,7 +112,7 @@ def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site
 
     assert 0 == site.ring(job)
 
-    assert (None, 0) == (site.part(job).offered_until, site.part(job).offers)
+    assert site.part(job).offered_until is None
     assert [] == site.calls()
 
 
@@ -227,11 +251,11 @@ def test_an_id_in_another_threads_hand_is_left_alone(site: Site, closed: bool) -
             site.plant.gates.close(lane, 60)
         second = site.bell.answer(lane, [part_id(job, 0), part_id(other, 0)])
         site.settle()
-        meanwhile = (site.state(job), site.part(job).offered_until, site.part(job).offers)
+        meanwhile = (site.state(job), site.part(job).offered_until)
         others = (site.state(other), site.part(other).offered_until)
     site.settle()
 
-    assert ("queued", 2_000_000_000_000_000, 3) == meanwhile
+    assert ("queued", 2_000_000_000_000_000) == meanwhile
     assert (("queued", None) if closed else ("accepted", None)) == others
     assert ([1], 0 if closed else 1) == (calls, second)
     assert 1 == [body["text"]["content"] for body in site.bodies()].count("0")

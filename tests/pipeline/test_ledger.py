@@ -374,7 +374,7 @@ def test_whoever_waits_on_a_job_is_due_when_it_moves(site: Site) -> None:
 
     do(site, an_end(job))
 
-    assert (None, 0) == (site.part(other).waits_on, site.part(other).offers)
+    assert (None, None) == (site.part(other).waits_on, site.part(other).offered_until)
     assert site.part(other).not_before <= site.clock.micros
     assert not site.job(job).awaited
 

@@ -28,7 +28,7 @@ def parts(*jobs: str) -> list[str]:
 
 def offer(site: Site, *ids: str) -> list[str]:
     now = site.database.now
-    return site.database.run(lambda c: offering.offer(c, now, list(ids), 5 * SECOND, 60 * SECOND))
+    return site.database.run(lambda c: offering.offer(c, now, list(ids), 5 * SECOND))
 
 
 def head(site: Site, lane: str, priority: Priority, window: int) -> offering.Head:
@@ -67,9 +67,13 @@ def test_the_head_of_a_lane_is_the_window_less_what_is_offered(site: Site) -> No
     site.advance(10)
     offer(site, *parts(jobs[1]))
 
-    assert offering.Head(parts(jobs[0], jobs[2]), 3) == head(site, site.part(jobs[0]).lane, Priority.NORMAL, 3)
+    first, lane = parts(jobs[0])[0], site.part(jobs[0]).lane
+
+    assert offering.Head(parts(jobs[0], jobs[2]), 3, first, first_is_free=True) == head(site, lane, Priority.NORMAL, 3)
     site.advance(5)
-    assert offering.Head(parts(*jobs[:3]), 3) == head(site, site.part(jobs[0]).lane, Priority.NORMAL, 3)
+    assert offering.Head(parts(*jobs[:3]), 3, first, first_is_free=True, again=True) == head(
+        site, lane, Priority.NORMAL, 3
+    )
 
 
 def test_the_head_of_a_lane_is_of_one_priority_and_due(site: Site) -> None:

@@ -53,7 +53,6 @@ def a_part(**fields: object) -> PartFacts:
         None,
         None,
         0,
-        0,
         None,
         None,
         None,
@@ -84,13 +83,13 @@ def ended(outcome: Outcome, *, delay_s: float = 0.0, now: int = NOW, **fields: o
 
 def test_a_mark_counts_the_claim_and_keeps_the_first_instant() -> None:
     """A mark is a new claim of one incarnation; when the part was first marked is never forgotten."""
-    part = sending(offered_until=5, offers=2)
+    part = sending(offered_until=5)
     settle.end_attempt(part, AGAIN, NOW, 1.0, POLICY)
     settle.begin_sending(part, "p2", NOW + SECOND, DEADLINE)
 
     assert (PartState.SENDING, 2, "p2") == (part.state, part.claim, part.incarnation)
     assert (NOW, NOW + SECOND, NOW + SECOND + DEADLINE) == (part.first_marked_at, part.marked_at, part.deadline_at)
-    assert (None, 0) == (part.offered_until, part.offers)
+    assert part.offered_until is None
     assert 0 == part.repeats
 
 
@@ -238,18 +237,17 @@ def test_a_hold_leaves_the_unknown_to_a_person() -> None:
 
 def test_waiting_is_no_attempt() -> None:
     """A turn waited for and a job waited on cost no try, and put an offered part back."""
-    part = a_part(offered_until=9, offers=3)
+    part = a_part(offered_until=9)
 
     settle.park_on(part, "other", NOW, "waits")
     settle.wait_turn(part, NOW + 5, "full")
 
-    assert (0, 0, NOW + 5, "other", None, 0) == (
+    assert (0, 0, NOW + 5, "other", None) == (
         part.tries,
         part.claim,
         part.not_before,
         part.waits_on,
         part.offered_until,
-        part.offers,
     )
 
 

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from worker.delivery.admission import Denied
 from worker.delivery.attempt import Attempt
 from worker.delivery.errand import Delivered, Errand
@@ -27,6 +29,10 @@ PERMIT_S = 0.2
 """Permits are young for 250 ms; calls reserved together must start well within."""
 
 
+OWED = 10_000
+"""So many ids are remembered; those beyond are offered again when their time in the broker is over."""
+
+
 class Doorbell:
     """Answers doorbells, in the calling thread."""
 
@@ -35,18 +41,35 @@ class Doorbell:
         self._attempt = Attempt(plant)
         self._guard = threading.Lock()
         self._in_hand: set[str] = set()
+        self._owed: deque[str] = deque(maxlen=OWED)
+        """Ids that came while the database was away: they are to be left as soon as it is back."""
 
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False) -> int:
         """Delivers what can be delivered of these; the number of calls made. A probe passes its lane's parking."""
-        plant = self._plant
-        if not plant.life.may_act():
-            self._leave(ids)
-            return 0
         mine = self._take(ids)
         try:
+            if not self._plant.life.may_act():
+                self._leave(mine)
+                return 0
             return self._try_parked(mine) if probe else self._answer(lane, mine)
+        except SQLAlchemyError:
+            self._owed.extend(mine)
+            raise
         finally:
             self._let_go(mine)
+
+    def leave_owed(self) -> None:
+        """After an outage of the database: what rang in it may be offered at once, before its offer has run out."""
+        owed = []
+        with suppress(IndexError):
+            while True:
+                owed.append(self._owed.popleft())
+        if owed:
+            try:
+                self._leave(owed)
+            except SQLAlchemyError:
+                self._owed.extend(owed)
+                raise
 
     def _take(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that no other thread of this process has in hand: an id may ring twice."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy import Connection
 
+from worker.delivery.offers import Offers
 from worker.delivery.sharing import Share, Sharing
 from worker.domain.job import Priority
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of, blocked, parked, take_probe
-from worker.outbox.offering import head_of_lane, lanes_newly_due, next_lanes, offer
+from worker.outbox.offering import Head, head_of_lane, lanes_newly_due, next_lanes, offer
 from worker.outbox.processes import free_lease, living, take_lease
 
 log = structlog.get_logger()
@@ -39,6 +40,8 @@ class Ring:
     lane: str
     ids: tuple[str, ...]
     urgent: bool
+    stands_s: float
+    """How long these ids count as offered."""
     probe: bool = False
     """The one job that tries a parked lane."""
 
@@ -83,11 +86,12 @@ class Relay:
         """Lanes with a backlog -> when their head was last looked at."""
         self._rang: dict[str, float] = {}
         """Those lanes -> when something of theirs was last offered."""
+        self._offers = Offers(times.offer_s, times.offer_max_s)
         self._shares_at = -1.0
 
     def turn(self) -> float:
         """One turn: lease, due parts, offers. Raises what the database raises; the caller waits and comes again."""
-        if not self._lead():
+        if not self.lead():
             return self._times.lease_s / 10
         lanes = self._lanes_to_look_at()
         offered = self._offer_lanes(lanes) if lanes else 0
@@ -99,7 +103,7 @@ class Relay:
             self.active = False
             self._database.run(lambda connection: free_lease(connection, LEASE, self._holder()))
 
-    def _lead(self) -> bool:
+    def lead(self) -> bool:
         """Renews the lease at a third of its length; a relay that lost it offers nothing."""
         now = self._monotonic()
         if self.active and now < self._lease_until:
@@ -146,7 +150,7 @@ class Relay:
             for lane in sorted(lanes):
                 keys = {lane, account_of(lane)}
                 if keys & closed.keys():
-                    self._looked.pop(lane, None)
+                    self._forget(lane)
                 elif keys & waiting_for_people:
                     rings += self._probe(connection, lane, sorted(keys & waiting_for_people))
                 else:
@@ -163,39 +167,58 @@ class Relay:
             for key in keys
         ):
             return []
-        return [Ring(lane, tuple(first), urgent=False, probe=True)]
+        return [Ring(lane, tuple(first), urgent=False, stands_s=self._times.offer_s, probe=True)]
 
     def _rings(self, connection: Connection, lane: str, share: Share, now: float) -> list[Ring]:
         """Doorbells for the head of a lane: urgent parts in their own share, normal and bulk one after the other."""
-        rings: list[Ring] = []
-        due, left = 0, share.window
+        heads = self._heads(connection, lane, share)
+        if not any(head.due for _, head, _ in heads):
+            self._forget(lane)
+            return []
+        self._looked[lane] = now
+        patient = now - self._rang.get(lane, 0.0) < PATIENCE_S
+        stands_s = self._offers.stands_s(lane, [head for _, head, _ in heads], now)
+        rings = [
+            Ring(lane, ids, urgent=priority is Priority.URGENT, stands_s=stands_s)
+            for priority, head, window in heads
+            for ids in share.doorbells(head, window, patient=patient)
+        ]
+        if rings:
+            self._rang[lane] = now
+        return rings
+
+    def _heads(self, connection: Connection, lane: str, share: Share) -> list[tuple[Priority, Head, int]]:
+        """The head of each priority, and the window it was read in; the most urgent first."""
+        heads: list[tuple[Priority, Head, int]] = []
+        left = share.window
         for priority in Priority:
-            urgent = priority is Priority.URGENT
-            window = share.urgent_window if urgent else left
+            window = share.urgent_window if priority is Priority.URGENT else left
             if window <= 0:
                 break
             head = head_of_lane(connection, self._database.now, lane, priority, window)
-            due += head.due
-            left -= 0 if urgent else head.due
-            patient = now - self._rang.get(lane, 0.0) < PATIENCE_S
-            rings += [Ring(lane, ids, urgent=urgent) for ids in share.doorbells(head, window, patient=patient)]
-        if rings:
-            self._rang[lane] = now
-        if due:
-            self._looked[lane] = now
-        else:
-            self._looked.pop(lane, None)
-            self._rang.pop(lane, None)
-        return rings
+            left -= 0 if priority is Priority.URGENT else head.due
+            heads.append((priority, head, window))
+        return heads
+
+    def _forget(self, lane: str) -> None:
+        """Nothing of the lane is due, or nothing of it may go."""
+        self._looked.pop(lane, None)
+        self._rang.pop(lane, None)
+        self._offers.forget(lane)
 
     def _send(self, rings: Sequence[Ring]) -> int:
         """Compare-and-set first, committed; publish second. An id that gets lost is offered again."""
         if not rings:
             return 0
-        times, database = self._times, self._database
-        ids = [part for ring in rings for part in ring.ids]
-        wait_us, most_us = micros(times.offer_s), micros(times.offer_max_s)
-        mine = set(database.run(lambda c: offer(c, database.now, ids, wait_us, most_us)))
+        mine = set(self._database.run(lambda connection: self._note(connection, rings)))
         kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
         self._publish([ring for ring in kept if ring.ids])
         return len(mine)
+
+    def _note(self, connection: Connection, rings: Sequence[Ring]) -> list[str]:
+        """Writes the offers, those that stand equally long together; the ids that are ours."""
+        by_length: dict[float, list[str]] = {}
+        for ring in rings:
+            by_length.setdefault(ring.stands_s, []).extend(ring.ids)
+        now = self._database.now
+        return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]

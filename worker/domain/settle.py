@@ -37,7 +37,6 @@ class PartFacts:
     not_before: int | None
     expires_at: int | None
     offered_until: int | None
-    offers: int
     claim: int
     incarnation: str | None
     marked_at: int | None
@@ -81,7 +80,7 @@ def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
     part.state = to
     part.reason = reason[:300] if reason else None
     if to is not PartState.QUEUED:
-        part.offered_until, part.offers = None, 0
+        part.offered_until = None
 
 
 def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int) -> None:
@@ -101,7 +100,7 @@ def _queue(part: PartFacts, not_before: int, reason: str | None) -> None:
     else:
         _move(part, PartState.QUEUED, reason)
     part.not_before = not_before
-    part.offered_until, part.offers = None, 0
+    part.offered_until = None
 
 
 def _close(part: PartFacts, to: PartState, reason: str | None) -> None:

@@ -75,7 +75,7 @@ def wake_overdue(connection: Connection, now: str) -> None:
     """Parks that have ended by themselves: who waited looks again."""
     connection.execute(
         text(
-            "update worker_parts set waits_on = null, offered_until = null, offers = 0"
+            "update worker_parts set waits_on = null, offered_until = null"
             f" where waits_on is not null and state = 0 and not_before <= {now}"
         )
     )

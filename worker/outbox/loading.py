@@ -77,9 +77,6 @@ def leave(connection: Connection, ids: Sequence[str]) -> None:
     """The doorbell did not get to these: they may be offered again at once."""
     run(
         connection,
-        (
-            "update worker_parts set offered_until = null, offers = 0"
-            f" where id {among(connection.dialect.name)} and state = 0"
-        ),
+        f"update worker_parts set offered_until = null where id {among(connection.dialect.name)} and state = 0",
         {"ids": ids_json(ids)},
     )

@@ -37,12 +37,18 @@ class Head:
     """Those that are not in the broker, as far as we know."""
     due: int
     """How many there are in all, up to the window asked for."""
+    first: str | None = None
+    """The first of them, in the broker or not; None: nothing is due."""
+    first_is_free: bool = False
+    """The first was never offered, or was taken or left since."""
+    again: bool = False
+    """Some of the ids were offered before and not taken in time."""
 
 
 @lru_cache(maxsize=8)
 def _head(dialect: str, now: str) -> str:
     return (
-        f"select case when offered_until is null or offered_until <= {now} then id end from worker_parts"
+        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end from worker_parts"
         f" where state = 0 and lane = :lane and priority = :priority and not_before <= {now}"
         " order by not_before, id limit :window"
     )
@@ -52,7 +58,11 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
     """The first `window` due parts of a lane with this priority."""
     params = {"lane": lane, "priority": priority, "window": window}
     rows = fetch(connection, _head(connection.dialect.name, now), params)
-    return Head([row[0] for row in rows if row[0] is not None], len(rows))
+    if not rows:
+        return Head([], 0)
+    free = [row for row in rows if not row[2]]
+    again = any(row[1] is not None for row in free)
+    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again)
 
 
 @lru_cache(maxsize=8)
@@ -74,18 +84,15 @@ def next_lanes(connection: Connection, after: str, count: int) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _offer(dialect: str, now: str) -> TextClause:
-    doubled = "(case when offers > 4 then 16 when offers = 4 then 16 when offers = 3 then 8 when offers = 2 then 4"
-    wait = f"{doubled} when offers = 1 then 2 else 1 end) * :wait"
-    capped = f"(case when {wait} > :most then :most else {wait} end)"
     return text(
-        f"update worker_parts set offered_until = {now} + {capped}, offers = offers + 1"
+        f"update worker_parts set offered_until = {now} + :wait"
         f" where id {among(dialect)} and state = 0 and (offered_until is null or offered_until <= {now})"
     )
 
 
-def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int, most_us: int) -> list[str]:
-    """Notes, by compare-and-set, that these ids go into the broker; returns the ones that do."""
-    params = {"ids": ids_json(ids), "wait": wait_us, "most": most_us}
+def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
+    """Notes, by compare-and-set, that these ids go into the broker for so long; returns the ones that do."""
+    params = {"ids": ids_json(ids), "wait": wait_us}
     statement = _offer(connection.dialect.name, now)
     if connection.dialect.name in ("mysql", "mariadb"):
         connection.execute(statement, params)  # no RETURNING: the relay's lease makes it the only one who offers

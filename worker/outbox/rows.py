@@ -134,7 +134,7 @@ def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
 @lru_cache(maxsize=8)
 def _wake(dialect: str, now: str) -> str:
     return (
-        f"update worker_parts set waits_on = null, not_before = {now}, offered_until = null, offers = 0"
+        f"update worker_parts set waits_on = null, not_before = {now}, offered_until = null"
         f" where waits_on {among(dialect)} and state = 0"
     )
 

@@ -131,7 +131,6 @@ parts = _table(
     ),
     Column("expires_at", BigInteger, doc="the job's"),
     Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
-    Column("offers", SmallInteger, nullable=False, server_default=text("0"), doc="offers in a row without a mark"),
     _count("claim", "number of the last mark; results match on it"),
     Column("incarnation", _key(ID), doc="the process incarnation that marked it last; null before the first mark"),
     Column("marked_at", BigInteger, doc="instant of the last mark; null before the first"),

@@ -178,13 +178,16 @@ class EngineRoom:
 
     def _beat(self) -> float:
         self.plant.life.beat(self.plant.gates.summary())
+        self._doorbell.leave_owed()
         return self.plant.settings.heartbeat_s
 
     def _relay_turn(self) -> float:
-        """No broker, no offers: ids that cannot be published would only wait longer and longer."""
-        if not self._doorbells.ready():
-            return 0.5
-        delay = self._relay.turn()
+        """No broker, no offers, for ids that cannot be published would only wait longer; but the dead are found."""
+        if self._doorbells.ready():
+            delay = self._relay.turn()
+        else:
+            self._relay.lead()
+            delay = 0.5
         now = time.monotonic()
         if self._relay.active and now - self._recovered_at >= RECOVERY_EVERY_S:
             self._recovery.turn()

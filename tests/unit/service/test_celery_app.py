@@ -56,7 +56,9 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
     app = make_app(Settings(queue_prefix="doorbell-test."))
     bells = Doorbells(app, "doorbell-test.")
 
-    bells.publish([Ring("hr:1", ("a-0", "b-0"), urgent=True), Ring("hr:1", ("c-0",), urgent=False)])
+    bells.publish(
+        [Ring("hr:1", ("a-0", "b-0"), urgent=True, stands_s=5), Ring("hr:1", ("c-0",), urgent=False, stands_s=5)]
+    )
 
     with app.connection_for_read() as connection, connection.channel() as channel:
         urgent = channel.basic_get("doorbell-test.worker.urgent", no_ack=True)

@@ -104,11 +104,11 @@ def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
         room.begin_drain()
         assert room._loops["relay"].stop(10)  # a turn that had begun may still have offered the part
         with site.database.writing() as connection:
-            connection.exec_driver_sql("update worker_parts set offered_until = 9000000000000000, offers = 3")
+            connection.exec_driver_sql("update worker_parts set offered_until = 9000000000000000")
         room.ring(lane, [part])
 
     assert [] == site.transport.calls
-    assert 0 == site.one("select count(*) from worker_parts where offered_until is not null or offers > 0")
+    assert 0 == site.one("select count(*) from worker_parts where offered_until is not null")
 
 
 def test_our_own_error_is_said_in_its_words(site: Site) -> None:
@@ -162,7 +162,7 @@ def test_nothing_is_offered_while_the_broker_is_away(site: Site) -> None:
 
     assert [0.5, 0.5] == delays
     assert 1 == [entry["event"] for entry in logs].count("broker_away")
-    assert 0 == site.one(f"select offers from worker_parts where job_id = '{job}'")
+    assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is None
 
 
 def test_a_writer_that_died_ends_the_process(site: Site) -> None:

@@ -98,7 +98,7 @@ def test_the_queues_are_declared_again_after_an_outage() -> None:
     """A broker that lost everything takes doorbells again; the first failure ends a round."""
     brokers = Brokers(AWAY, "embedded")
     bells = Doorbells(brokers, "")
-    ring = Ring("hr:1", ("line-a-0",), urgent=True)
+    ring = Ring("hr:1", ("line-a-0",), urgent=True, stands_s=5)
 
     bells.publish([ring, ring])
     away = len(brokers.made)
