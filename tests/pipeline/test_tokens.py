@@ -506,5 +506,5 @@ def test_an_account_without_a_secret_is_a_configuration_error(sqlite_database: D
     """The sentence names the setting."""
     process = Vendor(sqlite_database, DrivenClock(), []).process()
 
-    with pytest.raises(ConfigurationError, match=r"accounts\.hr\.secret"):
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr has no secret"):
         process.get(replace(HR, secret=None), CHANNEL)

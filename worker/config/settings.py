@@ -42,7 +42,7 @@ class SecretFrom(BaseModel):
         if isinstance(value, dict | cls):
             return value
         raise ValueError(
-            'a secret is never written into the settings; use { env = "NAME" } or { file = "/run/secrets/name" }'
+            'settings only name the place of a credential: { env = "NAME" } or { file = "/run/secrets/name" }'
         )
 
     @model_validator(mode="after")
@@ -284,5 +284,5 @@ def _refuse_inline(path: str, value: Any) -> None:
         return
     if isinstance(value, str) and path.rpartition(".")[2].lower() in SECRET_KEYS:
         raise ValueError(
-            f'{path}: a secret is never written into the settings; use {{ env = "NAME" }} or {{ file = "/run/..." }}'
+            f'{path} holds a credential; settings only name its place: {{ env = "NAME" }} or {{ file = "/run/..." }}'
         )

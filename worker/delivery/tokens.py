@@ -142,7 +142,7 @@ class Tokens:
 
     def _wanted(self, account: Account, channel: Channel) -> _Wanted:
         if account.secret is None:
-            raise ConfigurationError(f"accounts.{account.name}.secret: missing; this channel needs one")
+            raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
         secret = account.secret.read()
         request = replace(channel.token_request(account, secret), deadline_s=self._settings.call_s)
         return _Wanted(account, channel, request, TokenKey(account.name, _fingerprint(secret, request)), secret)

@@ -7,15 +7,24 @@ import argparse
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from worker.simulator.server import serve
 from worker.simulator.settings import SimulatorSettings
+
+
+def _port(given: str) -> int:
+    port = int(given)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port; 0 to 65535 are")
+    return port
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     options = argparse.ArgumentParser(prog="python -m worker.simulator", description="The fake vendor over HTTP.")
     options.add_argument("--host", default="127.0.0.1")
-    options.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    options.add_argument("--port", type=_port, default=0, help="0 takes a free one")
     options.add_argument("--bare", action="store_true", help="only count and answer, for measuring")
     options.add_argument("--latency-ms", type=float, default=0.0)
     options.add_argument("--settings", default="{}", help="settings as JSON, or a file that holds them")
@@ -25,9 +34,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read_settings(given: str) -> SimulatorSettings:
-    """Settings from JSON, or from the file of that name."""
-    text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
-    return SimulatorSettings.model_validate_json(text)
+    """Settings from JSON, or from the file of that name; ValueError with one sentence for what is wrong with them."""
+    try:
+        text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
+        return SimulatorSettings.model_validate_json(text)
+    except OSError as error:
+        raise ValueError(f"--settings: {given} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(step) for step in first["loc"]) or "JSON"
+        raise ValueError(f"--settings: {place}: {first['msg']}") from None
 
 
 def say(line: str) -> None:
@@ -38,17 +54,25 @@ def say(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    given = parser().parse_args(arguments)
-    serve(
-        given.host,
-        given.port,
-        settings=read_settings(given.settings),
-        bare=given.bare,
-        latency_s=given.latency_ms / 1000,
-        announce=say,
-        certfile=given.certfile,
-        keyfile=given.keyfile,
-    )
+    options = parser()
+    given = options.parse_args(arguments)
+    try:
+        settings = read_settings(given.settings)
+    except ValueError as error:
+        options.error(str(error))
+    try:
+        serve(
+            given.host,
+            given.port,
+            settings=settings,
+            bare=given.bare,
+            latency_s=given.latency_ms / 1000,
+            announce=say,
+            certfile=given.certfile,
+            keyfile=given.keyfile,
+        )
+    except OSError as error:  # an address in use or not ours, a certificate that is not there
+        options.error(f"cannot listen on {given.host}:{given.port}: {error.strerror or error}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import requests
 import trustme
 
 from worker.simulator import running
-from worker.simulator.__main__ import parser, read_settings
+from worker.simulator.__main__ import main, parser, read_settings
 
 
 @contextmanager
@@ -64,6 +64,29 @@ def test_settings_from_a_file(tmp_path: Path) -> None:
 
     assert read_settings(str(file)).latency_s == 0.5
     assert read_settings(parser().parse_args([]).settings).latency_s == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--settings", '{"x": 1}'], "--settings: x: Extra inputs are not permitted"),
+        (["--settings", "{"], "--settings: JSON: "),
+        (["--settings", "/nowhere.json"], "--settings: /nowhere.json cannot be read: No such file or directory"),
+        (["--port", "99999"], "--port: 99999 is no port"),
+        (["--port", "0", "--certfile", "/nowhere.pem"], "cannot listen on 127.0.0.1:0: No such file or directory"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:0: "),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 2 and what to change; no traceback."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    said = capsys.readouterr().err
+    assert 2 == ended.value.code
+    assert sentence in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize("latency_s", [0.0, 0.001])
