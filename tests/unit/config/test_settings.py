@@ -169,8 +169,14 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[accounts.hr]\nchannel = "wecom_app"\nsecret = "hunter2"', "accounts.hr.secret: settings only name the place"),
-        ('[accounts.hr]\nchannel = "wecom_app"\ncallback = { token = "hunter2" }', "callback.token holds a credential; settings only"),
+        (
+            '[accounts.hr]\nchannel = "wecom_app"\nsecret = "hunter2"',
+            "accounts.hr.secret: settings only name the place",
+        ),
+        (
+            '[accounts.hr]\nchannel = "wecom_app"\ncallback = { token = "hunter2" }',
+            "callback.token holds a credential; settings only",
+        ),
         ('[accounts.hr]\nchannel = "wecom_app"\nsecret = { env = "A", file = "b" }', "exactly one of"),
         ('[accounts.hr]\nchannel = "wecom_app"\nsecret = {}', "exactly one of"),
         (
