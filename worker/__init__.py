@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource, FixedAccounts
     from worker.config.current import configure
     from worker.config.settings import Settings, load_settings
-    from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, recall, replay, update_card, upload
+    from worker.delivery.counting import Counts, Share
+    from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
     from worker.delivery.insert import JobRef
+    from worker.delivery.related import recall, recall_message, replay, resend_failed, update_card
     from worker.delivery.report import (
         JobReport,
         failures,
@@ -53,8 +55,10 @@ _HOMES = {
     "worker.config.accounts": ("AccountSource", "FixedAccounts"),
     "worker.config.current": ("configure",),
     "worker.config.settings": ("Settings", "load_settings"),
-    "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "recall", "replay", "update_card", "upload"),
+    "worker.delivery.counting": ("Counts", "Share"),
+    "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
     "worker.delivery.insert": ("JobRef",),
+    "worker.delivery.related": ("recall", "recall_message", "replay", "resend_failed", "update_card"),
     "worker.delivery.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "timeline", "wait_for"),
     "worker.domain.account": ("Account", "Secret"),
     "worker.domain.errors": (
@@ -84,6 +88,7 @@ __all__ = [
     "CardUpdate",
     "CheckFailed",
     "ConfigurationError",
+    "Counts",
     "DedupeConflict",
     "Everyone",
     "File",
@@ -105,6 +110,7 @@ __all__ = [
     "RetryTransaction",
     "Secret",
     "Settings",
+    "Share",
     "StillOpen",
     "Text",
     "To",
@@ -119,8 +125,10 @@ __all__ = [
     "list_jobs",
     "load_settings",
     "recall",
+    "recall_message",
     "receipts",
     "replay",
+    "resend_failed",
     "sqlite_engine",
     "timeline",
     "update_card",

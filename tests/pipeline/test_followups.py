@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tests.support.plant import RECALL, UPDATE, Site, lost, planted, refused
-from worker import To
+from worker import CheckFailed, To, recall_message
 from worker.delivery.followups import Parked
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
@@ -154,6 +155,48 @@ def test_a_recall_after_24_hours_is_refused_without_a_call(site: Site) -> None:
 
     assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(RECALL)))
     assert "within 24 h only" in site.part(late).reason
+
+
+def recall_of(site: Site, sent_at: datetime, **options: Any) -> str:
+    with site.database.writing() as connection:
+        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        return recall_message(connection, "hr", "m77", sent_at=sent_at, **options).id
+
+
+def test_what_something_else_sent_is_recalled_by_its_msgid(site: Site) -> None:
+    """Through the account that sent it, within 24 h of its own time; no job of ours is needed."""
+    sent_at = datetime.fromtimestamp(site.clock.micros / SECOND, UTC)
+    early, late = recall_of(site, sent_at - timedelta(hours=23)), recall_of(site, sent_at - timedelta(hours=24))
+
+    site.run()
+
+    assert [{"msgid": "m77"}] == site.bodies(RECALL)
+    assert ("accepted", "rejected") == (site.state(early), site.state(late))
+    assert f"that time ended at {sent_at:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
+
+
+@pytest.mark.parametrize(
+    ("msgid", "sent_at", "field"),
+    [
+        ("", datetime(2026, 7, 1, tzinfo=UTC), "msgid"),
+        ("m" * 513, datetime(2026, 7, 1, tzinfo=UTC), "msgid"),
+        ("m1", datetime(2026, 7, 1), "sent_at"),
+        ("m1", None, "sent_at"),
+    ],
+)
+def test_a_recall_by_msgid_names_what_is_wrong(site: Site, msgid: str, sent_at: Any, field: str) -> None:
+    """An empty or endless msgid, a time without its zone: refused at once, nothing is written."""
+    with site.database.writing() as connection, pytest.raises(CheckFailed) as caught:
+        recall_message(connection, "hr", msgid, sent_at=sent_at, accounts=site.accounts, clock=site.clock)
+
+    assert [field] == [problem.field for problem in caught.value.problems]
+
+
+def test_a_recall_goes_before_sends(site: Site) -> None:
+    """It is urgent by default, and may be told otherwise."""
+    job = site.send()
+
+    assert [0, 1] == [site.job(site.recall(job)).priority, site.job(site.recall(job, priority="normal")).priority]
 
 
 def test_a_recall_without_a_msgid_says_so(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import requests
 
 from tests.support.plant import RECALL, SEND, UPDATE, Site, an_account, planted
-from worker import To, replay
+from worker import To, failures, get_job, replay, resend_failed
 from worker.delivery.transport import RequestsTransport
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
@@ -68,6 +69,38 @@ def test_1500_recipients_are_two_calls_and_one_partial_job_that_can_be_taken_bac
     assert ("accepted", 2) == (site.job(recall).state, len(made(url, RECALL)))
     assert {"recalled"} == {message["state"] for messages in seen(url).values() for message in messages}
     assert all(receipt.recalled_at for receipt in site.of("receipts", job))
+
+
+def test_5000_recipients_are_five_calls_and_the_37_refused_are_sent_to_again(site: Site, url: str) -> None:
+    """One job `partial` with 37 failures; the resend reaches exactly those, and one recall takes back five msgids."""
+    ghosts = [f"Ghost{n}" for n in range(37)]
+    people = [f"u{n}" for n in range(4_963)]
+    job = site.send("to all", to=To([*people[:2_500], *ghosts, *people[2_500:]]))
+    site.run()
+    row, calls = site.job(job), len(made(url, SEND))
+    with site.database.writing() as connection:
+        again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+    recall = site.recall(job)
+    site.run()
+
+    assert (5, "partial", 5_000) == (calls, row.state, row.asked)
+    with site.database.reading() as connection:
+        refused = {failure.recipient for failure in failures(connection, job)}
+        resent = get_job(connection, again)
+        counts = get_job(connection, job).counts
+    assert set(ghosts) == refused
+    assert set(ghosts) == set(json.loads(made(url, SEND)[5]["body"])["touser"].split("|"))
+    assert (job, 37) == (resent.replay_of, resent.asked)
+    assert (5_000, 4_963, 37, 0, 0, 0) == (
+        counts.asked,
+        counts.accepted,
+        counts.refused,
+        counts.undetermined,
+        counts.not_sent,
+        counts.not_yet,
+    )
+    assert ("accepted", 5) == (site.job(recall).state, len(made(url, RECALL)))
+    assert {"recalled"} == {message["state"] for messages in seen(url).values() for message in messages}
 
 
 def test_a_cards_update_spends_its_code_once(site: Site, url: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import JobNotFound, JobState, PartState, Recipients, StillOpen, To
-from worker.delivery.report import Share, shares
+from worker.delivery.counting import Share, shares
 from worker.outbox import tables
 from worker.outbox.clock import SECOND, DrivenClock
 from worker.outbox.database import Database

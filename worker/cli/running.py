@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.delivery.accounts import require_usable_accounts
-from worker.delivery.enqueue import replay
+from worker.delivery.related import replay
 from worker.outbox import migrate
 from worker.outbox.database import make_engine
 

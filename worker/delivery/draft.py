@@ -20,14 +20,17 @@ from worker.delivery.accounts import require_usable
 from worker.domain.account import Account
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, Kind, Priority, part_id
-from worker.domain.message import File
-from worker.domain.recipient import Recipients
+from worker.domain.message import File, Message
+from worker.domain.recipient import Recipients, To
 from worker.outbox.clock import SECOND
 from worker.outbox.jobs import JobRow, PartRow
 from worker.outbox.site import lane_name
 
 Instant = datetime | timedelta | float | int
 """An aware datetime, or a delay from the database's now: a timedelta or seconds."""
+
+Recipient = Recipients | str | Sequence[str]
+"""`To(...)`, `Everyone()`, or users as a list or the vendor's `"a | b"`."""
 
 MESSAGE_BYTES = 8 * 1024 * 1024
 """Of a message document: above the vendors' largest (eight mpnews articles of 666 KB), below what hurts a database."""
@@ -319,3 +322,22 @@ def kind_of(document: Mapping[str, Any]) -> str:
         case "card_update":
             return Kind.UPDATE_CARD
     return Kind.SEND
+
+
+def recipients_of(to: Recipient | None) -> Recipients:
+    """Recipients as the producer may write them."""
+    match to:
+        case None:
+            return Recipients()
+        case Recipients():
+            return to
+        case str() | list() | tuple():
+            return To(to)
+    raise CheckFailed([Problem("to", f"is a {type(to).__name__}", "use To(users=..., parties=..., tags=...)")])
+
+
+def document_of(message: Message) -> dict[str, Any]:
+    """The message as it is stored."""
+    if not isinstance(message, Message):
+        raise CheckFailed([Problem("message", f"is a {type(message).__name__}", "use Text(...), Image(...), Raw(...)")])
+    return message.document()

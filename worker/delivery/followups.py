@@ -5,8 +5,9 @@ One transaction locks the target job's row, then looks, then plans or parks, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -71,8 +72,10 @@ class Followups:
 
     def recall(self, work: Loaded) -> Resolved:
         """msgid by msgid; what was not sent yet is cancelled, what is in the air is waited for."""
+        if work.target_job_id is None:
+            return self._recall_foreign(work.message)
         if "msgid" not in work.spec and "refuse" not in work.spec:
-            self._stop_target(work.target_job_id or "")
+            self._stop_target(work.target_job_id)
             planned = self._plan(work, self._recall_plan)
             if not isinstance(planned, Ready):
                 return planned
@@ -80,6 +83,12 @@ class Followups:
         if "refuse" in work.spec:
             return Refuse(work.spec["refuse"])
         return Ready(work.spec, recalled=(work.spec["target"], work.spec["claim"]))
+
+    def _recall_foreign(self, message: Mapping[str, Any]) -> Resolved:
+        """What something else sent: only its msgid and its time are known."""
+        sent_at = int(datetime.fromisoformat(message["sent_at"]).timestamp()) * settle.SECOND
+        late = self._too_late(sent_at, self._database.read_now())
+        return Refuse(late) if late else Ready({"msgid": message["msgid"]})
 
     def update_card(self, work: Loaded) -> Resolved:
         """One call per card that was sent, each with a fresh response_code of its own."""
@@ -175,9 +184,16 @@ class Followups:
             }
         if part.msgid is None:
             return {**where, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
-        if now > (part.accepted_at or 0) + self._recall_window_us - self._deadline_us:
-            return {**where, "refuse": "the vendor takes a message back within 24 h only; that time is over"}
-        return {**where, "msgid": part.msgid}
+        late = self._too_late(part.accepted_at or 0, now)
+        return {**where, "refuse": late} if late else {**where, "msgid": part.msgid}
+
+    def _too_late(self, sent_at: int, now: int) -> str | None:
+        """Why a message of that time is not taken back any more; None: it is. A call must end in time, too."""
+        if now <= sent_at + self._recall_window_us - self._deadline_us:
+            return None
+        ended = datetime.fromtimestamp((sent_at + self._recall_window_us) / settle.SECOND, UTC)
+        hours = f"{self._recall_window_us / settle.SECOND / 3600:g}"
+        return f"the vendor takes a message back within {hours} h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z"
 
     def _update_plan(self, work: Loaded, parts: list[TargetPart], now: int) -> Plan:
         chosen = [part for part in _one_each(parts) if _concerns(work.spec, part)]

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import uuid_utils
 from sqlalchemy import Connection
 
-from worker.delivery.draft import Planned, dump
+from worker.delivery.draft import Asked, Planned, dump, plan
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
 from worker.domain.message import File
 from worker.domain.state import JobState
 from worker.outbox import jobs as outbox
 from worker.outbox.blobs import find_blob, insert_blob
 from worker.outbox.clock import SqlClock
+from worker.outbox.site import lane_key
 
 
 class JobRef(NamedTuple):
@@ -45,6 +46,11 @@ class _NewBlob:
     sha256: str
     size: int
     file: File = field(repr=False)
+
+
+def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
+    """Checks one job and inserts it."""
+    return insert(connection, [plan(asked, lane_key(connection))], clock)[0]
 
 
 def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:

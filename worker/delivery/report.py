@@ -1,6 +1,6 @@
 """What became of a job: its state, counts that always add up, receipts, failures, timeline; for producers and people.
 
-Reads only. The counts are a pure function of the rows (`shares`), so they hold at every moment.
+Reads only. The counts are a pure function of the rows (`counting.py`), so they hold at every moment.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from worker.delivery.counting import Counts, Share, shares
 from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
@@ -26,32 +26,6 @@ from worker.outbox.database import Database
 from worker.outbox.reading import JobRows, Rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Share(StrEnum):
-    """What is true of one recipient; every recipient asked for has exactly one of these at every moment."""
-
-    ACCEPTED = "accepted"
-    UNDETERMINED = "undetermined"
-    NOT_YET = "not_yet"
-    REFUSED = "refused"
-    NOT_SENT = "not_sent"
-
-
-# Where a recipient stands in several parts (a card update of several calls): the first of these that is true of one.
-_STRONGEST = tuple(Share)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
-
-    asked: int
-    accepted: int
-    refused: int
-    undetermined: int
-    not_sent: int
-    not_yet: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,45 +207,6 @@ def wait_for(
     raise StillOpen(
         f"job {job_id} is {label} after {timeout_s} s; is a worker running? `worker show` tells", job=job_id
     )
-
-
-def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, tuple[str, ...]]:
-    """Every recipient asked for under the one thing that is true of it; a pure function of the rows."""
-    named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
-    found: dict[tuple[str, str], set[Share]] = {}
-    for part in parts:
-        share = _share_of(part)
-        for kind, one in _ids(Recipients.from_json(json.loads(part["spec"]))):
-            refusal = share is not Share.UNDETERMINED and (part["id"], kind, one.lower()) in named
-            found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
-    rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
-    out: dict[Share, list[str]] = {share: [] for share in Share}
-    for kind, one in _ids(asked):
-        present = found.get((kind, one.lower()), rest)
-        out[next(share for share in _STRONGEST if share in present)].append(one)
-    return {share: tuple(ids) for share, ids in out.items()}
-
-
-def _share_of(part: Mapping[str, Any]) -> Share:
-    """What a part's state says of its recipients, unless one of them is named as refused."""
-    match PartState(part["state"]):
-        case PartState.QUEUED | PartState.SENDING:
-            return Share.UNDETERMINED if part["doubts"] else Share.NOT_YET
-        case PartState.ACCEPTED | PartState.PARTIAL:
-            return Share.ACCEPTED
-        case PartState.UNKNOWN:
-            return Share.UNDETERMINED
-        case PartState.REJECTED if part["first_marked_at"] is not None:
-            return Share.REFUSED
-        case PartState.REJECTED | PartState.EXHAUSTED | PartState.EXPIRED | PartState.CANCELLED:
-            return Share.NOT_SENT
-
-
-def _ids(recipients: Recipients) -> Iterator[tuple[str, str]]:
-    for kind, ids in (("user", recipients.users), ("party", recipients.parties), ("tag", recipients.tags)):
-        yield from ((kind, one) for one in ids)
-    if recipients.everyone:
-        yield "user", "@all"
 
 
 def _rows(connection: Connection, job_id: str) -> JobRows:

@@ -13,7 +13,8 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Ta
 from worker.channels.wecom_app import ButtonCard, CardUpdate, Image, Text
 from worker.channels.wecom_app.card import Button, MainTitle
 from worker.config.accounts import AccountSource
-from worker.delivery.enqueue import enqueue, recall, update_card
+from worker.delivery.enqueue import enqueue
+from worker.delivery.related import recall, update_card
 from worker.domain.message import File
 from worker.domain.recipient import To
 

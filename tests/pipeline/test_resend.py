@@ -1,0 +1,151 @@
+"""Sending again to those a send was refused for: exactly those, linked to the first, and never by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.plant import Site, an_account, lost, planted, refused
+from worker import Everyone, NotReplayable, To, enqueue, resend_failed
+from worker.channels.wecom_app import Text
+from worker.domain.call import Request
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    accounts = [an_account(), an_account("loud", allow_everyone=True)]
+    with planted(database, driven_clock, accounts=accounts) as planted_site:
+        yield planted_site
+
+
+def resend(site: Site, job: str, **options: Any) -> str:
+    with site.database.writing() as connection:
+        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        return resend_failed(connection, job, **options).id
+
+
+def touser(site: Site) -> list[set[str]]:
+    return [set(body.get("touser", "").split("|")) - {""} for body in site.bodies()]
+
+
+def test_it_reaches_exactly_the_refused(site: Site) -> None:
+    """Users, parties and tags, each as the producer wrote it; who got it does not get it again."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="zhao", invalidparty="9", invalidtag="3"))
+    job = site.send(to=To(["Zhao", "lisi"], [9, 8], [3]))
+    site.run()
+
+    again = resend(site, job)
+    site.run()
+
+    second = site.bodies()[1]
+    assert ("Zhao", "9", "3") == (second["touser"], second["toparty"], second["totag"])
+    assert (job, "accepted") == (site.job(again).replay_of, site.state(again))
+
+
+def test_a_part_refused_as_a_whole_is_sent_again_as_a_whole(site: Site) -> None:
+    """The vendor refused the call for good: all of its recipients count as refused, those of the other part do not."""
+    site.vendor.says(lambda request: site.vendor.takes(request), refused(85002))
+    job = site.send(to=To([f"u{n}" for n in range(1_001)]))
+    site.run()
+
+    resend(site, job)
+    site.run()
+
+    first, second, third = touser(site)
+    assert (1_001, second) == (len(first | second), third)
+
+
+def test_the_undetermined_are_sent_to_only_when_asked_for(site: Site) -> None:
+    """Nobody can say whether they got it: without the word they are left alone, and the error says how many."""
+    site.vendor.says(lost(), lost())
+    job = site.send("x", to=To(["lisi", "wangwu"]), duplicate_check=False)
+    site.run()
+
+    with pytest.raises(NotReplayable, match=r"nobody .* was refused; 2 are undetermined"):
+        resend(site, job)
+    resend(site, job, undetermined=True)
+    site.run()
+
+    assert [{"lisi", "wangwu"}] * 2 == touser(site)
+
+
+def test_a_broadcast_that_was_refused_is_broadcast_again(site: Site) -> None:
+    """`@all` stands for everyone, also the second time."""
+    site.vendor.says(refused(85002))
+    job = site.send(to=Everyone(), account="loud")
+    site.run()
+
+    resend(site, job)
+    site.run()
+
+    assert [{"@all"}] * 2 == touser(site)
+
+
+def test_a_resend_of_a_resend_is_linked_to_the_original(site: Site) -> None:
+    """A card's own task_id is taken only once: each resend counts on."""
+
+    def refuses(request: Request) -> Any:
+        return site.vendor.takes(request, invaliduser="zhao")
+
+    site.vendor.says(refuses, refuses)
+    job = site.card(To(["zhao", "lisi"]), task_id="leave")
+    site.run()
+    again = resend(site, job)
+    site.run()
+    third = resend(site, again)
+    site.run()
+
+    assert [job, job] == [site.job(one).replay_of for one in (again, third)]
+    assert ["leave", "leave_r1", "leave_r2"] == [body["template_card"]["task_id"] for body in site.bodies()]
+
+
+def test_a_failed_one_of_an_open_job_may_be_sent_to_again(site: Site) -> None:
+    """One part has ended, the other waits: who was refused is known already."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="u5"), refused(45009))
+    job = site.send(to=To([f"u{n}" for n in range(1_001)]))
+    site.run()
+
+    again = resend(site, job)
+
+    assert ("open", 1) == (site.job(job).state, site.job(again).asked)
+
+
+def test_what_cannot_be_sent_again_says_why(site: Site) -> None:
+    """All accepted, not a send, no such job, a message that is no longer kept."""
+    job = site.send()
+    site.run()
+    recall = site.recall(job)
+    site.run()
+    with pytest.raises(NotReplayable, match=r"nobody of job .* was refused$"):
+        resend(site, job)
+    with pytest.raises(NotReplayable, match="is not a send but recall"):
+        resend(site, recall)
+    with pytest.raises(Exception, match="no job 'nowhere'"):
+        resend(site, "nowhere")
+
+    site.vendor.says(refused(85002))
+    gone = site.send("gone")
+    site.run()
+    site.sql("update worker_jobs set message = '{}' where id = :job", job=gone)
+    with pytest.raises(NotReplayable, match="no longer kept"):
+        resend(site, gone)
+
+
+def test_a_rolled_back_resend_sends_nothing(site: Site) -> None:
+    """It stands in the caller's transaction like every other job."""
+    site.vendor.says(refused(85002))
+    job = site.send()
+    site.run()
+    connection = site.database.engine.connect()
+    with connection, connection.begin() as transaction:
+        resend_failed(connection, job, accounts=site.accounts, clock=site.clock)
+        enqueue(connection, "hr", Text(content="beside it"), "lisi", accounts=site.accounts, clock=site.clock)
+        transaction.rollback()
+
+    site.run()
+
+    assert 1 == len(site.bodies())

@@ -1,0 +1,100 @@
+"""Who stands where: every recipient of a job under exactly one thing that is true of it, at every moment.
+
+Pure functions of the job's rows; the counts always add up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from worker.domain.recipient import Recipients
+from worker.domain.state import PartState
+from worker.outbox.reading import Rows
+
+Recipient = tuple[str, str]
+"""Kind (`user`, `party`, `tag`) and id."""
+
+EVERYONE: Recipient = ("user", "@all")
+
+
+class Share(StrEnum):
+    """What is true of one recipient; every recipient asked for has exactly one of these at every moment."""
+
+    ACCEPTED = "accepted"
+    UNDETERMINED = "undetermined"
+    NOT_YET = "not_yet"
+    REFUSED = "refused"
+    NOT_SENT = "not_sent"
+
+
+# Where a recipient stands in several parts (a card update of several calls): the first of these that is true of one.
+_STRONGEST = tuple(Share)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
+
+    asked: int
+    accepted: int
+    refused: int
+    undetermined: int
+    not_sent: int
+    not_yet: int
+
+
+def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, tuple[str, ...]]:
+    """Every recipient asked for, as the producer wrote it, under the one thing that is true of it."""
+    stands = standing(asked, is_open, parts, refused)
+    return {share: tuple(one for _, one in ids) for share, ids in stands.items()}
+
+
+def recipients_under(stands: Mapping[Share, Iterable[Recipient]], *wanted: Share) -> Recipients:
+    """Those under the wanted shares, to be asked for again."""
+    chosen = [one for share in wanted for one in stands[share]]
+    named = [one for one in chosen if one != EVERYONE]
+    users, parties, tags = (tuple(one for kind, one in named if kind == its) for its in ("user", "party", "tag"))
+    return Recipients(users, parties, tags, everyone=len(named) < len(chosen))
+
+
+def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, list[Recipient]]:
+    """Every recipient asked for under the one thing that is true of it; a pure function of the rows."""
+    named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
+    found: dict[Recipient, set[Share]] = {}
+    for part in parts:
+        share = _share_of(part)
+        for kind, one in _ids(Recipients.from_json(json.loads(part["spec"]))):
+            refusal = share is not Share.UNDETERMINED and (part["id"], kind, one.lower()) in named
+            found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
+    rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
+    out: dict[Share, list[Recipient]] = {share: [] for share in Share}
+    for kind, one in _ids(asked):
+        present = found.get((kind, one.lower()), rest)
+        out[next(share for share in _STRONGEST if share in present)].append((kind, one))
+    return out
+
+
+def _share_of(part: Mapping[str, Any]) -> Share:
+    """What a part's state says of its recipients, unless one of them is named as refused."""
+    match PartState(part["state"]):
+        case PartState.QUEUED | PartState.SENDING:
+            return Share.UNDETERMINED if part["doubts"] else Share.NOT_YET
+        case PartState.ACCEPTED | PartState.PARTIAL:
+            return Share.ACCEPTED
+        case PartState.UNKNOWN:
+            return Share.UNDETERMINED
+        case PartState.REJECTED if part["first_marked_at"] is not None:
+            return Share.REFUSED
+        case PartState.REJECTED | PartState.EXHAUSTED | PartState.EXPIRED | PartState.CANCELLED:
+            return Share.NOT_SENT
+
+
+def _ids(recipients: Recipients) -> Iterator[Recipient]:
+    for kind, ids in (("user", recipients.users), ("party", recipients.parties), ("tag", recipients.tags)):
+        yield from ((kind, one) for one in ids)
+    if recipients.everyone:
+        yield EVERYONE

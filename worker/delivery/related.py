@@ -1,0 +1,238 @@
+"""Jobs about earlier jobs: take a message back, update a card, ask again for all or for those who were refused.
+
+Like `enqueue.py`, inside the caller's own transaction and inserts only; what there is to do is found out by a worker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as with_changes
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.config.accounts import AccountSource
+from worker.config.current import current_accounts
+from worker.delivery.counting import Share, recipients_under, standing
+from worker.delivery.draft import Asked, Instant, Options, Recipient, document_of, kind_of, recipients_of
+from worker.delivery.insert import JobRef, ask
+from worker.domain.errors import CheckFailed, JobNotFound, NotReplayable, Problem
+from worker.domain.job import Kind, Priority
+from worker.domain.message import Message
+from worker.domain.recipient import Recipients
+from worker.outbox import jobs as outbox
+from worker.outbox.blobs import stored_blobs
+from worker.outbox.caller import Bind, in_callers_transaction
+from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.reading import job_rows
+
+_CLOCK = DatabaseClock()
+MSGID_BYTES = 512
+"""Above every msgid that was seen (about 100); a longer text is something else."""
+
+
+@in_callers_transaction
+def recall(
+    connection: Connection,
+    job_id: str,
+    *,
+    priority: str | Priority = "urgent",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for everything a send brought out to be taken back; whether it has gone out yet is found out later.
+
+    What was not sent yet is cancelled, what is in the air is waited for, and what is in doubt is not repeated any more.
+    The vendor takes a message back within 24 h. A recall goes before sends.
+    """
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    return _follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
+
+
+@in_callers_transaction
+def update_card(
+    connection: Connection,
+    job_id: str,
+    update: Message,
+    to: Recipient | None = None,
+    *,
+    priority: str | Priority = "normal",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it."""
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document = document_of(update)
+    if kind_of(document) != Kind.UPDATE_CARD:
+        raise CheckFailed([Problem("update", "is not a card update", "use CardUpdate(...)")])
+    return _follow_up(connection, Kind.UPDATE_CARD, job_id, document, recipients_of(to), options, accounts, clock)
+
+
+@in_callers_transaction
+def recall_message(
+    connection: Connection,
+    account: str,
+    msgid: str,
+    *,
+    sent_at: datetime,
+    priority: str | Priority = "urgent",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for one message to be taken back that something else sent: by its msgid, through the app that sent it.
+
+    The vendor takes a message back within 24 h of `sent_at` (an aware datetime); later the job ends `rejected`.
+    """
+    problems = [*_msgid_problems(msgid), *_sent_at_problems(sent_at)]
+    found = (accounts or current_accounts()).get(account)
+    if problems:
+        raise CheckFailed(problems, channel=found.channel)
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document = {"type": "recall", "msgid": msgid, "sent_at": sent_at.astimezone(UTC).isoformat()}
+    return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), clock)
+
+
+@in_callers_transaction
+def replay(
+    connection: Connection,
+    job_id: str,
+    *,
+    priority: str | Priority | None = None,
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again."""
+    old = _existing(connection, job_id)
+    if old["n_open"]:
+        raise NotReplayable(f"job {job_id} is still open; wait for its end or cancel it", job=job_id)
+    return ask(connection, _once_more(connection, old, priority, accounts), clock)
+
+
+@in_callers_transaction
+def resend_failed(
+    connection: Connection,
+    job_id: str,
+    *,
+    undetermined: bool = False,
+    priority: str | Priority | None = None,
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for a send once more, for exactly those it was refused for: a new job linked to the first.
+
+    With `undetermined=True` also for those of whom nobody can say whether they got it; they may get it twice. Raises
+    NotReplayable when there is nobody to send to, or the message is no longer kept.
+    """
+    rows = job_rows(connection, job_id)
+    if rows is None:
+        raise _unknown_job(job_id)
+    if rows.job["kind"] != Kind.SEND:
+        raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
+    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+    stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    wanted = (Share.REFUSED, Share.UNDETERMINED) if undetermined else (Share.REFUSED,)
+    to = recipients_under(stands, *wanted)
+    if not to:
+        left = len(stands[Share.UNDETERMINED])
+        more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
+        raise NotReplayable(f"nobody of job {job_id} was refused{more}", job=job_id)
+    return ask(connection, with_changes(_once_more(connection, rows.job, priority, accounts), recipients=to), clock)
+
+
+def _once_more(
+    connection: Connection, old: Mapping[str, Any], priority: str | Priority | None, accounts: AccountSource | None
+) -> Asked:
+    """The same job again, counted among the original's replays, for a card's task_id must differ."""
+    document = json.loads(old["message"])
+    _require_kept(connection, old, document)
+    original = old["replay_of"] or old["id"]
+    return Asked(
+        old["kind"],
+        (accounts or current_accounts()).get(old["account"]),
+        document,
+        {},
+        Recipients.from_json(json.loads(old["recipients"])),
+        Options(
+            priority=Priority(old["priority"]) if priority is None else priority,
+            order_key=old["order_key"],
+            tags=json.loads(old["tags"] or "[]"),
+            on_unknown=old["on_unknown"],
+        ),
+        target=old["target_job_id"],
+        replay_of=original,
+        replay=1 + outbox.number_of_replays(connection, original),
+    )
+
+
+def _follow_up(
+    connection: Connection,
+    kind: Kind,
+    job_id: str,
+    document: Mapping[str, Any],
+    recipients: Recipients,
+    options: Options,
+    accounts: AccountSource | None,
+    clock: SqlClock,
+) -> JobRef:
+    """A job about another one: on its account, as one part; resolve finds out what there is to do."""
+    target = _existing(connection, job_id)
+    if target["kind"] != Kind.SEND:
+        text = f"job {job_id} is not a send but {target['kind']}"
+        raise CheckFailed([Problem("job_id", text, "name the job that sent the message")], channel=target["channel"])
+    account = (accounts or current_accounts()).get(target["account"])
+    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"])
+    return ask(connection, asked, clock)
+
+
+def _existing(connection: Connection, job_id: str) -> Mapping[str, Any]:
+    found = outbox.read_job(connection, job_id)
+    if found is None:
+        raise _unknown_job(job_id)
+    return found
+
+
+def _unknown_job(job_id: str) -> JobNotFound:
+    return JobNotFound(f"no job {job_id!r}; was its transaction committed?", job=job_id)
+
+
+def _msgid_problems(msgid: object) -> list[Problem]:
+    if not isinstance(msgid, str) or not msgid.strip():
+        return [Problem("msgid", "is not a text with something in it", "give the vendor's msgid")]
+    size = len(msgid.encode("utf-8", "surrogatepass"))
+    if size > MSGID_BYTES:
+        return [Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)]
+    return []
+
+
+def _sent_at_problems(sent_at: object) -> list[Problem]:
+    if not isinstance(sent_at, datetime) or sent_at.utcoffset() is None:
+        return [Problem("sent_at", "is not an aware datetime", "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC)")]
+    return []
+
+
+def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    job_id = str(old["id"])
+    if not document and old["kind"] != Kind.RECALL:
+        raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
+    blobs = {str(entry["blob"]) for entry in document.get("files", {}).values()}
+    if blobs and blobs - stored_blobs(connection, sorted(blobs)):
+        raise NotReplayable(f"a file of job {job_id} is no longer kept; enqueue it anew", job=job_id)
