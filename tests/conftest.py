@@ -1,9 +1,9 @@
 """Fixtures every test may use. Sockets are closed except to this machine.
 
-- `database`: a `Database` on a fresh, migrated schema; the test runs once on SQLite and once on PostgreSQL.
-- `sqlite_database`, `postgres_database`: the same on one of them only.
+- `database`: a `Database` on a fresh, migrated schema; the test runs on SQLite, on PostgreSQL and on MariaDB.
+- `sqlite_database`, `postgres_database`, `mariadb_database`: the same on one of them only.
 - `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
-- `database_url`, `sqlite_url`, `postgres_url`: for what opens its own engine, e.g. another process.
+- `database_url`, `sqlite_url`, `postgres_url`, `mariadb_url`: for what opens its own engine, e.g. another process.
 - `redis_url`: of the Redis server; its content belongs to everybody, so use queue and key names of your own.
 """
 
@@ -74,6 +74,16 @@ def _postgres_migrated() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def _mariadb_migrated() -> Iterator[str]:
+    """One migrated database a run."""
+    with databases.scratch_mariadb(f"worker_test_{os.getpid()}") as url:
+        engine = make_engine(url)
+        upgrade(engine)
+        engine.dispose()
+        yield url
+
+
 @pytest.fixture
 def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
     """URL of a fresh migrated SQLite file."""
@@ -85,13 +95,22 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(_postgres_migrated: str) -> str:
     """URL of the run's PostgreSQL database, its tables emptied."""
-    database = Database(make_engine(_postgres_migrated))
-    databases.empty(database)
-    database.close()
-    return _postgres_migrated
+    return _emptied(_postgres_migrated)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture
+def mariadb_url(_mariadb_migrated: str) -> str:
+    """URL of the run's MariaDB database, its tables emptied."""
+    return _emptied(_mariadb_migrated)
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 def database_url(request: pytest.FixtureRequest) -> str:
     """URL of a fresh migrated schema, on each database in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
@@ -117,9 +136,22 @@ def postgres_database(postgres_url: str, sql_clock: SqlClock) -> Iterator[Databa
 
 
 @pytest.fixture
+def mariadb_database(mariadb_url: str, sql_clock: SqlClock) -> Iterator[Database]:
+    """The outbox on MariaDB."""
+    yield from _opened(mariadb_url, sql_clock)
+
+
+@pytest.fixture
 def redis_url() -> str:
     """URL of the Redis server."""
     return databases.need(databases.REDIS)
+
+
+def _emptied(url: str) -> str:
+    database = Database(make_engine(url))
+    databases.empty(database)
+    database.close()
+    return url
 
 
 def _opened(url: str, clock: SqlClock) -> Iterator[Database]:

@@ -37,18 +37,31 @@ TABLES = (
 )
 
 
+def is_mysql() -> bool:
+    """MariaDB or MySQL."""
+    return op.get_context().dialect.name in ("mysql", "mariadb")
+
+
+def is_mariadb() -> bool:
+    """MariaDB itself."""
+    return bool(getattr(op.get_context().dialect, "is_mariadb", False))
+
+
+def byte_collation() -> str:
+    """Compares byte for byte and does not pad: `utf8mb4_bin` takes "k " for "k"."""
+    return "utf8mb4_nopad_bin" if is_mariadb() else "utf8mb4_0900_bin"
+
+
 def key(length: int) -> sa.types.TypeEngine[str]:
     """Text that compares byte for byte on every database."""
-    return (
-        sa.String(length)
-        .with_variant(sa.String(length, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-    )
+    if is_mysql():
+        return mysql.VARCHAR(length, charset="utf8mb4", collation=byte_collation())
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def long_text() -> sa.types.TypeEngine[str]:
     """JSON documents and vendor texts."""
-    return sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+    return mysql.LONGTEXT(charset="utf8mb4", collation=byte_collation()) if is_mysql() else sa.Text()
 
 
 def chunk() -> sa.types.TypeEngine[bytes]:
@@ -57,14 +70,29 @@ def chunk() -> sa.types.TypeEngine[bytes]:
 
 
 def table(name: str, *columns: sa.Column[Any]) -> None:
-    """One table, utf8mb4 said out loud for MariaDB."""
-    op.create_table(name, *columns, mysql_charset="utf8mb4", mysql_engine="InnoDB")
+    """One table. MariaDB commits each one at once: a run that was cut short must be able to go on where it was."""
+    op.create_table(
+        name,
+        *columns,
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
+        if_not_exists=is_mysql(),
+    )
 
 
 def index(name: str, table_name: str, *columns: str, where: str | None = None, unique: bool = False) -> None:
     """One index, partial where the database can."""
     condition = None if where is None else sa.text(where)
-    op.create_index(name, table_name, list(columns), unique=unique, postgresql_where=condition, sqlite_where=condition)
+    op.create_index(
+        name,
+        table_name,
+        list(columns),
+        unique=unique,
+        postgresql_where=condition,
+        sqlite_where=condition,
+        if_not_exists=is_mariadb() or None,
+    )
 
 
 def upgrade() -> None:
@@ -82,7 +110,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drops every table, with all that is remembered in them."""
     for name in reversed(TABLES):
-        op.drop_table(name)
+        op.drop_table(name, if_exists=is_mysql())
 
 
 def create_site() -> None:
@@ -162,12 +190,22 @@ def create_parts() -> None:
         sa.Column("spec", long_text(), nullable=False),
         sa.Column("reason", key(300)),
     )
+    index("worker_parts_waiting", "worker_parts", "waits_on", where="waits_on is not null")
+    if is_mysql():
+        index_parts_by_state()
+        return
     index("worker_parts_doubt", "worker_parts", "not_before", where="state = 6")
     index("worker_parts_due", "worker_parts", "not_before", "id", where="state = 0")
     index("worker_parts_expiry", "worker_parts", "expires_at", where="state = 0 and expires_at is not null")
     index("worker_parts_queue", "worker_parts", "lane", "priority", "not_before", "id", where="state = 0")
     index("worker_parts_sending", "worker_parts", "incarnation", where="state = 1")
-    index("worker_parts_waiting", "worker_parts", "waits_on", where="waits_on is not null")
+
+
+def index_parts_by_state() -> None:
+    """MariaDB has no partial indexes: the state comes first, so that finished rows are out of the way."""
+    index("worker_parts_due_by_state", "worker_parts", "state", "not_before", "id")
+    index("worker_parts_expiry_by_state", "worker_parts", "state", "expires_at")
+    index("worker_parts_queue_by_state", "worker_parts", "state", "lane", "priority", "not_before", "id")
 
 
 def create_calls() -> None:
@@ -223,6 +261,7 @@ def create_calls() -> None:
         sa.Column("issued_at", sa.BigInteger(), nullable=False),
         sa.Column("ends_at", sa.BigInteger(), nullable=False),
     )
+    index("worker_response_codes_leased", "worker_response_codes", "leased_by", where="state = 'leased'")
     index("worker_response_codes_part", "worker_response_codes", "part_id")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from worker.outbox import tables
-from worker.outbox.bulk import _insert, _update, among, ids_json, insert_new, insert_rows, update_rows
+from worker.outbox.bulk import chosen, ids_json, insert_new, insert_rows, update_rows
 from worker.outbox.database import Database
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
@@ -119,28 +119,5 @@ def test_ids_are_a_document_not_a_statement(database: Database) -> None:
     hostile = ["hr:1", "') or 1=1 --", '"]', "%s", ":ids"]
 
     with database.reading() as connection:
-        query = text(f"select lane from worker_lanes where lane {among(database.dialect)}")
+        query = text(f"select lane from {chosen(database.dialect, 'worker_lanes', 'lane')}")
         assert ["hr:1"] == [row[0] for row in connection.execute(query, {"ids": ids_json(hostile)})]
-
-
-@pytest.mark.parametrize("conflict", ["error", "ignore", "replace"])
-def test_the_statements_for_mariadb_join_a_json_table(conflict: str) -> None:
-    """The same shape, written for the database that comes next."""
-    insert_sql = _insert("mysql", tables.lanes, ("lane", "reason"), conflict)
-    update_sql = _update("mysql", tables.lanes, ("lane",), ("reason", "parked"))
-
-    assert insert_sql.startswith(
-        "insert into worker_lanes (lane, reason) select v.lane, v.reason from json_table(:rows"
-    )
-    assert {
-        "error": "as v",
-        "ignore": "on duplicate key update lane = worker_lanes.lane",
-        "replace": "on duplicate key update reason = v.reason",
-    }[conflict] in insert_sql
-    assert insert_sql.endswith("as v") == (conflict == "error")
-    assert update_sql == (
-        "update worker_lanes join json_table(:rows, '$[*]' columns (lane longtext path '$.lane',"
-        " reason longtext path '$.reason', parked integer path '$.parked')) as v on worker_lanes.lane = v.lane"
-        " set worker_lanes.reason = v.reason, worker_lanes.parked = v.parked"
-    )
-    assert "json_table(:ids" in among("mysql")

@@ -42,19 +42,27 @@ POSTGRES = Service(
     "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
     "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:15",
 )
+MARIADB = Service(
+    "MariaDB",
+    "TEST_MARIADB_URL",
+    "mysql+pymysql://root@127.0.0.1:3306/",
+    "docker run -d -p 3306:3306 -e MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1 mariadb:10.11",
+)
 REDIS = Service("Redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0", "docker run -d -p 6379:6379 redis:7")
 
 missing: dict[str, Service] = {}
 """Services a test of this run asked for in vain; the terminal summary prints them."""
+
+_PORTS = {"redis": 6379, "mysql": 3306, "mariadb": 3306}
 
 
 @cache
 def _answers(url: str) -> bool:
     """True when something listens there. Asked once a run, so that a missing service costs nothing."""
     parsed = make_url(url)
-    default = 6379 if parsed.drivername.startswith("redis") else 5432
+    port = parsed.port or _PORTS.get(parsed.get_backend_name(), 5432)
     try:
-        with socket.create_connection((parsed.host or "127.0.0.1", parsed.port or default), timeout=2):
+        with socket.create_connection((parsed.host or "127.0.0.1", port), timeout=2):
             return True
     except OSError:
         return False
@@ -97,13 +105,33 @@ def scratch_postgres(name: str) -> Iterator[str]:
         admin.dispose()
 
 
+@contextmanager
+def scratch_mariadb(name: str) -> Iterator[str]:
+    """A database of its own on the MariaDB server, dropped at the end; yields its URL."""
+    server = make_url(need(MARIADB))
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"drop database if exists {name}")
+            connection.exec_driver_sql(f"create database {name}")
+        try:
+            yield _shown(server.set(database=name))
+        finally:
+            with admin.connect() as connection:
+                connection.exec_driver_sql(f"drop database if exists {name}")
+    finally:
+        admin.dispose()
+
+
 def _shown(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
 def empty(database: Database) -> None:
-    """Deletes every row but the site's key: cheaper than TRUNCATE while the tables are small."""
+    """Deletes every row but the site's key, only where there are any: cheaper than TRUNCATE while tables are small."""
     tables = [table.name for table in metadata.sorted_tables if table.name != "worker_site"]
+    filled = ", ".join(f"exists (select 1 from {name})" for name in tables)
     with database.writing() as connection:
-        for name in tables:
+        found = connection.exec_driver_sql(f"select {filled}").one()
+        for name in (name for name, has_rows in zip(tables, found, strict=True) if has_rows):
             connection.exec_driver_sql(f"delete from {name}")

@@ -75,7 +75,8 @@ def _dedupe_order(planned: Planned) -> tuple[str, str]:
 
 
 def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
-    outbox.delete_jobs(connection, [one.job["id"] for one in planned])
+    parts = [part["id"] for one in planned for part in one.parts]
+    outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
 
 
 def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[_NewBlob]:

@@ -83,6 +83,11 @@ def part_id(job_id: str, n: int) -> str:
     return f"{job_id}-{n}"
 
 
+def part_range(job_id: str) -> dict[str, str]:
+    """The bounds, both excluded, between which the ids of a job's parts stand."""
+    return {"low": f"{job_id}-", "high": f"{job_id}."}
+
+
 def job_of(part: str) -> str:
     """The job a part id belongs to."""
     return part.partition("-")[0]

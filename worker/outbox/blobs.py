@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.errors import WorkerError
-from worker.outbox.bulk import among, ids_json
+from worker.outbox.bulk import chosen, ids_json
 from worker.outbox.clock import SqlClock, micros
 from worker.outbox.database import Database
 
@@ -55,8 +55,8 @@ def insert_blob(
 
 def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Which of these files are still there."""
-    inside = among(connection.dialect.name)
-    rows = connection.execute(text(f"select id from worker_blobs where id {inside}"), {"ids": ids_json(ids)})
+    among = chosen(connection.dialect.name, "worker_blobs")
+    rows = connection.execute(text(f"select id from {among}"), {"ids": ids_json(ids)})
     return {str(row[0]) for row in rows}
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, text
 
 from worker.domain.window import Window
-from worker.outbox.bulk import among, ids_json, insert_rows, update_rows
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, insert_rows, update_rows
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.sql import fetch
@@ -24,7 +24,7 @@ _PAGE = 500
 @lru_cache(maxsize=8)
 def _select(dialect: str) -> str:
     lock = "" if dialect == "sqlite" else " for update"
-    return f"select id, buckets from {budgets.name} where id {among(dialect)} order by id{lock}"
+    return f"select id, buckets from {chosen(dialect, budgets.name)} order by id{lock}"
 
 
 class Budgets:
@@ -100,6 +100,6 @@ def _delete(database: Database, ids: Sequence[str], before: int) -> int:
     if not ids:
         return 0
     # The age is compared again: a row reserved from in the meantime stays.
-    statement = text(f"delete from {budgets.name} where id {among(database.dialect)} and updated_at < :before")
+    statement = text(f"{delete_chosen(database.dialect, budgets.name)} and updated_at < :before")
     values = {"ids": ids_json(ids), "before": before}
     return database.run(lambda connection: connection.execute(statement, values).rowcount)

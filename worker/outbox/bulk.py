@@ -18,18 +18,37 @@ from worker.outbox.sql import fetch, run
 Row = Mapping[str, Any]
 
 
+# JSON_TABLE cuts a text and clamps a number in silence where its column is too narrow, even with ERROR ON ERROR: so the
+# columns are wider than what they are stored in, which is strict. Text without a character set would take the
+# database's; a binary collation here would not mix with the keys'.
+MARIADB_TEXT = "longtext character set utf8mb4"
+MARIADB_KEY = "varchar(255) character set utf8mb4 collate utf8mb4_general_ci"
+
+
+def is_mariadb(dialect: str) -> bool:
+    """MariaDB or MySQL, whose SQL is the same here."""
+    return dialect in ("mysql", "mariadb")
+
+
 def _sql_type(table: Table, column: str, dialect: str) -> str:
     kind = table.c[column].type
     if isinstance(kind, Boolean):
         return "boolean" if dialect == "postgresql" else "integer"
     if isinstance(kind, (BigInteger, Integer, SmallInteger)):
         return "bigint"
-    if dialect in ("mysql", "mariadb"):
-        return "longtext"
     return "text"
 
 
-def _document(dialect: str, table: Table, columns: Sequence[str]) -> str:
+def _mariadb_type(table: Table, column: str, keys: Sequence[str]) -> str:
+    kind = table.c[column].type
+    if isinstance(kind, BigInteger) and column not in keys:
+        return "decimal(65, 0)"
+    if isinstance(kind, (Boolean, Integer)):
+        return "bigint"
+    return MARIADB_KEY if column in keys else MARIADB_TEXT
+
+
+def _document(dialect: str, table: Table, columns: Sequence[str], keys: Sequence[str] = ()) -> str:
     """A FROM item named v that holds the rows of `:rows`."""
     if dialect == "postgresql":
         typed = ", ".join(f"{name} {_sql_type(table, name, dialect)}" for name in columns)
@@ -37,18 +56,18 @@ def _document(dialect: str, table: Table, columns: Sequence[str]) -> str:
     if dialect == "sqlite":
         fields = ", ".join(f"value->>'$.{name}' as {name}" for name in columns)
         return f"(select {fields} from json_each(:rows)) as v"
-    fields = ", ".join(f"{name} {_sql_type(table, name, dialect)} path '$.{name}'" for name in columns)
+    fields = ", ".join(f"{name} {_mariadb_type(table, name, keys)} path '$.{name}'" for name in columns)
     return f"json_table(:rows, '$[*]' columns ({fields})) as v"
 
 
 @lru_cache(maxsize=256)
 def _update(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
     name = table.name
-    source = _document(dialect, table, (*keys, *columns))
+    source = _document(dialect, table, (*keys, *columns), keys)
     match = " and ".join(f"{name}.{key} = v.{key}" for key in keys)
-    if dialect in ("mysql", "mariadb"):
+    if is_mariadb(dialect):
         sets = ", ".join(f"{name}.{column} = v.{column}" for column in columns)
-        return f"update {name} join {source} on {match} set {sets}"
+        return f"update {source} straight_join {name} force index (primary) on {match} set {sets}"
     if dialect == "postgresql":  # the same look-up by index as in `among`, whatever the join would be planned as
         key = keys[0]
         match += f" and {name}.{key} = any(array(select r->>'{key}' from json_array_elements(cast(:rows as json)) r))"
@@ -71,7 +90,7 @@ def _on_conflict(dialect: str, table: Table, columns: tuple[str, ...], conflict:
         return ""
     keys = [column.name for column in table.primary_key.columns]
     rest = [column for column in columns if column not in keys]
-    if dialect in ("mysql", "mariadb"):
+    if is_mariadb(dialect):
         changes = [f"{keys[0]} = {table.name}.{keys[0]}"] if conflict == "ignore" else [f"{c} = v.{c}" for c in rest]
         return " on duplicate key update " + ", ".join(changes)
     if conflict == "ignore":
@@ -144,29 +163,59 @@ def _together(statements: tuple[str, ...]) -> str:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
     """Inserts the rows whose id is not there yet, and returns the ids of those."""
     dialect = connection.dialect.name
-    if dialect in ("mysql", "mariadb"):  # no RETURNING beside ON DUPLICATE KEY: which were there is asked, and locked
-        ids = {"ids": ids_json(row["id"] for row in rows)}
-        there = f"select id from {table.name} where id {among(dialect)} order by id for update"
-        known = {row[0] for row in fetch(connection, there, ids)}
-        insert_rows(connection, table, [row for row in rows if row["id"] not in known])
-        return {row["id"] for row in rows} - known
-    statement = _insert(dialect, table, tuple(rows[0]), "ignore")
-    return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": _dump(rows)})}
+    if not is_mariadb(dialect):
+        statement = _insert(dialect, table, tuple(rows[0]), "ignore")
+        return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": _dump(rows)})}
+    # No RETURNING beside ON DUPLICATE KEY in MySQL, and no word which row was there: that is asked, and locked.
+    ids = {"ids": ids_json(row["id"] for row in rows)}
+    there = f"select id from {chosen(dialect, table.name)} order by id for update"
+    known = {row[0] for row in fetch(connection, there, ids)}
+    insert_rows(connection, table, [row for row in rows if row["id"] not in known])
+    return {row["id"] for row in rows} - known
+
+
+@lru_cache(maxsize=256)
+def chosen(
+    dialect: str, table: str, key: str = "id", *, alias: str = "", joins: str = "", index: str = "primary"
+) -> str:
+    """What follows `from` for the rows whose key is among the ids of `:ids`; `and ...` may follow. See `ids_json`.
+
+    Each id is looked up in the index, whatever the statistics say: on PostgreSQL through an array made first, on
+    MariaDB through a join in the order written, which also locks the rows in the order of the ids.
+    """
+    if is_mariadb(dialect):
+        return f"{_opened_before(table, key, alias, index)}{joins} where true"
+    return f"{table} {alias}".rstrip() + f"{joins} where {alias or table}.{key} {_among(dialect)}"
+
+
+@lru_cache(maxsize=256)
+def update_chosen(dialect: str, table: str, sets: str, key: str = "id", *, index: str = "primary") -> str:
+    """An update of the rows whose key is among the ids of `:ids`; `and ...` may follow."""
+    if is_mariadb(dialect):
+        return f"update {_opened_before(table, key, '', index)} set {sets} where true"
+    return f"update {table} set {sets} where {key} {_among(dialect)}"
 
 
 @lru_cache(maxsize=64)
-def among(dialect: str, bind: str = "ids") -> str:
-    """The right side of `where id ...` for ids given as one JSON list under the bind name; bind them with `ids_json`.
+def delete_chosen(dialect: str, table: str) -> str:
+    """A delete of the rows whose id is among the ids of `:ids`; `and ...` may follow."""
+    if is_mariadb(dialect):
+        return f"delete {table} from {_opened_before(table, 'id', '', 'primary')} where true"
+    return f"delete from {table} where id {_among(dialect)}"
 
-    On PostgreSQL an array made first, not a join: whatever the statistics say, each id is looked up in the index.
-    """
+
+def _opened_before(table: str, key: str, alias: str, index: str) -> str:
+    """The ids, then the table, in that order. `in (select ...)` would walk, and lock, the whole table."""
+    ids = f"json_table(:ids, '$[*]' columns (wanted {MARIADB_KEY} path '$')) as chosen"
+    return f"{ids} straight_join {table} {alias} force index ({index}) on {alias or table}.{key} = chosen.wanted"
+
+
+def _among(dialect: str) -> str:
     if dialect == "postgresql":
-        return f"= any(array(select json_array_elements_text(cast(:{bind} as json))))"
-    if dialect == "sqlite":
-        return f"in (select value from json_each(:{bind}))"
-    return f"in (select id from json_table(:{bind}, '$[*]' columns (id varchar(100) path '$')) as ids_{bind})"
+        return "= any(array(select json_array_elements_text(cast(:ids as json))))"
+    return "in (select value from json_each(:ids))"
 
 
 def ids_json(ids: Iterable[str]) -> str:
-    """Ids as the JSON list that `among` opens."""
-    return to_json(list(ids)).decode()
+    """Ids, each once and in order, as the JSON list that `chosen` opens."""
+    return to_json(sorted(set(ids))).decode()

@@ -15,8 +15,10 @@ _NOW = {
     # unixepoch('subsec') needs SQLite 3.42; Debian 12 has 3.40. Milliseconds are what SQLite's clock offers.
     "sqlite": "(cast(strftime('%s','now') as integer) * 1000000"
     " + cast(substr(strftime('%f','now'), 4) as integer) * 1000)",
-    # SYSDATE, not NOW: the instant of evaluation, not of the statement's start.
-    "mysql": "cast(unix_timestamp(sysdate(6)) * 1000000 as signed)",
+    # SYSDATE, not NOW: the instant of evaluation, not of the statement's start. Its local time is only used for the
+    # span since that start: as an instant it would mean two in the hour a caller's time zone repeats in autumn.
+    "mysql": "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))"
+    " + timestampdiff(microsecond, now(6), sysdate(6)))",
 }
 _NOW["mariadb"] = _NOW["mysql"]
 

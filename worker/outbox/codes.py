@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
 from worker.outbox import tables
-from worker.outbox.bulk import among, ids_json, insert_rows
+from worker.outbox.bulk import chosen, ids_json, insert_rows, update_chosen
 from worker.outbox.rows import for_update
 from worker.outbox.sql import fetch, run
 
@@ -75,10 +75,10 @@ def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str
     rows = fetch(
         connection,
         (
-            f"select id, state, leased_by from worker_response_codes where id {among(dialect)}"
+            f"select id, state, leased_by from {chosen(dialect, 'worker_response_codes')}"
             f" order by id{for_update(dialect)}"
         ),
-        {"ids": ids_json(sorted({code for code, _ in wishes}))},
+        {"ids": ids_json(code for code, _ in wishes)},
     )
     states = {row[0]: (row[1], row[2]) for row in rows}
     leased: dict[str, str] = {}
@@ -113,14 +113,14 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
     """The parts that held these codes are in doubt: their codes may be used."""
     if part_ids:
-        run(
-            connection,
-            (
-                "update worker_response_codes set state = 'burned' where state = 'leased'"
-                f" and leased_by {among(connection.dialect.name)}"
-            ),
-            {"ids": ids_json(part_ids)},
+        burn = update_chosen(
+            connection.dialect.name,
+            "worker_response_codes",
+            "state = 'burned'",
+            "leased_by",
+            index="worker_response_codes_leased",
         )
+        run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
 
 
 def _set_state(connection: Connection, code: str, state: str, part_id: str | None) -> None:

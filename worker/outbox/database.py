@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -25,17 +26,16 @@ from sqlalchemy.exc import (
 )
 
 from worker.domain.errors import ConfigurationError
+from worker.outbox import mariadb
 from worker.outbox.clock import DatabaseClock, SqlClock
 from worker.outbox.sql import can_pipeline, pipeline, translated
 
 T = TypeVar("T")
 
-# PostgreSQL: serialization failure, deadlock. MariaDB: lock wait timeout, deadlock. SQLite speaks in words.
+# PostgreSQL: serialization failure, deadlock. MariaDB: by number. SQLite speaks in words.
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
-_RETRYABLE_MYSQL = frozenset({1205, 1213})
 _RETRYABLE_WORDS = ("database is locked", "database table is locked")
 _LOST_SQLSTATES = ("08", "57P")
-_LOST_MYSQL = frozenset({2002, 2003, 2006, 2013, 1053, 4031})
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -45,8 +45,7 @@ def is_retryable(error: BaseException) -> bool:
     cause = error.orig
     if getattr(cause, "sqlstate", None) in _RETRYABLE_SQLSTATES:
         return True
-    args = getattr(cause, "args", ())
-    if args and args[0] in _RETRYABLE_MYSQL:
+    if mariadb.number(cause) in mariadb.RETRYABLE:
         return True
     return any(word in str(cause) for word in _RETRYABLE_WORDS)
 
@@ -64,9 +63,9 @@ def is_lost(error: BaseException) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(state, str) and state.startswith(_LOST_SQLSTATES):
         return True
-    args = getattr(error.orig, "args", ())
-    if args and args[0] in _LOST_MYSQL:
-        return True
+    number = mariadb.number(error.orig)
+    if number is not None:
+        return number in mariadb.LOST
     return isinstance(error, OperationalError) and state is None and not is_retryable(error)
 
 
@@ -80,6 +79,8 @@ def is_about_the_row(error: BaseException) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return isinstance(error, ValueError)  # text that is no UTF-8
+    if mariadb.number(error.orig) in mariadb.ABOUT_THE_ROW:
+        return True
     state = getattr(error.orig, "sqlstate", None)
     return isinstance(state, str) and state.startswith(("22", "23"))
 
@@ -154,21 +155,14 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     if backend not in _DRIVERS:
         raise ConfigurationError(f"database: {backend} is not supported; use postgresql, mysql, mariadb or sqlite")
     extra, driver = _DRIVERS[backend]
+    if parsed.drivername.startswith("mariadb"):  # the same dialect under one name
+        parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
     if "+" not in parsed.drivername:
-        parsed = parsed.set(drivername=f"{backend}+{driver}")
-    connect_args: dict[str, Any] = {"connect_timeout": 5}
-    if backend == "postgresql":
-        connect_args |= {"application_name": "im-delivery-worker", "keepalives_idle": 10, "tcp_user_timeout": 15000}
+        parsed = parsed.set(drivername=f"{parsed.drivername}+{driver}")
     try:
-        return create_engine(
-            parsed,
-            isolation_level="READ COMMITTED",
-            pool_size=pool_size,
-            max_overflow=32,
-            pool_pre_ping=False,
-            pool_timeout=10,
-            connect_args=connect_args,
-        )
+        if backend != "postgresql":
+            return mariadb.mariadb_engine(parsed, pool_size=pool_size)
+        return _postgres_engine(parsed, pool_size)
     except ImportError:
         raise ConfigurationError(
             f"database: the driver of {parsed.drivername} is not installed;"
@@ -178,6 +172,23 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         raise ConfigurationError(
             f"database: there is no driver {parsed.drivername}; use {backend}+{driver}://"
         ) from None
+
+
+def _postgres_engine(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=32,
+        pool_pre_ping=False,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "im-delivery-worker",
+            "keepalives_idle": 10,
+            "tcp_user_timeout": 15000,
+        },
+    )
 
 
 _DRIVERS = {
@@ -202,7 +213,8 @@ class Database:
         self.engine = engine
         self.dialect = engine.dialect.name
         self.clock = clock or DatabaseClock()
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader = _reader_of(engine)
+        self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         self._fifo = FifoLock() if self.dialect == "sqlite" else None
         self._can_pipeline = can_pipeline(engine)
         self._rng = rng or random.Random()
@@ -216,23 +228,23 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for single reads; each statement stands alone."""
-        with self._reader.connect() as connection, translated(connection):
+        with self._reader.connect() as connection, translated(connection, *self._pools):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, committed at the end; on SQLite in order of arrival."""
         if self._fifo is None:
-            with self.engine.begin() as connection, translated(connection):
+            with self.engine.begin() as connection, translated(connection, *self._pools):
                 yield connection
             return
-        with self._fifo.held(), self.engine.begin() as connection, translated(connection):
+        with self._fifo.held(), self.engine.begin() as connection, translated(connection, *self._pools):
             yield connection
 
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
         """One transaction whose writes are not waited for one by one."""
-        with self._reader.connect() as connection, translated(connection), pipeline(connection):
+        with self._reader.connect() as connection, translated(connection, *self._pools), pipeline(connection):
             yield connection
 
     def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
@@ -257,4 +269,12 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection."""
-        self.engine.dispose()
+        for engine in self._pools:
+            engine.dispose()
+
+
+def _reader_of(engine: Engine) -> Engine:
+    """Where each statement stands alone."""
+    if engine.dialect.name in ("mysql", "mariadb"):
+        return mariadb.reading_engine(engine)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

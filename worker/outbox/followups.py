@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.domain.job import part_id
+from worker.domain.job import part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -59,7 +59,7 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
             " r.recalled_at from worker_parts p left join worker_receipts r on r.part_id = p.id and r.not_sent = false"
             " where p.id > :low and p.id < :high order by p.n, r.claim"
         ),
-        {"low": f"{job_id}-", "high": f"{job_id}."},
+        part_range(job_id),
     )
     return [TargetPart(row[0], row[1], PartState(row[2]), row[3], row[4], json.loads(row[5]), *row[6:]) for row in rows]
 

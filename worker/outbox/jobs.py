@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from worker.outbox.bulk import among, ids_json
+from worker.outbox.bulk import MARIADB_KEY, MARIADB_TEXT, chosen, delete_chosen, ids_json, is_mariadb
 from worker.outbox.clock import SqlClock
 
 ROWS_A_STATEMENT = 1_000
@@ -66,7 +66,7 @@ _COMPUTED = {
 }
 _STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in"))
 _WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
-_MARIADB_WINS = " on duplicate key update id = worker_jobs.id"
+_MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
 
 
 def insert_jobs(connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
@@ -83,8 +83,7 @@ def insert_jobs(connection: Connection, clock: SqlClock, jobs: Sequence[JobRow],
         connection.execute(_sqlite_jobs(now), list(jobs))
         connection.execute(_SQLITE_PARTS, list(parts))
     else:
-        connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
-        connection.execute(_mariadb_parts(), {"parts": _dump(parts)})
+        _insert_into_mariadb(connection, now, jobs, parts)
 
 
 def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
@@ -106,18 +105,37 @@ def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[lis
 def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
     """Who holds these (account, dedupe key): id, state and content hash. Read after the insert, it tells who won.
 
-    On PostgreSQL (READ COMMITTED) and SQLite a plain read sees the committed holder; a lock would only make the
-    workers that record results wait for the caller's commit. MariaDB's REPEATABLE READ needs a locking read.
+    A plain read sees the committed holder; a lock would only make the workers that record results wait for the
+    caller's commit. Except on MariaDB under REPEATABLE READ, when it was committed after the caller's snapshot.
     """
-    rows = connection.execute(_owners(connection.dialect.name), {"keys": _dump({"a": a, "k": k} for a, k in keys)})
+    found = _read_owners(connection, keys)
+    unseen = [key for key in keys if key not in found]
+    if unseen and is_mariadb(connection.dialect.name):
+        found |= _read_owners(connection, unseen, " lock in share mode")
+    return found
+
+
+def _read_owners(
+    connection: Connection, keys: Sequence[tuple[str, str]], lock: str = ""
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    statement = _owners(connection.dialect.name, lock)
+    rows = connection.execute(statement, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
     return {(row["account"], row["dedupe_key"]): dict(row) for row in rows.mappings()}
 
 
-def delete_jobs(connection: Connection, ids: Sequence[str]) -> None:
+def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
     """Takes jobs back that this very call inserted in the caller's transaction; nobody else has seen them."""
-    inside = among(connection.dialect.name)
-    for table, column in (("worker_parts", "job_id"), ("worker_jobs", "id")):
-        connection.execute(text(f"delete from {table} where {column} {inside}"), {"ids": ids_json(ids)})
+    dialect = connection.dialect.name
+    for table, its in (("worker_parts", parts), ("worker_jobs", ids)):
+        if is_mariadb(dialect):  # under REPEATABLE READ a delete of what is not there locks the gap all inserts need
+            its = _present(connection, table, its)
+        connection.execute(text(delete_chosen(dialect, table)), {"ids": ids_json(its)})
+
+
+def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
+    """Which of these rows of its own a transaction has; locks nothing."""
+    query = text(f"select id from {chosen(connection.dialect.name, table)}")
+    return [row[0] for row in connection.execute(query, {"ids": ids_json(ids)})]
 
 
 def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
@@ -179,38 +197,71 @@ def _sqlite_jobs(now: str) -> TextClause:
     return text(_insert_into_jobs(f"(select {now} as now) c where true").replace("v.", ":") + _WINS)
 
 
+def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
+    """Two statements, and two reads when there are dedupe keys.
+
+    What meets a taken key in the insert is locked until the caller's commit, together with the gap before it, in which
+    other producers may insert; and a look for a job that is not there locks, under REPEATABLE READ, the gap in which
+    all of them do. So a key that is known to be taken is not tried, and parts are inserted for jobs that are there.
+    """
+    keys = {(job["account"], job["dedupe_key"]): job["id"] for job in reversed(jobs) if job["dedupe_key"] is not None}
+    if keys:
+        taken = _read_owners(connection, list(keys))
+        jobs = [job for job in jobs if _may_win(job, keys, taken)]
+    if jobs:
+        connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
+    if keys:
+        won = set(_present(connection, "worker_jobs", (job["id"] for job in jobs)))
+        parts = [part for part in parts if part["job_id"] in won]
+    if parts:
+        connection.execute(_mariadb_parts(), {"parts": _dump(parts)})
+
+
+def _may_win(job: JobRow, first: Mapping[tuple[str, str], str], taken: Mapping[tuple[str, str], Any]) -> bool:
+    """True without a key; with one that nobody has yet, for the first of this call that wants it."""
+    if job["dedupe_key"] is None:
+        return True
+    key = (job["account"], job["dedupe_key"])
+    return key not in taken and first[key] == job["id"]
+
+
 @lru_cache(maxsize=8)
 def _mariadb_jobs(now: str) -> TextClause:
-    source = f"(select {now} as now) c cross join {_json_table('jobs', _JOB)}"
+    # The limit keeps the clock from being merged into the outer query, where every row would read it anew.
+    source = f"(select {now} as now limit 1) c cross join {_json_table('jobs', _JOB)}"
     return text(_insert_into_jobs(source) + _MARIADB_WINS)
 
 
 @lru_cache(maxsize=1)
 def _mariadb_parts() -> TextClause:
     table = _json_table("parts", _PART)
-    return text(_PARTS_OF.format(v="v.", greatest="greatest") + f" from {table} join worker_jobs j on j.id = v.job_id")
+    table = table.replace(f"job_id {MARIADB_TEXT}", f"job_id {MARIADB_KEY}")
+    joined = f"{table} straight_join worker_jobs j force index (primary) on j.id = v.job_id"
+    return text(f"{_PARTS_OF.format(v='v.', greatest='greatest')} from {joined}")
 
 
 def _json_table(bind: str, names: Sequence[str]) -> str:
     typed = (
-        f"{column} path '$.{name}'" for column, name in zip(_typed(names, "bigint", "longtext"), names, strict=True)
+        f"{column} path '$.{name}'"
+        for column, name in zip(_typed(names, "decimal(65, 0)", MARIADB_TEXT), names, strict=True)
     )
     return f"json_table(:{bind}, '$[*]' columns ({', '.join(typed)})) as v"
 
 
-@lru_cache(maxsize=4)
-def _owners(dialect: str) -> TextClause:
+@lru_cache(maxsize=8)
+def _owners(dialect: str, lock: str) -> TextClause:
     match dialect:
         case "postgresql":
-            source, lock = "json_to_recordset(cast(:keys as json)) as v(a text, k text)", ""
+            source = "json_to_recordset(cast(:keys as json)) as v(a text, k text) join worker_jobs j"
         case "sqlite":
-            source, lock = "(select value->>'$.a' as a, value->>'$.k' as k from json_each(:keys)) as v", ""
+            source = "(select value->>'$.a' as a, value->>'$.k' as k from json_each(:keys)) as v join worker_jobs j"
         case _:
-            columns = "a varchar(60) path '$.a', k varchar(200) path '$.k'"
-            source, lock = f"json_table(:keys, '$[*]' columns ({columns})) as v", " lock in share mode"
+            columns = f"a {MARIADB_KEY} path '$.a', k {MARIADB_KEY} path '$.k'"
+            opened = f"json_table(:keys, '$[*]' columns ({columns})) as v"
+            source = f"{opened} straight_join worker_jobs j force index (worker_jobs_dedupe)"
     return text(
         "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
-        f" from {source} join worker_jobs j on j.account = v.a and j.dedupe_key = v.k{lock}"
+        f" from {source} on j.account = v.a and j.dedupe_key = v.k{lock}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.outbox.bulk import among, ids_json
+from worker.outbox.bulk import chosen, ids_json, update_chosen
 from worker.outbox.sql import fetch, run
 
 
@@ -50,11 +50,10 @@ _COLUMNS = (
 
 @lru_cache(maxsize=16)
 def _select(dialect: str, now: str) -> str:
+    joins = " join worker_jobs j on j.id = p.job_id left join worker_bodies b on b.part_id = p.id and p.doubts > 0"
     return (
-        f"select {_COLUMNS} from worker_parts p join worker_jobs j on j.id = p.job_id"
-        " left join worker_bodies b on b.part_id = p.id and p.doubts > 0"
-        f" where p.id {among(dialect)} and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
-        " order by p.priority, p.not_before, p.id"
+        f"select {_COLUMNS} from {chosen(dialect, 'worker_parts', alias='p', joins=joins)}"
+        f" and p.state = 0 and p.waits_on is null and p.not_before <= {now} order by p.priority, p.not_before, p.id"
     )
 
 
@@ -77,6 +76,6 @@ def leave(connection: Connection, ids: Sequence[str]) -> None:
     """The doorbell did not get to these: they may be offered again at once."""
     run(
         connection,
-        f"update worker_parts set offered_until = null where id {among(connection.dialect.name)} and state = 0",
+        update_chosen(connection.dialect.name, "worker_parts", "offered_until = null") + " and state = 0",
         {"ids": ids_json(ids)},
     )

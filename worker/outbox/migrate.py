@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import command
@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.tables import VERSION_TABLE
@@ -78,32 +79,40 @@ def is_current(connection: Connection) -> bool:
 @contextmanager
 def _alone(engine: Engine) -> Iterator[Connection]:
     """One transaction with the advisory lock held and a short lock timeout for the tables."""
+    if engine.dialect.name in ("mysql", "mariadb"):
+        with engine.connect() as connection, _named_lock(connection), connection.begin():
+            yield connection
+        return
     with engine.begin() as connection:
-        match connection.dialect.name:
-            case "postgresql":
-                # Freed with the transaction, so it also works behind a transaction pooler. lock_timeout counts for
-                # advisory locks too: a long one for our turn, then a short one for the tables.
-                connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_OTHERS_S}s'")
-                connection.exec_driver_sql(f"select pg_advisory_xact_lock({ADVISORY_LOCK})")
-                connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_TABLES_S}s'")
-                yield connection
-            case "sqlite":  # BEGIN IMMEDIATE is the lock
-                yield connection
-            case _:
-                with _named_lock(connection):
-                    yield connection
+        if engine.dialect.name == "postgresql":
+            # Freed with the transaction, so it also works behind a transaction pooler. lock_timeout counts for
+            # advisory locks too: a long one for our turn, then a short one for the tables.
+            connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_OTHERS_S}s'")
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({ADVISORY_LOCK})")
+            connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_TABLES_S}s'")
+        # SQLite: BEGIN IMMEDIATE is the lock.
+        yield connection
 
 
 @contextmanager
-def _named_lock(connection: Connection) -> Iterator[None]:  # pragma: no cover - MariaDB comes with the next issue
-    got = connection.exec_driver_sql(f"select get_lock('{VERSION_TABLE}', {WAIT_FOR_OTHERS_S})").scalar()
+def _named_lock(connection: Connection) -> Iterator[None]:
+    """MariaDB: a lock of the connection, not of the transaction, which every change of a table ends.
+
+    Names of locks belong to the whole server, so ours carries the database's.
+    """
+    lock = f"concat('{VERSION_TABLE}:', md5(database()))"
+    got = connection.exec_driver_sql(f"select get_lock({lock}, {WAIT_FOR_OTHERS_S})").scalar()
     if got != 1:
         raise ConfigurationError(f"another `worker db upgrade` has been running for {WAIT_FOR_OTHERS_S} s; try again")
     connection.exec_driver_sql(f"set session lock_wait_timeout = {WAIT_FOR_TABLES_S}")
+    connection.commit()
     try:
         yield
     finally:
-        connection.exec_driver_sql(f"select release_lock('{VERSION_TABLE}')")
+        # The next user of the connection gets it as it was; one that broke has lost both by itself.
+        with suppress(DBAPIError):
+            connection.exec_driver_sql("set session lock_wait_timeout = default")
+            connection.exec_driver_sql(f"select release_lock({lock})")
 
 
 def _make_lane_key(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from worker.domain.job import part_range
 from worker.domain.state import JobState
 from worker.outbox.batch import Batch
 from worker.outbox.items import Happened
@@ -40,6 +41,6 @@ def _count_failures(connection: Connection, job_id: str) -> int:
     rows = fetch(
         connection,
         "select count(*) from worker_failures where part_id > :low and part_id < :high",
-        {"low": f"{job_id}-", "high": f"{job_id}."},
+        part_range(job_id),
     )
     return int(rows[0][0])

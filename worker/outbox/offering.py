@@ -10,7 +10,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from worker.outbox.bulk import among, ids_json
+from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen
 from worker.outbox.sql import fetch
 
 
@@ -82,24 +82,30 @@ def next_lanes(connection: Connection, after: str, count: int) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=8)
-def _offer(dialect: str, now: str) -> TextClause:
-    return text(
-        f"update worker_parts set offered_until = {now} + :wait"
-        f" where id {among(dialect)} and state = 0 and (offered_until is null or offered_until <= {now})"
-    )
-
-
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
     """Notes, by compare-and-set, that these ids go into the broker for so long; returns the ones that do."""
-    params = {"ids": ids_json(ids), "wait": wait_us}
-    statement = _offer(connection.dialect.name, now)
-    if connection.dialect.name in ("mysql", "mariadb"):
-        connection.execute(statement, params)  # no RETURNING: the relay's lease makes it the only one who offers
-        return list(ids)
-    rows = connection.execute(text(f"{statement.text} returning id"), params)
-    offered = {row[0] for row in rows}
-    return [part for part in ids if part in offered]
+    dialect = connection.dialect.name
+    if is_mariadb(dialect):  # no RETURNING: whoever locks the rows first sets them, and the next one sees it
+        free = {row[0] for row in connection.execute(_lock_free(dialect, now), {"ids": ids_json(ids)})}
+        connection.execute(_offer(dialect, now), {"ids": ids_json(free), "wait": wait_us})
+    else:
+        free = {row[0] for row in connection.execute(_offer(dialect, now), {"ids": ids_json(ids), "wait": wait_us})}
+    return [part for part in ids if part in free]
+
+
+@lru_cache(maxsize=8)
+def _offer(dialect: str, now: str) -> TextClause:
+    update = update_chosen(dialect, "worker_parts", f"offered_until = {now} + :wait")
+    return text(update if is_mariadb(dialect) else f"{update}{_free(now)} returning id")
+
+
+@lru_cache(maxsize=8)
+def _lock_free(dialect: str, now: str) -> TextClause:
+    return text(f"select id from {chosen(dialect, 'worker_parts')}{_free(now)} order by id for update")
+
+
+def _free(now: str) -> str:
+    return f" and state = 0 and (offered_until is null or offered_until <= {now})"
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from worker.outbox import tables
-from worker.outbox.bulk import among, ids_json, insert_rows
+from worker.outbox.bulk import ids_json, insert_rows, update_chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,8 @@ def bury_lapsed(connection: Connection, now: str, incarnations: Sequence[str]) -
 
 
 def _end(connection: Connection, now: str, incarnations: Sequence[str], only: str) -> None:
-    connection.execute(
-        text(
-            f"update worker_processes set ended_at = {now}"
-            f" where id {among(connection.dialect.name)} and ended_at is null{only}"
-        ),
-        {"ids": ids_json(incarnations)},
-    )
+    update = update_chosen(connection.dialect.name, "worker_processes", f"ended_at = {now}")
+    connection.execute(text(f"{update} and ended_at is null{only}"), {"ids": ids_json(incarnations)})
 
 
 def living(connection: Connection, now: str) -> list[Process]:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from worker.outbox.bulk import among, ids_json
+from worker.domain.job import part_range
+from worker.outbox.bulk import chosen, ids_json
 
 Rows = list[dict[str, Any]]
 
@@ -27,12 +28,12 @@ class JobRows:
 
 
 _JOB = text("select * from worker_jobs where id = :id")
-_PARTS = text("select * from worker_parts where job_id = :id order by n")
+_PARTS = text("select * from worker_parts where id > :low and id < :high order by n")
 
 
 @lru_cache(maxsize=16)
 def _of_parts(dialect: str, table: str, order: str) -> TextClause:
-    return text(f"select * from {table} where part_id {among(dialect)} order by {order}")
+    return text(f"select * from {chosen(dialect, table, 'part_id')} order by {order}")
 
 
 def job_rows(connection: Connection, job_id: str) -> JobRows | None:
@@ -40,7 +41,7 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
     job = connection.execute(_JOB, {"id": job_id}).mappings().first()
     if job is None:
         return None
-    parts = [dict(row) for row in connection.execute(_PARTS, {"id": job_id}).mappings()]
+    parts = [dict(row) for row in connection.execute(_PARTS, part_range(job_id)).mappings()]
     ids = ids_json(part["id"] for part in parts)
 
     def of_parts(table: str, order: str) -> Rows:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState, PartState, job_state
 from worker.outbox import tables
-from worker.outbox.bulk import among, ids_json, update_rows
+from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen, update_rows
 from worker.outbox.sql import collect, fetch, run, send
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
@@ -39,8 +39,11 @@ def for_update(dialect: str) -> str:
 @lru_cache(maxsize=64)
 def _select_parts(dialect: str, now: str) -> str:
     fields = ", ".join(_PART_FIELDS)
+    rows = f"from {chosen(dialect, 'worker_parts')} order by id{for_update(dialect)}"
+    if is_mariadb(dialect):  # reads the clock when it has the row, and would not lock what stands inside
+        return f"select {fields}, {now} {rows}"
     # The clock stands outside: beside the columns PostgreSQL would read it before it waits for a row's lock.
-    locked = f"select {fields} from worker_parts where id {among(dialect)} order by id{for_update(dialect)}"
+    locked = f"select {fields} {rows}"
     return f"select locked.*, {now} from ({locked}) locked"
 
 
@@ -109,7 +112,7 @@ class JobFacts:
 @lru_cache(maxsize=8)
 def _select_jobs(dialect: str) -> str:
     fields = "id, kind, channel, asked, state, finished_at, awaited, " + ", ".join(COUNTER_NAMES)
-    return f"select {fields} from worker_jobs where id {among(dialect)} order by id{for_update(dialect)}"
+    return f"select {fields} from {chosen(dialect, 'worker_jobs')} order by id{for_update(dialect)}"
 
 
 def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]:
@@ -133,10 +136,8 @@ def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=8)
 def _wake(dialect: str, now: str) -> str:
-    return (
-        f"update worker_parts set waits_on = null, not_before = {now}, offered_until = null"
-        f" where waits_on {among(dialect)} and state = 0"
-    )
+    sets = f"waits_on = null, not_before = {now}, offered_until = null"
+    return update_chosen(dialect, "worker_parts", sets, "waits_on", index="worker_parts_waiting") + " and state = 0"
 
 
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from worker.outbox import mariadb
+
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
 _NOTHING: Mapping[str, Any] = {}
 
@@ -42,7 +44,7 @@ def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING)
 
 def collect(cursor: Any) -> list[tuple[Any, ...]]:
     """The rows of a statement that was sent."""
-    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    rows: list[tuple[Any, ...]] = list(cursor.fetchall())
     cursor.close()
     return rows
 
@@ -75,8 +77,10 @@ def can_pipeline(engine: Engine) -> bool:
 
 
 @contextmanager
-def translated(connection: Connection) -> Iterator[None]:
-    """Raises the driver's errors as SQLAlchemy's, and gives up a connection that is broken."""
+def translated(connection: Connection, *pools: Engine) -> Iterator[None]:
+    """Raises the driver's errors as SQLAlchemy's; a broken connection is given up, and with it what lies idle in these
+    pools: the others are as dead, and each would cost somebody an error.
+    """
     dialect = connection.dialect
     driver_error = dialect.loaded_dbapi.Error
     try:
@@ -85,7 +89,8 @@ def translated(connection: Connection) -> Iterator[None]:
         lost = _is_disconnect(connection, error)
         if lost:
             connection.invalidate(error)
-            connection.engine.dispose()  # the others that lie idle are as dead; each would cost somebody an error
+            for engine in pools:
+                engine.dispose()
         raise DBAPIError.instance(
             None, None, error, driver_error, connection_invalidated=lost, dialect=dialect
         ) from error
@@ -93,4 +98,6 @@ def translated(connection: Connection) -> Iterator[None]:
 
 def _is_disconnect(connection: Connection, error: Any) -> bool:
     raw = None if connection.invalidated or connection.closed else connection.connection.dbapi_connection
-    return bool(connection.dialect.is_disconnect(error, raw, None)) or bool(getattr(raw, "closed", False))
+    if bool(connection.dialect.is_disconnect(error, raw, None)) or bool(getattr(raw, "closed", False)):
+        return True
+    return connection.dialect.name in ("mysql", "mariadb") and mariadb.number(error) in mariadb.LOST

@@ -25,7 +25,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 PREFIX = "worker_"
 VERSION_TABLE = PREFIX + "alembic_version"
@@ -33,22 +34,62 @@ VERSION_TABLE = PREFIX + "alembic_version"
 metadata = MetaData()
 
 
-def _key(length: int) -> TypeEngine[str]:
-    """Text that compares byte for byte on every database."""
-    return (
-        String(length)
-        .with_variant(String(length, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-    )
+_MARIADB = ("mysql", "mariadb")
+_WITH_PARTIAL_INDEXES = ("postgresql", "sqlite")
 
 
-def _text() -> TypeEngine[str]:
-    """Long text: JSON documents and vendor texts."""
-    return Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+class Key(TypeDecorator[str]):
+    """Text that compares byte for byte on every database, trailing spaces included."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int):
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """The collation that does so, by its name there."""
+        if dialect.name in _MARIADB:
+            return mysql.VARCHAR(self.length, charset="utf8mb4", collation=byte_collation(dialect))
+        return String(self.length, collation="C") if dialect.name == "postgresql" else String(self.length)
+
+
+class LongText(TypeDecorator[str]):
+    """JSON documents and vendor texts."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """Above 64 KiB on MariaDB too."""
+        if dialect.name in _MARIADB:
+            return mysql.LONGTEXT(charset="utf8mb4", collation=byte_collation(dialect))
+        return Text()
+
+
+def byte_collation(dialect: Any) -> str:
+    """The one that does not pad: `utf8mb4_bin` takes "k " for "k"."""
+    return "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
+
+
+def _key(length: int) -> Key:
+    return Key(length)
+
+
+def _text() -> LongText:
+    return LongText()
 
 
 def _table(name: str, *items: Column[Any] | Index) -> Table:
-    return Table(PREFIX + name, metadata, *items, mysql_charset="utf8mb4", mysql_engine="InnoDB")
+    return Table(
+        PREFIX + name,
+        metadata,
+        *items,
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
+    )
 
 
 def _count(name: str, doc: str) -> Column[int]:
@@ -56,8 +97,33 @@ def _count(name: str, doc: str) -> Column[int]:
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
-    """An index of the rows that are still to do; finished rows are out of its way (PostgreSQL, SQLite)."""
+    """An index of the rows that are still to do; finished rows are out of its way. On MariaDB it holds all rows, those
+    with a null first.
+    """
     return Index(PREFIX + name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
+def _only_partial(name: str, *columns: str, where: str) -> Index:
+    """A partial index that MariaDB has another one for."""
+    return _only_on(_WITH_PARTIAL_INDEXES, _partial(name, *columns, where=where))
+
+
+def _by_state(name: str, *columns: str) -> Index:
+    """MariaDB's: the state first, so that a question about queued rows never walks past finished ones."""
+    return _only_on(_MARIADB, Index(f"{PREFIX}{name}_by_state", "state", *columns))
+
+
+def _only_on(dialects: tuple[str, ...], index: Index) -> Index:
+    def wanted(*_: Any, dialect: Dialect, **__: Any) -> bool:
+        return dialect.name in dialects
+
+    index.info["dialects"] = dialects
+    return index.ddl_if(callable_=wanted)
+
+
+def is_made(index: Index, dialect: str) -> bool:
+    """True when this database has the index."""
+    return dialect in index.info.get("dialects", (dialect,))
 
 
 ID = 32
@@ -145,20 +211,15 @@ parts = _table(
     Column("waits_on", _key(ID), doc="the job this part is parked on; null: none"),
     Column("spec", _text(), nullable=False, doc="JSON: this part's share (recipients, task_id, msgid, targets)"),
     Column("reason", _key(300), doc="why it is where it is, in our words and codes; null: nothing to say"),
-    Index(
-        PREFIX + "parts_queue",
-        "lane",
-        "priority",
-        "not_before",
-        "id",
-        postgresql_where=text("state = 0"),
-        sqlite_where=text("state = 0"),
-    ),
-    _partial("parts_due", "not_before", "id", where="state = 0"),
-    _partial("parts_sending", "incarnation", where="state = 1"),
-    _partial("parts_doubt", "not_before", where="state = 6"),
+    _only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
+    _only_partial("parts_due", "not_before", "id", where="state = 0"),
+    _only_partial("parts_sending", "incarnation", where="state = 1"),
+    _only_partial("parts_doubt", "not_before", where="state = 6"),
+    _only_partial("parts_expiry", "expires_at", where="state = 0 and expires_at is not null"),
     _partial("parts_waiting", "waits_on", where="waits_on is not null"),
-    _partial("parts_expiry", "expires_at", where="state = 0 and expires_at is not null"),
+    _by_state("parts_queue", "lane", "priority", "not_before", "id"),
+    _by_state("parts_due", "not_before", "id"),  # also for those sending (few) and in doubt
+    _by_state("parts_expiry", "expires_at"),
 )
 
 attempts = _table(
@@ -220,6 +281,7 @@ response_codes = _table(
     Column("issued_at", BigInteger, nullable=False, doc="when it was recorded"),
     Column("ends_at", BigInteger, nullable=False, doc="issued_at + 72 h (a setting)"),
     Index(PREFIX + "response_codes_part", "part_id"),
+    _partial("response_codes_leased", "leased_by", where="state = 'leased'"),
 )
 
 media = _table(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.bulk import among, ids_json, insert_new, update_rows
+from worker.outbox.bulk import chosen, ids_json, insert_new, update_rows
 from worker.outbox.rows import for_update
 from worker.outbox.sql import fetch
 
@@ -74,8 +74,8 @@ def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Window]:
     rows = fetch(
         connection,
         (
-            "select id, owner, until, others_since from worker_duplicates"
-            f" where id {among(dialect)} order by id{for_update(dialect)}"
+            f"select id, owner, until, others_since from {chosen(dialect, 'worker_duplicates')}"
+            f" order by id{for_update(dialect)}"
         ),
         {"ids": ids_json(ids)},
     )

@@ -1,0 +1,128 @@
+"""MariaDB's manners (and MySQL's): what is set on a connection of ours, what is checked, what its error numbers mean.
+
+Every connection is made the same whatever the server's defaults are: READ COMMITTED (REPEATABLE READ would gap-lock
+producers out), strict SQL mode (else a value too long is cut in silence), UTC, utf8mb4.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+from worker.domain.errors import ConfigurationError
+
+RETRYABLE = frozenset({1020, 1205, 1213})
+"""Record changed since the snapshot, lock wait timeout, deadlock."""
+LOST = frozenset({1053, 1077, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2055, 3169, 4031})
+"""Server shutting down, connection killed or cut, server not reached."""
+ABOUT_THE_ROW = frozenset(
+    {1048, 1062, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1690, 3140, 3819, *range(4035, 4045)}
+)
+"""Null, duplicate, packet or value too long, out of range, wrong characters, check constraint, unreadable JSON."""
+
+CHARSET = "utf8mb4"
+LEAST_PACKET = 16 * 1024 * 1024
+"""A statement of ours is at most 4 MiB of rows, and the driver writes some of their characters as two."""
+_SETTINGS = (
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    "time_zone = '+00:00'",
+    "wait_timeout = 28800",  # some servers end idle connections after a minute; ours lie idle in a pool
+    "innodb_lock_wait_timeout = 10",
+)
+# The locks of a host that vanished in mid transaction must not last until TCP notices.
+_MARIADB_ONLY = "idle_transaction_timeout = 60"
+_ASKED = ("tx_isolation", "transaction_isolation", "sql_mode", "max_allowed_packet", "binlog_format", "log_bin")
+
+
+def mariadb_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engine:
+    """An engine whose connections are checked before their first use."""
+    return _engine(url, "READ COMMITTED", pool_size=pool_size, max_overflow=max_overflow)
+
+
+def reading_engine(engine: Engine) -> Engine:
+    """A second pool for single reads: switching autocommit on and off would cost each of them four round trips."""
+    size: int = getattr(engine.pool, "size", lambda: 8)()
+    return _engine(engine.url, "AUTOCOMMIT", pool_size=size, max_overflow=32)
+
+
+def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
+    engine = create_engine(
+        url,
+        isolation_level=isolation,
+        pool_pre_ping=False,
+        pool_timeout=10,
+        pool_recycle=3600,
+        skip_autocommit_rollback=True,
+        connect_args={"connect_timeout": 5, "charset": CHARSET},
+        **sizes,
+    )
+    clock_was_checked = False
+
+    @event.listens_for(engine, "connect")
+    def _make_ready(connection: Any, _record: Any) -> None:
+        nonlocal clock_was_checked
+        cursor = connection.cursor()
+        _settle(connection, cursor)
+        _check(cursor)
+        if not clock_was_checked:
+            _check_clock(cursor)
+            clock_was_checked = True
+        cursor.close()
+
+    @event.listens_for(engine, "handle_error")
+    def _notice_the_end(context: Any) -> None:
+        if number(context.original_exception) in LOST:
+            context.is_disconnect = True
+
+    return engine
+
+
+def number(error: BaseException | None) -> int | None:
+    """The server's or the driver's error number."""
+    args = getattr(error, "args", ())
+    return args[0] if args and type(args[0]) is int else None
+
+
+def _settle(connection: Any, cursor: Any) -> None:
+    cursor.execute("set session transaction isolation level read committed")
+    is_mariadb = "mariadb" in str(getattr(connection, "server_version", "mariadb")).lower()
+    cursor.execute("set session " + ", session ".join([*_SETTINGS, *([_MARIADB_ONLY] if is_mariadb else [])]))
+    _notice_black_holes(getattr(connection, "_sock", None))
+
+
+def _notice_black_holes(sock: Any) -> None:
+    """A peer that vanished is noticed in seconds, as with PostgreSQL's `tcp_user_timeout`."""
+    if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+
+
+def _check(cursor: Any) -> None:
+    """What was set is in force (a proxy may have dropped it), and the server allows what we need."""
+    names = ", ".join(f"'{name}'" for name in _ASKED)
+    cursor.execute(f"show session variables where variable_name in ({names})")
+    found = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
+    isolation = found.get("transaction_isolation") or found.get("tx_isolation")
+    if isolation != "READ-COMMITTED":
+        raise ConfigurationError(
+            f"database: the connection runs {isolation}, not READ-COMMITTED; let the proxy keep session settings"
+        )
+    if "STRICT_ALL_TABLES" not in found.get("sql_mode", ""):
+        raise ConfigurationError(
+            "database: the connection is not in strict SQL mode; let the proxy keep session settings"
+        )
+    if found.get("log_bin") == "ON" and found.get("binlog_format") == "STATEMENT":
+        raise ConfigurationError("database: binlog_format=STATEMENT refuses READ COMMITTED; set it to ROW or MIXED")
+    if int(found.get("max_allowed_packet", LEAST_PACKET)) < LEAST_PACKET:
+        raise ConfigurationError("database: max_allowed_packet is too small; set it to 16M or more")
+
+
+def _check_clock(cursor: Any) -> None:
+    cursor.execute("select sysdate(6), sleep(0.001), sysdate(6)")
+    [[first, _, second]] = cursor.fetchall()
+    if first == second:
+        raise ConfigurationError("database: the server runs with sysdate-is-now; start it without")
