@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import pytest
@@ -44,6 +45,18 @@ def test_an_id_is_offered_once_until_its_time_is_over(site: Site) -> None:
     assert [] == offer(site, part)
     site.advance(5)
     assert [part] == offer(site, part)
+
+
+def test_two_relays_that_overlap_offer_an_id_once(site: Site) -> None:
+    """The second is at it before the first has committed: it waits, and then leaves the first one's ids alone."""
+    ids = parts(*[site.send(str(n)) for n in range(3)])
+    with ThreadPoolExecutor(1) as pool:
+        with site.database.writing() as connection:
+            first = offering.offer(connection, site.database.now, ids[:2], 5 * SECOND)
+            second = pool.submit(offer, site, *ids)
+            wait([second], timeout=0.3)
+
+        assert (ids[:2], ids[2:]) == (first, second.result(60))
 
 
 def test_what_is_not_queued_is_not_offered(site: Site) -> None:

@@ -6,9 +6,9 @@ Knows the order of the inserts and what a conflict means; the SQL is in `outbox/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uuid_utils
 from sqlalchemy import Connection
@@ -34,10 +34,6 @@ class JobRef(NamedTuple):
     """What is allowed but worth knowing, such as a member who may be reached twice."""
 
 
-Owners = Mapping[tuple[str, str], Mapping[str, Any]]
-"""(account, dedupe key) -> the job that holds it."""
-
-
 @dataclass(slots=True)
 class _NewBlob:
     """A file that is not stored yet."""
@@ -55,10 +51,12 @@ def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
 
 def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
     """Inserts the jobs, then the files of those that are new; the references stand in the order given."""
+    known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
+    _refuse_conflicts(planned, known)
     new_blobs = _name_blobs(connection, planned, clock)
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
     for jobs, parts in outbox.portions((one.job, one.parts) for one in sorted(planned, key=_dedupe_order)):
-        outbox.insert_jobs(connection, clock, jobs, parts)
+        outbox.insert_jobs(connection, clock, jobs, parts, known)
     refs = _references(connection, planned)
     wanted = {entry["blob"] for one, ref in zip(planned, refs, strict=True) if ref.created for _, entry in one.files}
     try:
@@ -112,27 +110,31 @@ def _references(connection: Connection, planned: Sequence[Planned]) -> list[JobR
     if not keys:
         return [JobRef(one.job["id"], warnings=one.warnings) for one in planned]
     owners = outbox.owners(connection, keys)
-    if any(_conflicts(one, owners) for one in planned):
+    try:
+        _refuse_conflicts(planned, owners)
+    except DedupeConflict:
         _take_back(connection, planned)
+        raise
     return [_reference(one, owners) for one in planned]
 
 
-def _reference(one: Planned, owners: Owners) -> JobRef:
+def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None:
+    for one in planned:
+        owner = None if one.key is None else owners.get(one.key)
+        if owner is None or owner["id"] == one.job["id"] or owner["content_hash"] == one.job["content_hash"]:
+            continue
+        raise DedupeConflict(
+            f"the dedupe key belongs to job {owner['id']} with other content; use another key or the same content",
+            channel=one.job["channel"],
+            job=owner["id"],
+        )
+
+
+def _reference(one: Planned, owners: outbox.Owners) -> JobRef:
     own = one.job["id"]
     if one.key is None:
         return JobRef(own, warnings=one.warnings)
     owner = owners.get(one.key)
     if owner is None:
         raise RetryTransaction("a dedupe key is just being taken or given up; roll back and run the transaction again")
-    if _conflicts(one, owners):
-        raise DedupeConflict(
-            f"the dedupe key belongs to job {owner['id']} with other content; use another key or the same content",
-            channel=one.job["channel"],
-            job=owner["id"],
-        )
     return JobRef(owner["id"], JobState(owner["state"]), owner["id"] == own, one.warnings)
-
-
-def _conflicts(one: Planned, owners: Owners) -> bool:
-    owner = None if one.key is None else owners.get(one.key)
-    return owner is not None and owner["id"] != one.job["id"] and owner["content_hash"] != one.job["content_hash"]

@@ -69,7 +69,22 @@ _WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do noth
 _MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
 
 
-def insert_jobs(connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
+Owners = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(account, dedupe key) -> the job that holds it."""
+
+
+def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
+    """On MariaDB, who holds these keys already, as far as this transaction sees; elsewhere nobody needs to ask.
+
+    What meets a taken key in an insert stays locked there until the caller's commit, and with it the gap before it, in
+    which other producers insert. So a key that is known to be taken is not tried.
+    """
+    return _read_owners(connection, keys) if keys and is_mariadb(connection.dialect.name) else {}
+
+
+def insert_jobs(
+    connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow], known: Owners
+) -> None:
     """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
 
     On PostgreSQL one statement does both, for one job as for a thousand; SQLite has no round trips to save and
@@ -83,7 +98,7 @@ def insert_jobs(connection: Connection, clock: SqlClock, jobs: Sequence[JobRow],
         connection.execute(_sqlite_jobs(now), list(jobs))
         connection.execute(_SQLITE_PARTS, list(parts))
     else:
-        _insert_into_mariadb(connection, now, jobs, parts)
+        _insert_into_mariadb(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
 
 
 def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
@@ -102,7 +117,7 @@ def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[lis
         yield jobs, parts
 
 
-def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
     """Who holds these (account, dedupe key): id, state and content hash. Read after the insert, it tells who won.
 
     A plain read sees the committed holder; a lock would only make the workers that record results wait for the
@@ -111,13 +126,11 @@ def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tupl
     found = _read_owners(connection, keys)
     unseen = [key for key in keys if key not in found]
     if unseen and is_mariadb(connection.dialect.name):
-        found |= _read_owners(connection, unseen, " lock in share mode")
+        return {**found, **_read_owners(connection, unseen, " lock in share mode")}
     return found
 
 
-def _read_owners(
-    connection: Connection, keys: Sequence[tuple[str, str]], lock: str = ""
-) -> dict[tuple[str, str], Mapping[str, Any]]:
+def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
     statement = _owners(connection.dialect.name, lock)
     rows = connection.execute(statement, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
     return {(row["account"], row["dedupe_key"]): dict(row) for row in rows.mappings()}
@@ -198,31 +211,25 @@ def _sqlite_jobs(now: str) -> TextClause:
 
 
 def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
-    """Two statements, and two reads when there are dedupe keys.
+    """Two statements, and a read when there are dedupe keys.
 
-    What meets a taken key in the insert is locked until the caller's commit, together with the gap before it, in which
-    other producers may insert; and a look for a job that is not there locks, under REPEATABLE READ, the gap in which
-    all of them do. So a key that is known to be taken is not tried, and parts are inserted for jobs that are there.
+    Parts are inserted for jobs that are there: under REPEATABLE READ the look for one that is not would lock the gap in
+    which every producer inserts.
     """
-    keys = {(job["account"], job["dedupe_key"]): job["id"] for job in reversed(jobs) if job["dedupe_key"] is not None}
-    if keys:
-        taken = _read_owners(connection, list(keys))
-        jobs = [job for job in jobs if _may_win(job, keys, taken)]
+    first = {_key_of(job): job["id"] for job in reversed(jobs)}
+    jobs = [job for job in jobs if job["dedupe_key"] is None or first[_key_of(job)] == job["id"]]
     if jobs:
         connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
-    if keys:
-        won = set(_present(connection, "worker_jobs", (job["id"] for job in jobs)))
-        parts = [part for part in parts if part["job_id"] in won]
+    there = {job["id"] for job in jobs}
+    if any(job["dedupe_key"] is not None for job in jobs):
+        there = set(_present(connection, "worker_jobs", there))
+    parts = [part for part in parts if part["job_id"] in there]
     if parts:
         connection.execute(_mariadb_parts(), {"parts": _dump(parts)})
 
 
-def _may_win(job: JobRow, first: Mapping[tuple[str, str], str], taken: Mapping[tuple[str, str], Any]) -> bool:
-    """True without a key; with one that nobody has yet, for the first of this call that wants it."""
-    if job["dedupe_key"] is None:
-        return True
-    key = (job["account"], job["dedupe_key"])
-    return key not in taken and first[key] == job["id"]
+def _key_of(job: JobRow) -> tuple[str, str | None]:
+    return job["account"], job["dedupe_key"]
 
 
 @lru_cache(maxsize=8)
