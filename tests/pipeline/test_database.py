@@ -184,8 +184,30 @@ def names(database: Database) -> list[str]:
         return [row[0] for row in fetch(connection, "select name from worker_leases order by name")]
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def server_database(request: pytest.FixtureRequest) -> Database:
+    """The outbox on each database that is a server."""
+    database: Database = request.getfixturevalue(f"{request.param}_database")
+    return database
+
+
 def backend(connection: Connection) -> int:
-    return int(fetch(connection, "select pg_backend_pid()")[0][0])
+    """The number of the server's end of this connection."""
+    asked = "select pg_backend_pid()" if connection.dialect.name == "postgresql" else "select connection_id()"
+    return int(fetch(connection, asked)[0][0])
+
+
+def cut(connection: Connection, pid: int) -> None:
+    """The server ends this connection or another one."""
+    if connection.dialect.name == "postgresql":
+        run(connection, "select pg_terminate_backend(:pid, 5000)", {"pid": pid})
+    else:
+        run(connection, f"kill connection {pid}")
 
 
 CUTS = [
@@ -198,7 +220,7 @@ CUTS = [
 @pytest.mark.parametrize("then", CUTS)
 @PLAIN_OR_PIPELINED
 def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(
-    postgres_database: Database, pipelined: bool, then: str
+    server_database: Database, pipelined: bool, then: str
 ) -> None:
     """The server ended it: the error says away, not "again"; nothing was written; the next has another connection."""
     pids: list[int] = []
@@ -206,35 +228,51 @@ def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(
     def work(connection: Connection) -> None:
         pids.append(backend(connection))
         run(connection, "insert into worker_leases values ('a', 'p', 0)")
-        run(connection, "select pg_terminate_backend(pg_backend_pid())")
+        cut(connection, pids[0])
         if then:
             {"fetch": fetch, "run": run}[then](connection, "select 1")
 
     with pytest.raises(DBAPIError) as caught:
-        postgres_database.run(work, pipelined=pipelined)
+        server_database.run(work, pipelined=pipelined)
 
     assert (True, False, 1) == (is_lost(caught.value), is_retryable(caught.value), len(pids))
-    assert [] == names(postgres_database)
-    assert pids[0] != postgres_database.run(backend, pipelined=pipelined)
+    assert [] == names(server_database)
+    assert pids[0] != server_database.run(backend, pipelined=pipelined)
 
 
 @PLAIN_OR_PIPELINED
-def test_a_connection_cut_while_nobody_used_it_is_away(postgres_database: Database, pipelined: bool) -> None:
+def test_a_connection_cut_while_nobody_used_it_is_away(server_database: Database, pipelined: bool) -> None:
     """It died in the pool: the first transaction hears that it is away, whoever tries again gets through."""
-    pid = postgres_database.run(backend, pipelined=pipelined)
-    other = Database(make_engine(postgres_database.engine.url.render_as_string(hide_password=False)))
-    other.run(lambda connection: fetch(connection, "select pg_terminate_backend(:pid, 5000)", {"pid": pid}))
+    pid = server_database.run(backend, pipelined=pipelined)
+    other = Database(make_engine(server_database.engine.url.render_as_string(hide_password=False)))
+    other.run(lambda connection: cut(connection, pid))
     other.close()
 
     def work(connection: Connection) -> None:
         run(connection, "insert into worker_leases values ('a', 'p', 0)")
 
     with pytest.raises(DBAPIError) as caught:
-        postgres_database.run(work, pipelined=pipelined)
-    postgres_database.run(work, pipelined=pipelined)
+        server_database.run(work, pipelined=pipelined)
+    server_database.run(work, pipelined=pipelined)
 
     assert is_lost(caught.value)
-    assert ["a"] == names(postgres_database)
+    assert ["a"] == names(server_database)
+
+
+def test_a_connection_cut_while_nobody_read_is_away_once(server_database: Database) -> None:
+    """Of all that lay idle only one costs an error: the others are given up with it."""
+    with server_database.reading() as one, server_database.reading() as two:
+        pids = [backend(one), backend(two)]
+    other = Database(make_engine(server_database.engine.url.render_as_string(hide_password=False)))
+    for pid in pids:
+        other.run(lambda connection, pid=pid: cut(connection, pid))
+    other.close()
+
+    with pytest.raises(DBAPIError) as caught:
+        names(server_database)
+
+    assert is_lost(caught.value)
+    assert [] == names(server_database) == names(server_database)
 
 
 # -- pipelined --------------------------------------------------------------------------------------------------------
@@ -427,11 +465,11 @@ def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
             run(connection, "drop function worker_test_again cascade")
 
 
-def test_two_that_deadlock_both_get_through_when_pipelined(postgres_database: Database) -> None:
+def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Database) -> None:
     """A real one: each holds what the other wants; the server ends one of them, which starts over."""
     insert = "insert into worker_leases values (:name, 'p', 0)"
     for name in ("a", "b"):
-        postgres_database.run(lambda c, name=name: run(c, insert, {"name": name}), pipelined=True)
+        server_database.run(lambda c, name=name: run(c, insert, {"name": name}), pipelined=True)
     both, tried = threading.Barrier(2), []
 
     def work(connection: Connection, first: str, second: str) -> None:
@@ -447,14 +485,13 @@ def test_two_that_deadlock_both_get_through_when_pipelined(postgres_database: Da
     with ThreadPoolExecutor(2) as pool:
         orders = (("a", "b"), ("b", "a"))
         done = [
-            pool.submit(postgres_database.run, lambda c, order=order: work(c, *order), pipelined=True)
-            for order in orders
+            pool.submit(server_database.run, lambda c, order=order: work(c, *order), pipelined=True) for order in orders
         ]
         for one in done:
             one.result(60)
 
     assert 3 == len(tried)
-    with postgres_database.reading() as connection:
+    with server_database.reading() as connection:
         assert [(2,), (2,)] == fetch(connection, "select held_until from worker_leases")
 
 

@@ -188,8 +188,10 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
         Rejected("no", (Refusal("li\ud83dsi", "user", "invaliduser"),)),
         Retry("why \ud83d"),
         Unknown("why \ud83d"),
+        Retry("r" * 400),
+        Rejected("no", (Refusal("l" * 200, "user", "invaliduser"),)),
     ],
-    ids=["msgid", "refusal", "reason", "unknown"],
+    ids=["msgid", "refusal", "reason", "unknown", "long reason", "long refusal"],
 )
 def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(site: Site, outcome: Outcome) -> None:
     """No living process's part stays `sending` for ever, whatever the answer was made of."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from worker.domain.errors import ConfigurationError
@@ -119,6 +119,15 @@ def _check(cursor: Any) -> None:
         raise ConfigurationError("database: binlog_format=STATEMENT refuses READ COMMITTED; set it to ROW or MIXED")
     if int(found.get("max_allowed_packet", LEAST_PACKET)) < LEAST_PACKET:
         raise ConfigurationError("database: max_allowed_packet is too small; set it to 16M or more")
+
+
+def check_caller(connection: Connection) -> None:
+    """A caller's connection keeps every character; asked once for an engine, with its first job."""
+    charset = connection.exec_driver_sql("select @@session.character_set_client").scalar()
+    if charset != CHARSET:
+        raise ConfigurationError(
+            f"database: the session's characters are {charset}; add charset={CHARSET} to the URL of its engine"
+        )
 
 
 def _check_clock(cursor: Any) -> None:

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from worker.domain.errors import ConfigurationError
+from worker.outbox import mariadb
+from worker.outbox.bulk import is_mariadb
 from worker.outbox.database import is_lost, is_retryable
 
 _READ = text("select value from worker_site where name = 'lane_key'")
@@ -36,6 +38,8 @@ def lane_name(key: bytes, account: str, label: str) -> str:
 
 
 def _read(connection: Connection) -> bytes:
+    if is_mariadb(connection.dialect.name):
+        mariadb.check_caller(connection)
     try:
         value = connection.execute(_READ).scalar()
     except (ProgrammingError, OperationalError) as error:

@@ -1,0 +1,245 @@
+"""MariaDB: what a connection of ours is set to, what a server is refused for, and what its numbers mean."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pymysql
+import pytest
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from tests.support.producing import ACCOUNTS, ANN, HELLO
+from worker import ConfigurationError, NewJob, enqueue_many
+from worker.outbox import mariadb, tables
+from worker.outbox.bulk import chosen, ids_json, insert_rows
+from worker.outbox.clock import DatabaseClock
+from worker.outbox.database import Database, is_about_the_row, is_lost, is_retryable, make_engine
+from worker.outbox.offering import expired, head_of_lane, lanes_newly_due, next_lanes
+from worker.outbox.sql import fetch
+
+pytestmark = pytest.mark.mariadb
+
+ASKED = text(
+    "select @@session.tx_isolation, @@session.sql_mode, @@session.time_zone, @@session.character_set_client,"
+    " @@session.autocommit, @@session.idle_transaction_timeout, @@session.wait_timeout"
+)
+
+
+def test_connections_are_made_the_same_whatever_the_server_says(mariadb_database: Database) -> None:
+    """READ COMMITTED, strict, UTC, utf8mb4, for writing and for single reads; the server's own default is another."""
+    strict = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
+
+    with mariadb_database.writing() as connection:
+        writing = connection.execute(ASKED).one()
+        default = connection.execute(text("select @@global.tx_isolation")).scalar_one()
+    with mariadb_database.reading() as connection:
+        reading = connection.execute(ASKED).one()
+
+    assert ("READ-COMMITTED", strict, "+00:00", "utf8mb4", 0, 60, 28_800) == tuple(writing)
+    assert ("READ-COMMITTED", strict, "+00:00", "utf8mb4", 1, 60, 28_800) == tuple(reading)
+    assert "REPEATABLE-READ" == default
+
+
+class Server:
+    """A cursor that tells of a server what it is asked."""
+
+    GOOD = (
+        ("tx_isolation", "READ-COMMITTED"),
+        ("sql_mode", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"),
+        ("max_allowed_packet", "16777216"),
+        ("binlog_format", "MIXED"),
+        ("log_bin", "ON"),
+    )
+
+    def __init__(self, **changed: str) -> None:
+        self._rows: list[tuple[Any, ...]] = list({**dict(self.GOOD), **changed}.items())
+
+    def execute(self, sql: str) -> None:
+        """Nothing is kept of it."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """What it is."""
+        return self._rows
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"tx_isolation": "REPEATABLE-READ"}, "not READ-COMMITTED"),
+        ({"transaction_isolation": "SERIALIZABLE"}, "not READ-COMMITTED"),
+        ({"sql_mode": "NO_ENGINE_SUBSTITUTION"}, "strict SQL mode"),
+        ({"binlog_format": "STATEMENT"}, "ROW or MIXED"),
+        ({"max_allowed_packet": "1048576"}, "16M"),
+    ],
+)
+def test_a_server_that_cannot_keep_the_promises_is_refused(changed: dict[str, str], words: str) -> None:
+    """One sentence with the remedy at the first connection, before anything is written."""
+    mariadb._check(Server())
+
+    with pytest.raises(ConfigurationError, match=words):
+        mariadb._check(Server(**changed))
+
+
+def test_a_clock_that_stands_still_in_a_statement_is_refused() -> None:
+    """`sysdate-is-now`: the clock would be the statement's start, before it waited for its locks."""
+    server = Server()
+    server._rows = [("2026-01-01 00:00:00.000001", 0, "2026-01-01 00:00:00.000001")]
+
+    with pytest.raises(ConfigurationError, match="sysdate-is-now"):
+        mariadb._check_clock(server)
+
+
+def test_the_check_happens_when_a_connection_is_made(mariadb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no exception of the driver that somebody might wait out."""
+    monkeypatch.setattr(mariadb, "LEAST_PACKET", 2**40)
+    engine = make_engine(mariadb_url)
+
+    with pytest.raises(ConfigurationError, match="max_allowed_packet"), engine.connect():
+        pass
+    engine.dispose()
+
+
+@pytest.mark.parametrize("zone", ["+00:00", "-11:30", "+13:00"])
+def test_the_clock_is_utc_in_every_time_zone(mariadb_database: Database, zone: str) -> None:
+    """A caller's session has a zone of its own; instants are the same."""
+    with mariadb_database.writing() as connection:
+        connection.exec_driver_sql(f"set session time_zone = '{zone}'")
+        now = connection.exec_driver_sql(f"select {DatabaseClock().now('mysql')}").scalar_one()
+        connection.exec_driver_sql("set session time_zone = '+00:00'")
+
+    assert type(now) is int
+    assert abs(now / 1_000_000 - time.time()) < 60
+
+
+def test_the_clock_moves_inside_a_statement(mariadb_database: Database) -> None:
+    """It is read when it is evaluated: a statement that waited for a lock does not write the instant before."""
+    now = DatabaseClock().now("mysql")
+    with mariadb_database.reading() as connection:
+        first, _, second = fetch(connection, f"select {now}, sleep(0.01), {now}")[0]
+
+    assert first + 10_000 <= second
+
+
+def test_rows_of_one_call_carry_one_instant(mariadb_database: Database) -> None:
+    """The clock is read once, not for every row and column."""
+    with mariadb_database.writing() as connection:
+        enqueue_many(connection, [NewJob("hr", HELLO, ANN) for _ in range(500)], accounts=ACCOUNTS)
+
+    with mariadb_database.reading() as connection:
+        [[distinct, different]] = fetch(
+            connection, "select count(distinct created_at), sum(due_at <> created_at) from worker_jobs"
+        )
+    assert (1, 0) == (distinct, different)
+
+
+def test_a_caller_whose_connection_loses_characters_is_told(mariadb_url: str) -> None:
+    """With the remedy, at its first job."""
+    engine = create_engine(mariadb_url, connect_args={"charset": "latin1"})
+
+    with engine.connect() as connection, pytest.raises(ConfigurationError, match="utf8mb4"):
+        enqueue_many(connection, [NewJob("hr", HELLO, ANN)], accounts=ACCOUNTS)
+    engine.dispose()
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+def failure(database: Database, sql: str, params: dict[str, Any]) -> DBAPIError:
+    """The error of a statement on the driver's own cursor."""
+    with pytest.raises(DBAPIError) as caught:
+        database.run(lambda connection: fetch(connection, sql, params), tries=1)
+    return caught.value
+
+
+LEASE = "insert into worker_leases values (:name, :holder, :until)"
+ROW: dict[str, Any] = {"name": "n", "holder": "h", "until": 0}
+
+
+@pytest.mark.parametrize(
+    ("sql", "change"),
+    [
+        pytest.param(LEASE, {"holder": "x" * 33}, id="too long"),
+        pytest.param(LEASE, {"until": 2**63}, id="out of range"),
+        pytest.param(LEASE, {"until": "soon"}, id="no number"),
+        pytest.param(LEASE, {"holder": b"\xff\xfe"}, id="no utf-8"),
+        pytest.param(LEASE, {"holder": None}, id="null"),
+        pytest.param(f"{LEASE}, (:name, :holder, :until)", {}, id="twice"),
+        pytest.param("select * from json_table(:name, '$[*]' columns (a int path '$.a')) v", {"name": "[{"}, id="json"),
+    ],
+)
+def test_a_value_that_is_refused_is_about_the_row(mariadb_database: Database, sql: str, change: dict[str, Any]) -> None:
+    """It can never pass: not waited for, not repeated, not cut."""
+    error = failure(mariadb_database, sql, ROW | change)
+
+    assert (True, False, False) == (is_about_the_row(error), is_lost(error), is_retryable(error))
+
+
+@pytest.mark.parametrize("number", [1021, 1040, 1114, 1290, 1317, 1836, 1969, 3024])
+def test_what_says_nothing_about_the_row_is_waited_for(number: int) -> None:
+    """Disk full, too many connections, read only, cut short by a time limit: neither lost nor the row's fault."""
+    error = OperationalError("update", {}, pymysql.err.OperationalError(number, "x"))
+
+    assert (False, False, False) == (is_about_the_row(error), is_lost(error), is_retryable(error))
+
+
+@pytest.mark.parametrize("fields", [{"reason": "r" * 301}, {"blocked_until": 2**63}], ids=["text", "number"])
+def test_a_bulk_write_cuts_nothing(mariadb_database: Database, fields: dict[str, Any]) -> None:
+    """JSON_TABLE itself would: what does not fit its column is an error about the row."""
+    row = {"lane": "l", "account": "hr", "label": "x", "blocked_until": 1, "reason": "x", "parked": False}
+
+    with pytest.raises(DBAPIError) as caught:
+        mariadb_database.run(lambda c: insert_rows(c, tables.lanes, [{**row, "blocked_at": 1, **fields}]))
+
+    assert is_about_the_row(caught.value)
+
+
+def test_a_server_that_does_not_listen_is_away() -> None:
+    """Nobody listens: away, whichever pool was asked."""
+    database = Database(make_engine("mysql://root@127.0.0.1:1/worker"))
+
+    for ask in (database.read_now, lambda: database.run(lambda connection: None)):
+        with pytest.raises(OperationalError) as caught:
+            ask()
+        assert (True, False) == (is_lost(caught.value), is_about_the_row(caught.value))
+    database.close()
+
+
+# -- finished rows ----------------------------------------------------------------------------------------------------
+
+FINISHED, QUEUED = 4_000, 20
+
+
+def fill(database: Database) -> None:
+    """Many finished parts and few queued ones, in the same lane."""
+    row = {"job_id": "j", "n": 0, "lane": "hr:1", "priority": 1, "spec": "{}", "expires_at": 5, "not_before": 5}
+    rows = [{**row, "id": f"{n:032}-0", "state": 0 if n >= FINISHED else 2} for n in range(FINISHED + QUEUED)]
+    database.run(lambda connection: insert_rows(connection, tables.parts, rows))
+
+
+def rows_read(connection: Connection) -> int:
+    found = fetch(connection, "show session status like 'handler_read%'")
+    return sum(int(value) for _, value in found)
+
+
+def test_finished_rows_are_out_of_the_way(mariadb_database: Database) -> None:
+    """What relay and writer ask walks past none of them, whatever the statistics say."""
+    fill(mariadb_database)
+    ids = {"ids": ids_json(f"{n:032}-0" for n in range(FINISHED, FINISHED + QUEUED))}
+    read: dict[str, int] = {}
+
+    with mariadb_database.writing() as connection:
+        questions = {
+            "due": lambda: lanes_newly_due(connection, "9", 0, 100),
+            "head": lambda: head_of_lane(connection, "9", "hr:1", 1, 100),
+            "lanes": lambda: next_lanes(connection, "", 5),
+            "expired": lambda: expired(connection, "9", 100),
+            "lock": lambda: fetch(connection, f"select id from {chosen('mysql', 'worker_parts')} for update", ids),
+        }
+        for name, ask in questions.items():
+            before = rows_read(connection)
+            assert ask()
+            read[name] = rows_read(connection) - before
+
+    assert all(rows <= 10 * QUEUED for rows in read.values()), read
