@@ -164,6 +164,69 @@ def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database) ->
         assert 1 == connection.execute(text("select count(*) from pg_locks where locktype = 'advisory'")).scalar_one()
 
 
+def test_upgrades_on_mariadb_go_one_after_another(mariadb_database: Database) -> None:
+    """A named lock of this database, a short wait for tables; the connection goes back as it was."""
+    engine = mariadb_database.engine
+    with migrate._alone(engine) as connection:
+        assert 5 == connection.execute(text("select @@session.lock_wait_timeout")).scalar_one()
+        inside = connection.execute(text("select connection_id()")).scalar_one()
+        with engine.connect() as other:
+            lock = f"concat('{VERSION_TABLE}:', md5(database()))"
+            assert inside == other.execute(text(f"select is_used_lock({lock})")).scalar_one()
+
+    with engine.connect() as after:
+        assert 5 < after.execute(text("select @@session.lock_wait_timeout")).scalar_one()
+        assert after.execute(text(f"select is_free_lock({lock})")).scalar_one()
+
+
+def test_an_upgrade_that_waits_too_long_for_another_says_so(
+    mariadb_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB: the lock is somebody else's for longer than we wait."""
+    monkeypatch.setattr(migrate, "WAIT_FOR_OTHERS_S", 0)
+    with (
+        migrate._alone(mariadb_database.engine),
+        pytest.raises(ConfigurationError, match="try again"),
+        migrate._alone(mariadb_database.engine),
+    ):
+        pass
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("lost", ["worker_processes", "worker_parts", "worker_site"])
+def test_an_upgrade_that_was_cut_short_goes_on(mariadb_database: Database, lost: str) -> None:
+    """MariaDB commits every change of a table at once: the next upgrade makes what is missing and keeps the rest."""
+    engine = mariadb_database.engine
+    with engine.begin() as connection:
+        key = connection.execute(text("select value from worker_site")).scalar_one()
+        connection.execute(text(f"drop table {lost}"))
+        connection.execute(text(f"delete from {VERSION_TABLE}"))
+        connection.execute(text("drop index worker_jobs_dedupe on worker_jobs"))
+
+    upgrade(engine)
+
+    with mariadb_database.reading() as connection:
+        assert is_current(connection)
+        assert (key == connection.execute(text("select value from worker_site")).scalar_one()) == (
+            lost != "worker_site"
+        )
+        assert {table.name for table in metadata.sorted_tables} <= set(inspect(connection).get_table_names())
+        assert "worker_jobs_dedupe" in {index["name"] for index in inspect(connection).get_indexes("worker_jobs")}
+
+
+def test_keys_compare_byte_for_byte(database: Database) -> None:
+    """Neither case, nor accents, nor trailing spaces make two keys one, in the index as in a comparison."""
+    keys = ["k", "K", "k ", "ḱ", "k\u0301"]
+    with database.writing() as connection:
+        for key in keys:
+            connection.execute(text("insert into worker_leases values (:key, 'p', 0)"), {"key": key})
+
+    with database.reading() as connection:
+        for key in keys:
+            found = connection.execute(text("select name from worker_leases where name = :key"), {"key": key})
+            assert [key] == list(found.scalars())
+
+
 def test_the_applications_autogenerate_leaves_ours_alone(database: Database) -> None:
     """Beside our tables, with include_object, the application's own autogenerate has nothing to do."""
     own = MetaData()
