@@ -2,6 +2,7 @@
 
 - `database`: a `Database` on a fresh, migrated schema; the test runs on SQLite, on PostgreSQL and on MariaDB.
 - `sqlite_database`, `postgres_database`, `mariadb_database`: the same on one of them only.
+- `server_database`: on PostgreSQL and on MariaDB, whose transactions run at once.
 - `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
 - `database_url`, `sqlite_url`, `postgres_url`, `mariadb_url`: for what opens its own engine, e.g. another process.
 - `redis_url`: of the Redis server; its content belongs to everybody, so use queue and key names of your own.
@@ -139,6 +140,18 @@ def postgres_database(postgres_url: str, sql_clock: SqlClock) -> Iterator[Databa
 def mariadb_database(mariadb_url: str, sql_clock: SqlClock) -> Iterator[Database]:
     """The outbox on MariaDB."""
     yield from _opened(mariadb_url, sql_clock)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def server_database(request: pytest.FixtureRequest) -> Database:
+    """The outbox on each database that is a server: its transactions wait for each other's locks."""
+    database: Database = request.getfixturevalue(f"{request.param}_database")
+    return database
 
 
 @pytest.fixture

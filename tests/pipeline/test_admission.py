@@ -127,9 +127,9 @@ def test_two_governors_share_one_limit(database: Database) -> None:
     assert 100 == sum(counts)
 
 
-def test_opposite_orders_do_not_deadlock(postgres_database: Database) -> None:
+def test_opposite_orders_do_not_deadlock(server_database: Database) -> None:
     """Reservations that name the same new and old keys in opposite orders never wait in a circle."""
-    governors = [a_governor(postgres_database), a_governor(postgres_database)]
+    governors = [a_governor(server_database), a_governor(server_database)]
     subjects = [f"member{n}" for n in range(60)]
 
     def sender(n: int) -> int:

@@ -184,18 +184,6 @@ def names(database: Database) -> list[str]:
         return [row[0] for row in fetch(connection, "select name from worker_leases order by name")]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        pytest.param("mariadb", marks=pytest.mark.mariadb),
-    ]
-)
-def server_database(request: pytest.FixtureRequest) -> Database:
-    """The outbox on each database that is a server."""
-    database: Database = request.getfixturevalue(f"{request.param}_database")
-    return database
-
-
 def backend(connection: Connection) -> int:
     """The number of the server's end of this connection."""
     asked = "select pg_backend_pid()" if connection.dialect.name == "postgresql" else "select connection_id()"

@@ -21,8 +21,8 @@ from worker.outbox.lanes import Block, block_lanes
 
 
 @pytest.fixture
-def site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(sqlite_database, driven_clock) as planted_site:
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
         yield planted_site
 
 

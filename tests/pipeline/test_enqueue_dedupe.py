@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO, count
+from tests.support.waiting import until_waiting
 from worker import DedupeConflict, File, Image, JobState, NewJob, RetryTransaction, Text, To
 from worker.outbox.database import Database
 
@@ -111,9 +112,9 @@ def test_a_repeated_upload_stores_no_second_copy(database: Database) -> None:
     assert [True, False, False] == [ref.created for ref in refs]
 
 
-def test_a_key_in_flight_waits_for_its_holder(postgres_database: Database) -> None:
-    """PostgreSQL: the second producer waits; the first commits: it gets the first one's job."""
-    database, found = postgres_database, []
+def test_a_key_in_flight_waits_for_its_holder(server_database: Database) -> None:
+    """The second producer waits; the first commits: it gets the first one's job."""
+    database, found = server_database, []
 
     def second() -> None:
         with database.writing() as connection:
@@ -123,7 +124,7 @@ def test_a_key_in_flight_waits_for_its_holder(postgres_database: Database) -> No
         first = worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
         thread = threading.Thread(target=second)
         thread.start()
-        _until_somebody_waits(database)
+        until_waiting(database)
     thread.join(10)
 
     assert [(first.id, False)] == [(ref.id, ref.created) for ref in found]
@@ -145,13 +146,3 @@ def test_a_key_given_up_between_insert_and_look(sqlite_database: Database, monke
     monkeypatch.setattr("worker.outbox.jobs.owners", lambda *_: {})
     with sqlite_database.writing() as connection, pytest.raises(RetryTransaction, match="again"):
         worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
-
-
-def _until_somebody_waits(database: Database) -> None:
-    query = text("select count(*) from pg_locks where not granted")
-    for _ in range(2000):
-        with database.reading() as connection:
-            if connection.execute(query).scalar():
-                return
-            connection.execute(text("select pg_sleep(0.005)"))
-    raise AssertionError("nobody waits")

@@ -64,25 +64,25 @@ def test_a_young_copy_is_reused_an_old_one_is_not(database: Database, driven_clo
         assert 2 == count(connection, "worker_blobs")
 
 
-def test_paths_and_streams(sqlite_database: Database, tmp_path: Path) -> None:
+def test_paths_and_streams(database: Database, tmp_path: Path) -> None:
     """A path, bytes and an open stream are the same file."""
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         for file in (File.at(path), File(PNG, "a.png"), File(io.BytesIO(PNG), "a.png")):
             worker.enqueue(connection, "hr", Image(file=file), ANN)
         assert (3, 1) == (count(connection), count(connection, "worker_blobs"))
 
 
-def test_a_file_that_cannot_be_read_is_a_problem(sqlite_database: Database, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_a_problem(database: Database, tmp_path: Path) -> None:
     """Refused before anything is inserted."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         with pytest.raises(CheckFailed, match="cannot be read"):
             worker.enqueue(connection, "hr", Image(file=File.at(tmp_path / "missing.png")), ANN)
         assert 0 == count(connection)
 
 
-def test_a_file_that_changes_while_it_is_read(sqlite_database: Database, tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read(database: Database, tmp_path: Path) -> None:
     """Another content at the second reading, or no file any more: refused, and the job is taken back."""
 
     class Restless(io.BytesIO):
@@ -99,23 +99,23 @@ def test_a_file_that_changes_while_it_is_read(sqlite_database: Database, tmp_pat
             return super().seek(*args)
 
     stream = Restless(PNG)
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         with pytest.raises(CheckFailed, match="changed while it was read"):
             worker.enqueue(connection, "hr", Image(file=File(stream, "a.png")), ANN)
         assert (0, 0) == (count(connection), count(connection, "worker_parts"))
 
 
-def test_a_file_that_is_no_longer_stored(sqlite_database: Database) -> None:
+def test_a_file_that_is_no_longer_stored(database: Database) -> None:
     """An empty file is there and empty; a purged one is an error."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         insert_blob(connection, DatabaseClock(), "e" * 32, sha256="0" * 64, size=0, chunks=[])
 
-    assert [] == list(blob_chunks(sqlite_database, "e" * 32))
+    assert [] == list(blob_chunks(database, "e" * 32))
     with pytest.raises(WorkerError, match="no longer stored"):
-        list(blob_chunks(sqlite_database, "f" * 32))
+        list(blob_chunks(database, "f" * 32))
 
 
-def test_memory_stays_flat(sqlite_database: Database) -> None:
+def test_memory_stays_flat(database: Database) -> None:
     """One piece at a time is held while a file is stored."""
     held: list[int] = []
 
@@ -127,7 +127,7 @@ def test_memory_stays_flat(sqlite_database: Database) -> None:
     def read_sizes() -> Iterator[int]:
         yield from held
 
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         worker.upload(connection, "hr", File(Pieces(b"x" * 3_000_000), "a.bin"))
 
     assert {1024 * 1024} == set(read_sizes())

@@ -19,8 +19,8 @@ from worker.outbox.database import Database
 
 
 @pytest.fixture
-def site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(sqlite_database, driven_clock) as planted_site:
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
         yield planted_site
 
 

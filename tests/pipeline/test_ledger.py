@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.plant import Site, planted
+from tests.support.waiting import until_waiting
 from worker import To
 from worker.domain import settle
 from worker.domain.job import part_id
@@ -404,22 +405,18 @@ def test_whoever_waits_on_an_unknown_hears_that_it_is_held(site: Site) -> None:
     assert None is site.part(other).waits_on
 
 
-def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(postgres_database: Database) -> None:
+def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database: Database) -> None:
     """The clock is read under the lock: a mark that waited for its row is not older than the wait."""
-    with planted(postgres_database, DrivenClock()) as site:
-        job = site.send(clock=postgres_database.clock)
+    with planted(server_database, DrivenClock()) as site:
+        job = site.send(clock=server_database.clock)
         done: list[Committed] = []
         thread = threading.Thread(target=lambda: done.append(do(site, a_mark(job))))
-        with postgres_database.writing() as holder:
+        with server_database.writing() as holder:
             holder.execute(text("select id from worker_parts for update"))
             thread.start()
-            waiting = text("select count(*) from pg_locks where not granted")
-            while True:
-                with postgres_database.reading() as connection:
-                    if connection.execute(waiting).scalar():
-                        break
-            waited_until = postgres_database.read_now() + 1_000
-            while postgres_database.read_now() < waited_until:
+            until_waiting(server_database)
+            waited_until = server_database.read_now() + 1_000
+            while server_database.read_now() < waited_until:
                 pass
         thread.join(10)
 

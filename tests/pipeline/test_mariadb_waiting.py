@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO, count
+from tests.support.waiting import until_waiting
 from worker import DedupeConflict, JobRef, NewJob, RetryTransaction, Text
 from worker.domain.job import part_id
 from worker.outbox.budgets import Budgets
@@ -158,20 +159,6 @@ def test_a_key_in_flight_that_does_not_come_free_in_time(mariadb_database: Datab
 
     assert "1205" in str(caught.value.__cause__)
     assert (first.id, False) == (again.id, again.created)
-
-
-def until_waiting(database: Database, how_many: int) -> None:
-    """Until so many transactions wait for a lock."""
-    query = text(
-        "select count(*) from information_schema.innodb_trx t join information_schema.processlist p"
-        " on p.id = t.trx_mysql_thread_id and p.db = database() where t.trx_state = 'LOCK WAIT'"
-    )
-    for _ in range(300):
-        with database.reading() as connection:
-            if connection.execute(query).scalar() == how_many:
-                return
-            connection.execute(text("select sleep(0.2)"))  # InnoDB makes this view anew when nobody read it for 0.1 s
-    raise AssertionError("nobody waits")
 
 
 @pytest.mark.parametrize("given_up", [False, True], ids=["committed", "rolled back"])

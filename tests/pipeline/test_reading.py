@@ -140,11 +140,11 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
     assert ("msgid", "3 in invaliduser", "partial") == (events[8].detail, events[9].detail, events[10].detail)
 
 
-def test_a_call_in_the_air_and_a_recalled_receipt(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_call_in_the_air_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:
     """A mark without an attempt yet is shown; so are a recall, a warning and a receipt without a call."""
-    job_id, now = enqueue(sqlite_database, driven_clock), driven_clock.micros
+    job_id, now = enqueue(database, driven_clock), driven_clock.micros
     receipt = {"part_id": f"{job_id}-0", "claim": 1, "accepted_at": now, "recalled_at": now + SECOND}
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         values = {"state": 1, "marked_at": now + 1, "first_marked_at": now + 1, "claim": 2}
         connection.execute(update(tables.parts).values(values))
         connection.execute(
@@ -163,9 +163,9 @@ def test_one_of_the_own_transaction(database: Database) -> None:
         assert ref.id == worker.get_job(connection, ref.id).id
 
 
-def test_no_such_job(sqlite_database: Database) -> None:
+def test_no_such_job(database: Database) -> None:
     """A wrong id is said by every way to read."""
-    with sqlite_database.reading() as connection:
+    with database.reading() as connection:
         for read in (worker.get_job, worker.timeline, worker.receipts, worker.failures):
             with pytest.raises(JobNotFound, match="no job"):
                 read(connection, "0" * 32)
@@ -244,7 +244,7 @@ def test_what_a_state_says_of_a_recipient(state: PartState, doubts: int, marked:
     assert ("ann",) == shares(ANN, True, [part], [])[share]
 
 
-def test_everyone_is_one(sqlite_database: Database) -> None:
+def test_everyone_is_one(database: Database) -> None:
     """A broadcast counts as one recipient."""
     part = {"id": "p", "state": 2, "doubts": 0, "first_marked_at": 1, "spec": '{"everyone": true}'}
 
@@ -288,19 +288,19 @@ def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> N
         assert (JobState.PARTIAL, 3) == (report.state, watch.rests)
 
 
-def test_waiting_for_certain_states(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_waiting_for_certain_states(database: Database, driven_clock: DrivenClock) -> None:
     """`states=` narrows what is waited for."""
-    job_id = enqueue(sqlite_database, driven_clock)
-    open_job = worker.wait_for(sqlite_database, job_id, 0, states=[JobState.OPEN])
+    job_id = enqueue(database, driven_clock)
+    open_job = worker.wait_for(database, job_id, 0, states=[JobState.OPEN])
 
     assert JobState.OPEN is open_job.state
 
 
-def test_waiting_in_vain(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_waiting_in_vain(database: Database, driven_clock: DrivenClock) -> None:
     """Still open at the limit: StillOpen; never seen: JobNotFound."""
-    job_id = enqueue(sqlite_database, driven_clock)
+    job_id = enqueue(database, driven_clock)
     for wanted, error in ((job_id, StillOpen), ("0" * 32, JobNotFound)):
         watch = Watch()
         with pytest.raises(error):
-            worker.wait_for(sqlite_database.engine, wanted, 1, monotonic=watch, pause=watch.pause)
+            worker.wait_for(database.engine, wanted, 1, monotonic=watch, pause=watch.pause)
         assert 1 <= watch.now < 1.2
