@@ -13,6 +13,7 @@ from worker.domain.job import Priority, part_id
 from worker.outbox import offering
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
+from worker.outbox.walking import START, Place, lanes_with_due
 
 SECOND = 1_000_000
 
@@ -123,17 +124,33 @@ def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
     assert {lanes[1]: now, lanes[2]: now + 5 * SECOND} == after
 
 
-def test_all_lanes_are_walked_by_name(site: Site) -> None:
-    """Each lane with a queued part once, from where the walk stopped; none after the last."""
-    lanes = sorted(site.part(job).lane for job in (site.send(), site.card(), site.send("second"), site.image()))
-    unique = sorted(set(lanes))
-
+def walked(site: Site, after: Place, count: int) -> tuple[set[str], Place | None]:
     with site.database.reading() as connection:
-        first = offering.next_lanes(connection, "", 2)
-        rest = offering.next_lanes(connection, first[-1], 10)
+        return lanes_with_due(connection, site.database.now, after, count)
 
-    assert unique == first + rest
-    assert 2 == len(first)
+
+def test_all_lanes_are_walked_and_those_with_something_due_are_named(site: Site) -> None:
+    """Slice by slice, each lane and priority once; what is due later or not queued any more is passed over."""
+    site.send("later", due_at=timedelta(seconds=60))
+    due = [site.send("bulk", priority="bulk"), site.card(), site.send("second", account="it")]
+    site.card(account="it", due_at=timedelta(seconds=60))
+    sent = site.image()
+    site.sql("update worker_parts set state = 2, not_before = null where job_id = :job", job=sent)
+    due_lanes = {site.part(job).lane for job in due}
+
+    slices, place = [], START
+    while place is not None:
+        found, place = walked(site, place, 2)
+        slices.append(found)
+
+    assert (due_lanes, None) == walked(site, START, 100)
+    assert due_lanes == set().union(*slices)
+    assert 3 == len(slices)
+
+
+def test_a_walk_over_nothing_ends_at_once(site: Site) -> None:
+    """No queued part, no lane."""
+    assert (set(), None) == walked(site, START, 10)
 
 
 def test_the_expired_are_found_at_their_instant(site: Site) -> None:

@@ -29,6 +29,8 @@ def turn(site: Site, seconds: float = 0.0) -> list[Ring]:
     """One turn after so many seconds on every clock; what it published."""
     if seconds:
         site.advance(seconds)
+    site.relay.lead()
+    site.relay.walk()
     site.relay.turn()
     rings, site.rings[:] = list(site.rings), []
     return rings
@@ -89,9 +91,12 @@ def test_what_is_not_due_is_not_offered(site: Site) -> None:
     assert ([], parts(job)) == (early, ids(turn(site, 1.5)))
 
 
-def test_more_lanes_than_a_slice_are_walked_through(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slice after slice, and from the start again."""
-    monkeypatch.setattr("worker.delivery.relay.SLICE", 1)
+def test_more_lanes_than_a_slice_or_a_turn_takes_are_walked_through(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slice after slice, all of them in a round; and no turn looks at more of the found than it has time for."""
+    monkeypatch.setattr("worker.delivery.walk.SLICE", 1)
+    monkeypatch.setattr("worker.delivery.relay.LANES", 1)
     jobs = [site.send(), site.card(), site.send(account="it")]
     site.advance(3_600)
 
@@ -269,7 +274,7 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
 def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site) -> None:
     """Also when all of it is in the broker: what an expired offer or a mark makes room for is not left to the round."""
     job = site.send()
-    site.relay._slice = lambda connection, now: set()  # type: ignore[method-assign]
+    site.relay.walk = lambda: 1.0  # type: ignore[method-assign]
     site.advance(0.1)
     first = turn(site)
     lane = site.part(job).lane
@@ -321,6 +326,8 @@ def test_a_relay_that_is_gone_is_replaced_when_its_lease_has_run_out(site: Site)
     other.turn()
     before = other.active
     site.advance(0.1)
+    other.lead()
+    other.walk()
     other.turn()
 
     assert (False, True) == (before, other.active)

@@ -224,6 +224,8 @@ class Site:
         for _ in range(turns):
             self.ticks.advance(1.1)
             self.plant.life.beat(self.plant.gates.summary())
+            self.relay.lead()
+            self.relay.walk()
             self.relay.turn()
             rings, self.rings[:] = list(self.rings), []
             if not rings:

@@ -1,32 +1,35 @@
 """Relay: due parts, lane by lane, as much as each may send soon -> ids for the broker.
 
 One process at a time is active, by a lease in SQL. It follows newly due parts by time, keeps the heads of lanes with a
-backlog offered, and walks all lanes in slices so that late commits and lost ids are found within a second. What is
-offered is a window at the head of each lane: as parts are marked they leave the window and the next ones come in.
+backlog offered, and takes over what the walk over all lanes finds, late commits and lost ids, within a second. What
+is offered is a window at the head of each lane: as parts are marked they leave the window and the next ones come in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import structlog
 from sqlalchemy import Connection
 
 from worker.delivery.offers import Offers
 from worker.delivery.sharing import Share, Sharing
+from worker.delivery.walk import Walk
 from worker.domain.job import Priority
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of, blocked, parked, take_probe
-from worker.outbox.offering import Head, head_of_lane, lanes_newly_due, next_lanes, offer
+from worker.outbox.offering import Head, head_of_lane, lanes_newly_due, offer
 from worker.outbox.processes import free_lease, living, take_lease
 
 log = structlog.get_logger()
 
 LEASE = "relay"
 NEWLY_DUE = 2_000
-SLICE = 200
+LANES = 200
+"""The heads of so many lanes are read in one turn at most; the rest come in the next ones, in order."""
 PATIENCE_S = 1.0
 """How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
 OVERLAP_US = 500_000
@@ -80,8 +83,9 @@ class Relay:
         self.active = False
         self._lease_until = 0.0
         self._since = 0
-        self._after = ""
-        self._round_started = 0.0
+        self._walk = Walk(database, round_s=times.round_s, monotonic=monotonic)
+        self._waiting: dict[str, None] = {}
+        """Lanes to look at, in order."""
         self._looked: dict[str, float] = {}
         """Lanes with a backlog -> when their head was last looked at."""
         self._rang: dict[str, float] = {}
@@ -93,9 +97,14 @@ class Relay:
         """One turn: lease, due parts, offers. Raises what the database raises; the caller waits and comes again."""
         if not self.lead():
             return self._times.lease_s / 10
-        lanes = self._lanes_to_look_at()
+        self._queue_lanes()
+        lanes = self._next_lanes()
         offered = self._offer_lanes(lanes) if lanes else 0
         return self._times.poll_s if offered or self._looked else self._times.idle_poll_s
+
+    def walk(self) -> float:
+        """One round over all lanes, for a thread of its own; the seconds until the next."""
+        return self._walk.round() if self.active else self._times.idle_poll_s
 
     def stop(self) -> None:
         """Gives the lease back."""
@@ -114,29 +123,28 @@ class Relay:
         self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
         self._lease_until = now + self._times.lease_s / 3
         if self.active and not was:
-            self._since, self._after, self._looked = database.read_now(), "", {}
+            self._since, self._looked, self._waiting = database.read_now(), {}, {}
             log.info("relay_active", process=holder)
         return self.active
 
-    def _lanes_to_look_at(self) -> set[str]:
-        """Lanes with newly due parts, with a known backlog, and the next slice of all."""
+    def _queue_lanes(self) -> None:
+        """Lanes with newly due parts, those whose known backlog was not looked at for a while, and the walk's finds."""
         now = self._monotonic()
         with self._database.reading() as connection:
             due = lanes_newly_due(connection, self._database.now, self._since - OVERLAP_US, NEWLY_DUE)
-            self._since = max([self._since, *due.values()])
-            lanes = set(due)
-            if now - self._round_started >= self._times.round_s or self._after:
-                lanes |= self._slice(connection, now)
-        return lanes | {lane for lane, seen in self._looked.items() if now - seen >= self._times.look_s}
+        self._since = max([self._since, *due.values()])
+        later = [lane for lane, seen in self._looked.items() if now - seen >= self._times.look_s]
+        found = self._walk.found() - self._looked.keys()
+        for lane in (*sorted(due), *later, *sorted(found)):
+            self._waiting[lane] = None
 
-    def _slice(self, connection: Connection, now: float) -> set[str]:
-        if not self._after:
-            self._round_started = now
-        found = next_lanes(connection, self._after, SLICE)
-        self._after = found[-1] if len(found) == SLICE else ""
-        return set(found)
+    def _next_lanes(self) -> list[str]:
+        lanes = list(islice(self._waiting, LANES))
+        for lane in lanes:
+            del self._waiting[lane]
+        return lanes
 
-    def _offer_lanes(self, lanes: set[str]) -> int:
+    def _offer_lanes(self, lanes: Sequence[str]) -> int:
         """Offers the heads of these lanes, commits, then publishes; the number of ids offered."""
         now = self._monotonic()
         with self._database.reading() as connection:
@@ -145,9 +153,9 @@ class Relay:
             if now - self._shares_at >= 1.0:
                 self._sharing.learn(living(connection, self._database.now))
                 self._shares_at = now
-            busy = len(self._looked | dict.fromkeys(lanes, now))
+            busy = len({*self._looked, *lanes, *self._waiting})
             rings: list[Ring] = []
-            for lane in sorted(lanes):
+            for lane in lanes:
                 keys = {lane, account_of(lane)}
                 if keys & closed.keys():
                     self._forget(lane)

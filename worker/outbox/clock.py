@@ -54,6 +54,18 @@ class DrivenClock:
         self.micros += int(seconds * SECOND)
 
 
+def read_once(dialect: str, now: str) -> str:
+    """The clock as one value, read before the first row: only such a value can end an index range.
+
+    A clock that may differ from row to row is compared with each of them: every part that is due later would be read.
+    """
+    if dialect == "postgresql":
+        return f"(select {now})"
+    if dialect in ("mysql", "mariadb"):
+        return now.replace("sysdate(6)", "now(6)")
+    return now
+
+
 def micros(seconds: float) -> int:
     """Seconds as integer microseconds."""
     return int(seconds * SECOND)

@@ -11,14 +11,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen
+from worker.outbox.clock import read_once
 from worker.outbox.sql import fetch
 
 
 @lru_cache(maxsize=8)
 def _due(dialect: str, now: str) -> TextClause:
     return text(
-        "select lane, max(not_before) from (select lane, not_before from worker_parts"
-        f" where state = 0 and not_before > :since and not_before <= {now} and offered_until is null"
+        "select lane, max(not_before) from (select lane, not_before from worker_parts where state = 0"
+        f" and not_before > :since and not_before <= {read_once(dialect, now)} and offered_until is null"
         " order by not_before limit :limit) due group by lane"
     )
 
@@ -47,10 +48,13 @@ class Head:
 
 @lru_cache(maxsize=8)
 def _head(dialect: str, now: str) -> str:
+    now = read_once(dialect, now)
+    # An array and an order by lane: else PostgreSQL may walk the index by time through every other lane's backlog.
+    lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
     return (
         f"select id, offered_until, case when offered_until > {now} then 1 else 0 end from worker_parts"
-        f" where state = 0 and lane = :lane and priority = :priority and not_before <= {now}"
-        " order by not_before, id limit :window"
+        f" where state = 0 and lane = {lane} and priority = :priority and not_before <= {now}"
+        f" order by {order}not_before, id limit :window"
     )
 
 
@@ -63,23 +67,6 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
     free = [row for row in rows if not row[2]]
     again = any(row[1] is not None for row in free)
     return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again)
-
-
-@lru_cache(maxsize=8)
-def _next_lane(dialect: str) -> TextClause:
-    return text("select min(lane) from worker_parts where state = 0 and lane > :after")
-
-
-def next_lanes(connection: Connection, after: str, count: int) -> list[str]:
-    """The next lanes that have queued parts at all, by one index probe each."""
-    found: list[str] = []
-    for _ in range(count):
-        lane = connection.execute(_next_lane(connection.dialect.name), {"after": after}).scalar()
-        if lane is None:
-            break
-        after = str(lane)
-        found.append(after)
-    return found
 
 
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
@@ -109,15 +96,16 @@ def _free(now: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _expired(now: str) -> TextClause:
+def _expired(dialect: str, now: str) -> TextClause:
     return text(
-        f"select id from worker_parts where state = 0 and expires_at is not null and expires_at <= {now} limit :limit"
+        "select id from worker_parts where state = 0 and expires_at is not null"
+        f" and expires_at <= {read_once(dialect, now)} limit :limit"
     )
 
 
 def expired(connection: Connection, now: str, limit: int) -> list[str]:
     """Queued parts past their `expires_at`."""
-    return [row[0] for row in connection.execute(_expired(now), {"limit": limit})]
+    return [row[0] for row in connection.execute(_expired(connection.dialect.name, now), {"limit": limit})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +125,7 @@ class Doubtful:
 
 def doubtful(connection: Connection, now: str, limit: int) -> list[Doubtful]:
     """Unknown parts that are not held and whose margin is over."""
+    now = read_once(connection.dialect.name, now)
     rows = connection.execute(
         text(
             "select p.id, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"

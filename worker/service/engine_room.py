@@ -147,7 +147,8 @@ class EngineRoom:
             lease_s=delivery.lease_s,
             monotonic=time.monotonic,
         )
-        self._loops = {"heartbeat": Loop("heartbeat", self._beat), "relay": Loop("relay", self._relay_turn)}
+        turns = {"heartbeat": self._beat, "relay": self._relay_turn, "walk": self._relay.walk}
+        self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         if self._flower:
             self._loops["flower"] = Loop("flower", self._flower.turn)
         plant.writer.start()
@@ -208,8 +209,9 @@ class EngineRoom:
     def begin_drain(self) -> None:
         """Relay and taking stop at once; may be called from a signal handler, and more than once."""
         self._draining.set()
-        if "relay" in self._loops:
-            self._loops["relay"].tell()
+        for name in ("relay", "walk"):
+            if name in self._loops:
+                self._loops[name].tell()
 
     def finish(self) -> None:
         """Calls in the air end by their deadline, results are flushed, lease and life are given back."""
@@ -220,6 +222,7 @@ class EngineRoom:
         with self._idle:
             self._idle.wait_for(lambda: not self._busy, longest)
         self._loops["relay"].stop(longest)
+        self._loops["walk"].stop(longest)
         if not self.plant.writer.stop(longest):
             return  # the watch over the drain ends the process
         self._loops["heartbeat"].stop(longest)
