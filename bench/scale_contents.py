@@ -1,0 +1,135 @@
+"""What stands in the outbox while the scale bench measures: finished, waiting and future parts, made by the database.
+
+One `insert ... select` over a series of numbers each; then what autovacuum would have done by and by.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, make_url
+
+from worker.outbox.database import Database, make_engine
+from worker.outbox.migrate import upgrade
+
+ACTIVE_LANES = 10
+SPEC = '{"users": ["zhangsan", "lisi"], "task_id": null}'
+SERVERS = {
+    "postgres": ("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"),
+    "mariadb": ("TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/mysql"),
+}
+KINDS = (*SERVERS, "sqlite")
+_COLUMNS = (
+    "id, job_id, n, lane, priority, state, not_before, claim, incarnation, marked_at, first_marked_at, deadline_at,"
+    " tries, flagged, spec"
+)
+
+
+@contextmanager
+def scratch(kind: str, name: str) -> Iterator[Database]:
+    """An outbox of its own with empty tables, dropped at the end."""
+    with _empty(kind, f"worker_scale_{os.getpid()}_{name}") as url:
+        database = Database(make_engine(url))
+        try:
+            upgrade(database.engine)
+            yield database
+        finally:
+            database.close()
+
+
+@contextmanager
+def _empty(kind: str, name: str) -> Iterator[str]:
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
+            yield f"sqlite:///{Path(folder) / name}.db"
+        return
+    variable, default = SERVERS[kind]
+    server = make_url(os.environ.get(variable) or default)
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+    force = " with (force)" if kind == "postgres" else ""
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name}")
+        try:
+            yield server.set(database=name).render_as_string(hide_password=False)
+        finally:
+            with admin.connect() as connection:
+                connection.exec_driver_sql(f"drop database {name}{force}")
+    finally:
+        admin.dispose()
+
+
+def active_lane(number: int) -> str:
+    """The name of a lane that has work."""
+    return f"hr:{number:016x}"
+
+
+def add_finished(database: Database, count: int) -> None:
+    """Accepted parts of the last hours."""
+    times = "{now} - 1, {now} - 1, {now} + 20000000"
+    _add(database, count, 1, f"'{{account}}', 1, 2, null, 1, 'an-incarnation', {times}, 1, true")
+
+
+def add_due(database: Database, count: int) -> None:
+    """A backlog, spread over the active lanes."""
+    _add(database, count, 2, f"'{{account}}', 1, 0, {{now}} - {count} + g.n, 0, null, null, null, null, 0, null")
+
+
+def add_future(database: Database, lanes: int, parts_each: int) -> None:
+    """Lanes of their own, all of their parts due in an hour or later."""
+    columns = "'{account}', 1, 0, {now} + 3600000000 + g.n, 0, null, null, null, null, 0, null"
+    _add(database, lanes * parts_each, 3, columns, lanes=lanes, account="later")
+
+
+def _add(
+    database: Database, count: int, series: int, columns: str, lanes: int = ACTIVE_LANES, account: str = "hr"
+) -> None:
+    """Parts with ids in the order of time, their lanes taken in turn."""
+    if not count:
+        return
+    dialect = database.dialect
+    time, rest = _hex(dialect, "g.n", 10), _hex(dialect, "g.n * 2654435761 % 4294967296", 19)
+    job = _joined(dialect, f"'{series:02d}'", time, "'7'", rest)
+    lane = _joined(dialect, f"'{account}:'", _hex(dialect, f"g.n % {lanes}", 16))
+    columns = columns.replace("'{account}'", lane).replace("{now}", "c.now")
+    part = _joined(dialect, job, "'-0'")
+    select = f"select {part}, {job}, 0, {columns}, '{SPEC}' from {_series(dialect, count)}"
+    statement = f"insert into worker_parts ({_COLUMNS}) {select} cross join (select {database.now} as now) c"
+    with database.writing() as connection:
+        connection.exec_driver_sql(statement.replace("%", "%%") if dialect != "sqlite" else statement)
+
+
+def _series(dialect: str, count: int) -> str:
+    if dialect == "postgresql":
+        return f"(select n::bigint as n from generate_series(1, {count}) as s(n)) g"
+    if dialect == "sqlite":
+        counted = f"with recursive s(n) as (select 1 union all select n + 1 from s where n < {count})"
+        return f"({counted} select n from s) g"
+    return f"(select seq as n from seq_1_to_{count}) g"
+
+
+def _hex(dialect: str, number: str, digits: int) -> str:
+    if dialect == "postgresql":
+        return f"lpad(to_hex({number}), {digits}, '0')"
+    if dialect == "sqlite":
+        return f"printf('%0{digits}x', {number})"
+    return f"lpad(lower(hex({number})), {digits}, '0')"
+
+
+def _joined(dialect: str, *texts: str) -> str:
+    return f"concat({', '.join(texts)})" if dialect != "sqlite" else " || ".join(texts)  # 3.40 knows no concat
+
+
+def tidy(database: Database) -> None:
+    """Statistics and visibility as autovacuum would have left them; what was written is on the disk."""
+    statements = {
+        "postgresql": ("vacuum (analyze) worker_parts", "checkpoint"),
+        "sqlite": ("analyze", "pragma wal_checkpoint(truncate)"),
+    }.get(database.dialect, ("analyze table worker_parts",))
+    with database.reading() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
