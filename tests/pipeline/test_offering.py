@@ -106,9 +106,9 @@ def test_the_head_of_a_lane_is_of_one_priority_and_due(site: Site) -> None:
 
 
 def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
-    """Strictly after the instant asked about, due by now, not offered."""
+    """Strictly after the instant asked about, due by now, not offered; with the most urgent priority among them."""
     now = site.clock.micros
-    text, card, later = site.send(), site.card(), site.send("later", due_at=timedelta(seconds=5))
+    text, card, later = site.send(), site.card(priority="urgent"), site.send("later", due_at=timedelta(seconds=5))
 
     with site.database.reading() as connection:
         due = offering.lanes_newly_due(connection, site.database.now, now - 1, 100)
@@ -119,9 +119,9 @@ def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
         after = offering.lanes_newly_due(connection, site.database.now, now - 1, 100)
 
     lanes = [site.part(job).lane for job in (text, card, later)]
-    assert {lanes[0]: now, lanes[1]: now} == due
+    assert {lanes[0]: (now, Priority.NORMAL), lanes[1]: (now, Priority.URGENT)} == due
     assert {} == none
-    assert {lanes[1]: now, lanes[2]: now + 5 * SECOND} == after
+    assert {lanes[1]: (now, Priority.URGENT), lanes[2]: (now + 5 * SECOND, Priority.NORMAL)} == after
 
 
 def walked(site: Site, after: Place, count: int) -> tuple[set[str], Place | None]:

@@ -139,6 +139,21 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     assert [tuple(parts(jobs[10])), tuple(parts(jobs[11]))] == [ring.ids for ring in last]
 
 
+def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(site: Site) -> None:
+    """Producers that keep adding to a backlog cost no look each turn; an urgent part does not wait for one."""
+    site.sharing._size = 2  # a window of eight
+    jobs = [site.send(str(n), f"u{n}") for n in range(9)]
+    turn(site)
+    lane, looked = site.part(jobs[0]).lane, []
+
+    for priority in ("normal", "bulk", "urgent"):
+        job = site.send(priority, priority=priority)
+        looked.append((turn(site, 0.01), site.relay._looked[lane] == site.ticks()))
+
+    assert [([], False), ([], False)] == looked[:2]
+    assert (parts(job), True) == (ids(looked[2][0]), looked[2][1])
+
+
 def test_urgent_goes_first_and_in_doorbells_of_its_own(site: Site) -> None:
     """Urgent has its own share; then normal before bulk, the oldest first."""
     bulk, normal, urgent = (site.send(name, priority=name) for name in ("bulk", "normal", "urgent"))

@@ -88,6 +88,8 @@ class Relay:
         """Lanes to look at, in order."""
         self._looked: dict[str, float] = {}
         """Lanes with a backlog -> when their head was last looked at."""
+        self._full: dict[str, Priority] = {}
+        """Those whose window is full -> from which priority on: what comes behind it need not be looked at at once."""
         self._rang: dict[str, float] = {}
         """Those lanes -> when something of theirs was last offered."""
         self._offers = Offers(times.offer_s, times.offer_max_s)
@@ -123,7 +125,7 @@ class Relay:
         self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
         self._lease_until = now + self._times.lease_s / 3
         if self.active and not was:
-            self._since, self._looked, self._waiting = database.read_now(), {}, {}
+            self._since, self._looked, self._full, self._waiting = database.read_now(), {}, {}, {}
             log.info("relay_active", process=holder)
         return self.active
 
@@ -132,10 +134,11 @@ class Relay:
         now = self._monotonic()
         with self._database.reading() as connection:
             due = lanes_newly_due(connection, self._database.now, self._since - OVERLAP_US, NEWLY_DUE)
-        self._since = max([self._since, *due.values()])
+        self._since = max([self._since, *(newest for newest, _ in due.values())])
+        new = sorted(lane for lane, (_, priority) in due.items() if priority < self._full.get(lane, len(Priority)))
         later = [lane for lane, seen in self._looked.items() if now - seen >= self._times.look_s]
         found = self._walk.found() - self._looked.keys()
-        for lane in (*sorted(due), *later, *sorted(found)):
+        for lane in (*new, *later, *sorted(found)):
             self._waiting[lane] = None
 
     def _next_lanes(self) -> list[str]:
@@ -184,6 +187,7 @@ class Relay:
             self._forget(lane)
             return []
         self._looked[lane] = now
+        self._note_full(lane, heads)
         patient = now - self._rang.get(lane, 0.0) < PATIENCE_S
         stands_s = self._offers.stands_s(lane, [head for _, head, _ in heads], now)
         rings = [
@@ -194,6 +198,13 @@ class Relay:
         if rings:
             self._rang[lane] = now
         return rings
+
+    def _note_full(self, lane: str, heads: Sequence[tuple[Priority, Head, int]]) -> None:
+        """Normal and bulk share a window; urgent parts have their own and are always looked at."""
+        self._full.pop(lane, None)
+        for priority, head, window in heads:
+            if priority is not Priority.URGENT and head.due >= window:
+                self._full[lane] = priority
 
     def _heads(self, connection: Connection, lane: str, share: Share) -> list[tuple[Priority, Head, int]]:
         """The head of each priority, and the window it was read in; the most urgent first."""
@@ -211,6 +222,7 @@ class Relay:
     def _forget(self, lane: str) -> None:
         """Nothing of the lane is due, or nothing of it may go."""
         self._looked.pop(lane, None)
+        self._full.pop(lane, None)
         self._rang.pop(lane, None)
         self._offers.forget(lane)
 

@@ -18,16 +18,19 @@ from worker.outbox.sql import fetch
 @lru_cache(maxsize=8)
 def _due(dialect: str, now: str) -> TextClause:
     return text(
-        "select lane, max(not_before) from (select lane, not_before from worker_parts where state = 0"
+        "select lane, max(not_before), min(priority) from"
+        " (select lane, not_before, priority from worker_parts where state = 0"
         f" and not_before > :since and not_before <= {read_once(dialect, now)} and offered_until is null"
         " order by not_before limit :limit) due group by lane"
     )
 
 
-def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, int]:
-    """Lanes with parts that became due after an instant and are not offered -> the newest such instant."""
+def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, tuple[int, int]]:
+    """Lanes with parts that became due after an instant and are not offered -> the newest such instant, and the most
+    urgent priority among them.
+    """
     rows = connection.execute(_due(connection.dialect.name, now), {"since": since, "limit": limit})
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
