@@ -70,7 +70,8 @@ def prepare(stack: Stack, jobs: int) -> None:
         with stack.database.writing() as connection:
             enqueue_many(connection, new, accounts=stack.accounts)
     with stack.database.writing() as connection:
-        connection.exec_driver_sql("analyze")
+        postgres = connection.dialect.name == "postgresql"
+        connection.exec_driver_sql("analyze" if postgres else "analyze table worker_jobs, worker_parts")
 
 
 def _in_bulk(numbers: range) -> Iterator[range]:

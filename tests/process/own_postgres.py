@@ -30,6 +30,7 @@ class Server:
 
     folder: Path
     port: int
+    connections: int = 100
 
     @property
     def url(self) -> str:
@@ -38,7 +39,8 @@ class Server:
 
     def start(self) -> None:
         """Starts it, durable as in production, and waits until it answers."""
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=on -c max_connections=100"
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=on"
+        options += f" -c max_connections={self.connections}"
         self._control("start", "-o", options, "-l", str(self.folder / "log"))
 
     def restart(self) -> None:
@@ -60,14 +62,14 @@ def found() -> bool:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(connections: int = 100) -> Iterator[Server]:
     """A fresh server on a free port; gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="worker-pg-"))  # pytest's own folders are closed to other users
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
         _run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        server = Server(folder, _free_port())
+        server = Server(folder, _free_port(), connections)
         server.start()
         try:
             yield server

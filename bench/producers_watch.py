@@ -1,0 +1,102 @@
+"""Who waits for whom, as the database tells it, looked at all the time: producers that wait for a lock of a worker.
+
+On PostgreSQL every look is fresh. MariaDB renews its list of waits ten times a second at most.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, text
+
+EVERY_S = 0.004
+_WAITS = {
+    # First the few that wait at all: pg_blocking_pids takes the lock manager's locks.
+    "postgresql": (
+        "with waiting as materialized (select pid, wait_event from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock')"
+        " select w.pid, blocker, w.wait_event from waiting w"
+        " cross join lateral unnest(pg_blocking_pids(w.pid)) as blocker"
+    ),
+    "mysql": (
+        "select r.trx_mysql_thread_id, b.trx_mysql_thread_id, concat(l.lock_table, ' ', l.lock_index)"
+        " from information_schema.innodb_lock_waits w"
+        " join information_schema.innodb_trx r on r.trx_id = w.requesting_trx_id"
+        " join information_schema.innodb_trx b on b.trx_id = w.blocking_trx_id"
+        " join information_schema.innodb_locks l on l.lock_id = w.requested_lock_id"
+        " join information_schema.processlist p on p.id = r.trx_mysql_thread_id and p.db = database()"
+    ),
+}
+_WAITS["mariadb"] = _WAITS["mysql"]
+
+
+class Watch:
+    """Counts looks, and the waits seen in them."""
+
+    def __init__(self, url: str, producers: Collection[int]):
+        self._url, self._producers = url, frozenset(producers)
+        self.looks = 0
+        self.for_workers: Counter[str] = Counter()
+        """What producers were seen to wait for, held by somebody who is no producer."""
+        self.for_producers = 0
+        """Waits of producers for each other, seen."""
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Looks every few milliseconds from a thread of its own."""
+        told = threading.Event()
+        failed: list[Exception] = []
+        engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
+        thread = threading.Thread(target=self._look_on, args=(engine, told, failed), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            told.set()
+            thread.join()
+            engine.dispose()
+        if failed:
+            raise failed[0]
+
+    def _look_on(self, engine: Engine, told: threading.Event, failed: list[Exception]) -> None:
+        question = text(_WAITS[engine.dialect.name])
+        try:
+            with engine.connect() as connection:
+                while not told.wait(EVERY_S):
+                    self._count([(row[0], row[1], row[2]) for row in connection.execute(question)])
+        except Exception as error:  # noqa: BLE001  the bench fails with it when the look-out ends
+            failed.append(error)
+
+    def _count(self, waits: list[tuple[int, int, str]]) -> None:
+        self.looks += 1
+        for waiter, holder, what in waits:
+            if waiter in self._producers and holder in self._producers:
+                self.for_producers += 1
+            elif waiter in self._producers:
+                self.for_workers[what] += 1
+
+
+def sees_a_wait(url: str, seconds: float = 1.0) -> int:
+    """Lets a session of a producer wait for a row that a worker's session holds; how often the watch saw it."""
+    holder, waiter = create_engine(url), create_engine(url)
+    try:
+        with holder.connect() as holding, waiter.connect() as waiting:
+            ours = "pg_backend_pid()" if waiting.dialect.name == "postgresql" else "connection_id()"
+            watch = Watch(url, [int(waiting.execute(text(f"select {ours}")).scalar_one())])
+            lock = text("select name from worker_site for update")
+            holding.execute(lock)
+            thread = threading.Thread(target=lambda: waiting.execute(lock).all(), daemon=True)
+            with watch.looking():
+                thread.start()
+                time.sleep(seconds)
+            holding.rollback()
+            thread.join()
+            waiting.rollback()
+            return watch.for_workers.total()
+    finally:
+        holder.dispose()
+        waiter.dispose()
