@@ -16,8 +16,9 @@ from worker.outbox import mariadb, tables
 from worker.outbox.bulk import chosen, ids_json, insert_rows
 from worker.outbox.clock import DatabaseClock
 from worker.outbox.database import Database, is_about_the_row, is_lost, is_retryable, make_engine
-from worker.outbox.offering import expired, head_of_lane, lanes_newly_due, next_lanes
+from worker.outbox.offering import expired, head_of_lane, lanes_newly_due
 from worker.outbox.sql import fetch
+from worker.outbox.walking import START, lanes_with_due
 
 pytestmark = pytest.mark.mariadb
 
@@ -233,7 +234,7 @@ def test_finished_rows_are_out_of_the_way(mariadb_database: Database) -> None:
         questions = {
             "due": lambda: lanes_newly_due(connection, "9", 0, 100),
             "head": lambda: head_of_lane(connection, "9", "hr:1", 1, 100),
-            "lanes": lambda: next_lanes(connection, "", 5),
+            "lanes": lambda: lanes_with_due(connection, "9", START, 5),
             "expired": lambda: expired(connection, "9", 100),
             "lock": lambda: fetch(connection, f"select id from {chosen('mysql', 'worker_parts')} for update", ids),
         }
