@@ -34,11 +34,16 @@ async def jobs(engine: AsyncEngine) -> int:
         return int((await connection.execute(text("select count(*) from worker_jobs"))).scalar_one())
 
 
-def test_async_session_and_connection(sqlite_url: str) -> None:
-    """aiosqlite: enqueue, bulk, dedupe, read back, roll back; session, connection, scoped session, bind."""
+DRIVERS = {"sqlite:": "sqlite+aiosqlite:", "mysql+pymysql:": "mysql+aiomysql:"}
+"""psycopg has an asynchronous side of its own."""
+
+
+def test_async_session_and_connection(database_url: str) -> None:
+    """Enqueue, bulk, dedupe, read back, roll back; session, connection, scoped session, bind."""
+    scheme, _, rest = database_url.partition("//")
 
     async def produce() -> None:
-        engine = create_async_engine(sqlite_url.replace("sqlite://", "sqlite+aiosqlite://"))
+        engine = create_async_engine(f"{DRIVERS.get(scheme, scheme)}//{rest}")
         async with AsyncSession(engine) as session:
             ref = await worker.enqueue(session, "hr", HELLO, ANN, dedupe_key="k")
             again = await worker.enqueue(session, "hr", HELLO, ANN, dedupe_key="k")
@@ -65,21 +70,6 @@ def test_async_session_and_connection(sqlite_url: str) -> None:
         await scoped.commit()
         await scoped.remove()
         assert 8 == await jobs(engine)
-        await engine.dispose()
-
-    asyncio.run(produce())
-
-
-@pytest.mark.postgres
-def test_async_on_postgres(postgres_url: str) -> None:
-    """psycopg's own asynchronous driver."""
-
-    async def produce() -> None:
-        engine = create_async_engine(postgres_url)
-        async with AsyncSession(engine) as session:
-            await worker.enqueue_many(session, [NewJob("hr", HELLO, ANN) for _ in range(10)])
-            await session.commit()
-        assert 10 == await jobs(engine)
         await engine.dispose()
 
     asyncio.run(produce())

@@ -43,6 +43,21 @@ def test_connections_are_made_the_same_whatever_the_server_says(mariadb_database
     assert "REPEATABLE-READ" == default
 
 
+def test_both_names_of_the_dialect_are_the_same(mariadb_url: str) -> None:
+    """`mariadb://` and `mysql://`, with and without the driver."""
+    driverless = mariadb_url.replace("mysql+pymysql", "mariadb")
+
+    for url in (
+        driverless,
+        driverless.replace("mariadb:", "mariadb+pymysql:"),
+        driverless.replace("mariadb:", "mysql:"),
+    ):
+        database = Database(make_engine(url))
+        assert ("mysql", "pymysql") == (database.dialect, database.engine.dialect.driver)
+        assert database.read_now() > 0
+        database.close()
+
+
 class Server:
     """A cursor that tells of a server what it is asked."""
 

@@ -187,3 +187,20 @@ def test_a_key_in_flight_with_two_waiting(mariadb_database: Database, given_up: 
     assert 1 == len({ref.id for ref in refs})
     assert [given_up, False] == sorted((ref.created for ref in refs), reverse=True)
     assert given_up == (refs[0].id != held.id)
+
+
+def test_a_snapshot_that_the_server_keeps_strictly_is_repeated(mariadb_database: Database) -> None:
+    """With `innodb_snapshot_isolation` (the default of newer servers) at REPEATABLE READ, a key committed after the
+    snapshot is 1020: RetryTransaction, like PostgreSQL's; the same again finds the first job."""
+    with producing(mariadb_database) as connection:
+        connection.exec_driver_sql("set session innodb_snapshot_isolation = on")
+        assert 0 == count(connection)
+        [first] = ask(mariadb_database, "k")
+        with pytest.raises(RetryTransaction) as caught:
+            worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
+        connection.rollback()
+        again = worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
+        connection.exec_driver_sql("set session innodb_snapshot_isolation = default")
+
+    assert "1020" in str(caught.value.__cause__)
+    assert (first.id, False) == (again.id, again.created)

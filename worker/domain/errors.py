@@ -24,7 +24,9 @@ class ConfigurationError(WorkerError):
 
 
 class RetryTransaction(WorkerError):
-    """The database asked to run the whole transaction again (key in flight, deadlock). Nothing was enqueued."""
+    """The database asked to run the whole transaction again: a dedupe key in flight, a deadlock, or a level above READ
+    COMMITTED whose snapshot is too old. Roll back and start over; nothing was enqueued. See docs/mariadb.md.
+    """
 
 
 class DedupeConflict(WorkerError):
