@@ -19,6 +19,10 @@ _FOLDER = "the file cannot be opened; create its folder, check its rights or cor
 _HOST = "the server cannot be reached; start it or correct host and port in the database URL"
 _RIGHTS = "the database user may not do this; give it the rights"
 
+_LOCKED = "a lock was not free in time; try again"
+_CANCELLED = "the statement took too long or was cancelled; try again"
+_FULL = "the server has no connection left; give it more or use fewer processes"
+
 _SQLSTATES = {
     "28P01": _PASSWORD,
     "28000": _PASSWORD,
@@ -26,11 +30,17 @@ _SQLSTATES = {
     "42P01": MISSING_TABLES,
     "42703": MISSING_TABLES,
     "42501": _RIGHTS,
-    "55P03": "a lock was not free in time; try again",
-    "57014": "the statement took too long or was cancelled; try again",
-    "53300": "the server has no connection left; give it more or use fewer processes",
+    "55P03": _LOCKED,
+    "57014": _CANCELLED,
+    "53300": _FULL,
 }
 _MYSQL = {
+    1040: _FULL,
+    1203: _FULL,
+    1205: _LOCKED,
+    1317: _CANCELLED,
+    1698: _PASSWORD,
+    1969: _CANCELLED,
     1044: _RIGHTS,
     1045: _PASSWORD,
     1049: _DATABASE,
@@ -70,10 +80,12 @@ def remedy_of(error: BaseException) -> str | None:
     if not isinstance(error, DBAPIError):
         return None
     state, number = code_of(error.orig), _number(error.orig)
+    if number in _MYSQL:  # tells more than the SQLSTATE beside it
+        return _MYSQL[number]
     if state is not None:
         return _SQLSTATES.get(state) or next((text for head, text in _CLASSES.items() if state.startswith(head)), None)
     if number is not None:
-        return _MYSQL.get(number)
+        return None
     said = str(error.orig).lower()
     return next((text for words, text in _WORDS if words in said), None)
 

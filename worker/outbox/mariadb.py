@@ -34,6 +34,7 @@ _SETTINGS = (
 )
 # The locks of a host that vanished in mid transaction must not last until TCP notices.
 _MARIADB_ONLY = "idle_transaction_timeout = 60"
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 _ASKED = ("tx_isolation", "transaction_isolation", "sql_mode", "max_allowed_packet", "binlog_format", "log_bin")
 
 
@@ -55,7 +56,7 @@ def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
         pool_pre_ping=False,
         pool_timeout=10,
         pool_recycle=3600,
-        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,  # see `_leave_no_transaction`
         connect_args={"connect_timeout": 5, "charset": CHARSET},
         **sizes,
     )
@@ -71,6 +72,12 @@ def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
             _check_clock(cursor)
             clock_was_checked = True
         cursor.close()
+
+    @event.listens_for(engine, "reset")
+    def _leave_no_transaction(connection: Any, _record: Any, _state: Any) -> None:
+        # The server says with every answer whether a transaction is open; a rollback of nothing is a round trip.
+        if getattr(connection, "server_status", _IN_TRANSACTION) & _IN_TRANSACTION:
+            connection.rollback()
 
     @event.listens_for(engine, "handle_error")
     def _notice_the_end(context: Any) -> None:

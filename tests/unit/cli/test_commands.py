@@ -332,12 +332,24 @@ def test_a_database_fault_is_named(
     assert 1 == len(error.splitlines())
 
 
-@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param("postgres_url", marks=pytest.mark.postgres),
+        pytest.param("mariadb_url", marks=pytest.mark.mariadb),
+    ],
+)
 def test_a_missing_database_is_named(
-    run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    server: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """PostgreSQL gives no SQLSTATE for it; its words do."""
-    url = make_url(postgres_url).set(database="no_such_database").render_as_string(hide_password=False)
+    """PostgreSQL gives no SQLSTATE for it, but says so in words; MariaDB's number tells it."""
+    url = (
+        make_url(request.getfixturevalue(server)).set(database="no_such_database").render_as_string(hide_password=False)
+    )
     monkeypatch.setenv("WORKER_DATABASE", url)
 
     assert 1 == run("jobs")
