@@ -249,7 +249,7 @@ def test_finished_rows_are_out_of_the_way(mariadb_database: Database) -> None:
         questions = {
             "due": lambda: lanes_newly_due(connection, "9", 0, 100),
             "head": lambda: head_of_lane(connection, "9", "hr:1", 1, 100),
-            "lanes": lambda: lanes_with_due(connection, "9", START, 5),
+            "lanes": lambda: lanes_with_due(connection, "9", START, 5)[0],
             "expired": lambda: expired(connection, "9", 100),
             "lock": lambda: fetch(connection, f"select id from {chosen('mysql', 'worker_parts')} for update", ids),
         }
