@@ -1,7 +1,8 @@
-"""What a worker costs producers: single enqueues of 64 at once, beside a worker at full speed.
+"""What a worker costs producers: single enqueues of 64 at once, beside a worker that delivers all the time.
 
 The claim is about waiting, and the machine's processors are shared, so both phases have the same worker at work: in
-one it delivers a backlog of the producers' own database, in the other one of another database of the same server.
+one it delivers a backlog of the producers' own database, in the other one of another database of the same server. The
+vendor's latency sets its pace, so that it takes as much of the processors in both.
 Phases come in pairs, their order alternates, the median of the pairs' ratios is the figure. The rate without any
 worker is printed too. All the time the database is asked who waits for whom: no producer may ever wait for a worker.
 """
@@ -28,7 +29,7 @@ from bench import Figure
 from bench.producers_watch import Watch, sees_a_wait
 from bench.throughput import missing_service
 from bench.throughput_ours import complaints, prepare
-from bench.throughput_rig import LATENCY_MS, Bare, BenchFailed, bare_vendor, until
+from bench.throughput_rig import Bare, BenchFailed, until
 from tests.process import own_postgres
 from tests.process.stack import ROOT, Stack
 from tests.support import databases
@@ -37,7 +38,9 @@ GOAL = 0.9
 PAIRS, SECONDS = 5, 10.0
 PROCESSES, THREADS = 4, 16
 WORKER_THREADS = 32
-WARM_UP_CALLS = 300
+LATENCY_MS = 200
+"""A vendor slow enough that the worker has the same work in both phases, whatever the processors have left for it."""
+WARM_UP_CALLS = 100
 WARM_UP_S = 2.0
 CONNECTIONS = 200
 """Of the PostgreSQL server started for this: the usual hundred are too few for both sides."""
@@ -141,7 +144,7 @@ def main(argv: list[str]) -> Figure:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process started here is ended
     worst, waits = float("inf"), 0
     for kind in KINDS if options.database == "all" else (options.database,):
-        with _scene(kind, options.backlog) as scene:
+        with _scene(kind, options) as scene:
             ratio = measure(kind, scene, options)
             waits += scene.watch.for_workers.total()
         worst = min(worst, ratio)
@@ -155,22 +158,26 @@ def _options(argv: list[str]) -> Any:
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each window")
     parser.add_argument("--backlog", type=int, default=0, help="jobs laid ready in each database; 0: enough")
+    parser.add_argument("--latency-ms", type=int, default=LATENCY_MS, help="of the vendor: the worker's pace")
     parser.add_argument("--quick", action="store_true", help="one short pair: only a hint")
     options = parser.parse_args(argv)
     if options.quick:
         options.pairs, options.seconds = 1, 3.0
-    options.backlog = options.backlog or int(5_000 + options.pairs * (options.seconds + WARM_UP_S + 3) * 700)
+    options.backlog = options.backlog or int(
+        5_000 + options.pairs * (options.seconds + WARM_UP_S + 3) * WORKER_THREADS * 1000 / LATENCY_MS
+    )
     return options
 
 
 @contextmanager
-def _scene(kind: str, backlog: int) -> Iterator[Scene]:
+def _scene(kind: str, options: Any) -> Iterator[Scene]:
     with ExitStack() as scope:
         server = own_postgres.running(CONNECTIONS) if kind == "postgres" else None
         url = scope.enter_context(server).url if server else databases.need(databases.MARIADB)
-        vendor = scope.enter_context(bare_vendor())
+        vendor = Bare(options.latency_ms)
+        scope.callback(vendor.close)
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-producers-")))
-        own, other = (_stack(scope, url, folder / name, vendor, backlog) for name in ("own", "other"))
+        own, other = (_stack(scope, url, folder / name, vendor, options.backlog) for name in ("own", "other"))
         producers = Producers(own.database_url, vendor.url)
         scope.callback(producers.close)
         yield Scene(own, other, vendor, producers, Watch(own.database_url, producers.connections))
@@ -207,14 +214,13 @@ def _drop(admin: Engine, name: str) -> None:
 
 def measure(kind: str, scene: Scene, options: Any) -> float:
     """The median ratio of the pairs on one database."""
-    seen = sees_a_wait(scene.own.database_url)
-    if not seen:
+    if not sees_a_wait(scene.own.database_url):
         raise BenchFailed("a producer was made to wait for a worker, and the watch did not see it")
     print(
         f"{kind}: {PROCESSES} processes of {THREADS} threads, a connection each, one job a transaction;"
         f" {options.pairs} pairs of {options.seconds:g} s;\n"
-        f"a worker with {WORKER_THREADS} threads at full speed, vendor {LATENCY_MS} ms, {options.backlog} jobs ready;"
-        f" {os.cpu_count()} cores\na wait made on purpose was seen in {seen} looks of a second",
+        f"a worker with {WORKER_THREADS} threads, vendor {options.latency_ms} ms, {options.backlog} jobs ready;"
+        f" {os.cpu_count()} cores\na wait made on purpose was seen",
         flush=True,
     )
     ratios, alone = [], []

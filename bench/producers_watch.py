@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, create_engine, text
 
 EVERY_S = 0.004
+LIMIT_S = 10.0
 _WAITS = {
     # First the few that wait at all: pg_blocking_pids takes the lock manager's locks.
     "postgresql": (
@@ -80,8 +81,8 @@ class Watch:
                 self.for_workers[what] += 1
 
 
-def sees_a_wait(url: str, seconds: float = 1.0) -> int:
-    """Lets a session of a producer wait for a row that a worker's session holds; how often the watch saw it."""
+def sees_a_wait(url: str) -> bool:
+    """Lets a producer's session wait for a row that a worker's session holds, until the watch has seen it."""
     holder, waiter = create_engine(url), create_engine(url)
     try:
         with holder.connect() as holding, waiter.connect() as waiting:
@@ -92,11 +93,13 @@ def sees_a_wait(url: str, seconds: float = 1.0) -> int:
             thread = threading.Thread(target=lambda: waiting.execute(lock).all(), daemon=True)
             with watch.looking():
                 thread.start()
-                time.sleep(seconds)
+                deadline = time.monotonic() + LIMIT_S
+                while not watch.for_workers and time.monotonic() < deadline:
+                    time.sleep(EVERY_S)
             holding.rollback()
             thread.join()
             waiting.rollback()
-            return watch.for_workers.total()
+            return bool(watch.for_workers)
     finally:
         holder.dispose()
         waiter.dispose()

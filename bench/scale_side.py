@@ -61,8 +61,9 @@ class Side:
         self._walk = Loop("walk", self.relay.walk)
 
     def start(self) -> None:
-        """The relay becomes active, the walk goes round."""
+        """The relay becomes active and knows every lane, the walk goes round."""
         self.relay.lead()
+        self.relay.walk()
         self._walk.start()
 
     def stop(self) -> None:

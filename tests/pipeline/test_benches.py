@@ -1,0 +1,50 @@
+"""The bench programs on their smallest scale: that they run, and that what they watch for can be seen."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bench import scale
+from bench.producers_process import produce, producers_engine
+from bench.producers_watch import Watch, sees_a_wait
+from tests.support.plant import an_account
+from worker.config.accounts import FixedAccounts
+
+
+def test_scale_measures_every_step_of_every_claim(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Turn, offer and mark three times and the idle turn, p50 and p99 each; and a late commit is found."""
+    for name, value in {"WARM_UP": 2, "LATE": 1, "SETTLE_S": 0.0, "POLL_S": 0.0}.items():
+        monkeypatch.setattr(scale, name, value)
+    sizes = scale.Sizes((10, 20), (4_000, 5_000), (2, 20), parts_a_lane=2, due=4_000)
+
+    ratios, late = scale.measure("sqlite", sizes, 1, 5)
+
+    printed = capsys.readouterr().out
+    assert 2 * (3 * 3 + 1) == len(ratios)
+    assert all(ratio > 0 for ratio in (*ratios, late))
+    assert (3, 3, 4) == tuple(printed.count(f" {step} ") for step in ("offer", "mark", "turn"))
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_the_watch_sees_a_producer_that_waits_for_a_worker(server: str, request: pytest.FixtureRequest) -> None:
+    """Else that it never saw one would mean nothing."""
+    assert sees_a_wait(request.getfixturevalue(server))
+
+
+def test_a_producer_commits_one_job_after_the_other(postgres_url: str) -> None:
+    """And says how many, and how long the longest took; nobody waited."""
+    engine = producers_engine(postgres_url, 1)
+    watch = Watch(postgres_url, [])
+
+    with watch.looking(), engine.connect() as connection:
+        done = produce(connection, FixedAccounts([an_account()]), time.monotonic() + 0.1)
+        stored = connection.exec_driver_sql("select count(*) from worker_jobs").scalar_one()
+    engine.dispose()
+
+    assert done.jobs == stored > 0
+    assert done.longest_s > 0
+    assert 0 == watch.for_workers.total()
