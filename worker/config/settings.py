@@ -160,6 +160,8 @@ class Settings(BaseSettings):
     broker: str = "embedded"
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
     """Put before every queue's name: several installations in one broker."""
+    queue_type: Literal["classic", "quorum"] = "classic"
+    """How queues are declared in RabbitMQ; `classic` says nothing, so the virtual host's default type holds."""
     accounts: dict[str, AccountSettings] = {}
     delivery: DeliverySettings = DeliverySettings()
 

@@ -5,10 +5,13 @@ Celery's own publishing waits for ever for a broker that is away (kombu's defaul
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from kombu import Producer
+
+from worker.service.rabbitmq import Alarm, Confirms, heed, refusal
 
 log = structlog.get_logger()
 
@@ -32,25 +35,31 @@ def transport_options(broker: str) -> dict[str, Any]:
 
 
 class Line:
-    """A connection and its producer, made when needed and thrown away at the first error."""
+    """A connection and its producer, made when needed and thrown away at the first error.
 
-    def __init__(self, app: Any, purpose: str):
-        self._app, self._purpose = app, purpose
+    With `confirms`, RabbitMQ gives its word for every message (Redis does so anyway); `settle` waits for it.
+    """
+
+    def __init__(self, app: Any, purpose: str, *, confirms: bool = False):
+        self._app, self._purpose, self._wants_confirms = app, purpose, confirms
         self._connection: Any = None
         self._producer: Any = None
+        self._confirms: Confirms | None = None
+        self._alarm = Alarm()
         self.away = False
 
     def open(self) -> bool:
-        """True when there is a producer; asks the broker at most once a call."""
-        if self._producer is not None:
-            return True
+        """True when there is a producer that may publish; asks the broker at most once a call."""
         try:
-            self._connection = self._app.connection_for_write(connect_timeout=TIMEOUT_S, heartbeat=0)
-            self._connection.transport_options = {**self._connection.transport_options, **self._write_options()}
-            self._connection.connect()
-            self._producer = Producer(self._connection.channel(), auto_declare=False)
+            if self._producer is None:
+                self._connect()
+            elif self._is_rabbitmq:
+                heed(self._connection.connection)
         except Exception as error:  # noqa: BLE001  every transport has errors of its own; the next turn tries again
             self._failed(error)
+            return False
+        if self._alarm.blocked:
+            self._say_away("broker_blocked")
             return False
         if self.away:
             log.info("broker_back", line=self._purpose)
@@ -61,33 +70,80 @@ class Line:
         """The open channel, for declarations."""
         return self._producer.channel
 
+    def declare(self, entities: Iterable[Any]) -> str | None:
+        """Declares queues or exchanges; the sentence when the broker refuses one for good."""
+        try:
+            for entity in entities:
+                entity.bind(self.channel()).declare()
+        except Exception as error:  # noqa: BLE001  as in open
+            sentence = refusal(error)
+            if sentence is None:
+                self._failed(error)
+            else:
+                self.close()
+            return sentence
+        return None
+
     def publish(self, body: Any, **options: Any) -> bool:
         """Hands one message over; False when the broker is away. Said once an outage, never raised."""
         if not self.open():
             return False
         try:
-            self._producer.publish(body, serializer="json", retry=False, **options)
+            self._producer.publish(body, serializer="json", retry=False, mandatory=bool(self._confirms), **options)
         except Exception as error:  # noqa: BLE001  as in open; what was published is offered again anyway
             self._failed(error)
             return False
+        if self._confirms:
+            self._confirms.sent()
         return True
+
+    def settle(self) -> bool:
+        """Waits until the broker has taken what was published; False when a message found no queue."""
+        if not self._confirms:
+            return True
+        confirms = self._confirms
+        try:
+            confirms.wait(self._alarm)
+        except Exception as error:  # noqa: BLE001  as in open
+            self._failed(error)
+        return not confirms.unroutable
 
     def close(self) -> None:
         """Lets go of the connection, whatever state it is in."""
-        connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
-            try:
+        connection, self._connection, self._producer, self._confirms = self._connection, None, None, None
+        if connection is None:
+            return
+        try:
+            if self.away and connection.transport.driver_type == "amqp":
+                connection.collect()  # close() would ask RabbitMQ to agree, and it may never answer
+            else:
                 connection.close()
-            except Exception as error:  # noqa: BLE001  it is thrown away in any case
-                log.debug("line_close_failed", line=self._purpose, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001  it is thrown away in any case
+            log.debug("line_close_failed", line=self._purpose, error=type(error).__name__)
 
-    def _write_options(self) -> dict[str, Any]:
-        if self._connection.transport.driver_type == "amqp":
-            return {"read_timeout": TIMEOUT_S, "write_timeout": TIMEOUT_S}
-        return {}
+    @property
+    def _is_rabbitmq(self) -> bool:
+        return bool(self._connection.transport.driver_type == "amqp")
+
+    def _connect(self) -> None:
+        self._alarm.blocked = False
+        self._connection = self._app.connection_for_write(connect_timeout=TIMEOUT_S, heartbeat=0)
+        if self._is_rabbitmq:
+            self._connection.transport_options = {**self._connection.transport_options, **self._alarm.options}
+        # connect() would try each broker twice and sleep in between.
+        others = max(0, len(self._connection.alt) - 1)
+        self._connection.ensure_connection(
+            max_retries=others, interval_start=0, interval_step=0, reraise_as_library_errors=False
+        )
+        channel = self._connection.channel()
+        self._confirms = Confirms(channel) if self._wants_confirms and self._is_rabbitmq else None
+        self._producer = Producer(channel, auto_declare=False)
 
     def _failed(self, error: BaseException) -> None:
-        if not self.away:
-            log.warning("broker_away", line=self._purpose, error=type(error).__name__)
-        self.away = True
+        self._say_away("broker_away", error=type(error).__name__)
         self.close()
+
+    def _say_away(self, event: str, **fields: str) -> None:
+        if not self.away:
+            log.warning(event, line=self._purpose, **fields)
+        self.away = True

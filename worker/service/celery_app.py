@@ -16,14 +16,16 @@ from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
 from worker.service import tasks
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, transport_options
+from worker.service.consuming import Consuming
 from worker.service.engine_room import NO_HOOKS, EngineRoom, Hooks
 from worker.service.queues import NORMAL, TRANSIENT, queues
+from worker.service.rabbitmq import HEARTBEAT_S
 from worker.service.steps import EXIT_CONFIGURATION, EngineRoomStep, is_revoked
 
 
 def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
     """An app for these settings, with the engine room on its worker blueprint."""
-    app = Celery("worker", broker=broker_url(settings.broker), set_as_current=False)
+    app = Celery("worker", broker=broker_url(settings.broker), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
     app.engine_room = EngineRoom(settings, app, replace(hooks, revoked=hooks.revoked or is_revoked))
     app.steps["worker"].add(EngineRoomStep)
@@ -38,13 +40,14 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_transport_options": transport_options(settings.broker),
         "broker_connection_timeout": TIMEOUT_S,
+        "broker_heartbeat": HEARTBEAT_S,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "result_backend": None,
         "task_ignore_result": True,
         "task_acks_late": True,
         "task_publish_retry": False,
-        "task_queues": queues(prefix),
+        "task_queues": queues(prefix, settings.queue_type),
         "task_default_queue": prefix + NORMAL,
         "task_default_exchange": "",
         "task_default_exchange_type": "direct",
@@ -56,6 +59,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],
         "event_exchange": prefix + "celeryev",
         "control_exchange": prefix + "celery",
+        "event_queue_prefix": prefix + "celeryev",
         "event_queue_ttl": 5.0,
         "event_queue_expires": 60.0,
         "worker_pool": "threads",
@@ -66,6 +70,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         # Celery 5.7's soft shutdown raises NotImplementedError with threads; our own drain does its work.
         "worker_soft_shutdown_timeout": 0.0,
+        # Else Celery would declare exchanges and queues for delayed messages; see consuming.py and queues.py.
         "worker_detect_quorum_queues": False,
         "enable_utc": True,
     }

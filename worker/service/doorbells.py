@@ -6,10 +6,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
+
 from worker.delivery.relay import Ring
 from worker.service.broker import Line
 from worker.service.queues import TRANSIENT, queue_of
 from worker.service.tasks import RING
+
+log = structlog.get_logger()
 
 
 class Doorbells:
@@ -17,29 +21,39 @@ class Doorbells:
 
     def __init__(self, app: Any, prefix: str = ""):
         self._app, self._prefix = app, prefix
-        self._line = Line(app, "doorbells")
-        self._declared = False
+        self._line = Line(app, "doorbells", confirms=True)
+        self._declared = self._refused = False
 
     def ready(self) -> bool:
-        """False while the broker is away: then nothing needs to be offered."""
+        """False while the broker is away or takes nothing: then nothing needs to be offered."""
         if not self._line.open():
+            # A blocked broker may lose its queues before it takes anything again.
             self._declared = False
             return False
-        if not self._declared:
-            for queue in self._app.conf.task_queues:
-                queue.bind(self._line.channel()).declare()
-            self._declared = True
-        return True
+        return self._declared or self._declare()
 
     def publish(self, rings: Sequence[Ring]) -> None:
         """One message a ring; the first failure ends the round."""
         for ring in rings:
             if not (self.ready() and self._send(ring)):
                 return
+        if not self._line.settle():
+            log.warning("queue_missing")
+            self._line.close()
+            self._declared = False
 
     def close(self) -> None:
         """Closes the line."""
         self._line.close()
+
+    def _declare(self) -> bool:
+        """Declares the queues; one that the broker refuses is told once, for it needs a person."""
+        refused = self._line.declare(self._app.conf.task_queues)
+        if refused and not self._refused:
+            log.error("queue_refused", text=refused)
+        self._refused = bool(refused)
+        self._declared = not self._line.away and not refused
+        return self._declared
 
     def _send(self, ring: Ring) -> bool:
         # The id is random: a job's id, revoked in Flower, would make Celery drop every later doorbell under it.

@@ -202,6 +202,11 @@ class EngineRoom:
     # -- draining -----------------------------------------------------------------------------------------------------
 
     @property
+    def threads(self) -> int:
+        """How many senders this process has."""
+        return self.plant.settings.threads
+
+    @property
     def draining(self) -> bool:
         """True once the process was told to end."""
         return self._draining.is_set()

@@ -79,13 +79,22 @@ class Flower:
         self._line.close()
 
     def _publish(self, events: list[dict[str, Any]]) -> bool:
-        if not self._line.open():
-            return False
+        sent = (
+            self._line.open()
+            and self._declare()
+            and self._line.publish(events, exchange=self._exchange, routing_key="task.multi", delivery_mode=1)
+        )
+        if not sent:
+            self._exchange = ""  # a broker that comes back may have lost it
+        return sent
+
+    def _declare(self) -> bool:
         if not self._exchange:
             exchange = get_exchange(self._line.channel().connection.client, name=self._app.conf.event_exchange)
-            exchange(self._line.channel()).declare()
+            if self._line.declare([exchange]):
+                return False
             self._exchange = exchange.name
-        return self._line.publish(events, exchange=self._exchange, routing_key="task.multi", delivery_mode=1)
+        return not self._line.away
 
     def _events(self, happened: Happened) -> list[dict[str, Any]]:
         """Received, unless Flower knows the job already, and then what became of it."""

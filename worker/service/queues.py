@@ -5,6 +5,8 @@ Both are durable and direct and are reached through the default exchange, which 
 
 from __future__ import annotations
 
+from typing import Any
+
 from kombu import Exchange, Queue
 
 URGENT = "worker.urgent"
@@ -12,12 +14,30 @@ NORMAL = "worker.normal"
 NAMES = (URGENT, NORMAL)
 TRANSIENT = 1
 """Delivery mode: a doorbell that is lost rings again, so the broker never writes one to disk."""
+CLASSIC, QUORUM = "classic", "quorum"
 
 
-def queues(prefix: str = "") -> list[Queue]:
+class QuorumQueue(Queue):  # type: ignore[misc]  # kombu has no types
+    """A RabbitMQ queue kept by several nodes.
+
+    Its type is said when it is declared and nowhere else: where Celery sees one, it declares 56 exchanges and queues
+    for delayed messages, which we never send.
+    """
+
+    def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:
+        """Declares it as what it is; other brokers do not know types."""
+        channel = channel or self.channel
+        typed = {"x-queue-type": QUORUM} if channel.connection.client.transport.driver_type == "amqp" else {}
+        return channel.queue_declare(
+            queue=self.name, passive=passive, durable=True, auto_delete=False, arguments=typed, nowait=nowait
+        )
+
+
+def queues(prefix: str = "", queue_type: str = CLASSIC) -> list[Queue]:
     """Declarations for Celery; `prefix` keeps several installations apart in one broker."""
     exchange = Exchange("", type="direct", delivery_mode=TRANSIENT)
-    return [Queue(prefix + name, exchange=exchange, routing_key=prefix + name, durable=True) for name in NAMES]
+    kind = QuorumQueue if queue_type == QUORUM else Queue
+    return [kind(prefix + name, exchange=exchange, routing_key=prefix + name, durable=True) for name in NAMES]
 
 
 def queue_of(*, urgent: bool, prefix: str = "") -> str:

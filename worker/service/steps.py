@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import celery.worker.state
 from celery import bootsteps
@@ -61,7 +61,7 @@ class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery h
         os._exit(EXIT_AT_ONCE)
 
 
-def refuse(sentence: str) -> None:
+def refuse(sentence: str) -> NoReturn:
     """Ends the process at its start with one sentence."""
     sys.stderr.write(f"worker: {sentence}\n")
     raise SystemExit(EXIT_CONFIGURATION)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from typing import Any
 
 import pytest
+from amqp.exceptions import AccessRefused, PreconditionFailed
 from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
@@ -12,6 +15,7 @@ from worker.delivery.relay import Ring
 from worker.service.broker import TIMEOUT_S, Line
 from worker.service.celery_app import make_app
 from worker.service.doorbells import Doorbells
+from worker.service.rabbitmq import refusal
 
 
 class Brokers:
@@ -45,14 +49,33 @@ def test_a_broker_that_comes_back_is_told() -> None:
 
 
 def test_rabbitmq_may_not_stay_silent() -> None:
-    """Its sockets get timeouts for reading and writing, too."""
-    brokers = Brokers(AWAY)
-    line = Line(brokers, "doorbells")
+    """A broker that takes the connection and never says a word costs an answer's time, once."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        line = Line(Brokers(f"amqp://127.0.0.1:{mute.getsockname()[1]}//"), "doorbells")
+        began = time.monotonic()
 
-    assert not line.open()
+        with capture_logs() as logs:
+            opened = line.open()
+        took = time.monotonic() - began
 
-    options = brokers.made[0].transport_options
-    assert (TIMEOUT_S, TIMEOUT_S) == (options["read_timeout"], options["write_timeout"])
+    assert not opened
+    assert took < 2 * TIMEOUT_S + 1
+    assert ["broker_away"] == [entry["event"] for entry in logs]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PreconditionFailed("PRECONDITION_FAILED - 'x-queue-type'"), "queue_type: RabbitMQ has the queue already, "),
+        (AccessRefused("ACCESS_REFUSED - for user 'u'"), "broker: RabbitMQ refuses the queue (ACCESS_REFUSED"),
+        (OSError("reset"), None),
+    ],
+)
+def test_a_refused_queue_is_one_sentence(error: Exception, sentence: str | None) -> None:
+    """What only a person can change is told; what passes by itself is not."""
+    told = refusal(error)
+
+    assert sentence == (told and told[: len(sentence or "")])
 
 
 def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""What is RabbitMQ's own: sockets that may not stay silent, and its word for every message.
+
+py-amqp waits for ever for an answer: its read_timeout makes a read start again, not fail, and a connection that the
+broker has blocked for want of memory or disk is not even read by the broker, so that closing it politely hangs too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import kombu
+from kombu.transport import pyamqp
+
+ANSWER_S = 2.0
+"""How long RabbitMQ may take for one answer, and for taking one message."""
+HEARTBEAT_S = 10
+"""Of Celery's consumer: a broker silent for twice as long is taken for gone."""
+
+
+class _Patient:
+    """Timeouts on the socket itself cover whatever is waited for."""
+
+    def establish_connection(self) -> Any:
+        """A connection on which no read and no write lasts longer than an answer may take."""
+        connection = super().establish_connection()  # type: ignore[misc]  # of the transport it is mixed into
+        connection.transport.sock.settimeout(ANSWER_S)
+        return connection
+
+
+class Transport(_Patient, pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
+    """`amqp://`."""
+
+
+class SSLTransport(_Patient, pyamqp.SSLTransport):  # type: ignore[misc]  # as above
+    """`amqps://`."""
+
+
+class Connection(kombu.Connection):  # type: ignore[misc]  # as above
+    """To any broker; to RabbitMQ with our transport in the place of kombu's."""
+
+    def get_transport_cls(self) -> Any:
+        """The transport of the URL."""
+        found = super().get_transport_cls()
+        return {pyamqp.Transport: Transport, pyamqp.SSLTransport: SSLTransport}.get(found, found)
+
+
+def refusal(error: BaseException) -> str | None:
+    """The sentence for a queue that RabbitMQ will never let us declare; None: trying again may help."""
+    code, text = getattr(error, "reply_code", None), getattr(error, "reply_text", "")
+    match code:
+        case 406:  # PRECONDITION_FAILED names queue and difference
+            remedy = "set queue_type to what it is, or delete it there: what lies in it is offered again"
+            return f"queue_type: RabbitMQ has the queue already, declared otherwise ({text}); {remedy}"
+        case 403:  # ACCESS_REFUSED names the user
+            return f"broker: RabbitMQ refuses the queue ({text}); give the user configure, write and read rights to it"
+        case _:
+            return None
+
+
+class Alarm:
+    """Whether the broker blocks a connection's publishers; told by py-amqp whenever it reads."""
+
+    def __init__(self) -> None:
+        self.blocked = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a connection needs to know to tell."""
+        return {"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked}
+
+    def _on_blocked(self, reason: str) -> None:
+        self.blocked = True
+
+    def _on_unblocked(self) -> None:
+        self.blocked = False
+
+
+class Confirms:
+    """The broker's word for each message of a channel: taken, or sent back because its queue is missing."""
+
+    def __init__(self, channel: Any):
+        self._channel = channel
+        self._last = 0
+        self._open: set[int] = set()
+        self.unroutable = False
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self._said)
+        channel.events["basic_nack"].add(self._said)  # its ids are offered again like any that are lost
+        channel.events["basic_return"].add(self._returned)
+
+    def sent(self) -> None:
+        """One more was published; its word is still to come."""
+        self._last += 1
+        self._open.add(self._last)
+
+    def wait(self, alarm: Alarm) -> None:
+        """Reads until the broker has spoken about all of them or blocks; raises TimeoutError when it stays silent."""
+        until = time.monotonic() + ANSWER_S
+        while self._open and not alarm.blocked:
+            self._channel.connection.drain_events(timeout=max(0.01, until - time.monotonic()))
+
+    def _said(self, delivery_tag: int, multiple: bool) -> None:
+        self._open -= {tag for tag in self._open if tag == delivery_tag or (multiple and tag < delivery_tag)}
+
+    def _returned(self, *_: Any) -> None:
+        self.unroutable = True
+
+
+def heed(connection: Any) -> None:
+    """Reads what the broker has said unasked: blocked, unblocked, closed. Never waits."""
+    with contextlib.suppress(TimeoutError):
+        while True:
+            connection.drain_events(timeout=0)
