@@ -65,6 +65,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": settings.delivery.threads,
         "worker_prefetch_multiplier": 1,
+        # After a reconnect Celery would lower the limit and raise it again from the threads that end a task: two
+        # readers of one socket, and RabbitMQ's frames are torn apart.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_send_task_events": settings.broker != EMBEDDED,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
