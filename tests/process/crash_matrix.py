@@ -40,7 +40,7 @@ IN_A_CALL = STEPS[1:8]
 ON_THE_WIRE = STEPS[4:8]
 """The whole request has left before the process dies."""
 THREADS = 8
-PARALLEL = 5
+PARALLEL = 8
 """Cells at once: they mostly wait for leases and deadlines."""
 
 
@@ -271,16 +271,32 @@ def run_all(plan: Iterable[tuple[Place, str, int]]) -> list[Cell]:
         return list(pool.map(lambda cell: run_place(*cell), plan))
 
 
+COLUMNS = ("step", "stack", "jobs", "once", "twice", "lost", "unknown", "marked")
+
+
 def table(cells: Iterable[Cell]) -> str:
     """Step x stack; several seeds are added up."""
-    head = f"{'step':<16} {'stack':<15} {'jobs':>5} {'once':>6} {'twice':>5} {'lost':>5} {'unknown':>7} {'marked':>6}"
+    return "\n".join(
+        f"{row[0]:<16} {row[1]:<17} {row[2]:>5} {row[3]:>6} {row[4]:>5} {row[5]:>5} {row[6]:>7} {row[7]:>6}"
+        for row in [COLUMNS, *_rows(cells)]
+    )
+
+
+def markdown(cells: Iterable[Cell]) -> str:
+    """The same for a page."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *_rows(cells)]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def _rows(cells: Iterable[Cell]) -> list[tuple[str | int, ...]]:
     lines: dict[tuple[str, str], list[int]] = {}
     for cell in cells:
         line = lines.setdefault((cell.step, cell.stack), [0] * 6)
         figures = (cell.jobs, cell.once, cell.twice, cell.lost, cell.unknown, cell.marked)
         line[:] = [old + new for old, new in zip(line, figures, strict=True)]
-    rows = [
-        f"{step:<16} {stack:<15} {f[0]:>5} {f[1]:>6} {f[2]:>5} {f[3]:>5} {f[4]:>7} {f[5]:>6}"
-        for (step, stack), f in lines.items()
-    ]
-    return "\n".join([head, *rows])
+    return [(step, stack, *figures) for (step, stack), figures in sorted(lines.items(), key=_in_order)]
+
+
+def _in_order(line: tuple[tuple[str, str], list[int]]) -> tuple[int, str]:
+    (step, stack), _ = line
+    return STEPS.index(step), stack

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis
 import requests
 from sqlalchemy import text
 
+from tests.process import brokers
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.outbox.database import Database, make_engine
@@ -129,8 +129,13 @@ class Stack:
     """The workers' way to the vendor, when it is not the tests'."""
     worker_database: str = ""
     """The workers' way to the database, when it is not the tests'."""
+    worker_broker: str = ""
+    """The workers' way to the broker, when it is not the tests'."""
+    queue_type: str = "classic"
     prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Brokers it used before."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -186,6 +191,10 @@ class Stack:
             path.read_text(encoding="utf-8", errors="replace") for path in sorted(self.folder.glob("process-*.log"))
         )
 
+    def lines(self) -> list[dict[str, Any]]:
+        """What the processes logged, line by line; Celery's banner is none."""
+        return [json.loads(line) for line in self.logs().splitlines() if line.startswith("{")]
+
     def until_logged(self, words: str) -> None:
         """Waits until some process has written these words."""
         until(lambda: words in self.logs(), f"a process writes {words!r}")
@@ -195,6 +204,12 @@ class Stack:
         process.send_signal(signal.SIGTERM)
         return process.wait(limit_s)
 
+    def swap_broker(self, broker: str) -> None:
+        """Other settings for processes that start from now on; what lies in the old broker stays there."""
+        self.left.append(self.broker)
+        self.broker = broker
+        self.config.write_text(self._toml(), encoding="utf-8")
+
     def close(self) -> None:
         """Kills what is left and takes the queues away."""
         for process in self.processes:
@@ -202,8 +217,8 @@ class Stack:
                 process.kill()
             process.wait()
         self.database.close()
-        if self.broker.startswith("redis"):
-            _forget_queues(self.broker, self.prefix)
+        for broker in {self.broker, *self.left}:
+            brokers.forget(broker, self.prefix)
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
@@ -241,19 +256,10 @@ class Stack:
         delivery = "\n".join(f"{name} = {value}" for name, value in self.delivery.items())
         return (
             f'database = "{self.worker_database or self.database_url}"\n'
-            f'broker = "{self.broker}"\nqueue_prefix = "{self.prefix}"\n'
+            f'broker = "{self.worker_broker or self.broker}"\nqueue_prefix = "{self.prefix}"\n'
+            f'queue_type = "{self.queue_type}"\n'
             f"[delivery]\n{delivery}\n[accounts.{ACCOUNT}]\n"
             f"deadline_s = {self.delivery.get('call_deadline_s', 20)}\n"
             'channel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ncallback = true\n'
             f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.base_url or self.vendor.url}"\n'
         ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
-
-
-def _forget_queues(url: str, prefix: str) -> None:
-    client = redis.Redis.from_url(url)
-    try:
-        keys = [*client.scan_iter(f"{prefix}*", 1000), *client.scan_iter(f"_kombu.binding.{prefix}*", 1000)]
-        if keys:
-            client.delete(*keys)
-    finally:
-        client.close()

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import redis
 import trustme
 
-from tests.process.conftest import MakeStack
+from tests.process.eavesdropper import listening
+from tests.process.own_rabbitmq import RabbitMQ
 from tests.process.stack import ACCOUNT, SECRET, Stack, Vendor, until
+from tests.process.stacks import RABBITMQ, WITH_A_BROKER, Make, on_every_stack
 from tests.process.tcp_door import Door
 from tests.process.test_flower import _flower, _get
 from worker import ButtonCard, CheckFailed, DedupeConflict, File, Image, Text, To, enqueue
 from worker.channels.wecom_app.card import Button, MainTitle
 from worker.domain.errors import WorkerError
 
-pytestmark = [pytest.mark.process, pytest.mark.postgres, pytest.mark.redis]
 TEXT, PERSON = "canary-text", "canary-person"
 CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file", "ww-canary-corp")
 
 
-def test_no_canary_leaves(postgres_redis: MakeStack, redis_url: str) -> None:
+@on_every_stack(*WITH_A_BROKER)
+def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """At debug level, with refusals, cuts, a stale token and a TLS connection that fails."""
+    broker = _heard_broker(make, own_rabbitmq)
     # https against a server that speaks http: the failing connection's URL would hold the token.
-    stack = postgres_redis(account="[accounts.tls]\n" + _tls_account())
+    stack = make(broker=broker, account="[accounts.tls]\n" + _tls_account())
     url = _flower(stack)
     stack.vendor.faults(*_troubles())
-    with redis.Redis.from_url(redis_url) as client, client.monitor() as monitor:
-        heard: list[str] = []
-        threading.Thread(target=_listen, args=(monitor, stack.prefix, heard), daemon=True).start()
+    with listening(broker, stack.prefix) as heard:
         _ask(stack)
         stack.worker(loglevel="DEBUG")
         until(lambda: stack.number("select count(*) from worker_jobs where account = 'hr' and n_open > 0") == 0, "sent")
@@ -46,46 +44,49 @@ def test_no_canary_leaves(postgres_redis: MakeStack, redis_url: str) -> None:
 
     canaries = [*CANARIES, *_tokens(stack.vendor)]
     assert [] == [(place, canary) for place, text in places.items() for canary in canaries if canary in text]
-    assert places["broker"].count("LPUSH") > 0, "the monitor heard doorbells"
+    assert _heard_doorbells(stack, heard)
     assert "attempt" in places["logs"]
     assert len(canaries) > len(CANARIES), "tokens are known"
 
 
-def test_no_canary_leaves_a_broken_https_connection(postgres_redis: MakeStack, redis_url: str, tmp_path: Path) -> None:
+@on_every_stack(*WITH_A_BROKER)
+def test_no_canary_leaves_a_broken_https_connection(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """Over TLS, with a token in the URL: calls that are reset, cut, and cut off by the network tell nobody of it."""
-    certificate, authority = _certificates(tmp_path)
+    broker = _heard_broker(make, own_rabbitmq)
+    make.folder.mkdir(parents=True)
+    certificate, authority = _certificates(make.folder)
     with (
-        closing(Vendor(tmp_path, certificate=certificate, authority=authority)) as vendor,
+        closing(Vendor(make.folder, certificate=certificate, authority=authority)) as vendor,
         closing(Door("127.0.0.1", int(vendor.url.rpartition(":")[2]))) as door,
-        redis.Redis.from_url(redis_url) as client,
-        client.monitor() as monitor,
     ):
-        stack = postgres_redis(base_url=f"https://127.0.0.1:{door.at}")
-        url, heard = _flower(stack), list[str]()
-        threading.Thread(target=_listen, args=(monitor, stack.prefix, heard), daemon=True).start()
+        stack = make(broker=broker, base_url=f"https://127.0.0.1:{door.at}")
+        url = _flower(stack)
         vendor.faults(*_breaks())
-        _ask_hr(stack)
-        stack.process("tests.process.tls_worker", str(authority), "8")
-        until(lambda: any(call["fault"] == "hang" for call in vendor.calls()), "a call hangs with its token")
+        with listening(broker, stack.prefix) as heard:
+            _ask_hr(stack)
+            stack.process("tests.process.tls_worker", str(authority), "8")
+            until(lambda: any(call["fault"] == "hang" for call in vendor.calls()), "a call hangs with its token")
 
-        door.shut()
-        doubts = "select count(*) from worker_attempts where doubtful"
-        until(lambda: stack.number(doubts) >= 3, "three calls broke with their token in the URL")
-        until(lambda: stack.rows("select 1 from worker_lanes where reason like 'no connection%'"), "and none connects")
-        until(lambda: len(_get(url, "/api/tasks") or {}) >= 3, "Flower has heard")
-        places, tokens = _places(stack, url, heard), _tokens(vendor)
+            door.shut()
+            doubts = "select count(*) from worker_attempts where doubtful"
+            until(lambda: stack.number(doubts) >= 3, "three calls broke with their token in the URL")
+            broken = "select 1 from worker_lanes where reason like 'no connection%'"
+            until(lambda: stack.rows(broken), "and none connects")
+            until(lambda: len(_get(url, "/api/tasks") or {}) >= 3, "Flower has heard")
+            places, tokens = _places(stack, url, heard), _tokens(vendor)
 
     assert len(tokens) == 1, "gettoken succeeded over TLS"
     assert [] == [
         (place, canary) for place, text in places.items() for canary in (*CANARIES, *tokens) if canary in text
     ]
-    assert places["broker"].count("LPUSH") > 0, "the monitor heard doorbells"
+    assert _heard_doorbells(stack, heard)
     assert '"level": "debug"' in places["logs"]
 
 
-def test_no_canary_is_in_an_exception(postgres_redis: MakeStack) -> None:
+@on_every_stack()
+def test_no_canary_is_in_an_exception(make: Make) -> None:
     """What enqueue raises, with its fields and causes, quotes neither text nor people."""
-    stack = postgres_redis()
+    stack = make()
     people = To(users=[PERSON])
 
     def refused(kind: type[WorkerError], message: Any, to: Any = people, key: str | None = None) -> str:
@@ -202,6 +203,15 @@ def _tokens(vendor: Vendor) -> list[str]:
     return sorted({call["query"]["access_token"] for call in vendor.calls() if "access_token" in call["query"]})
 
 
-def _listen(monitor: Any, prefix: str, heard: list[str]) -> None:
-    with contextlib.suppress(Exception):  # the test closes the connection under the listener
-        heard.extend(command["command"] for command in monitor.listen() if prefix in command["command"])
+def _heard_broker(make: Make, own_rabbitmq: RabbitMQ) -> str:
+    """A broker that tells everything it hears; the shared RabbitMQ would tell of everybody."""
+    if make.name != RABBITMQ:
+        return make.broker
+    own_rabbitmq.trace()
+    return own_rabbitmq.url
+
+
+def _heard_doorbells(stack: Stack, heard: list[str]) -> bool:
+    """Whether the listener could read what is inside a doorbell."""
+    parts = {row[0] for row in stack.rows("select id from worker_parts")}
+    return any(part in text for part in parts for text in heard)

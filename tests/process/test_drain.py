@@ -6,13 +6,10 @@ import signal
 import subprocess
 import time
 
-import pytest
-
-from tests.process.conftest import MakeStack
 from tests.process.stack import SHORT, Stack, until
+from tests.process.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
-pytestmark = [pytest.mark.process]
 LIMIT_S = SHORT["call_deadline_s"] + 5
 
 
@@ -23,7 +20,10 @@ def _under_load(stack: Stack, jobs: int = 120) -> subprocess.Popen[bytes]:
     return worker
 
 
-def _sigterm_loses_nothing(stack: Stack) -> None:
+@on_every_stack()
+def test_sigterm_under_load_loses_nothing(make: Make) -> None:
+    """SIGTERM under load ends within call deadline + 5 s with 0 unknown; the next worker sends the rest, once."""
+    stack = make({"latency_s": 0.2})
     worker = _under_load(stack)
     began = time.monotonic()
 
@@ -40,24 +40,10 @@ def _sigterm_loses_nothing(stack: Stack) -> None:
     assert_each_once(stack, 120)
 
 
-@pytest.mark.postgres
-@pytest.mark.redis
-def test_sigterm_under_load_loses_nothing(postgres_redis: MakeStack) -> None:
-    """SIGTERM under load ends within call deadline + 5 s with 0 unknown; the next worker sends the rest, once."""
-    _sigterm_loses_nothing(postgres_redis({"latency_s": 0.2}))
-
-
-def test_sigterm_under_load_embedded(embedded: MakeStack) -> None:
-    """The same for `worker up`."""
-    _sigterm_loses_nothing(embedded({"latency_s": 0.2}))
-
-
-@pytest.mark.postgres
-@pytest.mark.redis
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGQUIT])
-def test_a_second_signal_ends_at_once(postgres_redis: MakeStack, second: signal.Signals) -> None:
+@on_every_stack(second=[signal.SIGTERM, signal.SIGQUIT])
+def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> None:
     """A second SIGTERM, or SIGQUIT, ends the process while calls hang: only marked parts become unknown."""
-    stack = postgres_redis({"latency_s": 3.0})
+    stack = make({"latency_s": 3.0})
     enqueue_texts(stack, 40)
     worker = stack.worker(threads=4)
     until(lambda: stack.vendor.sends() >= 4, "calls are out")
@@ -84,11 +70,13 @@ def test_a_second_signal_ends_at_once(postgres_redis: MakeStack, second: signal.
     assert_each_once(stack, 40)
 
 
-@pytest.mark.postgres
-@pytest.mark.redis
-def test_another_pool_is_refused_with_a_sentence(postgres_redis: MakeStack) -> None:
-    """A pool without threads ends the process at its start with status 2 and one sentence."""
-    stack = postgres_redis()
+@on_every_stack(REDIS)
+def test_another_pool_is_refused_with_a_sentence(make: Make) -> None:
+    """A pool without threads ends the process at its start with status 2 and one sentence.
+
+    On one stack: it ends before it looks at database or broker.
+    """
+    stack = make()
 
     process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", "processes")
 
@@ -96,11 +84,10 @@ def test_another_pool_is_refused_with_a_sentence(postgres_redis: MakeStack) -> N
     assert "worker: -P prefork: the worker needs threads" in stack.logs()
 
 
-@pytest.mark.postgres
-@pytest.mark.redis
-def test_an_old_schema_is_refused_with_a_sentence(postgres_redis: MakeStack) -> None:
+@on_every_stack(*WITH_A_BROKER)
+def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
     """Tables of another revision end the process at its start with status 2 and the command to run."""
-    stack = postgres_redis()
+    stack = make()
     with stack.database.writing() as connection:
         connection.exec_driver_sql("update worker_alembic_version set version_num = '0000'")
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import pytest
 import requests
 
-from tests.process.conftest import MakeStack
 from tests.process.stack import ACCOUNT, Stack, until
+from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
 from worker import Text, To, enqueue
 
-pytestmark = [pytest.mark.process, pytest.mark.postgres, pytest.mark.redis]
 
-
-def test_flower_shows_jobs_by_id_kind_and_state(postgres_redis: MakeStack) -> None:
+@on_every_stack(*WITH_A_BROKER)
+def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind."""
-    stack = postgres_redis(delivery={"backoff_base_s": 20, "backoff_max_s": 30})
+    stack = make(delivery={"backoff_base_s": 20, "backoff_max_s": 30})
     url = _flower(stack)
     stack.vendor.faults(
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},

@@ -1,6 +1,6 @@
 """Eight processes meet an expired token at once, one old-token answer is delayed past the refresh: one gettoken.
 
-Real processes, real HTTP, real PostgreSQL. Nobody sleeps: processes meet at barriers, and the delayed answer is held
+Real processes, real HTTP, real databases. Nobody sleeps: processes meet at barriers, and the delayed answer is held
 by the vendor until the refresh is over.
 """
 
@@ -16,9 +16,9 @@ from multiprocessing.synchronize import Barrier
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
 from sqlalchemy import text
 
+from tests.process.stacks import MARIADB, REDIS, Make, on_every_stack
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
 from worker.delivery.tokens import Token, Tokens, TokenSettings
 from worker.delivery.transport import Connection, RequestsTransport
@@ -160,16 +160,18 @@ def serving() -> Iterator[Vendor]:
         vendor.server_close()
 
 
-@pytest.mark.process
-@pytest.mark.postgres
-def test_eight_processes_meet_an_expired_token_with_one_fetch(postgres_url: str) -> None:
-    """Eight processes are refused at once, one of them hears it after the refresh: the vendor is asked once."""
+@on_every_stack(REDIS, MARIADB)
+def test_eight_processes_meet_an_expired_token_with_one_fetch(make: Make) -> None:
+    """Eight processes are refused at once, one of them hears it after the refresh: the vendor is asked once.
+
+    On both databases of several processes; tokens know no broker.
+    """
     processes_of = multiprocessing.get_context("forkserver")  # clean processes that import everything only once
     processes_of.set_forkserver_preload([__name__])
     held, done, results = processes_of.Barrier(PROCESSES + 1), processes_of.Barrier(PROCESSES + 1), processes_of.Queue()
     with serving() as vendor:
         processes = [
-            processes_of.Process(target=sender, args=(who, vendor.base_url, postgres_url, held, done, results))
+            processes_of.Process(target=sender, args=(who, vendor.base_url, make.database_url, held, done, results))
             for who in range(PROCESSES)
         ]
         for process in processes:
@@ -193,7 +195,7 @@ def test_eight_processes_meet_an_expired_token_with_one_fetch(postgres_url: str)
     assert [([40014, 0], 1, 2)] * PROCESSES == [result[1:] for result in [*heard, late]]
     assert PROCESSES == vendor.refusals
     assert [0] * PROCESSES == [process.exitcode for process in processes]
-    assert 2 == _generation(postgres_url)
+    assert 2 == _generation(make.database_url)
 
 
 def _generation(database_url: str) -> int:

@@ -1,0 +1,74 @@
+"""A MariaDB server of a test's own, durable as in production."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.process import own_server
+from tests.support.databases import Service
+
+PROGRAMS = Service("MariaDB's server programs", "PATH", "", "apt-get install mariadb-server")
+USER = "mysql"
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A running server."""
+
+    port: int
+    process: own_server.Process
+
+    @property
+    def url(self) -> str:
+        """Its database."""
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/worker"
+
+    def restart(self) -> None:
+        """Cuts every connection and starts it again."""
+        self.process.end()
+        self.process.start()
+
+
+@contextmanager
+def running() -> Iterator[MariaDB]:
+    """A fresh server on a free port; gone at the end."""
+    own_server.need(PROGRAMS, found=found())
+    port = own_server.free_port()
+    with own_server.folder("mariadb", USER) as folder:
+        process = own_server.Process(
+            _command(folder, port), folder / "out", lambda: own_server.listens(port), os.environ
+        )
+        install = ("--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method=normal")
+        own_server.run(*own_server.as_user(USER), str(shutil.which("mariadb-install-db")), *install, "--skip-test-db")
+        (folder / "init.sql").write_text("create database if not exists worker;\n", encoding="utf-8")
+        process.start()
+        try:
+            yield MariaDB(port, process)
+        finally:
+            process.end()
+
+
+def found() -> bool:
+    """Whether this machine has the programs, and a user who may run them."""
+    return bool(shutil.which("mariadb-install-db") and shutil.which("mariadbd")) and own_server.can_be(USER)
+
+
+def _command(folder: Path, port: int) -> tuple[str, ...]:
+    return (
+        *own_server.as_user(USER),
+        str(shutil.which("mariadbd")),
+        "--no-defaults",
+        f"--datadir={folder}/data",
+        f"--socket={folder}/socket",
+        f"--pid-file={folder}/pid",
+        f"--init-file={folder}/init.sql",
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        "--innodb-flush-log-at-trx-commit=1",
+    )

@@ -1,0 +1,121 @@
+"""Servers of a test's own, in a temporary folder: they may be restarted and emptied without disturbing anybody.
+
+As root a server's programs run as the user its package made.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.process.stack import until
+from tests.support import databases
+from tests.support.databases import Service
+
+
+class Server(Protocol):
+    """A running server."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        ...
+
+    def restart(self) -> None:
+        """Cuts every connection and starts it again; what it keeps on disk stays."""
+        ...
+
+
+@contextmanager
+def folder(name: str, user: str) -> Iterator[Path]:
+    """A folder that the server's user may enter; pytest's own are closed to others."""
+    made = Path(tempfile.mkdtemp(prefix=f"worker-{name}-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(made, user)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def as_user(user: str) -> tuple[str, ...]:
+    """What to put before a command."""
+    return ("runuser", "-u", user, "--") if os.geteuid() == 0 else ()
+
+
+def can_be(user: str) -> bool:
+    """Whether a command can run as this user; one who is not root runs everything as himself."""
+    if os.geteuid() != 0:
+        return True
+    try:
+        return bool(pwd.getpwnam(user) and shutil.which("runuser"))
+    except KeyError:
+        return False
+
+
+def run(*command: str, env: Mapping[str, str] | None = None) -> str:
+    """Runs a command to its end and returns what it said; fails with that."""
+    # No pipes: a server it starts would inherit them, and nobody would ever see their end.
+    with tempfile.TemporaryFile() as said:
+        done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env)
+        said.seek(0)
+        told = said.read().decode(errors="replace")
+    assert done.returncode == 0, told
+    return told
+
+
+class Process:
+    """A server's process that is started, ended and started again with the same command."""
+
+    def __init__(self, command: tuple[str, ...], log: Path, answers: Callable[[], Any], env: Mapping[str, str]):
+        self._command, self._log, self._answers, self._env = command, log, answers, env
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Waits until it answers."""
+        with self._log.open("ab") as log:
+            self._running = subprocess.Popen(
+                self._command, cwd="/", env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        until(self._has_answered, f"{self._command[0]} answers")
+
+    def end(self) -> None:
+        """A clean end, then waits for it."""
+        if self._running:
+            self._running.terminate()  # runuser and the wrappers pass it on
+            self._running.wait(60)
+
+    def _has_answered(self) -> bool:
+        assert self._running
+        assert self._running.poll() is None, self._log.read_text(errors="replace")[-3000:]
+        return bool(self._answers())
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def need(programs: Service, *, found: bool) -> None:
+    """Skips the test, and has the run's last lines say what was missing."""
+    if not found:
+        databases.missing[programs.name] = programs
+        pytest.skip(f"this machine has no {programs.name} to make a server of our own")

@@ -1,0 +1,180 @@
+"""The four stacks that process tests run on, all at once: most of a test is waiting.
+
+A test under `on_every_stack` is called once a stack, each in a thread of its own with a maker of that stack; a stack
+whose services are missing is left out and named in the run's last lines (or fails under REQUIRE_SERVICES=1).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.process import brokers
+from tests.process.crash_matrix import Place
+from tests.process.stack import Stack, Vendor
+from tests.support import databases
+from tests.support.databases import Service
+from worker.outbox.database import Database, make_engine
+from worker.outbox.migrate import upgrade
+
+REDIS, RABBITMQ, MARIADB, EMBEDDED = "postgres+redis", "postgres+rabbitmq", "mariadb+redis", "embedded"
+NEEDS: Mapping[str, tuple[Service, ...]] = {
+    REDIS: (databases.POSTGRES, databases.REDIS),
+    RABBITMQ: (databases.POSTGRES, brokers.RABBITMQ),
+    MARIADB: (databases.MARIADB, databases.REDIS),
+    EMBEDDED: (),
+}
+STACKS = tuple(NEEDS)
+WITH_A_BROKER = tuple(name for name in NEEDS if name != EMBEDDED)
+"""Several worker processes; embedded is one."""
+
+
+@dataclass(frozen=True)
+class Make:
+    """Makes one stack, once or more within a test; all of it is gone at the test's end."""
+
+    name: str
+    folder: Path
+    database_url: str
+    broker: str
+    scope: ExitStack
+
+    def __call__(self, vendor: dict[str, Any] | None = None, *, bare: bool = False, **options: Any) -> Stack:
+        """`vendor` are the fake vendor's settings, `options` those of `Stack`."""
+        options = {"database_url": self.database_url, "broker": self.broker, **options}
+        started = self.scope.enter_context(closing(Vendor(self.folder, vendor, bare=bare)))
+        return self.scope.enter_context(closing(Stack(folder=self.folder / "stack", vendor=started, **options)))
+
+
+class Stacks:
+    """Every stack's databases, made when first asked for and emptied for each test."""
+
+    def __init__(self, folder: Path, scope: ExitStack):
+        self._folder, self._scope = folder, scope
+        self._urls: dict[tuple[str, int], str] = {}
+
+    def makes(self, names: tuple[str, ...], folder: Path, scope: ExitStack, count: int = 1) -> list[Make]:
+        """Makers of those stacks whose services are there, `count` of each; none: the test is skipped."""
+        there = available(names)
+        return [
+            Make(name, folder / f"{name}-{number}", self.database(name, number), broker_of(name), scope)
+            for number in range(count)
+            for name in there
+        ]
+
+    def database(self, name: str, number: int = 0) -> str:
+        """The URL of a stack's database, empty; those of different numbers may be used at once."""
+        if (name, number) not in self._urls:
+            key = f"{os.getpid()}_stack{number}"
+            self._urls[name, number] = self._scope.enter_context(migrated(name, key, self._folder))
+        database = Database(make_engine(self._urls[name, number]))
+        databases.empty(database)
+        database.close()
+        return self._urls[name, number]
+
+
+@contextmanager
+def migrated(name: str, key: str, folder: Path) -> Iterator[str]:
+    """A fresh database for a stack, with tables."""
+    with scratch(name, key, folder) as url:
+        engine = make_engine(url)
+        upgrade(engine)
+        engine.dispose()
+        yield url
+
+
+def scratch(name: str, key: str, folder: Path) -> AbstractContextManager[str]:
+    """A fresh database for a stack, without tables."""
+    key = f"worker_{key}_{name}".replace("+", "_")
+    return {
+        databases.POSTGRES: lambda: databases.scratch_postgres(key),
+        databases.MARIADB: lambda: databases.scratch_mariadb(key),
+    }.get(next(iter(NEEDS[name]), None), lambda: _file(folder / f"{key}.db"))()
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[str]:
+    yield f"sqlite:///{path}"
+
+
+def broker_of(name: str) -> str:
+    """The broker of a stack as the settings spell it."""
+    return NEEDS[name][1].url if NEEDS[name] else "embedded"
+
+
+def on_every_stack(*names: str, **variants: Sequence[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Calls a test whose first parameter is `make` on these stacks at once; all four without names.
+
+    `variants`, a parameter's name and its values: on every stack with every value, all at once too.
+    """
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        ((name, values),) = variants.items() or ((None, [None]),)
+
+        @functools.wraps(test)
+        def run(stacks: Stacks, tmp_path: Path, **others: Any) -> None:
+            with ExitStack() as scope:
+                makes = stacks.makes(names or STACKS, tmp_path, scope, len(values))
+                given = [values[n // (len(makes) // len(values))] for n in range(len(makes))]
+                each(
+                    [
+                        f"{make.name} {'' if name is None else value}".strip()
+                        for make, value in zip(makes, given, strict=True)
+                    ],
+                    [
+                        functools.partial(test, make, **({name: value} if name else {}), **others)
+                        for make, value in zip(makes, given, strict=True)
+                    ],
+                )
+
+        fixtures = [one for one in list(inspect.signature(test).parameters.values())[1:] if one.name not in variants]
+        outer = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:2]
+        run.__signature__ = inspect.Signature([*outer, *fixtures])  # type: ignore[attr-defined]  # pytest reads it
+        return pytest.mark.process(run)
+
+    return decorate
+
+
+def each(names: Sequence[str], checks: Sequence[Callable[[], None]]) -> None:
+    """Every check in a thread of its own; says which failed."""
+    with ThreadPoolExecutor(len(checks)) as pool:
+        found = [(name, pool.submit(check)) for name, check in zip(names, checks, strict=True)]
+    failed = [(name, error) for name, future in found if (error := future.exception())]
+    if failed:
+        raise BaseExceptionGroup("on " + ", ".join(name for name, _ in failed), [error for _, error in failed])
+
+
+def available(names: Sequence[str]) -> list[str]:
+    """Those stacks whose services are there; none: the test is skipped."""
+    there = [name for name in _chosen(names) if _is_there(name)]
+    if not there:
+        pytest.skip("none of its stacks has its services")
+    return there
+
+
+def place(scope: ExitStack, name: str, key: str, folder: Path) -> Place:
+    """Where one cell of the crash matrix runs on a stack."""
+    return Place(name, scope.enter_context(migrated(name, key, folder)), broker_of(name), folder / key / name)
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    wanted = os.environ.get("TEST_STACKS", "").split()
+    return [name for name in names if not wanted or name in wanted]
+
+
+def _is_there(name: str) -> bool:
+    try:
+        for service in NEEDS[name]:
+            databases.need(service)
+    except pytest.skip.Exception:
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""What only RabbitMQ does: alarms that block publishers, silence, queue types, limits of consumers."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+import kombu
+import pytest
+from structlog.testing import capture_logs
+
+from tests.process import brokers
+from tests.process.own_rabbitmq import RabbitMQ
+from tests.process.stack import Stack, until
+from tests.process.stacks import RABBITMQ, Make, on_every_stack
+from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+from worker.config.settings import Settings
+from worker.delivery.relay import Ring
+from worker.service.celery_app import make_app
+from worker.service.doorbells import Doorbells
+from worker.service.queues import NAMES, NORMAL, queues
+from worker.service.rabbitmq import ANSWER_S
+
+RING = Ring("hr:1", ("a-0", "b-0"), urgent=False, stands_s=5)
+
+
+@pytest.fixture
+def bells(own_rabbitmq: RabbitMQ) -> Iterator[Doorbells]:
+    """A relay's way to a node of the run's own."""
+    made = Doorbells(make_app(Settings(broker=own_rabbitmq.url, queue_prefix="bells.")), "bells.")
+    yield made
+    made.close()
+    brokers.forget(own_rabbitmq.url, "bells.")
+
+
+@pytest.mark.process
+def test_a_silent_rabbitmq_costs_an_answers_time(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
+    """A node that hangs while its machine still takes bytes is noticed in time and told once; then messages pass."""
+    bells.publish([RING])
+    own_rabbitmq.send_signal(signal.SIGSTOP)
+    with capture_logs() as logs:
+        try:
+            began = time.monotonic()
+            bells.publish([RING])
+            took = time.monotonic() - began
+            again = bells.ready()
+        finally:
+            own_rabbitmq.send_signal(signal.SIGCONT)
+        until(bells.ready, "it is back")
+
+    assert took < 2 * ANSWER_S
+    assert not again
+    assert ["broker_away", "broker_back"] == [entry["event"] for entry in logs]
+
+
+@pytest.mark.process
+def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
+    """Nobody consumes: the broker sends the doorbell back, and the queues are declared again."""
+    bells.publish([RING])
+    brokers.delete_queues(own_rabbitmq.url, "bells.")
+
+    with capture_logs() as logs:
+        bells.publish([RING])
+        bells.publish([RING])
+
+    assert ["queue_missing"] == [entry["event"] for entry in logs]
+    assert {"a-0", "b-0"} == brokers.waiting(own_rabbitmq.url, "bells.")
+
+
+@on_every_stack(RABBITMQ)
+def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: RabbitMQ) -> None:
+    """Out of memory: what lies in the broker is delivered, the rest waits in SQL, told once; then all is sent once.
+
+    A worker that is told to end meanwhile ends.
+    """
+    stack = make({"latency_s": 3.0}, broker=own_rabbitmq.url)
+    first, second = stack.worker(threads=8), stack.worker(threads=8)
+    enqueue_texts(stack, 1_500)
+    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= 200, "200 ids lie in the broker")
+
+    with own_rabbitmq.alarm():
+        stack.vendor.post("settings", {"latency_s": 0.005})
+        until(lambda: not brokers.waiting(stack.broker, stack.prefix), "what lay there was taken")
+        until(lambda: "broker_blocked" in _told(stack), "publishing has stopped")
+        sent = stack.vendor.sends()
+        status = stack.end(first)
+        left = stack.open_jobs()
+    stack.until_settled()
+
+    assert 200 < sent
+    assert 0 < left
+    assert 0 == status
+    assert second.poll() is None
+    assert_each_once(stack, 1_500)
+    until(lambda: _told(stack)[-1] == "broker_back", "it is told")
+    assert _told(stack).count("broker_blocked") <= 2, "once by a relay, or by the two that led"
+
+
+def _told(stack: Stack) -> list[str]:
+    """What the relays said of their lines."""
+    return [line["event"] for line in stack.lines() if line.get("line") == "doorbells"]
+
+
+@on_every_stack(RABBITMQ, queue_type=["classic", "quorum"])
+def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
+    make: Make, own_rabbitmq: RabbitMQ, queue_type: str
+) -> None:
+    """From classic and from quorum queues: the rest stays in the broker for others; in the end all is sent once."""
+    stack = make({"latency_s": 1.5}, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
+    enqueue_texts(stack, 120)
+    worker, normal = stack.worker(threads=4), stack.prefix + NORMAL
+    found = until(lambda: _busy(own_rabbitmq, normal), "doorbells lie there while four are in work")
+
+    stack.vendor.post("settings", {"latency_s": 0.005})
+    stack.until_settled()
+
+    assert 4 == found[1]
+    assert_each_once(stack, 120)
+    assert 0 == stack.end(worker)
+    assert {queue_type} == set(own_rabbitmq.types(stack.prefix).values())
+    assert [] == [name for name in own_rabbitmq.exchanges() if "delayed" in name]
+
+
+_SMALL = {"doorbell_size": 2, "offer_s": 60, "offer_max_s": 60}
+"""Many doorbells of few ids, none of them offered twice."""
+
+
+def _busy(node: RabbitMQ, queue: str) -> tuple[int, int] | None:
+    untaken, taken = node.untaken_and_taken(queue)
+    return (untaken, taken) if untaken and taken >= 4 else None
+
+
+@on_every_stack(RABBITMQ, there=["quorum", "classic"])
+def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: str) -> None:
+    """The worker ends with status 2, names the queue and the difference, and says what to do."""
+    stack = make(queue_type="quorum" if there == "classic" else "classic")
+    with kombu.Connection(stack.broker) as connection:
+        for queue in queues(stack.prefix, there):
+            queue.bind(connection.default_channel).declare()
+
+    status = stack.worker().wait(30)
+
+    assert 2 == status
+    [sentence] = [line for line in stack.logs().splitlines() if line.startswith("worker: ")]
+    assert "queue_type: RabbitMQ has the queue already, declared otherwise (PRECONDITION_FAILED" in sentence
+    assert stack.prefix + NAMES[0] in sentence
+    assert "delete it there" in sentence
