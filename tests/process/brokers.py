@@ -13,6 +13,7 @@ from typing import Any
 
 import kombu
 import redis
+from amqp.exceptions import NotFound
 
 from tests.support.databases import Service
 from worker.service.queues import NAMES
@@ -27,8 +28,11 @@ def waiting(url: str, prefix: str) -> set[str]:
     if url.startswith("redis"):
         with _redis(url) as client:
             return _ids([_redis_body(raw) for name in NAMES for raw in client.lrange(prefix + name, 0, -1)])
-    with _channel(url) as channel:  # what it got goes back when it closes
-        return _ids(list(_got(channel, prefix, no_ack=False)))
+    try:
+        with _channel(url) as channel:  # what it got goes back when it closes
+            return _ids(list(_got(channel, prefix, no_ack=False)))
+    except NotFound:  # nobody has declared the queues yet
+        return set()
 
 
 def empty(url: str, prefix: str) -> set[str]:

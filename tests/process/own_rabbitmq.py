@@ -58,6 +58,14 @@ class RabbitMQ:
         found = {name: (int(ready), int(taken)) for name, ready, taken in map(str.split, said.splitlines())}
         return found.get(queue, (0, 0))
 
+    def user_without_queues(self) -> str:
+        """The URL of a user who may do anything but touch our queues."""
+        name = f"u{secrets.token_hex(4)}"
+        self._control("add_user", name, "secret")
+        others = "^(?!.*worker[.]).*$"
+        self._control("set_permissions", name, others, others, others)
+        return f"amqp://{name}:secret@127.0.0.1:{self.port}//"
+
     def types(self, prefix: str) -> dict[str, str]:
         """Queues by name and type."""
         rows = self._control("list_queues", "-q", "--no-table-headers", "name", "type").splitlines()
@@ -67,9 +75,15 @@ class RabbitMQ:
         """Their names."""
         return self._control("list_exchanges", "-q", "--no-table-headers", "name").splitlines()
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """To the node itself, not to what started it."""
-        os.kill(int((Path(self.env["RABBITMQ_PID_FILE"])).read_text()), number)
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """The node hangs, while its machine still takes bytes for it."""
+        beam = int(self._control("eval", "list_to_integer(os:getpid())."))
+        os.kill(beam, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(beam, signal.SIGCONT)
 
     def _set_watermark(self, share: str) -> None:
         self._control("set_vm_memory_high_watermark", share)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import typer.main
 
+from tests.process.stacks import WITH_A_BROKER
 from worker.cli.commands import app
+from worker.config.settings import Settings
 from worker.service import queues
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +21,27 @@ PLACES = ("Procfile", "docker/compose.yaml", "docker/Dockerfile")
 
 def _read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name.replace("+", "-") for name in WITH_A_BROKER])
+def test_every_stack_has_a_preset_of_services(name: str) -> None:
+    """The profiles a preset switches on are the hosts of its URLs, and the settings take them."""
+    preset = dict(line.split("=", 1) for line in _read(f"docker/{name}.env").splitlines())
+    profiles = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    profiles: \[(\w+)\]", _read("docker/compose.yaml"), re.M))
+
+    settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
+
+    hosts = [urlsplit(url).hostname for url in (settings.database, settings.broker)]
+    assert preset["COMPOSE_PROFILES"].split(",") == hosts == name.split("-")
+    assert set(hosts) <= {service for service, profile in profiles.items() if service == profile}
+
+
+def test_the_presets_are_those_of_the_stacks() -> None:
+    """No preset without tests, and the comment that says how to start names each of them."""
+    presets = {path.name for path in (ROOT / "docker").glob("*.env")}
+
+    assert {f"{name.replace('+', '-')}.env" for name in WITH_A_BROKER} == presets
+    assert [] == [preset for preset in presets if preset not in _read("docker/compose.yaml")]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -20,8 +20,8 @@ CLASSIC, QUORUM = "classic", "quorum"
 class QuorumQueue(Queue):  # type: ignore[misc]  # kombu has no types
     """A RabbitMQ queue kept by several nodes.
 
-    Its type is said when it is declared and nowhere else: where Celery sees one, it declares dozens of exchanges and queues
-    for delayed messages, which we never send.
+    Its type is said when it is declared and nowhere else: where Celery sees one, it declares dozens of exchanges and
+    queues for delayed messages, which we never send.
     """
 
     def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:
