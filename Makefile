@@ -1,6 +1,7 @@
 # Everything a person or a machine runs; each target installs first, if something it depends on has changed.
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -17,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/worker demo
 
+# In as many pytest processes as JOBS says; the tests of real processes, which mostly wait, stay in one of them.
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: install
 	$(BIN)/ruff check .
