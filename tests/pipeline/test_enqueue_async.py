@@ -40,7 +40,7 @@ DRIVERS = {"sqlite:": "sqlite+aiosqlite:", "mysql+pymysql:": "mysql+aiomysql:"}
 
 def test_async_session_and_connection(database_url: str) -> None:
     """Enqueue, bulk, dedupe, read back, roll back; session, connection, scoped session, bind."""
-    scheme, _, rest = database_url.partition("//")
+    scheme, _, rest = database_url.partition("?")[0].partition("//")
 
     async def produce() -> None:
         engine = create_async_engine(f"{DRIVERS.get(scheme, scheme)}//{rest}")
