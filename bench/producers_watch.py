@@ -15,6 +15,8 @@ from sqlalchemy import Engine, create_engine, text
 
 EVERY_S = 0.004
 LIMIT_S = 10.0
+ADDING_A_PAGE = "extend"
+"""PostgreSQL's lock on a file that grows: everybody who writes to a table takes it, and gives it back at once."""
 _WAITS = {
     # First the few that wait at all: pg_blocking_pids takes the lock manager's locks.
     "postgresql": (
@@ -42,7 +44,9 @@ class Watch:
         self._url, self._producers = url, frozenset(producers)
         self.looks = 0
         self.for_workers: Counter[str] = Counter()
-        """What producers were seen to wait for, held by somebody who is no producer."""
+        """What producers were seen to wait for, held by somebody who is no producer, for as long as his transaction."""
+        self.for_pages = 0
+        """Waits for somebody who is no producer to add a page to a file: for that moment, whatever is in the page."""
         self.for_producers = 0
         """Waits of producers for each other, seen."""
 
@@ -77,6 +81,8 @@ class Watch:
         for waiter, holder, what in waits:
             if waiter in self._producers and holder in self._producers:
                 self.for_producers += 1
+            elif waiter in self._producers and what == ADDING_A_PAGE:
+                self.for_pages += 1
             elif waiter in self._producers:
                 self.for_workers[what] += 1
 
