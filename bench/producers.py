@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from bench.producers_watch import Watch, sees_a_wait
 from bench.throughput import missing_service
 from bench.throughput_ours import complaints, prepare
 from bench.throughput_rig import Bare, BenchFailed, until
-from tests.process import own_postgres
+from tests.process import own_mariadb, own_postgres
 from tests.process.stack import ROOT, Stack
 from tests.support import databases
 
@@ -45,9 +45,13 @@ WORKER_THREADS = 32
 LATENCY_MS = 200
 """A vendor slow enough that the worker has the same work in both phases, whatever the processors have left for it."""
 WARM_UP_CALLS = 100
-CONNECTIONS = 200
-"""Of the PostgreSQL server started for this: the usual hundred are too few for both sides."""
-KINDS = ("postgres", "mariadb")
+CONNECTIONS = 300
+"""Of the server that is started for this: usual settings are too few for both sides."""
+SERVERS: Mapping[str, Callable[[int], AbstractContextManager[Any]]] = {
+    "postgres": own_postgres.running,
+    "mariadb": own_mariadb.running,
+}
+KINDS = tuple(SERVERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +181,7 @@ def _options(argv: list[str]) -> Any:
 @contextmanager
 def _scene(kind: str, options: Any) -> Iterator[Scene]:
     with ExitStack() as scope:
-        server = own_postgres.running(CONNECTIONS) if kind == "postgres" else None
-        url = scope.enter_context(server).url if server else databases.need(databases.MARIADB)
+        url = scope.enter_context(SERVERS[kind](CONNECTIONS)).url
         vendor = Bare(options.latency_ms)
         scope.callback(vendor.close)
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-producers-")))

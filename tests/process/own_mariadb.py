@@ -35,13 +35,13 @@ class MariaDB:
 
 
 @contextmanager
-def running() -> Iterator[MariaDB]:
+def running(connections: int = 151) -> Iterator[MariaDB]:
     """A fresh server on a free port; gone at the end."""
     own_server.need(PROGRAMS, found=found())
     port = own_server.free_port()
     with own_server.folder("mariadb", USER) as folder:
         process = own_server.Process(
-            _command(folder, port), folder / "out", lambda: own_server.listens(port), os.environ
+            _command(folder, port, connections), folder / "out", lambda: own_server.listens(port), os.environ
         )
         install = ("--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method=normal")
         own_server.run(*own_server.as_user(USER), str(shutil.which("mariadb-install-db")), *install, "--skip-test-db")
@@ -58,7 +58,7 @@ def found() -> bool:
     return bool(shutil.which("mariadb-install-db") and shutil.which("mariadbd")) and own_server.can_be(USER)
 
 
-def _command(folder: Path, port: int) -> tuple[str, ...]:
+def _command(folder: Path, port: int, connections: int) -> tuple[str, ...]:
     return (
         *own_server.as_user(USER),
         str(shutil.which("mariadbd")),
@@ -68,6 +68,7 @@ def _command(folder: Path, port: int) -> tuple[str, ...]:
         f"--pid-file={folder}/pid",
         f"--init-file={folder}/init.sql",
         f"--port={port}",
+        f"--max-connections={connections}",
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
         "--innodb-flush-log-at-trx-commit=1",
