@@ -45,6 +45,8 @@ WORKER_THREADS = 32
 LATENCY_MS = 200
 """A vendor slow enough that the worker has the same work in both phases, whatever the processors have left for it."""
 WARM_UP_CALLS = 100
+LEASE_S = 120.0
+"""A worker that is stopped for some windows must not take itself for dead."""
 CONNECTIONS = 300
 """Of the server that is started for this: usual settings are too few for both sides."""
 SERVERS: Mapping[str, Callable[[int], AbstractContextManager[Any]]] = {
@@ -195,7 +197,7 @@ def _scene(kind: str, options: Any) -> Iterator[Scene]:
 def _stack(scope: ExitStack, server: str, folder: Path, vendor: Bare, backlog: int) -> Stack:
     """A database with work in it, and the settings of a worker for it."""
     url = scope.enter_context(_database(server, f"worker_bench_{folder.name}_{os.getpid()}"))
-    stack = Stack(folder, url, databases.REDIS.url, vendor, delivery={})
+    stack = Stack(folder, url, databases.REDIS.url, vendor, delivery={"lease_s": LEASE_S})
     scope.callback(stack.close)
     prepare(stack, backlog)
     return stack
