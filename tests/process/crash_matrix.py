@@ -260,7 +260,7 @@ def run_place(place: Place, step: str, seed: int) -> Cell:
     drawn = draw_seed(place.name, step, seed)
     with (
         closing(Vendor(place.folder, vendor_settings(drawn))) as vendor,
-        closing(Stack(place.folder, place.database_url, place.broker, vendor)) as stack,
+        closing(Stack(place.folder, place.database_url, place.broker, vendor, fresh=False)) as stack,
     ):
         return run_cell(stack, place.name, step, seed)
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import requests
 from sqlalchemy import text
 
 from tests.process import brokers
+from tests.process.forkery import Forked, fork
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.outbox.database import Database, make_engine
@@ -42,12 +43,16 @@ SHORT: Mapping[str, float] = {
 """Lease and deadlines three times shorter than in production."""
 
 
+Process = subprocess.Popen[bytes] | Forked
+
+
 def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
     """The condition's first true value; fails after a generous limit."""
-    deadline = time.monotonic() + limit_s
+    deadline, pause = time.monotonic() + limit_s, 0.01
     while not (found := condition()):
         assert time.monotonic() < deadline, f"did not happen within {limit_s:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.1, pause * 1.5)  # a dozen tests that look all the time would leave the workers no processor
     return found
 
 
@@ -132,8 +137,10 @@ class Stack:
     worker_broker: str = ""
     """The workers' way to the broker, when it is not the tests'."""
     queue_type: str = "classic"
+    fresh: bool = True
+    """Processes start from nothing; else they are forked from one that has imported everything."""
     prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     """Brokers it used before."""
 
@@ -168,20 +175,12 @@ class Stack:
         base = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", str(threads), "-n", name)
         return self.process("celery", *base, "--loglevel", loglevel, *options)
 
-    def process(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def process(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
         """`python -m COMMAND` with this installation's settings; its output goes to a log file in the folder."""
         log = self.folder / f"process-{len(self.processes)}.log"
         outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
-        with log.open("wb") as opened:
-            started = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", *command],
-                cwd=ROOT,
-                env={**outer, "WORKER_CONFIG": str(self.config), **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=opened,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        given = {**outer, "WORKER_CONFIG": str(self.config), **(env or {})}
+        started = _popen(command, log, given) if self.fresh else fork(command, log, given)
         self.processes.append(started)
         return started
 
@@ -199,7 +198,7 @@ class Stack:
         """Waits until some process has written these words."""
         until(lambda: words in self.logs(), f"a process writes {words!r}")
 
-    def end(self, process: subprocess.Popen[bytes], limit_s: float = 30.0) -> int:
+    def end(self, process: Process, limit_s: float = 30.0) -> int:
         """SIGTERM, and the exit status."""
         process.send_signal(signal.SIGTERM)
         return process.wait(limit_s)
@@ -263,3 +262,16 @@ class Stack:
             'channel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ncallback = true\n'
             f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.base_url or self.vendor.url}"\n'
         ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
+
+
+def _popen(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("wb") as opened:
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", *command],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=opened,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )

@@ -50,7 +50,7 @@ class Make:
 
     def __call__(self, vendor: dict[str, Any] | None = None, *, bare: bool = False, **options: Any) -> Stack:
         """`vendor` are the fake vendor's settings, `options` those of `Stack`."""
-        options = {"database_url": self.database_url, "broker": self.broker, **options}
+        options = {"database_url": self.database_url, "broker": self.broker, "fresh": False, **options}
         started = self.scope.enter_context(closing(Vendor(self.folder, vendor, bare=bare)))
         return self.scope.enter_context(closing(Stack(folder=self.folder / "stack", vendor=started, **options)))
 
@@ -65,11 +65,11 @@ class Stacks:
     def makes(self, names: tuple[str, ...], folder: Path, scope: ExitStack, count: int = 1) -> list[Make]:
         """Makers of those stacks whose services are there, `count` of each; none: the test is skipped."""
         there = available(names)
-        return [
-            Make(name, folder / f"{name}-{number}", self.database(name, number), broker_of(name), scope)
-            for number in range(count)
-            for name in there
-        ]
+        return [self.make(name, number, folder, scope) for number in range(count) for name in there]
+
+    def make(self, name: str, number: int, folder: Path, scope: ExitStack) -> Make:
+        """A maker of one stack, with one of its databases."""
+        return Make(name, folder / f"{name}-{number}", self.database(name, number), broker_of(name), scope)
 
     def database(self, name: str, number: int = 0) -> str:
         """The URL of a stack's database, empty; those of different numbers may be used at once."""
@@ -155,7 +155,7 @@ def each(names: Sequence[str], checks: Sequence[Callable[[], None]]) -> None:
 
 def available(names: Sequence[str]) -> list[str]:
     """Those stacks whose services are there; none: the test is skipped."""
-    there = [name for name in _chosen(names) if _is_there(name)]
+    there = [name for name in _chosen(names) if is_there(name)]
     if not there:
         pytest.skip("none of its stacks has its services")
     return there
@@ -171,7 +171,8 @@ def _chosen(names: Sequence[str]) -> list[str]:
     return [name for name in names if not wanted or name in wanted]
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
+    """Whether its services answer; REQUIRE_SERVICES=1 fails where one does not."""
     try:
         for service in NEEDS[name]:
             databases.need(service)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 
-from tests.process.stack import SHORT, Stack, until
+from tests.process.stack import SHORT, Process, Stack, until
 from tests.process.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
 LIMIT_S = SHORT["call_deadline_s"] + 5
 
 
-def _under_load(stack: Stack, jobs: int = 120) -> subprocess.Popen[bytes]:
+def _under_load(stack: Stack, jobs: int = 120) -> Process:
     enqueue_texts(stack, jobs)
-    worker: subprocess.Popen[bytes] = stack.worker(threads=8)
+    worker: Process = stack.worker(threads=8)
     until(lambda: stack.vendor.sends() > 20, "calls are out")
     return worker
 
@@ -23,7 +22,7 @@ def _under_load(stack: Stack, jobs: int = 120) -> subprocess.Popen[bytes]:
 @on_every_stack()
 def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     """SIGTERM under load ends within call deadline + 5 s with 0 unknown; the next worker sends the rest, once."""
-    stack = make({"latency_s": 0.2})
+    stack = make({"latency_s": 0.2}, fresh=True)
     worker = _under_load(stack)
     began = time.monotonic()
 
@@ -43,7 +42,7 @@ def test_sigterm_under_load_loses_nothing(make: Make) -> None:
 @on_every_stack(second=[signal.SIGTERM, signal.SIGQUIT])
 def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> None:
     """A second SIGTERM, or SIGQUIT, ends the process while calls hang: only marked parts become unknown."""
-    stack = make({"latency_s": 3.0})
+    stack = make({"latency_s": 3.0}, fresh=True)
     enqueue_texts(stack, 40)
     worker = stack.worker(threads=4)
     until(lambda: stack.vendor.sends() >= 4, "calls are out")
@@ -76,7 +75,7 @@ def test_another_pool_is_refused_with_a_sentence(make: Make) -> None:
 
     On one stack: it ends before it looks at database or broker.
     """
-    stack = make()
+    stack = make(fresh=True)
 
     process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", "processes")
 
@@ -87,7 +86,7 @@ def test_another_pool_is_refused_with_a_sentence(make: Make) -> None:
 @on_every_stack(*WITH_A_BROKER)
 def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
     """Tables of another revision end the process at its start with status 2 and the command to run."""
-    stack = make()
+    stack = make(fresh=True)
     with stack.database.writing() as connection:
         connection.exec_driver_sql("update worker_alembic_version set version_num = '0000'")
 

@@ -15,7 +15,7 @@ from worker import Text, To, enqueue
 @on_every_stack(*WITH_A_BROKER)
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind."""
-    stack = make(delivery={"backoff_base_s": 20, "backoff_max_s": 30})
+    stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
     url = _flower(stack)
     stack.vendor.faults(
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},

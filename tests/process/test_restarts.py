@@ -5,18 +5,17 @@ Nothing is lost, nothing goes twice, nothing is in doubt, no worker dies (must-s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
 
 import pytest
 
-from tests.process import brokers, own_mariadb, own_postgres, own_redis
-from tests.process.own_rabbitmq import RabbitMQ
+from tests.process import brokers, own_mariadb, own_postgres, own_rabbitmq, own_redis
 from tests.process.own_server import Server
-from tests.process.stack import Stack, until
-from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, each, on_every_stack
+from tests.process.stack import Process, Stack, until
+from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from tests.support import databases
 from worker.outbox.database import make_engine
@@ -28,10 +27,10 @@ DOUBTS = "select outcome, reason, count(*) from worker_attempts where doubtful o
 
 
 def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
-    """Disturbs a worker that has sent some and has 200 ids before it; then everything has been sent exactly once."""
-    worker = stack.worker(threads=16)
+    """Disturbs a worker when some are sent and 200 ids lie before it; then everything has been sent exactly once."""
     enqueue_texts(stack, JOBS)
-    fill_the_broker(stack, SENT)
+    send_some(stack)
+    worker = fill_the_broker(stack)
 
     disturb()
     stack.vendor.post("settings", {"latency_s": QUICK_S})
@@ -42,12 +41,24 @@ def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
     assert_all_sent(stack)
 
 
-def fill_the_broker(stack: Stack, sent: int) -> None:
-    """Waits until so many are sent, then keeps all threads busy with slow calls while the broker's queue fills."""
-    until(lambda: stack.vendor.sends() > sent, "some are sent")
+def send_some(stack: Stack) -> None:
+    """A worker comes, sends some, and goes."""
+    stack.vendor.post("settings", {"latency_s": QUICK_S})
+    before = stack.vendor.sends()
+    worker = stack.worker(threads=16)
+    until(lambda: stack.vendor.sends() > before + SENT, "some are sent")
+    assert 0 == stack.end(worker)
+
+
+def fill_the_broker(stack: Stack) -> Process:
+    """A worker whose threads are all busy with slow calls: it knows no latency yet, so its broker's queue fills."""
+    before = stack.vendor.sends()
     stack.vendor.post("settings", {"latency_s": 3.0})
+    worker: Process = stack.worker(threads=16)
+    until(lambda: stack.vendor.sends() > before, "it is at work")
     until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= LYING, "200 ids lie in the broker")
     assert stack.vendor.sends() < JOBS, "it is in the middle"
+    return worker
 
 
 def assert_all_sent(stack: Stack) -> None:
@@ -57,60 +68,122 @@ def assert_all_sent(stack: Stack) -> None:
     assert [] == stack.rows(DOUBTS)
 
 
-def make_fast(make: Make, **options: str) -> Stack:
-    """A stack with a quick vendor."""
-    return make({"latency_s": QUICK_S}, **options)
-
-
-@on_every_stack(REDIS, MARIADB)
-def test_redis_flushed(make: Make) -> None:
+def redis_flushed(make: Make) -> None:
     """FLUSHALL takes the ids and everything else Redis knows."""
     redis = make.scope.enter_context(own_redis.running())
-    stack, gone = make_fast(make, broker=redis.url), set[str]()
+    stack, gone = make_quick(make, broker=redis.url), set[str]()
 
     in_the_middle(stack, lambda: gone.update(brokers.flush(redis.url, stack.prefix)))
 
     assert len(gone) >= LYING
 
 
-@pytest.mark.process
-def test_rabbitmq_emptied_or_without_its_queues(stacks: Stacks, tmp_path: Path) -> None:
-    """The queues are purged; or deleted under the feet of relay and consumer, who declare them again."""
-    with ExitStack() as scope:
-        purged, deleted = (make_fast(make) for make in stacks.makes((RABBITMQ,), tmp_path, scope, 2))
-        gone = set[str]()
+def rabbitmq_purged(make: Make) -> None:
+    """The queues are emptied."""
+    stack, gone = make_quick(make), set[str]()
 
-        each(
-            ["purged", "deleted"],
-            [
-                partial(in_the_middle, purged, lambda: gone.update(brokers.empty(purged.broker, purged.prefix))),
-                partial(in_the_middle, deleted, lambda: brokers.delete_queues(deleted.broker, deleted.prefix)),
-            ],
-        )
+    in_the_middle(stack, lambda: gone.update(brokers.empty(stack.broker, stack.prefix)))
 
     assert len(gone) >= LYING
 
 
-@on_every_stack(RABBITMQ)
-def test_rabbitmq_restarted(make: Make, own_rabbitmq: RabbitMQ) -> None:
+def rabbitmq_without_queues(make: Make) -> None:
+    """The queues are deleted under the feet of relay and consumer, who declare them again."""
+    stack = make_quick(make)
+
+    in_the_middle(stack, lambda: brokers.delete_queues(stack.broker, stack.prefix))
+
+
+def rabbitmq_restarted(make: Make) -> None:
     """A restart of the broker loses every id in it, for they are transient."""
-    in_the_middle(make_fast(make, broker=own_rabbitmq.url), own_rabbitmq.restart)
+    node = make.scope.enter_context(own_rabbitmq.running())
+
+    in_the_middle(make_quick(make, broker=node.url), node.restart)
 
 
-@on_every_stack(REDIS)
-def test_postgresql_restarted(make: Make) -> None:
-    """The server is restarted, fast, as a machine's reboot would."""
+def postgresql_restarted(make: Make) -> None:
+    """The server is restarted, with every connection cut."""
     server = make.scope.enter_context(own_postgres.running())
 
-    in_the_middle(make_fast(make, database_url=with_tables(server)), server.restart)
+    in_the_middle(make_quick(make, database_url=with_tables(server)), server.restart)
 
 
-@on_every_stack(MARIADB)
-def test_mariadb_restarted(make: Make) -> None:
-    """The server is restarted."""
+def mariadb_restarted(make: Make) -> None:
+    """The server is restarted, with every connection cut."""
     server = make.scope.enter_context(own_mariadb.running())
 
-    in_the_middle(make_fast(make, database_url=with_tables(server)), server.restart)
+    in_the_middle(make_quick(make, database_url=with_tables(server)), server.restart)
+
+
+def broker_swapped_and_back(make: Make) -> None:
+    """Workers end and start again on the other kind of broker while ids lie in the old one, and later go back to it."""
+    first = make.broker
+    second = databases.need(brokers.RABBITMQ if make.name == REDIS else databases.REDIS)
+    stack = make_quick(make)
+    enqueue_texts(stack, JOBS)
+
+    for broker in (second, first):
+        send_some(stack)
+        worker = fill_the_broker(stack)
+        stack.swap_broker(broker)
+        assert 0 == stack.end(worker)
+        assert len(brokers.waiting(stack.left[-1], stack.prefix)) >= LYING, "they still lie in the old one"
+    stack.vendor.post("settings", {"latency_s": QUICK_S})
+    stack.worker(threads=16)
+    stack.until_settled(120)
+
+    assert_all_sent(stack)
+
+
+SCENES: Sequence[tuple[Callable[[Make], None], str]] = (
+    (redis_flushed, REDIS),
+    (redis_flushed, MARIADB),
+    (rabbitmq_purged, RABBITMQ),
+    (rabbitmq_without_queues, RABBITMQ),
+    (rabbitmq_restarted, RABBITMQ),
+    (postgresql_restarted, REDIS),
+    (mariadb_restarted, MARIADB),
+    (broker_swapped_and_back, REDIS),
+    (broker_swapped_and_back, RABBITMQ),
+)
+AT_ONCE = 5
+
+
+@pytest.fixture(scope="module")
+def scenes(
+    stacks: Stacks, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[None]]]:
+    """Those of the scenes that were asked for, a few at once: most of each is waiting."""
+    asked = {item.name for item in request.session.items}
+    with ExitStack() as scope, ThreadPoolExecutor(AT_ONCE) as pool:
+        started: dict[str, Future[None]] = {}
+        numbers: Counter[str] = Counter()
+        for scene, name in SCENES:
+            if f"test_nothing_is_lost_or_doubled[{_title(scene, name)}]" in asked and is_there(name):
+                folder = tmp_path_factory.mktemp("scene")
+                make = stacks.make(name, numbers[name], folder, scope)
+                started[_title(scene, name)] = pool.submit(scene, make)
+                numbers[name] += 1
+        yield started
+
+
+def _title(scene: Callable[[Make], None], name: str) -> str:
+    return f"{scene.__name__}-{name}"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("title", [_title(*scene) for scene in SCENES])
+def test_nothing_is_lost_or_doubled(title: str, scenes: dict[str, Future[None]]) -> None:
+    """What each scene is, its function above says."""
+    if title not in scenes:
+        pytest.skip("a service of its stack is missing")
+
+    scenes[title].result()
+
+
+def make_quick(make: Make, **options: str) -> Stack:
+    """A stack with a quick vendor, at first."""
+    return make({"latency_s": QUICK_S}, **options)
 
 
 def with_tables(server: Server) -> str:
@@ -119,24 +192,3 @@ def with_tables(server: Server) -> str:
     upgrade(engine)
     engine.dispose()
     return server.url
-
-
-@on_every_stack(REDIS, RABBITMQ)
-def test_a_broker_swapped_and_back(make: Make) -> None:
-    """Workers end and start again on the other kind of broker while ids lie in the old one, and later go back to it."""
-    first = make.broker
-    second = databases.need(brokers.RABBITMQ if make.name == REDIS else databases.REDIS)
-    stack = make_fast(make)
-    enqueue_texts(stack, JOBS)
-
-    for broker, sent in ((second, SENT), (first, 2 * SENT)):
-        worker = stack.worker(threads=16)
-        fill_the_broker(stack, sent)
-        stack.swap_broker(broker)
-        assert 0 == stack.end(worker)
-        assert len(brokers.waiting(stack.left[-1], stack.prefix)) >= LYING, "they still lie in the old one"
-        stack.vendor.post("settings", {"latency_s": QUICK_S})
-    stack.worker(threads=16)
-    stack.until_settled(120)
-
-    assert_all_sent(stack)
