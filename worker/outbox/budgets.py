@@ -11,7 +11,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, text
 
 from worker.domain.window import Window
-from worker.outbox.bulk import chosen, delete_chosen, ids_json, insert_rows, update_rows
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, update_rows
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.sql import fetch
@@ -23,8 +23,7 @@ _PAGE = 500
 
 @lru_cache(maxsize=8)
 def _select(dialect: str) -> str:
-    lock = "" if dialect == "sqlite" else " for update"
-    return f"select id, buckets from {chosen(dialect, budgets.name)} order by id{lock}"
+    return f"select id, buckets from {chosen(dialect, budgets.name)}{in_order(dialect)}"
 
 
 class Budgets:

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, text
 
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, insert_rows, update_chosen
-from worker.outbox.rows import for_update
+from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows, update_chosen
 from worker.outbox.sql import fetch, run
 
 SPENT_BY_VENDOR = 60140
@@ -74,10 +73,7 @@ def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str
     dialect = connection.dialect.name
     rows = fetch(
         connection,
-        (
-            f"select id, state, leased_by from {chosen(dialect, 'worker_response_codes')}"
-            f" order by id{for_update(dialect)}"
-        ),
+        f"select id, state, leased_by from {chosen(dialect, 'worker_response_codes')}{in_order(dialect)}",
         {"ids": ids_json(code for code, _ in wishes)},
     )
     states = {row[0]: (row[1], row[2]) for row in rows}

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, insert_rows
-from worker.outbox.rows import for_update
+from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows
 from worker.outbox.sql import fetch
 
 
@@ -61,10 +60,7 @@ def _lock(connection: Connection, lanes: Sequence[str]) -> dict[str, dict[str, A
     names = tuple(column.name for column in tables.lanes.columns)
     rows = fetch(
         connection,
-        (
-            f"select {', '.join(names)} from {chosen(dialect, 'worker_lanes', 'lane')}"
-            f" order by lane{for_update(dialect)}"
-        ),
+        f"select {', '.join(names)} from {chosen(dialect, 'worker_lanes', 'lane')}{in_order(dialect, 'lane')}",
         {"ids": ids_json(lanes)},
     )
     found = (dict(zip(names, row, strict=True)) for row in rows)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen
+from worker.outbox.bulk import chosen, ids_json, in_order, is_mariadb, update_chosen
 from worker.outbox.clock import read_once
 from worker.outbox.sql import fetch
 
@@ -91,7 +91,7 @@ def _offer(dialect: str, now: str) -> TextClause:
 
 @lru_cache(maxsize=8)
 def _lock_free(dialect: str, now: str) -> TextClause:
-    return text(f"select id from {chosen(dialect, 'worker_parts')}{_free(now)} order by id for update")
+    return text(f"select id from {chosen(dialect, 'worker_parts')}{_free(now)}{in_order(dialect)}")
 
 
 def _free(now: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_range
-from worker.outbox.bulk import chosen, ids_json
+from worker.outbox.bulk import chosen, ids_json, is_mariadb
 
 Rows = list[dict[str, Any]]
 
@@ -33,7 +33,9 @@ _PARTS = text("select * from worker_parts where id > :low and id < :high order b
 
 @lru_cache(maxsize=16)
 def _of_parts(dialect: str, table: str, order: str) -> TextClause:
-    return text(f"select * from {chosen(dialect, table, 'part_id')} order by {order}")
+    # On MariaDB the join already gives them in the order of the key.
+    sort = "" if is_mariadb(dialect) else f" order by {order}"
+    return text(f"select * from {chosen(dialect, table, 'part_id')}{sort}")
 
 
 def job_rows(connection: Connection, job_id: str) -> JobRows | None:

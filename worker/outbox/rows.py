@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState, PartState, job_state
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen, update_rows
+from worker.outbox.bulk import chosen, ids_json, in_order, is_mariadb, update_chosen, update_rows
 from worker.outbox.sql import collect, fetch, run, send
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
@@ -39,7 +39,7 @@ def for_update(dialect: str) -> str:
 @lru_cache(maxsize=64)
 def _select_parts(dialect: str, now: str) -> str:
     fields = ", ".join(_PART_FIELDS)
-    rows = f"from {chosen(dialect, 'worker_parts')} order by id{for_update(dialect)}"
+    rows = f"from {chosen(dialect, 'worker_parts')}{in_order(dialect)}"
     if is_mariadb(dialect):  # reads the clock when it has the row, and would not lock what stands inside
         return f"select {fields}, {now} {rows}"
     # The clock stands outside: beside the columns PostgreSQL would read it before it waits for a row's lock.
@@ -112,7 +112,7 @@ class JobFacts:
 @lru_cache(maxsize=8)
 def _select_jobs(dialect: str) -> str:
     fields = "id, kind, channel, asked, state, finished_at, awaited, " + ", ".join(COUNTER_NAMES)
-    return f"select {fields} from {chosen(dialect, 'worker_jobs')} order by id{for_update(dialect)}"
+    return f"select {fields} from {chosen(dialect, 'worker_jobs')}{in_order(dialect)}"
 
 
 def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, insert_new, update_rows
-from worker.outbox.rows import for_update
+from worker.outbox.bulk import chosen, ids_json, in_order, insert_new, update_rows
 from worker.outbox.sql import fetch
 
 
@@ -73,10 +72,7 @@ def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Window]:
     dialect = connection.dialect.name
     rows = fetch(
         connection,
-        (
-            f"select id, owner, until, others_since from {chosen(dialect, 'worker_duplicates')}"
-            f" order by id{for_update(dialect)}"
-        ),
+        (f"select id, owner, until, others_since from {chosen(dialect, 'worker_duplicates')}{in_order(dialect)}"),
         {"ids": ids_json(ids)},
     )
     return {row[0]: Window(*row) for row in rows}
