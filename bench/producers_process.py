@@ -1,7 +1,7 @@
 """One producing process of the producers bench: threads that each enqueue one job a transaction by the public door.
 
-Reads `SECONDS` from its input, a line a run, and answers each with a line of JSON: jobs committed and the longest
-transaction. Every thread has a connection of its own; the ids of those connections are its first line.
+Reads `SECONDS` from its input, a line a run, and answers each with a line of JSON: jobs committed, the longest
+transaction, and how many were refused. Every thread has a connection of its own; its first line is their ids.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 import uuid_utils
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 import worker
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account
 
 APPLICATION = "bench-producer"
+LOCK_WAIT = 1205
 CONTENT = "你好，会议改到三点，地点不变。请带上上次的会议记录。"
 USERS = 5_000
 
@@ -31,12 +33,24 @@ class Done:
 
     jobs: int = 0
     longest_s: float = 0.0
+    refused: int = 0
+    """Transactions that MariaDB ended because they would have had to wait for a row."""
 
 
 def producers_engine(url: str, threads: int) -> Engine:
-    """An application's own engine: nothing of the worker's settings, but a name on PostgreSQL."""
-    named = {"application_name": APPLICATION} if make_url(url).get_backend_name() == "postgresql" else {}
-    return create_engine(url, pool_size=threads, connect_args=named)
+    """An application's own engine: a name on PostgreSQL; on MariaDB no wait for any row's lock is granted, so that one
+    that would have been needed is an error and none can be missed. READ COMMITTED there: at REPEATABLE READ producers
+    wait for each other now and then, also without any worker (measured: 5 of 9,500 transactions).
+    """
+    postgres = make_url(url).get_backend_name() == "postgresql"
+    own = {"application_name": APPLICATION} if postgres else {"init_command": "set innodb_lock_wait_timeout = 0"}
+    return create_engine(url, pool_size=threads, isolation_level="READ COMMITTED", connect_args=own)
+
+
+def had_to_wait(error: BaseException) -> bool:
+    """Whether MariaDB says that somebody else holds the row."""
+    cause = error.__cause__ if isinstance(error, worker.RetryTransaction) else error
+    return isinstance(cause, OperationalError) and cause.orig is not None and cause.orig.args[0] == LOCK_WAIT
 
 
 def produce(connection: Connection, accounts: FixedAccounts, until: float) -> Done:
@@ -44,10 +58,15 @@ def produce(connection: Connection, accounts: FixedAccounts, until: float) -> Do
     done, name = Done(), uuid_utils.uuid7().hex
     while (started := time.monotonic()) < until:
         number = done.jobs
-        with connection.begin():
-            message = worker.Text(content=f"{name} {number}: {CONTENT}")
-            worker.enqueue(connection, "hr", message, worker.To(users=[f"u{number % USERS}"]), accounts=accounts)
-        done.jobs += 1
+        message = worker.Text(content=f"{name} {number}: {CONTENT}")
+        try:
+            with connection.begin():
+                worker.enqueue(connection, "hr", message, worker.To(users=[f"u{number % USERS}"]), accounts=accounts)
+            done.jobs += 1
+        except (OperationalError, worker.RetryTransaction) as error:
+            if not had_to_wait(error):
+                raise
+            done.refused += 1
         done.longest_s = max(done.longest_s, time.monotonic() - started)
     return done
 
@@ -68,7 +87,8 @@ def serve(url: str, threads: int, base_url: str) -> None:
                 return produce(connection, accounts, until)
 
             found = list(pool.map(run, connections))
-            print(json.dumps([sum(one.jobs for one in found), max(one.longest_s for one in found)]), flush=True)
+            jobs, refused = sum(one.jobs for one in found), sum(one.refused for one in found)
+            print(json.dumps([jobs, max(one.longest_s for one in found), refused]), flush=True)
     for connection in connections:
         connection.close()
     engine.dispose()

@@ -1,6 +1,7 @@
 """Who waits for whom, as the database tells it, looked at all the time: producers that wait for a lock of a worker.
 
-On PostgreSQL every look is fresh. MariaDB renews its list of waits ten times a second at most.
+MariaDB renews its list of waits only when nobody has read it for a tenth of a second: looked at more often, it never
+changes. What its looks miss its producers tell: they are refused what they would have to wait for.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
-EVERY_S = 0.004
+from bench.producers_process import had_to_wait, producers_engine
+
+EVERY_S = {"postgresql": 0.004, "mysql": 0.12, "mariadb": 0.12}
 LIMIT_S = 10.0
 ADDING_A_PAGE = "extend"
 """PostgreSQL's lock on a file that grows: everybody who writes to a table takes it, and gives it back at once."""
@@ -71,7 +75,7 @@ class Watch:
         question = text(_WAITS[engine.dialect.name])
         try:
             with engine.connect() as connection:
-                while not told.wait(EVERY_S):
+                while not told.wait(EVERY_S[engine.dialect.name]):
                     self._count([(row[0], row[1], row[2]) for row in connection.execute(question)])
         except Exception as error:  # noqa: BLE001  the bench fails with it when the look-out ends
             failed.append(error)
@@ -101,7 +105,7 @@ def sees_a_wait(url: str) -> bool:
                 thread.start()
                 deadline = time.monotonic() + LIMIT_S
                 while not watch.for_workers and time.monotonic() < deadline:
-                    time.sleep(EVERY_S)
+                    time.sleep(0.01)
             holding.rollback()
             thread.join()
             waiting.rollback()
@@ -109,3 +113,20 @@ def sees_a_wait(url: str) -> bool:
     finally:
         holder.dispose()
         waiter.dispose()
+
+
+def is_refused_a_wait(url: str) -> bool:
+    """Whether a producer's session of the bench that would have to wait for a row is told so instead (MariaDB)."""
+    holder, producer = create_engine(url), producers_engine(url, 1)
+    lock = text("select name from worker_site for update")
+    try:
+        with holder.connect() as holding, producer.connect() as waiting:
+            holding.execute(lock)
+            try:
+                waiting.execute(lock)
+            except OperationalError as error:
+                return had_to_wait(error)
+            return False
+    finally:
+        holder.dispose()
+        producer.dispose()

@@ -8,7 +8,7 @@ import pytest
 
 from bench import scale
 from bench.producers_process import produce, producers_engine
-from bench.producers_watch import Watch, sees_a_wait
+from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
 from tests.support.plant import an_account
 from worker.config.accounts import FixedAccounts
 
@@ -33,6 +33,11 @@ def test_scale_measures_every_step_of_every_claim(
 def test_the_watch_sees_a_producer_that_waits_for_a_worker(server: str, request: pytest.FixtureRequest) -> None:
     """Else that it never saw one would mean nothing."""
     assert sees_a_wait(request.getfixturevalue(server))
+
+
+def test_on_mariadb_a_producer_of_the_bench_is_refused_every_wait(mariadb_url: str) -> None:
+    """No wait is too short to be noticed."""
+    assert is_refused_a_wait(mariadb_url)
 
 
 def test_a_producer_commits_one_job_after_the_other(postgres_url: str) -> None:
