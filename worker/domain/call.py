@@ -44,7 +44,7 @@ class Reply:
     def retry_after_s(self) -> float | None:
         """Seconds of a numeric Retry-After header, else None."""
         value = self.headers.get("retry-after", "")
-        return float(value) if value.strip().isdecimal() else None
+        return float(value.strip()) if value.strip().isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
