@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from wecom_app_samples import CHANNEL, PNG, account, card, draft, text
 
-from worker.channels.wecom_app import CardUpdate, Image, MainTitle, Raw, Text, Upload
+from worker.channels.wecom_app import CardUpdate, Image, MainTitle, MiniProgramNotice, Raw, Text, Upload
 from worker.domain.message import File
 from worker.domain.recipient import Everyone, Recipients, To
 
@@ -22,6 +22,13 @@ def with_file(message, path="image.media_id", **details):
     return {**message.document(), "files": {path: file}}
 
 
+MPNEWS = {"title": "t", "thumb_media_id": "m", "content": "<p>c</p>"}
+NOTICE = {
+    "card_type": "news_notice",
+    "main_title": {"title": "t"},
+    "card_image": {"url": "https://c"},
+    "card_action": {"type": 1, "url": "https://a"},
+}
 FULL_CARD = {
     "task_id": "leave_5521@hr",
     "source": {"icon_url": "https://i/a.png", "desc": "hr", "desc_color": 2},
@@ -58,7 +65,7 @@ FULL_CARD = {
             kind="upload",
         ),
         draft(CardUpdate(replace_name="done").document(), kind="update_card"),
-        draft(CardUpdate(template_card={"card_type": "news_notice"}, enable_id_trans=1).document(), kind="update_card"),
+        draft(CardUpdate(template_card=NOTICE, enable_id_trans=1).document(), kind="update_card"),
     ],
 )
 def test_valid(job):
@@ -146,7 +153,12 @@ def test_everything_at_once():
     ("raw", "fields"),
     [
         ({"card_type": "poster"}, ["template_card.card_type"]),
-        ({"card_type": "text_notice"}, []),
+        (
+            {"card_type": "text_notice"},
+            ["template_card.card_action", "template_card.main_title.title"],
+        ),
+        ({**NOTICE, "card_image": {}}, ["template_card.card_image.url", "template_card.image_text_area"]),
+        ({"card_type": "text_notice", "sub_title_text": "s", "card_action": {"type": 1, "url": "https://a"}}, []),
         (
             {"card_type": "button_interaction", "main_title": "t", "button_list": [1], "sub_title_text": 5},
             ["template_card.main_title", "template_card.sub_title_text", "template_card.button_list"],
@@ -174,17 +186,17 @@ def test_raw_cards(raw, fields):
         ("", {"a": {}}, ["msgtype", "body.msgtype"]),
         ("a b", {"a b": {}}, ["msgtype"]),
         ("upload", {"upload": {}}, ["msgtype"]),
-        ("markdown", {}, ["body.markdown"]),
-        ("markdown", {"markdown": {}, "touser": "x", "agentid": 1}, ["agentid", "touser"]),
-        ("markdown", {"markdown": {}, "enable_duplicate_check": 1}, ["enable_duplicate_check"]),
-        ("markdown", {"markdown": {"x": float("nan")}}, ["markdown.x"]),
-        ("markdown", {"markdown": {"x": [object()]}}, ["markdown.x[0]"]),
-        ("markdown", {"markdown": {"x": "\ud800"}}, ["markdown.x"]),
-        ("markdown", {"markdown": {"x": "a\x00b"}}, ["markdown.x"]),
-        ("markdown", {"markdown": {1: "b"}}, ["markdown"]),
-        ("markdown", {"markdown": {}, "safe": 1}, ["safe"]),
-        ("news", {"news": {}, "safe": 1}, ["safe"]),
-        ("mpnews", {"mpnews": {}, "safe": 3}, ["safe"]),
+        ("novel", {}, ["body.novel"]),
+        ("novel", {"novel": {}, "touser": "x", "agentid": 1}, ["agentid", "touser"]),
+        ("novel", {"novel": {}, "enable_duplicate_check": 1}, ["enable_duplicate_check"]),
+        ("novel", {"novel": {"x": float("nan")}}, ["novel.x"]),
+        ("novel", {"novel": {"x": [object()]}}, ["novel.x[0]"]),
+        ("novel", {"novel": {"x": "\ud800"}}, ["novel.x"]),
+        ("novel", {"novel": {"x": "a\x00b"}}, ["novel.x"]),
+        ("novel", {"novel": {1: "b"}}, ["novel"]),
+        ("markdown", {"markdown": {"content": "a"}, "safe": 1}, ["safe"]),
+        ("news", {"news": {"articles": [{"title": "t", "url": "https://n"}]}, "safe": 1}, ["safe"]),
+        ("mpnews", {"mpnews": {"articles": [MPNEWS]}, "safe": 3}, ["safe"]),
         ("text", {"text": {"content": "a"}, "safe": True}, ["safe"]),
     ],
 )
@@ -230,7 +242,7 @@ def test_recipients(to, fields):
 
 def test_mini_program_notice_has_no_broadcast():
     """miniprogram_notice does not take @all, even where broadcasts are allowed."""
-    message = Raw(msgtype="miniprogram_notice", body={"miniprogram_notice": {}}).document()
+    message = MiniProgramNotice(appid="wx1", title="订单发货").document()
 
     assert ["touser"] == fields_of(draft(message, Everyone(), account=account(allow_everyone=True)))
 
@@ -241,7 +253,6 @@ def test_mini_program_notice_has_no_broadcast():
         ({"size": 5}, "image.media_id"),
         ({"size": 10 * 1024 * 1024 + 1}, "image.media_id"),
         ({"head": b"GIF89a".hex()}, "image.media_id"),
-        ({"upload_type": "voice"}, "image.media_id"),
         ({"upload_type": "poster"}, "image.media_id"),
         ({"name": '"/:'}, "image.media_id.filename"),
         ({"name": "a\ud800.png"}, "image.media_id.filename"),
@@ -266,20 +277,21 @@ def test_formats(kind, head):
 def test_media_places():
     """A file fills an empty place that exists; a media_id and a file together are refused, and so is neither."""
     both = with_file(Image(media_id="m", file=File(b"", "a.png")))
-    articles = {"news": {"articles": [{"title": "t"}]}}
-    raw = Raw(msgtype="news", body=articles, files={"news.articles.0.thumb": ("image", File(b"", "a.png"))})
+    raw = Raw(msgtype="novel", body={"novel": {"articles": [{"title": "t"}]}})
+    wrong_kind = with_file(Image(file=File(b"", "a.amr")), upload_type="voice", head=b"#!AMR".hex())
 
     assert ["image.media_id"] == fields_of(draft(both))
     assert ["image.media_id"] == fields_of(draft(Image().document()))
-    assert [] == fields_of(draft(with_file(raw, "news.articles.0.thumb")))
-    assert ["news.articles.1.thumb"] == fields_of(draft(with_file(raw, "news.articles.1.thumb")))
-    assert ["news.articles.0.title.x"] == fields_of(draft(with_file(raw, "news.articles.0.title.x")))
+    assert [] == fields_of(draft(with_file(raw, "novel.articles.0.thumb")))
+    assert ["novel.articles.1.thumb"] == fields_of(draft(with_file(raw, "novel.articles.1.thumb")))
+    assert ["image.media_id"] == fields_of(draft(wrong_kind))
+    assert ["novel.articles.0.title.x"] == fields_of(draft(with_file(raw, "novel.articles.0.title.x")))
 
 
 def test_callback():
     """Cards that call back are refused for an app without a callback URL; plain notices are not."""
     deaf = account({"callback": False})
-    notice = Raw(msgtype="template_card", body={"template_card": {"card_type": "text_notice"}}).document()
+    notice = Raw(msgtype="template_card", body={"template_card": NOTICE}).document()
 
     assert ["template_card"] == fields_of(draft(card(), account=deaf))
     assert [] == fields_of(draft(notice, account=deaf))
@@ -289,7 +301,7 @@ def test_callback():
     ("message", "to", "fields"),
     [
         ({"type": "card_update"}, To(), ["template_card"]),
-        (CardUpdate(replace_name="a", template_card={"card_type": "text_notice"}).document(), To(), ["template_card"]),
+        (CardUpdate(replace_name="a", template_card=NOTICE).document(), To(), ["template_card"]),
         (CardUpdate(replace_name="").document(), To(), ["button.replace_name"]),
         (CardUpdate(template_card={"card_type": "x"}).document(), To(), ["template_card.card_type"]),
         (CardUpdate(replace_name="a", enable_id_trans=3).document(), To(), ["enable_id_trans"]),
@@ -317,7 +329,8 @@ def test_warnings():
     """Advised lengths and a member who can be reached twice are said, not refused."""
     long_card = draft(card(main_title={"title": "t" * 37}, sub_title_text="s" * 161))
     update = draft(
-        CardUpdate(template_card={**card()["body"]["template_card"], "sub_title_text": "s" * 161}).document()
+        CardUpdate(template_card={**card()["body"]["template_card"], "sub_title_text": "s" * 161}).document(),
+        kind="update_card",
     )
     twice = draft(text(), To([f"u{n}" for n in range(1001)], parties=[1]))
 
@@ -334,10 +347,10 @@ def test_documents():
 
     assert {
         "type": "text",
-        "body": {"text": {"content": "hi"}, "safe": 1, "enable_id_trans": 0},
+        "body": {"text": {"content": "hi"}, "safe": 1},
         "options": {"duplicate_check": False},
     } == Text(content="hi", safe=1, duplicate_check=False).document()
-    assert {"image": {"media_id": None}, "safe": 0} == Image(file=file).document()["body"]
+    assert {"image": {}} == Image(file=file).document()["body"]
     assert {"image.media_id": ("image", file)} == Image(file=file).files()
     assert {} == Image(media_id="m").files()
     assert {"media": ("voice", file)} == Upload(file=file, upload_type="voice").files()

@@ -17,7 +17,7 @@ from tests.process.stacks import RABBITMQ, WITH_A_BROKER, Make, on_every_stack
 from tests.process.tcp_door import Door
 from tests.process.test_flower import _flower, _get
 from worker import ButtonCard, CheckFailed, DedupeConflict, File, Image, Text, To, enqueue
-from worker.channels.wecom_app.card import Button, MainTitle
+from worker.channels.wecom_app.card_parts import Button, MainTitle
 from worker.domain.errors import WorkerError
 
 TEXT, PERSON = "canary-text", "canary-person"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,6 +59,12 @@ class Channel(Protocol):
 
     def warnings(self, draft: Draft) -> list[str]:
         """What is allowed but worth saying (advised lengths, a member who may be reached twice)."""
+        ...
+
+    def fit(
+        self, kind: str, message: Mapping[str, Any], account: Account, overflow: str
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The document with what is too long split or truncated as `overflow` says, and a sentence for each change."""
         ...
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:

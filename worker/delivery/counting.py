@@ -16,7 +16,7 @@ from worker.domain.state import PartState
 from worker.outbox.reading import Rows
 
 Recipient = tuple[str, str]
-"""Kind (`user`, `party`, `tag`) and id."""
+"""Kind (`user`, `party`, `tag`, `chat`) and id."""
 
 EVERYONE: Recipient = ("user", "@all")
 
@@ -33,6 +33,8 @@ class Share(StrEnum):
 
 # Where a recipient stands in several parts (a card update of several calls): the first of these that is true of one.
 _STRONGEST = tuple(Share)
+# Of a text that went out in pieces a recipient has nothing before he has all of it.
+_WEAKEST = (Share.UNDETERMINED, Share.NOT_YET, Share.REFUSED, Share.NOT_SENT, Share.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +59,27 @@ def recipients_under(stands: Mapping[Share, Iterable[Recipient]], *wanted: Share
     """Those under the wanted shares, to be asked for again."""
     chosen = [one for share in wanted for one in stands[share]]
     named = [one for one in chosen if one != EVERYONE]
-    users, parties, tags = (tuple(one for kind, one in named if kind == its) for its in ("user", "party", "tag"))
-    return Recipients(users, parties, tags, everyone=len(named) < len(chosen))
+    kinds = ("user", "party", "tag", "chat")
+    users, parties, tags, chats = (tuple(one for kind, one in named if kind == its) for its in kinds)
+    return Recipients(users, parties, tags, everyone=len(named) < len(chosen), chats=chats)
 
 
 def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, list[Recipient]]:
     """Every recipient asked for under the one thing that is true of it; a pure function of the rows."""
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
     found: dict[Recipient, set[Share]] = {}
+    order = _STRONGEST
     for part in parts:
-        share = _share_of(part)
-        for kind, one in _ids(Recipients.from_json(json.loads(part["spec"]))):
+        share, spec = _share_of(part), json.loads(part["spec"])
+        order = _WEAKEST if "piece" in spec else order
+        for kind, one in _ids(Recipients.from_json(spec)):
             refusal = share is not Share.UNDETERMINED and (part["id"], kind, one.lower()) in named
             found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
     rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
     out: dict[Share, list[Recipient]] = {share: [] for share in Share}
     for kind, one in _ids(asked):
         present = found.get((kind, one.lower()), rest)
-        out[next(share for share in _STRONGEST if share in present)].append((kind, one))
+        out[next(share for share in order if share in present)].append((kind, one))
     return out
 
 
@@ -94,7 +99,8 @@ def _share_of(part: Mapping[str, Any]) -> Share:
 
 
 def _ids(recipients: Recipients) -> Iterator[Recipient]:
-    for kind, ids in (("user", recipients.users), ("party", recipients.parties), ("tag", recipients.tags)):
+    lists = (recipients.users, recipients.parties, recipients.tags, recipients.chats)
+    for kind, ids in zip(("user", "party", "tag", "chat"), lists, strict=True):
         yield from ((kind, one) for one in ids)
     if recipients.everyone:
         yield EVERYONE

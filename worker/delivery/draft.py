@@ -39,6 +39,7 @@ KEY_CHARACTERS = 200
 TAGS = 50
 TAG_CHARACTERS = 100
 ON_UNKNOWN = ("default", "hold", "resend")
+OVERFLOW = ("refuse", "truncate", "split")
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
 
@@ -55,6 +56,9 @@ class Options:
     order_key: str | None = None
     tags: Sequence[str] = ()
     on_unknown: str | None = None
+    overflow: str = "refuse"
+    """What becomes of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
+    messages, which are parts of the job numbered in order and offered in that order."""
 
 
 @dataclass(slots=True)
@@ -68,6 +72,8 @@ class Asked:
     recipients: Recipients
     options: Options = field(repr=False)
     target: str | None = None
+    about: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The message of the target, where the channel has to know it."""
     replay_of: str | None = None
     replay: int = 0
 
@@ -93,8 +99,10 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     require_usable(asked.account)
     problems = list(_option_problems(asked.options))
     document, files = _with_files(asked, problems)
-    draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay)
-    channel = channels.channel(asked.account.channel)
+    channel, notes = channels.channel(asked.account.channel), list[str]()
+    if not problems and asked.options.overflow != "refuse":
+        document, notes = channel.fit(asked.kind, document, asked.account, asked.options.overflow)
+    draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay, asked.about)
     if not problems:
         problems = channel.check(draft) or _unfit_words(asked.options)
     message, recipients, who = "", "", asked.recipients.to_json()
@@ -105,7 +113,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
         raise CheckFailed(problems, channel=asked.account.channel)
     specs = [None if spec == who else dump(spec) for spec in channel.split(draft)]
     lane = lane_name(site_key, asked.account.name, channel.lane(asked.kind, document))
-    warnings = tuple(channel.warnings(draft))
+    warnings = (*notes, *channel.warnings(draft))
     job = _job_row(asked, draft, message, recipients, warnings, len(specs))
     parts = [
         PartRow(id=part_id(job["id"], n), job_id=job["id"], n=n, lane=lane, spec=spec) for n, spec in enumerate(specs)
@@ -155,7 +163,7 @@ def content_hash(asked: Asked, draft: Draft) -> str:
         }
     to = draft.recipients
     who = [sorted(one.lower() for one in ids) for ids in (to.users, to.parties, to.tags)]
-    content = [draft.kind, document, who, to.everyone, asked.target]
+    content = [draft.kind, document, who, to.everyone, asked.target, *sorted(to.chats)]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -216,6 +224,8 @@ _LAST_DELAY_S = 10 * 366 * 86_400
 def _option_problems(options: Options) -> Iterator[Problem]:
     if not isinstance(options.priority, str | Priority) or options.priority not in _PRIORITY_WORDS:
         yield Problem("priority", "is not a priority", f"use one of {', '.join(PRIORITIES)}")
+    if options.overflow not in OVERFLOW:
+        yield Problem("overflow", "is no choice", f"use one of {', '.join(OVERFLOW)}")
     if options.on_unknown is not None and options.on_unknown not in ON_UNKNOWN:
         yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(ON_UNKNOWN)}")
     if options.due_at is not None or options.expires_at is not None:
@@ -314,14 +324,19 @@ def _has_nul(value: object) -> bool:
     return False
 
 
-def kind_of(document: Mapping[str, Any]) -> str:
-    """The kind of job a message is for, by its type."""
-    match document.get("type"):
-        case "upload":
-            return Kind.UPLOAD
-        case "card_update":
-            return Kind.UPDATE_CARD
-    return Kind.SEND
+KINDS: Mapping[str, Kind] = {
+    "upload": Kind.UPLOAD,
+    "card_update": Kind.UPDATE_CARD,
+    "chat_create": Kind.CREATE_CHAT,
+    "chat_change": Kind.CHANGE_CHAT,
+}
+"""Messages that are no sends, by the type of their document."""
+
+
+def kind_of(document: Mapping[str, Any], to: Recipients | None = None) -> Kind:
+    """The kind of job a message is for, by its type and, of a send, by whom it is for."""
+    found = KINDS.get(str(document.get("type")), Kind.SEND)
+    return Kind.SEND_CHAT if found is Kind.SEND and to is not None and to.chats else found
 
 
 def recipients_of(to: Recipient | None) -> Recipients:

@@ -61,11 +61,17 @@ def enqueue(
     order_key: str | None = None,
     tags: Sequence[str] = (),
     on_unknown: str | None = None,
+    overflow: str = "refuse",
     bind: Bind | None = None,
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
     """Asks for one message to be sent, or one file to be uploaded, once the caller's transaction commits.
+
+    `overflow` says what becomes of a text that is too long: "refuse" it, "truncate" it, or "split" a text or markdown
+    into several messages. Those are parts of the one job, numbered in the order of reading and offered in it; a part
+    that has to be tried again, or two workers at once, can let a later one arrive first. Nothing is ever cut inside a
+    character, a link, a tag or code, and what was done is a warning of the job.
 
     Raises CheckFailed with every wrong field, DedupeConflict, or RetryTransaction; the first two leave the caller's
     transaction usable and nothing in it.
@@ -81,6 +87,7 @@ def enqueue(
         order_key=order_key,
         tags=tags,
         on_unknown=on_unknown,
+        overflow=overflow,
     )
     return ask(connection, _asked(job, accounts), clock)
 
@@ -134,11 +141,12 @@ def upload(
 
 def _asked(job: NewJob, accounts: AccountSource | None) -> Asked:
     document = document_of(job.message)
-    kind = kind_of(document)
+    recipients = recipients_of(job.to)
+    kind = kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:
         raise CheckFailed([Problem("message", "a card update needs the job it is about", "use update_card(...)")])
     account = (accounts or current_accounts()).get(job.account)
-    return Asked(kind, account, document, job.message.files(), recipients_of(job.to), job)
+    return Asked(kind, account, document, job.message.files(), recipients, job)
 
 
 def _at_place(place: int, error: CheckFailed) -> list[Problem]:

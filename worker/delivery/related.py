@@ -145,7 +145,7 @@ def resend_failed(
     rows = job_rows(connection, job_id)
     if rows is None:
         raise _unknown_job(job_id)
-    if rows.job["kind"] != Kind.SEND:
+    if rows.job["kind"] not in (Kind.SEND, Kind.SEND_CHAT):
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
     stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
@@ -195,11 +195,16 @@ def _follow_up(
 ) -> JobRef:
     """A job about another one: on its account, as one part; resolve finds out what there is to do."""
     target = _existing(connection, job_id)
+    if target["kind"] == Kind.SEND_CHAT:
+        text = "the vendor gives no msgid and no response_code for a message to a group chat"
+        remedy = "send a correction; it can be neither recalled nor updated"
+        raise CheckFailed([Problem("job_id", text, remedy)], channel=target["channel"])
     if target["kind"] != Kind.SEND:
         text = f"job {job_id} is not a send but {target['kind']}"
         raise CheckFailed([Problem("job_id", text, "name the job that sent the message")], channel=target["channel"])
     account = (accounts or current_accounts()).get(target["account"])
-    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"])
+    about = json.loads(target["message"]) if kind == Kind.UPDATE_CARD else None
+    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about)
     return ask(connection, asked, clock)
 
 

@@ -18,6 +18,10 @@ class Kind(StrEnum):
     RECALL = "recall"
     UPLOAD = "upload"
     UPDATE_CARD = "update_card"
+    SEND_CHAT = "send_chat"
+    """A send to group chats: the vendor gives no msgid for it."""
+    CREATE_CHAT = "create_chat"
+    CHANGE_CHAT = "change_chat"
 
 
 class Priority(IntEnum):
@@ -54,6 +58,8 @@ class Draft:
     recipients: Recipients = field(default_factory=Recipients)
     replay: int = 0
     """0 for an original, n for its n-th replay (task_ids must differ)."""
+    about: Mapping[str, Any] | None = field(default=None, repr=False)
+    """Of a card update: the document of the send it is about; None where it is no longer kept."""
 
 
 @dataclass(frozen=True, slots=True)

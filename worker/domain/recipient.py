@@ -21,26 +21,34 @@ def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """Users, parties (departments) and tags of one job, or everyone."""
+    """Users, parties (departments) and tags of one job, or everyone, or group chats."""
 
     users: tuple[str, ...] = ()
     parties: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     everyone: bool = False
+    chats: tuple[str, ...] = ()
+    """Ids of chats, compared exactly."""
 
     def __repr__(self) -> str:
-        return f"Recipients({len(self.users)} users, {len(self.parties)} parties, {len(self.tags)} tags)"
+        chats = f", {len(self.chats)} chats" if self.chats else ""
+        return f"Recipients({len(self.users)} users, {len(self.parties)} parties, {len(self.tags)} tags{chats})"
 
     def __bool__(self) -> bool:
-        return bool(self.users or self.parties or self.tags or self.everyone)
+        return bool(self.users or self.parties or self.tags or self.everyone or self.chats)
 
     def count(self) -> int:
         """How many ids were asked for; everyone counts as one."""
-        return len(self.users) + len(self.parties) + len(self.tags) + int(self.everyone)
+        return len(self.users) + len(self.parties) + len(self.tags) + len(self.chats) + int(self.everyone)
 
     def to_json(self) -> dict[str, object]:
         """A plain dict without empty entries; `from_json` reads it back."""
-        fields = {"users": list(self.users), "parties": list(self.parties), "tags": list(self.tags)}
+        fields = {
+            "users": list(self.users),
+            "parties": list(self.parties),
+            "tags": list(self.tags),
+            "chats": list(self.chats),
+        }
         out: dict[str, object] = {name: ids for name, ids in fields.items() if ids}
         if self.everyone:
             out["everyone"] = True
@@ -54,7 +62,7 @@ class Recipients:
             value = data.get(name)
             return tuple(value) if isinstance(value, list) else ()
 
-        return cls(ids("users"), ids("parties"), ids("tags"), bool(data.get("everyone")))
+        return cls(ids("users"), ids("parties"), ids("tags"), bool(data.get("everyone")), ids("chats"))
 
 
 def To(
@@ -69,3 +77,8 @@ def To(
 def Everyone() -> Recipients:
     """A broadcast, only for accounts that allow it (`allow_everyone = true`)."""
     return Recipients(everyone=True)
+
+
+def AppChat(*chatids: str) -> Recipients:
+    """Group chats made by the account's own app; one call each, without a msgid: such a send cannot be recalled."""
+    return Recipients(chats=tuple(dict.fromkeys(chatids)))

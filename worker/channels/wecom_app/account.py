@@ -8,7 +8,9 @@ from typing import Any
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 
-COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate")
+COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", "chat_estimate")
+ABILITIES = ("callback", "mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
+UNITS = ("bytes", "characters")
 
 
 def problems(account: Account) -> list[Problem]:
@@ -26,8 +28,11 @@ def _found(settings: Any) -> Iterator[Problem]:
         value = settings.get(name, 0)
         if type(value) is not int or value < 0:
             yield Problem(name, "is not an integer of 0 or more", "give a number of members or leave it out")
-    if not isinstance(settings.get("callback", True), bool):
-        yield Problem("callback", "is not a boolean", "use true or false")
+    for name in ABILITIES:
+        if not isinstance(settings.get(name, True), bool):
+            yield Problem(name, "is not a boolean", "use true or false")
+    if settings.get("textcard_unit", UNITS[0]) not in UNITS:
+        yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,9 @@ from typing import Any
 
 from worker.channels.base import TokenOutcome
 from worker.channels.wecom_app import account as keys
-from worker.channels.wecom_app import check, fields, limits, render, split, token, verdict
+from worker.channels.wecom_app import check, fields, limits, render, split, token, verdict, warn
+from worker.channels.wecom_app import overflow as overflows
+from worker.channels.wecom_app.content import SENDS
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 from worker.domain.errors import Problem
@@ -15,11 +17,12 @@ from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.limit import Charge
 from worker.domain.outcome import Verdict
 
-HARMLESS_KINDS = frozenset({"recall", "upload"})
+HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
+"""A chat is made under a chatid the vendor takes once; its changes say what shall be, so twice is as good as once."""
 
 
 class WecomApp:
-    """WeCom application messages (企业微信 应用消息): send, recall, upload, update_card."""
+    """WeCom application messages (企业微信 应用消息): send, recall, upload, update_card, and app group chats."""
 
     name = "wecom_app"
     kinds = frozenset(render.PATHS)
@@ -35,16 +38,20 @@ class WecomApp:
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
-        return check.warnings(draft)
+        return warn.warnings(draft)
+
+    def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> overflows.Fitted:
+        """See `Channel.fit`."""
+        return overflows.fit(kind, message, account, overflow)
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """See `Channel.split`."""
         return split.split(draft)
 
     def lane(self, kind: str, message: Mapping[str, Any]) -> str:
-        """`send/<msgtype>`, `upload/<upload type>`, or the kind alone: the finest scope a code can park."""
-        if kind == "send":
-            return f"send/{message['type']}"
+        """`<kind of send>/<msgtype>`, `upload/<upload type>`, or the kind: the finest scope a code can park."""
+        if kind in SENDS:
+            return f"{kind}/{message['type']}"
         if kind == "upload":
             return f"upload/{message['files']['media']['upload_type']}"
         return kind
@@ -54,15 +61,20 @@ class WecomApp:
         return limits.limits(part, account)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window."""
+        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window.
+
+        Nothing makes the repeat of a send to an app group chat safe: it is held.
+        """
         if part.kind in HARMLESS_KINDS:
             return RepeatRule.HARMLESS, 0
         if part.kind == "update_card":
             return RepeatRule.FRESH_CODE, 0
+        if part.kind == "send_chat":
+            return RepeatRule.HOLD, 0
         if part.message["type"] == "template_card":
             return RepeatRule.TASK_ID, render.DUPLICATE_WINDOW_S
         if _duplicate_checked(part.message):
-            return RepeatRule.DUPLICATE_CHECK, render.DUPLICATE_WINDOW_S
+            return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
         return RepeatRule.HOLD, 0
 
     def request(self, part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:

@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom_app import fields, plain, rules, targets, upload
-from worker.channels.wecom_app.split import call_count
+from worker.channels.wecom_app import check_chat, check_update, fields, plain, rules, targets, upload
+from worker.channels.wecom_app.ability import ability_problems, callback_problems
+from worker.channels.wecom_app.content import body_rows, card_rows, contents
 from worker.domain.errors import Problem
-from worker.domain.job import Draft
+from worker.domain.job import Draft, Kind
 
 MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
+NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
 
 
 def check(draft: Draft) -> list[Problem]:
@@ -25,40 +27,18 @@ def check(draft: Draft) -> list[Problem]:
     found: list[Problem] = []
     for one in checks:
         found.extend(one(draft))
-    return found
-
-
-def warnings(draft: Draft) -> list[str]:
-    """What is allowed but worth saying."""
-    tree, found = draft.message, []
-    card = card_of(tree)
-    if card is not None:
-        root = "template_card"
-        found += rules.over_advised(root, card, fields.CARDS.get(str(card.get("card_type")), ()))
-    asked = draft.recipients
-    if draft.kind == "send" and (asked.parties or asked.tags) and (calls := call_count(asked)) > 1:
-        found.append(f"goes in {calls} calls and holds parties or tags: a member of several can be reached twice")
-    return found
-
-
-def card_of(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The card of a send or of an update, if there is one."""
-    holder = message if message.get("type") == "card_update" else message.get("body")
-    card = holder.get("template_card") if isinstance(holder, Mapping) else None
-    return card if isinstance(card, Mapping) else None
-
-
-def calls_back(card: Mapping[str, Any]) -> bool:
-    """Whether members can answer on the card: such cards need a callback URL and give a response_code (90236)."""
-    return card.get("card_type") in fields.INTERACTIVE or bool(card.get("action_menu"))
+    return list(dict.fromkeys(found))
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
     msgtype = draft.message.get("type")
     if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
         yield Problem("msgtype", "is not the name of a message type (vendor code 40008)", "use the vendor's name")
-    elif msgtype in ("upload", "card_update"):
+    elif msgtype in NOT_SENT:
         yield Problem("msgtype", "is not a message to send", "use the job kind made for it")
+    elif draft.kind == Kind.SEND_CHAT and msgtype in fields.ENVELOPE.keys() - fields.CHAT_BODIES.keys():
+        allowed = ", ".join(fields.CHAT_BODIES)
+        yield Problem("msgtype", f"app group chats do not take {msgtype} (vendor code 40008)", f"use one of {allowed}")
 
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
@@ -71,33 +51,31 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
         taken = sorted(name for name in body if name in fields.OURS)
         yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
     if isinstance(body.get(msgtype), Mapping):
-        yield from _content_problems(msgtype, body[msgtype], draft.message.get("files") or {})
+        for content in contents(draft.message):
+            yield from _content_problems(draft, msgtype, content)
     else:
         shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgtype"
         yield Problem(f"body.{shown}", "is missing", "the body needs an object named like its msgtype")
-    yield from _envelope_problems(msgtype, body)
+    yield from _envelope_problems(draft, msgtype, body)
 
 
-def _content_problems(msgtype: str, content: Mapping[str, Any], files: Mapping[str, Any]) -> Iterable[Problem]:
+def _content_problems(draft: Draft, msgtype: str, content: Mapping[str, Any]) -> Iterable[Problem]:
+    files = draft.message.get("files") or {}
     if msgtype == "template_card":
-        return _card_problems(content, [fields.TASK_ID], files)
-    return rules.problems(msgtype, content, fields.BODIES.get(msgtype, ()), files)
+        return _card_problems(draft.kind, content, files)
+    return rules.problems(msgtype, content, body_rows(draft.kind, msgtype, draft.account), files)
 
 
-def _card_problems(
-    card: Mapping[str, Any], more: Iterable[fields.FieldRule], files: Mapping[str, Any]
-) -> Iterator[Problem]:
-    card_type = card.get("card_type")
-    if card_type not in fields.CARD_TYPES:
+def _card_problems(kind: str, card: Mapping[str, Any], files: Mapping[str, Any]) -> Iterator[Problem]:
+    if card.get("card_type") not in fields.CARD_TYPES:
         names = ", ".join(fields.CARD_TYPES)
         yield Problem("template_card.card_type", "is no card type (vendor code 42031)", f"use one of {names}")
-    rows = (*fields.CARDS.get(str(card_type), ()), *more)
-    yield from rules.problems("template_card", card, rows, files)
+    yield from rules.problems("template_card", card, card_rows(kind, card), files)
 
 
-def _envelope_problems(msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
+def _envelope_problems(draft: Draft, msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
     """`safe` and `enable_id_trans`, for the types whose list of options is published."""
-    listed = fields.ENVELOPE.get(msgtype)
+    listed = (fields.CHAT_ENVELOPE if draft.kind == Kind.SEND_CHAT else fields.ENVELOPE).get(msgtype)
     if listed is None:
         return
     for name in fields.ENVELOPE_FIELDS:
@@ -114,24 +92,53 @@ def _option_problems(draft: Draft) -> Iterator[Problem]:
     options = draft.message.get("options") or {}
     if not isinstance(options.get("duplicate_check", True), bool):
         yield Problem("options.duplicate_check", "is not a boolean", "use true or false")
-
-
-def _callback_problems(draft: Draft) -> Iterator[Problem]:
-    card = card_of(draft.message)
-    if card is not None and calls_back(card) and draft.account.settings.get("callback") is False:
-        remedy = "configure a callback URL for the app and set callback = true"
-        yield Problem("template_card", "the app has no callback URL (vendor code 43012)", remedy)
+    least, most = fields.INTERVAL
+    interval = options.get("duplicate_check_interval", most)
+    if type(interval) is not int or not least <= interval <= most:
+        yield Problem("duplicate_check_interval", "is no time the vendor looks back", f"use {least} to {most} seconds")
 
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    wanted = _media_places(draft)
     for path, file in (draft.message.get("files") or {}).items():
         yield from upload.file_problems(path, file)
         holder = _holder(draft.message.get("body"), path)
+        kind = wanted.get(path)
         if holder is None:
             yield Problem(path, "is no place in the body", "use a path such as image.media_id")
         elif holder.get(path.rpartition(".")[2]):
             yield Problem(path, "has a media_id and a file", "give one of the two")
+        elif kind is not None and file.get("upload_type") in fields.UPLOADS and file["upload_type"] != kind:
+            yield Problem(path, "is of another upload type (vendor code 40007)", f"use upload type {kind}")
+    yield from _protection_problems(draft)
+
+
+def _media_places(draft: Draft) -> dict[str, str]:
+    """Where a media_id can stand, and the upload type it has to be of."""
+    msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    content = body.get(msgtype) if isinstance(body, Mapping) else None
+    if not isinstance(content, Mapping):
+        return {}
+    card = msgtype == "template_card"
+    rows = card_rows(draft.kind, content) if card else body_rows(draft.kind, msgtype, draft.account)
+    return {
+        rules.dotted(path): row.media
+        for row in rows
+        if isinstance(row, fields.FieldRule) and row.media
+        for path, _, _ in rules.places(msgtype, content, row.path)
+    }
+
+
+def _protection_problems(draft: Draft) -> Iterator[Problem]:
+    """`safe` = 1 protects only some kinds of files; what it does to others is not said."""
+    file = (draft.message.get("files") or {}).get("file.media_id")
+    body = draft.message.get("body")
+    if file is None or not isinstance(body, Mapping) or body.get("safe") != 1:
+        return
+    ending = str(file.get("name")).rpartition(".")[2].lower()
+    if ending not in fields.SAFE_FILES:
+        yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(fields.SAFE_FILES))}")
 
 
 def _holder(tree: Any, path: str) -> Mapping[str, Any] | None:
@@ -155,29 +162,25 @@ def _upload_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _update_problems(draft: Draft) -> Iterator[Problem]:
-    button, card = draft.message.get("button"), draft.message.get("template_card")
-    if (button is None) == (card is None):
-        yield Problem("template_card", "exactly one of button and template_card", "give replace_name or template_card")
-    yield from plain.unfit("", {"button": button, "template_card": card})
-    if isinstance(button, Mapping):
-        yield from rules.problems("button", button, fields.REPLACE_NAME)
+    yield from check_update.form_problems(draft)
+    card = draft.message.get("template_card")
     if isinstance(card, Mapping):
-        yield from _card_problems(card, (), {})
-    if draft.message.get("enable_id_trans", 0) not in (0, 1):
-        yield Problem("enable_id_trans", "has no such value", "use one of 0, 1")
+        yield from _card_problems(draft.kind, card, {})
 
 
+_SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems)
 CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
-    "send": (
-        _type_problems,
-        _body_problems,
-        _option_problems,
-        _callback_problems,
-        _attached_problems,
-        targets.send_problems,
+    Kind.SEND: (*_SEND, targets.send_problems),
+    Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
+    Kind.RECALL: (targets.no_targets,),
+    Kind.UPLOAD: (_upload_problems, targets.no_targets),
+    Kind.UPDATE_CARD: (
+        _update_problems,
+        callback_problems,
+        check_update.original_problems,
+        targets.update_problems,
     ),
-    "recall": (targets.no_targets,),
-    "upload": (_upload_problems, targets.no_targets),
-    "update_card": (_update_problems, _callback_problems, targets.update_problems),
+    Kind.CREATE_CHAT: (check_chat.create_problems, ability_problems, targets.no_targets),
+    Kind.CHANGE_CHAT: (check_chat.change_problems, ability_problems, targets.no_targets),
 }
 """What is held against each kind of job."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from worker.channels.wecom_app.render import PATHS
+from worker.channels.wecom_app.render import path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.limit import Charge, Limit, Unit
@@ -13,6 +13,7 @@ from worker.domain.outcome import Scope
 
 RATES = "page 90312 访问频率限制 (2023/08/28, read again 2026-02-12)"
 SENDS = "page 90236 发送应用消息 (2025/09/24)"
+CHATS = "pages 90245 创建群聊会话, 98913 修改群聊会话, 90248 应用推送消息 (read 2026-02-12)"
 PERSON_TIMES_PER_MEMBER = 200
 """A day's person-times of an app are the corp's account limit times this (page 90312)."""
 
@@ -31,7 +32,39 @@ _CORP = (
     Limit("corp_hour", 3600, 150_000, Unit.CALLS, Scope.LANE, "45009", RATES),
 )
 
-PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_MEMBER, _APP_DAY, *_CORP)}
+# By the verified size of the corp 300,000 (page 90312), 150,000, 350,000 or 700,000 an hour (page 90248): the least.
+_CHAT_SENDS = (
+    Limit("chat_minute", 60, 20_000, Unit.PERSON_TIMES, Scope.LANE, "45009", RATES),
+    Limit("chat_hour", 3600, 150_000, Unit.PERSON_TIMES, Scope.LANE, "45009", CHATS),
+)
+# Dropped in silence, per member and app, whatever the chat. Who is in which chat is unknown here, so the app's chats
+# are taken to share their members unless the account says that they do not.
+_CHAT_MEMBER = (
+    Limit("chat_member_minute", 60, 200, Unit.PERSON_TIMES, Scope.PART, "silent drop", RATES),
+    Limit("chat_member_day", 86400, 10_000, Unit.PERSON_TIMES, Scope.PART, "silent drop", RATES),
+)
+_CREATE_CHAT = (Limit("chat_create_day", 86400, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),)
+_CHANGE_CHAT = (Limit("chat_change_hour", 3600, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),)
+_UPLOAD_IMAGE = (
+    Limit("uploadimg_day", 86400, 1000, Unit.CALLS, Scope.LANE, "45009", "page 90256 上传图片 (read 2026-02-12)"),
+    Limit(
+        "uploadimg_month", 31 * 86400, 3000, Unit.CALLS, Scope.LANE, "45009", "page 90256 上传图片 (read 2026-02-12)"
+    ),
+)
+_OF_PATH: Mapping[str, tuple[Limit, ...]] = {
+    "/cgi-bin/appchat/create": _CREATE_CHAT,
+    "/cgi-bin/appchat/update": _CHANGE_CHAT,
+    "/cgi-bin/media/uploadimg": _UPLOAD_IMAGE,
+}
+"""What some APIs have beside the base limits."""
+
+PROFILE: Mapping[str, Limit] = {
+    limit.name: limit
+    for limit in (
+        *(*_MEMBER, _APP_DAY, *_CORP),
+        *(*_CHAT_SENDS, *_CHAT_MEMBER, *_CREATE_CHAT, *_CHANGE_CHAT, *_UPLOAD_IMAGE),
+    )
+}
 """By the name under which an account overrides the amount; `app_day` has none before the account says its size."""
 
 
@@ -39,8 +72,10 @@ def limits(part: Part, account: Account) -> list[Charge]:
     """What this call costs; an account's amounts go before ours, 0 switches a limit off."""
     corpid = account.settings["corpid"]
     if part.kind != "send":
-        subject = f"{corpid}/{PATHS[part.kind]}"
-        return [Charge(limit, subject) for limit in _adjusted(_CORP, account)]
+        path = path_of(part)
+        profile = (*_CORP, *_OF_PATH.get(path, ()))
+        calls = [Charge(limit, f"{corpid}/{path}") for limit in _adjusted(profile, account)]
+        return [*calls, *_chat_charges(part, account)] if part.kind == "send_chat" else calls
     app = f"{corpid}/{account.settings['agentid']}"
     return [*_member_charges(part, account, app), *_day_charges(part, account, app)]
 
@@ -50,6 +85,16 @@ def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
     kept = _adjusted(_MEMBER, account)
     subjects = [f"{app}/{user.lower()}" for user in part.spec.get("users", ())]
     return [Charge(limit, subject) for subject in subjects for limit in kept]
+
+
+def _chat_charges(part: Part, account: Account) -> list[Charge]:
+    """What a send to a chat costs the corp, by the account's estimate of a chat's members, and any one member."""
+    corpid, chat = account.settings["corpid"], part.spec["chats"][0]
+    members = int(account.settings.get("chat_estimate", 1))
+    apart = f"/{chat}" if account.settings.get("chats_share_members") is False else ""
+    subject = f"{corpid}/{account.settings['agentid']}/chats{apart}"
+    corp = [Charge(limit, f"{corpid}/chats", min(members, limit.amount)) for limit in _adjusted(_CHAT_SENDS, account)]
+    return [*corp, *(Charge(limit, subject) for limit in _adjusted(_CHAT_MEMBER, account))]
 
 
 def _day_charges(part: Part, account: Account, app: str) -> list[Charge]:

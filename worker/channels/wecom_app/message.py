@@ -1,4 +1,4 @@
-"""The typed messages of WeCom application messages (企业微信 应用消息), in the vendor's spelling.
+"""What all messages of WeCom application messages (企业微信 应用消息) share, and those without fields of their own.
 
 They only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error
 of these types never shows a value: what stands in them is message text.
@@ -6,14 +6,31 @@ of these types never shows a value: what stands in them is message text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, WithJsonSchema
 
 from worker.domain.message import File, Message
 
 QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+
+Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description": "A file, which JSON cannot hold."})]
+"""A file in the place of a media_id; the worker uploads it first."""
+
+NO_FILE: Any = Field(default=None, exclude=True)
+
+
+class VendorObject(BaseModel):
+    """Base of the objects nested in a message; as silent as the message itself."""
+
+    model_config = QUIET
+
+    UPLOADED: ClassVar[tuple[str, str] | None] = None
+    """Field that a `file` beside it fills, and the upload type of that file."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return ()
 
 
 class VendorMessage(Message):
@@ -21,14 +38,8 @@ class VendorMessage(Message):
 
     model_config = QUIET
 
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return ()
-
-
-class VendorObject(BaseModel):
-    """Base of the objects nested in a message; as silent as the message itself."""
-
-    model_config = QUIET
+    UPLOADED: ClassVar[tuple[str, str] | None] = None
+    """See `VendorObject.UPLOADED`."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -37,58 +48,54 @@ class VendorObject(BaseModel):
 class PlainMessage(VendorMessage):
     """Base of the messages whose repeat is made safe by the vendor's duplicate check."""
 
+    msgtype: ClassVar[str]
+    """The vendor's name of the type."""
+    ENVELOPE: ClassVar[tuple[str, ...]] = ()
+    """Fields that stand beside the type's own object."""
+
     duplicate_check: bool = True
-    """On: an unanswered call is repeated inside 4 h (14400 s, the vendor's maximum). Off: it is held. (90236)"""
+    """On: an unanswered call is repeated inside the interval. Off: it is held. (90236)"""
+    duplicate_check_interval: int = 14400
+    """Seconds the vendor looks back for an equal body: 1 to 14400, its maximum of 4 h. (90236)"""
 
     def options(self) -> dict[str, Any]:
         """The worker's own options of a send; never part of the vendor's body."""
-        return {"duplicate_check": self.duplicate_check}
-
-
-class Text(PlainMessage):
-    """A text message (page 90236 发送应用消息, 文本消息)."""
-
-    content: str
-    """1 to 2048 bytes of UTF-8; `\\n` and `<a href>` allowed. Empty: 44004. Longer: cut in silence, so refused here."""
-    safe: int = 0
-    """0 may be shared out; 1 no sharing and a watermark. 2 is for mpnews only."""
-    enable_id_trans: int = 0
-    """1 translates `$userName=USERID$` and its like in `content`."""
+        out: dict[str, Any] = {"duplicate_check": self.duplicate_check}
+        if self.duplicate_check_interval != 14400:
+            out["duplicate_check_interval"] = self.duplicate_check_interval
+        return out
 
     def document(self) -> dict[str, Any]:
-        """See `Message.document`."""
-        body = {
-            "text": {"content": self.content},
-            "safe": self.safe,
-            "enable_id_trans": self.enable_id_trans,
-        }
-        return {"type": "text", "body": body, "options": self.options()}
-
-
-class Image(PlainMessage):
-    """An image message (page 90236 发送应用消息, 图片消息): a `media_id` of the corp, or a file to upload first."""
-
-    media_id: str | None = None
-    """Of an `image` upload, at most 3 days old (page 90253). Missing: 41006; unknown, old or of another kind: 40007."""
-    file: InstanceOf[File] | None = None
-    """JPG or PNG, more than 5 bytes, at most 10 MB (page 90253). Wrong: 40004, 40006, 40009, 40123."""
-    safe: int = 0
-    """0 may be shared out; 1 no sharing and a watermark."""
-
-    def document(self) -> dict[str, Any]:
-        """See `Message.document`."""
-        body = {"image": {"media_id": self.media_id}, "safe": self.safe}
-        return {"type": "image", "body": body, "options": self.options()}
+        """See `Message.document`; what was not given is left out."""
+        ours = {"duplicate_check", "duplicate_check_interval"}
+        content = self.model_dump(mode="json", exclude_none=True, exclude=ours)
+        body = {name: content.pop(name) for name in self.ENVELOPE if name in content}
+        return {"type": self.msgtype, "body": {self.msgtype: content, **body}, "options": self.options()}
 
     def files(self) -> Mapping[str, tuple[str, File]]:
         """See `Message.files`."""
-        return {"image.media_id": ("image", self.file)} if self.file else {}
+        return dict(attached(self, self.msgtype))
+
+
+def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, File]]]:
+    """Every file below a message or an object: body path of its media_id -> (upload type, file)."""
+    uploaded, file = getattr(holder, "UPLOADED", None), getattr(holder, "file", None)
+    if uploaded and file is not None:
+        yield f"{path}.{uploaded[0]}", (uploaded[1], file)
+    for name in type(holder).model_fields:
+        inner = getattr(holder, name)
+        if isinstance(inner, VendorObject):
+            yield from attached(inner, f"{path}.{name}")
+        elif isinstance(inner, list):
+            for i, entry in enumerate(inner):
+                if isinstance(entry, VendorObject):
+                    yield from attached(entry, f"{path}.{name}.{i}")
 
 
 class Raw(PlainMessage):
     """A vendor body we do not model: everything of page 90236 besides recipients, agentid and duplicate check."""
 
-    msgtype: str
+    msgtype: str  # type: ignore[misc]
     """The vendor's name of the type; `body` has an object under the same name. Unknown: 40008."""
     body: dict[str, Any]
     """The fields beside the recipients, such as `{"markdown": {"content": "..."}}`."""
@@ -105,12 +112,16 @@ class Raw(PlainMessage):
 
 
 class Upload(VendorMessage):
-    """The message of an upload job (page 90253 上传临时素材); its receipt is a `media_id` for 3 days."""
+    """The message of an upload job (pages 90253 上传临时素材, 90256 上传图片).
+
+    Its receipt is a `media_id` for 3 days, or for `uploadimg` a picture's URL that never ends.
+    """
 
     file: InstanceOf[File]
     """More than 5 bytes. Members see its name, without `" \\ / :` and line ends."""
     upload_type: str = "file"
-    """`image` (JPG, PNG, 10 MB), `voice` (AMR, 2 MB, 60 s), `video` (MP4, 10 MB), `file` (any, 20 MB). Other: 40005."""
+    """`image` (JPG, PNG, 10 MB), `voice` (AMR, 2 MB, 60 s), `video` (MP4, 10 MB), `file` (any, 20 MB), `uploadimg`
+    (a picture of 2 MB for mpnews content; 1000 a day and 3000 a month per corp). Other: 40005."""
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`; all of an upload is in `files`."""
@@ -119,28 +130,3 @@ class Upload(VendorMessage):
     def files(self) -> Mapping[str, tuple[str, File]]:
         """See `Message.files`."""
         return {"media": (self.upload_type, self.file)}
-
-
-class CardUpdate(VendorMessage):
-    """The message of an update_card job (page 94888 更新模版卡片消息); one of the two forms.
-
-    Targets are the job's recipients, at most 1000 users, 100 parties and 100 tags; none: everyone of the original.
-    """
-
-    replace_name: str | None = None
-    """Form A: the buttons become grey and show this text. Only button, vote and multiple cards."""
-    template_card: dict[str, Any] | None = None
-    """Form B: the new card, of any type, in the vendor's fields; `replace_text` freezes its buttons."""
-    enable_id_trans: int = 0
-    """Form B: 1 translates `$userName=USERID$` and its like."""
-
-    def document(self) -> dict[str, Any]:
-        """`{"type": "card_update", "button": {"replace_name": ..}}` or `{"type": .., "template_card": {..}}`."""
-        out: dict[str, Any] = {"type": "card_update"}
-        if self.replace_name is not None:
-            out["button"] = {"replace_name": self.replace_name}
-        if self.template_card is not None:
-            out["template_card"] = dict(self.template_card)
-        if self.enable_id_trans:
-            out["enable_id_trans"] = self.enable_id_trans
-        return out

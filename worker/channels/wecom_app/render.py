@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.channels.wecom_app.content import SPLIT_FIELD
+from worker.channels.wecom_app.fields import PERMANENT_IMAGE
 from worker.channels.wecom_app.upload import BYTES_PER_SECOND, display_name
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
@@ -17,7 +19,11 @@ PATHS: Mapping[str, str] = {
     "recall": "/cgi-bin/message/recall",
     "upload": "/cgi-bin/media/upload",
     "update_card": "/cgi-bin/message/update_template_card",
+    "send_chat": "/cgi-bin/appchat/send",
+    "create_chat": "/cgi-bin/appchat/create",
+    "change_chat": "/cgi-bin/appchat/update",
 }
+UPLOAD_IMAGE_PATH = "/cgi-bin/media/uploadimg"
 DEADLINE_S = 20.0
 DUPLICATE_WINDOW_S = 14400
 """The longest duplicate_check_interval (page 90236)."""
@@ -42,6 +48,13 @@ def request(part: Part, account: Account, token: str | None, *, flagged: bool) -
     )
 
 
+def path_of(part: Part) -> str:
+    """The path of a part's call."""
+    if part.kind == "upload" and _file(part)["upload_type"] == PERMANENT_IMAGE:
+        return UPLOAD_IMAGE_PATH
+    return PATHS[part.kind]
+
+
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the body without the flag fields."""
     content = _file(part)["sha256"].encode() if part.kind == "upload" else _body(part, account, flagged=False)
@@ -49,28 +62,54 @@ def body_hash(part: Part, account: Account) -> str:
 
 
 def _body(part: Part, account: Account, flagged: bool) -> bytes:
-    if part.kind == "send":
-        return _encode(_send(part, account, flagged)).encode()
-    if part.kind == "recall":
-        return _encode({"msgid": part.spec["msgid"]}).encode()
-    return _encode(_update(part, account)).encode()
+    return _encode(_BODIES[part.kind](part, account, flagged)).encode()
 
 
 def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
     """The envelope of message/send (page 90236). agentid is an integer: a string draws the wrong-format warning."""
     message = part.message
     # miniprogram_notice does not list agentid, but an SDK reported in 2026-07 that it is needed there too.
-    out = {**message["body"], "msgtype": message["type"], "agentid": int(account.settings["agentid"])}
+    out = {**_content(part), "agentid": int(account.settings["agentid"])}
     _address(out, part.spec)
     if flagged:
         out["enable_duplicate_check"] = 1
-        out["duplicate_check_interval"] = DUPLICATE_WINDOW_S
-    media = part.facts.get("media")
-    if media:
-        out = _with_media(out, media)
+        out["duplicate_check_interval"] = interval_s(message)
     if message["type"] == "template_card":
         out["template_card"] = {**out["template_card"], "task_id": part.spec.get("task_id") or f"w{part.id}"}
     return out
+
+
+def _send_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
+    """The envelope of appchat/send (page 90248): a chat, no agentid, no duplicate check."""
+    return {**_content(part), "chatid": part.spec["chats"][0]}
+
+
+def _content(part: Part) -> dict[str, Any]:
+    """The type, its object and its options, with this part's piece of a split text and the media_ids of its files."""
+    message = part.message
+    out = {**message["body"], "msgtype": message["type"]}
+    if "piece" in part.spec:
+        out = put(out, [message["type"], SPLIT_FIELD], message["pieces"][part.spec["piece"]])
+    media = part.facts.get("media")
+    return _with_media(out, media) if media else out
+
+
+def interval_s(message: Mapping[str, Any]) -> int:
+    """How long the vendor looks back for an equal body."""
+    return int((message.get("options") or {}).get("duplicate_check_interval", DUPLICATE_WINDOW_S))
+
+
+def _recall(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
+    return {"msgid": part.spec["msgid"]}
+
+
+def _create_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
+    """With a chatid always: the vendor takes each only once, so a repeat makes no second chat (page 90245)."""
+    return {"chatid": part.job_id, **part.message["body"]}
+
+
+def _change_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
+    return dict(part.message["body"])
 
 
 def _address(out: dict[str, Any], spec: Mapping[str, Any]) -> None:
@@ -88,21 +127,21 @@ def _address(out: dict[str, Any], spec: Mapping[str, Any]) -> None:
 def _with_media(tree: dict[str, Any], media: Mapping[str, str]) -> dict[str, Any]:
     """A copy of the body with every media_id at its path."""
     for path, media_id in media.items():
-        tree = _put(tree, path.split("."), media_id)
+        tree = put(tree, path.split("."), media_id)
     return tree
 
 
-def _put(tree: Any, steps: list[str], value: str) -> Any:
+def put(tree: Any, steps: list[str], value: str | None) -> Any:
     """A copy of `tree`, shallow beside the path, with `value` at its end."""
     if not steps:
         return value
     if isinstance(tree, list):
         place = int(steps[0])
-        return [*tree[:place], _put(tree[place], steps[1:], value), *tree[place + 1 :]]
-    return {**tree, steps[0]: _put(tree.get(steps[0]), steps[1:], value)}
+        return [*tree[:place], put(tree[place], steps[1:], value), *tree[place + 1 :]]
+    return {**tree, steps[0]: put(tree.get(steps[0]), steps[1:], value)}
 
 
-def _update(part: Part, account: Account) -> dict[str, Any]:
+def _update(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
     """The body of update_template_card (page 94888); departments and tags are integers here."""
     out = {name: value for name, value in part.message.items() if name != "type"}
     out["agentid"] = int(account.settings["agentid"])
@@ -126,15 +165,16 @@ def _file(part: Part) -> Mapping[str, Any]:
 
 
 def _upload(part: Part, account: Account, token: str | None) -> Request:
-    """One multipart part named `media` (page 90253); octet-stream works for every type."""
+    """One multipart part named `media` (pages 90253, 90256); octet-stream works for every type."""
     file = _file(part)
     size = int(file["size"])
+    query = {} if file["upload_type"] == PERMANENT_IMAGE else {"type": file["upload_type"]}
     body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
     return Request(
         "POST",
         account.base_url,
-        PATHS["upload"],
-        {"access_token": token or "", "type": file["upload_type"]},
+        path_of(part),
+        {"access_token": token or "", **query},
         body,
         "multipart/form-data",
         _deadline(account) + size / BYTES_PER_SECOND,
@@ -143,3 +183,13 @@ def _upload(part: Part, account: Account, token: str | None) -> Request:
 
 def _deadline(account: Account) -> float:
     return float(account.settings.get("deadline_s", DEADLINE_S))
+
+
+_BODIES: Mapping[str, Callable[[Part, Account, bool], dict[str, Any]]] = {
+    "send": _send,
+    "send_chat": _send_chat,
+    "recall": _recall,
+    "update_card": _update,
+    "create_chat": _create_chat,
+    "change_chat": _change_chat,
+}

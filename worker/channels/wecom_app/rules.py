@@ -1,4 +1,4 @@
-"""Holds a message against rows of `fields.py`. Knows the shape of rows, no vendor field by name."""
+"""Holds a message against rows of `fields`. Knows the shape of rows, no vendor field by name."""
 
 from __future__ import annotations
 
@@ -6,38 +6,52 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom_app.fields import FieldRule
+from worker.channels.wecom_app.fields import Effect, Either, FieldRule, Row, Together
+from worker.channels.wecom_app.measure import byte_size, chinese_size, longest_chinese_size
 from worker.domain.errors import Problem
 
 Place = tuple[str, Mapping[str, Any], str]
 """Concrete path of a field, the object that holds it (or does not), and its name there."""
 
-TYPE_NAMES = {str: "a string", int: "an integer", list: "a list of objects", dict: "an object"}
+TYPE_NAMES: Mapping[type, str] = {
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+SCHEMES = ("http://", "https://")
 
 
-def problems(
-    root: str, tree: Mapping[str, Any], rows: Iterable[FieldRule], attached: Collection[str] = ()
-) -> list[Problem]:
+def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: Collection[str] = ()) -> list[Problem]:
     """Every field of `tree` that breaks a row. `attached` are paths a file will fill (`image.media_id`)."""
     found: list[Problem] = []
     for row in rows:
-        for path, parent, name in _places(root, tree, row.path):
-            if dotted(path) not in attached:
-                found += _field_problems(row, path, parent, parent.get(name))
-        if row.unique:
-            found += _repeated(root, tree, row)
+        if isinstance(row, FieldRule):
+            for path, parent, name in places(root, tree, row.path):
+                if dotted(path) not in attached:
+                    found += _field_problems(row, path, parent, parent.get(name))
+            if row.unique:
+                found += _repeated(root, tree, row)
+        else:
+            for at, parent in _parents(root, tree, row.at):
+                found += _group_problems(row, at, parent)
     return found
 
 
-def over_advised(root: str, tree: Mapping[str, Any], rows: Iterable[FieldRule]) -> list[str]:
-    """A sentence for each text that is longer than the vendor suggests."""
-    return [
-        f"{path}: {len(value)} characters; the vendor suggests at most {row.advised} and clients shorten the rest"
+def cautions(root: str, tree: Mapping[str, Any], rows: Iterable[Row]) -> list[str]:
+    """What the rows let through but somebody may regret: advised lengths, unconfirmed counting, unknown names."""
+    rows = tuple(rows)
+    found = [
+        text
         for row in rows
-        if row.advised is not None
-        for path, parent, name in _places(root, tree, row.path)
-        if isinstance(value := parent.get(name), str) and len(value) > row.advised
+        if isinstance(row, FieldRule) and (row.advised is not None or row.chinese is not None)
+        for path, parent, name in places(root, tree, row.path)
+        if isinstance(value := parent.get(name), str)
+        for text in _over_advised(row, path, value)
     ]
+    return found + list(_unknown_names(root, tree, rows))
 
 
 def dotted(path: str) -> str:
@@ -45,18 +59,18 @@ def dotted(path: str) -> str:
     return path.replace("[", ".").replace("]", "")
 
 
-def byte_size(text: str) -> int:
-    """Size of the UTF-8 form; half surrogates (refused elsewhere) count as three."""
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _places(root: str, tree: Mapping[str, Any], path: str) -> Iterator[Place]:
+def places(root: str, tree: Mapping[str, Any], path: str) -> Iterator[Place]:
     """Where a row's field stands or should stand: once for each parent that is there."""
-    *above, name = path.split(".")
-    parents: list[tuple[str, Any]] = [(root, tree)]
-    for step in above:
-        parents = [child for parent in parents for child in _children(parent, step)]
-    return ((f"{at}.{name}", parent, name) for at, parent in parents)
+    above, _, name = path.rpartition(".")
+    return ((f"{at}.{name}", parent, name) for at, parent in _parents(root, tree, above))
+
+
+def _parents(root: str, tree: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
+    """The objects at a path such as `articles[]`; the empty path is the tree itself."""
+    found: list[tuple[str, Any]] = [(root, tree)]
+    for step in path.split(".") if path else ():
+        found = [child for parent in found for child in _children(parent, step)]
+    return found
 
 
 def _children(parent: tuple[str, Any], step: str) -> Iterator[tuple[str, Any]]:
@@ -72,13 +86,21 @@ def _children(parent: tuple[str, Any], step: str) -> Iterator[tuple[str, Any]]:
 
 
 def _field_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value: Any) -> Iterator[Problem]:
-    if value is None or (isinstance(value, str) and not value.strip() and _needed(row, parent)):
-        if _needed(row, parent):
-            yield Problem(path, f"is missing or empty{_answer(row)}", "give it a value")
+    needed = _needed(row, parent)
+    if row.banned:
+        if value is not None:
+            yield Problem(path, f"must not be here: {row.banned}", "leave it out")
+    elif value is None or (needed and _is_empty(value)):
+        if needed:
+            yield Problem(path, f"is missing or empty{_vendor(row.missing or row.code)}", "give it a value")
     elif not _has_type(row, value):
-        yield Problem(path, f"is not {TYPE_NAMES[row.type]}{_answer(row)}", "use the vendor's type")
+        yield Problem(path, f"is not {_type_name(row)}{_vendor(row.code)}", "use the vendor's type")
     else:
-        yield from _value_problems(row, path, value)
+        yield from _value_problems(row, path, parent, value)
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _needed(row: FieldRule, parent: Mapping[str, Any]) -> bool:
@@ -90,49 +112,136 @@ def _needed(row: FieldRule, parent: Mapping[str, Any]) -> bool:
 
 
 def _has_type(row: FieldRule, value: Any) -> bool:
-    if row.type is int:
-        return type(value) is int
+    if row.type in (int, bool):
+        return type(value) is row.type
+    if row.type is float:
+        return type(value) in (int, float)
     if row.type is list:
-        return isinstance(value, list) and all(isinstance(entry, Mapping) for entry in value)
+        held = str if row.strings else Mapping
+        return isinstance(value, list) and all(isinstance(entry, held) for entry in value)
     return isinstance(value, Mapping if row.type is dict else row.type)
 
 
-def _value_problems(row: FieldRule, path: str, value: Any) -> Iterator[Problem]:
+def _type_name(row: FieldRule) -> str:
+    held = (" of strings" if row.strings else " of objects") if row.type is list else ""
+    return f"{TYPE_NAMES[row.type]}{held}"
+
+
+def _value_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value: Any) -> Iterator[Problem]:
     if row.entries is not None and not row.entries[0] <= len(value) <= row.entries[1]:
         yield _too_many(row, path, len(value), row.entries)
-    if row.max_bytes is not None and (size := byte_size(value)) > row.max_bytes:
-        yield Problem(path, f"is too long{_beyond(row)}", "shorten it", row.max_bytes, "bytes", size)
+    if isinstance(value, str):
+        yield from _text_problems(row, path, value)
     if row.allowed is not None and value not in row.allowed:
         allowed = ", ".join(map(str, row.allowed))
         yield Problem(path, f"has no such value{_beyond(row)}", f"use one of {allowed}")
+    if row.between is not None and not row.between[0] <= value < row.between[1]:
+        least, below = row.between
+        yield Problem(path, f"is out of range{_beyond(row)}", f"use {least} to less than {below}")
+    if row.among is not None and value not in _siblings(parent, row.among):
+        yield Problem(path, f"is in none of the entries{_beyond(row)}", f"use a value of {row.among}")
+
+
+def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
+    if row.max_bytes is not None and (size := byte_size(value)) > row.max_bytes:
+        yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_bytes, "bytes", size)
+    if row.max_chars is not None and len(value) > row.max_chars:
+        yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_chars, "characters", len(value))
+    if row.chinese is not None and value:
+        yield from _chinese_problems(row, path, value, row.chinese)
     if row.charset is not None and not re.fullmatch(row.charset, value):
-        yield Problem(path, f"has a character that is not allowed{_answer(row)}", f"use only {row.charset}")
+        yield Problem(path, f"has a character that is not allowed{_vendor(row.code)}", f"use only {row.charset}")
+    if row.link and value.strip() and not value.startswith(SCHEMES):
+        yield Problem(path, "has no scheme (vendor code 40094 or 45034)", "begin it with http:// or https://")
+
+
+def _chinese_problems(row: FieldRule, path: str, value: str, bounds: tuple[int, int]) -> Iterator[Problem]:
+    least, most = bounds
+    unit, size = "Chinese characters (ASCII counts half)", chinese_size(value)
+    if size < least:
+        yield Problem(path, f"is too short{_vendor(row.code)}", "lengthen it", least, unit, int(size))
+    if size > most:
+        yield Problem(path, f"is too long{_vendor(row.code)}", _shorten(row), most, unit, -int(-size // 1))
+
+
+def _shorten(row: FieldRule) -> str:
+    return 'shorten it, or enqueue with overflow="truncate"' if row.prose else "shorten it"
+
+
+def _siblings(parent: Mapping[str, Any], among: str) -> list[Any]:
+    """The values a list beside a field holds under a name."""
+    name, _, inner = among.partition(".")
+    entries = parent.get(name)
+    return [entry.get(inner) for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, Mapping)]
 
 
 def _too_many(row: FieldRule, path: str, size: int, entries: tuple[int, int]) -> Problem:
     least, most = entries
     limit = least if size < least else most
-    return Problem(path, f"has too few or too many entries{_answer(row)}", f"{least} to {most}", limit, "entries", size)
+    text = f"has too few or too many entries{_vendor(row.code)}"
+    return Problem(path, text, f"{least} to {most}", limit, "entries", size)
 
 
-def _answer(row: FieldRule) -> str:
+def _vendor(code: int | None) -> str:
     """The code the vendor would answer, where it is known."""
-    return f" (vendor code {row.code})" if row.code else ""
+    return f" (vendor code {code})" if code else ""
 
 
 def _beyond(row: FieldRule) -> str:
-    """What the vendor does beyond a limit: the row's note where it has one, else its code."""
-    return f" ({row.note})" if row.note else _answer(row)
+    """What the vendor does beyond a limit: the row's note where it has one, else its effect or code."""
+    if row.note:
+        return f" ({row.note})"
+    return " (the vendor cuts the rest in silence)" if row.effect is Effect.CUT else _vendor(row.code)
+
+
+def _group_problems(row: Either | Together, at: str, parent: Mapping[str, Any]) -> Iterator[Problem]:
+    given = [name for name in row.names if _reach(parent, name)]
+    if isinstance(row, Either) and not given:
+        text = f"is missing, and so is {', '.join(row.names[1:])}{_vendor(row.code)}"
+        yield Problem(f"{at}.{row.names[0]}", text, f"give one of {', '.join(row.names)}")
+    if isinstance(row, Together) and 0 < len(given) < len(row.names):
+        lacking = next(name for name in row.names if name not in given)
+        yield Problem(f"{at}.{lacking}", f"is missing beside {given[0]}{_vendor(row.code)}", "give both or neither")
+
+
+def _reach(tree: Any, path: str) -> bool:
+    """Whether something that is not empty stands at a path of plain names."""
+    for name in path.split("."):
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return bool(tree.strip() if isinstance(tree, str) else tree)
 
 
 def _repeated(root: str, tree: Mapping[str, Any], row: FieldRule) -> Iterator[Problem]:
     """The entries whose value an earlier entry of the same list has."""
     seen: set[tuple[str, str]] = set()
-    for path, parent, name in _places(root, tree, row.path):
+    for path, parent, name in places(root, tree, row.path):
         value = parent.get(name)
         if not isinstance(value, str):
             continue
         key = (path.rpartition("[")[0], value)
         if key in seen:
-            yield Problem(path, f"repeats an earlier entry{_answer(row)}", "make it unique in its list")
+            yield Problem(path, f"repeats an earlier entry{_vendor(row.code)}", "make it unique in its list")
         seen.add(key)
+
+
+def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
+    if row.advised is not None and len(value) > row.advised:
+        yield (
+            f"{path}: {len(value)} characters; the vendor suggests at most {row.advised} and clients shorten the rest"
+        )
+    if row.chinese is not None and chinese_size(value) <= row.chinese[1] < longest_chinese_size(value):
+        yield f"{path}: within {row.chinese[1]} Chinese characters only if ASCII counts half, which is not confirmed"
+
+
+def _unknown_names(root: str, tree: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
+    """Names no row has: the vendor presumably ignores them."""
+    known: dict[str, set[str]] = {}
+    for row in rows:
+        if isinstance(row, FieldRule):
+            above, _, name = row.path.rpartition(".")
+            known.setdefault(above, set()).add(name)
+    for above, names in known.items():
+        for at, parent in _parents(root, tree, above):
+            for name in sorted(str(name) for name in parent.keys() - names):
+                shown = name if name.isidentifier() and name.isascii() else "?"
+                yield f"{at}.{shown}: not among the vendor's fields here; it is sent, and presumably ignored"

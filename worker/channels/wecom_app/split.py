@@ -1,9 +1,12 @@
-"""A job into parts: as few calls as the vendor's maxima allow; part i takes the i-th slice of every list."""
+"""A job into parts: as few calls as the vendor's maxima allow; part i takes the i-th slice of every list.
+
+A text that was split goes to each slice piece by piece, so part numbers follow the order of reading."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from worker.channels.wecom_app.content import SENDS
 from worker.channels.wecom_app.targets import TARGETS, Target, ids
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients
@@ -11,17 +14,25 @@ from worker.domain.recipient import Recipients
 
 def split(draft: Draft) -> list[dict[str, Any]]:
     """One spec per call. A recall, an upload and a card update are one part (resolve may add more)."""
-    if draft.kind == "send":
-        return [_send_spec(draft, n) for n in range(call_count(draft.recipients))]
+    if draft.kind in SENDS:
+        return [spec for n in range(call_count(draft.recipients)) for spec in _pieces(draft, _send_spec(draft, n))]
     return [_slices(draft.recipients, 0) if draft.kind == "update_card" else {}]
 
 
 def call_count(recipients: Recipients) -> int:
-    """How many calls reach everybody; at least one."""
-    return max(1, *[-(-len(ids(recipients, target)) // target.maximum) for target in TARGETS])
+    """How many calls reach everybody with one message; at least one. Each chat takes one."""
+    return max(1, len(recipients.chats), *[-(-len(ids(recipients, target)) // target.maximum) for target in TARGETS])
+
+
+def _pieces(draft: Draft, spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The spec once for each piece of a text that was split, in the order in which they should be read."""
+    count = len(draft.message.get("pieces", ()))
+    return [{**spec, "piece": piece} for piece in range(count)] if count else [spec]
 
 
 def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
+    if draft.recipients.chats:
+        return {"chats": [draft.recipients.chats[n]]}
     spec: dict[str, Any] = {"everyone": True} if draft.recipients.everyone else _slices(draft.recipients, n)
     own = _own_task_id(draft)
     if own is not None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from worker.channels.wecom_app.fields import CHATID
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients
@@ -40,6 +41,10 @@ TARGETS = (
 def send_problems(draft: Draft) -> Iterator[Problem]:
     """Recipients of a send: some, well-formed, and a broadcast only where the account allows it."""
     asked = draft.recipients
+    if asked.chats:
+        yield Problem(
+            "chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)"
+        )
     if not asked:
         yield Problem("touser", "nobody is asked for (vendor code 82001)", "name users, parties or tags")
     if asked.everyone:
@@ -49,8 +54,25 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
             yield from _unfit(target, target.send_field, asked)
 
 
+def chat_problems(draft: Draft) -> Iterator[Problem]:
+    """Chats of a send: well-formed, and nobody else beside them."""
+    asked = draft.recipients
+    if asked.users or asked.parties or asked.tags or asked.everyone:
+        yield Problem(
+            "chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)"
+        )
+    wrong = [n for n, one in enumerate(asked.chats) if not isinstance(one, str) or not re.fullmatch(CHATID, one)]
+    if wrong:
+        text = f"{len(wrong)} entries are malformed (vendor code 86001), the first at place {wrong[0]}"
+        yield Problem("chatid", text, "1 to 32 of letters and digits")
+    elif len({one.lower() for one in asked.chats}) < len(asked.chats):
+        yield Problem("chatid", "two chats differ in case only", "make a job for each")
+
+
 def update_problems(draft: Draft) -> Iterator[Problem]:
     """Targets of a card update: none means everyone of the original; more than one call holds is refused."""
+    if draft.recipients.chats:
+        yield Problem("chatid", "a card is never in an app group chat", "name users, parties or tags")
     for target in TARGETS:
         yield from _unfit(target, target.update_field, draft.recipients)
         size = len(ids(draft.recipients, target))

@@ -1,4 +1,4 @@
-"""Files of an upload: what page 90253 (上传临时素材) takes, and the names members see."""
+"""Files of an upload: what pages 90253 (上传临时素材) and 90256 (上传图片) take, and the names members see."""
 
 from __future__ import annotations
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from worker.channels.wecom_app import errcodes, redact
-from worker.channels.wecom_app.check import calls_back, card_of
+from worker.channels.wecom_app.content import SENDS, calls_back, card_of
 from worker.channels.wecom_app.errcodes import Class, Errcode
+from worker.channels.wecom_app.fields import PERMANENT_IMAGE
 from worker.channels.wecom_app.refusals import all_refused, refusals
 from worker.channels.wecom_app.reply import Answer, read, text_of
 from worker.channels.wecom_app.token import retry_after
@@ -27,8 +29,8 @@ from worker.domain.outcome import (
     Wait,
 )
 
-PROMISED: Mapping[str, str] = {"send": "msgid", "upload": "media_id"}
-"""The id a success carries, by kind; recall and update promise none."""
+PROMISED: Mapping[str, str] = {"send": "msgid", "upload": "media_id", "create_chat": "chatid"}
+"""The id a success carries, by kind; recall, update and all about chats promise none, an `uploadimg` a url."""
 
 MEDIA_LIFE_S = 3 * 86400
 """A media_id is valid for 3 days, for every app of the corp (page 90253)."""
@@ -38,7 +40,7 @@ WRONG_FORMAT = "wrong json format"
 
 def outcome(part: Part, reply: Reply) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept."""
-    answer = read(reply, PROMISED.get(part.kind))
+    answer = read(reply, _promised(part))
     if answer is None:
         return Verdict(_no_vendor(reply), http_status=reply.status)
     return Verdict(
@@ -51,6 +53,14 @@ def outcome(part: Part, reply: Reply) -> Verdict:
     )
 
 
+def _promised(part: Part) -> str | None:
+    return "url" if _is_permanent_image(part) else PROMISED.get(part.kind)
+
+
+def _is_permanent_image(part: Part) -> bool:
+    return part.kind == "upload" and part.message["files"]["media"]["upload_type"] == PERMANENT_IMAGE
+
+
 def _no_vendor(reply: Reply) -> Outcome:
     """A proxy or gateway spoke, which says nothing about the API behind it: unknown, unless it asks to wait."""
     if reply.status in (429, 503) and (delay := retry_after(reply)):
@@ -61,22 +71,30 @@ def _no_vendor(reply: Reply) -> Outcome:
 def _taken(part: Part, answer: Answer) -> Outcome:
     """errcode 0 is not "all delivered": refused recipients stand beside it (page 90236)."""
     refused, notes = refusals(part, answer.data)
-    data = answer.data
+    data, media = answer.data, part.kind == "upload" and not _is_permanent_image(part)
     taken = Taken(
         msgid=text_of(data.get("msgid")) if part.kind == "send" else None,
         response_code=text_of(data.get("response_code")) if part.kind == "send" else None,
-        media_id=text_of(data.get("media_id")) if part.kind == "upload" else None,
-        media_expires_in_s=MEDIA_LIFE_S if part.kind == "upload" else None,
+        media_id=text_of(data.get("media_id")) if media else None,
+        media_expires_in_s=MEDIA_LIFE_S if media else None,
         warning="; ".join([*_missing(part, answer), *notes]) or None,
         from_repeat=part.in_doubt,
+        extra=_extra(part, data),
     )
     return Partial(taken, refused) if refused else Accepted(taken)
+
+
+def _extra(part: Part, data: Mapping[str, Any]) -> dict[str, str]:
+    """Ids that are none of the three: a permanent picture's url, a chat's chatid."""
+    name = _promised(part)
+    found = text_of(data.get(name)) if name in ("url", "chatid") else None
+    return {name: found} if name and found else {}
 
 
 def _missing(part: Part, answer: Answer) -> list[str]:
     """What should be there and is not; and the vendor's own alarm, which can stand beside errcode 0 (page 90313)."""
     found = ["the vendor warns of a wrong JSON format"] if WRONG_FORMAT in answer.errmsg.lower() else []
-    promised = PROMISED.get(part.kind)
+    promised = _promised(part)
     if promised and text_of(answer.data.get(promised)) is None:
         found.append(f"no {promised} in the answer")
     if part.kind == "send" and _promises_code(part) and text_of(answer.data.get("response_code")) is None:
@@ -127,13 +145,30 @@ def _recalled_before(part: Part, answer: Answer, row: Errcode) -> Outcome:
     return _by_class(row, answer.errcode)
 
 
+def _chat_made_before(part: Part, answer: Answer, row: Errcode) -> Outcome:
+    """The chatid is the job's own: after a doubtful call it exists because that call made it."""
+    if part.in_doubt and part.kind == "create_chat":
+        warning = "86215: an earlier call made the chat"
+        return Accepted(Taken(warning=warning, from_repeat=True, extra={"chatid": _chatid(part)}))
+    return _by_class(row, answer.errcode)
+
+
+def _chatid(part: Part) -> str:
+    return str(part.message["body"].get("chatid") or part.job_id)
+
+
+def _foreign_chat(part: Part, answer: Answer, row: Errcode) -> Outcome:
+    """One chat of another app: an operator's matter, but no reason to hold up every other chat."""
+    return Rejected(f"{answer.errcode} {row.meaning}")
+
+
 def _everyone_invalid(part: Part, answer: Answer, row: Errcode) -> Outcome:
     return Rejected(f"{answer.errcode} {row.meaning}", refusals=all_refused(part, answer.data))
 
 
 def _media_gone(part: Part, answer: Answer, row: Errcode) -> Outcome:
     """A file we keep can be uploaded again; not while in doubt: a new media_id makes another body, no safe repeat."""
-    ours = part.kind == "send" and bool(part.message.get("files")) and not part.in_doubt
+    ours = part.kind in SENDS and bool(part.message.get("files")) and not part.in_doubt
     return Rejected(f"{answer.errcode} {row.meaning}", heal="media" if ours else None)
 
 
@@ -143,5 +178,7 @@ SPECIAL: Mapping[int, Callable[[Part, Answer, Errcode], Outcome]] = {
     40145: _media_gone,
     42014: _task_id_known,
     81013: _everyone_invalid,
+    86008: _foreign_chat,
+    86215: _chat_made_before,
 }
 """Codes whose meaning depends on the part."""

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select
 
 from worker.channels.wecom_app import ButtonCard, CardUpdate, Image, Text
-from worker.channels.wecom_app.card import Button, MainTitle
+from worker.channels.wecom_app.card_parts import Button, MainTitle
 from worker.config.accounts import AccountSource
 from worker.delivery.enqueue import enqueue
 from worker.delivery.related import recall, update_card

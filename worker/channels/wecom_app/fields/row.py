@@ -1,0 +1,109 @@
+"""What one row of a vendor's field table says. Knows no field by name; `rules.py` holds messages against rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What the vendor does beyond a limit."""
+
+    ERR = "err"
+    """It refuses the call."""
+    CUT = "cut"
+    """It cuts the rest in silence, perhaps inside a character."""
+
+
+class Prose(StrEnum):
+    """Text for people, by what must not be torn when it is shortened."""
+
+    PLAIN = "plain"
+    LINKS = "links"
+    """`<a href="...">..</a>`."""
+    HTML = "html"
+    """Any tags."""
+    MARKDOWN = "markdown"
+    """`[text](url)`, `code`, **bold**, `<font>`, and the marks that begin a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """One row of a vendor's field table."""
+
+    path: str
+    """Below the message's own object; `[]` after a list."""
+    type: type = str
+    """str, int, bool, float (any number), list or dict."""
+    required: bool = False
+    when: tuple[str, int] | None = None
+    """Required only if this sibling has this value; an absent sibling counts as 0."""
+    entries: tuple[int, int] | None = None
+    """Least and most entries of a list."""
+    max_bytes: int | None = None
+    """Of the UTF-8 text."""
+    max_chars: int | None = None
+    chinese: tuple[int, int] | None = None
+    """Least and most Chinese characters; ASCII counts half (not confirmed, so what only that reading allows warns)."""
+    advised: int | None = None
+    """Suggested characters: the client shortens what is longer, so it only warns."""
+    allowed: tuple[int, ...] | None = None
+    between: tuple[float, float] | None = None
+    """From the first, which is still good, to the second, which is not."""
+    charset: str | None = None
+    unique: bool = False
+    """No two entries of the list have the same."""
+    strings: bool = False
+    """A list of strings, where others hold objects."""
+    among: str | None = None
+    """Has to be a value of this list beside it (`option_list.id`)."""
+    link: bool = False
+    """Must begin with http:// or https:// (40094, 45034)."""
+    media: str | None = None
+    """A media_id of this upload type; 40007 when unknown, expired or of another kind."""
+    prose: Prose | None = None
+    """May be shortened when the caller asks for it."""
+    translated: bool = False
+    """`enable_id_trans` = 1 turns `$userName=USERID$` and its like into names here."""
+    banned: str = ""
+    """Why the field must not be there, although the type has it elsewhere."""
+    effect: Effect = Effect.ERR
+    missing: int | None = None
+    """What the vendor answers when it is missing or empty, where that is known."""
+    code: int | None = None
+    """What the vendor answers when it is there and wrong."""
+    more: tuple[int, ...] = ()
+    """Further codes its page or an observer names."""
+    note: str = ""
+    """What is behind the limit, when it is not simply the code or the effect."""
+
+    @property
+    def codes(self) -> frozenset[int]:
+        """Every code that can be about this field."""
+        media = (40007,) if self.media else ()
+        link = LINK_CODES if self.link else ()
+        return frozenset(code for code in (self.missing, self.code, *self.more, *media, *link) if code)
+
+
+LINK_CODES = (40094, 45034)
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of these must be there, in the object at `at`."""
+
+    names: tuple[str, ...]
+    code: int | None = None
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """All of these or none, in the object at `at`."""
+
+    names: tuple[str, ...]
+    code: int | None = None
+    at: str = ""
+
+
+Row = FieldRule | Either | Together

@@ -1,0 +1,147 @@
+"""Messages out of the vendor's own JSON, and back: what an application keeps in a template or takes from its users.
+
+The recipients and the agentid of such a body belong to the job and the account; `recipients_from_json` reads the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from worker.channels.wecom_app.articles import ARTICLES
+from worker.channels.wecom_app.card import CARD_CLASSES
+from worker.channels.wecom_app.fields import OURS
+from worker.channels.wecom_app.message import PlainMessage, Raw, VendorMessage
+from worker.channels.wecom_app.render import interval_s
+from worker.channels.wecom_app.simple import SIMPLE
+from worker.channels.wecom_app.update import CardUpdate
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.message import Message
+from worker.domain.recipient import AppChat, Everyone, Recipients, To
+
+T = TypeVar("T", bound=VendorMessage)
+
+PLAIN: Mapping[str, type[PlainMessage]] = {one.msgtype: one for one in (*SIMPLE, *ARTICLES)}
+"""By msgtype."""
+
+UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code"}
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+    """The typed message of a body as the vendor's pages show it, of a send or of a card update; CheckFailed says what
+    does not fit. A type we do not model becomes `Raw`. Files cannot stand in JSON; media_ids can.
+    """
+    body = _object(data)
+    if "msgtype" not in body and ("button" in body or "template_card" in body):
+        return _update(body)
+    msgtype = body.get("msgtype")
+    if not isinstance(msgtype, str):
+        raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
+    rest = {name: value for name, value in body.items() if name not in OURS}
+    options = _options(body)
+    content = rest.get(msgtype)
+    if msgtype == "template_card" and isinstance(content, Mapping):
+        return _card(content, rest)
+    if msgtype in PLAIN and isinstance(content, Mapping):
+        return _plain(PLAIN[msgtype], msgtype, content, rest, options)
+    return Raw(msgtype=msgtype, body=rest, **options)
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a message as the vendor's pages show it, without recipients and agentid."""
+    document = message.document()
+    out = dict(document.get("body") or {})
+    if document["type"] == "card_update":
+        return {name: value for name, value in document.items() if name != "type"}
+    if "options" in document:
+        out["msgtype"] = document["type"]
+    if "duplicate_check" in (document.get("options") or {}):
+        out["enable_duplicate_check"] = int(document["options"]["duplicate_check"])
+        out["duplicate_check_interval"] = interval_s(document)
+    return out
+
+
+def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+    """Whom a body as the vendor's pages show it is for."""
+    body = _object(data)
+    if body.get("touser") == "@all":
+        return Everyone()
+    if body.get("chatid"):
+        return AppChat(str(body["chatid"]))
+    names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
+    users, parties, tags = (body.get(name) for name in names)
+    return To(users, parties, tags)
+
+
+def _object(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    body = data
+    if isinstance(data, str | bytes):
+        try:
+            body = json.loads(data)
+        except ValueError:
+            raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
+    if not isinstance(body, Mapping):
+        raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])
+    return body
+
+
+def _options(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The duplicate check is on unless the body says no."""
+    out: dict[str, Any] = {}
+    if "enable_duplicate_check" in body:
+        out["duplicate_check"] = body["enable_duplicate_check"] != 0
+    if "duplicate_check_interval" in body:
+        out["duplicate_check_interval"] = body["duplicate_check_interval"]
+    return out
+
+
+def _plain(
+    made: type[PlainMessage],
+    msgtype: str,
+    content: Mapping[str, Any],
+    rest: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> PlainMessage:
+    beside = {name: value for name, value in rest.items() if name != msgtype}
+    strangers = [name for name in beside if name not in made.ENVELOPE] + [n for n in content if n in made.ENVELOPE]
+    if strangers:
+        raise CheckFailed([Problem(name, f"{msgtype} has no such field here", "leave it out") for name in strangers])
+    return _validated(made, {**content, **beside, **options}, msgtype)
+
+
+def _card(content: Mapping[str, Any], rest: Mapping[str, Any]) -> VendorMessage:
+    made = CARD_CLASSES.get(str(content.get("card_type")))
+    if made is None:
+        names = ", ".join(CARD_CLASSES)
+        text = "is no card type (vendor code 42031)"
+        raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
+    fields = {name: value for name, value in content.items() if name != "card_type"}
+    beside = {name: value for name, value in rest.items() if name != "template_card"}
+    return _validated(made, {**fields, **beside}, "template_card")
+
+
+def _update(body: Mapping[str, Any]) -> CardUpdate:
+    rest = {name: value for name, value in body.items() if name not in UPDATE_FIELDS}
+    button = rest.pop("button", None)
+    if isinstance(button, Mapping):
+        rest["replace_name"] = button.get("replace_name")
+    if isinstance(rest.get("template_card"), Mapping):
+        rest["template_card"] = _card(rest["template_card"], {})
+    return _validated(CardUpdate, rest, "update")
+
+
+def _validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
+    try:
+        return made(**fields)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        problems = [Problem(_path(root, one["loc"]), one["msg"], "use the vendor's fields") for one in found]
+    raise CheckFailed(problems)
+
+
+def _path(root: str, loc: tuple[int | str, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
+    return root + "".join(steps)
