@@ -174,8 +174,7 @@ def _at(schema: Schema, path: str) -> Schema | None:
 
 def _limit_one(holder: Schema, name: str, row: FieldRule) -> None:
     if row.banned:
-        del holder["properties"][name]
-        return
+        return  # the description says where it belongs
     if row.required and not row.media and name not in (required := holder.setdefault("required", [])):
         required.append(name)
     said: Schema = {}
