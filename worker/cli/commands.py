@@ -96,5 +96,20 @@ def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     typer.echo(replay_job(job))
 
 
+@app.command()
+def explain(
+    code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
+) -> None:
+    """What an errcode of WeCom means, what the worker does about it, and what to do."""
+    from worker.channels.wecom_app.errcodes import explain as lines_of
+
+    lines = lines_of(code, lang)
+    if lines is None:
+        typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
+        raise typer.Exit(1)
+    typer.echo("\n".join(lines))
+
+
 def _say() -> Any:
     return typer.echo

@@ -404,3 +404,14 @@ def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:
     text = "".join(said)
     assert (0, True, False) == (status, "worker_drained" in text, "Hitting Ctrl+C" in text)
     assert "no account is configured" in text
+
+
+def test_an_errcode_is_explained(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """In English and in Chinese; an unknown one is one sentence and status 1."""
+    assert [0, 0, 1] == [run("explain", "60020"), run("explain", "60020", "--lang", "zh"), run("explain", "99")]
+
+    out, err = capsys.readouterr()
+
+    assert "do: add the IP to the app's trusted IPs" in out
+    assert "处理: 将该 IP 加入应用的可信 IP" in out
+    assert "99 is not in the catalogue" in err

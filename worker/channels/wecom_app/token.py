@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.channels.wecom_app import errcodes
-from worker.channels.wecom_app.errcodes import Class, Errcode
+from worker.channels.wecom_app.errcodes import WRONG_SECRET, Class
 from worker.channels.wecom_app.reply import Answer, integer, read, text_of
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
@@ -16,14 +16,6 @@ DEADLINE_S = 10.0
 USUAL_LIFE_S = 7200
 UNREADABLE_DELAY_S = 5.0
 MAX_DELAY_S = 3600.0
-
-WRONG_SECRET = Errcode(
-    40001,
-    "the secret is wrong, belongs to another corpid, or the app is disabled",
-    Class.CONFIG,
-    "correct corpid and secret",
-)
-"""From gettoken itself 40001 is no stale token but a wrong secret (page 91039)."""
 
 
 def token_request(account: Account, secret: str) -> Request:

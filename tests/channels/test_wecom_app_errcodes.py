@@ -1,0 +1,110 @@
+"""The catalogue of error codes is the vendor's, in two languages, with what to do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from wecom_app_facts import FACTS, codes, rows
+from wecom_app_samples import CHANNEL, account, part, reply
+
+from worker.channels.wecom_app.errcodes import ROWS, Class, explain, find
+from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
+
+CODED = [
+    row
+    for row in rows("errors")
+    if re.search(r"\d", row["code"]) and row["code"] not in ("0",) and "HTTP" not in row["code"]
+]
+CLASSES = ("retry", "token", "defer", "permanent", "config")
+OUTCOMES = {
+    Class.RETRY: Retry,
+    Class.TOKEN: StaleToken,
+    Class.DEFER: Wait,
+    Class.PERMANENT: Rejected,
+    Class.CONFIG: Parked,
+}
+
+
+def codes_of(row: dict[str, str]) -> set[int]:
+    """Every code a row is about: runs, lists, `65xxx`; without those it calls unlisted."""
+    cell = row["code"].replace("*new*", "")
+    found = codes(cell) | {int(one) for one in re.findall(r"^-1$|^6000$", cell.strip())}
+    found |= {int(stem) * 1000 + n for stem in re.findall(r"(\d\d)xxx", cell) for n in (0, 999)}
+    unlisted = re.findall(r"\(?((?:\d{5}(?:, )?)+) unlisted", row["meaning"])
+    return found - {code for text in unlisted for code in codes(text)}
+
+
+def classes_of(row: dict[str, str], code: int) -> set[str]:
+    """What the row says of one code: `permanent (90206, 90208: config)`, `n/a`."""
+    cell = row["class"].partition("for self-built")[0]  # an account of ours is a self-built app
+    for listed, other in re.findall(r"\(([\d, ]+): (\w+)\)", cell):
+        if code in codes(listed):
+            return {other}
+    plain = re.sub(r"\([\d, ]+: \w+\)", "", cell)
+    named = set(re.findall("|".join(CLASSES), plain))
+    return named or {"permanent"}  # n/a: nothing a sender should meet, so a call that does has no second try
+
+
+@pytest.mark.parametrize("row", CODED, ids=lambda row: row["code"])
+def test_every_row_is_in_the_catalogue(row: dict[str, str]):
+    """Each code with its class, said in English and in Chinese, with something to do."""
+    found = codes_of(row)
+
+    assert found
+    for code in found:
+        ours = find(code)
+        assert ours is not None, code
+        assert ours.kind.value in classes_of(row, code), code
+        assert ours.what
+        assert re.search("[\u4e00-\u9fff]", ours.meaning_zh), code
+        assert re.search("[\u4e00-\u9fff]", ours.what_zh), code
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FACTS.glob("*.md")))
+def test_every_other_table_too(name: str):
+    """Codes that stand anywhere in the facts are known."""
+    text = (FACTS / f"{name}.md").read_text(encoding="utf-8")
+    pages = set(re.findall(r"[Pp]ages? ([\d, and]+)", text))
+    unlisted = {42032, 42034, 42048, 90205} | {code for page in pages for code in codes(page)}
+    dates = {int(found) for found in re.findall(r"\d{5,}(?= bytes)", text)}
+
+    missing = {code for code in codes(text) if find(code) is None} - unlisted - dates
+
+    assert set() == missing
+
+
+def test_the_table_was_read_whole(capsys: pytest.CaptureFixture[str]):
+    """As many rows and codes as there are."""
+    with capsys.disabled():
+        print(f"\nrows of error codes checked: {len(CODED)}, codes {sum(len(codes_of(row)) for row in CODED)}")
+
+    assert 110 <= len(CODED) == len(rows("errors")) - 5  # three without a code, 0, and "anything else"
+
+
+def test_each_class_is_what_happens():
+    """A code's class in the catalogue is the outcome of a call that meets it; the exceptions are named."""
+    special = {81013, 86008}
+    for row in ROWS:
+        code = row.code
+        if code in special or find(code) is not row:
+            continue
+        outcome = CHANNEL.outcome(part(), account(), reply({"errcode": code, "errmsg": "x"})).outcome
+        assert isinstance(outcome, OUTCOMES[row.kind]), code
+        if isinstance(outcome, Parked):
+            assert (row.scope, row.what) == (outcome.scope, outcome.remedy)
+    foreign = CHANNEL.outcome(part(), account(), reply({"errcode": 86008, "errmsg": "x"})).outcome
+    assert isinstance(foreign, Rejected)
+
+
+def test_explained():
+    """A code is explained in both languages; 40001 also as gettoken means it; an unknown one is not invented."""
+    english, chinese = explain(60020), explain(60020, "zh")
+
+    assert "60020  the caller's IP is not trusted" == english[0]
+    assert "60020  调用方 IP 不在可信 IP 中" == chinese[0]
+    assert "scope: the whole account" in english
+    assert "可信 IP" in chinese[3]
+    assert explain(40001)[-1].startswith("from gettoken: ")
+    assert explain(123456) is None
+    assert Scope.ACCOUNT is find(60020).scope

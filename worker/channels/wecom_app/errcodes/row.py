@@ -1,0 +1,70 @@
+"""What one error code says, in English and Chinese. Knows no code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.domain.outcome import Scope
+
+
+class Class(StrEnum):
+    """What a code asks of the worker."""
+
+    RETRY = "retry"
+    """Transient: again, as an attempt."""
+    TOKEN = "token"
+    """The token is bad: fetch another."""
+    DEFER = "defer"
+    """Too early: wait, no attempt."""
+    PERMANENT = "permanent"
+    """This request can never pass as it is."""
+    CONFIG = "config"
+    """An operator must act; the scope is parked."""
+
+
+Said = tuple[str, str]
+"""The same in English and in Chinese."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errcode:
+    """One code, or a run of codes up to `last`, of one meaning."""
+
+    code: int
+    meaning: str
+    kind: Class
+    what: str = "correct the message"
+    """What to do; the remedy an operator or a caller reads."""
+    scope: Scope = Scope.PART
+    delay: float = 0.0
+    """Seconds to wait, for DEFER."""
+    last: int | None = None
+    meaning_zh: str = ""
+    what_zh: str = ""
+
+
+def coded(
+    kind: Class, rows: Mapping[int, tuple[Said, Said]], scope: Scope = Scope.PART, delay: float = 0.0
+) -> Iterator[Errcode]:
+    """The rows of one class, each with its own remedy."""
+    for code, ((meaning, meaning_zh), (what, what_zh)) in rows.items():
+        yield Errcode(code, meaning, kind, what, scope, delay, None, meaning_zh, what_zh)
+
+
+def refused(rows: Mapping[int, Said], what: Said) -> Iterator[Errcode]:
+    """Permanent rows that share a remedy."""
+    return coded(Class.PERMANENT, {code: (meaning, what) for code, meaning in rows.items()})
+
+
+def run(
+    first: int,
+    last: int,
+    meaning: Said,
+    what: Said,
+    kind: Class = Class.PERMANENT,
+    scope: Scope = Scope.PART,
+) -> Errcode:
+    """A run of codes of one meaning."""
+    return Errcode(first, meaning[0], kind, what[0], scope, 0.0, last, meaning[1], what[1])
