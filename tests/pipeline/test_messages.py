@@ -27,6 +27,7 @@ from worker import (
     replay,
     resend_failed,
     update_card,
+    upload,
 )
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
@@ -128,8 +129,6 @@ def test_files_inside_cards_and_articles(site: Site) -> None:
 
 def test_a_permanent_picture_is_uploaded(site: Site) -> None:
     """uploadimg is a job like every upload."""
-    from worker import upload
-
     site.vendor.says(refused(0, "", url="http://p.qpic.cn/x"))
     with site.database.writing() as connection:
         picture = File(b"\x89PNG\r\n\x1a\n" + bytes(50), "a.png")
@@ -248,3 +247,31 @@ def test_a_split_text_is_replayed_in_the_same_pieces(site: Site) -> None:
 
     sent = [json.dumps(body["text"]) for body in site.bodies(SEND)]
     assert sent[:2] == sent[2:]
+
+
+# -- the duplicate check ----------------------------------------------------------------------------------------------
+
+
+def test_a_short_interval_swallows_no_later_message(site: Site) -> None:
+    """The vendor looks back as far as the later call asks, so that one goes without the check while it could."""
+    site.ask(Text(content="same", duplicate_check_interval=60))
+    site.run()
+    site.advance(600)
+    site.ask(Text(content="same"))
+    site.run()
+
+    assert [60, None] == [body.get("duplicate_check_interval") for body in site.bodies(SEND)]
+
+
+def test_a_short_interval_covers_a_repeat_no_longer(site: Site) -> None:
+    """After it the repeat would be a second message: it is held."""
+    job = site.ask(Text(content="once", duplicate_check_interval=200))
+    site.vendor.says(lost())
+    site.run()
+
+    site.advance(300)
+    site.recover()
+    site.run()
+
+    assert "unknown" == site.state(job)
+    assert 1 == len(site.bodies(SEND))

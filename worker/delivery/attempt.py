@@ -121,12 +121,18 @@ class Attempt:
             errand.incarnation,
             int(errand.request.deadline_s * settle.SECOND),
             window_id=errand.window_id,
-            window_us=errand.rule_window_s * settle.SECOND,
+            window_us=self._window_s(errand) * settle.SECOND,
+            repeat_us=errand.rule_window_s * settle.SECOND,
             body=body.decode() if keeps and isinstance(body, bytes) else None,
             rule_needs_clean_doubt=keeps,
             may_resend=self._resends(errand),
             code_id=errand.ready.code_id,
         )
+
+    def _window_s(self, errand: Errand) -> int:
+        """A later equal body may ask the vendor to look back further than this one did: it is kept in mind as long."""
+        settings = self._plant.settings
+        return int(settings.duplicate_window_s) if errand.window_id else errand.rule_window_s
 
     def _resends(self, errand: Errand) -> bool:
         """The caller, or the account, said that twice beats never."""

@@ -50,6 +50,7 @@ class Mark:
     window_id: str | None = None
     """Hash of account and body for the duplicate window; null: this call has no duplicate check."""
     window_us: int = 0
+    """How long an equal body of somebody else may be swallowed by the vendor."""
     body: str | None = None
     """Frozen bytes to keep with the first mark."""
     rule_needs_clean_doubt: bool = False
@@ -61,6 +62,8 @@ class Mark:
     won: bool = False
     """Set by the commit that gave it the part: when that commit's answer is lost, only this very mark is confirmed
     again, not another thread's mark for the same part, which carries the same claim and incarnation."""
+    repeat_us: int | None = None
+    """How long a repeat of this one is covered, where its caller asked for less than the window; null: as long."""
 
 
 @dataclass(slots=True)

@@ -117,7 +117,8 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
     """The vendor may count its window from the first call: a repeat must end inside it, with a minute to spare."""
-    return (part.first_marked_at or 0) + mark.window_us - mark.deadline_us - 60 * settle.SECOND
+    covered_us = mark.window_us if mark.repeat_us is None else mark.repeat_us
+    return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND
 
 
 def _in_the_air(connection: Connection, batch: Batch, part_id: str) -> bool:
