@@ -8,7 +8,23 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from wecom_app_samples import CHANNEL, PNG, account, card, draft, text
 
-from worker.channels.wecom_app import CardUpdate, Image, MainTitle, MiniProgramNotice, Raw, Text, Upload
+from worker.channels.wecom_app import (
+    CardUpdate,
+    FileMessage,
+    Image,
+    MainTitle,
+    MiniProgramNotice,
+    MultipleCard,
+    News,
+    Raw,
+    Text,
+    Upload,
+    VoteCard,
+    escape_ids,
+    message_from_json,
+    message_schema,
+)
+from worker.domain.errors import CheckFailed
 from worker.domain.message import File
 from worker.domain.recipient import Everyone, Recipients, To
 
@@ -398,3 +414,158 @@ def test_integers_beyond_64_bits_are_refused(number: int, places: list[str]) -> 
 def test_wrong_keys_of_an_account_are_named(settings: dict[str, object], wrong: list[str]) -> None:
     """All at once, in the settings' names."""
     assert wrong == [problem.field for problem in CHANNEL.account_problems(account(settings))]
+
+
+SUBMIT = {"text": "send", "key": "k"}
+VOTE = {"main_title": {"title": "t"}, "checkbox": {"question_key": "q", "option_list": []}, "submit_button": SUBMIT}
+OPTION = {"id": "a", "text": "t"}
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (VoteCard(**VOTE), ["template_card.checkbox.option_list"]),
+        (
+            VoteCard(**{**VOTE, "submit_button": None, "replace_text": "x"}),
+            ["template_card.checkbox.option_list", "template_card.submit_button", "template_card.replace_text"],
+        ),
+        (
+            MultipleCard(
+                main_title={"title": "t"},
+                submit_button=SUBMIT,
+                select_list=[{"question_key": "q", "option_list": [OPTION], "selected_id": "b", "disable": True}] * 2,
+            ),
+            [
+                "template_card.select_list[1].question_key",
+                "template_card.select_list[0].selected_id",
+                "template_card.select_list[1].selected_id",
+                "template_card.select_list[0].disable",
+                "template_card.select_list[1].disable",
+            ],
+        ),
+        (News(articles=[{"title": "t", "appid": "wx1"}]), ["news.articles[0].pagepath"]),
+        (News(articles=[{"title": "t"}]), ["news.articles[0].url"]),
+        (News(articles=[{"title": "t", "url": "e.com"}]), ["news.articles[0].url"]),
+        (Text(content="a", duplicate_check_interval=14401), ["duplicate_check_interval"]),
+        (Text(content="a", duplicate_check_interval=0), ["duplicate_check_interval"]),
+    ],
+)
+def test_fields_of_other_messages(message, fields):
+    """Choices, pairs of fields, what only an update has, and the interval of the duplicate check."""
+    assert fields == fields_of(draft(message.document()))
+
+
+@pytest.mark.parametrize("ratio", [1.29, 2.25])
+def test_the_shape_of_a_picture(ratio: float) -> None:
+    """1.3 to less than 2.25; whole numbers are numbers too."""
+    wrong = {**NOTICE, "card_image": {"url": "https://c", "aspect_ratio": ratio}}
+    whole = {**NOTICE, "card_image": {"url": "https://c", "aspect_ratio": 2}}
+
+    found = [
+        fields_of(draft(Raw(msgtype="template_card", body={"template_card": one}).document())) for one in (wrong, whole)
+    ]
+
+    assert [["template_card.card_image.aspect_ratio"], []] == found
+
+
+@pytest.mark.parametrize(("title", "refused", "warned"), [("订单发货", 0, 0), ("shipped now 1", 0, 1), ("ship", 1, 0)])
+def test_chinese_characters(title: str, refused: int, warned: int) -> None:
+    """ASCII counts half; what holds only by that unconfirmed reading is let through with a warning."""
+    job = draft(MiniProgramNotice(appid="wx1", title=title).document())
+
+    assert (refused, warned) == (len(CHANNEL.check(job)), len(CHANNEL.warnings(job)))
+
+
+def test_what_the_app_can_do() -> None:
+    """A mini program notice needs the account of a mini-program app; nothing said is nothing refused."""
+    notice = MiniProgramNotice(appid="wx1", title="订单发货").document()
+
+    assert ["msgtype"] == fields_of(draft(notice, account=account({"mini_program": False})))
+    assert [] == fields_of(draft(notice, account=account({"mini_program": True})))
+    assert [] == fields_of(draft(notice))
+
+
+def test_the_wechat_plugin() -> None:
+    """An app that always opens its home page there shows 20 bytes of text and pointers to the rest."""
+    home = account({"wechat_plugin_home": True})
+
+    def said(message):
+        return CHANNEL.warnings(draft(message.document(), account=home))
+
+    assert [] == said(Text(content="x" * 20))
+    assert ["text.content: of it only 20 bytes reach members in the WeChat plugin"] == said(Text(content="x" * 21))
+    assert ["image: members in the WeChat plugin see a pointer to it only"] == said(Image(media_id="m"))
+    assert ["miniprogram_notice: not shown to members in the WeChat plugin"] == said(
+        MiniProgramNotice(appid="wx1", title="订单发货")
+    )
+    assert [] == CHANNEL.warnings(draft(Text(content="x" * 21).document()))
+
+
+def test_ids_in_texts() -> None:
+    """An id that nobody asked to translate warns; other people's text can be escaped."""
+    typed = "hello $userName=lihua$ and $5 = 3$"
+
+    (warning,) = CHANNEL.warnings(draft(Text(content=typed).document()))
+
+    assert warning.startswith("text.content: holds an id")
+    assert [] == CHANNEL.warnings(draft(Text(content=typed, enable_id_trans=1).document()))
+    assert [] == CHANNEL.warnings(draft(Text(content=escape_ids(typed)).document()))
+    assert typed == escape_ids(typed).replace("\u200b", "")
+    assert escape_ids(typed) == escape_ids(escape_ids(typed))
+    assert "plain $5" == escape_ids("plain $5")
+
+
+def test_names_the_vendor_does_not_list() -> None:
+    """They are sent, and the job says that they are presumably ignored; so does a url beside an appid."""
+    strange = Raw(msgtype="text", body={"text": {"content": "a", "colour": "red"}}).document()
+    vote = Raw(msgtype="template_card", body={"template_card": {**NOTICE, "jumplist": []}}).document()
+    news = News(articles=[{"title": "t", "url": "https://a", "appid": "wx1", "pagepath": "p"}]).document()
+
+    assert ["text.colour: not among the vendor's fields here; it is sent, and presumably ignored"] == CHANNEL.warnings(
+        draft(strange)
+    )
+    assert CHANNEL.warnings(draft(vote))[0].startswith("template_card.jumplist: not among")
+    assert ["news.articles[0].url: the vendor ignores it beside appid"] == CHANNEL.warnings(draft(news))
+
+
+def test_protected_files() -> None:
+    """safe=1 is refused for a file it does not protect, and warned about where the file is not known."""
+    archive = {"upload_type": "file", "name": "a.zip", "size": 100}
+    document = FileMessage(file=File(b"", "a.zip"), safe=1).document()
+    known = FileMessage(media_id="m", safe=1).document()
+
+    assert ["safe"] == fields_of(draft({**document, "files": {"file.media_id": archive}}))
+    assert [] == fields_of(draft({**document, "files": {"file.media_id": {**archive, "name": "a.PDF"}}}))
+    assert CHANNEL.warnings(draft(known))[0].startswith("safe: protects only files that end in")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"text": {"content": "a"}}, "msgtype"),
+        ({"msgtype": "text", "text": {"content": "a", "colour": 1}}, "text.colour"),
+        ({"msgtype": "text", "text": {"content": 5}}, "text.content"),
+        ({"msgtype": "text", "text": {"content": "a"}, "colour": 1}, "colour"),
+        ({"msgtype": "text", "text": {"content": "a", "safe": 1}}, "safe"),
+        ({"msgtype": "news", "news": {"articles": [{}]}}, "news.articles[0].title"),
+        ({"msgtype": "template_card", "template_card": {"card_type": "poster"}}, "template_card.card_type"),
+        ("[1]", "body"),
+        ("{", "body"),
+    ],
+)
+def test_json_that_does_not_fit(body, field) -> None:
+    """Is refused by path, without its values."""
+    with pytest.raises(CheckFailed) as error:
+        message_from_json(body)
+
+    assert field in [problem.field for problem in error.value.problems]
+    assert "colour=1" not in str(error.value)
+
+
+def test_json_of_types_we_do_not_model() -> None:
+    """Becomes Raw; a schema for it there is not."""
+    body = {"msgtype": "brand_new", "touser": "a", "brand_new": {"x": 1}, "enable_duplicate_check": 0}
+
+    assert Raw(msgtype="brand_new", body={"brand_new": {"x": 1}}, duplicate_check=False) == message_from_json(body)
+    with pytest.raises(ValueError, match="no such message type"):
+        message_schema("brand_new")
