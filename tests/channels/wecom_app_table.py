@@ -1,0 +1,55 @@
+"""The table of limits in docs/wecom-app.md, made from our rows; `python tests/channels/wecom_app_table.py` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.fields import Effect, FieldRule, Row
+
+HEAD = ("| field | limit | beyond it |", "|---|---|---|")
+
+
+def lines() -> list[str]:
+    """Every field with a limit, type by type; fields that several cards share stand once."""
+    plain = [line for name, rows in fields.BODIES.items() for line in _limited(name, rows)]
+    cards = [line for rows in fields.CARDS.values() for line in _limited("template_card", rows)]
+    chats = [*_limited("create_chat", fields.CREATE_CHAT), *_limited("change_chat", fields.CHANGE_CHAT)]
+    return [*HEAD, *plain, *dict.fromkeys(cards), *chats]
+
+
+def _limited(root: str, rows: tuple[Row, ...]) -> Iterator[str]:
+    for row in rows:
+        if isinstance(row, FieldRule) and not row.banned and (limit := _limit(row)):
+            yield f"| `{root}.{row.path}` | {limit} | {_beyond(row)} |"
+
+
+def _limit(row: FieldRule) -> str:
+    said = []
+    if row.entries is not None:
+        said.append(f"{row.entries[0]} to {row.entries[1]} entries")
+    if row.max_bytes is not None:
+        said.append(f"{row.max_bytes} bytes")
+    if row.max_chars is not None:
+        said.append(f"{row.max_chars} characters")
+    if row.chinese is not None:
+        said.append(f"{row.chinese[0]} to {row.chinese[1]} Chinese characters, ASCII as halves")
+    if row.advised is not None:
+        said.append(f"{row.advised} characters advised")
+    if row.allowed is not None:
+        said.append(", ".join(map(str, row.allowed)))
+    if row.between is not None:
+        said.append(f"{row.between[0]} to less than {row.between[1]}")
+    return "; ".join(said)
+
+
+def _beyond(row: FieldRule) -> str:
+    if row.advised is not None:
+        return "warned: clients shorten it"
+    choice = ", or truncated" if row.prose else ""
+    why = "cut in silence by the vendor" if row.effect is Effect.CUT else f"vendor code {row.code}" if row.code else ""
+    return f"refused{choice}" + (f" ({why})" if why else "")
+
+
+if __name__ == "__main__":
+    print("\n".join(lines()))
