@@ -1,4 +1,4 @@
-"""The table of limits in docs/wecom-app.md, made from our rows; `python tests/channels/wecom_app_table.py` prints it."""
+"""The table of limits in docs/wecom-app.md, from our rows; `python tests/channels/wecom_app_table.py` prints it."""
 
 from __future__ import annotations
 

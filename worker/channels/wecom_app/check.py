@@ -100,8 +100,11 @@ def _option_problems(draft: Draft) -> Iterator[Problem]:
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    files = draft.message.get("files")
+    if not files:
+        return
     wanted = _media_places(draft)
-    for path, file in (draft.message.get("files") or {}).items():
+    for path, file in files.items():
         yield from upload.file_problems(path, file)
         holder = _holder(draft.message.get("body"), path)
         kind = wanted.get(path)

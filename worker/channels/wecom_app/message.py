@@ -67,14 +67,26 @@ class PlainMessage(VendorMessage):
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`; what was not given is left out."""
-        ours = {"duplicate_check", "duplicate_check_interval"}
-        content = self.model_dump(mode="json", exclude_none=True, exclude=ours)
-        body = {name: content.pop(name) for name in self.ENVELOPE if name in content}
-        return {"type": self.msgtype, "body": {self.msgtype: content, **body}, "options": self.options()}
+        content: dict[str, Any] = {}
+        body: dict[str, Any] = {self.msgtype: content}
+        for name, value in self.__dict__.items():
+            if value is not None and name not in _OURS:
+                (body if name in self.ENVELOPE else content)[name] = _plain(value)
+        return {"type": self.msgtype, "body": body, "options": self.options()}
 
     def files(self) -> Mapping[str, tuple[str, File]]:
         """See `Message.files`."""
         return dict(attached(self, self.msgtype))
+
+
+_OURS = frozenset({"duplicate_check", "duplicate_check_interval", "file"})
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON holds it."""
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
 
 
 def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, File]]]:
@@ -82,8 +94,7 @@ def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, Fil
     uploaded, file = getattr(holder, "UPLOADED", None), getattr(holder, "file", None)
     if uploaded and file is not None:
         yield f"{path}.{uploaded[0]}", (uploaded[1], file)
-    for name in type(holder).model_fields:
-        inner = getattr(holder, name)
+    for name, inner in holder.__dict__.items():
         if isinstance(inner, VendorObject):
             yield from attached(inner, f"{path}.{name}")
         elif isinstance(inner, list):

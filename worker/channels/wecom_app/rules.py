@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from worker.channels.wecom_app.fields import Effect, Either, FieldRule, Row, Together
@@ -45,13 +46,28 @@ def cautions(root: str, tree: Mapping[str, Any], rows: Iterable[Row]) -> list[st
     rows = tuple(rows)
     found = [
         text
-        for row in rows
-        if isinstance(row, FieldRule) and (row.advised is not None or row.chinese is not None)
+        for row in _advising(rows)
         for path, parent, name in places(root, tree, row.path)
         if isinstance(value := parent.get(name), str)
         for text in _over_advised(row, path, value)
     ]
     return found + list(_unknown_names(root, tree, rows))
+
+
+@cache
+def _advising(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
+    return tuple(row for row in rows if isinstance(row, FieldRule) and (row.advised or row.chinese))
+
+
+@cache
+def _known_names(rows: tuple[Row, ...]) -> Mapping[str, frozenset[str]]:
+    """The names the rows have, by the path of the object that holds them."""
+    known: dict[str, set[str]] = {}
+    for row in rows:
+        if isinstance(row, FieldRule):
+            above, _, name = row.path.rpartition(".")
+            known.setdefault(above, set()).add(name)
+    return {above: frozenset(names) for above, names in known.items()}
 
 
 def dotted(path: str) -> str:
@@ -233,15 +249,12 @@ def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
         yield f"{path}: within {row.chinese[1]} Chinese characters only if ASCII counts half, which is not confirmed"
 
 
-def _unknown_names(root: str, tree: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
+def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> Iterator[str]:
     """Names no row has: the vendor presumably ignores them."""
-    known: dict[str, set[str]] = {}
-    for row in rows:
-        if isinstance(row, FieldRule):
-            above, _, name = row.path.rpartition(".")
-            known.setdefault(above, set()).add(name)
-    for above, names in known.items():
+    for above, names in _known_names(rows).items():
         for at, parent in _parents(root, tree, above):
+            if names.issuperset(parent):
+                continue
             for name in sorted(str(name) for name in parent.keys() - names):
                 shown = name if name.isidentifier() and name.isascii() else "?"
                 yield f"{at}.{shown}: not among the vendor's fields here; it is sent, and presumably ignored"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from worker.channels.wecom_app import fields, rules
@@ -67,7 +68,7 @@ def _ids(draft: Draft) -> Iterator[str]:
     listed = fields.ENVELOPE.get(msgtype, {})
     if draft.kind != Kind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):
         return
-    rows = _translated_rows(draft)
+    rows = _translated(_rows(draft))
     for content in contents(draft.message):
         for row in rows:
             for path, parent, name in rules.places(msgtype, content, row.path):
@@ -75,10 +76,14 @@ def _ids(draft: Draft) -> Iterator[str]:
                     yield f"{path}: holds an id such as $userName=..$, shown as typed because enable_id_trans is not 1"
 
 
-def _translated_rows(draft: Draft) -> list[fields.FieldRule]:
+def _rows(draft: Draft) -> tuple[fields.Row, ...]:
     card = card_of(draft.message)
-    rows = card_rows(draft.kind, card) if card else body_rows(draft.kind, draft.message["type"], draft.account)
-    return [row for row in rows if isinstance(row, fields.FieldRule) and row.translated]
+    return card_rows(draft.kind, card) if card else body_rows(draft.kind, draft.message["type"], draft.account)
+
+
+@cache
+def _translated(rows: tuple[fields.Row, ...]) -> tuple[fields.FieldRule, ...]:
+    return tuple(row for row in rows if isinstance(row, fields.FieldRule) and row.translated)
 
 
 def _unprotected(draft: Draft) -> Iterator[str]:

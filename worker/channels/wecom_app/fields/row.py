@@ -27,7 +27,7 @@ class Prose(StrEnum):
     """`[text](url)`, `code`, **bold**, `<font>`, and the marks that begin a line."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
 class FieldRule:
     """One row of a vendor's field table."""
 
@@ -88,7 +88,7 @@ class FieldRule:
 LINK_CODES = (40094, 45034)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
 class Either:
     """One of these must be there, in the object at `at`."""
 
@@ -97,7 +97,7 @@ class Either:
     at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
 class Together:
     """All of these or none, in the object at `at`."""
 
