@@ -55,6 +55,13 @@ def test_a_long_text_is_split():
     assert [f"text.content: {byte_size(text)} bytes, split into {len(found)} messages"] == notes
 
 
+def test_what_cannot_be_written_is_refused_in_pieces_too():
+    """A control character in the second piece is found there."""
+    document, _ = fit(Text(content="x " * 1500 + "\x00"), "split")
+
+    assert ["pieces[1]"] == [problem.field for problem in CHANNEL.check(draft(document))]
+
+
 def test_pieces_of_a_split_go_to_each_slice_in_order():
     """Two calls' worth of people get every piece: all of the first slice's, then all of the second's."""
     document, _ = fit(Text(content="x " * 2000), "split")

@@ -47,6 +47,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("body", "is not an object", "give the vendor's fields as a dict")
         return
     yield from plain.unfit("", body)
+    yield from plain.unfit("pieces", draft.message.get("pieces"))
     if not fields.OURS.isdisjoint(body):
         taken = sorted(name for name in body if name in fields.OURS)
         yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
