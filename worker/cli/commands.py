@@ -96,7 +96,7 @@ def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     typer.echo(replay_job(job))
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option
 def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
     lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",

@@ -409,6 +409,7 @@ def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:
 def test_an_errcode_is_explained(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """In English and in Chinese; an unknown one is one sentence and status 1."""
     assert [0, 0, 1] == [run("explain", "60020"), run("explain", "60020", "--lang", "zh"), run("explain", "99")]
+    assert 0 == run("explain", "-1")
 
     out, err = capsys.readouterr()
 
