@@ -34,12 +34,14 @@ class Forked:
     def __init__(self, pid: int, command: Sequence[str]):
         self.pid, self.args = pid, list(command)
         self.returncode: int | None = None
+        self._looking = threading.Lock()
 
     def poll(self) -> int | None:
         """Its exit status, if it has ended; -9 for SIGKILL."""
-        if self.returncode is None:
-            self.returncode = _ask({"poll": self.pid})["status"]
-        return self.returncode
+        with self._looking:  # who looked second would find nothing left to reap
+            if self.returncode is None:
+                self.returncode = _ask({"poll": self.pid})["status"]
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, once it has ended."""

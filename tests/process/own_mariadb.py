@@ -41,10 +41,10 @@ def running(connections: int = 151) -> Iterator[MariaDB]:
     port = own_server.free_port()
     with own_server.folder("mariadb", USER) as folder:
         process = own_server.Process(
-            _command(folder, port, connections), folder / "out", lambda: own_server.listens(port), os.environ
+            USER, _command(folder, port, connections), folder / "out", lambda: own_server.listens(port), os.environ
         )
         install = ("--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method=normal")
-        own_server.run(*own_server.as_user(USER), str(shutil.which("mariadb-install-db")), *install, "--skip-test-db")
+        own_server.run(USER, str(shutil.which("mariadb-install-db")), *install, "--skip-test-db")
         (folder / "init.sql").write_text("create database if not exists worker;\n", encoding="utf-8")
         process.start()
         try:
@@ -60,7 +60,6 @@ def found() -> bool:
 
 def _command(folder: Path, port: int, connections: int) -> tuple[str, ...]:
     return (
-        *own_server.as_user(USER),
         str(shutil.which("mariadbd")),
         "--no-defaults",
         f"--datadir={folder}/data",

@@ -89,8 +89,7 @@ class RabbitMQ:
         self._control("set_vm_memory_high_watermark", share)
 
     def _control(self, *words: str) -> str:
-        as_user, program = own_server.as_user(USER), str(_programs() / "rabbitmqctl")
-        return own_server.run(*as_user, program, "-n", self.node, *words, env=self.env)
+        return own_server.run(USER, str(_programs() / "rabbitmqctl"), "-n", self.node, *words, env=self.env)
 
 
 @contextmanager
@@ -100,8 +99,8 @@ def running() -> Iterator[RabbitMQ]:
     port, node = own_server.free_port(), f"worker-{secrets.token_hex(4)}@localhost"
     with own_server.folder("rabbitmq", USER) as folder:
         env = _environment(folder, node, port)
-        command = (*own_server.as_user(USER), str(_programs() / "rabbitmq-server"))
-        process = own_server.Process(command, folder / "out", lambda: own_server.listens(port), env)
+        command = (str(_programs() / "rabbitmq-server"),)
+        process = own_server.Process(USER, command, folder / "out", lambda: own_server.listens(port), env)
         process.start()
         try:
             yield RabbitMQ(node, port, process, env)

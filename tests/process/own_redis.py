@@ -40,7 +40,7 @@ def running() -> Iterator[Redis]:
     port = own_server.free_port()
     with own_server.folder("redis", "root") as folder:
         command = (str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder))
-        process = own_server.Process(command, folder / "log", lambda: own_server.listens(port), os.environ)
+        process = own_server.Process("root", command, folder / "log", lambda: own_server.listens(port), os.environ)
         process.start()
         try:
             yield Redis(port, process)

@@ -48,26 +48,29 @@ def folder(name: str, user: str) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def as_user(user: str) -> tuple[str, ...]:
-    """What to put before a command."""
-    return ("runuser", "-u", user, "--") if os.geteuid() == 0 else ()
-
-
 def can_be(user: str) -> bool:
     """Whether a command can run as this user; one who is not root runs everything as himself."""
     if os.geteuid() != 0:
         return True
     try:
-        return bool(pwd.getpwnam(user) and shutil.which("runuser"))
+        return bool(pwd.getpwnam(user))
     except KeyError:
         return False
 
 
-def run(*command: str, env: Mapping[str, str] | None = None) -> str:
+def _becoming(user: str) -> dict[str, Any]:
+    """Popen's own way: runuser would stand between us and a server's signals, and kill it after two seconds."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def run(user: str, *command: str, env: Mapping[str, str] | None = None) -> str:
     """Runs a command to its end and returns what it said; fails with that."""
     # No pipes: a server it starts would inherit them, and nobody would ever see their end.
     with tempfile.TemporaryFile() as said:
-        done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env)
+        nothing = subprocess.DEVNULL
+        done = subprocess.run(command, cwd="/", stdin=nothing, stdout=said, stderr=said, env=env, **_becoming(user))
         said.seek(0)
         told = said.read().decode(errors="replace")
     assert done.returncode == 0, told
@@ -77,22 +80,30 @@ def run(*command: str, env: Mapping[str, str] | None = None) -> str:
 class Process:
     """A server's process that is started, ended and started again with the same command."""
 
-    def __init__(self, command: tuple[str, ...], log: Path, answers: Callable[[], Any], env: Mapping[str, str]):
-        self._command, self._log, self._answers, self._env = command, log, answers, env
+    def __init__(
+        self, user: str, command: tuple[str, ...], log: Path, answers: Callable[[], Any], env: Mapping[str, str]
+    ):
+        self._user, self._command, self._log, self._answers, self._env = user, command, log, answers, env
         self._running: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Waits until it answers."""
         with self._log.open("ab") as log:
             self._running = subprocess.Popen(
-                self._command, cwd="/", env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                cwd="/",
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **_becoming(self._user),
             )
         until(self._has_answered, f"{self._command[0]} answers")
 
     def end(self) -> None:
         """A clean end, then waits for it."""
         if self._running:
-            self._running.terminate()  # runuser and the wrappers pass it on
+            self._running.terminate()
             self._running.wait(60)
 
     def _has_answered(self) -> bool:
