@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from worker.domain.account import Account
+from worker.domain.account import Account, Secret
 from worker.domain.call import Reply, Request
 from worker.domain.errors import Problem
+from worker.domain.inbound import Inbound
 from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.limit import Charge
 from worker.domain.outcome import Verdict
@@ -37,6 +38,18 @@ class TokenLater:
 
     reason: str
     delay: float
+
+
+class CallbackDoor(Protocol):
+    """Reads the requests to one account's callback address; CallbackRefused for what is none of the vendor's."""
+
+    def verify(self, query: Mapping[str, str], now: float) -> bytes:
+        """The body that answers the vendor's verification of the address."""
+        ...
+
+    def read(self, query: Mapping[str, str], body: bytes, now: float) -> Inbound:
+        """What the vendor says; `now` is Unix time in seconds."""
+        ...
 
 
 TokenOutcome = TokenGranted | TokenRefused | TokenLater
@@ -109,4 +122,12 @@ class Channel(Protocol):
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """The message document of the upload job that a send's attached file needs."""
+        ...
+
+    def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
+        """The secrets of the account's callback address, by their setting; empty: `worker receiver` is not it."""
+        ...
+
+    def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
+        """The reader of its requests; a secret that cannot be one is a ConfigurationError."""
         ...

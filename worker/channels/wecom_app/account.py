@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.domain.account import Account
+from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 
 COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", "chat_estimate")
-ABILITIES = ("callback", "mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
+ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
+CALLBACK_KEYS = ("token", "aes_key")
+"""Token and EncodingAESKey of the app's callback settings (page 90930 回调配置)."""
 
 
 def problems(account: Account) -> list[Problem]:
@@ -33,6 +35,22 @@ def _found(settings: Any) -> Iterator[Problem]:
             yield Problem(name, "is not a boolean", "use true or false")
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
         yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
+    yield from _callback_problems(settings.get("callback", True))
+
+
+def _callback_problems(callback: Any) -> Iterator[Problem]:
+    """true: the app has a callback address elsewhere; a table: `worker receiver` is that address."""
+    if isinstance(callback, bool):
+        return
+    if not isinstance(callback, Mapping):
+        remedy = 'use true, false, or { token = { env = "NAME" }, aes_key = { env = "NAME" } }'
+        yield Problem("callback", "is neither a boolean nor a table", remedy)
+        return
+    for name in CALLBACK_KEYS:
+        if not isinstance(callback.get(name), Secret):
+            yield Problem(f"callback.{name}", "is missing", f'add {name} = {{ env = "NAME" }} or {{ file = "PATH" }}')
+    for name in callback.keys() - set(CALLBACK_KEYS):
+        yield Problem(f"callback.{name}", "is not a setting", f"use {' and '.join(CALLBACK_KEYS)}")
 
 
 def _is_number(value: Any) -> bool:

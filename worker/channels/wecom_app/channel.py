@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker.channels.base import TokenOutcome
+from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.wecom_app import account as keys
-from worker.channels.wecom_app import check, fields, limits, render, split, token, verdict, warn
+from worker.channels.wecom_app import callback, check, fields, limits, render, split, token, verdict, warn
 from worker.channels.wecom_app import overflow as overflows
 from worker.channels.wecom_app.content import SENDS
-from worker.domain.account import Account
+from worker.domain.account import Account, Secret
 from worker.domain.call import Reply, Request
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
@@ -105,6 +105,15 @@ class WecomApp:
         """See `Channel.upload_part`."""
         kept = {name: value for name, value in file.items() if name != "head"}
         return {"type": "upload", "files": {"media": kept}}
+
+    def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
+        """See `Channel.callback_secrets`."""
+        given = account.settings.get("callback")
+        return given if isinstance(given, Mapping) else {}
+
+    def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
+        """See `Channel.callback_door`."""
+        return callback.door(account, secrets["token"], secrets["aes_key"], max_age_s)
 
 
 def _duplicate_checked(message: Mapping[str, Any]) -> bool:

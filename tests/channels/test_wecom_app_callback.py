@@ -1,0 +1,221 @@
+"""Callbacks of an application: what the vendor says is understood, everything else is refused with a fixed phrase."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent, press, sent
+from tests.support.plant import an_account
+from worker.channels import channel
+from worker.channels.base import CallbackDoor
+from worker.channels.wecom_app import account as keys
+from worker.crypto.envelope import Envelope
+from worker.domain.account import Secret
+from worker.domain.errors import ConfigurationError
+from worker.domain.inbound import CallbackRefused, Inbound
+
+WECOM = channel("wecom_app")
+SELECTED = """<SelectedItems>
+<SelectedItem><QuestionKey><![CDATA[q1]]></QuestionKey>
+<OptionIds><OptionId><![CDATA[a]]></OptionId><OptionId><![CDATA[b]]></OptionId></OptionIds></SelectedItem>
+<SelectedItem><QuestionKey>q2</QuestionKey><OptionIds><OptionId>c</OptionId></OptionIds></SelectedItem>
+</SelectedItems>"""
+
+
+@pytest.fixture
+def door() -> CallbackDoor:
+    return WECOM.callback_door(an_account(), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+
+
+def read(door: CallbackDoor, one: Sent, now: float = NOW) -> Inbound:
+    return door.read(one.query, one.body, now)
+
+
+def test_the_address_is_verified_with_what_is_inside_echostr(door: CallbackDoor) -> None:
+    """The plain bytes and nothing around them."""
+    encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"16161", str(int(NOW)), "n", RANDOM)
+    query = {"msg_signature": signature, "timestamp": str(int(NOW)), "nonce": "n", "echostr": encrypted}
+
+    assert b"16161" == door.verify(query, NOW)
+
+
+def test_a_pressed_button_is_understood(door: CallbackDoor) -> None:
+    """Who, when, which button, which card, what was selected, and the code for its update."""
+    inbound = read(door, sent(press(selected=SELECTED)))
+
+    assert ("template_card_event", "lisi", int(NOW)) == (inbound.event, inbound.person, inbound.happened_at)
+    assert inbound.card is not None
+    assert ("task-1", "approve", "button_interaction", "code-1") == (
+        inbound.card.task_id,
+        inbound.card.button,
+        inbound.card.card_type,
+        inbound.card.response_code,
+    )
+    assert {"q1": ["a", "b"], "q2": ["c"]} == inbound.card.selected
+    assert "7" == inbound.payload["AgentID"]
+
+
+def test_the_menu_is_a_press_too(door: CallbackDoor) -> None:
+    """`template_card_menu_event` has the same members without a selection."""
+    inbound = read(door, sent(press(event="template_card_menu_event")))
+
+    assert inbound.card is not None
+    assert ("template_card_menu_event", {}) == (inbound.event, inbound.card.selected)
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        ("<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType></xml>", "message:text"),
+        (
+            "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>event</MsgType>"
+            "<Event>subscribe</Event></xml>",
+            "subscribe",
+        ),
+    ],
+)
+def test_other_events_and_messages_are_named(door: CallbackDoor, message: str, event: str) -> None:
+    """They are kept, and press nothing."""
+    inbound = read(door, sent(message))
+
+    assert (event, None) == (inbound.event, inbound.card)
+
+
+def test_every_delivery_of_one_event_has_one_key(door: CallbackDoor) -> None:
+    """Another timestamp, nonce and encryption: the same event; the same at another account: another."""
+    first = read(door, sent(press()))
+    again = read(door, sent(press(), at=NOW + 9, nonce="n2", random=b"f" * 16))
+
+    assert first.key("hr") == again.key("hr")
+    assert first.key("hr") != first.key("it")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        press(person="wangwu"),
+        press(key="refuse"),
+        press("task-2"),
+        press(code="code-2"),
+        press(created=int(NOW) + 1),
+        press(event="template_card_menu_event"),
+    ],
+)
+def test_quick_presses_are_told_apart(door: CallbackDoor, other: str) -> None:
+    """CreateTime counts seconds: the person, the button, the card and the code tell two presses apart."""
+    assert read(door, sent(press())).key("hr") != read(door, sent(other)).key("hr")
+
+
+def test_messages_are_told_apart_by_their_msgid(door: CallbackDoor) -> None:
+    """And by nothing else."""
+
+    def message(msgid: int, text: str) -> str:
+        return (
+            "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType>"
+            f"<Content>{text}</Content><MsgId>{msgid}</MsgId></xml>"
+        )
+
+    keys = [read(door, sent(message(*one))).key("hr") for one in ((1, "a"), (1, "b"), (2, "a"))]
+
+    assert keys[0] == keys[1] != keys[2]
+
+
+ENTITIES = '<!DOCTYPE xml [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><xml><Encrypt>&b;</Encrypt></xml>'
+EXTERNAL = '<!DOCTYPE xml [<!ENTITY a SYSTEM "file:///etc/passwd">]><xml><Encrypt>&a;</Encrypt></xml>'
+DEEP = "<xml><CreateTime>1</CreateTime>" + "<a>" * 2000 + "</a>" * 2000 + "</xml>"
+
+
+@pytest.mark.parametrize(
+    ("one", "status", "reason"),
+    [
+        (Sent({**sent(press()).query, "msg_signature": "0" * 40}, sent(press()).body), 403, "wrong signature"),
+        (Sent(sent(press()).query, sent(press(), nonce="n2").body.replace(b"R", b"S")), 403, "wrong signature"),
+        (sent(press(), corp="ww2"), 403, "meant for another receiver"),
+        (sent(press(agentid=8)), 403, "meant for another application"),
+        (sent(press(), at=NOW - 301), 403, "stale timestamp"),
+        (sent(press(), at=NOW + 301), 403, "stale timestamp"),
+        (Sent({}, sent(press()).body), 400, "no msg_signature in the query"),
+        (Sent(sent(press()).query, b""), 400, "not XML"),
+        (Sent(sent(press()).query, b"{}"), 400, "not XML"),
+        (Sent(sent(press()).query, b'<?xml version="1.0" encoding="nobody-knows"?><xml/>'), 400, "not XML"),
+        (Sent(sent(press()).query, b"<xml><Encrypt> </Encrypt></xml>"), 400, "no Encrypt in the body"),
+        (Sent(sent(press()).query, ENTITIES.encode()), 400, "XML with a document type or entities"),
+        (Sent(sent(press()).query, EXTERNAL.encode()), 400, "XML with a document type or entities"),
+        (sent(ENTITIES), 400, "XML with a document type or entities"),
+        (sent(EXTERNAL), 400, "XML with a document type or entities"),
+        (sent("no xml"), 400, "not XML"),
+        (sent(DEEP), 400, "XML nested too deeply"),
+        (sent("<xml><MsgType>text</MsgType></xml>"), 400, "no CreateTime in the message"),
+        (sent(press("t" * 129)), 400, "TaskId is too long"),
+    ],
+)
+def test_what_is_not_the_vendors_is_refused(door: CallbackDoor, one: Sent, status: int, reason: str) -> None:
+    """A fitting status and a phrase that quotes nothing."""
+    with pytest.raises(CallbackRefused) as told:
+        read(door, one)
+
+    assert (status, reason) == (told.value.status, str(told.value))
+
+
+def test_a_timestamp_of_somebody_with_the_token_that_is_no_number_is_stale(door: CallbackDoor) -> None:
+    """Signed rightly, and still no time."""
+    encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"x", "soon", "n", RANDOM)
+
+    with pytest.raises(CallbackRefused, match="stale"):
+        door.verify({"msg_signature": signature, "timestamp": "soon", "nonce": "n", "echostr": encrypted}, NOW)
+
+
+def test_what_decrypts_to_nothing_is_refused(door: CallbackDoor) -> None:
+    """Signed rightly over something that is no cipher text."""
+    from worker.crypto.envelope import signature
+
+    query = {"timestamp": str(int(NOW)), "nonce": "n", "msg_signature": signature(TOKEN, str(int(NOW)), "n", "AAAA")}
+
+    with pytest.raises(CallbackRefused, match="does not decrypt"):
+        door.read(query, b"<xml><Encrypt>AAAA</Encrypt></xml>", NOW)
+
+
+def test_a_value_shows_nobody(door: CallbackDoor) -> None:
+    """No person, no code, no text in the `repr` of what came."""
+    shown = repr(read(door, sent(press(selected=SELECTED))))
+
+    assert not [word for word in ("lisi", "code-1", "q1") if word in shown]
+
+
+def test_a_key_that_is_none_is_one_sentence() -> None:
+    """Said at the start of the process, naming the setting and not the key."""
+    with pytest.raises(ConfigurationError, match=r"^accounts\.hr\.callback\.aes_key: .* exactly 43") as told:
+        WECOM.callback_door(an_account(), {"token": TOKEN, "aes_key": "short"}, 300)
+
+    assert "short" not in str(told.value)
+
+
+SECRET = Secret(lambda: "x")
+
+
+@pytest.mark.parametrize(
+    ("callback", "fields"),
+    [
+        (True, []),
+        (False, []),
+        ({"token": SECRET, "aes_key": SECRET}, []),
+        ("yes", ["callback"]),
+        ({"token": SECRET}, ["callback.aes_key"]),
+        ({"token": SECRET, "aes_key": "inline"}, ["callback.aes_key"]),
+        ({"token": SECRET, "aes_key": SECRET, "url": "x"}, ["callback.url"]),
+    ],
+)
+def test_the_setting_is_a_boolean_or_both_secrets(callback: object, fields: list[str]) -> None:
+    """true and false say whether the app has an address; a table makes `worker receiver` that address."""
+    account = an_account(settings={"callback": callback})
+
+    assert fields == [problem.field for problem in keys.problems(account)]
+    if isinstance(callback, bool):
+        assert {} == WECOM.callback_secrets(account)
+
+
+def test_a_table_names_the_secrets_of_the_address() -> None:
+    """Read by the receiver alone, not by producers and workers."""
+    both = {"token": SECRET, "aes_key": SECRET}
+
+    assert both == WECOM.callback_secrets(an_account(settings={"callback": both}))
