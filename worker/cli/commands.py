@@ -38,6 +38,19 @@ def up(
     raise typer.Exit(run_embedded(threads, loglevel))
 
 
+@app.command()
+def receiver(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
+    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
+) -> None:
+    """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
+    from worker.config.settings import load_settings
+    from worker.service.receiver import run_receiver
+
+    raise typer.Exit(run_receiver(load_settings(), host, port, loglevel))
+
+
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -130,12 +130,21 @@ class DeliverySettings(BaseModel):
     token_call_s: Seconds = 10
     token_probe_s: Seconds = 600
     """How often a refused secret is tried again."""
+    callback_max_age_s: Seconds = 300
+    """How far a callback's timestamp may be from this machine's clock, either way."""
+    hook_threads: Count = 4
+    """Application hooks that one process runs at a time."""
+    hook_attempts: Count = 10
+    """Runs of a hook before its event is parked for a person."""
+    hook_backoff_base_s: Seconds = 1
+    hook_backoff_max_s: Seconds = 600
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for low, high in (
             ("heartbeat_s", "lease_s"),
             ("backoff_base_s", "backoff_max_s"),
+            ("hook_backoff_base_s", "hook_backoff_max_s"),
             ("offer_s", "offer_max_s"),
             ("token_call_s", "token_lease_s"),
         ):
@@ -162,6 +171,8 @@ class Settings(BaseSettings):
     """Put before every queue's name: several installations in one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"
     """How queues are declared in RabbitMQ; `classic` says nothing, so the virtual host's default type holds."""
+    hooks: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
+    """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
     accounts: dict[str, AccountSettings] = {}
     delivery: DeliverySettings = DeliverySettings()
 

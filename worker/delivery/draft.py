@@ -92,6 +92,8 @@ class Planned:
 
     key: tuple[str, str] | None
     """Account and dedupe key; None without one."""
+    task_ids: list[dict[str, str]] = field(default_factory=list, repr=False)
+    """Where the caller chose the task_id of a card: which part sends it."""
 
 
 def plan(asked: Asked, site_key: bytes) -> Planned:
@@ -111,7 +113,8 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
         recipients = _text("recipients", who, RECIPIENTS_BYTES, problems)
     if problems:
         raise CheckFailed(problems, channel=asked.account.channel)
-    specs = [None if spec == who else dump(spec) for spec in channel.split(draft)]
+    split = channel.split(draft)
+    specs = [None if spec == who else dump(spec) for spec in split]
     lane = lane_name(site_key, asked.account.name, channel.lane(asked.kind, document))
     warnings = (*notes, *channel.warnings(draft))
     job = _job_row(asked, draft, message, recipients, warnings, len(specs))
@@ -119,7 +122,12 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
         PartRow(id=part_id(job["id"], n), job_id=job["id"], n=n, lane=lane, spec=spec) for n, spec in enumerate(specs)
     ]
     key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
-    return Planned(job, parts, warnings, document if files else None, files, key)
+    task_ids = [
+        {"account": asked.account.name, "task_id": spec["task_id"], "part_id": part["id"]}
+        for spec, part in zip(split, parts, strict=True)
+        if "task_id" in spec
+    ]
+    return Planned(job, parts, warnings, document if files else None, files, key, task_ids)
 
 
 def _job_row(

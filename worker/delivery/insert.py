@@ -20,6 +20,7 @@ from worker.domain.state import JobState
 from worker.outbox import jobs as outbox
 from worker.outbox.blobs import find_blob, insert_blob
 from worker.outbox.clock import SqlClock
+from worker.outbox.inbound import note_task_ids
 from worker.outbox.site import lane_key
 
 
@@ -65,6 +66,10 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     except OSError:
         _take_back(connection, planned)
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
+    # A callback names a card by its task_id alone.
+    note_task_ids(
+        connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
+    )
     return refs
 
 

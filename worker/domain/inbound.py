@@ -51,3 +51,5 @@ class CardPress:
     """Good for one update of the card; null where the vendor gave none."""
     selected: Mapping[str, list[str]] = field(repr=False)
     """Question key -> the option ids chosen."""
+    menu: bool = False
+    """It was an entry of the card's menu."""

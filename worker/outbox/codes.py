@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, String, bindparam, text
 
+from worker.domain.job import part_range
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows, update_chosen
@@ -22,8 +23,10 @@ class Code:
     """One code that may be spent."""
 
     id: str
-    code: str
+    code: str = field(repr=False)
     ends_at: int
+    source: str
+    """`send` or `callback`."""
 
 
 def code_id(account: str, code: str) -> str:
@@ -31,31 +34,53 @@ def code_id(account: str, code: str) -> str:
     return hashlib.sha256(f"{account}\x00{code}".encode()).hexdigest()
 
 
-def file_code(connection: Connection, account: str, part_id: str, code: str, now: int, ttl_s: int) -> None:
-    """Writes down a code that a send brought."""
+def file_code(
+    connection: Connection, account: str, part_id: str, code: str, now: int, ttl_s: int, person: str | None = None
+) -> None:
+    """Writes down a code that a send brought, or the callback of a person's press."""
     row = {
         "id": code_id(account, code),
         "part_id": part_id,
-        "source": "send",
+        "source": "send" if person is None else "callback",
         "code": code,
         "state": "fresh",
         "leased_by": None,
         "issued_at": now,
         "ends_at": now + ttl_s * 1_000_000,
+        "person": None if person is None else person.lower(),
     }
     insert_rows(connection, tables.response_codes, [row], conflict="ignore")
 
 
-def fresh_codes(connection: Connection, part_id: str, now: str) -> list[Code]:
-    """The codes of a card's send part that can still be spent, the last to end first."""
+def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence[str] = ()) -> list[Code]:
+    """The codes of a card's send part that can still be spent, in the order in which an update for these people does.
+
+    Their own presses' codes first, then those of other presses, the send's last: only that one was given for everybody.
+    Among equals the last to end comes first: the age at which the vendor refuses a code has changed before. Two at
+    most.
+    """
+    query = text(
+        "select id, code, ends_at, source from worker_response_codes where part_id = :part and state = 'fresh'"
+        f" and ends_at > {now} order by case when person in :people then 0 when source = 'callback' then 1 else 2 end,"
+        " ends_at desc, id limit 2"
+    ).bindparams(bindparam("people", [person.lower() for person in people], String(), expanding=True))
+    rows = connection.execute(query, {"part": part_id})
+    return [Code(*row) for row in rows]
+
+
+def pressed_by(connection: Connection, job_id: str) -> dict[str, set[str]]:
+    """Who pressed which parts' cards of a job: person in lower case -> parts."""
     rows = connection.execute(
         text(
-            f"select id, code, ends_at from worker_response_codes where part_id = :part and state = 'fresh'"
-            f" and ends_at > {now} order by ends_at desc, id"
+            "select person, part_id from worker_response_codes"
+            " where part_id > :low and part_id < :high and person is not null"
         ),
-        {"part": part_id},
+        part_range(job_id),
     )
-    return [Code(*row) for row in rows]
+    found: dict[str, set[str]] = {}
+    for person, part in rows:
+        found.setdefault(person, set()).add(part)
+    return found
 
 
 def code_states(connection: Connection, part_id: str) -> set[str]:

@@ -280,8 +280,55 @@ response_codes = _table(
     Column("leased_by", _key(PART_ID), doc="the update part that holds or used it; null while fresh"),
     Column("issued_at", BigInteger, nullable=False, doc="when it was recorded"),
     Column("ends_at", BigInteger, nullable=False, doc="issued_at + 72 h (a setting)"),
+    Column("person", _key(128), doc="in lower case, whose press brought it; null: the send brought it"),
     Index(PREFIX + "response_codes_part", "part_id"),
     _partial("response_codes_leased", "leased_by", where="state = 'leased'"),
+)
+
+task_ids = _table(
+    "task_ids",
+    Column("account", _key(60), primary_key=True, doc="the account's name"),
+    Column("task_id", _key(128), primary_key=True, doc="a card's, where the caller chose it; ours name their part"),
+    Column("part_id", _key(PART_ID), primary_key=True, doc="the part that sends it; a refused one may share it"),
+)
+
+inbound = _table(
+    "inbound",
+    Column("id", _key(64), primary_key=True, doc="SHA-256 of the account and what makes it this very event"),
+    Column("account", _key(60), nullable=False, doc="whose callback address it came to"),
+    Column("event", _key(80), nullable=False, doc="the vendor's name of the event, or `message:<MsgType>`"),
+    Column("person", _key(128), nullable=False, doc="as the vendor writes it; empty when nobody caused it"),
+    Column("payload", _text(), nullable=False, doc="JSON of everything that came; holds personal data"),
+    Column("happened_at", BigInteger, nullable=False, doc="by the vendor's clock, in whole seconds"),
+    Column("received_at", BigInteger, nullable=False, doc="when it was stored; the age that retention counts"),
+    Column("stored_by", _key(ID), nullable=False, doc="id of the one delivery of it that was stored, and of its event"),
+    Column("part_id", _key(PART_ID), doc="the part whose card was pressed; null: no card, or none of ours"),
+    Index(PREFIX + "inbound_received", "received_at"),
+)
+
+events = _table(
+    "events",
+    Column("id", _key(ID), primary_key=True, doc="UUIDv7"),
+    Column("kind", _key(20), nullable=False, doc="card_action, job_done"),
+    Column("job_id", _key(ID), doc="the job it is about; null: none of ours"),
+    Column("part_id", _key(PART_ID), doc="the part whose card was pressed; null for job_done"),
+    Column("inbound_id", _key(64), doc="the callback that brought it; null for job_done"),
+    Column("job_state", SmallInteger, doc="JobState in which the job ended; null for card_action"),
+    Column("state", SmallInteger, nullable=False, doc="EventState"),
+    Column("due_at", BigInteger, doc="waiting: earliest next run; null in every other state"),
+    Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
+    _count("claim", "number of the last run; its result matches on it"),
+    _count("tries", "runs that began"),
+    Column("holder", _key(ID), doc="the process incarnation that runs it; null unless running"),
+    Column("error", _text(), doc="of the last failed run: class and places, no text of it; null: none failed"),
+    Column("created_at", BigInteger, nullable=False, doc="when it was written, with what it is about"),
+    Column("started_at", BigInteger, doc="when the last run began; null before the first"),
+    Column("ended_at", BigInteger, doc="when it was done, parked or ignored; null before"),
+    Index(PREFIX + "events_job", "job_id"),
+    _partial("events_due", "due_at", "id", where="state = 0"),
+    _partial("events_running", "holder", where="holder is not null"),
+    _only_partial("events_parked", "id", where="state = 3"),
+    _by_state("events_parked", "id"),
 )
 
 media = _table(

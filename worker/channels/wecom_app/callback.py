@@ -113,6 +113,7 @@ def _card(tree: Tree) -> CardPress:
         card_type=_text(tree, "CardType"),
         response_code=_text(tree, "ResponseCode") or None,
         selected=_selected(tree.get("SelectedItems")),
+        menu=_text(tree, "Event") == CARD_EVENTS[1],
     )
 
 

@@ -1,0 +1,71 @@
+"""What application hooks hear: a pressed card, a job that ended. Values, and the states of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from worker.domain.state import JobState
+
+
+class EventKind(StrEnum):
+    """What an event is about."""
+
+    CARD_ACTION = "card_action"
+    JOB_DONE = "job_done"
+
+
+class EventState(IntEnum):
+    """State of one event; parked waits for a person, ignored had nobody to hear it."""
+
+    WAITING = 0
+    RUNNING = 1
+    DONE = 2
+    PARKED = 3
+    IGNORED = 4
+
+    @property
+    def label(self) -> str:
+        """The word people see."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class CardAction:
+    """A card of ours was pressed; what `@on_card_action` is given."""
+
+    id: str
+    """The event's; the same when it is heard again."""
+    account: str
+    job_id: str
+    """The job that sent the card: what `update_card(session, action.job_id, ...)` needs."""
+    part_id: str
+    person: str = field(repr=False)
+    """The userid as the vendor writes it."""
+    button: str
+    """`key` of the button, of the submit button, or of the menu's entry."""
+    selected: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """Question key -> the ids of the options chosen."""
+    task_id: str
+    card_type: str
+    menu: bool
+    """It was an entry of the menu, not a button."""
+    happened_at: datetime
+    """By the vendor's clock, in whole seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """A job ended; what `@on_job_done` is given. An unknown one may end once more, when a late answer decides it."""
+
+    id: str
+    """The event's; the same when it is heard again."""
+    account: str
+    job_id: str
+    kind: str
+    state: JobState
+    tags: tuple[str, ...]
+    happened_at: datetime
+    """By the database's clock."""

@@ -1,0 +1,123 @@
+"""What vendors tell us: stored once, joined to the part it is about, with its response_code and its event.
+
+All in one transaction: a callback that is answered with 200 is there with everything that follows from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.domain.hook import EventKind, EventState
+from worker.domain.inbound import CardPress, Inbound
+from worker.domain.job import job_of
+from worker.outbox import codes, tables
+from worker.outbox.bulk import insert_rows
+from worker.outbox.events import event_row
+
+_OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
+"""A task_id of our own making names its part (`w<part id>`, see the channel's `render`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of a callback, ready to be stored."""
+
+    account: str
+    inbound: Inbound
+    payload: str = field(repr=False)
+    """JSON."""
+    id: str
+    """UUIDv7, another for every delivery; of the event too, if this delivery is the one that is stored."""
+    code_ttl_s: int
+    hooked: bool
+    """Somebody is there to hear card events."""
+
+
+def store(connection: Connection, now: str, delivery: Delivery) -> bool:
+    """Stores it and what follows from it; False: it was there already, and nothing was changed."""
+    inbound, card = delivery.inbound, delivery.inbound.card
+    part_id = part_of_task(connection, delivery.account, card.task_id) if card else None
+    instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
+    key = inbound.key(delivery.account)
+    row = {
+        "id": key,
+        "account": delivery.account,
+        "event": inbound.event,
+        "person": inbound.person,
+        "payload": delivery.payload,
+        "happened_at": inbound.happened_at * 1_000_000,
+        "received_at": instant,
+        "stored_by": delivery.id,
+        "part_id": part_id,
+    }
+    insert_rows(connection, tables.inbound, [row], conflict="ignore")
+    # Who is stored, tells: row counts of ignored conflicts mean something else on every database.
+    if connection.execute(_STORED_BY, {"id": key}).scalar_one() != delivery.id:
+        return False
+    if card is not None:
+        _follow(connection, delivery, card, part_id, instant)
+    return True
+
+
+def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
+    """What a press leaves: a code for its card's updates, and an event for the application."""
+    inbound = delivery.inbound
+    if part_id is not None and card.response_code:
+        # The vendor counts from the press: a callback that was repeated for a while brings a code that has aged.
+        issued = min(now, inbound.happened_at * 1_000_000)
+        ttl_s = delivery.code_ttl_s
+        codes.file_code(connection, delivery.account, part_id, card.response_code, issued, ttl_s, inbound.person)
+    # An event is written also where nobody listens: a hook that comes later can be given it by `worker events retry`.
+    heard = delivery.hooked and part_id is not None
+    row = event_row(
+        delivery.id,
+        EventKind.CARD_ACTION,
+        now,
+        state=EventState.WAITING if heard else EventState.IGNORED,
+        job_id=None if part_id is None else job_of(part_id),
+        part_id=part_id,
+        inbound_id=inbound.key(delivery.account),
+    )
+    insert_rows(connection, tables.events, [row])
+
+
+_STORED_BY = text("select stored_by from worker_inbound where id = :id")
+
+
+def part_of_task(connection: Connection, account: str, task_id: str) -> str | None:
+    """The part of this account that sent the card; null: none of ours did.
+
+    The part is there before its card can be: also for a press that arrives before the send's own answer was recorded.
+    """
+    ours = _OURS.fullmatch(task_id)
+    if ours:
+        found = connection.execute(_OWN_PART, {"part": ours[1], "account": account}).scalar()
+        if found is not None:
+            return str(found)
+    rows = connection.execute(_CALLERS_PART, {"account": account, "task": task_id})
+    found = rows.scalar()
+    return None if found is None else str(found)
+
+
+_OWN_PART = text(
+    "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :part and j.account = :account"
+)
+# Of several that wanted one task_id the vendor took one: not one that was never marked, nor (42014) one it refused.
+_CALLERS_PART = text(
+    "select p.id from worker_task_ids t join worker_parts p on p.id = t.part_id"
+    " where t.account = :account and t.task_id = :task"
+    " order by case when p.state in (2, 3) then 0 when p.state in (1, 6) then 1 when p.marked_at is null then 3"
+    " else 2 end, p.id desc limit 1"
+)
+
+
+def note_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes down which part sends a card under a task_id of the caller's own: (account, task_id, part_id)."""
+    found = list(rows)
+    if found:
+        insert_rows(connection, tables.task_ids, found, conflict="ignore")

@@ -1,0 +1,189 @@
+"""`worker receiver`: the vendor's callbacks over HTTP, stored before they are answered.
+
+`/callback/<account>` for every account with a callback table. Knows HTTP; what a request says is the channel's, what
+becomes of it the outbox's. Nothing that came in is ever logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from worker.channels.base import CallbackDoor
+from worker.config import logging as our_logging
+from worker.config.accounts import accounts_of
+from worker.config.settings import Settings
+from worker.delivery.accounts import require_usable_accounts
+from worker.delivery.receiving import Receiving, doors_of
+from worker.domain.errors import ConfigurationError
+from worker.domain.inbound import CallbackRefused, Inbound
+from worker.outbox.database import Database, make_engine
+from worker.service.engine_room import require_current_tables
+
+log = structlog.get_logger()
+
+PATH = "/callback/{account}"
+BODY_BYTES = 256 * 1024
+"""Far above any callback of the vendor's; what is longer is not read to its end."""
+READ_S = 3.0
+STORE_S = 4.0
+"""The vendor waits 5 s for its answer (page 90930); what is stored later is there when the callback is repeated."""
+DRAIN_S = 10
+THREADS = 16
+CONNECTIONS = 1000
+
+Store = Callable[[str, Inbound], bool]
+
+
+class Receiver:
+    """Answers the requests to every account's callback address."""
+
+    def __init__(
+        self,
+        doors: Mapping[str, CallbackDoor],
+        store: Store,
+        *,
+        now: Callable[[], float] = time.time,
+        read_s: float = READ_S,
+        store_s: float = STORE_S,
+    ):
+        self._doors, self._store, self._now = doors, store, now
+        self._read_s, self._store_s = read_s, store_s
+        self._threads = ThreadPoolExecutor(THREADS, "receiver")
+
+    @property
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route(PATH, self._verify, methods=["GET"]),
+                Route(PATH, self._take, methods=["POST"]),
+            ]
+        )
+
+    async def _verify(self, request: Request) -> Response:
+        """Within a second, so nothing but the door is asked (page 90930, 验证URL有效性)."""
+        return await self._answer(request, self._verified)
+
+    async def _take(self, request: Request) -> Response:
+        """200 once it is stored; anything but 200 makes the vendor send it again (page 90238)."""
+        return await self._answer(request, self._taken)
+
+    async def _answer(self, request: Request, act: Any) -> Response:
+        name = request.path_params["account"]
+        door = self._doors.get(name)
+        if door is None:
+            log.info("callback_refused", reason="no such account")  # not the name: anybody may have made it up
+            return Response(status_code=404)
+        try:
+            return await act(name, door, request)  # type: ignore[no-any-return]
+        except CallbackRefused as refused:
+            log.warning("callback_refused", account=name, reason=str(refused))
+            return Response(status_code=refused.status)
+
+    async def _verified(self, name: str, door: CallbackDoor, request: Request) -> Response:
+        answer = door.verify(request.query_params, self._now())
+        log.info("callback_verified", account=name)
+        return PlainTextResponse(answer)
+
+    async def _taken(self, name: str, door: CallbackDoor, request: Request) -> Response:
+        inbound = door.read(request.query_params, await self._body(request), self._now())
+        try:
+            first = await self._stored(name, inbound)
+        except Exception as error:  # noqa: BLE001  whatever keeps it from being stored, the vendor must send it again
+            log.warning("callback_not_stored", account=name, error=type(error).__name__)
+            return Response(status_code=503)
+        log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
+        return Response(status_code=200)
+
+    async def _stored(self, name: str, inbound: Inbound) -> bool:
+        """In a thread, which goes on when the answer cannot wait for it any longer."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.wait_for(loop.run_in_executor(self._threads, self._store, name, inbound), self._store_s)
+
+    async def _body(self, request: Request) -> bytes:
+        """The body, given up as soon as it is too long or too slow."""
+        body = b""
+        try:
+            async with asyncio.timeout(self._read_s):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > BODY_BYTES:
+                        raise CallbackRefused(413, "body too large")
+        except TimeoutError:
+            raise CallbackRefused(408, "body too slow") from None
+        except ClientDisconnect:
+            raise CallbackRefused(400, "body cut short") from None
+        return body
+
+
+def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
+    """Serves until SIGTERM or SIGINT; the exit status. What is wrong with the settings is told before it listens."""
+    accounts = accounts_of(settings)
+    require_usable_accounts(accounts)
+    doors = doors_of(accounts, settings.delivery.callback_max_age_s)
+    our_logging.set_up(loglevel)
+    database = Database(make_engine(settings.database, pool_size=THREADS))
+    try:
+        require_current_tables(database)
+        receiver = Receiver(doors, Receiving(database, settings).store)
+        return serve(receiver.app, host, port)
+    finally:
+        database.close()
+
+
+def serve(app: Starlette, host: str, port: int) -> int:
+    """One uvicorn server in this process."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host,
+            port,
+            log_config=None,
+            access_log=False,  # its lines show queries
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=DRAIN_S,
+            lifespan="off",
+        )
+    )
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way of saying that it cannot listen
+        raise ConfigurationError(f"--host {host} --port {port}: cannot listen there; is the port in use?") from None
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends with status 0 when it is told to: uvicorn itself would die by the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Says where it listens, as the other processes of a test or a demo need it."""
+        await super().startup(sockets)
+        if self.started:
+            place = self.servers[0].sockets[0].getsockname()
+            host = f"[{place[0]}]" if ":" in place[0] else place[0]
+            sys.stdout.write(f"receiver listening on http://{host}:{place[1]}\n")
+            sys.stdout.flush()
