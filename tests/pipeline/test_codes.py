@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.plant import UPDATE, Site, lost, planted, refused
+from worker import To
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
@@ -250,3 +251,81 @@ def test_the_code_of_a_refused_update_is_free_for_the_next(site: Site, card: str
     site.ring(second)
 
     assert ["rejected", "accepted"] == [site.state(first), site.state(second)]
+
+
+# -- codes of presses -------------------------------------------------------------------------------------------------
+
+
+def pressed(site: Site, job: str, person: str, code: str, *, n: int = 0, ago_s: int = 0) -> None:
+    """Somebody pressed the card: the callback's code is filed."""
+    with site.database.writing() as connection:
+        issued = site.clock.micros - ago_s * SECOND
+        codes.file_code(connection, "hr", part_id(job, n), code, issued, 3 * DAY, person)
+
+
+def spent(site: Site) -> list[str]:
+    return [body["response_code"] for body in site.bodies(UPDATE)]
+
+
+def test_an_update_spends_the_codes_of_those_it_is_for_then_older_ones_and_the_sends_last(site: Site) -> None:
+    """The clicker's own code was given for this very answer; the send's alone was given for everybody."""
+    job = site.card(to=To(["lisi", "wangwu"]))
+    site.ring(job)
+    pressed(site, job, "WangWu", "wangwu-old", ago_s=90)
+    pressed(site, job, "lisi", "lisi-old", ago_s=60)
+    pressed(site, job, "wangwu", "wangwu-new", ago_s=30)
+
+    for _ in range(5):
+        site.ring(site.update(job, to="LiSi"))
+
+    assert ["lisi-old", "wangwu-new", "wangwu-old", "code1"] == spent(site)
+
+
+def test_an_update_for_all_keeps_to_the_presses_first(site: Site, card: str) -> None:
+    """Nobody is named: whose press it was does not matter."""
+    pressed(site, card, "lisi", "c1")
+
+    for _ in range(2):
+        site.ring(site.update(card))
+
+    assert ["c1", "code1"] == spent(site)
+
+
+def test_reserve_last_keeps_the_sends_code(site: Site, card: str) -> None:
+    """Refused with what to do instead; after a press it goes."""
+    first = site.update(card, to="lisi", reserve_last=True)
+    site.ring(first)
+    pressed(site, card, "lisi", "c1")
+    second = site.update(card, to="lisi", reserve_last=True)
+    site.ring(second)
+
+    assert ["rejected", "accepted"] == [site.state(first), site.state(second)]
+    assert "reserve_last keeps it" in site.part(first).reason
+    assert (["c1"], "fresh") == (spent(site), next(row.state for row in site.of("response_codes", card)))
+
+
+def test_an_update_goes_to_the_part_whose_card_the_person_pressed(site: Site) -> None:
+    """Two parts of parties: who pressed a card is held by its part; who pressed none may be in either."""
+    job = site.card(to=To(parties=list(range(1, 151))))
+    site.run()
+    pressed(site, job, "P101U1", "of-part-1", n=1)
+
+    site.ring(site.update(job, to="p101u1"))
+    known = spent(site)
+    site.ring(site.update(job, to="stranger"))
+    site.run()
+
+    assert ["of-part-1"] == known
+    assert ["code1", "code2"] == sorted(spent(site)[1:])
+
+
+def test_people_named_go_to_their_parts_and_the_others_to_the_partys(site: Site) -> None:
+    """One of 1,500 by name, one who is somebody's of a party: two calls, each for its own."""
+    job = site.card(to=To([f"u{n}" for n in range(1_500)], parties=["7"]))
+    site.run()
+    update = site.update(job, to="u1200|p7u1")
+
+    site.ring(update)
+    site.run()
+
+    assert [["p7u1"], ["u1200"]] == sorted(body["userids"] for body in site.bodies(UPDATE))

@@ -76,6 +76,8 @@ class Asked:
     """The message of the target, where the channel has to know it."""
     replay_of: str | None = None
     replay: int = 0
+    spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What every part is told beside its share."""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
         recipients = _text("recipients", who, RECIPIENTS_BYTES, problems)
     if problems:
         raise CheckFailed(problems, channel=asked.account.channel)
-    split = channel.split(draft)
+    split = [{**spec, **asked.spec} for spec in channel.split(draft)] if asked.spec else channel.split(draft)
     specs = [None if spec == who else dump(spec) for spec in split]
     lane = lane_name(site_key, asked.account.name, channel.lane(asked.kind, document))
     warnings = (*notes, *channel.warnings(draft))

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from worker.domain import settle
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.codes import code_states, fresh_codes
+from worker.outbox.codes import code_states, fresh_codes, pressed_by
 from worker.outbox.database import Database
 from worker.outbox.followups import FOREVER, TargetPart, lock_job_row, lock_own, park, plan_parts, target_parts
 from worker.outbox.items import Change
@@ -49,6 +49,16 @@ class NothingSent:
 @dataclass(frozen=True, slots=True)
 class Parked:
     """It waits on another job (or another sender has it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a plan is made of, read under the target's lock."""
+
+    parts: list[TargetPart]
+    now: int
+    pressed: Mapping[str, set[str]]
+    """Those named who pressed a card, and the parts that sent it."""
 
 
 Resolved = Ready | Refuse | NothingSent | Parked
@@ -93,7 +103,7 @@ class Followups:
     def update_card(self, work: Loaded) -> Resolved:
         """One call per card that was sent, each with a fresh response_code of its own."""
         if "target" not in work.spec and "refuse" not in work.spec:
-            planned = self._plan(work, self._update_plan)
+            planned = self._plan(work, _update_plan)
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -103,14 +113,17 @@ class Followups:
 
     def _pick_code(self, work: Loaded) -> Resolved:
         with self._database.reading() as connection:
-            codes = fresh_codes(connection, work.spec["target"], f"{self._database.now} + {self._deadline_us}")
-            if codes:
+            until, people = f"{self._database.now} + {self._deadline_us}", work.spec.get("users") or ()
+            codes = fresh_codes(connection, work.spec["target"], until, people)
+            if codes and not (work.spec.get("reserve_last") and codes[0].source == "send"):
                 return Ready(work.spec, {"response_code": codes[0].code}, code_id=codes[0].id)
             states = code_states(connection, work.spec["target"])
         if "leased" in states:
             # Another update is in the air with it: only its end tells whether the code is spent.
             self._change([Change(work.id, _wait_for_code)])
             return Parked()
+        if codes:
+            return Refuse("only the send's own response_code is left, and reserve_last keeps it; wait for a press")
         if states:
             return Refuse("no response_code is left: each is good for one update within 72 h; send a new card")
         return Refuse("the card brought no response_code: only callback-capable cards can be updated")
@@ -122,7 +135,7 @@ class Followups:
         stoppable = [part.id for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
         self._change([Change(part, _stop) for part in dict.fromkeys(stoppable)])
 
-    def _plan(self, work: Loaded, plan: Callable[[Loaded, list[TargetPart], int], Plan]) -> Resolved:
+    def _plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan]) -> Resolved:
         def resolve(connection: Connection) -> Resolved:
             if not lock_job_row(connection, work.target_job_id or ""):
                 return Refuse("the job it is about does not exist any more")
@@ -141,11 +154,12 @@ class Followups:
         connection: Connection,
         work: Loaded,
         facts: PartFacts,
-        plan: Callable[[Loaded, list[TargetPart], int], Plan],
+        plan: Callable[[Loaded, Looked], Plan],
     ) -> Resolved:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         parts = target_parts(connection, work.target_job_id or "")
-        specs = plan(work, parts, now)
+        pressed = pressed_by(connection, work.target_job_id or "", work.spec.get("users") or ())
+        specs = plan(work, Looked(parts, now, pressed))
         if specs is None:
             until = self._look_again_at(parts, now)
             park(connection, facts, work.target_job_id or "", until, "waits for the job it is about")
@@ -167,7 +181,8 @@ class Followups:
             return FOREVER
         return max(min(marks) + self._recall_window_us - self._deadline_us, now + self._deadline_us)
 
-    def _recall_plan(self, work: Loaded, parts: list[TargetPart], now: int) -> Plan:
+    def _recall_plan(self, work: Loaded, looked: Looked) -> Plan:
+        parts, now = looked.parts, looked.now
         if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in parts):
             return None
         specs = [spec for part in parts if (spec := self._recall_spec(part, now)) is not None]
@@ -195,18 +210,18 @@ class Followups:
         hours = f"{self._recall_window_us / settle.SECOND / 3600:g}"
         return f"the vendor takes a message back within {hours} h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z"
 
-    def _update_plan(self, work: Loaded, parts: list[TargetPart], now: int) -> Plan:
-        chosen = [part for part in _one_each(parts) if _concerns(work.spec, part)]
-        if not chosen:
-            return Refuse("none of the people named was a recipient of that card")
-        if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in chosen):
-            return None
-        if any(part.state is PartState.UNKNOWN and part.not_before is not None for part in chosen):
-            return None
-        sent = [part for part in chosen if part.state not in NOT_SENT_STATES]
-        if not sent:
-            return NothingSent()
-        return [{**_share(work.spec, part), "target": part.id} for part in sent]
+
+def _update_plan(work: Loaded, looked: Looked) -> Plan:
+    parts = _one_each(looked.parts)
+    shares = [(part, share) for part in parts if (share := _share(work.spec, part, looked.pressed, parts)) is not None]
+    if not shares:
+        return Refuse("none of the people named was a recipient of that card")
+    if any(part.state in (PartState.SENDING, PartState.QUEUED) for part, _ in shares):
+        return None
+    if any(part.state is PartState.UNKNOWN and part.not_before is not None for part, _ in shares):
+        return None
+    sent = [{**share, "target": part.id} for part, share in shares if part.state not in NOT_SENT_STATES]
+    return sent or NothingSent()
 
 
 def _stop(part: PartFacts, now: int) -> None:
@@ -226,23 +241,23 @@ def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
     return list({part.id: part for part in parts}.values())
 
 
-def _concerns(spec: dict[str, Any], part: TargetPart) -> bool:
-    """True when the update is for everyone, or for somebody this part was sent to (parties and tags cannot be told)."""
+def _share(
+    spec: dict[str, Any], part: TargetPart, pressed: Mapping[str, set[str]], parts: Sequence[TargetPart]
+) -> dict[str, Any] | None:
+    """The targets of an update that belong to one part's card; null: none do.
+
+    People go to the part that was sent to them by name or whose card they pressed. Who is held by none so may still be
+    somebody's of a party or tag: only the vendor can tell.
+    """
     users = spec.get("users") or []
     if not users or spec.get("parties") or spec.get("tags"):
-        return True
-    return bool(_lower(users) & _lower(part.spec.get("users") or [])) or bool(
-        part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone")
-    )
-
-
-def _share(spec: dict[str, Any], part: TargetPart) -> dict[str, Any]:
-    """The targets of an update that belong to one part of the card."""
-    users, theirs = spec.get("users") or [], _lower(part.spec.get("users") or [])
-    if not users:
         return dict(spec)
-    reachable = [user for user in users if user.lower() in theirs]
-    return {**spec, "users": reachable or users}
+    named = _lower(part.spec.get("users") or [])
+    mine = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
+    if part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone"):
+        found = {name for one in parts for name in _lower(one.spec.get("users") or [])} | pressed.keys()
+        mine += [user for user in users if user.lower() not in found]
+    return {**spec, "users": mine} if mine else None
 
 
 def _lower(users: Sequence[str]) -> set[str]:

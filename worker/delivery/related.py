@@ -63,6 +63,7 @@ def update_card(
     update: Message,
     to: Recipient | None = None,
     *,
+    reserve_last: bool = False,
     priority: str | Priority = "normal",
     due_at: Instant | None = None,
     expires_at: Instant | None = None,
@@ -72,12 +73,17 @@ def update_card(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it."""
+    """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it.
+
+    Each call spends a response_code: of the presses of the people named first, of other presses next, the send's own
+    last. `reserve_last=True` keeps that one: without a press the update is refused.
+    """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     document = document_of(update)
     if kind_of(document) != Kind.UPDATE_CARD:
         raise CheckFailed([Problem("update", "is not a card update", "use CardUpdate(...)")])
-    return _follow_up(connection, Kind.UPDATE_CARD, job_id, document, recipients_of(to), options, accounts, clock)
+    people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
+    return _follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)
 
 
 @in_callers_transaction
@@ -192,6 +198,7 @@ def _follow_up(
     options: Options,
     accounts: AccountSource | None,
     clock: SqlClock,
+    spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
     """A job about another one: on its account, as one part; resolve finds out what there is to do."""
     target = _existing(connection, job_id)
@@ -204,7 +211,7 @@ def _follow_up(
         raise CheckFailed([Problem("job_id", text, "name the job that sent the message")], channel=target["channel"])
     account = (accounts or current_accounts()).get(target["account"])
     about = json.loads(target["message"]) if kind == Kind.UPDATE_CARD else None
-    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about)
+    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about, spec=spec or {})
     return ask(connection, asked, clock)
 
 

@@ -68,17 +68,14 @@ def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence
     return [Code(*row) for row in rows]
 
 
-def pressed_by(connection: Connection, job_id: str) -> dict[str, set[str]]:
-    """Who pressed which parts' cards of a job: person in lower case -> parts."""
-    rows = connection.execute(
-        text(
-            "select person, part_id from worker_response_codes"
-            " where part_id > :low and part_id < :high and person is not null"
-        ),
-        part_range(job_id),
-    )
+def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> dict[str, set[str]]:
+    """Which parts' cards of a job these people pressed: person in lower case -> parts; who pressed none is left out."""
+    query = text(
+        "select person, part_id from worker_response_codes"
+        " where part_id > :low and part_id < :high and person in :people"
+    ).bindparams(bindparam("people", [person.lower() for person in people], String(), expanding=True))
     found: dict[str, set[str]] = {}
-    for person, part in rows:
+    for person, part in connection.execute(query, part_range(job_id)) if people else ():
         found.setdefault(person, set()).add(part)
     return found
 
