@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from worker.config.settings import Settings, load_settings
     from worker.delivery.counting import Counts, Share
     from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
+    from worker.delivery.hooks import on_card_action, on_job_done
     from worker.delivery.insert import JobRef
     from worker.delivery.related import recall, recall_message, replay, resend_failed, update_card
     from worker.delivery.report import (
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
         StillOpen,
         WorkerError,
     )
+    from worker.domain.hook import CardPressed, JobDone
     from worker.domain.job import Kind, Priority
     from worker.domain.message import File, Message
     from worker.domain.recipient import AppChat, Everyone, Recipients, To
@@ -155,6 +157,7 @@ _HOMES = {
     "worker.config.settings": ("Settings", "load_settings"),
     "worker.delivery.counting": ("Counts", "Share"),
     "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
+    "worker.delivery.hooks": ("on_card_action", "on_job_done"),
     "worker.delivery.insert": ("JobRef",),
     "worker.delivery.related": ("recall", "recall_message", "replay", "resend_failed", "update_card"),
     "worker.delivery.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "timeline", "wait_for"),
@@ -170,6 +173,7 @@ _HOMES = {
         "StillOpen",
         "WorkerError",
     ),
+    "worker.domain.hook": ("CardPressed", "JobDone"),
     "worker.domain.job": ("Kind", "Priority"),
     "worker.domain.message": ("File", "Message"),
     "worker.domain.recipient": ("AppChat", "Everyone", "Recipients", "To"),
@@ -190,6 +194,7 @@ __all__ = [
     "ButtonSelection",
     "CardAction",
     "CardImage",
+    "CardPressed",
     "CardUpdate",
     "ChangeChat",
     "CheckFailed",
@@ -207,6 +212,7 @@ __all__ = [
     "HorizontalContent",
     "Image",
     "ImageTextArea",
+    "JobDone",
     "JobNotFound",
     "JobRef",
     "JobReport",
@@ -264,6 +270,8 @@ __all__ = [
     "message_from_json",
     "message_schema",
     "message_to_json",
+    "on_card_action",
+    "on_job_done",
     "recall",
     "recall_message",
     "receipts",

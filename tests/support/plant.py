@@ -325,6 +325,7 @@ def planted(
     life_clock: Callable[[], float] | None = None,
     ticks: Ticks | None = None,
     seed: int = 7,
+    reported: frozenset[JobState] = frozenset(),
     **settings: Any,
 ) -> Iterator[Site]:
     """A plant with its writer running and its life begun; `settings` are those of `[delivery]`."""
@@ -349,6 +350,7 @@ def planted(
         died=died.append,
         revoked=revoked.__contains__,
         probe=probes.append,
+        reported=reported,
     )
     plant = build(outside)
     plant.writer.start()

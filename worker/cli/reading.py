@@ -74,7 +74,8 @@ def timeline_lines(events: list[Event]) -> Iterator[str]:
     """What happened, in order."""
     for event in events:
         part = f"part {event.part.rpartition('-')[2]}" if event.part else "job"
-        yield f"  {_clock(event.at)}  {part:<7} {event.what}{f': {event.detail}' if event.detail else ''}"
+        person = f" by {event.person}" if event.person else ""
+        yield f"  {_clock(event.at)}  {part:<7} {event.what}{f': {event.detail}' if event.detail else ''}{person}"
 
 
 def plain(value: Any) -> Any:

@@ -25,6 +25,7 @@ from worker.delivery.tokens import Tokens, TokenSettings
 from worker.delivery.transport import Transport
 from worker.delivery.writer import Writer
 from worker.domain.settle import Policy
+from worker.domain.state import JobState
 from worker.outbox.database import Database
 from worker.outbox.items import Happened
 from worker.outbox.site import lane_key, lane_name
@@ -81,6 +82,8 @@ class Outside:
     died: Callable[[BaseException], None] = die
     revoked: Callable[[str], bool] = lambda job_id: False
     probe: Callable[[str], None] | None = None
+    reported: frozenset[JobState] = frozenset()
+    """The ends of jobs that application hooks hear of; empty: nobody pays for any."""
 
 
 def policy_of(settings: DeliverySettings) -> Policy:
@@ -109,6 +112,7 @@ def build(outside: Outside) -> Plant:
         died=outside.died,
         pause=outside.pause,
         probe=outside.probe,
+        reported=outside.reported,
     )
 
     def lane_of(account: str, label: str) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from worker.delivery.counting import Counts, Share, shares
 from worker.domain.errors import JobNotFound, StillOpen
+from worker.domain.hook import EventState
 from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
 from worker.outbox import reading
@@ -96,6 +97,8 @@ class Event:
     what: str
     part: str | None = None
     detail: str = ""
+    person: str | None = field(default=None, repr=False)
+    """Who did it; null: nobody outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +305,31 @@ def _events(rows: JobRows) -> Iterator[Event]:
         if row["recalled_at"] is not None:
             yield Event(_instant(row["recalled_at"]), "recalled", row["part_id"])
     yield from _refusals(rows.failures)
+    for row in rows.events:
+        yield from _heard(row)
     if job["finished_at"] is not None:
         yield Event(_instant(job["finished_at"]), "ended", detail=JobState(job["state"]).label)
+
+
+def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
+    """A press of the card, and how the application's hooks fared with it or with the job's end."""
+    part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
+    if press:
+        yield Event(_instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
+    state, tries = EventState(row["state"]), f"{row['kind']} {row['id']}, run {row['tries']}"
+    if state is EventState.RUNNING or (state is EventState.DONE and row["started_at"]):
+        yield Event(_instant(row["started_at"]), "hook started", part, tries)
+    match state:
+        case EventState.DONE:
+            yield Event(_instant(row["ended_at"]), "hook done", part, tries)
+        case EventState.IGNORED:
+            yield Event(_instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, none listens")
+        case EventState.PARKED:
+            yield Event(_instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
+        case EventState.WAITING if row["error"] is not None:
+            yield Event(_instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
+        case _:
+            pass
 
 
 def _refusals(failures: Rows) -> Iterator[Event]:

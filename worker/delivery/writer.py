@@ -20,6 +20,7 @@ from worker.domain.errors import WorkerError
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.scrub import scrub
 from worker.domain.settle import Policy
+from worker.domain.state import JobState
 from worker.outbox.database import Database, is_about_the_row
 from worker.outbox.items import Change, Committed, End, Happened, Item, Mark, MarkReply
 from worker.outbox.ledger import commit
@@ -73,8 +74,9 @@ class Writer:
         died: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
         probe: Callable[[str], None] | None = None,
+        reported: frozenset[JobState] = frozenset(),
     ):
-        self._database, self._policy = database, policy
+        self._database, self._policy, self._reported = database, policy, reported
         self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -194,7 +196,7 @@ class Writer:
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, heard)
+                return commit(self._database, items, self._policy, heard, self._reported)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise

@@ -33,7 +33,7 @@ class EventState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CardAction:
+class CardPressed:
     """A card of ours was pressed; what `@on_card_action` is given."""
 
     id: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import PartState
+from worker.domain.state import JobState, PartState
 from worker.outbox.lanes import Block
 
 
@@ -28,6 +28,8 @@ class Batch:
     blocks: list[Block] = field(default_factory=list)
     burned: list[str] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
+    reported: frozenset[JobState] = frozenset()
+    """The ends of jobs that application hooks want to hear of."""
 
     def touch(self, part: PartFacts) -> None:
         """This part's row is to be written."""

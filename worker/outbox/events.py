@@ -150,14 +150,17 @@ def fail_event(connection: Connection, now: str, event: Claimed, error: str, del
     )
 
 
+_OF_THE_ENDED = "holder is not null and holder in (select id from worker_processes where ended_at is not null)"
+
+
+def any_of_the_ended(connection: Connection) -> bool:
+    """True when an event is held by a process that has ended without saying how it went."""
+    return connection.execute(text(f"select id from worker_events where {_OF_THE_ENDED} limit 1")).first() is not None
+
+
 def free_events_of_the_ended(connection: Connection, now: str) -> None:
-    """Runs whose process has ended: due again at once."""
-    connection.execute(
-        text(
-            f"update worker_events set state = 0, due_at = {now}, holder = null where holder is not null"
-            " and holder in (select id from worker_processes where ended_at is not null)"
-        )
-    )
+    """These are due again at once."""
+    connection.execute(text(f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_THE_ENDED}"))
 
 
 # -- people -----------------------------------------------------------------------------------------------------------

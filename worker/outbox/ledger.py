@@ -8,20 +8,24 @@ on the rows and confirms it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
+from uuid_utils import uuid7
 
 from worker.domain import settle
+from worker.domain.hook import EventKind
 from worker.domain.job import job_of
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import PartState
+from worker.domain.state import JobState, PartState
 from worker.outbox import codes, tables
 from worker.outbox.answers import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.batch import Batch
 from worker.outbox.bulk import Writes
 from worker.outbox.database import Database
+from worker.outbox.events import event_row
 from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply
 from worker.outbox.lanes import block_lanes
 from worker.outbox.marks import begin_marks
@@ -31,15 +35,20 @@ from worker.outbox.sql import fetch
 
 
 def commit(
-    database: Database, items: Sequence[Item], policy: Policy, heard: dict[Happened, None] | None = None
+    database: Database,
+    items: Sequence[Item],
+    policy: Policy,
+    heard: dict[Happened, None] | None = None,
+    reported: frozenset[JobState] = frozenset(),
 ) -> Committed:
     """Carries the items out in one transaction; retried inside when the database asks for it.
 
-    `heard` keeps what happened in tries whose answer was lost: the next one finds the rows written and is silent.
+    `heard` keeps what happened in tries whose answer was lost: the next one finds the rows written and is silent. A job
+    that ends in one of the `reported` states leaves an event for the application's hooks.
     """
 
     def work(connection: Connection) -> Committed:
-        done = _carry_out(connection, database.now, items, policy)
+        done = _carry_out(connection, database.now, items, policy, reported)
         if heard is not None:
             heard.update(dict.fromkeys(done.happened))
         return done
@@ -47,10 +56,12 @@ def commit(
     return database.run(work, pipelined=True)
 
 
-def _carry_out(connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy) -> Committed:
+def _carry_out(
+    connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy, reported: frozenset[JobState]
+) -> Committed:
     moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
     parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
-    batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()})
+    batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
         part = parts.get(item.part_id)
@@ -134,12 +145,22 @@ def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, J
     writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
+    if batch.reported:
+        writes.insert(tables.events, _ends(batch, followed.changed))
     writes.flush(connection)
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
     block_lanes(connection, now_sql, batch.blocks)
     codes.burn_leases(connection, batch.burned)
     return tell(connection, batch, followed.jobs, followed.changed)
+
+
+def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
+    """An event for each job that ended so that somebody wants to hear of it."""
+    ended = [job for job in changed.values() if job.state in batch.reported]
+    return [
+        event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
+    ]
 
 
 @dataclass(frozen=True, slots=True)

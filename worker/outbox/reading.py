@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_range
 from worker.outbox.bulk import chosen, ids_json, is_mariadb
+from worker.outbox.events import events_of_job
 
 Rows = list[dict[str, Any]]
 
@@ -25,6 +26,7 @@ class JobRows:
     attempts: Rows
     receipts: Rows
     failures: Rows
+    events: Rows
 
 
 _JOB = text("select * from worker_jobs where id = :id")
@@ -56,6 +58,7 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
         of_parts("worker_attempts", "part_id, claim"),
         of_parts("worker_receipts", "part_id, claim"),
         of_parts("worker_failures", "part_id, kind, recipient_key"),
+        events_of_job(connection, job_id),
     )
 
 

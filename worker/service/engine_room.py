@@ -22,6 +22,7 @@ from worker.config.accounts import AccountSource, accounts_of
 from worker.config.settings import DeliverySettings, Settings
 from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.doorbell import Doorbell
+from worker.delivery.hooks import load_hooks
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
 from worker.delivery.relay import Relay, RelayTimes
@@ -33,6 +34,7 @@ from worker.outbox.database import Database, make_engine
 from worker.outbox.loading import leave
 from worker.service.doorbells import Doorbells
 from worker.service.flower import Flower
+from worker.service.hook_room import HookRoom
 from worker.service.loop import Loop
 
 log = structlog.get_logger()
@@ -74,12 +76,14 @@ class EngineRoom:
         self._loops: dict[str, Loop] = {}
         self._flower: Flower | None = None
         self._close_transport: Callable[[], None] = lambda: None
+        self._hook_room: HookRoom | None = None
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Builds everything and beats once; waits for a database that is away. False: told to end before that."""
         require_usable_accounts(self._accounts())
+        self._application = load_hooks(self._settings.hooks)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
         self._flower = Flower(self._app, node) if events else None
         while not given_up():
@@ -117,6 +121,7 @@ class EngineRoom:
             died=self._writer_died,
             revoked=self._hooks.revoked or (lambda job_id: False),
             probe=self._hooks.probe,
+            reported=self._application.job_states,
         )
 
     def _accounts(self) -> AccountSource:
@@ -151,27 +156,60 @@ class EngineRoom:
         self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         if self._flower:
             self._loops["flower"] = Loop("flower", self._flower.turn)
+        if self._application:
+            self._open_hook_room()
         plant.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
         for loop in self._loops.values():
             loop.start()
         log.info("worker_started", process=plant.life.incarnation, threads=delivery.threads)
 
+    def _open_hook_room(self) -> None:
+        self._hook_room = HookRoom(
+            self._app,
+            self._settings.queue_prefix,
+            self.plant,
+            self._application,
+            self._accounts(),
+            leads=lambda: self._relay.active,
+            rng=self._rng,
+        )
+        self._loops["hooks"] = Loop("hooks", self._hook_room.turn)
+
     # -- running ------------------------------------------------------------------------------------------------------
 
     def ring(self, lane: str, ids: list[str], *, probe: bool = False) -> None:
         """Answers one doorbell in the calling thread. Nothing leaves it as an exception: Celery would publish it."""
+        self._at_work("doorbell_failed", lambda: self._ring(lane, ids, probe))
+
+    def _ring(self, lane: str, ids: list[str], probe: bool) -> None:
+        if self._draining.is_set():  # another process may be offered them at once
+            self.plant.database.run(lambda connection: leave(connection, ids), tries=1)
+        else:
+            self._doorbell.answer(lane, ids, probe=probe)
+
+    def hear(self, event: str) -> None:
+        """Runs the application's hooks for one event in the calling thread; nothing leaves it as an exception."""
+        self._at_work("event_failed", lambda: self._hear(event))
+
+    def _hear(self, event: str) -> None:
+        if self._hook_room is None:
+            return  # a process without hooks took it: it is offered again to one that has them
+        if self._draining.is_set():
+            self._hook_room.runs.leave([event])
+        else:
+            self._hook_room.runs.hear(event)
+
+    def _at_work(self, failed: str, work: Callable[[], None]) -> None:
+        """Counts what a drain waits for, and lets no exception out: Celery would publish it."""
         with self._idle:
             self._busy += 1
         try:
-            if self._draining.is_set():  # another process may be offered them at once
-                self.plant.database.run(lambda connection: leave(connection, ids), tries=1)
-            else:
-                self._doorbell.answer(lane, ids, probe=probe)
+            work()
         except WorkerError as error:
-            log.warning("doorbell_failed", error=type(error).__name__, text=str(error))
+            log.warning(failed, error=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
-            log.warning("doorbell_failed", error=type(error).__name__, where=where(error))
+            log.warning(failed, error=type(error).__name__, where=where(error))
         finally:
             with self._idle:
                 self._busy -= 1
@@ -180,6 +218,8 @@ class EngineRoom:
     def _beat(self) -> float:
         self.plant.life.beat(self.plant.gates.summary())
         self._doorbell.leave_owed()
+        if self._hook_room:
+            self._hook_room.runs.settle()
         return self.plant.settings.heartbeat_s
 
     def _relay_turn(self) -> float:
@@ -214,7 +254,7 @@ class EngineRoom:
     def begin_drain(self) -> None:
         """Relay and taking stop at once; may be called from a signal handler, and more than once."""
         self._draining.set()
-        for name in ("relay", "walk"):
+        for name in ("relay", "walk", "hooks"):
             if name in self._loops:
                 self._loops[name].tell()
 
@@ -228,6 +268,8 @@ class EngineRoom:
             self._idle.wait_for(lambda: not self._busy, longest)
         self._loops["relay"].stop(longest)
         self._loops["walk"].stop(longest)
+        if "hooks" in self._loops:
+            self._loops["hooks"].stop(longest)
         if not self.plant.writer.stop(longest):
             return  # the watch over the drain ends the process
         self._loops["heartbeat"].stop(longest)
@@ -246,6 +288,8 @@ class EngineRoom:
                 log.warning("not_given_back", error=type(error).__name__)
         self._close_transport()
         self._doorbells.close()
+        if self._hook_room:
+            self._hook_room.close()
         self.plant.database.close()
 
     def _longest_s(self) -> float:

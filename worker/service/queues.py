@@ -1,6 +1,6 @@
 """The queues' names, in one place: Procfile, compose file and every process take them from here.
 
-Both are durable and direct and are reached through the default exchange, which no flush of a broker can take away.
+All are durable and direct and are reached through the default exchange, which no flush of a broker can take away.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from typing import Any
 from kombu import Exchange, Queue
 
 URGENT = "worker.urgent"
+HOOKS = "worker.hooks"
+"""Events for the application's hooks; before the sends, for a click must not wait behind a mailing."""
 NORMAL = "worker.normal"
-NAMES = (URGENT, NORMAL)
+NAMES = (URGENT, HOOKS, NORMAL)
 TRANSIENT = 1
 """Delivery mode: a doorbell that is lost rings again, so the broker never writes one to disk."""
 CLASSIC, QUORUM = "classic", "quorum"

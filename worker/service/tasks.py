@@ -1,17 +1,24 @@
-"""The one Celery task: a doorbell. It carries ids, and its work happens in the engine room."""
+"""The Celery tasks: a doorbell, and an event for the hooks. They carry ids; their work happens in the engine room."""
 
 from __future__ import annotations
 
 from typing import Any
 
 RING = "worker.ring"
+HEAR = "worker.hear"
 
 
 def register(app: Any) -> None:
-    """Registers the task on an app; it sends no events of its own, for Flower shows jobs instead."""
-    app.task(name=RING, bind=True, ignore_result=True, acks_late=True, send_events=False)(ring)
+    """Registers the tasks on an app; they send no events of their own, for Flower shows jobs instead."""
+    for name, task in ((RING, ring), (HEAR, hear)):
+        app.task(name=name, bind=True, ignore_result=True, acks_late=True, send_events=False)(task)
 
 
 def ring(task: Any, lane: str, ids: list[str], probe: bool = False) -> None:
     """Delivers these parts of one lane, as far as they can be delivered now."""
     task.app.engine_room.ring(lane, ids, probe=probe)
+
+
+def hear(task: Any, event: str) -> None:
+    """Runs the application's hooks for one event."""
+    task.app.engine_room.hear(event)

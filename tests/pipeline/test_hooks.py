@@ -1,0 +1,576 @@
+"""Application hooks: heard at least once, in a transaction of their own, parked with their trace, never in the way."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from tests.channels.callback_samples import AES_KEY, NOW, TOKEN, press, sent
+from tests.support.asgi import asked
+from tests.support.plant import UPDATE, Site, lost, planted, refused
+from worker import CardUpdate, JobState, update_card
+from worker.channels import channel
+from worker.config.settings import DeliverySettings, Settings
+from worker.delivery.hook_offers import HookOffers
+from worker.delivery.hook_runs import NO_ROOM_S, HookRuns, hook_threads
+from worker.delivery.hooks import ApplicationHooks, load_hooks, on_card_action, on_job_done
+from worker.delivery.receiving import Receiving
+from worker.delivery.report import get_job, timeline
+from worker.domain.errors import ConfigurationError
+from worker.domain.hook import CardPressed, JobDone
+from worker.domain.job import part_id
+from worker.outbox import events
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.processes import bury
+from worker.service.receiver import Receiver
+
+SECOND = 1_000_000
+
+
+@dataclass
+class Hall:
+    """A plant, its receiver, and the hooks of one process; messages to the broker are a list."""
+
+    site: Site
+    hooks: ApplicationHooks
+    settings: DeliverySettings
+    messages: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        site = self.site
+        door = channel("wecom_app").callback_door(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+        store = Receiving(site.database, Settings(hooks="shop.hooks")).store
+        self.receiver = Receiver({"hr": door}, store, now=lambda: NOW)
+        self.runs = self.process()
+        self.offers = HookOffers(site.database, self.messages.extend, threads=4, offer_s=5, monotonic=site.ticks)
+
+    def process(self, holder: str | None = None, may_act: Callable[[], bool] = lambda: True) -> HookRuns:
+        """The runs of this process, or of another one."""
+        return HookRuns(
+            self.site.database,
+            self.hooks,
+            self.settings,
+            holder=lambda: holder or self.site.plant.life.incarnation,
+            may_act=may_act,
+            rng=random.Random(7),
+        )
+
+    def press(self, job: str, **fields: Any) -> None:
+        """Somebody presses a job's card."""
+        one = sent(press(f"w{part_id(job, 0)}", **fields))
+        assert 200 == asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status
+
+    def turn(self) -> int:
+        """Offers what is due and hears it; how many were offered."""
+        offered = self.offers.turn()
+        ids, self.messages[:] = list(self.messages), []
+        for one in ids:
+            self.runs.hear(one)
+        return offered
+
+    def event(self) -> SimpleNamespace:
+        """The only event."""
+        [row] = self.site.rows("select * from worker_events")
+        return row
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    driven_clock.micros = int(NOW) * SECOND
+    with planted(database, driven_clock, hook_attempts=3) as planted_site:
+        yield planted_site
+
+
+MakeHall = Callable[..., Hall]
+
+
+@pytest.fixture
+def hall(site: Site) -> MakeHall:
+    return lambda *functions: Hall(site, ApplicationHooks(functions), site.plant.settings)
+
+
+@pytest.fixture
+def card(site: Site) -> str:
+    """A card that was sent."""
+    job = site.card()
+    site.ring(job)
+    return job
+
+
+# -- heard ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_press_is_heard_with_everything_about_it(hall: MakeHall, card: str) -> None:
+    """Job, part, person, button, selection, task, account; and the worker commits."""
+    heard: list[CardPressed] = []
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        heard.append(action)
+
+    here = hall(hook)
+    selected = "<SelectedItems><SelectedItem><QuestionKey>q</QuestionKey><OptionIds><OptionId>a</OptionId></OptionIds>"
+    here.press(card, person="LiSi", selected=f"{selected}</SelectedItem></SelectedItems>")
+
+    here.turn()
+
+    [action] = heard
+    assert (card, part_id(card, 0), "hr", "LiSi") == (action.job_id, action.part_id, action.account, action.person)
+    assert ("approve", {"q": ("a",)}, f"w{part_id(card, 0)}") == (action.button, action.selected, action.task_id)
+    assert ("button_interaction", False, int(NOW)) == (action.card_type, action.menu, action.happened_at.timestamp())
+    assert (2, 1, None) == (here.event().state, here.event().tries, here.event().holder)
+    assert "LiSi" not in repr(action)
+
+
+def test_a_hook_updates_the_card_with_the_code_of_the_press(hall: MakeHall, site: Site, card: str) -> None:
+    """Enqueued in the hook's transaction; the call spends the press's own code and names the person alone."""
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        update = CardUpdate(replace_name="approved")
+        update_card(session, action.job_id, update, [action.person], accounts=site.accounts, clock=site.clock)
+
+    here = hall(hook)
+    here.press(card)
+
+    here.turn()
+    site.run()
+
+    assert [("code-1", ["lisi"])] == [(body["response_code"], body["userids"]) for body in site.bodies(UPDATE)]
+    [update] = site.rows("select * from worker_jobs where kind = 'update_card'")
+    assert 2 == update.state
+
+
+def test_what_a_hook_wrote_is_there_with_the_events_end_or_not_at_all(hall: MakeHall, site: Site, card: str) -> None:
+    """It fails after its update was enqueued: nothing is enqueued, and the second run enqueues it once."""
+    runs: list[str] = []
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        runs.append(action.id)
+        update = CardUpdate(replace_name="approved")
+        update_card(session, action.job_id, update, accounts=site.accounts, clock=site.clock)
+        if len(runs) == 1:
+            raise RuntimeError("after the update")
+
+    here = hall(hook)
+    here.press(card)
+    query = "select count(*) as n from worker_jobs where kind = 'update_card'"
+
+    here.turn()
+    between = site.rows(query)[0].n
+    site.advance(1)
+    here.turn()
+
+    assert (0, 1) == (between, site.rows(query)[0].n)
+    assert 2 == len(runs)
+    assert 1 == len(set(runs))
+
+
+def test_every_hook_of_an_event_is_run_in_one_transaction(hall: MakeHall, card: str) -> None:
+    """In the order of the module; those of other accounts are not."""
+    heard: list[str] = []
+    functions = [on_card_action(lambda action, session, n=n: heard.append(n)) for n in ("one", "two")]
+    other = on_card_action(accounts="it")(lambda action, session: heard.append("it"))
+    here = hall(*functions, other)
+    here.press(card)
+
+    here.turn()
+
+    assert ["one", "two"] == heard
+
+
+def test_an_event_nobody_listens_to_is_ignored_and_not_run_again(hall: MakeHall, card: str) -> None:
+    """Kept, ended, and never offered again."""
+    here = hall(on_job_done(lambda done, session: None))
+    here.press(card)
+
+    offered = [here.turn(), here.turn()]
+
+    assert [1, 0] == offered
+    assert 4 == here.event().state
+
+
+def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, card: str) -> None:
+    """Delivered in random order by several threads at a time, every event rung twice: each hook runs exactly once."""
+    guard, ran = threading.Lock(), list[str]()
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        with guard:
+            ran.append(f"{action.person} {action.id}")
+
+    here = hall(hook)
+    deliveries = [
+        sent(press(f"w{part_id(card, 0)}", person=f"u{n}", code=f"c{n}"), at=NOW + again, nonce=f"n{again}")
+        for n in range(300)
+        for again in range(4)
+    ]
+    random.Random(7).shuffle(deliveries)
+
+    with ThreadPoolExecutor(8) as threads:
+        app = here.receiver.app
+        answers = list(threads.map(lambda one: asked(app, "POST", "/callback/hr", one.query, one.body), deliveries))
+    with ThreadPoolExecutor(4) as threads:
+        while here.offers.turn():
+            ids, here.messages[:] = here.messages * 2, []
+            list(threads.map(here.runs.hear, ids))
+            site.clock.advance(1)
+
+    assert {200} == {answer.status for answer in answers}
+    assert 300 == len(ran) == len({one.split()[0] for one in ran})
+    assert [(2, 1)] * 300 == [(row.state, row.tries) for row in site.rows("select * from worker_events")]
+    assert 300 == len(site.rows("select id from worker_inbound"))
+
+
+# -- failing ----------------------------------------------------------------------------------------------------------
+
+
+@on_card_action
+def failing(action: CardPressed, session: Session) -> None:
+    """A hook with a secret in its error."""
+    inner()
+
+
+def inner() -> None:
+    raise ValueError("password=hunter2 of lisi")
+
+
+def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall, site: Site, card: str) -> None:
+    """Anything up to base x 2^n; after three tries it waits for a person."""
+    here = hall(failing)
+    here.press(card)
+    delays = []
+
+    for _ in range(3):
+        assert 1 == here.turn()
+        due = here.event().due_at
+        delays.append(None if due is None else (due - site.clock.micros) / SECOND)
+        site.advance(3)
+    offered = here.turn()
+
+    assert delays[2] is None
+    assert offered == 0
+    assert 0 <= delays[0] <= 1
+    assert 0 <= delays[1] <= 2
+    assert (3, 3) == (here.event().state, here.event().tries)
+
+
+def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(
+    hall: MakeHall, site: Site, card: str
+) -> None:
+    """The class of the error and the application's own places; what its text says may be a secret."""
+    here = hall(failing)
+    here.press(card)
+    for _ in range(3):
+        here.turn()
+        site.advance(10)
+
+    with site.database.reading() as connection:
+        lines = {event.what: event for event in timeline(connection, card)}
+        report = get_job(connection, card)
+
+    parked = lines["hook parked"].detail
+    assert parked.startswith("card_action ")
+    assert "run 3: ValueError > test_hooks.py:" in parked
+    assert parked.rpartition(" > ")[2].endswith(" inner")
+    assert " failing > " in parked
+    assert not [word for word in ("hunter2", "password", "lisi") if word in f"{lines} {report}"]
+    assert ("key approve", "lisi") == (lines["pressed"].detail, lines["pressed"].person)
+
+
+def test_a_person_gives_a_parked_event_another_try(hall: MakeHall, site: Site, card: str) -> None:
+    """Its tries are counted anew; one that is done stays done."""
+    fail = [True]
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        if fail[0]:
+            raise RuntimeError
+
+    here = hall(hook)
+    here.press(card)
+    for _ in range(3):
+        here.turn()
+        site.advance(10)
+    fail[0] = False
+
+    with site.database.writing() as connection:
+        moved = events.retry_event(connection, site.database.now, here.event().id)
+    here.turn()
+    with site.database.writing() as connection:
+        again = events.retry_event(connection, site.database.now, here.event().id)
+
+    assert (True, 2, 1, False) == (moved, here.event().state, here.event().tries, again)
+
+
+def test_an_error_of_ours_keeps_its_sentence(hall: MakeHall, site: Site, card: str) -> None:
+    """Our own errors never hold what no log may: they say what to change."""
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        update_card(session, "no-such-job", CardUpdate(replace_name="x"), accounts=site.accounts)
+
+    here = hall(hook)
+    here.press(card)
+
+    here.turn()
+
+    assert here.event().error.startswith("JobNotFound: no job 'no-such-job'")
+
+
+def test_a_hook_that_wants_to_exit_ends_nothing(hall: MakeHall, card: str) -> None:
+    """`sys.exit` in a hook is a failed run."""
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        raise SystemExit(3)
+
+    here = hall(hook)
+    here.press(card)
+
+    here.turn()
+
+    assert here.event().error.startswith("SystemExit > ")
+
+
+# -- processes and outages --------------------------------------------------------------------------------------------
+
+
+def test_an_event_of_a_dead_process_is_run_again_and_of_a_living_one_is_not(
+    hall: MakeHall, site: Site, card: str
+) -> None:
+    """However long it takes: a run belongs to its process, not to a clock."""
+    heard: list[str] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action.id)))
+    here.press(card)
+    other = "f" * 32
+    site.sql(
+        "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
+        " values (:id, 0, 0, 1, 'h', 1, '{}')",
+        id=other,
+    )
+    with site.database.writing() as connection:
+        claimed = events.claim_event(connection, site.database.now, here.event().id, other)
+    site.advance(86_400)
+
+    while_it_lives = here.turn()
+    with site.database.writing() as connection:
+        bury(connection, site.database.now, [other])
+    site.advance(1)
+    here.turn()
+
+    assert claimed is not None
+    assert (0, 1, 2) == (while_it_lives, len(heard), here.event().tries)
+    with site.database.writing() as connection:
+        assert not events.end_event(connection, site.database.now, claimed, events.EventState.DONE)
+
+
+def test_a_run_whose_process_was_called_dead_takes_back_what_it_wrote(hall: MakeHall, site: Site, card: str) -> None:
+    """Another has the event by then: the late one's transaction is rolled back, so its work is there once."""
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        site.sql("update worker_events set claim = claim + 1")
+        update_card(session, action.job_id, CardUpdate(replace_name="x"), accounts=site.accounts, clock=site.clock)
+
+    here = hall(hook)
+    here.press(card)
+
+    here.turn()
+
+    assert [] == site.rows("select id from worker_jobs where kind = 'update_card'")
+    assert (1, None) == (here.event().state, here.event().error)
+
+
+def test_a_process_without_a_lease_runs_nothing(hall: MakeHall, card: str) -> None:
+    """It leaves the event to others."""
+    heard: list[str] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action.id)))
+    here.press(card)
+
+    here.process(may_act=lambda: False).hear(here.event().id)
+
+    assert ([], 0) == (heard, here.event().state)
+    assert 1 == here.turn()
+
+
+def test_a_failure_is_written_when_the_database_is_back(
+    hall: MakeHall, site: Site, card: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook failed and the database with it: kept, and written at a later heartbeat."""
+    here = hall(failing)
+    here.press(card)
+    write = events.fail_event
+
+    def away(*arguments: Any) -> None:
+        raise OperationalError("x", {}, Exception("away"))
+
+    monkeypatch.setattr(events, "fail_event", away)
+    here.turn()
+    running = here.event().state
+    with pytest.raises(OperationalError):
+        here.runs.settle()
+    monkeypatch.setattr(events, "fail_event", write)
+    here.runs.settle()
+
+    assert (1, 0) == (running, here.event().state)
+
+
+def test_a_slow_hook_leaves_room_for_sends_and_is_not_piled_up(hall: MakeHall, site: Site, card: str) -> None:
+    """Its threads are few: what finds them busy is left, and offered again a little later; the 200 never waits."""
+    go, started = threading.Event(), threading.Semaphore(0)
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        started.release()
+        assert go.wait(30)
+
+    here = hall(hook)
+    room = hook_threads(site.plant.settings)
+    for n in range(room + 1):
+        here.press(card, person=f"u{n}")
+    ids = [row.id for row in site.rows("select id from worker_events order by id")]
+    threads = [threading.Thread(target=here.runs.hear, args=[one]) for one in ids[:room]]
+
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert started.acquire(timeout=30)
+    here.runs.hear(ids[-1])  # returns at once
+    waiting = site.rows("select * from worker_events where state = 0")
+    here.press(card, person="later")  # answered while every hook's thread is busy
+    go.set()
+    for thread in threads:
+        thread.join()
+
+    assert [(ids[-1], int(NO_ROOM_S * SECOND))] == [(row.id, row.offered_until - site.clock.micros) for row in waiting]
+    assert room == len(site.rows("select id from worker_events where state = 2"))
+
+
+@pytest.mark.parametrize(("threads", "hooks"), [(1, 1), (2, 1), (8, 2), (32, 4), (128, 4)])
+def test_hooks_have_a_quarter_of_the_threads_at_most(threads: int, hooks: int) -> None:
+    """The rest goes on sending."""
+    assert hooks == hook_threads(DeliverySettings(threads=threads))
+
+
+def test_no_more_is_offered_than_all_processes_can_run(hall: MakeHall, site: Site, card: str) -> None:
+    """Running ones count; a lost message is offered again when its time is over."""
+    here = hall(on_card_action(lambda action, session: None))
+    for n in range(6):
+        here.press(card, person=f"u{n}")
+
+    first, again = here.offers.turn(), here.offers.turn()
+    lost_ids, here.messages[:] = list(here.messages), []
+    site.advance(5.1)
+    here.offers.turn()
+
+    assert (4, 0) == (first, again)
+    assert lost_ids == here.messages
+
+
+# -- jobs that ended --------------------------------------------------------------------------------------------------
+
+
+def reporting(database: Database, clock: DrivenClock, *states: JobState) -> Any:
+    return planted(database, clock, reported=frozenset(states))
+
+
+def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Database, driven_clock: DrivenClock) -> None:
+    """Only in the states that somebody wants to hear of; told with kind, state and tags."""
+    heard: list[JobDone] = []
+    hook = on_job_done(states=[JobState.REJECTED])(lambda done, session: heard.append(done))
+    with reporting(database, driven_clock, JobState.REJECTED) as site:
+        site.vendor.says(refused(40003))
+        job, fine = site.send(tags=["payroll"]), site.send()
+        site.ring(job)
+        site.ring(fine)
+        here = Hall(site, ApplicationHooks([hook]), site.plant.settings)
+        here.turn()
+
+    [done] = heard
+    assert (job, "send", JobState.REJECTED, ("payroll",), "hr") == (
+        done.job_id,
+        done.kind,
+        done.state,
+        done.tags,
+        done.account,
+    )
+
+
+def test_an_unknown_that_is_decided_later_is_heard_twice(database: Database, driven_clock: DrivenClock) -> None:
+    """First unknown, then how it ended: each with its own state."""
+    with reporting(database, driven_clock, JobState.UNKNOWN, JobState.ACCEPTED) as site:
+        site.vendor.says(lost())
+        job = site.send()
+        site.ring(job)
+        site.advance(26)
+        site.recover()
+        site.ring(job)
+
+        found = site.rows("select job_id, job_state from worker_events order by id")
+
+    assert [(job, 6), (job, 2)] == [(row.job_id, row.job_state) for row in found]
+
+
+def test_without_such_a_hook_no_event_is_written(site: Site) -> None:
+    """Nobody pays for what nobody hears."""
+    site.ring(site.send())
+
+    assert [] == site.rows("select id from worker_events")
+
+
+# -- finding them -----------------------------------------------------------------------------------------------------
+
+
+def test_no_module_no_hooks() -> None:
+    """The default."""
+    assert not load_hooks("")
+
+
+def test_a_module_that_is_not_there_is_one_sentence(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that fails, without its error's text, and one that holds no hook."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "failing_hooks_module.py").write_text("raise ValueError('password=hunter2')")
+    (tmp_path / "empty_hooks_module.py").write_text("x = 1")
+
+    with pytest.raises(ConfigurationError, match=r"^hooks: module no_such_hooks .* there is no module no_such_hooks$"):
+        load_hooks("no_such_hooks")
+    with pytest.raises(ConfigurationError, match="cannot be imported: ValueError > ") as told:
+        load_hooks("failing_hooks_module")
+    with pytest.raises(ConfigurationError, match="holds no hook; mark functions"):
+        load_hooks("empty_hooks_module")
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_modules_marked_functions_are_found_once_each(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under whatever names, imported or its own."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "shop_hooks_module.py").write_text(
+        "from worker import on_card_action, on_job_done, JobState\n"
+        "@on_card_action\ndef first(action, session): ...\nsame = first\n"
+        "@on_job_done(states=[JobState.REJECTED])\ndef second(done, session): ...\n"
+        "def helper(): ...\n"
+    )
+
+    hooks = load_hooks("shop_hooks_module")
+
+    assert {JobState.REJECTED} == hooks.job_states
+    assert 2 == len(hooks._hooks)
+
+
+@pytest.mark.parametrize("states", [[], [JobState.OPEN], [JobState.OPEN, JobState.ACCEPTED]])
+def test_a_state_that_is_no_end_is_refused(states: list[JobState]) -> None:
+    """When the module is imported, so when the process starts."""
+    with pytest.raises(ConfigurationError, match="no end of a job"):
+        on_job_done(states=states)
