@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from worker.simulator.answers import Answer, as_json
 from worker.simulator.request import Request
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wecom_app.press import Press, press
 from worker.simulator.wire.faults import Rule
 from worker.simulator.world import World
 
@@ -41,6 +42,15 @@ class TokenChange(BaseModel):
 
     expire: str | None = None
     revoke: str | None = None
+
+
+class AppNamed(BaseModel):
+    """An app of the settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    corpid: str
+    agentid: int
 
 
 def answer(simulator: Controlled, request: Request) -> Answer:
@@ -135,6 +145,26 @@ def _merge_settings(simulator: Controlled, request: Request) -> Any:
     return _settings(simulator, request)
 
 
+def _press(simulator: Controlled, request: Request) -> Any:
+    """The event leaves by itself; `callbacks` tells what became of it."""
+    given, world = Press.model_validate(_body(request)), simulator.world
+    pressed = press(world, given)
+    about = {"person": given.person, "key": given.key, "response_code": pressed.response_code}
+    return world.callbacks.send(world.apps.settings_of(pressed.message.app), pressed.xml, about).shown()
+
+
+def _verify(simulator: Controlled, request: Request) -> Any:
+    change, world = AppNamed.model_validate(_body(request)), simulator.world
+    found = [app for app in world.settings.apps if (app.corpid, app.agentid) == (change.corpid, change.agentid)]
+    if not found:
+        raise ValueError("no such app in the settings")
+    return world.callbacks.verify(found[0]).shown()
+
+
+def _callbacks(simulator: Controlled, request: Request) -> Any:
+    return {"callbacks": simulator.world.callbacks.shown()}
+
+
 def _reset(simulator: Controlled, request: Request) -> Any:
     given = _body(request).get("settings")
     settings = simulator.world.settings if given is None else SimulatorSettings.model_validate(given)
@@ -156,5 +186,8 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
     ("POST", "tokens"): _tokens,
     ("GET", "settings"): _settings,
     ("POST", "settings"): _merge_settings,
+    ("POST", "press"): _press,
+    ("POST", "verify"): _verify,
+    ("GET", "callbacks"): _callbacks,
     ("POST", "reset"): _reset,
 }

@@ -117,6 +117,11 @@ def _in_thread(
     try:
         loop.run_until_complete(_listen(factory, Listening(), announce, stopping))
     finally:
+        left = asyncio.all_tasks(loop)  # callbacks on their way
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
 
 

@@ -24,6 +24,10 @@ class AppSettings(Part):
     """None: any agentid passes."""
     callback: bool = True
     """Has a callback URL; without one interactive cards are refused (43012)."""
+    callback_url: str | None = None
+    """Where its callbacks go; None: nobody can press its cards."""
+    callback_token: str = ""
+    callback_aes_key: str = ""
     enabled: bool = True
     """False: gettoken answers 50003."""
     secret_unsafe: bool = False
@@ -143,6 +147,26 @@ class CardSettings(Part):
     """(unconfirmed) atall together with lists; 0: atall wins."""
 
 
+class CallbackSettings(Part):
+    """How callbacks are delivered."""
+
+    deadline_s: float = 5.0
+    verify_s: float = 1.0
+    tries: int = 4
+    """(unconfirmed) one, and three more."""
+    retry_on: Literal["non_200", "failure", "none"] = "non_200"
+    """(unconfirmed) any answer but 200 is repeated (90238), or only no answer at all (90930)."""
+    pause_s: float = 0.2
+    """(unconfirmed) between two tries."""
+    copies: int = 1
+    """Deliveries of an event that was taken already."""
+    shuffle_s: float = 0.0
+    """Each event waits for a random part of this first, so that they overtake each other."""
+    wrong_signature: bool = False
+    wrong_receiver: bool = False
+    """Sealed for another corp."""
+
+
 class MediaSettings(Part):
     """Uploads."""
 
@@ -186,6 +210,7 @@ class SimulatorSettings(Part):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     recall: RecallSettings = Field(default_factory=RecallSettings)
     card: CardSettings = Field(default_factory=CardSettings)
+    callbacks: CallbackSettings = Field(default_factory=CallbackSettings)
     media: MediaSettings = Field(default_factory=MediaSettings)
     codes: CodeSettings = Field(default_factory=CodeSettings)
     task_id_reserved_s: float | None = None

@@ -6,6 +6,7 @@ Refuses to know HTTP and what calls do with the state.
 from collections import Counter
 from itertools import count
 
+from worker.simulator.callbacks import Callbacks
 from worker.simulator.calls import CallLog
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
@@ -34,6 +35,7 @@ class World:
         self.media = MediaStore(settings, self.clock)
         self.sent = SentBook()
         self.inbox = Inbox()
+        self.callbacks = Callbacks(settings, self.clock)
         self.in_flight: Counter[str] = Counter()
         self._hints = count(1)
 

@@ -79,6 +79,12 @@ class AppBook:
             raise Refused(60020)
         return token.app
 
+    def settings_of(self, app: App) -> AppSettings:
+        """An app's settings as they are now, its agentid known or not."""
+        own = app.settings
+        known = (one for one in self._settings.apps if (one.corpid, one.secret) == (own.corpid, own.secret))
+        return next(known, own)
+
     def check_agent(self, app: App, agentid: int) -> None:
         """Refuse an agentid that is not the app's: 301002 when it is another app's, else 40056."""
         own = app.settings.agentid

@@ -72,6 +72,10 @@ class Inbox:
         """What one person sees."""
         return [message.seen_by(person.lower()) for message in self._people.get(person.lower(), [])]
 
+    def shown_to(self, person: str) -> list[Message]:
+        """The messages one person has, oldest first."""
+        return list(self._people.get(person.lower(), ()))
+
     def everybody(self) -> dict[str, list[dict[str, Any]]]:
         """What every person sees."""
         return {person: self.of(person) for person in self._people}

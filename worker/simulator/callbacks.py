@@ -1,0 +1,133 @@
+"""Callbacks on their way to the address an app registered: sealed anew for every try, repeated as the vendor does.
+
+Refuses to know what an event says.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from worker.crypto.envelope import RANDOM_BYTES, Envelope
+from worker.simulator.clock import Clock
+from worker.simulator.settings import AppSettings, CallbackSettings, SimulatorSettings
+from worker.simulator.wire.client import Reply, ask
+
+
+@dataclass(slots=True)
+class Callback:
+    """One event, or a verification of the address, and what became of each try."""
+
+    kind: str
+    app: AppSettings
+    about: dict[str, Any]
+    tries: list[dict[str, Any]] = field(default_factory=list)
+    state: str = "open"
+
+    def shown(self) -> dict[str, Any]:
+        """As control shows it."""
+        return {"kind": self.kind, **self.about, "state": self.state, "tries": self.tries}
+
+
+class Callbacks:
+    """All callbacks of a world; each is carried out in a task of its own."""
+
+    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
+        self._whole, self._clock = settings, clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._all: list[Callback] = []
+
+    @property
+    def _settings(self) -> CallbackSettings:
+        """As they are now: control may have changed them."""
+        return self._whole.callbacks
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every callback, oldest first."""
+        return [callback.shown() for callback in self._all]
+
+    def send(self, app: AppSettings, event: bytes, about: dict[str, Any]) -> Callback:
+        """An event to the app's address."""
+        return self._start(app, "event", about, lambda callback: self._deliver(callback, event))
+
+    def verify(self, app: AppSettings) -> Callback:
+        """The verification that the vendor makes when an address is registered: one second, the plain number back."""
+        return self._start(app, "verify", {}, self._verify)
+
+    def _start(self, app: AppSettings, kind: str, about: dict[str, Any], work: Any) -> Callback:
+        if app.callback_url is None:
+            raise ValueError(f"app {app.agentid} of {app.corpid} has no callback_url; set it in apps")
+        callback = Callback(kind, app, about)
+        self._all.append(callback)
+        running: Coroutine[Any, Any, None] = work(callback)
+        task = asyncio.get_running_loop().create_task(running)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return callback
+
+    async def _verify(self, callback: Callback) -> None:
+        number = str(secrets.randbelow(10**19)).encode()
+        query, encrypted = self._sealed(callback.app, number)
+        reply = await self._ask(callback, "GET", {**query, "echostr": encrypted}, b"", self._settings.verify_s)
+        callback.state = "taken" if reply is not None and (reply.status, reply.body) == (200, number) else "given up"
+
+    async def _deliver(self, callback: Callback, event: bytes) -> None:
+        """Try after try until it is taken; then the further copies that are wanted."""
+        settings = self._settings
+        await asyncio.sleep(secrets.randbelow(1000) / 1000 * settings.shuffle_s)
+        for left in reversed(range(settings.tries)):
+            reply = await self._post(callback, event)
+            if reply is not None and reply.status == 200:
+                callback.state = "taken"
+                break
+            if not left or not self._repeats(reply):
+                callback.state = "given up"
+                return
+            await asyncio.sleep(settings.pause_s)
+        for _ in range(settings.copies - 1):
+            await self._post(callback, event)
+
+    def _repeats(self, reply: Reply | None) -> bool:
+        """Pages 90930 and 90238 differ on answers other than 200."""
+        match self._settings.retry_on:
+            case "none":
+                return False
+            case "failure":
+                return reply is None
+        return True
+
+    async def _post(self, callback: Callback, event: bytes) -> Reply | None:
+        query, encrypted = self._sealed(callback.app, event)
+        app = callback.app
+        body = (
+            f"<xml><ToUserName><![CDATA[{app.corpid}]]></ToUserName><AgentID><![CDATA[{app.agentid}]]></AgentID>"
+            f"<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+        )
+        return await self._ask(callback, "POST", query, body.encode(), self._settings.deadline_s)
+
+    def _sealed(self, app: AppSettings, message: bytes) -> tuple[dict[str, str], str]:
+        """A fresh timestamp, nonce and encryption, whatever was sent before."""
+        receiver = "wx0000000000000000" if self._settings.wrong_receiver else app.corpid
+        timestamp, nonce = str(int(self._clock.now())), str(secrets.randbelow(10**10))
+        envelope = Envelope(app.callback_token, app.callback_aes_key, receiver)
+        encrypted, signature = envelope.seal(message, timestamp, nonce, secrets.token_bytes(RANDOM_BYTES))
+        given = "0" * 40 if self._settings.wrong_signature else signature
+        return {"msg_signature": given, "timestamp": timestamp, "nonce": nonce}, encrypted
+
+    async def _ask(
+        self, callback: Callback, method: str, query: dict[str, str], body: bytes, deadline_s: float
+    ) -> Reply | None:
+        """One try, written down; None: no answer in time, or none at all."""
+        began, url = time.monotonic(), str(callback.app.callback_url)
+        reply, failure = None, None
+        try:
+            async with asyncio.timeout(deadline_s):
+                reply = await ask(method, f"{url}{'&' if '?' in url else '?'}{urlencode(query)}", body)
+        except (OSError, ValueError, asyncio.IncompleteReadError) as error:  # TimeoutError is an OSError
+            failure = type(error).__name__
+        took = round(time.monotonic() - began, 4)
+        callback.tries.append({"status": reply.status if reply else None, "failure": failure, "took_s": took})
+        return reply
