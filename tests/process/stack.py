@@ -130,6 +130,10 @@ class Stack:
     delivery: Mapping[str, Any] = field(default_factory=lambda: dict(SHORT))
     account: str = ""
     """More lines of the settings, after the account's table."""
+    top: str = ""
+    """More lines of the settings, before all tables."""
+    callback: str = "true"
+    """The account's `callback`."""
     base_url: str = ""
     """The workers' way to the vendor, when it is not the tests'."""
     worker_database: str = ""
@@ -256,10 +260,11 @@ class Stack:
         return (
             f'database = "{self.worker_database or self.database_url}"\n'
             f'broker = "{self.worker_broker or self.broker}"\nqueue_prefix = "{self.prefix}"\n'
-            f'queue_type = "{self.queue_type}"\n'
+            f'queue_type = "{self.queue_type}"\n{self.top}\n'
             f"[delivery]\n{delivery}\n[accounts.{ACCOUNT}]\n"
             f"deadline_s = {self.delivery.get('call_deadline_s', 20)}\n"
-            'channel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ncallback = true\n'
+            'channel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\n'
+            f"callback = {self.callback}\n"
             f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.base_url or self.vendor.url}"\n'
         ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
 

@@ -15,6 +15,8 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
+events = typer.Typer(help="What the application's hooks hear.", invoke_without_command=True)
+app.add_typer(events, name="events")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -122,6 +124,29 @@ def explain(
         typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
         raise typer.Exit(1)
     typer.echo("\n".join(lines))
+
+
+@events.callback()
+def list_events(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="waiting, running, done, parked, ignored")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists what the application's hooks hear, newest first."""
+    if context.invoked_subcommand is None:
+        from worker.cli import events as listed
+
+        listed.show(_say(), state=state, limit=limit, as_json=as_json)
+
+
+@events.command()
+def retry(event: Annotated[str, typer.Argument(help="The event's id.")]) -> None:
+    """Gives a parked or ignored event to the hooks again."""
+    from worker.cli.events import retry
+
+    retry(event)
+    typer.echo(f"event {event} waits for a worker")
 
 
 def _say() -> Any:

@@ -21,7 +21,7 @@ Say = Callable[[str], Any]
 
 def jobs(say: Say, *, state: str | None, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest jobs."""
-    with _outbox() as connection:
+    with outbox() as connection:
         found = list_jobs(connection, state=_state(state), account=account, limit=limit)
     if as_json:
         say(json.dumps([plain(job) for job in found], ensure_ascii=False))
@@ -34,7 +34,7 @@ def jobs(say: Say, *, state: str | None, account: str | None, limit: int, as_jso
 
 def show(say: Say, job_id: str, *, as_json: bool) -> None:
     """Prints one job with everything that happened to it."""
-    with _outbox() as connection:
+    with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
     if as_json:
         say(json.dumps({**plain(report), "timeline": plain(events)}, ensure_ascii=False))
@@ -109,7 +109,8 @@ def _state(name: str | None) -> JobState | None:
 
 
 @contextmanager
-def _outbox() -> Iterator[Any]:
+def outbox() -> Iterator[Any]:
+    """A connection to the settings' database, for reading."""
     database = Database(make_engine(load_settings().database))
     try:
         with database.reading() as connection:

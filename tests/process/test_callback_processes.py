@@ -1,0 +1,206 @@
+"""A press in the simulator, a real receiver, a real worker, a hook, and the card that says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.process.conftest import MakeStack
+from tests.process.stack import ACCOUNT, ROOT, SECRET, Stack, until
+from worker import ButtonCard, Text, To, enqueue
+
+TOKEN, KEY = "QDG6eK", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
+UPDATE = "/cgi-bin/message/update_template_card"
+SETTINGS = {
+    "top": 'hooks = "tests.process.callback_hooks"',
+    "callback": '{ token = { env = "CALLBACK_TOKEN" }, aes_key = { env = "CALLBACK_AES_KEY" } }',
+}
+
+
+@dataclass
+class Office:
+    """A stack with a receiver whose address the fake vendor knows, and the hooks' log."""
+
+    stack: Stack
+    log: Path
+    kill: Path
+    env: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.receiver = self.stack.process("worker.cli", "receiver", "--port", "0", env=self.env)
+        listening = "receiver listening on "
+        self.stack.until_logged(listening)
+        self.url = next(line for line in self.stack.logs().splitlines() if listening in line).split()[-1]
+
+    def opens(self, **callbacks: Any) -> None:
+        """Registers the address with the vendor."""
+        app = {"corpid": "ww-canary-corp", "secret": SECRET, "agentid": 7, "callback_url": f"{self.url}/callback/hr"}
+        app |= {"callback_token": TOKEN, "callback_aes_key": KEY}
+        self.stack.vendor.post("settings", {"apps": [app], "callbacks": callbacks})
+
+    def worker(self) -> Any:
+        """A worker with the application's hooks."""
+        command = ("up", "--threads", "4")
+        if self.stack.broker == "embedded":
+            return self.stack.process("worker.cli", *command, env=self.env)
+        name = f"w{len(self.stack.processes)}@callbacks"
+        base = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", "8", "-n", name)
+        return self.stack.process("celery", *base, "--loglevel", "INFO", env=self.env)
+
+    def card(self, *people: str) -> str:
+        """A card that was sent."""
+        card = ButtonCard(main_title={"title": "leave"}, button_list=[{"text": "yes", "key": "yes"}])  # type: ignore[arg-type,list-item]
+        with self.stack.database.writing() as connection:
+            job = enqueue(connection, ACCOUNT, card, To(people), accounts=self.stack.accounts).id
+        self.stack.until_settled()
+        return job
+
+    def press(self, person: str, key: str = "yes") -> dict[str, Any]:
+        """Somebody presses."""
+        found: dict[str, Any] = self.stack.vendor.post("press", {"person": person, "key": key})
+        return found
+
+    def until_heard(self, events: int) -> None:
+        """Waits until so many events are done and nothing is left to send."""
+        query = "select count(*) from worker_events where state = 2"
+        until(lambda: self.stack.number(query) == events, f"{events} events are done", 120)
+        self.stack.until_settled(120)
+
+    def lines(self) -> list[str]:
+        """What the hooks wrote."""
+        return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+
+
+MakeOffice = Callable[[MakeStack], Office]
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> MakeOffice:
+    log, kill = tmp_path / "hooks.log", tmp_path / "kill"
+    env = {"CALLBACK_TOKEN": TOKEN, "CALLBACK_AES_KEY": KEY, "HOOK_LOG": str(log), "HOOK_KILL": str(kill)}
+    return lambda make: Office(make(**SETTINGS), log, kill, env)
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres_redis", marks=[pytest.mark.postgres, pytest.mark.redis])])
+def make(request: pytest.FixtureRequest) -> MakeStack:
+    made: MakeStack = request.getfixturevalue(request.param)
+    return made
+
+
+def test_a_press_reaches_the_hook_and_the_card_says_so(make: MakeStack, office: MakeOffice) -> None:
+    """Verified, pressed, stored, heard, updated with the press's own code; the timeline tells it, SIGTERM is 0."""
+    here = office(make)
+    here.opens()
+    here.stack.vendor.post("verify", {"corpid": "ww-canary-corp", "agentid": 7})
+    worker = here.worker()
+    job = here.card("lisi", "wangwu")
+
+    code = here.press("lisi")["response_code"]
+    here.until_heard(1)
+
+    verified, pressed = here.stack.vendor.get("callbacks")["callbacks"]
+    assert ("taken", "taken") == (verified["state"], pressed["state"])
+    assert [200] == [one["status"] for one in pressed["tries"]]
+    assert [code] == [_body(call)["response_code"] for call in here.stack.vendor.calls(UPDATE)]
+    inbox = here.stack.vendor.inbox()
+    assert {"lisi": {"replace_name": "yes noted"}, "wangwu": None} == {
+        person: messages[0]["update"] for person, messages in inbox.items()
+    }
+    shown = _show(here.stack, job)
+    for words in ("pressed: key yes by lisi", "hook started: card_action", "hook done: card_action"):
+        assert words in shown
+    assert [0, 0] == [here.stack.end(process) for process in (here.receiver, worker)]
+    assert not [word for word in (TOKEN, KEY, code, "lisi") if word in here.stack.logs()]
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_300_presses_delivered_four_times_each_are_300_runs(postgres_redis: MakeStack, office: MakeOffice) -> None:
+    """In random order, by a real receiver and two workers: 300 stored, each hook run once, each card updated once."""
+    here = office(postgres_redis)
+    here.opens(copies=4, shuffle_s=5, deadline_s=30)
+    here.worker()
+    here.worker()
+    people = [f"u{n}" for n in range(300)]
+    here.card(*people)
+
+    codes = {here.press(person)["response_code"] for person in people}
+    here.until_heard(300)
+    until(lambda: _deliveries(here) == 1_200, "every copy was delivered", 120)
+    here.stack.until_settled()
+
+    assert 300 == here.stack.number("select count(*) from worker_inbound")
+    assert [(2, 1, 300)] == here.stack.rows("select state, tries, count(*) from worker_events group by 1, 2")
+    assert 300 == len(here.lines()) == len(set(here.lines()))
+    updates = here.stack.vendor.calls(UPDATE)
+    assert codes == {_body(call)["response_code"] for call in updates}
+    assert 300 == len(updates)
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_a_hook_whose_process_was_killed_is_run_again(postgres_redis: MakeStack, office: MakeOffice) -> None:
+    """Killed after it asked for its update: run twice, and what it asked for is there once."""
+    here = office(postgres_redis)
+    here.opens()
+    here.worker()
+    here.worker()
+    here.card("lisi")
+    here.kill.touch()
+
+    here.press("lisi")
+    here.until_heard(1)
+
+    assert 2 == len(here.lines())
+    assert 1 == len(set(here.lines()))
+    assert [(2, 2)] == here.stack.rows("select state, tries from worker_events")
+    assert 1 == len(here.stack.vendor.calls(UPDATE))
+
+
+def test_a_job_that_ended_is_heard(make: MakeStack, office: MakeOffice) -> None:
+    """Only in the states the hook asked for."""
+    here = office(make)
+    here.opens()
+    here.worker()
+    with here.stack.database.writing() as connection:
+        one, other = (
+            enqueue(connection, ACCOUNT, Text(content="x"), To([who]), accounts=here.stack.accounts).id
+            for who in ("ghost-anna", "lisi")
+        )
+
+    here.until_heard(1)
+
+    assert [f"rejected {one}"] == here.lines()
+    assert 2 == here.stack.number("select state from worker_jobs where id = :id", id=other)
+
+
+def test_a_module_of_hooks_that_is_not_there_ends_the_worker_with_a_sentence(make: MakeStack) -> None:
+    """At its start, status 2."""
+    stack = make(top='hooks = "no_such_module_of_hooks"')
+
+    worker = stack.worker(threads=2)
+
+    assert 2 == worker.wait(60)
+    assert "worker: hooks: module no_such_module_of_hooks cannot be imported: there is no module" in stack.logs()
+
+
+def _body(call: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(call["body"])
+    return found
+
+
+def _deliveries(here: Office) -> int:
+    return sum(len(one["tries"]) for one in here.stack.vendor.get("callbacks")["callbacks"])
+
+
+def _show(stack: Stack, job: str) -> str:
+    command = [sys.executable, "-m", "worker.cli", "show", job]
+    env = {"WORKER_CONFIG": str(stack.config), "PATH": "/usr/bin"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
