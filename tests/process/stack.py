@@ -134,6 +134,8 @@ class Stack:
     """More lines of the settings, before all tables."""
     callback: str = "true"
     """The account's `callback`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What every process finds in its environment."""
     base_url: str = ""
     """The workers' way to the vendor, when it is not the tests'."""
     worker_database: str = ""
@@ -183,7 +185,7 @@ class Stack:
         """`python -m COMMAND` with this installation's settings; its output goes to a log file in the folder."""
         log = self.folder / f"process-{len(self.processes)}.log"
         outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
-        given = {**outer, "WORKER_CONFIG": str(self.config), **(env or {})}
+        given = {**outer, "WORKER_CONFIG": str(self.config), **self.env, **(env or {})}
         started = _popen(command, log, given) if self.fresh else fork(command, log, given)
         self.processes.append(started)
         return started

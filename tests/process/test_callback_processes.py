@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.process.conftest import MakeStack
 from tests.process.stack import ACCOUNT, ROOT, SECRET, Stack, until
+from tests.process.stacks import EMBEDDED, MARIADB, RABBITMQ, REDIS, WITH_A_BROKER, Make, on_every_stack
 from worker import ButtonCard, Text, To, enqueue
 
 TOKEN, KEY = "QDG6eK", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
@@ -24,17 +19,16 @@ SETTINGS = {
 }
 
 
-@dataclass
 class Office:
     """A stack with a receiver whose address the fake vendor knows, and the hooks' log."""
 
-    stack: Stack
-    log: Path
-    kill: Path
-    env: dict[str, str]
-
-    def __post_init__(self) -> None:
-        self.receiver = self.stack.process("worker.cli", "receiver", "--port", "0", env=self.env)
+    def __init__(self, make: Make) -> None:
+        folder = make.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log, self.kill = folder / "hooks.log", folder / "kill"
+        paths = {"HOOK_LOG": str(self.log), "HOOK_KILL": str(self.kill)}
+        self.stack = make(**SETTINGS, env={"CALLBACK_TOKEN": TOKEN, "CALLBACK_AES_KEY": KEY, **paths})
+        self.receiver = self.stack.process("worker.cli", "receiver", "--port", "0")
         listening = "receiver listening on "
         self.stack.until_logged(listening)
         self.url = next(line for line in self.stack.logs().splitlines() if listening in line).split()[-1]
@@ -44,15 +38,6 @@ class Office:
         app = {"corpid": "ww-canary-corp", "secret": SECRET, "agentid": 7, "callback_url": f"{self.url}/callback/hr"}
         app |= {"callback_token": TOKEN, "callback_aes_key": KEY}
         self.stack.vendor.post("settings", {"apps": [app], "callbacks": callbacks})
-
-    def worker(self) -> Any:
-        """A worker with the application's hooks."""
-        command = ("up", "--threads", "4")
-        if self.stack.broker == "embedded":
-            return self.stack.process("worker.cli", *command, env=self.env)
-        name = f"w{len(self.stack.processes)}@callbacks"
-        base = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", "8", "-n", name)
-        return self.stack.process("celery", *base, "--loglevel", "INFO", env=self.env)
 
     def card(self, *people: str) -> str:
         """A card that was sent."""
@@ -78,28 +63,13 @@ class Office:
         return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
 
 
-MakeOffice = Callable[[MakeStack], Office]
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> MakeOffice:
-    log, kill = tmp_path / "hooks.log", tmp_path / "kill"
-    env = {"CALLBACK_TOKEN": TOKEN, "CALLBACK_AES_KEY": KEY, "HOOK_LOG": str(log), "HOOK_KILL": str(kill)}
-    return lambda make: Office(make(**SETTINGS), log, kill, env)
-
-
-@pytest.fixture(params=["embedded", pytest.param("postgres_redis", marks=[pytest.mark.postgres, pytest.mark.redis])])
-def make(request: pytest.FixtureRequest) -> MakeStack:
-    made: MakeStack = request.getfixturevalue(request.param)
-    return made
-
-
-def test_a_press_reaches_the_hook_and_the_card_says_so(make: MakeStack, office: MakeOffice) -> None:
+@on_every_stack()
+def test_a_press_reaches_the_hook_and_the_card_says_so(make: Make) -> None:
     """Verified, pressed, stored, heard, updated with the press's own code; the timeline tells it, SIGTERM is 0."""
-    here = office(make)
+    here = Office(make)
     here.opens()
     here.stack.vendor.post("verify", {"corpid": "ww-canary-corp", "agentid": 7})
-    worker = here.worker()
+    worker = here.stack.worker()
     job = here.card("lisi", "wangwu")
 
     code = here.press("lisi")["response_code"]
@@ -120,14 +90,13 @@ def test_a_press_reaches_the_hook_and_the_card_says_so(make: MakeStack, office: 
     assert not [word for word in (TOKEN, KEY, code, "lisi") if word in here.stack.logs()]
 
 
-@pytest.mark.postgres
-@pytest.mark.redis
-def test_300_presses_delivered_four_times_each_are_300_runs(postgres_redis: MakeStack, office: MakeOffice) -> None:
+@on_every_stack(RABBITMQ, MARIADB)
+def test_300_presses_delivered_four_times_each_are_300_runs(make: Make) -> None:
     """In random order, by a real receiver and two workers: 300 stored, each hook run once, each card updated once."""
-    here = office(postgres_redis)
+    here = Office(make)
     here.opens(copies=4, shuffle_s=5, deadline_s=30)
-    here.worker()
-    here.worker()
+    here.stack.worker()
+    here.stack.worker()
     people = [f"u{n}" for n in range(300)]
     here.card(*people)
 
@@ -144,14 +113,13 @@ def test_300_presses_delivered_four_times_each_are_300_runs(postgres_redis: Make
     assert 300 == len(updates)
 
 
-@pytest.mark.postgres
-@pytest.mark.redis
-def test_a_hook_whose_process_was_killed_is_run_again(postgres_redis: MakeStack, office: MakeOffice) -> None:
+@on_every_stack(*WITH_A_BROKER)
+def test_a_hook_whose_process_was_killed_is_run_again(make: Make) -> None:
     """Killed after it asked for its update: run twice, and what it asked for is there once."""
-    here = office(postgres_redis)
+    here = Office(make)
     here.opens()
-    here.worker()
-    here.worker()
+    here.stack.worker()
+    here.stack.worker()
     here.card("lisi")
     here.kill.touch()
 
@@ -164,11 +132,12 @@ def test_a_hook_whose_process_was_killed_is_run_again(postgres_redis: MakeStack,
     assert 1 == len(here.stack.vendor.calls(UPDATE))
 
 
-def test_a_job_that_ended_is_heard(make: MakeStack, office: MakeOffice) -> None:
+@on_every_stack()
+def test_a_job_that_ended_is_heard(make: Make) -> None:
     """Only in the states the hook asked for."""
-    here = office(make)
+    here = Office(make)
     here.opens()
-    here.worker()
+    here.stack.worker()
     with here.stack.database.writing() as connection:
         one, other = (
             enqueue(connection, ACCOUNT, Text(content="x"), To([who]), accounts=here.stack.accounts).id
@@ -181,7 +150,8 @@ def test_a_job_that_ended_is_heard(make: MakeStack, office: MakeOffice) -> None:
     assert 2 == here.stack.number("select state from worker_jobs where id = :id", id=other)
 
 
-def test_a_module_of_hooks_that_is_not_there_ends_the_worker_with_a_sentence(make: MakeStack) -> None:
+@on_every_stack(REDIS, EMBEDDED)
+def test_a_module_of_hooks_that_is_not_there_ends_the_worker_with_a_sentence(make: Make) -> None:
     """At its start, status 2."""
     stack = make(top='hooks = "no_such_module_of_hooks"')
 

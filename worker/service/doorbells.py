@@ -1,27 +1,35 @@
-"""Rings into Celery messages: the relay's way to the broker. A message holds a lane and ids, nothing else."""
+"""Rings and events into Celery messages: the relay's way to the broker.
+
+A message holds a lane and ids, or the id of an event; nothing else.
+"""
 
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from worker.delivery.relay import Ring
 from worker.service.broker import Line
-from worker.service.queues import TRANSIENT, queue_of
-from worker.service.tasks import RING
+from worker.service.queues import HOOKS, TRANSIENT, queue_of
+from worker.service.tasks import HEAR, RING
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 
-class Doorbells:
-    """Publishes rings through the default exchange; what cannot be published is offered again later."""
+
+class Bells(ABC, Generic[T]):
+    """Publishes through the default exchange; what cannot be published is offered again later."""
+
+    purpose: str
 
     def __init__(self, app: Any, prefix: str = ""):
         self._app, self._prefix = app, prefix
-        self._line = Line(app, "doorbells", confirms=True)
+        self._line = Line(app, self.purpose, confirms=True)
         self._declared = self._refused = False
 
     def ready(self) -> bool:
@@ -32,10 +40,10 @@ class Doorbells:
             return False
         return self._declared or self._declare()
 
-    def publish(self, rings: Sequence[Ring]) -> None:
-        """One message a ring; the first failure ends the round."""
-        for ring in rings:
-            if not (self.ready() and self._send(ring)):
+    def publish(self, offered: Sequence[T]) -> None:
+        """One message each; the first failure ends the round."""
+        for one in offered:
+            if not (self.ready() and self._send(one)):
                 return
         if not self._line.settle():
             log.warning("queue_missing")
@@ -55,17 +63,40 @@ class Doorbells:
         self._declared = not self._line.away and not refused
         return self._declared
 
-    def _send(self, ring: Ring) -> bool:
+    @abstractmethod
+    def _message(self, one: T) -> tuple[str, list[Any], str]:
+        """Task, arguments and queue."""
+
+    def _send(self, one: T) -> bool:
+        task, arguments, queue = self._message(one)
         # The id is random: a job's id, revoked in Flower, would make Celery drop every later doorbell under it.
         task_id = secrets.token_hex(16)
         message = self._app.amqp.as_task_v2(
-            task_id, RING, [ring.lane, list(ring.ids), ring.probe], {}, ignore_result=True, argsrepr="", kwargsrepr=""
+            task_id, task, arguments, {}, ignore_result=True, argsrepr="", kwargsrepr=""
         )
         return self._line.publish(
             message.body,
             exchange="",
-            routing_key=queue_of(urgent=ring.urgent, prefix=self._prefix),
+            routing_key=queue,
             headers=message.headers,
             delivery_mode=TRANSIENT,
             **message.properties,
         )
+
+
+class Doorbells(Bells[Ring]):
+    """Rings: ids of parts of one lane."""
+
+    purpose = "doorbells"
+
+    def _message(self, one: Ring) -> tuple[str, list[Any], str]:
+        return RING, [one.lane, list(one.ids), one.probe], queue_of(urgent=one.urgent, prefix=self._prefix)
+
+
+class EventBells(Bells[str]):
+    """Ids of events for the application's hooks."""
+
+    purpose = "events of hooks"
+
+    def _message(self, one: str) -> tuple[str, list[Any], str]:
+        return HEAR, [one], self._prefix + HOOKS
