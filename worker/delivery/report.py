@@ -307,6 +307,11 @@ def _events(rows: JobRows) -> Iterator[Event]:
     yield from _refusals(rows.failures)
     for row in rows.events:
         yield from _heard(row)
+    for row in rows.followers:
+        yield Event(_instant(row["created_at"]), f"{row['kind']} asked for", detail=f"job {row['id']}")
+        if row["finished_at"] is not None:
+            label = JobState(row["state"]).label
+            yield Event(_instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
     if job["finished_at"] is not None:
         yield Event(_instant(job["finished_at"]), "ended", detail=JobState(job["state"]).label)
 

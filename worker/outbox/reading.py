@@ -27,9 +27,14 @@ class JobRows:
     receipts: Rows
     failures: Rows
     events: Rows
+    followers: Rows
+    """The jobs that are about this one: id, kind, state, when asked for and ended."""
 
 
 _JOB = text("select * from worker_jobs where id = :id")
+_FOLLOWERS = text(
+    "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
+)
 _PARTS = text("select * from worker_parts where id > :low and id < :high order by n")
 
 
@@ -59,6 +64,7 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
         of_parts("worker_receipts", "part_id, claim"),
         of_parts("worker_failures", "part_id, kind, recipient_key"),
         events_of_job(connection, job_id),
+        [dict(row) for row in connection.execute(_FOLLOWERS, {"id": job_id}).mappings()],
     )
 
 

@@ -55,20 +55,27 @@ def test_the_demo_ends_as_stated(played: tuple[int, str, Outcome, Any]) -> None:
     assert "ghost-anna: nothing (does not exist)" in output
     assert "The canteen closes at 14:00 today. (recalled)" in output
     assert "its buttons now say 'approved'" in output
+    assert "pressed: key approve by person0001" in output
+    assert "hook done: card_action" in output
 
 
 def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[subprocess.Popen[str]]]) -> None:
-    """The worker and the fake WeCom have ended."""
+    """The worker, the receiver and the fake WeCom have ended."""
     processes = played[3]
 
-    assert [True, True] == [process.poll() is not None for process in processes]
+    assert [True] * 3 == [process.poll() is not None for process in processes]
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (lambda it: replace(it, inbox={}), "everyone who exists saw the text once"),
-        (lambda it: replace(it, rows=6), "the application kept its own five rows, not the sixth"),
+        (
+            lambda it: replace(it, rows=7),
+            "the application kept its own six rows, one of them a hook's, and no seventh",
+        ),
+        (lambda it: replace(it, callbacks=[]), "an approver pressed once, and the receiver took it at once"),
+        (lambda it: replace(it, timelines={**it.timelines, "card": []}), "the card's timeline tells all of it"),
         (lambda it: replace(it, due_at=None), "the scheduled text went out once, not before its time"),
         (
             lambda it: replace(it, calls=[*it.calls, {"body": NEVER}]),
@@ -111,7 +118,7 @@ def test_a_worker_that_ended_early_is_told_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "up.log").write_text("x" * 5000 + "the last words", encoding="utf-8")
     with _child("raise SystemExit(3)") as process:
         process.wait(30)
-        on = Stage(tmp_path, "http://127.0.0.1:1", None, FixedAccounts([]), process)  # type: ignore[arg-type]
+        on = Stage(tmp_path, "http://127.0.0.1:1", None, FixedAccounts([]), {"up": process})  # type: ignore[arg-type]
 
         with pytest.raises(StageFailed, match="status 3") as failed:
             on.require_alive()
@@ -154,7 +161,7 @@ def test_the_board_is_a_live_table_on_a_terminal(sqlite_url: str) -> None:
 
     with (
         Board(engine, console, {"greeting": job}) as board,
-        pytest.raises(StageFailed, match="not ended within 0 s: greeting"),
+        pytest.raises(StageFailed, match="did not happen within 0 s: every one of greeting ends"),
     ):
         board.until_ended(["greeting"], lambda: None, 0.0)
     engine.dispose()

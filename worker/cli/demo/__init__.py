@@ -1,7 +1,8 @@
 """`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
 
-Read in this order: `stage.py` (processes), `application.py` (the producer), `board.py` (the live table), `ending.py`
-(what is printed at the end), `checks.py` (whether every job ended as stated).
+Read in this order: `stage.py` (processes), `application.py` (the producer), `hooks.py` (what it does when a button is
+pressed), `board.py` (the live table), `ending.py` (what is printed at the end), `checks.py` (whether every job ended as
+stated).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from worker.cli.demo.application import Application
+from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.board import Board
 from worker.cli.demo.checks import Outcome, checks
 from worker.cli.demo.ending import tell_everything, tell_verdict
@@ -41,6 +42,8 @@ def _play(stage: Stage, console: Console) -> bool:
         application.sends()
         board.until_ended(("text", "card"), stage.require_alive, LIMIT_S)
         application.follows_up()
+        stage.press(APPROVERS[0], "approve", application.jobs["card"])
+        board.until(application.has_answered, "the hook answers the press", stage.require_alive, LIMIT_S)
         board.until_ended(tuple(application.jobs), stage.require_alive, LIMIT_S)
     outcome = Outcome.of(stage, application)
     tell_everything(console, outcome)

@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select
 
-from worker.channels.wecom_app import ButtonCard, CardUpdate, Image, Text
+from worker.channels.wecom_app import ButtonCard, Image, Text
 from worker.channels.wecom_app.card_parts import Button, MainTitle
 from worker.config.accounts import AccountSource
 from worker.delivery.enqueue import enqueue
-from worker.delivery.related import recall, update_card
+from worker.delivery.related import recall
+from worker.delivery.report import list_jobs
 from worker.domain.message import File
 from worker.domain.recipient import To
 
@@ -59,12 +60,18 @@ class Application:
             self.jobs["later"] = self._ask(connection, Text(content=LATER), To(users=APPROVERS), due_at=self.due_at)
 
     def follows_up(self) -> None:
-        """Takes the text back and freezes the card, in one transaction."""
+        """Takes the text back."""
         with self._engine.begin() as connection:
-            self._write(connection, "follow-ups")
+            self._write(connection, "follow-up")
             self.jobs["recall"] = recall(connection, self.jobs["text"], accounts=self._accounts).id
-            approved = CardUpdate(replace_name="approved")
-            self.jobs["update"] = update_card(connection, self.jobs["card"], approved, accounts=self._accounts).id
+
+    def has_answered(self) -> bool:
+        """Whether the hook has asked for the card's update, in a process of the worker's."""
+        with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            found = list_jobs(connection, kind="update_card")
+        if found:
+            self.jobs["update"] = found[0].id
+        return bool(found)
 
     def rows(self) -> int:
         """How many rows of its own it has committed."""

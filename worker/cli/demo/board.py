@@ -58,14 +58,19 @@ class Board:
 
     def until_ended(self, names: Sequence[str], require_alive: Callable[[], None], limit_s: float) -> None:
         """Shows every move until these jobs have ended."""
+        what = f"every one of {', '.join(names)} ends"
+        self.until(lambda: self._ended.issuperset(names), what, require_alive, limit_s)
+
+    def until(self, done: Callable[[], bool], what: str, require_alive: Callable[[], None], limit_s: float) -> None:
+        """Shows every move until something has happened."""
         deadline = time.monotonic() + limit_s
         while True:
             self._look()
-            if self._ended.issuperset(names):
+            if done():
                 return
             require_alive()
             if time.monotonic() > deadline:
-                raise StageFailed(f"not ended within {limit_s:.0f} s: {', '.join(set(names) - self._ended)}")
+                raise StageFailed(f"did not happen within {limit_s:.0f} s: {what}")
             time.sleep(LOOK_S)
 
     def _look(self) -> None:

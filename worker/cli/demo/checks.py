@@ -28,6 +28,7 @@ class Outcome:
     due_at: datetime | None
     inbox: Inbox
     calls: list[dict[str, Any]]
+    callbacks: list[dict[str, Any]]
     violations: dict[str, Any]
 
     @classmethod
@@ -43,6 +44,7 @@ class Outcome:
                 application.due_at,
                 stage.control("inbox")["people"],
                 stage.control("calls")["calls"],
+                stage.control("callbacks")["callbacks"],
                 stage.control("violations"),
             )
 
@@ -57,7 +59,7 @@ class Outcome:
 
 def checks(outcome: Outcome) -> list[Check]:
     """Every promise of the demo."""
-    return [*_text(outcome), *_others(outcome), *_never_and_later(outcome), *_overall(outcome)]
+    return [*_text(outcome), *_others(outcome), *_press(outcome), *_never_and_later(outcome), *_overall(outcome)]
 
 
 def _text(outcome: Outcome) -> Iterator[Check]:
@@ -95,11 +97,28 @@ def _others(outcome: Outcome) -> Iterator[Check]:
     )
 
 
+def _press(outcome: Outcome) -> Iterator[Check]:
+    pressed, updates = (
+        outcome.callbacks,
+        [call for call in outcome.calls if call["path"].endswith("/update_template_card")],
+    )
+    yield (
+        "an approver pressed once, and the receiver took it at once",
+        [(one["state"], [each["status"] for each in one["tries"]]) for one in pressed] == [("taken", [200])],
+    )
+    yield (
+        "the hook's update spent the code of that press",
+        len(updates) == 1 and all(one["response_code"] in updates[0]["body"] for one in pressed),
+    )
+    steps = {"pressed", "hook started", "update_card asked for", "hook done", "update_card ended"}
+    yield "the card's timeline tells all of it", steps <= {event.what for event in outcome.timelines["card"]}
+
+
 def _never_and_later(outcome: Outcome) -> Iterator[Check]:
     later, due = outcome.jobs["later"], outcome.due_at
     called = [attempt.started_at for part in later.parts for attempt in part.attempts]
     yield "the rolled-back transaction sent nothing", not any(NEVER in str(call["body"]) for call in outcome.calls)
-    yield "the application kept its own five rows, not the sixth", outcome.rows == 5
+    yield "the application kept its own six rows, one of them a hook's, and no seventh", outcome.rows == 6
     yield (
         "the scheduled text went out once, not before its time",
         (later.state is JobState.ACCEPTED and due is not None and len(called) == 1 and called[0] >= due),

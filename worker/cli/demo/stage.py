@@ -1,8 +1,10 @@
-"""The demo's stage: a temporary folder, the fake WeCom and the embedded worker, each a process; all gone at the end."""
+"""The demo's stage: a temporary folder, and fake WeCom, worker and receiver as processes; all gone at the end."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import string
 import subprocess
 import sys
 import tempfile
@@ -23,12 +25,13 @@ from worker.outbox.database import sqlite_engine
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"
 broker = "embedded"
+hooks = "worker.cli.demo.hooks"
 
 [accounts.demo]
 channel = "wecom_app"
 corpid = "ww-demo"
 agentid = 1000002
-callback = true
+callback = {{ token = {{ file = "{folder}/token" }}, aes_key = {{ file = "{folder}/aes_key" }} }}
 secret = {{ file = "{folder}/secret" }}
 base_url = "{vendor}"
 """
@@ -48,7 +51,8 @@ class Stage:
     vendor: str
     engine: Engine
     accounts: FixedAccounts
-    worker: subprocess.Popen[str]
+    processes: dict[str, subprocess.Popen[str]]
+    """Command -> process; both must live."""
 
     @classmethod
     @contextmanager
@@ -56,28 +60,49 @@ class Stage:
         """Builds the stage in a temporary folder and takes it down again, whatever happens on it."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))
-            vendor = _address(stack.enter_context(_process(folder, "simulator", "--settings", VENDOR)))
-            (folder / "secret").write_text("demo-secret", encoding="utf-8")
+            vendor = _address(stack.enter_context(_process(folder, "simulator", "--settings", VENDOR)), "fake WeCom")
+            credentials = _credentials(folder)
             settings_file = folder / "worker.toml"
             settings_file.write_text(SETTINGS.format(folder=folder, vendor=vendor), encoding="utf-8")
             settings = load_settings(settings_file)
             engine = sqlite_engine(settings.database)
             stack.callback(engine.dispose)
             migrate.upgrade(engine)
-            worker = stack.enter_context(_process(folder, "up", "--threads", "8"))
-            yield cls(folder, vendor, engine, accounts_of(settings), worker)
+            commands = (("up", "--threads", "8"), ("receiver", "--port", "0"))
+            processes = {command[0]: stack.enter_context(_process(folder, *command)) for command in commands}
+            stage = cls(folder, vendor, engine, accounts_of(settings), processes)
+            stage._register(_address(processes["receiver"], "receiver"), credentials)
+            yield stage
 
     def require_alive(self) -> None:
-        """Raises StageFailed, with the end of its log, when the worker has ended."""
-        if self.worker.poll() is not None:
-            log = (self.folder / "up.log").read_text(encoding="utf-8", errors="replace")
-            raise StageFailed(f"the worker ended with status {self.worker.returncode}; its log ends:\n{log[-2000:]}")
+        """Raises StageFailed, with the end of its log, when the worker or the receiver has ended."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+                raise StageFailed(f"worker {name} ended with status {process.returncode}; its log ends:\n{log[-2000:]}")
 
-    def control(self, name: str) -> Any:
-        """What the fake WeCom knows: `inbox`, `calls`, `violations`."""
+    def control(self, name: str, body: Any = None) -> Any:
+        """What the fake WeCom knows (`inbox`, `calls`, `callbacks`, `violations`), or is told with a body."""
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(f"{self.vendor}/_control/{name}", timeout=10).json()
+            reply = session.request("POST" if body else "GET", f"{self.vendor}/_control/{name}", json=body, timeout=10)
+        if reply.status_code != 200:
+            raise StageFailed(f"the fake WeCom refuses {name}: {reply.text}")
+        return reply.json()
+
+    def press(self, person: str, key: str, job_id: str) -> None:
+        """Somebody presses a button of the card that a job of one part sent."""
+        self.control("press", {"person": person, "key": key, "task_id": f"w{job_id}-0"})
+
+    def _register(self, receiver: str, credentials: dict[str, str]) -> None:
+        """The app's callback settings, as somebody would type them into WeCom's pages."""
+        app = {"corpid": "ww-demo", "agentid": 1000002, "secret": credentials["secret"]}
+        address = {
+            "callback_url": f"{receiver}/callback/demo",
+            "callback_token": credentials["token"],
+            "callback_aes_key": credentials["aes_key"],
+        }
+        self.control("settings", {"apps": [app | address]})
 
 
 @contextmanager
@@ -90,7 +115,7 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
             [sys.executable, "-m", "worker.cli", *command],
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if command[0] == "simulator" else log,
+            stdout=log if command[0] == "up" else subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
@@ -101,11 +126,21 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
         _end(process)
 
 
-def _address(simulator: subprocess.Popen[str]) -> str:
-    """The simulator's first line ends with its address."""
-    line = simulator.stdout.readline() if simulator.stdout else ""
+def _credentials(folder: Path) -> dict[str, str]:
+    """Secrets made up for this run, each in a file that the settings name."""
+    letters = string.ascii_letters + string.digits
+    made = {name: "".join(secrets.choice(letters) for _ in range(43)) for name in ("secret", "aes_key")}
+    made["token"] = secrets.token_hex(16)
+    for name, value in made.items():
+        (folder / name).write_text(value, encoding="utf-8")
+    return made
+
+
+def _address(process: subprocess.Popen[str], what: str) -> str:
+    """The first line of simulator and receiver ends with their address."""
+    line = process.stdout.readline() if process.stdout else ""
     if " on http" not in line:
-        raise StageFailed("the fake WeCom did not start")
+        raise StageFailed(f"the {what} did not start")
     return line.split()[-1]
 
 

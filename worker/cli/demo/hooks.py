@@ -1,0 +1,21 @@
+"""The demo's application again: what it does when an approver presses a button of the card."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from worker.channels.wecom_app import CardUpdate
+from worker.cli.demo.application import APPROVERS, notices
+from worker.delivery.hooks import on_card_action
+from worker.delivery.related import update_card
+from worker.domain.hook import CardAction
+
+SAYS = {"approve": "approved", "refuse": "refused"}
+
+
+@on_card_action
+def decided(action: CardAction, session: Session) -> None:
+    """Writes the decision down and shows it to both approvers, in one transaction."""
+    session.execute(insert(notices).values(subject="decision"))
+    update_card(session, action.job_id, CardUpdate(replace_name=SAYS[action.button]), APPROVERS)
