@@ -78,7 +78,7 @@ def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[su
         (lambda it: replace(it, timelines={**it.timelines, "card": []}), "the card's timeline tells all of it"),
         (lambda it: replace(it, due_at=None), "the scheduled text went out once, not before its time"),
         (
-            lambda it: replace(it, calls=[*it.calls, {"body": NEVER}]),
+            lambda it: replace(it, calls=[*it.calls, {"path": "", "body": NEVER}]),
             "the rolled-back transaction sent nothing",
         ),
         (

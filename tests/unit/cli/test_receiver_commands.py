@@ -1,0 +1,185 @@
+"""`worker receiver` at its start and end, and `worker events`: what is wrong is one sentence with a status."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.channels.callback_samples import AES_KEY, TOKEN
+from worker.cli import main
+from worker.domain.hook import EventKind, EventState
+from worker.outbox import tables
+from worker.outbox.bulk import insert_rows
+from worker.outbox.database import Database, make_engine
+from worker.outbox.events import event_row
+
+Run = Callable[..., int]
+CALLBACK = 'callback = { token = { env = "T" }, aes_key = { env = "K" } }'
+
+
+@pytest.fixture
+def configure(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A worker.toml with these lines in its account's table."""
+    monkeypatch.setenv("T", TOKEN)
+    monkeypatch.setenv("K", AES_KEY)
+
+    def configure(lines: str = CALLBACK, database: str = sqlite_url) -> Path:
+        config = tmp_path / "worker.toml"
+        account = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 7\n'
+        config.write_text(f'database = "{database}"\n{account}{lines}\n', encoding="utf-8")
+        monkeypatch.setenv("WORKER_CONFIG", str(config))
+        return config
+
+    configure()
+    return configure
+
+
+@pytest.fixture
+def run(configure: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`worker ARGUMENTS` in this process; returns the exit status."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "sentence"),
+    [
+        (CALLBACK, "short", "accounts.hr.callback.aes_key: the EncodingAESKey must have exactly 43 of A-Z a-z 0-9"),
+        ("callback = true", AES_KEY, "no account has a callback address; add callback = "),
+        ("callback = { token = { env = 'T' } }", AES_KEY, "accounts.hr.callback.aes_key: is missing; add aes_key = "),
+        (CALLBACK, "", "accounts.hr.callback.aes_key names environment variable K, which is empty or not there"),
+    ],
+)
+def test_wrong_settings_stop_the_receiver_before_it_listens(
+    run: Run,
+    configure: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lines: str,
+    key: str,
+    sentence: str,
+) -> None:
+    """One sentence, status 2, and no secret in it."""
+    configure(lines)
+    monkeypatch.setenv("K", key)
+
+    status = run("receiver", "--port", "0")
+
+    told = capsys.readouterr()
+    assert 2 == status
+    assert told.err.startswith(f"worker: {sentence}")
+    assert (1, "") == (len(told.err.splitlines()), told.out)
+
+
+def test_tables_that_are_not_there_stop_the_receiver(
+    run: Run, configure: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the command to run."""
+    configure(database=f"sqlite:///{tmp_path / 'empty.db'}")
+
+    assert 2 == run("receiver", "--port", "0")
+    assert "run `worker db upgrade`" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_sentence(configure: Callable[..., Path]) -> None:
+    """In a process of its own: uvicorn ends the process."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "worker.cli", "receiver", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert 2 == done.returncode
+    assert f"worker: --host 127.0.0.1 --port {port}: cannot listen there" in done.stderr
+
+
+def test_the_receiver_listens_and_ends_with_0(configure: Callable[..., Path]) -> None:
+    """It says where; a stranger learns nothing there, not even what serves; SIGTERM is a clean end."""
+    command = [sys.executable, "-m", "worker.cli", "receiver", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        with requests.Session() as session:
+            session.trust_env = False
+            replies = [
+                session.get(f"{url}/callback/hr?echostr=x", timeout=30),
+                session.post(f"{url}/callback/nobody?secret=canary", data=b"canary", timeout=30),
+            ]
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+
+    assert ([400, 404], 0) == ([reply.status_code for reply in replies], process.returncode)
+    assert not any("server" in reply.headers for reply in replies)
+    assert "canary" not in errors
+    assert 2 == errors.count("callback_refused")
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parked(run: Run, sqlite_url: str) -> str:
+    """A parked event; beside it one that is done."""
+    ids = ["a" * 32, "b" * 32]
+    database = Database(make_engine(sqlite_url))
+    with database.writing() as connection:
+        for id, state in zip(ids, (EventState.PARKED, EventState.DONE), strict=True):
+            row = event_row(id, EventKind.CARD_ACTION, 1, state=state, job_id="j" * 32)
+            insert_rows(connection, tables.events, [row | {"error": "ValueError > hooks.py:3 decided", "tries": 10}])
+    database.close()
+    return ids[0]
+
+
+def test_parked_events_are_listed_with_their_places(run: Run, parked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For people, and as JSON."""
+    assert 0 == run("events", "--state", "parked")
+    line = capsys.readouterr().out
+    assert 0 == run("events", "--json")
+    everything: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+
+    assert 1 == len(line.splitlines())
+    words = (parked, "card_action", "parked", f"job {'j' * 32}", "ValueError > hooks.py:3 decided")
+    assert [] == [word for word in words if word not in line]
+    assert ["done", "parked"] == [one["state"] for one in everything]
+
+
+def test_no_events_and_a_wrong_state_are_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list that is empty, and the words there are."""
+    assert 0 == run("events")
+    assert "no events\n" == capsys.readouterr().out
+    assert 2 == run("events", "--state", "asleep")
+    assert "use one of waiting, running, done, parked, ignored" in capsys.readouterr().err
+
+
+def test_a_parked_event_is_given_another_try(
+    run: Run, parked: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It waits again with its tries at zero; any other state, or none at all, is refused with the reason."""
+    assert 0 == run("events", "retry", parked)
+    assert f"event {parked} waits for a worker\n" == capsys.readouterr().out
+    database = Database(make_engine(sqlite_url))
+    with database.reading() as connection:
+        row = connection.exec_driver_sql(f"select state, tries from worker_events where id = '{parked}'").one()
+    database.close()
+    statuses = [run("events", "retry", one) for one in (parked, "b" * 32, "c" * 32)]
+    errors = capsys.readouterr().err
+
+    assert (0, 0) == tuple(row)
+    assert [1, 1, 1] == statuses
+    assert all(words in errors for words in ("is waiting;", "is done;", "no event 'ccc"))
