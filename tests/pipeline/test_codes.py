@@ -329,3 +329,32 @@ def test_people_named_go_to_their_parts_and_the_others_to_the_partys(site: Site)
     site.run()
 
     assert [["p7u1"], ["u1200"]] == sorted(body["userids"] for body in site.bodies(UPDATE))
+
+
+def test_a_code_the_vendor_knows_no_longer_gives_way_to_the_next(site: Site, card: str) -> None:
+    """60140 while another code is left: that one is tried; the first is not tried again."""
+    pressed(site, card, "lisi", "c1")
+    site.vendor.says(refused(60140))
+    job = site.update(card, to="lisi")
+    site.ring(job)
+    waiting = site.state(job)
+
+    site.advance(300)
+    site.ring(job)
+
+    assert ("queued", "accepted") == (waiting, site.state(job))
+    assert ["c1", "code1"] == spent(site)
+    assert ["spent", "spent"] == [row.state for row in site.of("response_codes", card)]
+
+
+def test_the_last_code_refused_refuses_the_update(site: Site, card: str) -> None:
+    """Also when only the reserved one would be left."""
+    pressed(site, card, "lisi", "c1")
+    site.vendor.says(refused(60140), refused(60140))
+    reserved = site.update(card, to="lisi", reserve_last=True)
+    site.ring(reserved)
+    plain = site.update(card, to="lisi")
+    site.ring(plain)
+
+    assert ["rejected", "rejected"] == [site.state(reserved), site.state(plain)]
+    assert ["c1", "code1"] == spent(site)

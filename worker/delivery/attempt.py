@@ -23,6 +23,7 @@ from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Accepted, Partial, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
 from worker.outbox.answers import outcome_name
+from worker.outbox.codes import SPENT_BY_VENDOR
 from worker.outbox.items import End, Mark, Marked, MarkReply
 
 log = structlog.get_logger()
@@ -250,8 +251,13 @@ class Attempt:
         return Delivered(ticket, called=True, heard=heard)
 
     def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
-        """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt."""
+        """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt.
+
+        60140: the code is gone (how long codes last has changed before), and another is here.
+        """
         outcome = verdict.outcome
+        if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and errand.ready.another_code:
+            return replace(verdict, outcome=Retry(outcome.reason)), ()
         if not isinstance(outcome, Rejected) or outcome.heal != "media" or errand.work.doubts:
             return verdict, ()
         if not errand.work.message.get("files"):

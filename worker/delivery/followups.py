@@ -31,6 +31,8 @@ class Ready:
     spec: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     code_id: str | None = None
+    another_code: bool = False
+    """Should the vendor know this code no longer, there is another one to try."""
     recalled: tuple[str, int] | None = None
 
 
@@ -115,8 +117,10 @@ class Followups:
         with self._database.reading() as connection:
             until, people = f"{self._database.now} + {self._deadline_us}", work.spec.get("users") or ()
             codes = fresh_codes(connection, work.spec["target"], until, people)
-            if codes and not (work.spec.get("reserve_last") and codes[0].source == "send"):
-                return Ready(work.spec, {"response_code": codes[0].code}, code_id=codes[0].id)
+            usable = [code for code in codes if not (work.spec.get("reserve_last") and code.source == "send")]
+            if usable:
+                facts = {"response_code": usable[0].code}
+                return Ready(work.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
             states = code_states(connection, work.spec["target"])
         if "leased" in states:
             # Another update is in the air with it: only its end tells whether the code is spent.

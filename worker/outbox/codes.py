@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, String, bindparam, text
 
 from worker.domain.job import part_range
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Unknown
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows, update_chosen
 from worker.outbox.sql import fetch, run
@@ -122,7 +122,7 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
             _set_state(connection, code, "spent", part_id)
         case Unknown():
             _set_state(connection, code, "burned", part_id)
-        case Rejected() if errcode == SPENT_BY_VENDOR:
+        case Rejected() | Retry() if errcode == SPENT_BY_VENDOR:
             _set_state(connection, code, "spent", part_id)
         case _:
             _set_state(connection, code, "fresh", None)
