@@ -135,10 +135,10 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     accounts = accounts_of(settings)
     require_usable_accounts(accounts)
     doors = doors_of(accounts, settings.delivery.callback_max_age_s)
-    our_logging.set_up(loglevel)
     database = Database(make_engine(settings.database, pool_size=THREADS))
     try:
         require_current_tables(database)
+        our_logging.set_up(loglevel)
         receiver = Receiver(doors, Receiving(database, settings).store)
         return serve(receiver.app, host, port)
     finally:
