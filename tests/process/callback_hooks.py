@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from worker import CardAction, CardUpdate, JobDone, JobState, on_card_action, on_job_done, update_card
+from worker import CardPressed, CardUpdate, JobDone, JobState, on_card_action, on_job_done, update_card
 
 
 @on_card_action
-def decided(action: CardAction, session: Session) -> None:
+def decided(action: CardPressed, session: Session) -> None:
     """Greys the buttons for whoever pressed."""
     _note(f"{action.button} {action.person} {action.id}")
     update_card(session, action.job_id, CardUpdate(replace_name=f"{action.button} noted"), [action.person])

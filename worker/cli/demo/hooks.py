@@ -9,13 +9,13 @@ from worker.channels.wecom_app import CardUpdate
 from worker.cli.demo.application import APPROVERS, notices
 from worker.delivery.hooks import on_card_action
 from worker.delivery.related import update_card
-from worker.domain.hook import CardAction
+from worker.domain.hook import CardPressed
 
 SAYS = {"approve": "approved", "refuse": "refused"}
 
 
 @on_card_action
-def decided(action: CardAction, session: Session) -> None:
+def decided(action: CardPressed, session: Session) -> None:
     """Writes the decision down and shows it to both approvers, in one transaction."""
     session.execute(insert(notices).values(subject="decision"))
     update_card(session, action.job_id, CardUpdate(replace_name=SAYS[action.button]), APPROVERS)
