@@ -27,6 +27,12 @@ CARD = {
 }
 
 
+class Listener(ThreadingHTTPServer):
+    """Says nothing of a client that did not wait for its answer."""
+
+    def handle_error(self, *_: Any) -> None: ...
+
+
 class Address:
     """A callback address that answers as it is told, and remembers what came."""
 
@@ -54,7 +60,7 @@ class Address:
 
             def log_message(self, *_: Any) -> None: ...
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Listener(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/callback/hr?own=1"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
