@@ -40,6 +40,8 @@ IN_A_CALL = STEPS[1:8]
 ON_THE_WIRE = STEPS[4:8]
 """The whole request has left before the process dies."""
 THREADS = 8
+SETTLED_S = 180.0
+"""Leases, deadlines and repeats one after the other, with a machine that is busy with the other cells."""
 PARALLEL = 8
 """Cells at once: they mostly wait for leases and deadlines."""
 
@@ -91,7 +93,7 @@ def run_cell(stack: Stack, name: str, step: str, seed: int) -> Cell:
     _crash(stack, step, random.Random(drawn))
     wreck = _look(stack, step)
     stack.worker(threads=THREADS)
-    stack.until_settled()
+    stack.until_settled(SETTLED_S)
     return _counted(stack, mix, wreck, (name, step, seed))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -86,10 +87,20 @@ class Stacks:
 def migrated(name: str, key: str, folder: Path) -> Iterator[str]:
     """A fresh database for a stack, with tables."""
     with scratch(name, key, folder) as url:
+        make_tables(url)
+        yield url
+
+
+_migrating = threading.Lock()
+"""Alembic's context is a global of its module."""
+
+
+def make_tables(url: str) -> None:
+    """Makes the tables, one database after the other."""
+    with _migrating:
         engine = make_engine(url)
         upgrade(engine)
         engine.dispose()
-        yield url
 
 
 def scratch(name: str, key: str, folder: Path) -> AbstractContextManager[str]:

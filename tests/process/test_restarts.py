@@ -15,11 +15,9 @@ import pytest
 from tests.process import brokers, own_mariadb, own_postgres, own_rabbitmq, own_redis
 from tests.process.own_server import Server
 from tests.process.stack import Process, Stack, until
-from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there
+from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there, make_tables
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from tests.support import databases
-from worker.outbox.database import make_engine
-from worker.outbox.migrate import upgrade
 
 JOBS, SENT, LYING = 2_000, 300, 200
 QUICK_S = 0.005
@@ -188,7 +186,5 @@ def make_quick(make: Make, **options: str) -> Stack:
 
 def with_tables(server: Server) -> str:
     """The server's database, ready."""
-    engine = make_engine(server.url)
-    upgrade(engine)
-    engine.dispose()
+    make_tables(server.url)
     return server.url
