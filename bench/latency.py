@@ -1,9 +1,9 @@
 """Idle enqueue-to-call: one job at a time, from just before `enqueue` and the commit to the call's arrival.
 
 Both ends are read from the machine's monotonic clock: the full simulator notes it when a request's first line is
-there. Random pauses of 0 to 120 ms in between keep the samples from falling into step with any poll. On PostgreSQL +
-Redis (a worker under Celery's own command) and embedded (`worker up`), both with production settings; the worse
-median counts. Fails when a call is missing, doubled, or the worker complains.
+there. Random pauses of 0 to 120 ms in between keep the samples from falling into step with any poll. On every stack (a
+worker under Celery's own command; embedded, `worker up`) with production settings; the worst median counts. Fails when
+a call is missing, doubled, or the worker complains.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import Figure
-from bench.throughput import missing_service
+from bench.stacks import STACKS, missing_service
 from bench.throughput_ours import complaints
 from bench.throughput_rig import BenchFailed
 from tests.process.stack import ACCOUNT, Stack, Vendor, until
-from tests.support import databases
+from tests.process.stacks import broker_of, scratch
 from worker import Text, To, enqueue
 from worker.outbox.migrate import upgrade
 
@@ -34,20 +34,20 @@ SEND = "/cgi-bin/message/send"
 SAMPLES, WARM_UP = 200, 20
 LONGEST_PAUSE_S = 0.12
 THREADS = 32
-STACKS = ("postgres+redis", "embedded")
 
 
 def main(argv: list[str]) -> Figure:
-    """Both stacks; the worse median."""
+    """Every stack; the worst median."""
     parser = argparse.ArgumentParser(prog="python -m bench latency")
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--stack", choices=("all", *STACKS), default="all")
     parser.add_argument("--seed", type=int, default=1, help="of the pauses")
     options = parser.parse_args(argv)
-    if missing := missing_service():
+    kinds = STACKS if options.stack == "all" else (options.stack,)
+    if missing := missing_service(kinds):
         return Figure("latency", f"{missing} does not answer", f"{GOAL_MS}", ok=False)
     medians = []
-    for kind in STACKS if options.stack == "all" else (options.stack,):
+    for kind in kinds:
         with _stack(kind) as stack:
             found = sample(stack, options.samples, random.Random(options.seed))
         medians.append(show(kind, found))
@@ -58,10 +58,12 @@ def main(argv: list[str]) -> Figure:
 @contextmanager
 def _stack(kind: str) -> Iterator[Stack]:
     """A worker that is ready and has nothing to do."""
-    with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder, _database(kind, folder) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-latency-") as folder,
+        scratch(kind, f"bench_latency_{os.getpid()}", Path(folder)) as url,
+    ):
         vendor = Vendor(Path(folder))
-        broker = "embedded" if kind == "embedded" else databases.REDIS.url
-        stack = Stack(Path(folder), url, broker, vendor, delivery={})
+        stack = Stack(Path(folder), url, broker_of(kind), vendor, delivery={})
         try:
             upgrade(stack.database.engine)
             stack.worker(threads=THREADS)
@@ -70,15 +72,6 @@ def _stack(kind: str) -> Iterator[Stack]:
         finally:
             stack.close()
             vendor.close()
-
-
-@contextmanager
-def _database(kind: str, folder: str) -> Iterator[str]:
-    if kind == "embedded":
-        yield f"sqlite:///{folder}/worker.db"
-        return
-    with databases.scratch_postgres(f"worker_bench_latency_{os.getpid()}") as url:
-        yield url
 
 
 def sample(stack: Stack, samples: int, rng: random.Random) -> list[tuple[float, float]]:

@@ -29,7 +29,7 @@ from sqlalchemy import Engine, create_engine, make_url
 
 from bench import Figure
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
-from bench.throughput import missing_service
+from bench.stacks import REDIS, missing_service
 from bench.throughput_ours import complaints, prepare
 from bench.throughput_rig import Bare, BenchFailed, until
 from tests.process import own_mariadb, own_postgres
@@ -154,7 +154,7 @@ class Scene:
 def main(argv: list[str]) -> Figure:
     """Both databases; the worse ratio, and no wait at all."""
     options = _options(argv)
-    if missing := missing_service():
+    if missing := missing_service((REDIS,)):
         return Figure("producers", f"{missing} does not answer", f"{GOAL}", ok=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process started here is ended
     worst, waits = float("inf"), 0

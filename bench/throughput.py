@@ -1,10 +1,11 @@
 """Calls a second of our worker against a plain Celery task that calls requests and remembers nothing.
 
-PostgreSQL + Redis, a vendor that answers after 20 ms, one worker process each with the same pool of threads. Ours runs
-with every promise on: duplicate check, limits, marks, receipts, task events (-E), a log line an attempt to a file. The
-plain task runs with early acks, a keep-alive Session a thread, no log lines and its best prefetch and trust_env, with
--E (the one compared) and without. Rounds are interleaved, their order alternates, the figure is the median of the
-rounds' ratios. Fails unless calls = receipts = events = jobs in every run.
+A vendor that answers after 20 ms, one worker process each with the same pool of threads, on the stack given: PostgreSQL
++ Redis by default; the plain task on the same broker, beside the embedded stack on Redis. Ours runs with every promise
+on: duplicate check, limits, marks, receipts, task events (-E), a log line an attempt to a file. The plain task runs
+with early acks, a keep-alive Session a thread, no log lines and its best prefetch and trust_env, with -E (the one
+compared) and without. Rounds are interleaved, their order alternates, the figure is the median of the rounds' ratios. Fails
+unless calls = receipts = events = jobs in every run.
 """
 
 from __future__ import annotations
@@ -19,15 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import redis
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import make_url
 
 from bench import Figure
 from bench import throughput_ours as ours
 from bench import throughput_plain as plain
+from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput_rig import LATENCY_MS, USERS, WARM_UP, RanDry, Rig, Run
-from tests.support import databases
+from tests.process.stacks import broker_of
 
 GOAL = 1.5
 LEAST_S = 15.0
@@ -65,12 +65,11 @@ class Side:
 def main(argv: list[str]) -> Figure:
     """All rounds; the last figure is the median ratio to the plain task with -E."""
     options = _options(argv)
-    if missing := missing_service():
+    if missing := missing_service((options.stack, REDIS)):
         return Figure("throughput", f"{missing} does not answer", f"{GOAL}", ok=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process started here is ended
-    broker = make_url(databases.REDIS.url).set(database=str(options.redis_db)).render_as_string(hide_password=False)
     with tempfile.TemporaryDirectory(prefix="bench-throughput-") as folder:
-        rig = Rig(Path(folder), broker, options.threads, options.seconds)
+        rig = Rig(Path(folder), options.stack, _broker(options), options.threads, options.seconds)
         _print_settings(options)
         sides = _sides(rig)
         ratios = [_round(rig, sides, number) for number in range(options.pairs)]
@@ -82,6 +81,7 @@ def _options(argv: list[str]) -> Any:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=LEAST_S, help="of each measured window, at least 15")
     parser.add_argument("--threads", type=int, default=64, help="pool size of both workers")
+    parser.add_argument("--stack", choices=STACKS, default=REDIS)
     parser.add_argument("--redis-db", type=int, default=11, help="an empty one; flushed at the end")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs of {QUICK_S:.0f} s, only a hint")
     options = parser.parse_args(argv)
@@ -92,25 +92,18 @@ def _options(argv: list[str]) -> Any:
     return options
 
 
-def missing_service() -> str:
-    """The service that does not answer; empty when all do."""
-    engine = create_engine(databases.POSTGRES.url, connect_args={"connect_timeout": 3})
-    try:
-        engine.connect().close()
-        redis.Redis.from_url(databases.REDIS.url, socket_timeout=3).ping()
-    except OperationalError:
-        return "PostgreSQL"
-    except redis.RedisError:
-        return "Redis"
-    finally:
-        engine.dispose()
-    return ""
+def _broker(options: Any) -> str:
+    """The plain task's, and ours unless it is embedded: a Redis database of its own, or RabbitMQ."""
+    url = broker_of(REDIS if options.stack == EMBEDDED else options.stack)
+    if url.startswith("redis"):
+        return make_url(url).set(database=str(options.redis_db)).render_as_string(hide_password=False)
+    return url
 
 
 def _print_settings(options: Any) -> None:
     hint = " QUICK: windows too short for a figure, only a hint." if options.quick else ""
     print(
-        f"vendor {LATENCY_MS} ms (bare simulator); {options.threads} threads each, one worker process each; "
+        f"{options.stack}; vendor {LATENCY_MS} ms (bare simulator); {options.threads} threads each, one process each; "
         f"{options.pairs} rounds of {options.seconds:g} s after {WARM_UP} calls;\n"
         f"a job: one text to one of {USERS} users;\n"
         f"ours: -E, INFO to a file, late acks, duplicate check, limits, marks, receipts on; production settings;\n"
@@ -155,4 +148,7 @@ def _figure(options: Any, ratios: list[dict[str, float]]) -> Figure:
     if options.quick:
         print(f"quick: {options.pairs} rounds of {options.seconds:g} s, shorter than the goal's {LEAST_S:.0f} s")
     found = medians["plain -E"]
+    if options.stack != REDIS:
+        print(f"the goal is one of {REDIS}; this stack's figure is printed", flush=True)
+        return Figure("throughput", f"{found:.2f}", "none", ok=True)
     return Figure("throughput", f"{found:.2f}", f"{GOAL}", found >= GOAL)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVERS = ("postgres", "redis-server")
+SERVERS = ("postgres", "redis-server", "mariadbd", "beam.smp")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CLIENT = re.compile(r"\(\d+\) ")
 

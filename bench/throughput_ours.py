@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from bench.stacks import EMBEDDED
 from bench.throughput_events import EventCount, counting
 from bench.throughput_rig import (
     BenchFailed,
@@ -24,7 +25,7 @@ from bench.throughput_rig import (
     user_of,
 )
 from tests.process.stack import ACCOUNT, Stack
-from tests.support.databases import scratch_postgres
+from tests.process.stacks import scratch
 from worker import NewJob, Text, To, enqueue_many
 from worker.outbox.migrate import upgrade
 
@@ -42,13 +43,20 @@ COUNTS = {
 
 def run(rig: Rig, jobs: int) -> Run:
     """Delivers so many jobs and says how fast; fails unless calls = receipts = events = jobs."""
-    with empty_broker(rig.broker), bare_vendor() as vendor, scratch_postgres(_name()) as url:
-        stack = Stack(rig.folder / f"ours-{secrets.token_hex(4)}", url, rig.broker, vendor, delivery={})
+    folder = rig.folder / f"ours-{secrets.token_hex(4)}"
+    with (
+        empty_broker(rig.broker),
+        bare_vendor() as vendor,
+        scratch(rig.stack, folder.name.replace("-", "_"), rig.folder) as url,
+    ):
+        broker = EMBEDDED if rig.stack == EMBEDDED else rig.broker
+        stack = Stack(folder, url, broker, vendor, delivery={})
         try:
             prepare(stack, jobs)
-            with counting(rig.broker, f"{stack.prefix}celeryev") as events:
+            with _events(rig, stack) as events:
                 worker = stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
-                found = measure("ours -E", rig, vendor, worker, jobs, _name())
+                name = f"ours{' -E' if events else ''}"
+                found = measure(name, rig, vendor, worker, jobs, stack.database.engine.url.database or "")
                 _finish(stack, worker, events, jobs)
             check(stack, events, jobs)
         except BenchFailed as error:
@@ -58,8 +66,9 @@ def run(rig: Rig, jobs: int) -> Run:
     return found
 
 
-def _name() -> str:
-    return f"worker_bench_{os.getpid()}"
+def _events(rig: Rig, stack: Stack) -> AbstractContextManager[EventCount | None]:
+    """Embedded there is no broker to tell."""
+    return nullcontext() if rig.stack == EMBEDDED else counting(rig.broker, f"{stack.prefix}celeryev")
 
 
 def prepare(stack: Stack, jobs: int) -> None:
@@ -70,29 +79,32 @@ def prepare(stack: Stack, jobs: int) -> None:
         with stack.database.writing() as connection:
             enqueue_many(connection, new, accounts=stack.accounts)
     with stack.database.writing() as connection:
-        postgres = connection.dialect.name == "postgresql"
-        connection.exec_driver_sql("analyze" if postgres else "analyze table worker_jobs, worker_parts")
+        named = connection.dialect.name in ("mysql", "mariadb")
+        connection.exec_driver_sql("analyze table worker_jobs, worker_parts" if named else "analyze")
 
 
 def _in_bulk(numbers: range) -> Iterator[range]:
     return (numbers[at : at + BULK] for at in range(0, len(numbers), BULK))
 
 
-def _finish(stack: Stack, worker: subprocess.Popen[bytes], events: EventCount, jobs: int) -> None:
+def _finish(stack: Stack, worker: subprocess.Popen[bytes], events: EventCount | None, jobs: int) -> None:
     """Lets it work off the rest and ends it."""
     until(lambda: not stack.open_jobs(), worker, SETTLE_S, "every job ended")
-    until(lambda: events.told >= jobs, worker, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
+    if events:
+        until(lambda: events.told >= jobs, worker, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
     if status := stack.end(worker):
         raise BenchFailed(f"the worker ended with {status}")
 
 
-def check(stack: Stack, events: EventCount, jobs: int) -> None:
+def check(stack: Stack, events: EventCount | None, jobs: int) -> None:
     """Everything that was promised happened, once, and nobody complained."""
     log = [line for line in stack.logs().splitlines() if line]
     entries = list(_entries(log))
     said = Counter(entry["event"] for entry in entries)
     counts = {name: stack.number(query) for name, query in COUNTS.items()}
-    counts |= {"calls": stack.vendor.sends(), "events": events.told, "jobs in events": events.jobs}
+    counts |= {"calls": stack.vendor.sends()}
+    if events:
+        counts |= {"events": events.told, "jobs in events": events.jobs}
     same(counts | {"attempts in the log": said["attempt"]}, jobs)
     if blocked := stack.number(NONE_BLOCKED):
         raise BenchFailed(f"{blocked} lanes were blocked")

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import kombu
 import redis
 import requests
 
+from bench.plain_task import QUEUE as PLAIN_QUEUE
 from bench.throughput_cost import Cpu, cpu
 from tests.process.stack import ROOT, Vendor
 
@@ -57,6 +59,7 @@ class Rig:
     """Where a run takes place, and how long."""
 
     folder: Path
+    stack: str
     broker: str
     threads: int
     seconds: float
@@ -82,7 +85,7 @@ class Run:
         used, each = self.used, 1e6 / self.calls
         return (
             f"{self.name:<28} {self.rate:>6.0f}/s over {self.seconds:.1f} s ({self.jobs} jobs); CPU us a job: "
-            f"worker {used.worker * each:.0f}, PostgreSQL+Redis {used.servers * each:.0f}, "
+            f"worker {used.worker * each:.0f}, servers {used.servers * each:.0f}, "
             f"vendor {used.vendor * each:.0f}; others {used.others / self.seconds:.2f} cores"
         )
 
@@ -109,7 +112,12 @@ def bare_vendor() -> Iterator[Bare]:
 
 @contextmanager
 def empty_broker(url: str) -> Iterator[None]:
-    """The Redis database, refused when somebody else uses it, flushed at the end."""
+    """The Redis database, refused when somebody else uses it, flushed at the end; RabbitMQ's plain queue."""
+    if not url.startswith("redis"):
+        yield
+        with kombu.Connection(url, connect_timeout=10) as connection, connection.channel() as channel:
+            channel.queue_delete(PLAIN_QUEUE)
+        return
     with redis.Redis.from_url(url) as client:
         if client.dbsize():
             raise BenchFailed(f"{url} is not empty; flush it, or choose another with --redis-db")

@@ -61,7 +61,7 @@ _PORTS = {"redis": 6379, "mysql": 3306, "mariadb": 3306}
 
 
 @cache
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     """True when something listens there. Asked once a run, so that a missing service costs nothing."""
     parsed = make_url(url)
     port = parsed.port or _PORTS.get(parsed.get_backend_name(), 5432)
@@ -74,7 +74,7 @@ def _answers(url: str) -> bool:
 
 def need(service: Service) -> str:
     """The service's URL; else skips the test, or fails it under REQUIRE_SERVICES=1."""
-    if _answers(service.url):
+    if answers(service.url):
         return service.url
     missing[service.name] = service
     reason = f"{service.name} does not answer at {make_url(service.url).render_as_string()}"

@@ -1,0 +1,16 @@
+"""The stacks a bench can be run on: those of the process tests, and whether their services answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tests.process.stacks import EMBEDDED, NEEDS, REDIS, STACKS
+from tests.support.databases import answers
+
+__all__ = ["EMBEDDED", "REDIS", "STACKS", "missing_service"]
+
+
+def missing_service(kinds: Iterable[str]) -> str:
+    """A service of these stacks that does not answer; empty when all do."""
+    needed = {service.name: service for kind in kinds for service in NEEDS[kind]}
+    return next((name for name, service in needed.items() if not answers(service.url)), "")
