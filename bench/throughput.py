@@ -3,9 +3,9 @@
 A vendor that answers after 20 ms, one worker process each with the same pool of threads, on the stack given: PostgreSQL
 + Redis by default; the plain task on the same broker, beside the embedded stack on Redis. Ours runs with every promise
 on: duplicate check, limits, marks, receipts, task events (-E), a log line an attempt to a file. The plain task runs
-with early acks, a keep-alive Session a thread, no log lines and its best prefetch and trust_env, with -E (the one
-compared) and without. Rounds are interleaved, their order alternates, the figure is the median of the rounds' ratios. Fails
-unless calls = receipts = events = jobs in every run.
+with early acks, a keep-alive Session a thread, no log lines and its best prefetch and trust_env, with -E (compared) and
+without. Rounds are interleaved, their order alternates, the figure is the median of the rounds' ratios. Fails unless
+calls = receipts = events = jobs in every run.
 """
 
 from __future__ import annotations
