@@ -8,6 +8,7 @@ import time
 from tests.process.stack import SHORT, Process, Stack, until
 from tests.process.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+from worker.outbox.migrate import head
 
 LIMIT_S = SHORT["call_deadline_s"] + 5
 
@@ -95,6 +96,6 @@ def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
         assert 2 == process.wait(30), stack.logs()[-3000:]
     finally:
         with stack.database.writing() as connection:
-            connection.exec_driver_sql("update worker_alembic_version set version_num = '0001'")
+            connection.exec_driver_sql(f"update worker_alembic_version set version_num = '{head()}'")
 
     assert "run `worker db upgrade`" in stack.logs()
