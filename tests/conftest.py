@@ -30,14 +30,15 @@ def pytest_runtest_setup() -> None:
     pytest_socket.socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several pytest processes the tests of real processes stay together: they share servers of the run's own.
 
     They come first, for they take longest; the other pytest process does everything else meanwhile.
     """
-    items.sort(key=lambda item: item.get_closest_marker("process") is None)
+    items.sort(key=lambda item: item.path.parent.name != "process")
     for item in items:
-        if item.get_closest_marker("process"):
+        if item.path.parent.name == "process":
             item.add_marker(pytest.mark.xdist_group("process"))
 
 
