@@ -82,6 +82,17 @@ def test_a_late_commit_is_found_within_a_second(site: Site, driven_clock: Driven
     assert parts(late)[0] in found
 
 
+def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: Site) -> None:
+    """The slower a round, the sooner the next: both of them together are within a second; but it never only walks."""
+    site.relay.lead()
+
+    def pause(spent: float) -> float:
+        site.relay._walk._monotonic = iter([0.0, spent]).__next__
+        return site.relay.walk()
+
+    assert [0.6, 0.2, 0.3, 0.5] == pytest.approx([pause(spent) for spent in (0.0, 0.2, 0.3, 0.5)])
+
+
 def test_what_is_not_due_is_not_offered(site: Site) -> None:
     """Time waits in SQL: a job for later goes when its time has come."""
     job = site.send(due_at=timedelta(seconds=60))

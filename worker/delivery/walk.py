@@ -13,8 +13,8 @@ from worker.outbox.database import Database
 from worker.outbox.walking import START, Place, lanes_with_due
 
 SLICE = 2_000
-REST = 0.75
-"""So much of a round's time lies between two starts: what is committed behind the walk's back is still found in it."""
+SEEN_WITHIN = 0.6
+"""So much of a round's time passes at most until what was committed behind the walk's back has been seen."""
 
 
 class Walk:
@@ -26,7 +26,10 @@ class Walk:
         self._guard = threading.Lock()
 
     def round(self) -> float:
-        """Looks at every lane once; the seconds until the next round."""
+        """Looks at every lane once; the seconds until the next round.
+
+        A slow round is followed sooner by the next one, whose length counts too, but never at once.
+        """
         started = self._monotonic()
         place: Place | None = START
         with self._database.reading() as connection:
@@ -34,7 +37,8 @@ class Walk:
                 lanes, place = lanes_with_due(connection, self._database.now, place, SLICE)
                 with self._guard:
                     self._found |= lanes
-        return max(0.0, self._round_s * REST - (self._monotonic() - started))
+        spent = self._monotonic() - started
+        return max(spent, self._round_s * SEEN_WITHIN - 2 * spent)
 
     def found(self) -> set[str]:
         """Lanes with something due, as seen since this was asked last."""
