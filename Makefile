@@ -1,7 +1,6 @@
 # Everything a person or a machine runs; each target installs first, if something it depends on has changed.
 
 PYTHON ?= python3
-JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -18,9 +17,19 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/worker demo
 
-# In as many pytest processes as JOBS says; the tests of real processes, which mostly wait, stay in one of them.
+# The tests of real processes mostly wait: they run beside all others, and what they said is printed afterwards.
+# `make test ARGS=...` hands everything to one pytest instead.
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+ifdef ARGS
+	$(BIN)/python -m pytest $(ARGS)
+else
+	@log=$$(mktemp); \
+	$(BIN)/python -m pytest tests/process > $$log 2>&1 & processes=$$!; \
+	$(BIN)/python -m pytest --ignore tests/process; others=$$?; \
+	wait $$processes; ended=$$?; \
+	cat $$log; rm $$log; \
+	test $$others -eq 0 && test $$ended -eq 0
+endif
 
 check: install
 	$(BIN)/ruff check .

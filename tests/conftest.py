@@ -14,7 +14,6 @@ import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_socket
@@ -28,31 +27,6 @@ from worker.outbox.migrate import upgrade
 def pytest_runtest_setup() -> None:
     """Only this machine may be talked to."""
     pytest_socket.socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several pytest processes the tests of real processes stay together: they share servers of the run's own.
-
-    They come first, for they take longest; the other pytest process does everything else meanwhile.
-    """
-    items.sort(key=lambda item: item.path.parent.name != "process")
-    for item in items:
-        if item.path.parent.name == "process":
-            item.add_marker(pytest.mark.xdist_group("process"))
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One of several pytest processes hands what it missed to the one that prints."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["summary"] = databases.summary()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """The other end of it."""
-    databases.told.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("summary", ())))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
