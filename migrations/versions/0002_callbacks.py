@@ -73,8 +73,9 @@ def index(name: str, table_name: str, *columns: str, where: str | None = None) -
 
 
 def upgrade() -> None:
-    """Makes the tables, and room for who pressed beside a response_code."""
+    """Makes the tables, and room for who pressed beside a response_code and for what else a receipt holds."""
     op.add_column("worker_response_codes", sa.Column("person", key(128)), if_not_exists=is_mariadb() or None)
+    op.add_column("worker_receipts", sa.Column("extra", long_text()), if_not_exists=is_mariadb() or None)
     table(
         "worker_task_ids",
         sa.Column("account", key(60), primary_key=True),
@@ -126,4 +127,5 @@ def downgrade() -> None:
     """Drops what this revision made, with all that is remembered in it."""
     for name in reversed(TABLES):
         op.drop_table(name, if_exists=is_mysql())
+    op.drop_column("worker_receipts", "extra", if_exists=is_mariadb() or None)
     op.drop_column("worker_response_codes", "person", if_exists=is_mariadb() or None)

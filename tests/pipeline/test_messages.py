@@ -24,6 +24,7 @@ from worker import (
     To,
     get_job,
     recall,
+    receipts,
     replay,
     resend_failed,
     update_card,
@@ -128,7 +129,7 @@ def test_files_inside_cards_and_articles(site: Site) -> None:
 
 
 def test_a_permanent_picture_is_uploaded(site: Site) -> None:
-    """uploadimg is a job like every upload."""
+    """uploadimg is a job like every upload; its receipt is the URL."""
     site.vendor.says(refused(0, "", url="http://p.qpic.cn/x"))
     with site.database.writing() as connection:
         picture = File(b"\x89PNG\r\n\x1a\n" + bytes(50), "a.png")
@@ -138,6 +139,9 @@ def test_a_permanent_picture_is_uploaded(site: Site) -> None:
 
     assert "accepted" == site.state(job)
     assert 1 == len(site.calls(UPLOAD_IMAGE))
+    with site.database.reading() as connection:
+        [receipt] = receipts(connection, job)
+    assert ("http://p.qpic.cn/x", None, None) == (receipt.url, receipt.media_id, receipt.chatid)
 
 
 # -- chats ------------------------------------------------------------------------------------------------------------

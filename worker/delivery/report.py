@@ -37,6 +37,10 @@ class Receipt:
     accepted_at: datetime
     msgid: str | None
     media_id: str | None
+    url: str | None
+    """Of a permanent picture (`uploadimg`)."""
+    chatid: str | None
+    """Of an app group chat that was made."""
     recalled_at: datetime | None
     from_repeat: bool
     """Only a repeat's answer proves that the call was accepted."""
@@ -264,11 +268,14 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
 
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:
+    extra = json.loads(row["extra"] or "{}")
     return Receipt(
         part=row["part_id"],
         accepted_at=_instant(row["accepted_at"]),
         msgid=row["msgid"],
         media_id=row["media_id"],
+        url=extra.get("url"),
+        chatid=extra.get("chatid"),
         recalled_at=_at(row["recalled_at"]),
         from_repeat=bool(row["from_repeat"]),
         not_sent=bool(row["not_sent"]),
@@ -360,6 +367,7 @@ def _given(row: Mapping[str, Any]) -> str:
     facts = (
         ("msgid", row["msgid"]),
         ("media_id", row["media_id"]),
+        ("url or chatid", row["extra"]),
         ("from a repeat", row["from_repeat"] or None),
         ("nothing had to be sent", row["not_sent"] or None),
         (f"warning: {row['warning']}", row["warning"]),

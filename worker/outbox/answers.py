@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
@@ -102,6 +103,7 @@ def _receipt_row(batch: Batch, end: End, outcome: Accepted | Partial) -> dict[st
         "claim": end.claim,
         "msgid": taken.msgid,
         "media_id": taken.media_id,
+        "extra": to_json(taken.extra).decode() if taken.extra else None,
         "accepted_at": batch.now,
         "recalled_at": None,
         "from_repeat": taken.from_repeat,
@@ -150,6 +152,7 @@ def unsent_receipt(batch: Batch, part_id: str, claim: int) -> dict[str, Any]:
         "claim": claim,
         "msgid": None,
         "media_id": None,
+        "extra": None,
         "accepted_at": batch.now,
         "recalled_at": None,
         "from_repeat": False,

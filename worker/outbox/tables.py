@@ -257,6 +257,7 @@ receipts = _table(
     Column("from_repeat", Boolean, nullable=False, doc="only a repeat's answer proves acceptance"),
     Column("not_sent", Boolean, nullable=False, doc="nothing had to be called"),
     Column("warning", _text(), doc="a promised id missing, or the vendor's warning; null: none"),
+    Column("extra", _text(), doc="JSON of what else it gave: `url` of a permanent picture, `chatid`; null: nothing"),
 )
 
 failures = _table(
