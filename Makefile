@@ -17,19 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/worker demo
 
-# The tests of real processes mostly wait: they run beside all others, and what they said is printed afterwards.
-# `make test ARGS=...` hands everything to one pytest instead.
 test: install
-ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
-else
-	@log=$$(mktemp); \
-	$(BIN)/python -m pytest tests/process > $$log 2>&1 & processes=$$!; \
-	$(BIN)/python -m pytest --ignore tests/process; others=$$?; \
-	wait $$processes; ended=$$?; \
-	cat $$log; rm $$log; \
-	test $$others -eq 0 && test $$ended -eq 0
-endif
 
 check: install
 	$(BIN)/ruff check .
