@@ -19,6 +19,7 @@ Recipient = tuple[str, str]
 """Kind (`user`, `party`, `tag`, `chat`) and id."""
 
 EVERYONE: Recipient = ("user", "@all")
+KINDS = ("user", "party", "tag", "chat")
 
 
 class Share(StrEnum):
@@ -59,8 +60,7 @@ def recipients_under(stands: Mapping[Share, Iterable[Recipient]], *wanted: Share
     """Those under the wanted shares, to be asked for again."""
     chosen = [one for share in wanted for one in stands[share]]
     named = [one for one in chosen if one != EVERYONE]
-    kinds = ("user", "party", "tag", "chat")
-    users, parties, tags, chats = (tuple(one for kind, one in named if kind == its) for its in kinds)
+    users, parties, tags, chats = (tuple(one for kind, one in named if kind == its) for its in KINDS)
     return Recipients(users, parties, tags, everyone=len(named) < len(chosen), chats=chats)
 
 
@@ -100,7 +100,7 @@ def _share_of(part: Mapping[str, Any]) -> Share:
 
 def _ids(recipients: Recipients) -> Iterator[Recipient]:
     lists = (recipients.users, recipients.parties, recipients.tags, recipients.chats)
-    for kind, ids in zip(("user", "party", "tag", "chat"), lists, strict=True):
+    for kind, ids in zip(KINDS, lists, strict=True):
         yield from ((kind, one) for one in ids)
     if recipients.everyone:
         yield EVERYONE

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace as with_changes
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +16,9 @@ from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.delivery.counting import Share, recipients_under, standing
 from worker.delivery.draft import Asked, Instant, Options, Recipient, document_of, kind_of, recipients_of
+from worker.delivery.finding import row_of, rows_of
 from worker.delivery.insert import JobRef, ask
-from worker.domain.errors import CheckFailed, JobNotFound, NotReplayable, Problem
+from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import Message
 from worker.domain.recipient import Recipients
@@ -26,7 +26,6 @@ from worker.outbox import jobs as outbox
 from worker.outbox.blobs import stored_blobs
 from worker.outbox.caller import Bind, in_callers_transaction
 from worker.outbox.clock import DatabaseClock, SqlClock
-from worker.outbox.reading import job_rows
 
 _CLOCK = DatabaseClock()
 MSGID_BYTES = 512
@@ -126,10 +125,10 @@ def replay(
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
     """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again."""
-    old = _existing(connection, job_id)
+    old = row_of(connection, job_id)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end or cancel it", job=job_id)
-    return ask(connection, _once_more(connection, old, priority, accounts), clock)
+    return ask(connection, _once_more(connection, old, _asked_for(old), priority, accounts), clock)
 
 
 @in_callers_transaction
@@ -148,24 +147,29 @@ def resend_failed(
     With `undetermined=True` also for those of whom nobody can say whether they got it; they may get it twice. Raises
     NotReplayable when there is nobody to send to, or the message is no longer kept.
     """
-    rows = job_rows(connection, job_id)
-    if rows is None:
-        raise _unknown_job(job_id)
+    rows = rows_of(connection, job_id)
     if rows.job["kind"] not in (Kind.SEND, Kind.SEND_CHAT):
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
-    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
-    stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    stands = standing(_asked_for(rows.job), bool(rows.job["n_open"]), rows.parts, rows.failures)
     wanted = (Share.REFUSED, Share.UNDETERMINED) if undetermined else (Share.REFUSED,)
     to = recipients_under(stands, *wanted)
     if not to:
         left = len(stands[Share.UNDETERMINED])
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
         raise NotReplayable(f"nobody of job {job_id} was refused{more}", job=job_id)
-    return ask(connection, with_changes(_once_more(connection, rows.job, priority, accounts), recipients=to), clock)
+    return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)
+
+
+def _asked_for(job: Mapping[str, Any]) -> Recipients:
+    return Recipients.from_json(json.loads(job["recipients"]))
 
 
 def _once_more(
-    connection: Connection, old: Mapping[str, Any], priority: str | Priority | None, accounts: AccountSource | None
+    connection: Connection,
+    old: Mapping[str, Any],
+    to: Recipients,
+    priority: str | Priority | None,
+    accounts: AccountSource | None,
 ) -> Asked:
     """The same job again, counted among the original's replays, for a card's task_id must differ."""
     document = json.loads(old["message"])
@@ -176,7 +180,7 @@ def _once_more(
         (accounts or current_accounts()).get(old["account"]),
         document,
         {},
-        Recipients.from_json(json.loads(old["recipients"])),
+        to,
         Options(
             priority=Priority(old["priority"]) if priority is None else priority,
             order_key=old["order_key"],
@@ -201,7 +205,7 @@ def _follow_up(
     spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
     """A job about another one: on its account, as one part; resolve finds out what there is to do."""
-    target = _existing(connection, job_id)
+    target = row_of(connection, job_id)
     if target["kind"] == Kind.SEND_CHAT:
         text = "the vendor gives no msgid and no response_code for a message to a group chat"
         remedy = "send a correction; it can be neither recalled nor updated"
@@ -213,17 +217,6 @@ def _follow_up(
     about = json.loads(target["message"]) if kind == Kind.UPDATE_CARD else None
     asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about, spec=spec or {})
     return ask(connection, asked, clock)
-
-
-def _existing(connection: Connection, job_id: str) -> Mapping[str, Any]:
-    found = outbox.read_job(connection, job_id)
-    if found is None:
-        raise _unknown_job(job_id)
-    return found
-
-
-def _unknown_job(job_id: str) -> JobNotFound:
-    return JobNotFound(f"no job {job_id!r}; was its transaction committed?", job=job_id)
 
 
 def _msgid_problems(msgid: object) -> list[Problem]:

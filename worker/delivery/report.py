@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from worker.delivery.counting import Counts, Share, shares
+from worker.delivery.finding import rows_of
 from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.hook import EventState
 from worker.domain.recipient import Recipients
@@ -141,25 +142,25 @@ class JobReport(JobSummary):
 @in_callers_transaction
 def get_job(connection: Connection, job_id: str, *, bind: Bind | None = None) -> JobReport:
     """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
-    return _report(_rows(connection, job_id))
+    return _report(rows_of(connection, job_id))
 
 
 @in_callers_transaction
 def timeline(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Event]:
     """What happened to the job, in order."""
-    return sorted(_events(_rows(connection, job_id)), key=lambda event: event.at)
+    return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)
 
 
 @in_callers_transaction
 def receipts(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Receipt]:
     """What the vendor gave for the job: msgids, media_ids."""
-    return [_receipt(row) for row in _rows(connection, job_id).receipts]
+    return [_receipt(row) for row in rows_of(connection, job_id).receipts]
 
 
 @in_callers_transaction
 def failures(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Failure]:
     """Every recipient of the job that the vendor refused."""
-    return [_failure(row) for row in _rows(connection, job_id).failures]
+    return [_failure(row) for row in rows_of(connection, job_id).failures]
 
 
 @in_callers_transaction
@@ -214,13 +215,6 @@ def wait_for(
     raise StillOpen(
         f"job {job_id} is {label} after {timeout_s} s; is a worker running? `worker show` tells", job=job_id
     )
-
-
-def _rows(connection: Connection, job_id: str) -> JobRows:
-    rows = reading.job_rows(connection, job_id)
-    if rows is None:
-        raise JobNotFound(f"no job {job_id!r}; was its transaction committed?", job=job_id)
-    return rows
 
 
 def _report(rows: JobRows) -> JobReport:
