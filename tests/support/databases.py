@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -88,38 +88,29 @@ def summary() -> list[str]:
     ]
 
 
-@contextmanager
-def scratch_postgres(name: str) -> Iterator[str]:
+def scratch_postgres(name: str) -> AbstractContextManager[str]:
     """A database of its own on the PostgreSQL server, dropped at the end; yields its URL."""
-    server = make_url(need(POSTGRES))
-    admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
-    try:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"drop database if exists {name} with (force)")
-            connection.exec_driver_sql(f"create database {name}")
-        try:
-            yield _shown(server.set(database=name))
-        finally:
-            with admin.connect() as connection:
-                connection.exec_driver_sql(f"drop database if exists {name} with (force)")
-    finally:
-        admin.dispose()
+    return _scratch(POSTGRES, name, f"drop database if exists {name} with (force)")
+
+
+def scratch_mariadb(name: str) -> AbstractContextManager[str]:
+    """A database of its own on the MariaDB server, dropped at the end; yields its URL."""
+    return _scratch(MARIADB, name, f"drop database if exists {name}")
 
 
 @contextmanager
-def scratch_mariadb(name: str) -> Iterator[str]:
-    """A database of its own on the MariaDB server, dropped at the end; yields its URL."""
-    server = make_url(need(MARIADB))
+def _scratch(service: Service, name: str, drop: str) -> Iterator[str]:
+    server = make_url(need(service))
     admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     try:
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"drop database if exists {name}")
+            connection.exec_driver_sql(drop)
             connection.exec_driver_sql(f"create database {name}")
         try:
             yield _shown(server.set(database=name))
         finally:
             with admin.connect() as connection:
-                connection.exec_driver_sql(f"drop database if exists {name}")
+                connection.exec_driver_sql(drop)
     finally:
         admin.dispose()
 

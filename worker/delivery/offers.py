@@ -32,13 +32,10 @@ class Offers:
         self._lanes: dict[str, _Untaken] = {}
 
     def stands_s(self, lane: str, heads: Sequence[Head], now: float) -> float:
-        """How long what is offered now of this lane stands; `heads` as just read, the most urgent first."""
-        first = next((head.first for head in heads if head.first), None)
+        """How long what is offered now of this lane stands; `heads` as just read, most urgent first, not all empty."""
+        first, is_free = next((head.first, head.first_is_free) for head in heads if head.first)
         known = self._lanes.get(lane)
-        if first is None:
-            self.forget(lane)
-            return self._first_s
-        if known is None or known.first != first or any(head.first_is_free for head in heads if head.first == first):
+        if known is None or known.first != first or is_free:
             known = self._lanes[lane] = _Untaken(first, 0, now)
         elif any(head.again for head in heads) and (not known.rounds or now - known.since >= self._length_s(known)):
             known.rounds, known.since = known.rounds + 1, now

@@ -30,10 +30,10 @@ def is_mariadb(dialect: str) -> bool:
     return dialect in ("mysql", "mariadb")
 
 
-def _sql_type(table: Table, column: str, dialect: str) -> str:
+def _postgres_type(table: Table, column: str) -> str:
     kind = table.c[column].type
     if isinstance(kind, Boolean):
-        return "boolean" if dialect == "postgresql" else "integer"
+        return "boolean"
     if isinstance(kind, (BigInteger, Integer, SmallInteger)):
         return "bigint"
     return "text"
@@ -51,7 +51,7 @@ def _mariadb_type(table: Table, column: str, keys: Sequence[str]) -> str:
 def _document(dialect: str, table: Table, columns: Sequence[str], keys: Sequence[str] = ()) -> str:
     """A FROM item named v that holds the rows of `:rows`."""
     if dialect == "postgresql":
-        typed = ", ".join(f"{name} {_sql_type(table, name, dialect)}" for name in columns)
+        typed = ", ".join(f"{name} {_postgres_type(table, name)}" for name in columns)
         return f"json_to_recordset(cast(:rows as json)) as v({typed})"
     if dialect == "sqlite":
         fields = ", ".join(f"value->>'$.{name}' as {name}" for name in columns)
@@ -68,7 +68,7 @@ def _update(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[st
     if is_mariadb(dialect):
         sets = ", ".join(f"{name}.{column} = v.{column}" for column in columns)
         return f"update {source} straight_join {name} force index (primary) on {match} set {sets}"
-    if dialect == "postgresql":  # the same look-up by index as in `among`, whatever the join would be planned as
+    if dialect == "postgresql":  # the same look-up by index as in `chosen`, whatever the join would be planned as
         key = keys[0]
         match += f" and {name}.{key} = any(array(select r->>'{key}' from json_array_elements(cast(:rows as json)) r))"
     sets = ", ".join(f"{column} = v.{column}" for column in columns)

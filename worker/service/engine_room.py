@@ -254,9 +254,12 @@ class EngineRoom:
     def begin_drain(self) -> None:
         """Relay and taking stop at once; may be called from a signal handler, and more than once."""
         self._draining.set()
-        for name in ("relay", "walk", "hooks"):
-            if name in self._loops:
-                self._loops[name].tell()
+        for loop in self._offering():
+            loop.tell()
+
+    def _offering(self) -> list[Loop]:
+        """The threads that hand out work; those of them that were started."""
+        return [self._loops[name] for name in ("relay", "walk", "hooks") if name in self._loops]
 
     def finish(self) -> None:
         """Calls in the air end by their deadline, results are flushed, lease and life are given back."""
@@ -266,10 +269,8 @@ class EngineRoom:
         longest = self._longest_s()
         with self._idle:
             self._idle.wait_for(lambda: not self._busy, longest)
-        self._loops["relay"].stop(longest)
-        self._loops["walk"].stop(longest)
-        if "hooks" in self._loops:
-            self._loops["hooks"].stop(longest)
+        for loop in self._offering():
+            loop.stop(longest)
         if not self.plant.writer.stop(longest):
             return  # the watch over the drain ends the process
         self._loops["heartbeat"].stop(longest)

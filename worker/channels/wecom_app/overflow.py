@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 from typing import Any
 
 from worker.channels.wecom_app import cut, fields, rules
@@ -62,12 +63,8 @@ def _truncate(document: Mapping[str, Any], root: str, content: Mapping[str, Any]
         shorter = cut.truncated(value, most, size, row.prose or fields.Prose.PLAIN)
         if shorter:
             body = put(body, rules.dotted(path).strip(".").split("."), shorter)
-            notes.append(f"{path.strip('.')}: truncated from {_whole(size(value))} to {_whole(size(shorter))} {unit}")
+            notes.append(f"{path.strip('.')}: truncated from {ceil(size(value))} to {ceil(size(shorter))} {unit}")
     return {**document, "body": body}, notes
-
-
-def _whole(size: float) -> int:
-    return -int(-size // 1)
 
 
 def _too_long(root: str, content: Mapping[str, Any], rows: tuple[Row, ...]) -> Iterator[tuple[str, FieldRule, str]]:

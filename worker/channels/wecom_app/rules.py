@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
+from math import ceil
 from typing import Any
 
 from worker.channels.wecom_app.fields import Effect, Either, FieldRule, Row, Together
@@ -177,7 +178,7 @@ def _chinese_problems(row: FieldRule, path: str, value: str, bounds: tuple[int, 
     if size < least:
         yield Problem(path, f"is too short{_vendor(row.code)}", "lengthen it", least, unit, int(size))
     if size > most:
-        yield Problem(path, f"is too long{_vendor(row.code)}", _shorten(row), most, unit, -int(-size // 1))
+        yield Problem(path, f"is too long{_vendor(row.code)}", _shorten(row), most, unit, ceil(size))
 
 
 def _shorten(row: FieldRule) -> str:
