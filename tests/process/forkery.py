@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import json
 import os
 import runpy
@@ -24,6 +25,41 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+EVERYTHING = (
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.apps.worker",
+    "celery.backends.base",
+    "celery.bin.celery",
+    "celery.concurrency.thread",
+    "celery.fixups.django",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer.delayed_delivery",
+    "celery.worker.loops",
+    "celery.worker.pidbox",
+    "celery.worker.strategy",
+    "kombu.transport.memory",
+    "kombu.transport.pyamqp",
+    "kombu.transport.redis",
+    "psycopg",
+    "pymysql",
+    "sqlalchemy.dialects.mysql.pymysql",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "sqlite3",
+    "worker.channels.wecom_app.channel",
+    "worker.cli.commands",
+    "worker.cli.running",
+    "worker.service.celery_app",
+    "worker.service.engine_room",
+    "worker.service.hook_room",
+    "worker.service.tasks",
+    "worker.simulator.server",
+)
+"""What workers and the fake vendor import, sooner or later."""
 _starting = threading.Lock()
 _place: list[str] = []
 
@@ -103,8 +139,9 @@ def serve(place: str) -> None:
 
 
 def _import_everything() -> None:
-
-    pass
+    """By name, for nothing here uses them; a worker that imports one more on its own is slower, not wrong."""
+    for name in EVERYTHING:
+        importlib.import_module(name)
 
 
 def _serve(listener: socket.socket, stdin: int) -> None:

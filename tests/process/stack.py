@@ -68,13 +68,13 @@ class Vendor:
         certificate: Path | None = None,
         authority: Path | None = None,
     ):
-        command = [sys.executable, "-m", "worker.simulator", "--settings", json.dumps(settings or {})]
+        command = ["worker.simulator", "--settings", json.dumps(settings or {})]
         command += ["--certfile", str(certificate)] if certificate else []
-        self.process = subprocess.Popen(
-            [*command, "--bare"] if bare else command, cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().split()[-1]
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / f"vendor-{secrets.token_hex(4)}.log"
+        log.touch()
+        self.process = fork([*command, "--bare"] if bare else command, log, os.environ)
+        self.url = str(until(lambda: _first_line(log), "the fake vendor listens")).split()[-1]
         self._session = requests.Session()
         self._session.trust_env = False
         if authority:
@@ -115,8 +115,6 @@ class Vendor:
         self._session.close()
         self.process.kill()
         self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
 
 
 @dataclass
@@ -269,6 +267,11 @@ class Stack:
             f"callback = {self.callback}\n"
             f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.base_url or self.vendor.url}"\n'
         ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
+
+
+def _first_line(log: Path) -> str:
+    line, end, _ = log.read_text(encoding="utf-8").partition("\n")
+    return line if end else ""
 
 
 def _popen(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
