@@ -31,9 +31,9 @@ from bench import Figure
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
 from bench.stacks import REDIS, missing_service
 from bench.throughput_ours import complaints, prepare
-from bench.throughput_rig import Bare, BenchFailed, until
+from bench.throughput_rig import BenchFailed, until
 from tests.process import own_mariadb, own_postgres
-from tests.process.stack import ROOT, Stack
+from tests.process.stack import ROOT, Stack, Vendor
 from tests.support import databases
 
 GOAL = 0.9
@@ -112,7 +112,7 @@ class Scene:
 
     stacks: Mapping[str, Stack]
     """`here` is the producers' own."""
-    vendor: Bare
+    vendor: Vendor
     producers: Producers
     watch: Watch
     workers: dict[str, Any] = field(default_factory=dict)
@@ -186,9 +186,9 @@ def _options(argv: list[str]) -> Any:
 def _scene(kind: str, options: Any) -> Iterator[Scene]:
     with ExitStack() as scope:
         url = scope.enter_context(SERVERS[kind](CONNECTIONS)).url
-        vendor = Bare(options.latency_ms)
-        scope.callback(vendor.close)
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-producers-")))
+        vendor = Vendor(folder, bare=True, latency_ms=options.latency_ms)
+        scope.callback(vendor.close)
         stacks = {name: _stack(scope, url, folder / name, vendor, options.backlog) for name in ("here", "elsewhere")}
         own = stacks["here"].database_url
         producers = Producers(own, vendor.url)
@@ -196,7 +196,7 @@ def _scene(kind: str, options: Any) -> Iterator[Scene]:
         yield Scene(stacks, vendor, producers, Watch(own, producers.connections))
 
 
-def _stack(scope: ExitStack, server: str, folder: Path, vendor: Bare, backlog: int) -> Stack:
+def _stack(scope: ExitStack, server: str, folder: Path, vendor: Vendor, backlog: int) -> Stack:
     """A database with work in it, and the settings of a worker for it."""
     url = scope.enter_context(_database(server, f"worker_bench_{folder.name}_{os.getpid()}"))
     stack = Stack(folder, url, databases.REDIS.url, vendor, delivery={"lease_s": LEASE_S})

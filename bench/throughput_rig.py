@@ -7,7 +7,6 @@ of steady state; the rest is worked off, so that everything can be checked.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,10 @@ from pathlib import Path
 
 import kombu
 import redis
-import requests
 
 from bench.plain_task import QUEUE as PLAIN_QUEUE
 from bench.throughput_cost import Cpu, cpu
-from tests.process.stack import ROOT, Vendor
+from tests.process.stack import Vendor
 
 LATENCY_MS = 20
 USERS = 5_000
@@ -36,22 +34,6 @@ class BenchFailed(AssertionError):
 
 class RanDry(Exception):
     """The work was over before the window was."""
-
-
-class Bare(Vendor):
-    """The bare simulator: answers after the latency and counts."""
-
-    def __init__(self, latency_ms: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker.simulator", "--bare", "--latency-ms", str(latency_ms)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().split()[-1]
-        self._session = requests.Session()
-        self._session.trust_env = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +83,9 @@ def user_of(n: int) -> str:
 
 
 @contextmanager
-def bare_vendor() -> Iterator[Bare]:
+def bare_vendor(folder: Path) -> Iterator[Vendor]:
     """A simulator of this run's own."""
-    vendor = Bare(LATENCY_MS)
+    vendor = Vendor(folder, bare=True, latency_ms=LATENCY_MS)
     try:
         yield vendor
     finally:
@@ -127,7 +109,7 @@ def empty_broker(url: str) -> Iterator[None]:
             client.flushdb()
 
 
-def measure(name: str, rig: Rig, vendor: Bare, worker: subprocess.Popen[bytes], jobs: int, database: str = "") -> Run:
+def measure(name: str, rig: Rig, vendor: Vendor, worker: subprocess.Popen[bytes], jobs: int, database: str = "") -> Run:
     """Counts calls over the window, once the warm-up is behind."""
 
     def used() -> Cpu:

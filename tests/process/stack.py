@@ -57,7 +57,7 @@ def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> 
 
 
 class Vendor:
-    """The fake WeCom as a process, and its control."""
+    """The fake WeCom as a process, and its control; `bare` only counts, and answers after `latency_ms`."""
 
     def __init__(
         self,
@@ -65,15 +65,17 @@ class Vendor:
         settings: Mapping[str, Any] | None = None,
         *,
         bare: bool = False,
+        latency_ms: int = 0,
         certificate: Path | None = None,
         authority: Path | None = None,
     ):
         command = ["worker.simulator", "--settings", json.dumps(settings or {})]
         command += ["--certfile", str(certificate)] if certificate else []
+        command += ["--bare", "--latency-ms", str(latency_ms)] if bare else []
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / f"vendor-{secrets.token_hex(4)}.log"
         log.touch()
-        self.process = fork([*command, "--bare"] if bare else command, log, os.environ)
+        self.process = fork(command, log, os.environ)
         self.url = str(until(lambda: _first_line(log), "the fake vendor listens")).split()[-1]
         self._session = requests.Session()
         self._session.trust_env = False
