@@ -66,6 +66,10 @@ class Channel(Protocol):
         """Every wrong key of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
         ...
 
+    def is_plain(self, draft: Draft) -> bool:
+        """True only when `check` and `warnings` would find nothing, told at a glance: most jobs are bulk and simple."""
+        ...
+
     def check(self, draft: Draft) -> list[Problem]:
         """Every wrong field at once, in the vendor's names; empty when the job may be stored."""
         ...

@@ -21,9 +21,16 @@ def require_usable_accounts(accounts: AccountSource) -> None:
 
 
 def require_usable(account: Account) -> None:
-    """The same for one account, as a producer asks it."""
+    """The same for one account, as a producer asks it for every job; the same account is judged once."""
+    if _usable.get(account.name) is account:
+        return
     if channels.channel(account.channel).account_problems(account):
         raise ConfigurationError("; ".join(_sentences(account)), channel=account.channel)
+    _usable[account.name] = account
+
+
+_usable: dict[str, Account] = {}
+"""The newest account of each name that was found usable."""
 
 
 def _sentences(account: Account) -> Iterator[str]:

@@ -107,8 +107,9 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     if not problems and asked.options.overflow != "refuse":
         document, notes = channel.fit(asked.kind, document, asked.account, asked.options.overflow)
     draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay, asked.about)
+    plain = not problems and channel.is_plain(draft)
     if not problems:
-        problems = channel.check(draft) or _unfit_words(asked.options)
+        problems = ([] if plain else channel.check(draft)) or _unfit_words(asked.options)
     message, recipients, who = "", "", asked.recipients.to_json()
     if not problems:
         message = _text("message", document, MESSAGE_BYTES, problems)
@@ -118,10 +119,11 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     split = [{**spec, **asked.spec} for spec in channel.split(draft)] if asked.spec else channel.split(draft)
     specs = [None if spec == who else dump(spec) for spec in split]
     lane = lane_name(site_key, asked.account.name, channel.lane(asked.kind, document))
-    warnings = (*notes, *channel.warnings(draft))
+    warnings = (*notes, *(() if plain else channel.warnings(draft)))
     job = _job_row(asked, draft, message, recipients, warnings, len(specs))
-    parts = [
-        PartRow(id=part_id(job["id"], n), job_id=job["id"], n=n, lane=lane, spec=spec) for n, spec in enumerate(specs)
+    parts: list[PartRow] = [
+        {"id": part_id(job["id"], n), "job_id": job["id"], "n": n, "lane": lane, "spec": spec}
+        for n, spec in enumerate(specs)
     ]
     key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
     task_ids = [
@@ -138,29 +140,29 @@ def _job_row(
     options = asked.options
     due_at, due_in = _instant(options.due_at)
     expires_at, expires_in = _instant(options.expires_at)
-    return JobRow(
-        id=uuid_utils.uuid7().hex,
-        kind=asked.kind,
-        channel=asked.account.channel,
-        account=asked.account.name,
-        message=message,
-        recipients=recipients,
-        asked=asked.recipients.count(),
-        priority=_priority(options.priority),
-        due_at=due_at,
-        due_in=due_in,
-        expires_at=expires_at,
-        expires_in=expires_in,
-        dedupe_key=options.dedupe_key,
-        content_hash=None if options.dedupe_key is None else content_hash(asked, draft),
-        order_key=options.order_key,
-        tags=dump(list(options.tags)) if options.tags else None,
-        on_unknown=options.on_unknown or "default",
-        target_job_id=asked.target,
-        replay_of=asked.replay_of,
-        warnings=dump(warnings) if warnings else None,
-        n_open=n_open,
-    )
+    return {
+        "id": uuid_utils.uuid7().hex,
+        "kind": asked.kind,
+        "channel": asked.account.channel,
+        "account": asked.account.name,
+        "message": message,
+        "recipients": recipients,
+        "asked": asked.recipients.count(),
+        "priority": _priority(options.priority),
+        "due_at": due_at,
+        "due_in": due_in,
+        "expires_at": expires_at,
+        "expires_in": expires_in,
+        "dedupe_key": options.dedupe_key,
+        "content_hash": None if options.dedupe_key is None else content_hash(asked, draft),
+        "order_key": options.order_key,
+        "tags": dump(list(options.tags)) if options.tags else None,
+        "on_unknown": options.on_unknown or "default",
+        "target_job_id": asked.target,
+        "replay_of": asked.replay_of,
+        "warnings": dump(warnings) if warnings else None,
+        "n_open": n_open,
+    }
 
 
 def content_hash(asked: Asked, draft: Draft) -> str:

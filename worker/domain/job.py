@@ -47,7 +47,7 @@ class RepeatRule(StrEnum):
     """With the next fresh response_code; the doubtful one is burned."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per job at the producer's door, and freezing doubles its cost
 class Draft:
     """A job before it is stored: what a channel checks and splits."""
 

@@ -43,13 +43,15 @@ class Recipients:
 
     def to_json(self) -> dict[str, object]:
         """A plain dict without empty entries; `from_json` reads it back."""
-        fields = {
-            "users": list(self.users),
-            "parties": list(self.parties),
-            "tags": list(self.tags),
-            "chats": list(self.chats),
-        }
-        out: dict[str, object] = {name: ids for name, ids in fields.items() if ids}
+        out: dict[str, object] = {}
+        if self.users:
+            out["users"] = list(self.users)
+        if self.parties:
+            out["parties"] = list(self.parties)
+        if self.tags:
+            out["tags"] = list(self.tags)
+        if self.chats:
+            out["chats"] = list(self.chats)
         if self.everyone:
             out["everyone"] = True
         return out

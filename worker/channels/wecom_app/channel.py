@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.wecom_app import account as keys
-from worker.channels.wecom_app import callback, check, fields, limits, render, split, token, verdict, warn
+from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, token, verdict, warn
 from worker.channels.wecom_app import overflow as overflows
 from worker.channels.wecom_app.content import SENDS
 from worker.domain.account import Account, Secret
@@ -31,6 +31,10 @@ class WecomApp:
     def account_problems(self, account: Account) -> list[Problem]:
         """See `Channel.account_problems`."""
         return keys.problems(account)
+
+    def is_plain(self, draft: Draft) -> bool:
+        """See `Channel.is_plain`."""
+        return quick.is_plain(draft)
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""

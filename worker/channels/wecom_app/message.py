@@ -7,7 +7,8 @@ of these types never shows a value: what stands in them is message text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, WithJsonSchema
 
@@ -76,7 +77,7 @@ class PlainMessage(VendorMessage):
 
     def files(self) -> Mapping[str, tuple[str, File]]:
         """See `Message.files`."""
-        return dict(attached(self, self.msgtype))
+        return dict(attached(self, self.msgtype)) if _can_hold_files(type(self)) else {}
 
 
 _OURS = frozenset({"duplicate_check", "duplicate_check_interval", "file"})
@@ -87,6 +88,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
+
+
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+@cache
+def _can_hold_files(message: type[PlainMessage]) -> bool:
+    """False for a type made of texts and numbers alone."""
+    return message.UPLOADED is not None or not all(_is_scalar(one.annotation) for one in message.model_fields.values())
+
+
+def _is_scalar(annotation: Any) -> bool:
+    """Also lists and choices of texts and numbers."""
+    inner = get_args(annotation)
+    return all(map(_is_scalar, inner)) if inner else annotation in _SCALARS
 
 
 def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, File]]]:

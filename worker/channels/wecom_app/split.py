@@ -15,13 +15,19 @@ from worker.domain.recipient import Recipients
 def split(draft: Draft) -> list[dict[str, Any]]:
     """One spec per call. A recall, an upload and a card update are one part (resolve may add more)."""
     if draft.kind in SENDS:
-        return [spec for n in range(call_count(draft.recipients)) for spec in _pieces(draft, _send_spec(draft, n))]
+        count = call_count(draft.recipients)
+        if count == 1 and draft.message["type"] != "template_card" and "pieces" not in draft.message:
+            return [draft.recipients.to_json()]
+        return [spec for n in range(count) for spec in _pieces(draft, _send_spec(draft, n))]
     return [_slices(draft.recipients, 0) if draft.kind == "update_card" else {}]
 
 
 def call_count(recipients: Recipients) -> int:
     """How many calls reach everybody with one message; at least one. Each chat takes one."""
-    return max(1, len(recipients.chats), *[-(-len(ids(recipients, target)) // target.maximum) for target in TARGETS])
+    most = max(1, len(recipients.chats))
+    for target in TARGETS:
+        most = max(most, -(-len(ids(recipients, target)) // target.maximum))
+    return most
 
 
 def _pieces(draft: Draft, spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,89 @@
+"""The common message found sound in one look: texts of plain fields to some users, in one call.
+
+`is_plain` says yes only where `check` and `warn` would find nothing; it is made of the same rows of `fields`. A no
+means only that they have to look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.plain import ODD
+from worker.channels.wecom_app.targets import TARGETS
+from worker.domain.job import Draft, Kind
+from worker.domain.recipient import Recipients
+
+USERS = TARGETS[0]
+_USER = re.compile(f"(?!@all$){USERS.pattern.pattern}", re.IGNORECASE)
+_NO_LIMIT = 2**31
+_BUT_LENGTH = ("when", "entries", "chinese", "advised", "allowed", "between", "charset", "unique", "among", "link")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A type whose fields, as far as they are plain text, have no rule but to be there and not to be too long."""
+
+    required: frozenset[str]
+    longest: Mapping[str, tuple[int, int]]
+    """Bytes and characters, by field."""
+
+
+def is_plain(draft: Draft) -> bool:
+    """Whether nothing can be wrong with this send, and nothing is worth a warning."""
+    message, account = draft.message, draft.account
+    msgtype, body, options = message.get("type"), message.get("body"), message.get("options")
+    if draft.kind != Kind.SEND or len(message) != 3 or account.settings.get("wechat_plugin_home"):
+        return False
+    if type(msgtype) is not str or type(body) is not dict or type(options) is not dict:
+        return False
+    if len(body) != 1 or len(options) != 1 or type(options.get("duplicate_check")) is not bool:
+        return False
+    return _is_plain_text(_plain(msgtype), body.get(msgtype)) and _are_users(draft.recipients)
+
+
+def _is_plain_text(plain: _Plain | None, content: Any) -> bool:
+    if plain is None or type(content) is not dict or not plain.required <= content.keys():
+        return False
+    for name, text in content.items():
+        longest = plain.longest.get(name)
+        if longest is None or type(text) is not str or ODD.search(text) or "$" in text:
+            return False
+        if len(text) > longest[1] or (3 * len(text) > longest[0] and len(text.encode()) > longest[0]):
+            return False
+        if name in plain.required and not text.strip():
+            return False
+    return True
+
+
+def _are_users(asked: Recipients) -> bool:
+    users = asked.users
+    if asked.parties or asked.tags or asked.chats or asked.everyone or not 0 < len(users) <= USERS.maximum:
+        return False
+    return all(type(one) is str and _USER.fullmatch(one) for one in users)
+
+
+@cache
+def _plain(msgtype: str) -> _Plain | None:
+    """None for a type that always needs the whole look."""
+    required, longest = set[str](), dict[str, tuple[int, int]]()
+    for row in fields.BODIES.get(msgtype, ()):
+        if not isinstance(row, fields.FieldRule):
+            return None
+        plain = _has_length_only(row)
+        if plain:
+            longest[row.path] = (row.max_bytes or _NO_LIMIT, row.max_chars or _NO_LIMIT)
+        if row.required:
+            if not plain:
+                return None
+            required.add(row.path)
+    return _Plain(frozenset(required), longest) if required else None
+
+
+def _has_length_only(row: fields.FieldRule) -> bool:
+    more = row.banned or row.media or "." in row.path or any(getattr(row, name) for name in _BUT_LENGTH)
+    return row.type is str and not more
