@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.process import own_server
+from tests.process.stack import until
 from tests.support.databases import Service
 
 PROGRAMS = Service("RabbitMQ's server programs", "PATH", "", "apt-get install rabbitmq-server")
@@ -81,6 +82,7 @@ class RabbitMQ:
         beam = int(self._control("eval", "list_to_integer(os:getpid())."))
         os.kill(beam, signal.SIGSTOP)
         try:
+            until(lambda: _stands_still(beam), "every thread of the node stands still")
             yield
         finally:
             os.kill(beam, signal.SIGCONT)
@@ -90,6 +92,12 @@ class RabbitMQ:
 
     def _control(self, *words: str) -> str:
         return own_server.run(USER, str(_programs() / "rabbitmqctl"), "-n", self.node, *words, env=self.env)
+
+
+def _stands_still(process: int) -> bool:
+    """A signal that stops a process reaches its threads one after the other."""
+    tasks = Path(f"/proc/{process}/task").glob("*/stat")
+    return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
 
 @contextmanager
