@@ -86,6 +86,7 @@ class Planned:
 
     job: JobRow = field(repr=False)
     parts: list[PartRow] = field(repr=False)
+    """Empty for a job that is one part with all its recipients."""
     warnings: tuple[str, ...]
     document: dict[str, Any] | None = field(repr=False)
     """Kept only where files travel with the job: their blobs are named in it before it becomes text."""
@@ -117,30 +118,33 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     if problems:
         raise CheckFailed(problems, channel=asked.account.channel)
     split = [{**spec, **asked.spec} for spec in channel.split(draft)] if asked.spec else channel.split(draft)
-    specs = [None if spec == who else dump(spec) for spec in split]
     lane = lane_name(site_key, asked.account.name, channel.lane(asked.kind, document))
     warnings = (*notes, *(() if plain else channel.warnings(draft)))
-    job = _job_row(asked, draft, message, recipients, warnings, len(specs))
-    parts: list[PartRow] = [
-        {"id": part_id(job["id"], n), "job_id": job["id"], "n": n, "lane": lane, "spec": spec}
-        for n, spec in enumerate(specs)
-    ]
+    job = _job_row(asked, draft, message, recipients, warnings, len(split))
     key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
-    task_ids = [
-        {"account": asked.account.name, "task_id": spec["task_id"], "part_id": part["id"]}
-        for spec, part in zip(split, parts, strict=True)
-        if "task_id" in spec
-    ]
-    return Planned(job, parts, warnings, document if files else None, files, key, task_ids)
+    planned = Planned(job, [], warnings, document if files else None, files, key)
+    if split == [who]:
+        job["lane"] = lane
+    else:
+        _lay_out_parts(planned, split, lane)
+    return planned
+
+
+def _lay_out_parts(planned: Planned, split: Sequence[Mapping[str, Any]], lane: str) -> None:
+    job = planned.job
+    for n, spec in enumerate(split):
+        part: PartRow = {"id": part_id(job["id"], n), "job_id": job["id"], "n": n, "lane": lane, "spec": dump(spec)}
+        planned.parts.append(part)
+        if "task_id" in spec:
+            named = {"account": job["account"], "task_id": spec["task_id"], "part_id": part["id"]}
+            planned.task_ids.append(named)
 
 
 def _job_row(
     asked: Asked, draft: Draft, message: str, recipients: str, warnings: tuple[str, ...], n_open: int
 ) -> JobRow:
     options = asked.options
-    due_at, due_in = _instant(options.due_at)
-    expires_at, expires_in = _instant(options.expires_at)
-    return {
+    row: JobRow = {
         "id": uuid_utils.uuid7().hex,
         "kind": asked.kind,
         "channel": asked.account.channel,
@@ -149,20 +153,28 @@ def _job_row(
         "recipients": recipients,
         "asked": asked.recipients.count(),
         "priority": _priority(options.priority),
-        "due_at": due_at,
-        "due_in": due_in,
-        "expires_at": expires_at,
-        "expires_in": expires_in,
-        "dedupe_key": options.dedupe_key,
-        "content_hash": None if options.dedupe_key is None else content_hash(asked, draft),
-        "order_key": options.order_key,
-        "tags": dump(list(options.tags)) if options.tags else None,
         "on_unknown": options.on_unknown or "default",
-        "target_job_id": asked.target,
-        "replay_of": asked.replay_of,
-        "warnings": dump(warnings) if warnings else None,
         "n_open": n_open,
     }
+    if options.due_at is not None:
+        instant, absolute = _instant(options.due_at)
+        row["due_at" if absolute else "due_in"] = instant
+    if options.expires_at is not None:
+        instant, absolute = _instant(options.expires_at)
+        row["expires_at" if absolute else "expires_in"] = instant
+    if options.dedupe_key is not None:
+        row["dedupe_key"], row["content_hash"] = options.dedupe_key, content_hash(asked, draft)
+    if options.order_key is not None:
+        row["order_key"] = options.order_key
+    if options.tags:
+        row["tags"] = dump(list(options.tags))
+    if asked.target is not None:
+        row["target_job_id"] = asked.target
+    if asked.replay_of is not None:
+        row["replay_of"] = asked.replay_of
+    if warnings:
+        row["warnings"] = dump(warnings)
+    return row
 
 
 def content_hash(asked: Asked, draft: Draft) -> str:
@@ -217,16 +229,14 @@ def _priority(value: str | Priority) -> int:
     return int(PRIORITIES[value]) if isinstance(value, str) else int(value)
 
 
-def _instant(value: Instant | None) -> tuple[int | None, int | None]:
-    """Absolute microseconds, or microseconds from the database's now."""
-    if value is None:
-        return None, None
+def _instant(value: Instant) -> tuple[int, bool]:
+    """Microseconds, and whether they are absolute; else they count from the database's now."""
     if isinstance(value, datetime):
         # Not timestamp(): a float has no microseconds left after 2106.
         since = value - _EPOCH
-        return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds, None
+        return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds, True
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    return None, round(seconds * SECOND)
+    return round(seconds * SECOND), False
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -275,11 +285,9 @@ def _ends_before_it_starts(options: Options) -> bool:
     """Only what can be told without a clock: both absolute or both relative (no due_at is a delay of 0)."""
     if options.expires_at is None:
         return False
-    due_at, due_in = _instant(options.due_at if options.due_at is not None else 0)
-    expires_at, expires_in = _instant(options.expires_at)
-    if due_at is not None and expires_at is not None:
-        return expires_at <= due_at
-    return due_in is not None and expires_in is not None and expires_in <= due_in
+    due_at, due_is_absolute = _instant(options.due_at if options.due_at is not None else 0)
+    expires_at, expiry_is_absolute = _instant(options.expires_at)
+    return due_is_absolute == expiry_is_absolute and expires_at <= due_at
 
 
 def _key_problems(name: str, value: Any) -> Iterator[Problem]:

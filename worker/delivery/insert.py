@@ -78,7 +78,7 @@ def _dedupe_order(planned: Planned) -> tuple[str, str]:
 
 
 def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
-    parts = [part["id"] for one in planned for part in one.parts]
+    parts = [part["id"] for one in planned for part in one.parts or [outbox.only_part(one.job)]]
     outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
 
 
@@ -126,7 +126,7 @@ def _references(connection: Connection, planned: Sequence[Planned]) -> list[JobR
 def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None:
     for one in planned:
         owner = None if one.key is None else owners.get(one.key)
-        if owner is None or owner["id"] == one.job["id"] or owner["content_hash"] == one.job["content_hash"]:
+        if owner is None or owner["id"] == one.job["id"] or owner["content_hash"] == one.job.get("content_hash"):
             continue
         raise DedupeConflict(
             f"the dedupe key belongs to job {owner['id']} with other content; use another key or the same content",

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
+from worker.domain.job import part_id
 from worker.outbox.bulk import MARIADB_KEY, MARIADB_TEXT, chosen, delete_chosen, ids_json, is_mariadb
 from worker.outbox.clock import SqlClock
 
@@ -27,12 +28,13 @@ class PartRow(TypedDict):
     job_id: str
     n: int
     lane: str
-    spec: str | None
-    """None: the job's recipients are the part's share, as with almost every job of one part."""
+    spec: NotRequired[str]
+    """Left out: the job's recipients are the part's share."""
 
 
 class JobRow(TypedDict):
-    """One job to insert. Instants are either absolute (`*_at`) or counted from the database's now (`*_in`)."""
+    """One job to insert; what is null is left out. Instants are absolute (`*_at`) or count from the database's now
+    (`*_in`)."""
 
     id: str
     kind: str
@@ -42,19 +44,26 @@ class JobRow(TypedDict):
     recipients: str
     asked: int
     priority: int
-    due_at: int | None
-    due_in: int | None
-    expires_at: int | None
-    expires_in: int | None
-    dedupe_key: str | None
-    content_hash: str | None
-    order_key: str | None
-    tags: str | None
+    due_at: NotRequired[int]
+    due_in: NotRequired[int]
+    expires_at: NotRequired[int]
+    expires_in: NotRequired[int]
+    dedupe_key: NotRequired[str]
+    content_hash: NotRequired[str]
+    order_key: NotRequired[str]
+    tags: NotRequired[str]
     on_unknown: str
-    target_job_id: str | None
-    replay_of: str | None
-    warnings: str | None
+    target_job_id: NotRequired[str]
+    replay_of: NotRequired[str]
+    warnings: NotRequired[str]
     n_open: int
+    lane: NotRequired[str]
+    """Of a job that is one part with all its recipients, as most are: that part has no row of its own."""
+
+
+def only_part(job: JobRow) -> PartRow:
+    """The part of a job that has a lane."""
+    return {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
 
 
 _NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "n_open", "n"})
@@ -64,7 +73,7 @@ _COMPUTED = {
     "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
     "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
 }
-_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in"))
+_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane"))
 _WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
 _MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
 
@@ -94,11 +103,17 @@ def insert_jobs(
     now = clock.now(dialect)
     if dialect == "postgresql":
         connection.execute(_postgres(now), {"jobs": _dump(jobs), "parts": _dump(parts)})
-    elif dialect == "sqlite":
-        connection.execute(_sqlite_jobs(now), list(jobs))
-        connection.execute(_SQLITE_PARTS, list(parts))
+        return
+    parts = [*parts, *(only_part(job) for job in jobs if "lane" in job)]
+    if dialect == "sqlite":
+        connection.execute(_sqlite_jobs(now), [{**_NO_JOB, **job} for job in jobs])
+        connection.execute(_SQLITE_PARTS, [{**_NO_PART, **part} for part in parts])
     else:
         _insert_into_mariadb(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
+
+
+_NO_JOB: dict[str, Any] = dict.fromkeys(_JOB)
+_NO_PART: dict[str, Any] = dict.fromkeys(_PART)
 
 
 def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
@@ -110,7 +125,7 @@ def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[lis
         jobs.append(job)
         parts += its_parts
         size += len(job["message"]) + 2 * len(job["recipients"])
-        if len(parts) >= ROWS_A_STATEMENT or size >= BYTES_A_STATEMENT:
+        if len(jobs) + len(parts) >= ROWS_A_STATEMENT or size >= BYTES_A_STATEMENT:
             yield jobs, parts
             jobs, parts, size = [], [], 0
     if jobs:
@@ -193,14 +208,15 @@ def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
 @lru_cache(maxsize=8)
 def _postgres(now: str) -> TextClause:
     """Volatile and materialized: the clock is read once, so all rows of a call carry the same instant."""
-    jobs = f"json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
-    parts = f"json_to_recordset(cast(:parts as json)) as v({', '.join(_typed(_PART, 'bigint', 'text'))})"
-    insert = _insert_into_jobs(f"c cross join {jobs}")
+    jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
+    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec from v where lane is not null"
+    parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
     return text(
-        f"with c as materialized (select {now} as now), j as ({insert}{_WINS}"
+        f"with c as materialized (select {now} as now), v as materialized ({jobs}),"
+        f" j as ({_insert_into_jobs('c cross join v')}{_WINS}"
         " returning id, recipients, priority, due_at, created_at, expires_at) "
-        + _PARTS_OF.format(v="v.", greatest="greatest")
-        + f" from {parts} join j on j.id = v.job_id"
+        + _PARTS_OF.format(v="p.", greatest="greatest")
+        + f" from ({only} union all {parts}) p join j on j.id = p.job_id"
     )
 
 
@@ -217,11 +233,11 @@ def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow
     which every producer inserts.
     """
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
-    jobs = [job for job in jobs if job["dedupe_key"] is None or first[_key_of(job)] == job["id"]]
+    jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
     if jobs:
         connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
     there = {job["id"] for job in jobs}
-    if any(job["dedupe_key"] is not None for job in jobs):
+    if any("dedupe_key" in job for job in jobs):
         there = set(_present(connection, "worker_jobs", there))
     parts = [part for part in parts if part["job_id"] in there]
     if parts:
@@ -229,7 +245,7 @@ def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow
 
 
 def _key_of(job: JobRow) -> tuple[str, str | None]:
-    return job["account"], job["dedupe_key"]
+    return job["account"], job.get("dedupe_key")
 
 
 @lru_cache(maxsize=8)
@@ -273,5 +289,5 @@ def _owners(dialect: str, lock: str) -> TextClause:
 
 
 def _dump(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as one document; what is null is left out, which is how the document says null."""
-    return to_json([{name: value for name, value in row.items() if value is not None} for row in rows]).decode()
+    """The rows as one document."""
+    return to_json(list(rows)).decode()
