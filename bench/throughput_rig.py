@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kombu
+import kombu.pools
 import redis
 
 from bench.plain_task import QUEUE as PLAIN_QUEUE
@@ -96,9 +97,12 @@ def bare_vendor(folder: Path) -> Iterator[Vendor]:
 def empty_broker(url: str) -> Iterator[None]:
     """The Redis database, refused when somebody else uses it, flushed at the end; RabbitMQ's plain queue."""
     if not url.startswith("redis"):
-        yield
-        with kombu.Connection(url, connect_timeout=10) as connection, connection.channel() as channel:
-            channel.queue_delete(PLAIN_QUEUE)
+        try:
+            yield
+        finally:
+            with kombu.Connection(url, connect_timeout=10) as connection, connection.channel() as channel:
+                channel.queue_delete(PLAIN_QUEUE)
+            kombu.pools.reset()  # its connections remember the queue as declared
         return
     with redis.Redis.from_url(url) as client:
         if client.dbsize():

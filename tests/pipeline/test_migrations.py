@@ -19,7 +19,7 @@ from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, insp
 import worker
 from tests.support.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
-from worker import ConfigurationError, include_object
+from worker import ConfigurationError, File, Image, Text, include_object
 from worker.outbox import migrate
 from worker.outbox.database import Database, make_engine
 from worker.outbox.migrate import current, downgrade, head, is_current, upgrade
@@ -129,6 +129,27 @@ def test_down_and_up_with_rows(empty_database: Database) -> None:
     upgrade(database.engine)
     with database.writing() as connection:
         worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+
+
+def test_files_of_jobs_that_are_there_are_noted(empty_database: Database) -> None:
+    """Revision 0003 finds out which jobs name which files; texts that only look like it do not trouble it."""
+    database = empty_database
+    upgrade(database.engine)
+    with database.writing() as connection:
+        picture = Image(file=File(b"\x89PNG\r\n\x1a\n" + bytes(64), "a.png"))
+        first, second = (worker.enqueue(connection, "hr", picture, ANN, accounts=ACCOUNTS).id for _ in range(2))
+        worker.enqueue(connection, "hr", Text(content='{"files": 1}'), ANN, accounts=ACCOUNTS)
+    noted = text("select job_id, blob_id from worker_blob_uses order by job_id")
+    with database.reading() as connection:
+        before = connection.execute(noted).all()
+
+    downgrade(database.engine, "0002")
+    upgrade(database.engine)
+
+    with database.reading() as connection:
+        assert before == connection.execute(noted).all()
+    assert [first, second] == [row.job_id for row in before]
+    assert 1 == len({row.blob_id for row in before})
 
 
 def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> None:

@@ -82,6 +82,15 @@ def current() -> None:
     raise typer.Exit(0 if found == needed else 1)
 
 
+@db.command()
+def purge() -> None:
+    """Takes out now what is older than [retention] says; workers do the same on their own, every ten minutes."""
+    from worker.cli.running import purge_old
+
+    gone = purge_old()
+    typer.echo(", ".join(f"{name} {count}" for name, count in sorted(gone.items())) or "nothing was old enough")
+
+
 @app.command()
 def jobs(
     state: Annotated[str | None, typer.Option(help="open, accepted, partial, rejected, ...")] = None,

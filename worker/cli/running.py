@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from sqlalchemy import Engine
 
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.delivery.accounts import require_usable_accounts
+from worker.delivery.housekeeping import Housekeeping
 from worker.delivery.related import replay
 from worker.outbox import migrate
-from worker.outbox.database import make_engine
+from worker.outbox.database import Database, make_engine
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:
@@ -59,6 +61,17 @@ def current_revision() -> tuple[str | None, str]:
             return migrate.current(connection), migrate.head()
     finally:
         engine.dispose()
+
+
+def purge_old() -> Mapping[str, int]:
+    """One round of housekeeping; what went, by kind."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database))
+    try:
+        migrate.require_current(database)
+        return Housekeeping(database, settings.retention).round()
+    finally:
+        database.close()
 
 
 def replay_job(job_id: str) -> str:

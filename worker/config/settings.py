@@ -153,6 +153,39 @@ class DeliverySettings(BaseModel):
         return self
 
 
+Days = Annotated[float, Field(ge=0)]
+
+
+class RetentionSettings(BaseModel):
+    """`[retention]`: after how many days what is over goes; 0 keeps it for ever."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bodies_days: Days = 1
+    """The frozen bytes of calls whose part has ended: they hold message text, and no repeat needs them any more."""
+    attempts_days: Days = 30
+    """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""
+    callbacks_days: Days = 30
+    """What vendors told us, with the events that were heard."""
+    jobs_days: Days = 90
+    """Jobs that have ended, with message, recipients, receipts, failures and codes, and the files no other job names.
+    Until then they can be recalled, updated and replayed as far as the vendor lets it, and their dedupe key is taken.
+    """
+
+    @model_validator(mode="after")
+    def _jobs_outlive_the_rest(self) -> Self:
+        if 0 < self.jobs_days < FOLLOW_UP_DAYS:
+            raise ValueError(f"jobs_days must be 0 or at least {FOLLOW_UP_DAYS}: recalls and card updates need the job")
+        for name in ("bodies_days", "attempts_days"):
+            if self.jobs_days and getattr(self, name) > self.jobs_days:
+                raise ValueError(f"{name} is longer than jobs_days, and goes with the job; make it shorter")
+        return self
+
+
+FOLLOW_UP_DAYS = 4
+"""A card can be updated for 72 hours, a message recalled for 24."""
+
+
 class Settings(BaseSettings):
     """Everything the worker is told. Its `repr` shows no password and no secret."""
 
@@ -175,6 +208,7 @@ class Settings(BaseSettings):
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
     accounts: dict[str, AccountSettings] = {}
     delivery: DeliverySettings = DeliverySettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -89,7 +89,7 @@ class Planned:
     """Empty for a job that is one part with all its recipients."""
     warnings: tuple[str, ...]
     document: dict[str, Any] | None = field(repr=False)
-    """Kept only where files travel with the job: their blobs are named in it before it becomes text."""
+    """Kept only where it names files: the blobs of those that travel with the job are named in it at the insert."""
     files: list[tuple[File, dict[str, Any]]] = field(repr=False)
     """Each file with its entry in the document."""
 
@@ -122,7 +122,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     warnings = (*notes, *(() if plain else channel.warnings(draft)))
     job = _job_row(asked, draft, message, recipients, warnings, len(split))
     key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
-    planned = Planned(job, [], warnings, document if files else None, files, key)
+    planned = Planned(job, [], warnings, document if "files" in document else None, files, key)
     if split == [who]:
         job["lane"] = lane
     else:

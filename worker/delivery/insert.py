@@ -18,7 +18,7 @@ from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTran
 from worker.domain.message import File
 from worker.domain.state import JobState
 from worker.outbox import jobs as outbox
-from worker.outbox.blobs import find_blob, insert_blob
+from worker.outbox.blobs import find_blob, insert_blob, note_uses
 from worker.outbox.clock import SqlClock
 from worker.outbox.inbound import note_task_ids
 from worker.outbox.site import lane_key
@@ -66,11 +66,18 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     except OSError:
         _take_back(connection, planned)
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
+    note_uses(connection, _uses(planned, refs))
     # A callback names a card by its task_id alone.
     note_task_ids(
         connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
     )
     return refs
+
+
+def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str]]:
+    for one, ref in zip(planned, refs, strict=True):
+        if one.document is not None and ref.created:
+            yield from ((ref.id, entry["blob"]) for entry in one.document["files"].values())
 
 
 def _dedupe_order(planned: Planned) -> tuple[str, str]:
@@ -86,7 +93,7 @@ def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlCl
     """Writes into every file's entry which blob holds it: a young stored copy, or one to be stored with these jobs."""
     known: dict[tuple[str, int], str] = {}
     new: list[_NewBlob] = []
-    for one in (holder for holder in planned if holder.document is not None):
+    for one in (holder for holder in planned if holder.files):
         for file, entry in one.files:
             content = (entry["sha256"], entry["size"])
             if content not in known:

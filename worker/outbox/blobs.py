@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.errors import WorkerError
-from worker.outbox.bulk import chosen, ids_json
+from worker.outbox import tables
+from worker.outbox.bulk import chosen, ids_json, insert_rows
 from worker.outbox.clock import SqlClock, micros
 from worker.outbox.database import Database
 
@@ -51,6 +52,13 @@ def insert_blob(
     connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
     for n, chunk in enumerate(chunks):
         connection.execute(_INSERT_CHUNK, {"id": blob_id, "n": n, "data": chunk})
+
+
+def note_uses(connection: Connection, uses: Iterable[tuple[str, str]]) -> None:
+    """Which jobs name which files: pairs of a new job's id and a blob's."""
+    rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(set(uses))]
+    if rows:
+        insert_rows(connection, tables.blob_uses, rows)
 
 
 def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:

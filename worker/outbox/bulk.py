@@ -208,11 +208,11 @@ def update_chosen(dialect: str, table: str, sets: str, key: str = "id", *, index
 
 
 @lru_cache(maxsize=64)
-def delete_chosen(dialect: str, table: str) -> str:
-    """A delete of the rows whose id is among the ids of `:ids`; `and ...` may follow."""
+def delete_chosen(dialect: str, table: str, key: str = "id") -> str:
+    """A delete of the rows whose key, first in the primary key, is among the ids of `:ids`; `and ...` may follow."""
     if is_mariadb(dialect):
-        return f"delete {table} from {_opened_before(table, 'id', '', 'primary')} where true"
-    return f"delete from {table} where id {_among(dialect)}"
+        return f"delete {table} from {_opened_before(table, key, '', 'primary')} where true"
+    return f"delete from {table} where {key} {_among(dialect)}"
 
 
 def _opened_before(table: str, key: str, alias: str, index: str) -> str:

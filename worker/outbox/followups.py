@@ -17,6 +17,7 @@ from worker.domain.job import part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
+from worker.outbox.blobs import note_uses
 from worker.outbox.bulk import insert_rows
 from worker.outbox.rows import for_update, lock_parts, save_parts
 from worker.outbox.sql import run
@@ -187,6 +188,7 @@ def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any]
     """An upload job made by the send that needs it."""
     insert_rows(connection, tables.jobs, [job])
     insert_rows(connection, tables.parts, [part])
+    note_uses(connection, [(job["id"], file["blob"]) for file in json.loads(job["message"])["files"].values()])
     connection.execute(
         text("update worker_media set job_id = :job, media_id = null, valid_until = null where id = :id"),
         {"job": job["id"], "id": media_row_id},

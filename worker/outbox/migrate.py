@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.errors import ConfigurationError
+from worker.outbox.database import Database
 from worker.outbox.tables import VERSION_TABLE
 
 ADVISORY_LOCK = 7_215_033_218_964_501_137
@@ -74,6 +75,16 @@ def head() -> str:
 def is_current(connection: Connection) -> bool:
     """True when the database is at this release's newest revision."""
     return current(connection) == head()
+
+
+def require_current(database: Database) -> None:
+    """The database is at this release's revision, or a ConfigurationError says what to run."""
+    with database.reading() as connection:
+        if not is_current(connection):
+            raise ConfigurationError(
+                f"database: its tables are at revision {current(connection) or 'none'}, this release needs {head()};"
+                " run `worker db upgrade`"
+            )
 
 
 @contextmanager

@@ -363,6 +363,13 @@ blob_chunks = _table(
     ),
 )
 
+blob_uses = _table(
+    "blob_uses",
+    Column("job_id", _key(ID), primary_key=True, doc="a job whose message names the file"),
+    Column("blob_id", _key(ID), primary_key=True, doc="the blob; it goes when no job names it any more"),
+    Index(PREFIX + "blob_uses_blob", "blob_id"),
+)
+
 bodies = _table(
     "bodies",
     Column("part_id", _key(PART_ID), primary_key=True, doc="the part"),

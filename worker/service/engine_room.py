@@ -23,6 +23,7 @@ from worker.config.settings import DeliverySettings, Settings
 from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.hooks import load_hooks
+from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
 from worker.delivery.relay import Relay, RelayTimes
@@ -40,6 +41,7 @@ from worker.service.loop import Loop
 log = structlog.get_logger()
 
 RECOVERY_EVERY_S = 1.0
+NOT_LEADING_S = 1.0
 EXIT_OVERDUE = 1
 EXIT_WRITER_DIED = 70
 """EX_SOFTWARE: a defect of this program, not of what it was told."""
@@ -102,7 +104,7 @@ class EngineRoom:
     def _build(self, delivery: DeliverySettings) -> None:
         database = Database(make_engine(self._settings.database, pool_size=delivery.threads + 8))
         try:
-            require_current_tables(database)
+            migrate.require_current(database)
             self.plant = build(self._outside(database, delivery))
             self.plant.draining = self._draining
             self.plant.life.beat()
@@ -156,6 +158,8 @@ class EngineRoom:
         self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         if self._flower:
             self._loops["flower"] = Loop("flower", self._flower.turn)
+        housekeeping = Housekeeping(plant.database, self._settings.retention)
+        self._loops["housekeeping"] = Loop("housekeeping", lambda: self._keep_house(housekeeping))
         if self._application:
             self._open_hook_room()
         plant.writer.start()
@@ -235,6 +239,14 @@ class EngineRoom:
             self._recovered_at = now
         return delay
 
+    def _keep_house(self, housekeeping: Housekeeping) -> float:
+        if not self._relay.active:
+            return NOT_LEADING_S
+        delay = housekeeping.turn()
+        if delay == BETWEEN_ROUNDS_S and housekeeping.gone:
+            log.info("purged", **housekeeping.gone)
+        return delay
+
     def _writer_died(self, error: BaseException) -> None:
         log.critical("writer_died", error=type(error).__name__, where=where(error))
         self._hooks.exit(EXIT_WRITER_DIED)
@@ -258,8 +270,8 @@ class EngineRoom:
             loop.tell()
 
     def _offering(self) -> list[Loop]:
-        """The threads that hand out work; those of them that were started."""
-        return [self._loops[name] for name in ("relay", "walk", "hooks") if name in self._loops]
+        """The threads that hand out work or tidy up; those of them that were started."""
+        return [self._loops[name] for name in ("relay", "walk", "hooks", "housekeeping") if name in self._loops]
 
     def finish(self) -> None:
         """Calls in the air end by their deadline, results are flushed, lease and life are given back."""
@@ -303,17 +315,6 @@ class EngineRoom:
         if not self._closed.wait(self._longest_s()):
             log.error("drain_overdue", calls=self.plant.gates.in_the_air())
             self._hooks.exit(EXIT_OVERDUE)
-
-
-def require_current_tables(database: Database) -> None:
-    """The database is at this release's revision, or a sentence says what to run."""
-    with database.reading() as connection:
-        if not migrate.is_current(connection):
-            found = migrate.current(connection) or "none"
-            raise ConfigurationError(
-                f"database: its tables are at revision {found}, this release needs {migrate.head()};"
-                " run `worker db upgrade`"
-            )
 
 
 def relay_times(delivery: DeliverySettings) -> RelayTimes:

@@ -31,7 +31,7 @@ from worker.delivery.receiving import Receiving, doors_of
 from worker.domain.errors import ConfigurationError
 from worker.domain.inbound import CallbackRefused, Inbound
 from worker.outbox.database import Database, make_engine
-from worker.service.engine_room import require_current_tables
+from worker.outbox.migrate import require_current
 
 log = structlog.get_logger()
 
@@ -137,7 +137,7 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     doors = doors_of(accounts, settings.delivery.callback_max_age_s)
     database = Database(make_engine(settings.database, pool_size=THREADS))
     try:
-        require_current_tables(database)
+        require_current(database)
         our_logging.set_up(loglevel)
         receiver = Receiver(doors, Receiving(database, settings).store)
         return serve(receiver.app, host, port)

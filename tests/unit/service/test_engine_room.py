@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from tests.support.plant import an_account
@@ -52,6 +55,29 @@ def test_the_relay_offers_what_is_due(site: Site) -> None:
         doorbell = site.doorbell(room)
 
     assert [lane, [part], False] == doorbell
+
+
+def test_what_is_old_is_taken_out(site: Site) -> None:
+    """By the process that leads, without anybody's doing."""
+    job = site.send()
+    with site.database.writing() as connection:
+        connection.exec_driver_sql("update worker_jobs set n_open = 0, state = 1, created_at = 1, finished_at = 1")
+        connection.exec_driver_sql("update worker_parts set state = 2")
+    told = threading.Event()
+
+    def heard(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["event"] == "purged" and event["jobs"] == 1:
+            told.set()
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[heard])
+    try:
+        with site.open():
+            assert told.wait(LIMIT_S)
+    finally:
+        structlog.reset_defaults()
+
+    assert 0 == site.one(f"select count(*) from worker_jobs where id = '{job}'")
 
 
 def test_a_database_that_is_away_at_the_start_is_waited_for(site: Site, tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Which jobs name which stored files, so that a file goes with the last of them.
+
+Only adds: a worker of the release before runs on beside it. Files of the jobs it makes meanwhile are not noted; such a
+file stays for ever, unless a job that is noted has the same one and ends its time first.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+JOBS_AT_ONCE = 500
+
+
+def is_mysql() -> bool:
+    """MariaDB or MySQL."""
+    return op.get_context().dialect.name in ("mysql", "mariadb")
+
+
+def id_column(name: str) -> sa.Column[Any]:
+    """An id, compared byte for byte, in the primary key."""
+    if is_mysql():
+        mariadb = bool(getattr(op.get_context().dialect, "is_mariadb", False))
+        collation = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
+        kind: sa.types.TypeEngine[str] = mysql.VARCHAR(32, charset="utf8mb4", collation=collation)
+    else:
+        kind = sa.String(32).with_variant(sa.String(32, collation="C"), "postgresql")
+    return sa.Column(name, kind, primary_key=True)
+
+
+def upgrade() -> None:
+    """Makes the table and notes the files of the jobs that are there."""
+    op.create_table(
+        "worker_blob_uses",
+        id_column("job_id"),
+        id_column("blob_id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
+        if_not_exists=is_mysql(),
+    )
+    op.create_index("worker_blob_uses_blob", "worker_blob_uses", ["blob_id"], if_not_exists=is_mysql())
+    if not op.get_context().as_sql:
+        note_uses(op.get_bind())
+
+
+def note_uses(connection: sa.Connection) -> None:
+    """A run that was cut short on MariaDB begins anew."""
+    connection.execute(sa.text("delete from worker_blob_uses"))
+    page = sa.text(
+        "select id, message from worker_jobs where id > :after and message like :files order by id"
+        f" limit {JOBS_AT_ONCE}"
+    )
+    after = ""
+    while rows := connection.execute(page, {"after": after, "files": '%"files"%'}).all():
+        after = rows[-1][0]
+        uses = {(job, blob) for job, message in rows for blob in blobs_of(message)}
+        if uses:
+            connection.execute(
+                sa.text("insert into worker_blob_uses (job_id, blob_id) values (:job, :blob)"),
+                [{"job": job, "blob": blob} for job, blob in sorted(uses)],
+            )
+
+
+def blobs_of(message: str) -> list[str]:
+    """The files a job's message names."""
+    files = json.loads(message).get("files")
+    return [file["blob"] for file in files.values() if file.get("blob")] if isinstance(files, dict) else []
+
+
+def downgrade() -> None:
+    """Drops what this revision made."""
+    op.drop_table("worker_blob_uses", if_exists=is_mysql())

@@ -1,0 +1,307 @@
+"""What is over and old goes, and nothing that can still move or that somebody still needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.plant import PNG, SEND, Site, lost, planted, refused
+from worker import To, replay
+from worker.config.settings import RetentionSettings
+from worker.delivery.housekeeping import BETWEEN_BATCHES_S, Housekeeping
+from worker.outbox import purge
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+DAY = 86_400
+SMALL = RetentionSettings(bodies_days=1, attempts_days=5, callbacks_days=5, jobs_days=10)
+OF_JOBS = ("jobs", "parts", "attempts", "receipts", "failures", "bodies", "response_codes", "task_ids", "blob_uses")
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def keep_house(site: Site, settings: RetentionSettings = SMALL) -> dict[str, int]:
+    return dict(Housekeeping(site.database, settings).round())
+
+
+def left(site: Site, *tables: str) -> dict[str, int]:
+    return {name: site.rows(f"select count(*) as n from worker_{name}")[0].n for name in tables}
+
+
+def test_a_job_that_is_over_goes_with_all_that_is_its(site: Site) -> None:
+    """Card with a task_id of the caller's own, a failure, a code, several parts: no row of any table is left."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="lisi"))
+    site.card(To(["lisi", *(f"u{n}" for n in range(1_001))]), task_id="mine")
+    site.image()
+    site.run()
+    assert 0 not in left(site, *OF_JOBS, "blobs", "blob_chunks").values()
+
+    site.advance(11 * DAY)
+    gone = keep_house(site)
+
+    assert 3 == gone["jobs"], "the card, the image and its upload"
+    assert set(left(site, *OF_JOBS, "blobs", "blob_chunks", "duplicates").values()) == {0}
+
+
+def test_bodies_go_first_then_attempts_then_jobs(site: Site) -> None:
+    """Each after its own time."""
+    site.send()
+    site.run()
+    seen = []
+    for days in (0.9, 0.2, 4, 5):
+        site.advance(days * DAY)
+        keep_house(site)
+        seen.append(tuple(left(site, "bodies", "attempts", "jobs").values()))
+
+    assert [(1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 0, 0)] == seen
+
+
+def test_zero_keeps_for_ever(site: Site) -> None:
+    """Of each kind."""
+    site.send()
+    site.run()
+    site.advance(1_000 * DAY)
+
+    keep_house(site, RetentionSettings(bodies_days=0, attempts_days=0, callbacks_days=0, jobs_days=0))
+
+    assert {"bodies": 1, "attempts": 1, "jobs": 1} == left(site, "bodies", "attempts", "jobs")
+
+
+def test_a_job_that_is_open_stays_whole(site: Site) -> None:
+    """However old: it waits for its time."""
+    waits = site.image()
+    site.sql("update worker_parts set not_before = 9000000000000000")
+    site.advance(400 * DAY)
+
+    keep_house(site)
+
+    assert "queued" == site.state(waits)
+    assert {"blobs": 1, "blob_chunks": 1, "blob_uses": 1} == left(site, "blobs", "blob_chunks", "blob_uses")
+
+
+def test_doubt_keeps_its_attempts_and_while_it_may_repeat_its_bytes(site: Site) -> None:
+    """An unknown that waits for its repeat keeps both; one that is held keeps the attempts; then it goes as a job."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.run()
+    assert "unknown" == site.state(job)
+
+    site.clock.advance(6 * DAY)
+    keep_house(site)
+    assert {"bodies": 1, "attempts": 1} == left(site, "bodies", "attempts")
+
+    site.sql("update worker_parts set not_before = null")
+    keep_house(site)
+    assert {"bodies": 0, "attempts": 1} == left(site, "bodies", "attempts")
+
+    site.clock.advance(5 * DAY)
+    keep_house(site)
+    assert {"jobs": 0, "attempts": 0} == left(site, "jobs", "attempts")
+
+
+def test_an_unknown_that_will_be_repeated_stays(site: Site) -> None:
+    """The job has ended as it stands, but its policy has yet to act."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.run()
+    site.clock.advance(50 * DAY)
+
+    keep_house(site)
+
+    assert "unknown" == site.state(job)
+
+
+def test_what_an_open_follow_up_is_about_stays_until_it_ended(site: Site) -> None:
+    """A recall that waits needs its target's receipts."""
+    job = site.send()
+    site.run()
+    site.advance(11 * DAY)
+    site.recall(job)
+    keep_house(site)
+    assert 1 == len(site.of("receipts", job))
+
+    site.run()
+    keep_house(site)
+
+    assert [] == site.of("receipts", job)
+
+
+def test_a_follow_up_whose_target_went_says_so(site: Site) -> None:
+    """Enqueued while the job was there, carried out afterwards."""
+    job = site.send()
+    site.run()
+    recall = site.recall(job)
+    site.sql("delete from worker_jobs where id = :job", job=job)
+
+    site.run()
+
+    assert ("rejected", "the job it is about does not exist any more") == (site.state(recall), site.part(recall).reason)
+
+
+def test_replays_go_newest_first(site: Site) -> None:
+    """The next replay is numbered by those that are there, and its task_id must differ from all of them."""
+    job = site.card(task_id="mine")
+    site.run()
+    site.advance(6 * DAY)
+    with site.database.writing() as connection:
+        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+    site.run()
+
+    site.advance(5 * DAY)
+    keep_house(site)
+    assert {job, again} == {row.id for row in site.rows("select id from worker_jobs")}, "only the first is old"
+
+    site.advance(6 * DAY)
+    keep_house(site)
+    keep_house(site)
+    assert [] == site.rows("select id from worker_jobs")
+
+
+def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
+    """Two sends of one file share the copy; the younger one keeps it, and can be replayed with it."""
+    site.image()
+    site.run()
+    site.advance(2 * DAY)
+    younger = site.image(to="wang")
+    site.run()
+    assert 1 == left(site, "blobs")["blobs"]
+
+    site.advance(9 * DAY)
+    keep_house(site)
+    assert {"blobs": 1, "blob_chunks": 1} == left(site, "blobs", "blob_chunks")
+    with site.database.writing() as connection:
+        again = replay(connection, younger, accounts=site.accounts, clock=site.clock).id
+    site.run()
+    assert "accepted" == site.state(again)
+
+    site.advance(20 * DAY)
+    keep_house(site)
+    keep_house(site)
+    assert {"jobs": 0, "blobs": 0, "blob_chunks": 0} == left(site, "jobs", "blobs", "blob_chunks")
+
+
+def test_a_job_whose_end_the_application_has_yet_to_hear_stays(site: Site) -> None:
+    """Its event is what a hook will be called with."""
+    job = site.send()
+    site.run()
+    row = {"id": "e" * 32, "kind": "job_done", "job": job, "at": site.clock.micros}
+    site.sql(
+        "insert into worker_events (id, kind, job_id, state, due_at, created_at)"
+        " values (:id, :kind, :job, 0, :at, :at)",
+        **row,
+    )
+    site.advance(11 * DAY)
+    keep_house(site)
+    assert 1 == left(site, "jobs")["jobs"]
+
+    site.sql("update worker_events set state = 2, due_at = null, ended_at = :at", at=site.clock.micros)
+    keep_house(site)
+    assert {"jobs": 0, "events": 0} == left(site, "jobs", "events")
+
+
+def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
+    """One that waits for its hook stays."""
+    old = site.clock.micros
+    for n, ended in enumerate((old, None)):
+        site.sql(
+            "insert into worker_inbound (id, account, event, person, payload, happened_at, received_at, stored_by)"
+            " values (:id, 'hr', 'enter_agent', 'lisi', '{}', 1, :at, :event)",
+            id=str(n),
+            at=old,
+            event=f"event-{n}",
+        )
+        site.sql(
+            "insert into worker_events (id, kind, inbound_id, state, created_at, ended_at)"
+            " values (:id, 'card_action', :inbound, :state, :at, :ended)",
+            id=f"event-{n}",
+            inbound=str(n),
+            state=0 if ended is None else 2,
+            at=old,
+            ended=ended,
+        )
+    site.advance(6 * DAY)
+
+    assert 1 == keep_house(site)["callbacks"]
+    assert [("1", "event-1")] == [(row.id, row.stored_by) for row in site.rows("select * from worker_inbound")]
+    assert ["event-1"] == [row.id for row in site.rows("select id from worker_events")]
+
+
+def test_processes_and_windows_that_are_over_go(site: Site) -> None:
+    """A process that still holds a mark does not; the one that lives does not."""
+    site.send()
+    site.run()
+    for name in ("gone", "holds"):
+        site.sql(
+            "insert into worker_processes (id, alive_until, started_at, ended_at, threads, host, pid, lanes)"
+            " values (:id, 0, 0, :at, 1, 'h', 1, '{}')",
+            id=name,
+            at=site.clock.micros,
+        )
+    held = site.send(to="wang")
+    site.sql("update worker_parts set state = 1, incarnation = 'holds' where job_id = :job", job=held)
+    site.advance(2 * DAY)
+
+    gone = keep_house(site)
+
+    assert (1, 1) == (gone["processes"], gone["windows"])
+    there = {row.id for row in site.rows("select id from worker_processes")}
+    assert "gone" not in there
+    assert there >= {"holds", site.plant.life.incarnation}
+
+
+def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full batch that must stay does not end the look, and a turn takes one batch."""
+    monkeypatch.setattr(purge, "JOBS", 2)
+    stays = [site.send(f"stays {n}", due_at=1) for n in range(4)]
+    goes = [site.send(f"goes {n}", to="wang") for n in range(3)]
+    site.ring(*goes)
+    site.advance(11 * DAY)
+    house = Housekeeping(site.database, SMALL)
+
+    pauses = [house.turn() for _ in range(4)]
+
+    assert [BETWEEN_BATCHES_S] * 3 == pauses[:3]
+    assert sorted(stays) == sorted(row.id for row in site.rows("select id from worker_jobs"))
+    assert 3 == house.gone["jobs"]
+
+
+def test_young_rows_end_the_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest stand first: a batch without anything old is the last that is read."""
+    monkeypatch.setattr(purge, "JOBS", 2)
+    for n in range(6):
+        site.send(f"young {n}")
+    read: list[Any] = []
+    page = purge._page
+    monkeypatch.setattr(purge, "_page", lambda *given: read.append(given[1]) or page(*given))
+
+    keep_house(site)
+
+    assert 1 == sum("worker_jobs" in query for query in read)
+
+
+def test_a_purged_dedupe_key_is_free_again(site: Site) -> None:
+    """The key is taken while the job is there."""
+    first = site.send(dedupe_key="k")
+    site.run()
+    site.advance(11 * DAY)
+    keep_house(site)
+
+    assert first != site.send("other", dedupe_key="k")
+    assert 1 == len(site.calls(SEND))
+
+
+def test_a_refused_job_goes_too(site: Site) -> None:
+    """Whatever the end was."""
+    site.vendor.says(refused(40003))
+    site.send()
+    site.upload(PNG)
+    site.run()
+    site.advance(11 * DAY)
+
+    assert 2 == keep_house(site)["jobs"]
