@@ -15,7 +15,7 @@ from wecom_app_facts import rows
 from wecom_app_samples import CHANNEL, account, draft, part
 
 from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
-from worker.channels.wecom_app.chat import CreateChat
+from worker.channels.wecom_app.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.message import Raw
 from worker.delivery.transport import _multipart as multipart
 from worker.domain.call import Reply
@@ -120,6 +120,24 @@ def test_updates(name: str):
 
     assert meant(body) == rendered(message, "update_card", body)
     assert message == message_from_json(message_to_json(message))
+    for one in (body, message_to_json(message)):
+        Draft202012Validator(message_schema("card_update")).validate(one)
+        Draft202012Validator(message_schema()).validate(one)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"button": {"replace_name": "ok"}, "template_card": {"card_type": "text_notice"}},
+        {"button": {"replace_name": ""}},
+        {"button": {"replace_name": "ok"}, "userids": ["u"] * 1001},
+        {"template_card": {"card_type": "nonsense"}},
+    ],
+)
+def test_the_schema_of_an_update_refuses(body: dict[str, Any]):
+    """Neither form, both forms, an empty text, too many targets, a card there is not."""
+    assert not Draft202012Validator(message_schema("card_update")).is_valid(body)
 
 
 def test_chats():
@@ -133,6 +151,15 @@ def test_chats():
     assert ("/cgi-bin/appchat/create", made) == (creation.path, json.loads(creation.body))
     assert sent == rendered(message_from_json(sent), "send_chat", sent)
     Draft202012Validator(message_schema("text")).validate(sent)
+    changed = {"chatid": "c1", "name": "n", "add_user_list": ["a"]}
+    for body, message, name in (
+        (made, CreateChat(**made), "chat_create"),
+        (changed, ChangeChat(**changed), "chat_change"),
+    ):
+        assert message == message_from_json(body)
+        assert body == message_to_json(message)
+        Draft202012Validator(message_schema(name)).validate(body)
+    assert not Draft202012Validator(message_schema("chat_create")).is_valid({"userlist": ["alone"]})
 
 
 def test_an_upload_on_the_wire():

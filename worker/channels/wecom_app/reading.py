@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from worker.channels.wecom_app.articles import ARTICLES
 from worker.channels.wecom_app.card import CARD_CLASSES
+from worker.channels.wecom_app.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS
 from worker.channels.wecom_app.message import PlainMessage, Raw, VendorMessage
 from worker.channels.wecom_app.render import interval_s
@@ -31,12 +32,15 @@ UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
-    """The typed message of a body as the vendor's pages show it, of a send or of a card update; CheckFailed says what
-    does not fit. A type we do not model becomes `Raw`. Files cannot stand in JSON; media_ids can.
+    """The typed message of a body as the vendor's pages show it, of a send, of a card update or of a chat that is made
+    or changed; CheckFailed says what does not fit. A type we do not model becomes `Raw`. Files cannot stand in JSON;
+    media_ids can.
     """
     body = _object(data)
     if "msgtype" not in body and ("button" in body or "template_card" in body):
         return _update(body)
+    if "msgtype" not in body and ("userlist" in body or "chatid" in body):
+        return _validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])

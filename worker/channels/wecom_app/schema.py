@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,9 +16,12 @@ from pydantic import BaseModel
 
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card import CARD_CLASSES, Card
+from worker.channels.wecom_app.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import FieldRule, Row
 from worker.channels.wecom_app.message import PlainMessage
 from worker.channels.wecom_app.reading import PLAIN
+from worker.channels.wecom_app.targets import TARGETS
+from worker.channels.wecom_app.update import CardUpdate
 
 Schema = dict[str, Any]
 
@@ -32,20 +35,23 @@ _ENVELOPE: Schema = {
 
 
 def message_schema(msgtype: str | None = None, card_type: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of one type's body, or of every type's; `card_type` picks one of the cards."""
+    """The JSON schema (2020-12) of one type's body, or of every type's; `card_type` picks one of the cards. What is no
+    send is called `card_update`, `chat_create` and `chat_change`.
+    """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     found = [
         schema for (one, card), schema in _schemas().items() if msgtype in (None, one) and card_type in (None, card)
     ]
     if not found:
-        raise ValueError(f"no such message type; there are {', '.join([*PLAIN, 'template_card'])}")
+        raise ValueError(f"no such message type; there are {', '.join([*PLAIN, 'template_card', *_NO_SENDS])}")
     return {**head, **found[0]} if len(found) == 1 else {**head, "oneOf": found}
 
 
 @cache
 def _schemas() -> dict[tuple[str, str | None], Schema]:
     plain: dict[tuple[str, str | None], Schema] = {(name, None): _of_plain(made) for name, made in PLAIN.items()}
-    return plain | {("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()}
+    cards = {("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()}
+    return plain | cards | {(name, None): made() for name, made in _NO_SENDS.items()}
 
 
 def _of_plain(made: type[PlainMessage]) -> Schema:
@@ -75,6 +81,56 @@ def _of_card(made: type[Card]) -> Schema:
     whole["properties"] = {"card_type": {"const": made.card_type}, **whole["properties"]}
     _limit(whole, fields.CARDS[made.card_type])
     return _body(made, "template_card", whole, beside)
+
+
+def _of_update() -> Schema:
+    texts = _of_module(CardUpdate.__module__)["CardUpdate"]
+    cards = [_card_of_update(name, made) for name, made in CARD_CLASSES.items()]
+    ids = {"type": "array", "description": "None of the three: everyone who has the card."}
+    most = {target.update_field: target.maximum for target in TARGETS}
+    properties: Schema = {name: {**ids, "maxItems": size} for name, size in most.items()}
+    properties |= {
+        "atall": {"enum": [0, 1], "description": "1: everyone who has the card, as if nobody were named."},
+        "agentid": _ENVELOPE["agentid"],
+        "response_code": {"type": "string", "description": "The job's own codes are used, whatever stands here."},
+        "button": {
+            "type": "object",
+            "properties": {"replace_name": {"type": "string", "minLength": 1, "description": texts["replace_name"]}},
+            "required": ["replace_name"],
+            "additionalProperties": False,
+        },
+        "template_card": {"oneOf": cards, "description": texts["template_card"]},
+        "enable_id_trans": {"enum": [0, 1], "description": texts["enable_id_trans"]},
+    }
+    forms = [{"required": ["button"]}, {"required": ["template_card"]}]
+    return {
+        "title": "CardUpdate",
+        "type": "object",
+        "properties": properties,
+        "oneOf": forms,
+        "additionalProperties": False,
+    }
+
+
+def _card_of_update(name: str, made: type[Card]) -> Schema:
+    whole = _inlined(made)
+    del whole["properties"]["enable_id_trans"]
+    whole["properties"] = {"card_type": {"const": name}, **whole["properties"]}
+    _limit(whole, fields.UPDATED_CARDS[name])
+    return whole
+
+
+def _of_chat(made: type[BaseModel], rows: tuple[Row, ...]) -> Schema:
+    whole = _inlined(made)
+    _limit(whole, rows)
+    return {"title": made.__name__, **whole}
+
+
+_NO_SENDS: Mapping[str, Callable[[], Schema]] = {
+    "card_update": _of_update,
+    "chat_create": lambda: _of_chat(CreateChat, fields.CREATE_CHAT),
+    "chat_change": lambda: _of_chat(ChangeChat, fields.CHANGE_CHAT),
+}
 
 
 def _body(made: type[BaseModel], msgtype: str, content: Schema, beside: Schema) -> Schema:
@@ -126,7 +182,7 @@ def _docstrings(made: type[BaseModel]) -> dict[str, dict[str, str]]:
 
 def _modules(made: type[BaseModel]) -> Iterator[str]:
     package = made.__module__.rpartition(".")[0]
-    return (f"{package}.{name}" for name in ("message", "card_parts", "card", "simple", "articles"))
+    return (f"{package}.{name}" for name in ("message", "card_parts", "card", "simple", "articles", "chat"))
 
 
 @cache
