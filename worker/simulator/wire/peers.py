@@ -55,6 +55,14 @@ def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 def _holds(process: Path, wanted: str) -> bool:
     try:
-        return any(str(link.readlink()) == wanted for link in (process / "fd").iterdir())
+        return any(_points_to(link) == wanted for link in (process / "fd").iterdir())
     except OSError:  # gone meanwhile, or not ours to look into
         return False
+
+
+def _points_to(link: Path) -> str:
+    """Empty for a file that was closed since its folder was read: a busy process closes others all the time."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
