@@ -28,6 +28,8 @@ from worker.outbox.database import Database
 from worker.outbox.reading import JobRows, Rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+REASONS = 3
+"""Different reasons of one job's parts that its timeline tells; all of them stand in the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,16 @@ def _events(rows: JobRows) -> Iterator[Event]:
             label = JobState(row["state"]).label
             yield Event(_instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
     if job["finished_at"] is not None:
-        yield Event(_instant(job["finished_at"]), "ended", detail=JobState(job["state"]).label)
+        yield Event(_instant(job["finished_at"]), "ended", detail=_ended(rows))
+
+
+def _ended(rows: JobRows) -> str:
+    """The job's state, and why, where its parts say so: the reason of a part that was held stands in no attempt."""
+    reasons = list(dict.fromkeys(part["reason"] for part in rows.parts if part["reason"]))
+    more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
+    told = "; ".join([*reasons[:REASONS], *more])
+    label = JobState(rows.job["state"]).label
+    return f"{label}: {told}" if told else label
 
 
 def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
