@@ -56,6 +56,15 @@ def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> 
     return found
 
 
+def peak_kib(pid: int | str = "self") -> int:
+    """The most memory a process has held since its program began, in KiB.
+
+    Not `ru_maxrss`: that also counts what the process which started it had held before.
+    """
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
 class Vendor:
     """The fake WeCom as a process, and its control; `bare` only counts, and answers after `latency_ms`."""
 

@@ -1,0 +1,22 @@
+"""A producer of its own: `python -m tests.process.upload_producer PATH` asks for one upload; tests only.
+
+Prints the job's id, and the most memory this process ever held, in KiB.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.process.stack import ACCOUNT, peak_kib
+from worker import File, upload
+from worker.config.accounts import accounts_of
+from worker.config.settings import load_settings
+from worker.outbox.database import Database, make_engine
+
+if __name__ == "__main__":
+    settings = load_settings()
+    database = Database(make_engine(settings.database))
+    with database.writing() as connection:
+        job = upload(connection, ACCOUNT, File.at(sys.argv[1]), accounts=accounts_of(settings)).id
+    database.close()
+    print(job, peak_kib())
