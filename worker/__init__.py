@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource, FixedAccounts
     from worker.config.current import configure
     from worker.config.settings import Settings, load_settings
+    from worker.delivery.by_code import update_card_by_code
     from worker.delivery.counting import Counts, Share
     from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
     from worker.delivery.hooks import on_card_action, on_job_done
@@ -155,6 +156,7 @@ _HOMES = {
     "worker.config.accounts": ("AccountSource", "FixedAccounts"),
     "worker.config.current": ("configure",),
     "worker.config.settings": ("Settings", "load_settings"),
+    "worker.delivery.by_code": ("update_card_by_code",),
     "worker.delivery.counting": ("Counts", "Share"),
     "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
     "worker.delivery.hooks": ("on_card_action", "on_job_done"),
@@ -281,6 +283,7 @@ __all__ = [
     "sqlite_engine",
     "timeline",
     "update_card",
+    "update_card_by_code",
     "upload",
     "wait_for",
 ]

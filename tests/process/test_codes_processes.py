@@ -9,7 +9,7 @@ from typing import Any
 from tests.process.office import UPDATE, Office
 from tests.process.stack import ACCOUNT, LIMIT_S, SHORT, Stack, until
 from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
-from worker import ButtonCard, CardUpdate, JobReport, JobState, To, enqueue, get_job, timeline, update_card
+from worker import ButtonCard, CardUpdate, JobReport, JobState, To, enqueue, get_job, timeline, update_card, update_card_by_code
 
 SETTLED_S = 120.0
 """A lease, a deadline and a repeat one after the other, on a busy machine."""
@@ -17,9 +17,9 @@ TAKEN_BY_THE_VENDOR = {"after_mark": 0, "answer_read": 1}
 """Where the process dies -> the calls it had made until then."""
 
 
-@on_every_stack(*WITH_A_BROKER)
-def test_two_processes_that_race_for_one_code_make_one_call(make: Make) -> None:
-    """Both have read the code as fresh and are about to mark: one has it, the other says that none is left."""
+@on_every_stack(*WITH_A_BROKER, by=("job", "code"))
+def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str) -> None:
+    """Both have read the code as fresh and are about to mark: one has it, the other says what to do instead."""
     meeting = make.folder / "meeting"
     meeting.mkdir(parents=True)
     # What is out stays out: nobody but these two may come to the meeting, each with an update of its own.
@@ -31,7 +31,8 @@ def test_two_processes_that_race_for_one_code_make_one_call(make: Make) -> None:
     (meeting / "armed").touch()
 
     # Urgent parts ring in doorbells of their own, and one thread has one doorbell: each process gets one.
-    jobs = [_update(stack, card, "first", priority="urgent"), _update(stack, card, "second")]
+    update = {"job": _update, "code": _update_by_its_code}[by]
+    jobs = [update(stack, card, "first", priority="urgent"), update(stack, card, "second")]
     stack.until_settled()
 
     assert 2 == len(list(meeting.glob("*.here"))), "they did not race"
@@ -41,7 +42,9 @@ def test_two_processes_that_race_for_one_code_make_one_call(make: Make) -> None:
     [code] = stack.rows("select code, state, leased_by from worker_response_codes")
     assert ("spent", winner.parts[0].id) == (code.state, code.leased_by)
     assert [code.code] == _spent(stack)
-    assert ([], "no response_code is left") == (list(loser.parts[0].attempts), str(loser.parts[0].reason)[:24])
+    assert () == loser.parts[0].attempts
+    said = {"job": "no response_code is left", "code": f"its response_code has been used by job {winner.id}"}
+    assert str(loser.parts[0].reason).startswith(said[by])
 
 
 @on_every_stack(step=("after_mark", "answer_read"))
@@ -116,6 +119,13 @@ def _update(stack: Stack, card: str, text: str, to: list[str] | None = None, **o
     update = CardUpdate(replace_name=text)
     with stack.database.writing() as connection:
         return update_card(connection, card, update, to, accounts=stack.accounts, **options).id
+
+
+def _update_by_its_code(stack: Stack, card: str, text: str, **options: Any) -> str:
+    [(code,)] = stack.rows("select code from worker_response_codes")
+    update = CardUpdate(replace_name=text)
+    with stack.database.writing() as connection:
+        return update_card_by_code(connection, ACCOUNT, code, update, accounts=stack.accounts, **options).id
 
 
 def _killed_at(stack: Stack, step: str) -> None:

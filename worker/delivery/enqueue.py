@@ -36,6 +36,7 @@ from worker.outbox.clock import DatabaseClock, SqlClock
 from worker.outbox.site import lane_key
 
 _CLOCK = DatabaseClock()
+REMEDY = "use update_card(...), or update_card_by_code(...) for a card that something else sent"
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ def _asked(job: NewJob, accounts: AccountSource | None) -> Asked:
     recipients = recipients_of(job.to)
     kind = kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:
-        raise CheckFailed([Problem("message", "a card update needs the job it is about", "use update_card(...)")])
+        raise CheckFailed([Problem("message", "a card update needs the job it is about", REMEDY)])
     account = (accounts or current_accounts()).get(job.account)
     return Asked(kind, account, document, job.message.files(), recipients, job)
 

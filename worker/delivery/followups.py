@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain import settle
+from worker.domain.code import INSTEAD, CodeState
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.codes import code_states, fresh_codes, pressed_by
+from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
 from worker.outbox.database import Database
 from worker.outbox.followups import FOREVER, TargetPart, lock_job_row, lock_own, park, plan_parts, target_parts
 from worker.outbox.items import Change
@@ -77,8 +78,10 @@ class Followups:
         *,
         recall_window_s: float,
         call_deadline_s: float,
+        code_ttl_s: float,
     ):
         self._database, self._change = database, change
+        self._code_ttl_s = int(code_ttl_s)
         self._recall_window_us = int(recall_window_s * settle.SECOND)
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
@@ -104,6 +107,8 @@ class Followups:
 
     def update_card(self, work: Loaded) -> Resolved:
         """One call per card that was sent, each with a fresh response_code of its own."""
+        if work.target_job_id is None:
+            return self._take_given(work)
         if "target" not in work.spec and "refuse" not in work.spec:
             planned = self._plan(work, _update_plan)
             if not isinstance(planned, Ready):
@@ -112,6 +117,35 @@ class Followups:
         if "refuse" in work.spec:
             return Refuse(work.spec["refuse"])
         return self._pick_code(work)
+
+    def _take_given(self, work: Loaded) -> Resolved:
+        """The very code the application gave; nobody knows of another one for that card."""
+        response_code = work.message["response_code"]
+        held, now = self._database.run(lambda connection: self._file_given(connection, work, response_code))
+        if held.used:
+            return Refuse(f"its response_code {held.fate}; {INSTEAD}")
+        if held.state == "leased" and held.holder != work.id:
+            self._change([Change(work.id, _wait_for_code)])
+            return Parked()
+        if held.ends_at <= now + self._deadline_us:
+            hours = f"{self._code_ttl_s / 3600:g}"
+            ended = f"that time ended at {_clock(held.ends_at)}"
+            return Refuse(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
+        return Ready(work.spec, {"response_code": response_code}, code_id=held.id)
+
+    def _file_given(self, connection: Connection, work: Loaded, response_code: str) -> tuple[CodeState, int]:
+        """What the ledger says of the code, and the time; one it never saw is filed, so that it is spent once."""
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        key = code_id(work.account, response_code)
+        held = read_code(connection, key)
+        if held is None:
+            given = work.message.get("issued_at")
+            # Not said: the vendor alone knows, and is asked.
+            issued = min(now, int(datetime.fromisoformat(given).timestamp() * settle.SECOND)) if given else now
+            file_code(connection, work.account, work.id, response_code, issued, self._code_ttl_s, given=True)
+            held = read_code(connection, key)
+        assert held is not None
+        return held, now
 
     def _pick_code(self, work: Loaded) -> Resolved:
         with self._database.reading() as connection:
@@ -210,9 +244,13 @@ class Followups:
         """Why a message of that time is not taken back any more; None: it is. A call must end in time, too."""
         if now <= sent_at + self._recall_window_us - self._deadline_us:
             return None
-        ended = datetime.fromtimestamp((sent_at + self._recall_window_us) / settle.SECOND, UTC)
+        ended = _clock(sent_at + self._recall_window_us)
         hours = f"{self._recall_window_us / settle.SECOND / 3600:g}"
-        return f"the vendor takes a message back within {hours} h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z"
+        return f"the vendor takes a message back within {hours} h only; that time ended at {ended}"
+
+
+def _clock(micros: int) -> str:
+    return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def _update_plan(work: Loaded, looked: Looked) -> Plan:

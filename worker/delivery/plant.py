@@ -132,6 +132,7 @@ def build(outside: Outside) -> Plant:
             writer.change,
             recall_window_s=settings.recall_window_s,
             call_deadline_s=settings.call_deadline_s,
+            code_ttl_s=settings.response_code_ttl_s,
         ),
         media=Media(database, new_id=outside.new_id, lane_of=lane_of),
         gates=Gates(outside.monotonic),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
+from worker.delivery.by_code import require_replayable
 from worker.delivery.counting import Share, recipients_under, standing
 from worker.delivery.draft import Asked, Instant, Options, Recipient, document_of, kind_of, recipients_of
 from worker.delivery.finding import row_of, rows_of
@@ -174,6 +175,7 @@ def _once_more(
     """The same job again, counted among the original's replays, for a card's task_id must differ."""
     document = json.loads(old["message"])
     _require_kept(connection, old, document)
+    require_replayable(connection, old, document)
     original = old["replay_of"] or old["id"]
     return Asked(
         old["kind"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, String, bindparam, text
 
+from worker.domain.code import CodeState
 from worker.domain.job import part_range
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Unknown
 from worker.outbox import tables
@@ -26,22 +27,33 @@ class Code:
     code: str = field(repr=False)
     ends_at: int
     source: str
-    """`send` or `callback`."""
+    """`send`, `callback` or `given`."""
 
 
 def code_id(account: str, code: str) -> str:
     """The ledger's key of a code."""
-    return hashlib.sha256(f"{account}\x00{code}".encode()).hexdigest()
+    return hashlib.sha256(f"{account}\x00{code}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def file_code(
-    connection: Connection, account: str, part_id: str, code: str, now: int, ttl_s: int, person: str | None = None
+    connection: Connection,
+    account: str,
+    part_id: str,
+    code: str,
+    now: int,
+    ttl_s: int,
+    person: str | None = None,
+    *,
+    given: bool = False,
 ) -> None:
-    """Writes down a code that a send brought, or the callback of a person's press."""
+    """Writes down a code that a send brought, the callback of a person's press, or (`given`) the application.
+
+    One that is known stays what it is.
+    """
     row = {
         "id": code_id(account, code),
         "part_id": part_id,
-        "source": "send" if person is None else "callback",
+        "source": "given" if given else "send" if person is None else "callback",
         "code": code,
         "state": "fresh",
         "leased_by": None,
@@ -78,6 +90,13 @@ def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> di
     for person, part in connection.execute(query, part_range(job_id)) if people else ():
         found.setdefault(person, set()).add(part)
     return found
+
+
+def read_code(connection: Connection, code: str) -> CodeState | None:
+    """What is known of one code, by its key; null: it was never seen."""
+    query = text("select id, state, leased_by, ends_at from worker_response_codes where id = :id")
+    row = connection.execute(query, {"id": code}).first()
+    return None if row is None else CodeState(*row)
 
 
 def code_states(connection: Connection, part_id: str) -> set[str]:

@@ -274,14 +274,14 @@ failures = _table(
 response_codes = _table(
     "response_codes",
     Column("id", _key(64), primary_key=True, doc="SHA-256 of account and code"),
-    Column("part_id", _key(PART_ID), nullable=False, doc="the send part whose card it belongs to"),
-    Column("source", _key(12), nullable=False, doc="send or callback"),
+    Column("part_id", _key(PART_ID), nullable=False, doc="the send part whose card it belongs to; of a given one, the update part"),
+    Column("source", _key(12), nullable=False, doc="send, callback, or given by the application"),
     Column("code", _text(), nullable=False, doc="the vendor's response_code"),
     Column("state", _key(8), nullable=False, doc="fresh, leased, spent, burned"),
     Column("leased_by", _key(PART_ID), doc="the update part that holds or used it; null while fresh"),
     Column("issued_at", BigInteger, nullable=False, doc="when it was recorded"),
     Column("ends_at", BigInteger, nullable=False, doc="issued_at + 72 h (a setting)"),
-    Column("person", _key(128), doc="in lower case, whose press brought it; null: the send brought it"),
+    Column("person", _key(128), doc="in lower case, whose press brought it; null: not a press that we heard of"),
     Index(PREFIX + "response_codes_part", "part_id"),
     _partial("response_codes_leased", "leased_by", where="state = 'leased'"),
 )

@@ -181,6 +181,7 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     Kind.UPDATE_CARD: (
         _update_problems,
         callback_problems,
+        check_update.code_problems,
         check_update.original_problems,
         targets.update_problems,
     ),

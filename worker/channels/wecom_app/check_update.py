@@ -9,6 +9,9 @@ from worker.channels.wecom_app.content import calls_back, card_of
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
+CODE_BYTES = 1024
+"""Above every response_code that was seen (about 40); their length is not published (page 94888)."""
+
 
 def form_problems(draft: Draft) -> Iterator[Problem]:
     """Exactly one of the two forms, and its own fields."""
@@ -20,6 +23,21 @@ def form_problems(draft: Draft) -> Iterator[Problem]:
         yield from rules.problems("button", button, fields.REPLACE_NAME)
     if draft.message.get("enable_id_trans", 0) not in (0, 1):
         yield Problem("enable_id_trans", "has no such value", "use one of 0, 1")
+
+
+def code_problems(draft: Draft) -> Iterator[Problem]:
+    """A response_code that the application gave; those of our own ledger came from the vendor."""
+    if "response_code" not in draft.message:
+        return
+    code = draft.message["response_code"]
+    remedy = "give the response_code of the send's answer or of a callback (vendor code 60140)"
+    if not isinstance(code, str) or not code.strip():
+        yield Problem("response_code", "is not a text with something in it", remedy)
+        return
+    yield from plain.unfit_text("response_code", code)
+    size = len(code.encode("utf-8", "surrogatepass"))
+    if size > CODE_BYTES:
+        yield Problem("response_code", "is too long", remedy, CODE_BYTES, "bytes", size)
 
 
 def original_problems(draft: Draft) -> Iterator[Problem]:

@@ -143,7 +143,7 @@ def put(tree: Any, steps: list[str], value: str | None) -> Any:
 
 def _update(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
     """The body of update_template_card (page 94888); departments and tags are integers here."""
-    out = {name: value for name, value in part.message.items() if name != "type"}
+    out = {name: value for name, value in part.message.items() if name not in ("type", "issued_at")}
     out["agentid"] = int(account.settings["agentid"])
     out["response_code"] = part.facts["response_code"]
     targets = _update_targets(part.spec)

@@ -1,0 +1,334 @@
+"""Card updates by a response_code that the application gives: one call, the same ledger, the same single use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.plant import UPDATE, Site, an_account, lost, planted, refused
+from worker import CardUpdate, CheckFailed, NotReplayable, Text, To, replay, update_card_by_code
+from worker.delivery.errand import Errand
+from worker.delivery.transport import RequestsTransport
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.loading import load
+from worker.simulator import running
+
+SECOND = 1_000_000
+HOUR = 3_600
+FREEZE = CardUpdate(replace_name="done")
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def by_code(site: Site, code: Any = "RC-1", to: Any = None, update: Any = FREEZE, **options: Any) -> str:
+    with site.database.writing() as connection:
+        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        return update_card_by_code(connection, "hr", code, update, to, **options).id
+
+
+def now(site: Site) -> datetime:
+    return datetime.fromtimestamp(site.clock.micros / SECOND, UTC)
+
+
+def codes(site: Site) -> dict[str, tuple[str, str]]:
+    rows = site.rows("select code, source, state from worker_response_codes")
+    return {row.code: (row.source, row.state) for row in rows}
+
+
+def problem_of(site: Site, *given: Any, **options: Any) -> str:
+    with pytest.raises(CheckFailed) as caught:
+        by_code(site, *given, **options)
+    return str(caught.value)
+
+
+def test_it_is_one_call_with_that_code(site: Site) -> None:
+    """The vendor's body holds the code, the app and the people; the ledger holds that it was spent, and by whom."""
+    job = by_code(site, "RC-1", To(users=["LiSi"], parties=[7]), issued_at=now(site) - timedelta(hours=1))
+
+    site.run()
+
+    body = {"button": {"replace_name": "done"}, "agentid": 7, "response_code": "RC-1"}
+    assert [{**body, "userids": ["LiSi"], "partyids": [7]}] == site.bodies(UPDATE)
+    [row] = site.rows("select * from worker_response_codes")
+    assert ("accepted", None) == (site.state(job), site.job(job).target_job_id)
+    assert ("given", "spent", part_id(job, 0)) == (row.source, row.state, row.leased_by)
+    assert (71 * HOUR, None) == ((row.ends_at - site.clock.micros) // SECOND, row.person)
+
+
+def test_without_people_it_is_for_everyone(site: Site) -> None:
+    """As an update by job."""
+    by_code(site)
+
+    site.run()
+
+    assert [1] == [body["atall"] for body in site.bodies(UPDATE)]
+
+
+def test_a_code_that_was_used_is_refused_at_once_and_the_transaction_stays_usable(site: Site) -> None:
+    """With the job that used it and what to do instead; nothing is written."""
+    first = by_code(site)
+    site.run()
+
+    with site.database.writing() as connection:
+        with pytest.raises(CheckFailed) as caught:
+            update_card_by_code(connection, "hr", "RC-1", FREEZE, accounts=site.accounts, clock=site.clock)
+        others = update_card_by_code(connection, "hr", "RC-2", FREEZE, accounts=site.accounts, clock=site.clock)
+
+    [problem] = caught.value.problems
+    assert ("response_code", f"has been used by job {first}: each is good for one update") == (
+        problem.field,
+        problem.text,
+    )
+    assert "take the code of a later press of the card, or send a new card" == problem.remedy
+    assert {first, others.id} == {row.id for row in site.rows("select id from worker_jobs")}
+
+
+def test_of_two_that_were_asked_for_one_calls_and_the_other_says_why_not(site: Site) -> None:
+    """When both were enqueued before either ran, the worker refuses the second."""
+    jobs = [by_code(site), by_code(site)]
+
+    site.run()
+
+    assert 1 == len(site.calls(UPDATE))
+    winner, loser = sorted(jobs, key=site.state)
+    assert ("accepted", "rejected") == (site.state(winner), site.state(loser))
+    assert (
+        f"its response_code has been used by job {winner}: each is good for one update;"
+        " take the code of a later press of the card, or send a new card"
+    ) == site.part(loser).reason
+
+
+def prepared(site: Site, job: str) -> Errand:
+    with site.database.reading() as connection:
+        [work] = load(connection, site.database.now, [part_id(job, 0)])
+    errand = site.bell._attempt.prepare(work)
+    assert errand is not None
+    return errand
+
+
+def test_two_that_race_make_one_call(site: Site) -> None:
+    """Both have found the code fresh before either is marked."""
+    jobs = [by_code(site), by_code(site)]
+    errands = [prepared(site, job) for job in jobs]
+
+    delivered = [site.bell._attempt.deliver(errand) for errand in errands]
+    site.settle()
+
+    assert ([True, False], 1) == ([one is not None for one in delivered], len(site.calls(UPDATE)))
+    assert ["accepted", "queued"] == [site.state(job) for job in jobs]
+
+
+def test_it_waits_while_another_update_holds_the_code(site: Site) -> None:
+    """Only the end of that call tells; a refusal that leaves the code unused leaves it for the next."""
+    site.vendor.says(refused(82101))
+    first, second = by_code(site), by_code(site)
+    held = prepared(site, first)
+    site.bell._attempt._mark(held)
+
+    site.ring(second)
+    waiting = (site.state(second), site.part(second).reason)
+    site.sql("update worker_response_codes set state = 'fresh', leased_by = null")
+    site.advance(1)
+    site.ring(second)
+    third = by_code(site)
+    site.ring(third)
+
+    assert ("queued", "its response_code is in use by another update") == waiting
+    assert ("rejected", "accepted") == (site.state(second), site.state(third))
+
+
+def test_a_call_without_an_answer_is_held_for_a_person(site: Site) -> None:
+    """No other code is known: burned, nothing is called again, and a further update by it is refused."""
+    site.vendor.says(lost())
+    job = by_code(site)
+    site.ring(job)
+
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls(UPDATE)))
+    fate = f"may have been used by job {job}, whose call was not answered"
+    assert f"its response_code {fate}" in site.part(job).reason
+    assert {"RC-1": ("given", "burned")} == codes(site)
+    assert fate in problem_of(site)
+
+
+def test_a_code_whose_time_is_known_to_be_over_makes_no_call(site: Site) -> None:
+    """72 h from when it was issued, less the deadline of a call; the reason says when that ended."""
+    issued = now(site)
+    in_time, late = by_code(site, "RC-1", issued_at=issued), by_code(site, "RC-2", issued_at=issued)
+    site.advance(72 * HOUR - 21)
+    site.ring(in_time)
+    site.advance(1)
+    site.ring(late)
+
+    assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(UPDATE)))
+    ended = issued + timedelta(hours=72)
+    assert f"good within 72 h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
+
+
+def test_the_time_a_code_lasts_is_a_setting(database: Database, driven_clock: DrivenClock) -> None:
+    """Older pages say 24 h."""
+    with planted(database, driven_clock, response_code_ttl_s=24 * HOUR) as site:
+        job = by_code(site, issued_at=now(site) - timedelta(hours=25))
+        site.ring(job)
+
+        assert "good within 24 h only" in site.part(job).reason
+
+
+def test_of_a_code_whose_age_nobody_knows_the_vendor_is_asked(site: Site) -> None:
+    """It refuses the code with 60140, which uses it up."""
+    site.vendor.says(refused(60140))
+    job = by_code(site)
+
+    site.run()
+
+    assert ("rejected", 1) == (site.state(job), len(site.calls(UPDATE)))
+    assert "60140" in site.part(job).reason
+    assert {"RC-1": ("given", "spent")} == codes(site)
+
+
+def test_a_code_of_our_own_card_is_the_same_code(site: Site) -> None:
+    """Given by hand, it is spent in the ledger's own row: an update of the job finds none left."""
+    card = site.card()
+    site.ring(card)
+    job = by_code(site, "code1")
+    site.ring(job)
+
+    later = site.update(card)
+    site.ring(later)
+
+    assert {"code1": ("send", "spent")} == codes(site)
+    assert ["accepted", "rejected"] == [site.state(job), site.state(later)]
+    assert "no response_code is left" in site.part(later).reason
+
+
+def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
+    """The ledger counts by account."""
+    by_code(site)
+    site.run()
+    with site.database.writing() as connection:
+        job = update_card_by_code(connection, "it", "RC-1", FREEZE, accounts=site.accounts, clock=site.clock).id
+    site.run()
+
+    assert ("accepted", [7, 8]) == (site.state(job), [body["agentid"] for body in site.bodies(UPDATE)])
+
+
+def test_the_same_dedupe_key_is_the_same_job_also_when_it_has_used_the_code(site: Site) -> None:
+    """A producer that asks again is not told that its own job was first."""
+    job = by_code(site, dedupe_key="k")
+    site.run()
+
+    again = by_code(site, dedupe_key="k")
+
+    assert job == again
+    assert "has been used" in problem_of(site, dedupe_key="another")
+
+
+def test_a_replay_spends_the_code_only_where_the_first_did_not(site: Site) -> None:
+    """A refusal that left it unused may be replayed; a used one says what to do instead."""
+    site.vendor.says(refused(82101))
+    job = by_code(site, to="lisi")
+    site.run()
+    with site.database.writing() as connection:
+        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+    site.run()
+
+    assert ["rejected", "accepted"] == [site.state(job), site.state(again)]
+    assert [["lisi"], ["lisi"]] == [body["userids"] for body in site.bodies(UPDATE)]
+    with site.database.writing() as connection, pytest.raises(NotReplayable, match="later press of the card"):
+        replay(connection, job, accounts=site.accounts, clock=site.clock)
+
+
+@pytest.mark.parametrize(
+    ("code", "field"),
+    [("", "response_code"), (" ", "response_code"), (7, "response_code"), ("c" * 1_025, "response_code")]
+    + [("a\x00b", "response_code"), ("a\ud800", "response_code")],
+)
+def test_what_is_no_code_is_refused(site: Site, code: Any, field: str) -> None:
+    """By the vendor's name, before anything is written."""
+    with pytest.raises(CheckFailed) as caught:
+        by_code(site, code)
+
+    assert {field} == {problem.field for problem in caught.value.problems}
+    assert [] == site.rows("select id from worker_jobs")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"update": Text(content="x")}, "update"),
+        ({"update": CardUpdate()}, "template_card"),
+        ({"issued_at": datetime(2026, 7, 1)}, "issued_at"),
+        ({"to": To([f"u{n}" for n in range(1_001)])}, "userids"),
+    ],
+    ids=["no update", "an empty one", "a time without a zone", "too many"],
+)
+def test_what_else_is_wrong_is_refused_too(site: Site, given: dict[str, Any], field: str) -> None:
+    """As for an update by job."""
+    with pytest.raises(CheckFailed) as caught:
+        by_code(site, **given)
+
+    assert [field] == [problem.field for problem in caught.value.problems]
+
+
+# -- against the simulated vendor -------------------------------------------------------------------------------------
+
+
+def test_a_card_that_something_else_sent_shows_the_update(database: Database, driven_clock: DrivenClock) -> None:
+    """Sent by another program of the same app; its code is good once, for us as for it."""
+    with (
+        running() as url,
+        closing(RequestsTransport()) as transport,
+        planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as site,
+    ):
+        code = sent_by_another_program(url)
+        job = by_code(site, code, "lisi", issued_at=now(site))
+        site.run()
+        with requests.Session() as session:
+            session.trust_env = False
+            seen = session.get(f"{url}/_control/inbox?user=lisi", timeout=10).json()["messages"]
+            repeated = called(session, url, "update_template_card", response_code=code, atall=1, **GREY)
+
+    assert "accepted" == site.state(job)
+    assert [{"replace_name": "done"}] == [message["update"] for message in seen]
+    assert 60140 == repeated["errcode"]
+
+
+GREY = {"agentid": 7, "button": {"replace_name": "late"}}
+
+
+def sent_by_another_program(url: str) -> str:
+    card = {
+        "card_type": "button_interaction",
+        "main_title": {"title": "leave"},
+        "button_list": [{"text": "ok", "key": "ok"}],
+        "task_id": "theirs",
+    }
+    with requests.Session() as session:
+        session.trust_env = False
+        said = called(
+            session, url, "send", touser="lisi|wangwu", msgtype="template_card", agentid=7, template_card=card
+        )
+    return str(said["response_code"])
+
+
+def called(session: requests.Session, url: str, name: str, **body: Any) -> dict[str, Any]:
+    token = session.get(f"{url}/cgi-bin/gettoken?corpid=ww1&corpsecret=s1", timeout=10).json()["access_token"]
+    said: dict[str, Any] = session.post(
+        f"{url}/cgi-bin/message/{name}?access_token={token}", json=body, timeout=10
+    ).json()
+    assert "errcode" in said
+    return said

@@ -1,0 +1,98 @@
+"""A card update by a response_code the application holds itself: something else sent the card, or heard of the press.
+
+Like `enqueue.py`, inside the caller's own transaction; inserts only, and a look at what is known of the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.config.accounts import AccountSource
+from worker.config.current import current_accounts
+from worker.delivery.draft import Asked, Instant, Options, Recipient, document_of, kind_of, recipients_of
+from worker.delivery.insert import JobRef, ask
+from worker.domain.account import Account
+from worker.domain.code import INSTEAD
+from worker.domain.errors import CheckFailed, NotReplayable, Problem
+from worker.domain.job import Kind, Priority
+from worker.domain.message import Message
+from worker.outbox import jobs as outbox
+from worker.outbox.caller import Bind, in_callers_transaction
+from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.codes import code_id, read_code
+
+_CLOCK = DatabaseClock()
+
+@in_callers_transaction
+def update_card_by_code(
+    connection: Connection,
+    account: str,
+    response_code: str,
+    update: Message,
+    to: Recipient | None = None,
+    *,
+    issued_at: datetime | None = None,
+    priority: str | Priority = "normal",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for one card to be replaced, for some or (without `to`) for everyone who has it, by this response_code alone.
+
+    For a card that something else sent, or a code out of a callback that the application received itself; `account` is
+    the app that sent the card. One call: the code is spent by it. The vendor takes a code within 72 h of `issued_at`
+    (an aware datetime); without it the vendor is asked and says so. A code that was used before, or may have been, is
+    refused: CheckFailed when that is known by now, else the job ends `rejected`.
+    """
+    found = (accounts or current_accounts()).get(account)
+    document = document_of(update)
+    problems = [*_form_problems(document), *_issued_at_problems(issued_at)]
+    if problems:
+        raise CheckFailed(problems, channel=found.channel)
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document["response_code"] = response_code
+    if issued_at is not None:
+        document["issued_at"] = issued_at.astimezone(UTC).isoformat()
+    _require_unused(connection, found, response_code, dedupe_key)
+    return ask(connection, Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options), clock)
+
+
+def require_replayable(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    """A replay would spend the same code again: NotReplayable when that is known to be impossible."""
+    response_code = document.get("response_code")
+    held = read_code(connection, code_id(old["account"], response_code)) if response_code else None
+    if held is not None and held.used:
+        job_id = str(old["id"])
+        raise NotReplayable(f"the response_code of job {job_id} {held.fate}; {INSTEAD}", job=job_id)
+
+
+def _require_unused(connection: Connection, account: Account, response_code: object, dedupe_key: str | None) -> None:
+    if not isinstance(response_code, str):
+        return  # the channel says what is wrong with it
+    held = read_code(connection, code_id(account.name, response_code))
+    if held is None or not held.used:
+        return
+    if dedupe_key is not None and outbox.owners(connection, [(account.name, dedupe_key)]):
+        return  # asked for before under this key: perhaps by the very job that used it
+    raise CheckFailed([Problem("response_code", held.fate, INSTEAD)], channel=account.channel)
+
+
+def _form_problems(document: Mapping[str, Any]) -> list[Problem]:
+    if kind_of(document) is Kind.UPDATE_CARD:
+        return []
+    return [Problem("update", "is not a card update", "use CardUpdate(...)")]
+
+
+def _issued_at_problems(issued_at: object) -> list[Problem]:
+    if issued_at is None or (isinstance(issued_at, datetime) and issued_at.utcoffset() is not None):
+        return []
+    remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
+    return [Problem("issued_at", "is not an aware datetime", remedy)]
