@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from tests.process.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.transport import RequestsTransport
 from worker.service.celery_app import make_app, start_worker
@@ -52,7 +53,9 @@ def main(label: str, count: int, threads: int, signal_name: str = "KILL") -> int
     """Runs the worker until it is dead."""
     probe = killer(label, count, signal.Signals[f"SIG{signal_name}"])
     hooks = Hooks(probe=probe, transport=lambda: RequestsTransport(probe=probe))
-    return start_worker(make_app(load_settings(), hooks), threads=threads, without_mingle=True, without_gossip=True)
+    return start_worker(
+        make_app(load_settings(), hooks), threads=threads, hostname=own_name(), without_mingle=True, without_gossip=True
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.process.names import own_name
 from tests.process.stack import until
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
@@ -33,4 +34,5 @@ def meeting(folder: Path) -> Callable[[str], None]:
 
 if __name__ == "__main__":
     hooks = Hooks(probe=meeting(Path(sys.argv[1])))
-    sys.exit(start_worker(make_app(load_settings(), hooks), threads=int(sys.argv[2]), without_mingle=True))
+    app = make_app(load_settings(), hooks)
+    sys.exit(start_worker(app, threads=int(sys.argv[2]), hostname=own_name(), without_mingle=True))

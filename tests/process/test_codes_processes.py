@@ -9,7 +9,18 @@ from typing import Any
 from tests.process.office import UPDATE, Office
 from tests.process.stack import ACCOUNT, LIMIT_S, SHORT, Stack, until
 from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
-from worker import ButtonCard, CardUpdate, JobReport, JobState, To, enqueue, get_job, timeline, update_card, update_card_by_code
+from worker import (
+    ButtonCard,
+    CardUpdate,
+    JobReport,
+    JobState,
+    To,
+    enqueue,
+    get_job,
+    timeline,
+    update_card,
+    update_card_by_code,
+)
 
 SETTLED_S = 120.0
 """A lease, a deadline and a repeat one after the other, on a busy machine."""

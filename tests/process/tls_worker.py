@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tests.process.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.transport import RequestsTransport
 from worker.service.celery_app import make_app, start_worker
@@ -14,7 +15,8 @@ def main(authority: str, threads: int) -> int:
     """Runs the worker until it is told to end."""
     hooks = Hooks(transport=lambda: RequestsTransport(verify=authority))
     app = make_app(load_settings(), hooks)
-    return start_worker(app, threads=threads, loglevel="DEBUG", without_mingle=True, without_gossip=True)
+    alone = {"without_mingle": True, "without_gossip": True}
+    return start_worker(app, threads=threads, loglevel="DEBUG", hostname=own_name(), **alone)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from worker.outbox.codes import code_id, read_code
 
 _CLOCK = DatabaseClock()
 
+
 @in_callers_transaction
 def update_card_by_code(
     connection: Connection,
@@ -45,7 +46,7 @@ def update_card_by_code(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for one card to be replaced, for some or (without `to`) for everyone who has it, by this response_code alone.
+    """Asks for one card to be replaced, for some or (without `to`) for all who have it, by this response_code alone.
 
     For a card that something else sent, or a code out of a callback that the application received itself; `account` is
     the app that sent the card. One call: the code is spent by it. The vendor takes a code within 72 h of `issued_at`

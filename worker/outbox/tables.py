@@ -274,7 +274,7 @@ failures = _table(
 response_codes = _table(
     "response_codes",
     Column("id", _key(64), primary_key=True, doc="SHA-256 of account and code"),
-    Column("part_id", _key(PART_ID), nullable=False, doc="the send part whose card it belongs to; of a given one, the update part"),
+    Column("part_id", _key(PART_ID), nullable=False, doc="the send part whose card it is; a given one's update part"),
     Column("source", _key(12), nullable=False, doc="send, callback, or given by the application"),
     Column("code", _text(), nullable=False, doc="the vendor's response_code"),
     Column("state", _key(8), nullable=False, doc="fresh, leased, spent, burned"),
