@@ -17,21 +17,23 @@ def test_the_other_end_is_found() -> None:
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
     ):
-        assert os.getpid() == peers.pid_of_peer(*client.getsockname())
-        client.close()
-        assert None is peers.pid_of_peer("127.0.0.1", 1)
+        assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
+        assert None is peers.pid_of_peer(*client.getsockname(), 1), "the same port may be connected to others"
 
 
-def test_a_file_closed_during_the_look_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its link cannot be read any more; the socket behind it in the list still counts."""
+def test_neither_another_connection_of_the_port_nor_a_closed_file_hides_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port's connection to somebody else is over but still listed; the link of a closed file cannot be read."""
     monkeypatch.setattr(peers, "PROC", tmp_path)
     (tmp_path / "net").mkdir()
-    row = "0: 0100007F:1F90 0100007F:0050 01 0:0 0:0 0 0 0 4711"
-    (tmp_path / "net" / "tcp").write_text(f"header\n{row}\n", encoding="ascii")
+    elsewhere = "0: 0100007F:1F90 0100007F:0051 06 0:0 0:0 0 0 0 0"
+    row = "1: 0100007F:1F90 0100007F:0050 01 0:0 0:0 0 0 0 4711"
+    (tmp_path / "net" / "tcp").write_text(f"header\n{elsewhere}\n{row}\n", encoding="ascii")
     open_files = tmp_path / "123" / "fd"
     open_files.mkdir(parents=True)
     for number in range(5):
         (open_files / str(number)).touch()  # no link: to read it fails, as with one that is gone
     (open_files / "5").symlink_to("socket:[4711]")
 
-    assert 123 == peers.pid_of_peer("127.0.0.1", 0x1F90)
+    assert 123 == peers.pid_of_peer("127.0.0.1", 0x1F90, 0x50)

@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         assert call is not None
         call.fault, exchange.early = action.kind, None
         if action.kind == "kill":
-            kill(action, call)
+            kill(action, call, self._transport)
             self._after_kill(exchange, action)
         elif action.kind == "cut_request_after":
             self._cut()
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         world, path = exchange.world, call.request.path
         exchange.enter()
         if action is not None and action.kind == "kill" and not action.kills_late:
-            kill(action, call)
+            kill(action, call, self._transport)
         answer = call.answer = outcome.answered(world, call, action)
         if action is not None and action.kind == "hang":
             if action.hang is not None:

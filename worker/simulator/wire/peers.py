@@ -22,9 +22,9 @@ def send_signal(pid: int | None, name: str) -> bool:
     return True
 
 
-def pid_of_peer(ip: str, port: int) -> int | None:
-    """The process that owns the local socket `ip`:`port`, if one can be seen."""
-    inode = _inode(ip, port)
+def pid_of_peer(ip: str, port: int, our_port: int) -> int | None:
+    """The process that owns the local socket `ip`:`port` connected to a port of ours, if one can be seen."""
+    inode = _inode(ip, port, our_port)
     if inode is None:
         return None
     wanted = f"socket:[{inode}]"
@@ -34,14 +34,17 @@ def pid_of_peer(ip: str, port: int) -> int | None:
     return None
 
 
-def _inode(ip: str, port: int) -> str | None:
-    """/proc/net/tcp: columns 1 and 2 are the two ends in hex, column 9 is the inode."""
+def _inode(ip: str, port: int, our_port: int) -> str | None:
+    """/proc/net/tcp: columns 1 and 2 are the two ends in hex, column 9 is the inode.
+
+    A port belongs to several connections at once, one for each other end, and those that are over stay for a minute.
+    """
     address = ipaddress.ip_address(ip)
     table = PROC / "net" / ("tcp" if address.version == 4 else "tcp6")
     wanted = f"{_hex(address)}:{port:04X}"
     for line in table.read_text().splitlines()[1:]:
         columns = line.split()
-        if columns[1] == wanted:
+        if columns[1] == wanted and columns[2].endswith(f":{our_port:04X}"):
             return columns[9]
     return None
 

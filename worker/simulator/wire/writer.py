@@ -73,14 +73,15 @@ class Writer:
     def _kill(self, action: Action) -> None:
         if action.kills_late:
             self._send_until(action.at.response_bytes)
-            kill(action, self._call)
+            kill(action, self._call, self._transport)
         self._send_rest()
 
 
-def kill(action: Action, call: Call) -> None:
+def kill(action: Action, call: Call, transport: asyncio.Transport) -> None:
     """Send the action's signal to its process, or to the one at the other end of the call's connection."""
     request = call.request
-    pid = pid_of_peer(request.ip, request.port) if action.kill == "peer" else action.kill
+    our_port = transport.get_extra_info("sockname")[1]
+    pid = pid_of_peer(request.ip, request.port, our_port) if action.kill == "peer" else action.kill
     found = send_signal(pid if isinstance(pid, int) else None, action.signal)
     call.fault = f"kill {action.signal} {pid if found else 'nobody'}"
 
