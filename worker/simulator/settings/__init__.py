@@ -1,0 +1,27 @@
+"""Everything about the fake vendor that can be set, with a default for each point the vendor left unconfirmed.
+
+Points marked (unconfirmed) are guesses about what the vendor's pages do not say; the worker has to be right under
+every value. Refuses to know how any setting is carried out.
+"""
+
+from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
+from worker.simulator.settings.content import CodeSettings, MediaSettings
+from worker.simulator.settings.followups import CardSettings, RecallSettings
+from worker.simulator.settings.part import Part
+from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+from worker.simulator.settings.whole import SimulatorSettings
+
+__all__ = [
+    "AppSettings",
+    "CallbackSettings",
+    "CardSettings",
+    "CodeSettings",
+    "DirectorySettings",
+    "DuplicateSettings",
+    "LimitSettings",
+    "MediaSettings",
+    "Part",
+    "RecallSettings",
+    "SimulatorSettings",
+    "TokenSettings",
+]

@@ -1,0 +1,65 @@
+"""How calls travel: the duplicate check, the limits, and callbacks the other way."""
+
+from typing import Literal
+
+from worker.simulator.settings.part import Part
+
+
+class DuplicateSettings(Part):
+    """What the duplicate check takes for the same request, and what it answers (all unconfirmed)."""
+
+    compare: Literal["bytes", "flagless"] = "bytes"
+    """bytes: the exact body; flagless: the JSON without enable_duplicate_check and duplicate_check_interval."""
+    refused_counts: bool = False
+    """A call that was refused is remembered too, so its honest repeat is swallowed."""
+    unflagged_counts: bool = False
+    """A call without the flag is remembered too, as an original for flagged ones."""
+    answers: Literal["first_msgid", "new_msgid", "no_msgid"] = "first_msgid"
+    """What a suppressed repeat is told; a new msgid belongs to nothing anybody sees."""
+    repeat_extends: bool = False
+    """A suppressed repeat starts the window again."""
+    before_task_id: bool = False
+    """The check comes before task_id uniqueness; else a repeated card answers 42014."""
+
+
+class LimitSettings(Part):
+    """Amounts and what happens beyond them; 0 switches a limit off."""
+
+    enforce: Literal["sliding", "aligned", "none"] = "sliding"
+    """Which windows refuse; both are always watched for `violations`. Days are calendar days in Shanghai."""
+    api_per_minute: int = 10_000
+    """Per corp and API, without message/send."""
+    api_per_hour: int = 150_000
+    ip_per_minute: int = 20_000
+    ip_per_hour: int = 600_000
+    member_per_minute: int = 30
+    """Per app and member, message/send."""
+    member_per_hour: int = 1000
+    member_excess: Literal["drop", "refuse"] = "drop"
+    """(unconfirmed) drop: the member silently gets nothing; refuse: 45009 for the call."""
+    account_cap: int = 10_000
+    """Members the corp may have; person-times per app and day are 200 times that."""
+    penalty: bool = True
+    """A 45009 blocks its key as long as the window it overstepped."""
+    concurrent_calls: int = 0
+    """(unconfirmed) calls in the air per API before 45033; 0: no limit."""
+
+
+class CallbackSettings(Part):
+    """How callbacks are delivered."""
+
+    deadline_s: float = 5.0
+    verify_s: float = 1.0
+    tries: int = 4
+    """(unconfirmed) one, and three more."""
+    retry_on: Literal["non_200", "failure", "none"] = "non_200"
+    """(unconfirmed) any answer but 200 is repeated (90238), or only no answer at all (90930)."""
+    pause_s: float = 0.2
+    """(unconfirmed) between two tries."""
+    copies: int = 1
+    """Deliveries of an event that was taken already."""
+    shuffle_s: float = 0.0
+    """Each event waits for a random part of this first, so that they overtake each other."""
+    wrong_signature: bool = False
+    wrong_receiver: bool = False
+    """Sealed for another corp."""

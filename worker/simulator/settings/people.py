@@ -1,0 +1,71 @@
+"""Who there is: apps, their tokens, and the members, parties and tags of their corps."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from worker.simulator.settings.part import Part
+
+
+class AppSettings(Part):
+    """One app the vendor knows; its corp then accepts no secrets but the configured ones."""
+
+    corpid: str
+    secret: str
+    agentid: int | None = None
+    """None: any agentid passes."""
+    callback: bool = True
+    """Has a callback URL; without one interactive cards are refused (43012)."""
+    callback_url: str | None = None
+    """Where its callbacks go; None: nobody can press its cards."""
+    callback_token: str = ""
+    callback_aes_key: str = ""
+    enabled: bool = True
+    """False: gettoken answers 50003."""
+    secret_unsafe: bool = False
+    """True: gettoken answers 45031."""
+    miniprogram: bool = True
+    """A mini-program app; others may not send miniprogram_notice (48002)."""
+    visible: list[str] | None = None
+    """Userids the app may reach; None: everybody."""
+    trusted_ips: list[str] | None = None
+    """Callers allowed; None: all. Others get 60020 everywhere but at gettoken."""
+
+
+class TokenSettings(Part):
+    """How tokens live."""
+
+    lifetime_s: float = 7200
+    same_while_left_s: float = 600
+    """(unconfirmed) gettoken repeats the current token while more than this is left."""
+    expired_code: Literal[42001, 40014] = 42001
+    """Both were observed for an expired token."""
+    revoked_code: int = 40014
+    bad_secrets_per_hour: int = 2000
+    """Refused secrets of one IP within an hour before it is banned for an hour (45009)."""
+    wrong_secret: str = "wrong"
+    """This secret answers 40001 for every corp."""
+    wrong_corpid: str = "wrong"
+    """This corpid answers 40013."""
+
+
+class DirectorySettings(Part):
+    """Who exists; everybody not named here does."""
+
+    missing_users: list[str] = Field(default_factory=lambda: ["ghost.*"])
+    """Regular expressions of userids that do not exist (invaliduser); case does not matter."""
+    unlicensed_users: list[str] = Field(default_factory=lambda: ["unlicensed.*"])
+    """Regular expressions of userids without a licence (unlicenseduser)."""
+    first_missing_party: int = 900_000
+    first_missing_tag: int = 900_000
+    members_per_group: int = 3
+    """Party 12 has the members p12u1, p12u2, ...; tag 4 has t4u1, ..."""
+    parties: dict[str, list[str]] = Field(default_factory=dict)
+    """Members of single parties, instead of the made-up ones."""
+    tags: dict[str, list[str]] = Field(default_factory=dict)
+    everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
+    """Who `@all` reaches."""
+    lower_case: bool = True
+    """Refused userids come back in lower case."""
+    all_invalid_keeps_case: bool = False
+    """81013 was once seen echoing the case as sent."""

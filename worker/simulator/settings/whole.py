@@ -1,0 +1,49 @@
+"""All settings together, and how changes are merged into them."""
+
+from typing import Any
+
+from pydantic import Field
+
+from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
+from worker.simulator.settings.content import CodeSettings, MediaSettings
+from worker.simulator.settings.followups import CardSettings, RecallSettings
+from worker.simulator.settings.part import Part
+from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+
+
+class SimulatorSettings(Part):
+    """All settings of the simulator."""
+
+    open: bool = True
+    """Unknown corps exist: any corpid and secret make an app."""
+    apps: list[AppSettings] = Field(default_factory=list)
+    token: TokenSettings = Field(default_factory=TokenSettings)
+    directory: DirectorySettings = Field(default_factory=DirectorySettings)
+    duplicate: DuplicateSettings = Field(default_factory=DuplicateSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    recall: RecallSettings = Field(default_factory=RecallSettings)
+    card: CardSettings = Field(default_factory=CardSettings)
+    callbacks: CallbackSettings = Field(default_factory=CallbackSettings)
+    media: MediaSettings = Field(default_factory=MediaSettings)
+    codes: CodeSettings = Field(default_factory=CodeSettings)
+    task_id_reserved_s: float | None = None
+    """(unconfirmed) how long a task_id stays taken; None: for ever."""
+    latency_s: float = 0.0
+    latency_by_path: dict[str, float] = Field(default_factory=dict)
+    """Latency of single paths, instead of `latency_s`."""
+    keep_calls: int = 200_000
+    """How many of the last calls `/_control/calls` remembers; taken at start and reset."""
+
+    def merge(self, changes: dict[str, Any]) -> None:
+        """Take over `changes`, nested as the settings are, or raise and change nothing."""
+        changed = SimulatorSettings.model_validate(_merged(self.model_dump(), changes))
+        for name in SimulatorSettings.model_fields:
+            setattr(self, name, getattr(changed, name))
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    result = dict(old)
+    for name, value in new.items():
+        nested = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = _merged(result[name], value) if nested else value
+    return result
