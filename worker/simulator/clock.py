@@ -4,10 +4,6 @@ Refuses to know what the time is used for.
 """
 
 import time
-from datetime import datetime, timedelta, timezone
-
-SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
-"""The calendar of daily limits; China has had no daylight saving since 1991."""
 
 
 class Clock:
@@ -37,9 +33,3 @@ class Clock:
     def frozen(self) -> bool:
         """Whether time stands still."""
         return self._frozen_at is not None
-
-
-def end_of_day(now: float) -> float:
-    """The next midnight in Shanghai."""
-    today = datetime.fromtimestamp(now, SHANGHAI).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (today + timedelta(days=1)).timestamp()

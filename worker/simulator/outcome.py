@@ -49,6 +49,6 @@ def _forget_upload(call: Call) -> None:
     """The log keeps a summary of a file, not the file."""
     content_type = call.request.headers.get("content-type", "")
     if content_type.startswith("multipart/"):
-        upload = media_part(content_type, call.request.body)
+        upload = media_part(content_type, call.request.body, name=None)
         call.upload = upload.summary() if upload else {"size": len(call.request.body)}
         call.request.body = b""

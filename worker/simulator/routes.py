@@ -18,6 +18,7 @@ ROUTES: dict[str, Handler] = {
     "/cgi-bin/message/recall": handlers.recall,
     "/cgi-bin/message/update_template_card": handlers.update_template_card,
     "/cgi-bin/media/upload": handlers.upload,
+    "/cgi-bin/media/uploadimg": handlers.uploadimg,
 }
 
 ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}

@@ -1,4 +1,4 @@
-"""Recalls, card updates and uploads."""
+"""Recalls and card updates."""
 
 from typing import Any
 
@@ -123,70 +123,3 @@ def test_an_updated_vote_needs_no_submit_button(vendor: Any, card: Any) -> None:
     code = vendor.send(card())["response_code"]
 
     assert vendor.update({"atall": 1, "response_code": code, "template_card": vote})["errcode"] == 0
-
-
-def test_upload(vendor: Any) -> None:
-    """An upload is answered with type, media_id and a created_at string; the log keeps name, size and hash."""
-    reply = vendor.upload(b"123456", name="七月报表.pdf")
-
-    assert (reply["errcode"], reply["type"]) == (0, "file")
-    assert reply["created_at"].isdecimal()
-    body = vendor.calls(path="/cgi-bin/media/upload")[0]["body"]
-    assert (body["filename"], body["size"], len(body["sha256"])) == ("七月报表.pdf", 6, 64)
-
-
-@pytest.mark.parametrize(
-    ("kind", "content", "code"),
-    [
-        ("file", b"12345", 40006),
-        ("file", b"x" * 101, 45001),
-        ("image", b"x" * 101, 40009),
-        ("video", b"x" * 101, 40011),
-        ("nothing", b"123456", 40005),
-        ("image", b"123456", 40123),
-        ("voice", b"123456", 301017),
-        ("video", b"12345678", 41090),
-    ],
-)
-def test_upload_refusals(vendor: Any, kind: str, content: bytes, code: int) -> None:
-    """Wrong sizes, types and formats are refused."""
-    vendor.settings(media={"max_bytes": {"file": 100, "image": 100, "video": 100}})
-
-    assert code == vendor.upload(content, kind)["errcode"]
-
-
-def test_formats_need_not_be_checked(vendor: Any) -> None:
-    """The look into the first bytes can be switched off."""
-    vendor.settings(media={"check_format": False})
-
-    assert vendor.upload(b"123456", "image")["errcode"] == 0
-
-
-@pytest.mark.parametrize(
-    ("disposition", "code"),
-    [
-        ('form-data; name="media"; filename="报表.pdf"; filelength=6', 0),
-        ('form-data; name="media"; filename="%E6%8A%A5.pdf"', 0),
-        ("form-data; name=media; filename=a.pdf", 0),
-        ("form-data; name=\"media\"; filename*=utf-8''%E6%8A%A5.pdf", 44001),
-        ('form-data; name="media"', 44001),
-        ('form-data; name="other"; filename="a.pdf"', 44001),
-    ],
-)
-def test_multipart_forms(vendor: Any, disposition: str, code: int) -> None:
-    """The part is named media and has a plain filename; RFC 5987 names are empty media to the vendor."""
-    part = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + b"a\r\n--x" + b"\r\n--b--\r\n"
-
-    assert code == post_multipart(vendor, part, "multipart/form-data; boundary=b")
-
-
-@pytest.mark.parametrize("content_type", ["multipart/form-data", "text/plain", "multipart/form-data; boundary=other"])
-def test_bodies_that_are_no_multipart(vendor: Any, content_type: str) -> None:
-    """Without a readable part the media is empty."""
-    assert post_multipart(vendor, b"--b\r\nnothing", content_type) == 44001
-
-
-def post_multipart(vendor: Any, body: bytes, content_type: str) -> int:
-    """The code of an upload with this body."""
-    url = f"{vendor.url}/cgi-bin/media/upload?access_token={vendor.token()}&type=file"
-    return vendor.session.post(url, data=body, headers={"Content-Type": content_type}, timeout=5).json()["errcode"]

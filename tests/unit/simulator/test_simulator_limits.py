@@ -1,12 +1,11 @@
 """Limits: what refuses, what drops in silence, how long a penalty lasts, what is reported."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from worker.simulator.clock import SHANGHAI
-
+SHANGHAI = timezone(timedelta(hours=8))
 NOON = datetime(2026, 7, 1, 12, 0, 30, tzinfo=SHANGHAI).timestamp()
 
 

@@ -26,7 +26,9 @@ class LimitSettings(Part):
     """Amounts and what happens beyond them; 0 switches a limit off."""
 
     enforce: Literal["sliding", "aligned", "none"] = "sliding"
-    """Which windows refuse; both are always watched for `violations`. Days are calendar days in Shanghai."""
+    """Which windows refuse; both are always watched for `violations`. Days are calendar days."""
+    day_zone_h: float = 8.0
+    """(unconfirmed) hours ahead of UTC of the calendar of days and months; 8 is Shanghai."""
     api_per_minute: int = 10_000
     """Per corp and API, without message/send."""
     api_per_hour: int = 150_000
@@ -39,6 +41,10 @@ class LimitSettings(Part):
     """(unconfirmed) drop: the member silently gets nothing; refuse: 45009 for the call."""
     account_cap: int = 10_000
     """Members the corp may have; person-times per app and day are 200 times that."""
+    pictures_per_day: int = 1000
+    """uploadimg, per corp; older pages say 100."""
+    pictures_per_month: int = 3000
+    """uploadimg, per corp; sliding months have 30 days."""
     penalty: bool = True
     """A 45009 blocks its key as long as the window it overstepped."""
     concurrent_calls: int = 0

@@ -14,9 +14,21 @@ class MediaSettings(Part):
     """Uploads."""
 
     lifetime_s: float = 259_200
+    expired_code: Literal[40007, 40145] = 40007
+    """(unconfirmed) what a send with an expired media_id draws; 40145 is in the list of codes since 2026."""
+    known: dict[str, list[str]] = Field(default_factory=dict)
+    """Upload type -> regular expressions of media_ids that exist in every corp without an upload, and never expire."""
     max_bytes: dict[str, int] = Field(
-        default_factory=lambda: {"image": 10 << 20, "voice": 2 << 20, "video": 10 << 20, "file": 20 << 20}
+        default_factory=lambda: {
+            "image": 10 << 20,
+            "voice": 2 << 20,
+            "video": 10 << 20,
+            "file": 20 << 20,
+            "uploadimg": 2 << 20,
+        }
     )
+    voice_seconds: float = 60.0
+    """Longer voices are refused (45007), measured by their AMR frames; 0 does not measure."""
     check_format: bool = True
     """Images must be JPG or PNG (40123), voices AMR (301017), videos MP4 (41090), by their first bytes."""
 

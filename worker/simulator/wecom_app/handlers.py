@@ -1,4 +1,4 @@
-"""The small calls of the app API: gettoken, recall, card update, upload; each authorised, counted, carried out.
+"""The small calls of the app API: gettoken, recall, card update, uploads; each authorised, counted, carried out.
 
 Refuses to know HTTP; message/send is in `messages`.
 """
@@ -54,6 +54,14 @@ def upload(world: "World", request: Request) -> Answer:
     part = media_part(request.headers.get("content-type", ""), request.body)
     stored = world.media.store(app.corpid, kind, part)
     return accepted(type=kind, media_id=stored.media_id, created_at=str(int(stored.created_at)))
+
+
+def uploadimg(world: "World", request: Request) -> Answer:
+    """media/uploadimg (90256 上传图片): the field's name is free, the errmsg of a success empty."""
+    app = _authorised(world, request)
+    url = world.media.store_picture(media_part(request.headers.get("content-type", ""), request.body, name=None))
+    world.limits.count_picture(app.corpid, request.seq)
+    return accepted(errmsg="", url=url)
 
 
 def _authorised(world: "World", request: Request) -> App:

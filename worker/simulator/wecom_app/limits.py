@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.simulator.answers import Refused
-from worker.simulator.clock import Clock, end_of_day
+from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wecom_app.windows import DAY, HOUR, MINUTE, Window
+from worker.simulator.wecom_app.windows import DAY, HOUR, MINUTE, MONTH, Window, aligned_start
 
 PERSON_TIMES_PER_ACCOUNT = 200
 Amounts = tuple[tuple[float, int], ...]
@@ -58,17 +58,18 @@ class Limits:
         amount = self._settings.limits.account_cap * PERSON_TIMES_PER_ACCOUNT
         self._take_or_refuse(f"persons:{app}", ((DAY, amount),), persons, seq)
 
+    def count_picture(self, corpid: str, seq: int) -> None:
+        """Count a permanent picture against its corp."""
+        limits = self._settings.limits
+        amounts: Amounts = ((DAY, limits.pictures_per_day), (MONTH, limits.pictures_per_month))
+        self._take_or_refuse(f"pictures:{corpid}", amounts, 1, seq)
+
     def admit_members(self, app: str, people: list[str], msgid: str, seq: int) -> list[str]:
         """Those who get this message; the others are dropped in silence, or the call is refused, by setting."""
-        now = self._clock.now()
-        over = {person for person in people if self._over_member(app, person, now, seq)}
-        if over and self._settings.limits.member_excess == "refuse":
-            raise Refused(45009)
-        admitted = [person for person in people if person not in over]
-        for person in admitted:
-            self._take(self._member_windows(app, person), now, 1)
-        self._drops += [{"app": app, "user": p, "msgid": msgid, "seq": seq, "time": now} for p in people if p in over]
-        return admitted
+        limits = self._settings.limits
+        amounts: Amounts = ((MINUTE, limits.member_per_minute), (HOUR, limits.member_per_hour))
+        refuses = limits.member_excess == "refuse"
+        return self._admit(f"member:{app}", amounts, people, {"app": app, "msgid": msgid, "seq": seq}, refuses=refuses)
 
     def shown(self) -> dict[str, Any]:
         """Violations, silent drops and calls that met a block."""
@@ -79,13 +80,19 @@ class Limits:
             "blocked_until": dict(self._blocked_until),
         }
 
-    def _member_windows(self, app: str, person: str) -> tuple[Window, ...]:
-        limits = self._settings.limits
-        return self._of(f"member:{app}:{person}", ((MINUTE, limits.member_per_minute), (HOUR, limits.member_per_hour)))
-
-    def _over_member(self, app: str, person: str, now: float, seq: int) -> bool:
-        windows = self._member_windows(app, person)
-        return self._overstepped(f"member:{app}:{person}", windows, 1, now, seq) > 0
+    def _admit(
+        self, key: str, amounts: Amounts, people: list[str], about: dict[str, Any], *, refuses: bool
+    ) -> list[str]:
+        now, seq = self._clock.now(), about["seq"]
+        windows = {person: self._of(f"{key}:{person}", amounts) for person in people}
+        over = {p for p in people if self._overstepped(f"{key}:{p}", windows[p], 1, now, seq) > 0}
+        if over and refuses:
+            raise Refused(45009)
+        admitted = [person for person in people if person not in over]
+        for person in admitted:
+            self._take(windows[person], now, 1)
+        self._drops += [{**about, "user": person, "time": now} for person in people if person in over]
+        return admitted
 
     def _take_or_refuse(self, key: str, amounts: Amounts, cost: int, seq: int) -> None:
         now = self._clock.now()
@@ -102,7 +109,8 @@ class Limits:
     def _block(self, key: str, window_s: float, now: float) -> None:
         """The penalty equals the window overstepped; for a day it is the rest of it (help of 45009)."""
         if self._settings.limits.penalty:
-            self._blocked_until[key] = end_of_day(now) if window_s == DAY else now + window_s
+            day_began = aligned_start(now, DAY, self._zone_s)
+            self._blocked_until[key] = day_began + DAY if window_s == DAY else now + window_s
 
     def _overstepped(self, key: str, windows: tuple[Window, ...], cost: int, now: float, seq: int) -> float:
         """The longest window that refuses, 0 for none; what is overstepped without refusing is noted too."""
@@ -113,6 +121,10 @@ class Limits:
                 if self._enforced(kind, window):
                     worst = max(worst, window.seconds)
         return worst
+
+    @property
+    def _zone_s(self) -> float:
+        return self._settings.limits.day_zone_h * HOUR
 
     def _enforced(self, kind: str, window: Window) -> bool:
         enforce = self._settings.limits.enforce
@@ -130,9 +142,10 @@ class Limits:
     def _of(self, key: str, amounts: Amounts) -> tuple[Window, ...]:
         windows = self._windows.get(key)
         if windows is None:
-            windows = self._windows[key] = tuple(Window(seconds, amount) for seconds, amount in amounts)
+            made = tuple(Window(seconds, amount, self._zone_s) for seconds, amount in amounts)
+            windows = self._windows[key] = made
         for window, (_, amount) in zip(windows, amounts, strict=True):
-            window.amount = amount
+            window.amount, window.zone_s = amount, self._zone_s
         return windows
 
     @staticmethod

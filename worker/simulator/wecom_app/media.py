@@ -1,22 +1,26 @@
-"""media/upload (90253 上传临时素材): what may be uploaded, and how long its media_id lives.
+"""media/upload (90253 上传临时素材) and media/uploadimg (90256 上传图片): what may be uploaded, how long it lives.
 
 Refuses to know messages. The bytes are not kept, only name, size and hash.
 """
 
+import re
 import secrets
 from dataclasses import dataclass
 
 from worker.simulator.answers import Refused
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wecom_app.amr import seconds_of
 from worker.simulator.wire.multipart import Upload
 
 SMALLEST = 6  # "every file must be larger than 5 bytes"
+SMALLEST_PICTURE = 5  # "5 B to 2 MB"
 TOO_LARGE = {"image": 40009, "video": 40011, "voice": 45001, "file": 45001}
 WRONG_FORMAT = {"image": 40123, "voice": 301017, "video": 41090}
+PICTURE = "uploadimg"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredMedia:
     """An uploaded file, known to all apps of its corp."""
 
@@ -40,30 +44,47 @@ class MediaStore:
         """Take an upload, or refuse it."""
         if kind not in TOO_LARGE:
             raise Refused(40005)
-        if upload is None:
-            raise Refused(44001)
-        self._check_content(kind, upload)
+        self._check_content(kind, kind, SMALLEST, upload)
+        assert upload is not None
         stored = StoredMedia(
             f"3{secrets.token_urlsafe(33)}", corpid, kind, upload.filename, len(upload.content), self._clock.now()
         )
         self._files[stored.media_id] = stored
         return stored
 
-    def check(self, corpid: str, kind: str, media_id: str) -> None:
-        """Refuse a media_id that is unknown, another corp's, older than three days or of the wrong kind."""
+    def store_picture(self, upload: Upload | None) -> str:
+        """Take a picture that stays for ever, or refuse it; its address shows only inside WeCom."""
+        self._check_content("image", PICTURE, SMALLEST_PICTURE, upload)
+        return f"http://p.qpic.cn/pic_wework/{secrets.token_hex(16)}/0"
+
+    def check(self, corpid: str, kind: str, media_id: str) -> str | None:
+        """The file's name, if known; refuse an id that is unknown, another corp's, expired or of another kind."""
         stored = self._files.get(media_id)
+        if stored is None and self._is_known(kind, media_id):
+            return None
         if stored is None or stored.corpid != corpid or stored.kind != kind:
             raise Refused(40007)
-        if self._clock.now() - stored.created_at > self._settings.media.lifetime_s:
-            raise Refused(40007)
+        rules = self._settings.media
+        if self._clock.now() - stored.created_at > rules.lifetime_s:
+            raise Refused(rules.expired_code)
+        return stored.filename
 
-    def _check_content(self, kind: str, upload: Upload) -> None:
-        if len(upload.content) < SMALLEST:
+    def _is_known(self, kind: str, media_id: str) -> bool:
+        patterns = self._settings.media.known.get(kind, ())
+        return any(re.fullmatch(pattern, media_id, re.DOTALL) for pattern in patterns)
+
+    def _check_content(self, kind: str, amount: str, smallest: int, upload: Upload | None) -> None:
+        rules = self._settings.media
+        if upload is None:
+            raise Refused(44001)
+        if len(upload.content) < smallest:
             raise Refused(40006)
-        if len(upload.content) > self._settings.media.max_bytes[kind]:
+        if len(upload.content) > rules.max_bytes[amount]:
             raise Refused(TOO_LARGE[kind])
-        if self._settings.media.check_format and not _looks_like(kind, upload.content):
+        if rules.check_format and not _looks_like(kind, upload.content):
             raise Refused(WRONG_FORMAT[kind])
+        if kind == "voice" and 0 < rules.voice_seconds < seconds_of(upload.content):
+            raise Refused(45007)
 
 
 def _looks_like(kind: str, content: bytes) -> bool:

@@ -5,13 +5,13 @@ Refuses to know what is counted and what happens beyond a limit.
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86_400.0
-
-# Days are calendar days in Shanghai: UTC+8, no daylight saving.
-DAY_OFFSET = 8 * HOUR
+MONTH = 30 * DAY
+"""A sliding one; an aligned one is a calendar month."""
 
 
 @dataclass(slots=True)
@@ -20,6 +20,8 @@ class Window:
 
     seconds: float
     amount: int
+    zone_s: float
+    """How far the calendar of days and months is ahead of UTC."""
     taken: deque[tuple[float, int]] = field(default_factory=deque)
     sliding: int = 0
     aligned: int = 0
@@ -44,12 +46,15 @@ class Window:
         taken, oldest = self.taken, now - self.seconds
         while taken and taken[0][0] <= oldest:
             self.sliding -= taken.popleft()[1]
-        start = aligned_start(now, self.seconds)
+        start = aligned_start(now, self.seconds, self.zone_s)
         if start != self.aligned_start:
             self.aligned_start, self.aligned = start, 0
 
 
-def aligned_start(now: float, seconds: float) -> float:
-    """When the clock-face window holding `now` began."""
-    offset = DAY_OFFSET if seconds == DAY else 0.0
+def aligned_start(now: float, seconds: float, zone_s: float) -> float:
+    """When the clock-face window holding `now` began; days and months are those of the calendar."""
+    if seconds == MONTH:
+        today = datetime.fromtimestamp(now, timezone(timedelta(seconds=zone_s)))
+        return today.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+    offset = zone_s if seconds == DAY else 0.0
     return now - (now + offset) % seconds

@@ -14,7 +14,7 @@ PARAMETER = re.compile(r';\s*([\w*-]+)=(?:"([^"]*)"|([^;]*))')
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The part named `media`."""
+    """A file that came in."""
 
     filename: str
     content_type: str
@@ -30,8 +30,8 @@ class Upload:
         }
 
 
-def media_part(content_type: str, body: bytes) -> Upload | None:
-    """The part named `media` with a plain `filename`; None when there is none.
+def media_part(content_type: str, body: bytes, name: str | None = "media") -> Upload | None:
+    """The part of that name (None: of any) with a plain `filename`; None when there is none.
 
     The vendor takes raw UTF-8 in `filename` and does not know `filename*` (RFC 5987): such a part is empty to it.
     """
@@ -39,19 +39,19 @@ def media_part(content_type: str, body: bytes) -> Upload | None:
     if boundary is None:
         return None
     for part in body.split(b"--" + boundary[1].strip().encode())[1:]:
-        upload = _media(part)
+        upload = _upload(part, name)
         if upload is not None:
             return upload
     return None
 
 
-def _media(part: bytes) -> Upload | None:
+def _upload(part: bytes, name: str | None) -> Upload | None:
     head, found, content = part.partition(b"\r\n\r\n")
     if not found:
         return None
     headers = _headers(head.decode("utf-8", "replace"))
-    names = {name.lower(): quoted or plain for name, quoted, plain in _parameters(headers)}
-    if names.get("name") != "media" or not names.get("filename"):
+    names = {key.lower(): quoted or plain for key, quoted, plain in _parameters(headers)}
+    if name not in (None, names.get("name")) or not names.get("filename"):
         return None
     return Upload(names["filename"], headers.get("content-type", ""), content.removesuffix(b"\r\n"))
 

@@ -1,0 +1,223 @@
+"""Uploads: what is taken, how long it lives, and permanent pictures."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from tests.unit.simulator.samples import message
+
+PNG = b"\x89PNG\r\n\x1a\n"
+SHANGHAI = timezone(timedelta(hours=8))
+SPEECH_BYTES = {0: 12, 7: 31, 15: 0}
+"""Of a frame of AMR, by its mode."""
+
+
+def test_upload(vendor: Any) -> None:
+    """An upload is answered with type, media_id and a created_at string; the log keeps name, size and hash."""
+    reply = vendor.upload(b"123456", name="七月报表.pdf")
+
+    assert (reply["errcode"], reply["type"]) == (0, "file")
+    assert reply["created_at"].isdecimal()
+    body = vendor.calls(path="/cgi-bin/media/upload")[0]["body"]
+    assert (body["filename"], body["size"], len(body["sha256"])) == ("七月报表.pdf", 6, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "code"),
+    [
+        ("file", b"12345", 40006),
+        ("file", b"x" * 101, 45001),
+        ("image", b"x" * 101, 40009),
+        ("video", b"x" * 101, 40011),
+        ("nothing", b"123456", 40005),
+        ("image", b"123456", 40123),
+        ("voice", b"123456", 301017),
+        ("video", b"12345678", 41090),
+    ],
+)
+def test_upload_refusals(vendor: Any, kind: str, content: bytes, code: int) -> None:
+    """Wrong sizes, types and formats are refused."""
+    vendor.settings(media={"max_bytes": {"file": 100, "image": 100, "video": 100}})
+
+    assert code == vendor.upload(content, kind)["errcode"]
+
+
+def test_formats_need_not_be_checked(vendor: Any) -> None:
+    """The look into the first bytes can be switched off."""
+    vendor.settings(media={"check_format": False})
+
+    assert vendor.upload(b"123456", "image")["errcode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("disposition", "code"),
+    [
+        ('form-data; name="media"; filename="报表.pdf"; filelength=6', 0),
+        ('form-data; name="media"; filename="%E6%8A%A5.pdf"', 0),
+        ("form-data; name=media; filename=a.pdf", 0),
+        ("form-data; name=\"media\"; filename*=utf-8''%E6%8A%A5.pdf", 44001),
+        ('form-data; name="media"', 44001),
+        ('form-data; name="other"; filename="a.pdf"', 44001),
+    ],
+)
+def test_multipart_forms(vendor: Any, disposition: str, code: int) -> None:
+    """The part is named media and has a plain filename; RFC 5987 names are empty media to the vendor."""
+    part = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + b"a\r\n--x" + b"\r\n--b--\r\n"
+
+    assert code == post_multipart(vendor, part, "multipart/form-data; boundary=b")
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "text/plain", "multipart/form-data; boundary=other"])
+def test_bodies_that_are_no_multipart(vendor: Any, content_type: str) -> None:
+    """Without a readable part the media is empty."""
+    assert post_multipart(vendor, b"--b\r\nnothing", content_type) == 44001
+
+
+def post_multipart(vendor: Any, body: bytes, content_type: str) -> int:
+    """The code of an upload with this body."""
+    url = f"{vendor.url}/cgi-bin/media/upload?access_token={vendor.token()}&type=file"
+    return vendor.session.post(url, data=body, headers={"Content-Type": content_type}, timeout=5).json()["errcode"]
+
+
+def voice(seconds: float, mode: int = 7) -> bytes:
+    """AMR of so many seconds, in frames of 20 ms."""
+    frame = bytes([mode << 3]) + bytes(SPEECH_BYTES[mode])
+    return b"#!AMR\n" + frame * round(seconds * 50)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (voice(60), 0),
+        (voice(60.02), 45007),
+        (voice(61, mode=0), 45007),
+        (voice(61, mode=15), 45007),
+        (voice(59) + b"\x48" + voice(60), 0),
+        (b"#!AMR-WB\n" + bytes(70_000), 0),
+    ],
+)
+def test_voices_last_a_minute(vendor: Any, content: bytes, code: int) -> None:
+    """A voice is measured by its frames, up to the first that is none; other kinds of AMR are not measured."""
+    assert code == vendor.upload(content, "voice")["errcode"]
+    vendor.settings(media={"voice_seconds": 0})
+    assert 0 == vendor.upload(content, "voice")["errcode"]
+
+
+@pytest.mark.parametrize("code", [40007, 40145])
+def test_media_expire(vendor: Any, code: int) -> None:
+    """After three days by the clock; the code is a setting."""
+    vendor.settings(media={"expired_code": code}, token={"lifetime_s": 1e9})
+    body = message("file", {"media_id": vendor.upload(b"123456")["media_id"]})
+
+    codes = [vendor.send(body)["errcode"]]
+    vendor.advance(3 * 86400 + 1)
+    codes.append(vendor.send(body)["errcode"])
+
+    assert [0, code] == codes
+
+
+def test_known_media(vendor: Any) -> None:
+    """Ids that settings name exist without an upload, in every corp, as what they are."""
+    vendor.settings(media={"known": {"file": ["f-.*"]}})
+    body = message("file", {"media_id": "f-1"}, safe=1)
+
+    assert [0, 0] == [vendor.send(body)["errcode"], vendor.send(body, token=vendor.token("ww2", "s"))["errcode"]]
+    assert 40007 == vendor.send(message("image", {"media_id": "f-1"}))["errcode"]
+    assert 40007 == vendor.send(message("file", {"media_id": "xf-1"}))["errcode"]
+
+
+def picture(vendor: Any, content: bytes = PNG, field: str = "fieldNameHere") -> dict[str, Any]:
+    """The reply of media/uploadimg."""
+    url = f"{vendor.url}/cgi-bin/media/uploadimg?access_token={vendor.token()}"
+    return dict(vendor.session.post(url, files={field: ("a.png", content, "image/png")}, timeout=10).json())
+
+
+def test_permanent_pictures(vendor: Any) -> None:
+    """A picture has an address of its own, whatever the field is called, and no media_id."""
+    replies = [picture(vendor), picture(vendor, field="media")]
+
+    assert [(0, ""), (0, "")] == [(reply["errcode"], reply["errmsg"]) for reply in replies]
+    urls = {reply["url"] for reply in replies}
+    assert 2 == len(urls)
+    assert all(url.startswith("http://p.qpic.cn/") for url in urls)
+    assert {"errcode", "errmsg", "url"} == set(replies[0])
+    assert [("a.png", 8)] * 2 == [
+        (call["body"]["filename"], call["body"]["size"]) for call in vendor.calls(path="/cgi-bin/media/uploadimg")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (PNG[:4], 40006),
+        (b"GIF89a", 40123),
+        (PNG + bytes(2 * 1024 * 1024 - 8), 0),
+        (PNG + bytes(2 * 1024 * 1024 - 7), 40009),
+    ],
+)
+def test_pictures_that_are_not_taken(vendor: Any, content: bytes, code: int) -> None:
+    """At most 2 MB of JPG or PNG."""
+    assert code == picture(vendor, content)["errcode"]
+
+
+def test_pictures_need_a_part(vendor: Any) -> None:
+    """A body without a file is empty."""
+    url = f"{vendor.url}/cgi-bin/media/uploadimg?access_token={vendor.token()}"
+
+    assert 44001 == vendor.session.post(url, data=b"x", timeout=5).json()["errcode"]
+
+
+def test_pictures_of_a_day(vendor: Any) -> None:
+    """So many a day in a corp, by the calendar of Shanghai; a picture that is refused takes nothing."""
+    vendor.settings(limits={"pictures_per_day": 2}, token={"lifetime_s": 1e9})
+    evening = datetime(2026, 7, 1, 23, 59, tzinfo=SHANGHAI).timestamp()
+    vendor.control("POST", "clock", {"set": evening, "frozen": True})
+
+    codes = [picture(vendor, content)["errcode"] for content in (b"GIF89a", PNG, PNG, PNG)]
+    vendor.advance(61)
+
+    assert [40123, 0, 0, 45009] == codes
+    assert 0 == picture(vendor)["errcode"]
+
+
+@pytest.mark.parametrize(
+    ("enforce", "next_month", "later"), [("sliding", 45009, 45009), ("aligned", 0, 45009), ("none", 0, 0)]
+)
+def test_pictures_of_a_month(vendor: Any, enforce: str, next_month: int, later: int) -> None:
+    """Of any 30 days or of a calendar month, by setting; the penalty is 30 days from the call that met it."""
+    vendor.settings(limits={"pictures_per_month": 1, "enforce": enforce}, token={"lifetime_s": 1e9})
+    june = datetime(2026, 6, 15, tzinfo=SHANGHAI).timestamp()
+    vendor.control("POST", "clock", {"set": june, "frozen": True})
+
+    codes = [picture(vendor)["errcode"]]
+    for days in (29, 2):
+        vendor.advance(days * 86400)
+        codes.append(picture(vendor)["errcode"])
+
+    assert [0, next_month, later] == codes
+
+
+def test_a_sliding_month_has_thirty_days(vendor: Any) -> None:
+    """The picture of 30 days ago no longer counts."""
+    vendor.settings(limits={"pictures_per_month": 1, "penalty": False}, token={"lifetime_s": 1e9})
+    codes = []
+    for days in (0, 29.9, 0.2):
+        vendor.advance(days * 86400)
+        codes.append(picture(vendor)["errcode"])
+
+    assert [0, 45009, 0] == codes
+
+
+def test_the_zone_of_days_is_a_setting(vendor: Any) -> None:
+    """Where days begin elsewhere, the midnight of Shanghai is none."""
+    vendor.settings(limits={"pictures_per_day": 1, "day_zone_h": 0, "penalty": False}, token={"lifetime_s": 1e9})
+    evening = datetime(2026, 7, 1, 23, 59, tzinfo=SHANGHAI).timestamp()
+    vendor.control("POST", "clock", {"set": evening, "frozen": True})
+
+    codes = []
+    for seconds in (0, 61, 8 * 3600):
+        vendor.advance(seconds)
+        codes.append(picture(vendor)["errcode"])
+
+    assert [0, 45009, 0] == codes
