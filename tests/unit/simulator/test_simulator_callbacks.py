@@ -180,7 +180,9 @@ def test_a_code_ends_after_72_hours(vendor: Vendor, address: Address) -> None:
         ({"person": "nobody", "key": "yes"}, "sees no such card"),
         ({"person": "lisi", "key": "yes", "task_id": "other"}, "sees no such card"),
         ({"person": "lisi", "key": "maybe"}, "no key 'maybe'"),
-        ({"person": "lisi", "key": "yes", "selected": {"weeks": ["1"]}}, "no question weeks"),
+        ({"person": "lisi", "key": "yes", "selected": {"weeks": ["1"]}}, "no question 'weeks'"),
+        ({"person": "lisi", "key": "yes", "selected": {"days": ["9"]}}, "'days' has other options"),
+        ({"person": "lisi", "key": "yes", "selected": {"days": ["1", "1"]}}, "'days' takes one option"),
         ({"person": "lisi", "key": "yes", "more": 1}, "more"),
     ],
 )
@@ -190,6 +192,28 @@ def test_nobody_presses_what_is_not_there(vendor: Vendor, address: Address, body
 
     assert why in refusal(vendor, body)
     assert [] == address.got
+
+
+def test_a_vote_of_several_options_until_it_is_frozen(vendor: Vendor, address: Address) -> None:
+    """Every option chosen is in the event; once an update froze the question, nobody chooses any more."""
+    options = [{"id": one, "text": one, "is_checked": False} for one in "abc"]
+    box = {"question_key": "lunch", "mode": 1, "option_list": options}
+    submit = {"submit_button": {"text": "send", "key": "go"}}
+    vote = {"card_type": "vote_interaction", "task_id": "v", "main_title": {"title": "t"}, **submit}
+    vendor.send(
+        {"touser": "lisi", "agentid": 1, "msgtype": "template_card", "template_card": {**vote, "checkbox": box}}
+    )
+    chosen = {"person": "lisi", "key": "go", "selected": {"lunch": ["a", "c"]}}
+
+    code = vendor.control("POST", "press", chosen)["response_code"]
+    ended(vendor)
+    frozen = {**vote, "checkbox": {**box, "disable": True}}
+    reply = vendor.update({"atall": 1, "response_code": code, "template_card": frozen})
+
+    [event] = address.events()
+    assert ["a", "c"] == [one.text for one in event.iter("OptionId")]
+    assert 0 == reply["errcode"]
+    assert "'lunch' is frozen" in refusal(vendor, chosen)
 
 
 def test_a_recalled_card_cannot_be_pressed(vendor: Vendor, address: Address) -> None:

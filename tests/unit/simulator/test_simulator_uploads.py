@@ -106,15 +106,20 @@ def test_voices_last_a_minute(vendor: Any, content: bytes, code: int) -> None:
 
 @pytest.mark.parametrize("code", [40007, 40145])
 def test_media_expire(vendor: Any, code: int) -> None:
-    """After three days by the clock; the code is a setting."""
+    """After three days by the clock, or at once by control, one or all; the code is a setting."""
     vendor.settings(media={"expired_code": code}, token={"lifetime_s": 1e9})
-    body = message("file", {"media_id": vendor.upload(b"123456")["media_id"]})
+    ids = [vendor.upload(b"123456")["media_id"] for _ in range(3)]
 
-    codes = [vendor.send(body)["errcode"]]
+    def codes() -> list[int]:
+        return [vendor.send(message("file", {"media_id": one}))["errcode"] for one in ids]
+
+    assert {"media_ids": 1, "response_codes": 0, "msgids": 0} == vendor.control("POST", "expire", {"media_id": ids[0]})
+    assert [code, 0, 0] == codes()
+    vendor.control("POST", "expire", {"media_id": "all"})
+    assert [code] * 3 == codes()
+    ids = [vendor.upload(b"123456")["media_id"]]
     vendor.advance(3 * 86400 + 1)
-    codes.append(vendor.send(body)["errcode"])
-
-    assert [0, code] == codes
+    assert [code] == codes()
 
 
 def test_known_media(vendor: Any) -> None:

@@ -30,6 +30,8 @@ class StoredMedia:
     filename: str
     size: int
     created_at: float
+    expired: bool = False
+    """Control ended its life."""
 
 
 class MediaStore:
@@ -65,9 +67,16 @@ class MediaStore:
         if stored is None or stored.corpid != corpid or stored.kind != kind:
             raise Refused(40007)
         rules = self._settings.media
-        if self._clock.now() - stored.created_at > rules.lifetime_s:
+        if stored.expired or self._clock.now() - stored.created_at > rules.lifetime_s:
             raise Refused(rules.expired_code)
         return stored.filename
+
+    def expire(self, which: str) -> int:
+        """End the life of one media_id, or of `all`; how many there were."""
+        chosen = [stored for stored in self._files.values() if which in ("all", stored.media_id)]
+        for stored in chosen:
+            stored.expired = True
+        return len(chosen)
 
     def _is_known(self, kind: str, media_id: str) -> bool:
         patterns = self._settings.media.known.get(kind, ())

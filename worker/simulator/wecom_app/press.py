@@ -45,9 +45,7 @@ def press(world: "World", given: Press) -> Pressed:
     menu = given.key in _menu_keys(card)
     if not menu and given.key not in _button_keys(card):
         raise ValueError(f"the card {given.person} sees has no key {given.key!r}")
-    unknown = given.selected.keys() - _questions(card)
-    if unknown:
-        raise ValueError(f"the card has no question {', '.join(sorted(unknown))}")
+    _refuse_unknown_choices(card, given.selected)
     code = world.sent.issue_code(message, world.clock.now())
     return Pressed(message, _event(world, message, card, given, code, menu=menu), code)
 
@@ -85,9 +83,24 @@ def _menu_keys(card: Json) -> set[str]:
     return {str(entry["key"]) for entry in entries if entry.get("key")}
 
 
-def _questions(card: Json) -> set[str]:
+def _questions(card: Json) -> dict[str, Json]:
     holders = [card.get("checkbox") or {}, card.get("button_selection") or {}, *(card.get("select_list") or [])]
-    return {str(holder["question_key"]) for holder in holders if holder.get("question_key")}
+    return {str(holder["question_key"]): holder for holder in holders if holder.get("question_key")}
+
+
+def _refuse_unknown_choices(card: Json, selected: dict[str, list[str]]) -> None:
+    """Only options that are there can be chosen; only one, where the card says so; none, where it was frozen."""
+    questions = _questions(card)
+    for question, options in selected.items():
+        holder = questions.get(question)
+        if holder is None:
+            raise ValueError(f"the card has no question {question!r}")
+        if not set(options) <= {str(option["id"]) for option in holder["option_list"]}:
+            raise ValueError(f"the question {question!r} has other options")
+        if len(options) > 1 and holder.get("mode") != 1:
+            raise ValueError(f"the question {question!r} takes one option")
+        if holder.get("disable"):
+            raise ValueError(f"the question {question!r} is frozen")
 
 
 def _event(world: "World", message: Message, card: Json, given: Press, code: str, *, menu: bool) -> bytes:

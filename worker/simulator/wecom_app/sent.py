@@ -18,6 +18,8 @@ class ResponseCode:
     message: Message
     issued_at: float
     spent: bool = False
+    expired: bool = False
+    """Control ended its life."""
 
 
 class SentBook:
@@ -36,6 +38,20 @@ class SentBook:
         value = f"RC-{secrets.token_urlsafe(36)}"
         self.codes[value] = ResponseCode(message, now)
         return value
+
+    def expire_codes(self, which: str) -> int:
+        """End the life of one response_code, or of `all`; how many there were."""
+        chosen = [code for value, code in self.codes.items() if which in ("all", value)]
+        for code in chosen:
+            code.expired = True
+        return len(chosen)
+
+    def expire_msgids(self, which: str) -> int:
+        """Let the time for a recall of one msgid, or of `all`, run out; how many there were."""
+        chosen = [message for msgid, message in self.messages.items() if which in ("all", msgid)]
+        for message in chosen:
+            message.too_old = True
+        return len(chosen)
 
 
 def new_msgid() -> str:
