@@ -44,6 +44,16 @@ class TokenChange(BaseModel):
     revoke: str | None = None
 
 
+class Expiry(BaseModel):
+    """Ids that end at once: one, or `all`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    media_id: str | None = None
+    response_code: str | None = None
+    msgid: str | None = None
+
+
 class AppNamed(BaseModel):
     """An app of the settings."""
 
@@ -133,6 +143,16 @@ def _tokens(simulator: Controlled, request: Request) -> Any:
     }
 
 
+def _expire(simulator: Controlled, request: Request) -> Any:
+    """As if their time were over; the clock stays, and tokens live on."""
+    ended, world = Expiry.model_validate(_body(request)), simulator.world
+    return {
+        "media_ids": world.media.expire(ended.media_id) if ended.media_id else 0,
+        "response_codes": world.sent.expire_codes(ended.response_code) if ended.response_code else 0,
+        "msgids": world.sent.expire_msgids(ended.msgid) if ended.msgid else 0,
+    }
+
+
 def _settings(simulator: Controlled, request: Request) -> Any:
     return simulator.world.settings.model_dump()
 
@@ -184,6 +204,7 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
     ("GET", "clock"): _clock,
     ("POST", "clock"): _move_clock,
     ("POST", "tokens"): _tokens,
+    ("POST", "expire"): _expire,
     ("GET", "settings"): _settings,
     ("POST", "settings"): _merge_settings,
     ("POST", "press"): _press,

@@ -123,3 +123,15 @@ def test_an_updated_vote_needs_no_submit_button(vendor: Any, card: Any) -> None:
     code = vendor.send(card())["response_code"]
 
     assert vendor.update({"atall": 1, "response_code": code, "template_card": vote})["errcode"] == 0
+
+
+def test_control_ends_codes_and_msgids(vendor: Any, text: Any, card: Any) -> None:
+    """A code or a msgid can end at once, one or all, while the clock stays."""
+    msgids = [vendor.send(text(str(n)))["msgid"] for n in range(2)]
+    code = vendor.send(card())["response_code"]
+
+    ended = vendor.control("POST", "expire", {"msgid": msgids[0], "response_code": "all"})
+
+    assert {"media_ids": 0, "response_codes": 1, "msgids": 1} == ended
+    assert [42052, 0] == [vendor.recall(msgid) for msgid in msgids]
+    assert 60140 == vendor.update({"atall": 1, "response_code": code, **FREEZE})["errcode"]

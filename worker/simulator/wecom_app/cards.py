@@ -39,7 +39,7 @@ def update(world: "World", app: App, body: Json) -> Answer:
 
 def _usable_code(world: "World", app: App, value: str | None) -> ResponseCode:
     rules, code = world.settings.card, world.sent.codes.get(value or "")
-    if code is None or code.spent or world.clock.now() - code.issued_at > rules.code_lifetime_s:
+    if code is None or code.spent or code.expired or world.clock.now() - code.issued_at > rules.code_lifetime_s:
         raise Refused(60140, invaliduser=[])
     if code.message.app is not app:
         raise Refused(rules.foreign_code, invaliduser=[])

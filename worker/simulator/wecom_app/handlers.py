@@ -35,7 +35,7 @@ def recall(world: "World", request: Request) -> Answer:
         raise Refused(40058, "invalid param 'msgid'")
     if message.recalled_at is not None and rules.twice_code:
         raise Refused(rules.twice_code)
-    if world.clock.now() - message.sent_at > rules.window_s:
+    if message.too_old or world.clock.now() - message.sent_at > rules.window_s:
         raise Refused(42052)
     message.recalled_at = message.recalled_at or world.clock.now()
     return accepted()

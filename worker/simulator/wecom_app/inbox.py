@@ -27,6 +27,8 @@ class Message:
     sent_at: float
     seq: int
     semantic: str
+    too_old: bool = False
+    """Control let its time for a recall run out."""
     shown_to: list[str] = field(default_factory=list)
     recipients: frozenset[str] = frozenset()
     recalled_at: float | None = None
