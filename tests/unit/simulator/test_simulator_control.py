@@ -75,13 +75,18 @@ def test_inbox(vendor: Any, text: Any) -> None:
     (entry,) = vendor.inbox("CHENMO")
     assert {
         "msgid": reply["msgid"],
+        "chatid": None,
         "corpid": "ww1",
         "agentid": 1,
         "msgtype": "text",
         "content": {"content": "hi"},
+        "altered": [],
+        "safe": 0,
+        "mentioned": False,
         "task_id": None,
         "state": "shown",
         "update": None,
+        "in_wechat": {"shows": "same"},
         "time": pytest.approx(vendor.control("GET", "clock")["now"], abs=5),
         "seq": 2,
     } == entry

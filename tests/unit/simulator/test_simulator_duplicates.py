@@ -48,7 +48,19 @@ def test_a_repeat_may_extend_the_window(vendor: Any, text: Any, extends: bool, s
     assert shown == seen(vendor)
 
 
-@pytest.mark.parametrize(("compare", "shown"), [("bytes", 2), ("flagless", 1)])
+@pytest.mark.parametrize(("compare", "shown"), [("bytes", 2), ("flagless", 2), ("sorted", 1)])
+def test_whether_the_order_of_keys_matters(vendor: Any, text: Any, compare: str, shown: int) -> None:
+    """The same body with its keys in another order is the same request only by one setting."""
+    vendor.settings(duplicate={"compare": compare})
+    body = text(**FLAG)
+
+    vendor.send(body)
+    vendor.send(dict(reversed(body.items())))
+
+    assert shown == seen(vendor)
+
+
+@pytest.mark.parametrize(("compare", "shown"), [("bytes", 2), ("flagless", 1), ("sorted", 1)])
 def test_what_counts_as_the_same(vendor: Any, text: Any, compare: str, shown: int) -> None:
     """By bytes another interval makes another request; flagless it does not."""
     vendor.settings(duplicate={"compare": compare})
@@ -59,7 +71,7 @@ def test_what_counts_as_the_same(vendor: Any, text: Any, compare: str, shown: in
     assert shown == seen(vendor)
 
 
-@pytest.mark.parametrize("compare", ["bytes", "flagless"])
+@pytest.mark.parametrize("compare", ["bytes", "flagless", "sorted"])
 def test_other_content_passes(vendor: Any, text: Any, compare: str) -> None:
     """Another text, or the same from another app, is never suppressed."""
     vendor.settings(duplicate={"compare": compare})

@@ -118,11 +118,73 @@ def test_a_menu_card_can_be_replaced_but_not_frozen(vendor: Any) -> None:
 
 def test_an_updated_vote_needs_no_submit_button(vendor: Any, card: Any) -> None:
     """The submit button is optional in an update, though not in a send."""
-    box = {"question_key": "q", "disable": True, "option_list": [{"id": "a", "text": "A"}]}
+    box = {"question_key": "q", "disable": True, "option_list": [{"id": "a", "text": "A", "is_checked": True}]}
     vote = {"card_type": "vote_interaction", "main_title": {"title": "t"}, "checkbox": box, "replace_text": "closed"}
     code = vendor.send(card())["response_code"]
 
     assert vendor.update({"atall": 1, "response_code": code, "template_card": vote})["errcode"] == 0
+
+
+def test_every_type_can_replace_a_card(vendor: Any, card: Any) -> None:
+    """Whatever the original was; what is shown is the update."""
+    link, option = {"type": 1, "url": "https://x"}, {"id": "a", "text": "A"}
+    title = {"main_title": {"title": "t"}}
+    box = {"question_key": "q", "option_list": [{**option, "is_checked": True}], "disable": True}
+    replacements = [
+        {"card_type": "text_notice", **title, "card_action": link},
+        {"card_type": "news_notice", **title, "card_action": link, "card_image": {"url": "https://x"}},
+        {"card_type": "button_interaction", **title, "button_list": [{"text": "y", "key": "k"}], "replace_text": "ok"},
+        {"card_type": "vote_interaction", **title, "checkbox": box},
+        {
+            "card_type": "multiple_interaction",
+            **title,
+            "select_list": [{"question_key": "q", "option_list": [option], "disable": True}],
+            "submit_button": {"text": "s", "key": "k"},
+        },
+    ]
+    for number, replacement in enumerate(replacements):
+        code = vendor.send(card(task_id=f"t{number}"))["response_code"]
+        body = {"userids": ["chenmo"], "response_code": code, "template_card": replacement}
+
+        assert 0 == vendor.update(body)["errcode"]
+        assert {"template_card": replacement} == vendor.inbox("chenmo")[-1]["update"]
+
+
+def test_updates_translate_ids_where_asked_for(vendor: Any, card: Any) -> None:
+    """Only with the flag."""
+    words, shown = {"title": "$userName=ann$"}, {"title": "name of ann"}
+    for flag, title in ((0, words), (1, shown)):
+        code = vendor.send(card(task_id=f"t{flag}"))["response_code"]
+        body = {"response_code": code, "enable_id_trans": flag, "template_card": {**CARD_B, "main_title": words}}
+
+        assert 0 == vendor.update({"atall": 1, **body})["errcode"]
+        assert title == vendor.inbox("chenmo")[-1]["update"]["template_card"]["main_title"]
+
+
+def test_an_update_with_values_of_a_wrong_type(vendor: Any, card: Any) -> None:
+    """Ids of a wrong type are read with the warning; a text instead of a list is not read at all."""
+    body = {**card(to="chenmo"), "toparty": "12"}
+    first = vendor.send(body)["response_code"]
+
+    warned = vendor.update({"partyids": ["12"], "response_code": first, **FREEZE})
+    second = vendor.send({**body, "template_card": {**body["template_card"], "task_id": "t2"}})["response_code"]
+    refused = vendor.update({"userids": "chenmo", "response_code": second, **FREEZE})
+
+    assert (0, "ok. Warning: wrong json format. ") == (warned["errcode"], warned["errmsg"])
+    assert vendor.inbox("p12u1")[0]["update"]
+    assert 82101 == refused["errcode"]
+    assert refused["errmsg"].startswith("Warning: wrong json format. ")
+
+
+def test_an_app_that_lost_its_callback_cannot_update(vendor: Any, card: Any) -> None:
+    """Updates need the callback URL as the card did."""
+    app = {"corpid": "wwA", "secret": "s", "agentid": 1}
+    vendor.settings(apps=[app])
+    token = vendor.token("wwA", "s")
+    code = vendor.send(card(), token=token)["response_code"]
+    vendor.settings(apps=[{**app, "callback": False}])
+
+    assert 43012 == vendor.update({"atall": 1, "response_code": code, **FREEZE}, token=token)["errcode"]
 
 
 def test_control_ends_codes_and_msgids(vendor: Any, text: Any, card: Any) -> None:

@@ -8,8 +8,9 @@ from worker.simulator.settings.part import Part
 class DuplicateSettings(Part):
     """What the duplicate check takes for the same request, and what it answers (all unconfirmed)."""
 
-    compare: Literal["bytes", "flagless"] = "bytes"
-    """bytes: the exact body; flagless: the JSON without enable_duplicate_check and duplicate_check_interval."""
+    compare: Literal["bytes", "flagless", "sorted"] = "bytes"
+    """bytes: the exact body; flagless: the JSON without enable_duplicate_check and duplicate_check_interval; sorted:
+    that, whatever the order of its keys."""
     refused_counts: bool = False
     """A call that was refused is remembered too, so its honest repeat is swallowed."""
     unflagged_counts: bool = False

@@ -1,6 +1,6 @@
 """What messages may hold: uploads, and the codes and measures of bodies.
 
-Refuses to know how a body is checked.
+Refuses to know how a body is checked. A code of 0 accepts what it would refuse.
 """
 
 from typing import Literal
@@ -34,16 +34,40 @@ class MediaSettings(Part):
 
 
 class CodeSettings(Part):
-    """Answers to wrong bodies whose code or measure is unconfirmed."""
+    """Answers to wrong bodies whose code or measure is unconfirmed; 0 accepts the body."""
 
     all_empty: int = 82001
     """No recipient at all: 82001 or 81012."""
+    option_value: int = 40058
+    """A value of safe or of a flag that its type does not list, or an interval beyond four hours."""
+    unlisted_option: int = 0
+    """safe or enable_id_trans on a type that does not list it (safe on news is 40074)."""
+    safe_file: int = 40058
+    """safe with a file whose name has none of the extensions that may be safe."""
+    agentid_string: int = 0
+    """An agentid in a string: 0 takes it with the wrong-format warning, a code refuses it."""
+    notice_agentid: int = 0
+    """A miniprogram_notice without agentid: not listed there; 41011 as reported of 2026."""
     url_too_long: int = 40058
     url_without_scheme: int = 40094
     """40094 or 45034."""
     field_too_long: int = 40058
     article_appid: int = 90207
     """Only one of appid and pagepath in an article."""
+    unlinked_appid: int = 90206
+    """An appid that the app's `mini_programs` do not name."""
+    notice_key: int = 90202
+    """A pair of a mini-program notice that has a value and no key."""
+    ascii_width: float = 0.5
+    """How many Chinese characters an ASCII one counts for."""
+    is_checked: int = 40058
+    """A choice of a vote without is_checked: required, no code is given."""
+    aspect_ratio: int = 40058
+    """A card's picture outside 1.3 to less than 2.25."""
+    submit_text: int = 42049
+    """A submit button without text: required, yet the page names a default."""
+    undefined_field: int = 0
+    """A field the card's type does not define; 0 shows the card without it."""
     textcard_unit: Literal["chars", "bytes"] = "chars"
     suggested_length: int = 0
     """A code that refuses card texts longer than suggested; 0 accepts them."""

@@ -26,6 +26,10 @@ class AppSettings(Part):
     """True: gettoken answers 45031."""
     miniprogram: bool = True
     """A mini-program app; others may not send miniprogram_notice (48002)."""
+    mini_programs: list[str] | None = None
+    """The appids linked to it; None: any. Others are refused where a message leads to one (90206)."""
+    wechat_plugin_home: bool = False
+    """In the WeChat plugin it always opens its home page: members see 20 bytes of a text there, and no other type."""
     visible: list[str] | None = None
     """Userids the app may reach; None: everybody."""
     trusted_ips: list[str] | None = None
@@ -65,7 +69,11 @@ class DirectorySettings(Part):
     tags: dict[str, list[str]] = Field(default_factory=dict)
     everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
     """Who `@all` reaches."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """Userid or party -> the name that id translation shows; others are called `name of ID`."""
     lower_case: bool = True
     """Refused userids come back in lower case."""
     all_invalid_keeps_case: bool = False
     """81013 was once seen echoing the case as sent."""
+    empty_lists: Literal["absent", "empty"] = "absent"
+    """A reply that refuses somebody leaves lists without entries out (observed), or has them empty (samples)."""

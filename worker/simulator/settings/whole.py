@@ -1,14 +1,17 @@
 """All settings together, and how changes are merged into them."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
 from worker.simulator.settings.content import CodeSettings, MediaSettings
 from worker.simulator.settings.followups import CardSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+
+Check = Literal["agent", "msgtype", "options", "body", "recipients"]
+CHECKS: tuple[Check, ...] = get_args(Check)
 
 
 class SimulatorSettings(Part):
@@ -26,6 +29,8 @@ class SimulatorSettings(Part):
     callbacks: CallbackSettings = Field(default_factory=CallbackSettings)
     media: MediaSettings = Field(default_factory=MediaSettings)
     codes: CodeSettings = Field(default_factory=CodeSettings)
+    check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
+    """(unconfirmed) in which order message/send looks at a body, after token and IP."""
     task_id_reserved_s: float | None = None
     """(unconfirmed) how long a task_id stays taken; None: for ever."""
     latency_s: float = 0.0
@@ -33,6 +38,13 @@ class SimulatorSettings(Part):
     """Latency of single paths, instead of `latency_s`."""
     keep_calls: int = 200_000
     """How many of the last calls `/_control/calls` remembers; taken at start and reset."""
+
+    @field_validator("check_order")
+    @classmethod
+    def _each_once(cls, order: list[Check]) -> list[Check]:
+        if sorted(order) != sorted(CHECKS):
+            raise ValueError(f"name each once: {', '.join(CHECKS)}")
+        return order
 
     def merge(self, changes: dict[str, Any]) -> None:
         """Take over `changes`, nested as the settings are, or raise and change nothing."""

@@ -74,6 +74,7 @@ class AppBook:
             raise Refused(self._settings.token.revoked_code)
         if token.expires_at <= self._clock.now():
             raise Refused(self._settings.token.expired_code)
+        token.app.settings = self.settings_of(token.app)
         trusted = token.app.settings.trusted_ips
         if trusted is not None and ip not in trusted:
             raise Refused(60020)

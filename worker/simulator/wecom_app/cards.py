@@ -8,23 +8,40 @@ from typing import TYPE_CHECKING, Any
 from worker.simulator.answers import Answer, Refused, accepted
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.apps import App
-from worker.simulator.wecom_app.card_rules import INTERACTIVE, check_card
 from worker.simulator.wecom_app.directory import Reached
 from worker.simulator.wecom_app.envelope import agentid_of
 from worker.simulator.wecom_app.inbox import Message
+from worker.simulator.wecom_app.rules.cards import INTERACTIVE, check_card
+from worker.simulator.wecom_app.rules.findings import Findings, typed, warned
 from worker.simulator.wecom_app.sent import ResponseCode
-from worker.simulator.wecom_app.validation import Findings, typed
+from worker.simulator.wecom_app.translation import translator
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
 
-TARGETS = {"userids": (1000, 40032), "partyids": (100, 82002), "tagids": (100, 82003)}
+TARGETS: dict[str, tuple[type, int, int]] = {
+    "userids": (str, 1000, 40032),
+    "partyids": (int, 100, 82002),
+    "tagids": (int, 100, 82003),
+}
+"""Type of the entries, most of them, and the code beyond."""
 
 
 def update(world: "World", app: App, body: Json) -> Answer:
     """Update a card for some of its recipients, spending the code."""
     found = Findings(world.settings.codes)
+    with warned(found):
+        refused = _updated(world, app, body, found)
+    return accepted(errmsg=found.errmsg, invaliduser=refused)
+
+
+def _updated(world: "World", app: App, body: Json, found: Findings) -> list[str]:
+    """Carry the update out; those it did not reach."""
+    if typed(body, "enable_id_trans", int, found) == 1:
+        found.translate = translator(world.directory)
     world.apps.check_agent(app, agentid_of(body, found))  # type: ignore[arg-type]  # required, so never None
+    if not app.settings.callback:
+        raise Refused(43012)
     code = _usable_code(world, app, typed(body, "response_code", str, found))
     try:
         change = _change(code.message, body, found)
@@ -34,7 +51,7 @@ def update(world: "World", app: App, body: Json) -> Answer:
         error.fields.setdefault("invaliduser", [])
         raise
     code.spent = True
-    return accepted(invaliduser=refused)
+    return refused
 
 
 def _usable_code(world: "World", app: App, value: str | None) -> ResponseCode:
@@ -53,8 +70,8 @@ def _change(message: Message, body: Json, found: Findings) -> Json:
     card, button = typed(body, "template_card", dict, found), typed(body, "button", dict, found)
     if card:
         check_card(card, found, updating=True)
-        return {"template_card": card}
-    name = typed(button or {}, "replace_name", str, found)
+        return {"template_card": card, **({"altered": found.altered} if found.altered else {})}
+    name = typed(button or {}, "replace_name", str, found, "button")
     if not name:
         raise Refused(40058, "invalid param 'button.replace_name'")
     if message.content["card_type"] not in INTERACTIVE:
@@ -64,7 +81,7 @@ def _change(message: Message, body: Json, found: Findings) -> Json:
 
 def _apply(world: "World", message: Message, body: Json, change: Json, found: Findings) -> list[str]:
     """Show the change to the targets that were recipients; the others are returned."""
-    targets = {name: _target_ids(body, name, most, code, found) for name, (most, code) in TARGETS.items()}
+    targets = {name: _target_ids(body, name, found) for name in TARGETS}
     rules = world.settings.card
     if typed(body, "atall", int, found) == 1:
         if any(targets.values()) and rules.atall_with_lists_code:
@@ -77,10 +94,13 @@ def _apply(world: "World", message: Message, body: Json, change: Json, found: Fi
     return _apply_to(message, change, reached, rules.outside_code)
 
 
-def _target_ids(body: Json, name: str, most: int, code: int, found: Findings) -> list[str]:
+def _target_ids(body: Json, name: str, found: Findings) -> list[str]:
+    """The ids of a list, within the number it may have; one of another type is read with a warning."""
+    kind, most, code = TARGETS[name]
     values: list[Any] = typed(body, name, list, found) or []
     if len(values) > most:
         raise Refused(code)
+    found.wrong_format |= not all(isinstance(value, kind) for value in values)
     return [str(value) for value in values]
 
 

@@ -25,15 +25,16 @@ class Reached:
     targets: int = 0
     """How many of the ids asked for are good, also groups without members."""
 
-    def refused_fields(self, *, lower_case: bool) -> dict[str, str]:
-        """The lists of a reply, joined by bars; only those not empty, as observed."""
+    def refused_fields(self, *, lower_case: bool, with_empty: bool = False) -> dict[str, str]:
+        """The lists of a reply, joined by bars; those without entries only `with_empty`, beside one that has some."""
         lists = {
             "invaliduser": _cased(self.invalid_users, lower_case),
             "invalidparty": self.invalid_parties,
             "invalidtag": self.invalid_tags,
             "unlicenseduser": _cased(self.unlicensed, lower_case),
         }
-        return {name: "|".join(ids) for name, ids in lists.items() if ids}
+        shown = with_empty and any(lists.values())
+        return {name: "|".join(ids) for name, ids in lists.items() if ids or shown}
 
 
 def _cased(ids: list[str], lower_case: bool) -> list[str]:
@@ -63,13 +64,28 @@ class Directory:
             _add_group(reached, app, tag, members, reached.invalid_tags)
         return reached
 
+    def exists(self, userid: str) -> bool:
+        """Whether there is such a member, licensed or not."""
+        return _exists(userid, _any_of(self._settings.directory.missing_users))
+
+    def user_name(self, userid: str) -> str | None:
+        """What a member is called."""
+        names = self._settings.directory.names
+        return names.get(userid, f"name of {userid}") if self.exists(userid) else None
+
+    def party_name(self, party: str) -> str | None:
+        """What a department is called."""
+        groups = self._settings.directory
+        known = self._members(party, "p", groups.parties, groups.first_missing_party) is not None
+        return groups.names.get(party, f"name of {party}") if known else None
+
     def _reach_users(self, reached: Reached, app: AppSettings, users: list[str]) -> None:
         missing = _any_of(self._settings.directory.missing_users)
         unlicensed = _any_of(self._settings.directory.unlicensed_users)
         for userid in users:
             if len(userid) > 64:
                 raise Refused(40058, "touser exceed max length 64. invalid Request Parameter")
-            if not USERID.fullmatch(userid) or missing.fullmatch(userid) or not _visible(app, userid.lower()):
+            if not _exists(userid, missing) or not _visible(app, userid.lower()):
                 reached.invalid_users.append(userid)
             elif unlicensed.fullmatch(userid):
                 reached.unlicensed.append(userid)
@@ -88,6 +104,10 @@ class Directory:
 def _any_of(patterns: list[str]) -> re.Pattern[str]:
     """One expression for all; `re` keeps compiled ones. No pattern matches nothing."""
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)", re.IGNORECASE)
+
+
+def _exists(userid: str, missing: re.Pattern[str]) -> bool:
+    return bool(USERID.fullmatch(userid)) and not missing.fullmatch(userid)
 
 
 def _visible(app: AppSettings, userid: str) -> bool:

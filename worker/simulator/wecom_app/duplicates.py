@@ -34,8 +34,10 @@ class Duplicates:
 
     def key(self, app: str, raw: bytes, body: Json) -> tuple[str, bytes]:
         """What two equal requests share; to be taken before anything cuts the body."""
-        if self._settings.duplicate.compare == "flagless":
-            raw = json.dumps({name: value for name, value in body.items() if name not in FLAGS}).encode()
+        compare = self._settings.duplicate.compare
+        if compare != "bytes":
+            content = {name: value for name, value in body.items() if name not in FLAGS}
+            raw = json.dumps(content, sort_keys=compare == "sorted").encode()
         return app, hashlib.sha256(raw).digest()
 
     def original(self, key: tuple[str, bytes], body: Json, now: float) -> Seen | None:

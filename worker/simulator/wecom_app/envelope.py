@@ -1,30 +1,19 @@
-"""The envelope of message/send (90236): recipients and the fields all message types share.
+"""The envelope of message/send (90236): type, app and recipients.
 
-Refuses to know message bodies and who exists.
+Refuses to know message bodies, options and who exists.
 """
 
-from dataclasses import dataclass, field
+import json
 from typing import Any
 
 from worker.simulator.answers import Refused
 from worker.simulator.request import Json, Request
 from worker.simulator.settings import CodeSettings
-from worker.simulator.wecom_app.body_rules import BODY_RULES
-from worker.simulator.wecom_app.duplicates import LONGEST_INTERVAL_S
-from worker.simulator.wecom_app.validation import Findings, typed
+from worker.simulator.wecom_app.rules.findings import Findings
+from worker.simulator.wecom_app.rules.plain import TO_MEMBERS
 
-MSGTYPES = frozenset(BODY_RULES) | {"template_card"}
+MSGTYPES = frozenset(TO_MEMBERS) | {"template_card"}
 RECIPIENT_MAXIMA = {"touser": (1000, 40032), "toparty": (100, 82002), "totag": (100, 82003)}
-FLAGS = ("safe", "enable_id_trans", "enable_duplicate_check")
-
-
-@dataclass(slots=True)
-class Envelope:
-    """The checked envelope of a send."""
-
-    msgtype: str
-    agentid: int | None
-    recipients: dict[str, list[str]] = field(default_factory=dict)
 
 
 def parse(request: Request, codes: CodeSettings) -> Json:
@@ -33,32 +22,31 @@ def parse(request: Request, codes: CodeSettings) -> Json:
         raise Refused(40033)
     try:
         body = request.json()
-    except ValueError as error:
+        if b"\\u" in request.body:  # half a character can only come so; UnicodeEncodeError is a ValueError
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise Refused(40058, "invalid json. invalid Request Parameter") from error
     if not isinstance(body, dict):
         raise Refused(40058)
     return body
 
 
-def check(body: Json, found: Findings) -> Envelope:
-    """Check msgtype, agentid, flags and the numbers of recipients."""
+def check_msgtype(body: Json, known: frozenset[str] = MSGTYPES, unknown: int = 40008) -> None:
+    """Refuse a type the call does not have."""
     msgtype = body.get("msgtype")
-    if not isinstance(msgtype, str) or msgtype not in MSGTYPES:
-        raise Refused(40008)
-    envelope = Envelope(msgtype, agentid_of(body, found, required=msgtype != "miniprogram_notice"))
-    _check_flags(body, msgtype, found)
-    envelope.recipients = {name: _ids(body, name, found) for name in RECIPIENT_MAXIMA}
-    _check_recipients(envelope, found)
-    return envelope
+    if not isinstance(msgtype, str) or msgtype not in known:
+        raise Refused(unknown)
 
 
 def agentid_of(body: Json, found: Findings, *, required: bool = True) -> int | None:
-    """The agentid; digits in a string pass with the wrong-format warning."""
+    """The agentid; digits in a string pass with the wrong-format warning, or are refused by a setting."""
     value = body.get("agentid")
     if isinstance(value, str) and value.isdecimal():
+        found.refuse("agentid_string")
         found.wrong_format = True
         return int(value)
     if value is None and not required:
+        found.refuse("notice_agentid")
         return None
     if value is None or value == "":
         raise Refused(41011)
@@ -67,17 +55,17 @@ def agentid_of(body: Json, found: Findings, *, required: bool = True) -> int | N
     return value
 
 
-def _check_flags(body: Json, msgtype: str, found: Findings) -> None:
-    safe = typed(body, "safe", int, found) or 0
-    if msgtype == "news" and safe:
-        raise Refused(40074)
-    if safe not in (0, 1) and not (safe == 2 and msgtype == "mpnews"):
-        raise Refused(40058, "invalid param 'safe'")
-    for name in FLAGS:
-        typed(body, name, int, found)
-    interval = typed(body, "duplicate_check_interval", int, found) or 0
-    if not 0 <= interval <= LONGEST_INTERVAL_S:
-        raise Refused(40058, "invalid param 'duplicate_check_interval'")
+def recipients_of(body: Json, found: Findings) -> dict[str, list[str]]:
+    """The ids of each kind, within the numbers a call may have."""
+    recipients = {name: _ids(body, name, found) for name in RECIPIENT_MAXIMA}
+    if not any(recipients.values()):
+        raise Refused(found.codes.all_empty)
+    for name, (most, code) in RECIPIENT_MAXIMA.items():
+        if len(recipients[name]) > most:
+            raise Refused(code)
+    if body.get("msgtype") == "miniprogram_notice" and "@all" in recipients["touser"]:
+        raise Refused(40058, "invalid param 'touser'")
+    return recipients
 
 
 def _ids(body: Json, name: str, found: Findings) -> list[str]:
@@ -90,13 +78,3 @@ def _ids(body: Json, name: str, found: Findings) -> list[str]:
         found.wrong_format = True
         value = ""
     return [part.strip() for part in (value or "").split("|") if part.strip()]
-
-
-def _check_recipients(envelope: Envelope, found: Findings) -> None:
-    if not any(envelope.recipients.values()):
-        raise Refused(found.codes.all_empty)
-    for name, (most, code) in RECIPIENT_MAXIMA.items():
-        if len(envelope.recipients[name]) > most:
-            raise Refused(code)
-    if envelope.msgtype == "miniprogram_notice" and "@all" in envelope.recipients["touser"]:
-        raise Refused(40058, "invalid param 'touser'")

@@ -12,11 +12,15 @@ from typing import Any
 
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.apps import App
+from worker.simulator.wecom_app.plugin import in_wechat
 
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message as shown: `content` is after cuts, `semantic` equals for messages that look alike."""
+    """A message as shown: `content` is after cuts, `altered` says what of it was changed in silence.
+
+    `semantic` equals for messages that look alike. A message to a group chat has a `chatid` and no msgid ("").
+    """
 
     msgid: str
     app: App
@@ -27,6 +31,10 @@ class Message:
     sent_at: float
     seq: int
     semantic: str
+    safe: int = 0
+    altered: list[Json] = field(default_factory=list)
+    chatid: str | None = None
+    mentioned: frozenset[str] = frozenset()
     too_old: bool = False
     """Control let its time for a recall run out."""
     shown_to: list[str] = field(default_factory=list)
@@ -38,14 +46,19 @@ class Message:
     def seen_by(self, person: str) -> dict[str, Any]:
         """What one person sees of it."""
         return {
-            "msgid": self.msgid,
+            "msgid": self.msgid or None,
+            "chatid": self.chatid,
             "corpid": self.app.corpid,
             "agentid": self.agentid,
             "msgtype": self.msgtype,
             "content": self.content,
+            "altered": self.altered,
+            "safe": self.safe,
+            "mentioned": person in self.mentioned,
             "task_id": self.task_id,
             "state": "shown" if self.recalled_at is None else "recalled",
             "update": self.cards.get(person, self.card_for_all),
+            "in_wechat": in_wechat(self.msgtype, self.content, home=self.app.settings.wechat_plugin_home),
             "time": self.sent_at,
             "seq": self.seq,
         }

@@ -1,55 +1,37 @@
 """message/send (90236 发送应用消息), step by step.
 
-Refuses to know HTTP. Order of checks (the vendor's is unconfirmed): token, IP, envelope, agent, body, card, media,
-recipients, task_id, duplicates, person-times, members.
+Refuses to know HTTP. After the checks of the body, in the order of the settings, come: who is reached, task_id,
+duplicates, person-times, members.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from worker.simulator.answers import Answer, Refused, accepted
 from worker.simulator.request import Json, Request
-from worker.simulator.wecom_app import envelope as envelopes
+from worker.simulator.settings.whole import Check
+from worker.simulator.wecom_app import envelope, options
 from worker.simulator.wecom_app.apps import App
-from worker.simulator.wecom_app.body_rules import BODY_RULES
-from worker.simulator.wecom_app.card_rules import INTERACTIVE, check_card, is_callback_capable
+from worker.simulator.wecom_app.content import Sending, Step, check_media, check_plain, checked
 from worker.simulator.wecom_app.directory import Reached
 from worker.simulator.wecom_app.duplicates import Seen
 from worker.simulator.wecom_app.inbox import Message
+from worker.simulator.wecom_app.rules.cards import INTERACTIVE, check_card, is_callback_capable
+from worker.simulator.wecom_app.rules.plain import TO_MEMBERS
 from worker.simulator.wecom_app.sent import new_msgid, refuse_taken
-from worker.simulator.wecom_app.validation import Findings, check_all
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
 
 TASK_ID = re.compile(r"[0-9A-Za-z_@-]{1,128}")
-WRONG_FORMAT = "ok. Warning: wrong json format. "
-
-
-@dataclass(slots=True)
-class Sending:
-    """One send on its way through the checks."""
-
-    app: App
-    request: Request
-    body: Json
-    key: tuple[str, bytes]
-    found: Findings
-    envelope: envelopes.Envelope
-    content: Json
-
-    @property
-    def card(self) -> Json | None:
-        """The card, if it is one."""
-        return self.content if self.envelope.msgtype == "template_card" else None
 
 
 def send(world: "World", request: Request) -> Answer:
     """Carry out message/send."""
     app = world.apps.by_token(request.query.get("access_token"), request.ip)
-    body = envelopes.parse(request, world.settings.codes)
+    body = envelope.parse(request, world.settings.codes)
     key = world.duplicates.key(app.name, request.body, body)
     try:
         return _send(world, app, request, body, key)
@@ -62,7 +44,7 @@ def note_refused(world: "World", request: Request) -> None:
     """Remember a send that a fault refused, where refused ones count for the duplicate check."""
     try:
         app = world.apps.by_token(request.query.get("access_token"), request.ip)
-        body = envelopes.parse(request, world.settings.codes)
+        body = envelope.parse(request, world.settings.codes)
     except Refused:
         return
     key = world.duplicates.key(app.name, request.body, body)
@@ -70,7 +52,7 @@ def note_refused(world: "World", request: Request) -> None:
 
 
 def _send(world: "World", app: App, request: Request, body: Json, key: tuple[str, bytes]) -> Answer:
-    sending = _checked(world, app, request, body, key)
+    sending = checked(world, app, request, body, STEPS)
     reached = _reach(world, sending)
     task_id = _task_id(sending.card)
     settings, now = world.settings, world.clock.now()
@@ -81,7 +63,7 @@ def _send(world: "World", app: App, request: Request, body: Json, key: tuple[str
         return _suppressed(world, sending, original, reached)
     refuse_taken(app, task_id, now, settings.task_id_reserved_s)
     message = _deliver(world, sending, list(reached.people))
-    return _answered(world, sending, message, reached)
+    return _answered(world, sending, message, reached, key)
 
 
 def _deliver(world: "World", sending: Sending, people: list[str]) -> Message:
@@ -98,42 +80,57 @@ def _deliver(world: "World", sending: Sending, people: list[str]) -> Message:
     return message
 
 
-def _checked(world: "World", app: App, request: Request, body: Json, key: tuple[str, bytes]) -> Sending:
-    found = Findings(world.settings.codes)
-    envelope = envelopes.check(body, found)
-    if envelope.agentid is not None:
-        world.apps.check_agent(app, envelope.agentid)
-    content = _content(body, envelope.msgtype, found)
-    sending = Sending(app, request, body, key, found, envelope, content)
-    _check_permissions(sending)
-    for media_id, kind in found.media:
-        world.media.check(app.corpid, kind, media_id)
-    return sending
+def _check_agent(world: "World", sending: Sending) -> None:
+    """The app of the token is meant; mini-program notices need not name it."""
+    required = sending.msgtype != "miniprogram_notice"
+    sending.agentid = envelope.agentid_of(sending.body, sending.found, required=required)
+    if sending.agentid is not None:
+        world.apps.check_agent(sending.app, sending.agentid)
 
 
-def _content(body: Json, msgtype: str, found: Findings) -> Json:
-    """The message's own part, checked and cut. One that is missing is checked as an empty one."""
-    content = body.get(msgtype)
-    if not isinstance(content, dict):
-        content = {}
-    if msgtype == "template_card":
-        check_card(content, found)
+def _check_msgtype(world: "World", sending: Sending) -> None:
+    envelope.check_msgtype(sending.body)
+
+
+def _check_options(world: "World", sending: Sending) -> None:
+    sending.options = options.check(sending.body, sending.msgtype, sending.found)
+
+
+def _check_body(world: "World", sending: Sending) -> None:
+    if sending.card is None:
+        check_plain(sending, TO_MEMBERS)
     else:
-        check_all(BODY_RULES[msgtype], content, msgtype, found)
-    return content
+        check_card(sending.card, sending.found)
+    _check_permissions(sending)
+    check_media(world, sending)
 
 
 def _check_permissions(sending: Sending) -> None:
-    """Mini-program notices need a mini-program app, clickable cards a callback URL and a task_id."""
+    """Mini programs must be linked, their notices need such an app, clickable cards a callback URL and a task_id."""
     settings = sending.app.settings
-    if sending.envelope.msgtype == "miniprogram_notice" and not settings.miniprogram:
+    if sending.msgtype == "miniprogram_notice" and not settings.miniprogram:
         raise Refused(48002)
+    if settings.mini_programs is not None and not set(sending.found.appids) <= set(settings.mini_programs):
+        sending.found.refuse("unlinked_appid")
     card = sending.card
     if card is not None and is_callback_capable(card):
         if not settings.callback:
             raise Refused(43012)
         if not card.get("task_id"):
             raise Refused(42014)
+
+
+def _check_recipients(world: "World", sending: Sending) -> None:
+    sending.recipients = envelope.recipients_of(sending.body, sending.found)
+
+
+STEPS: Mapping[Check, Step] = {
+    "agent": _check_agent,
+    "msgtype": _check_msgtype,
+    "options": _check_options,
+    "body": _check_body,
+    "recipients": _check_recipients,
+}
 
 
 def _task_id(card: Json | None) -> str | None:
@@ -147,18 +144,23 @@ def _task_id(card: Json | None) -> str | None:
 
 
 def _reach(world: "World", sending: Sending) -> Reached:
-    ids = sending.envelope.recipients
+    ids = sending.recipients
     reached = world.directory.reach(sending.app.settings, ids["touser"], ids["toparty"], ids["totag"])
-    directory = world.settings.directory
     if not reached.targets:
-        lower_case = directory.lower_case and not directory.all_invalid_keeps_case
-        raise Refused(81013, **reached.refused_fields(lower_case=lower_case))
+        keeps = world.settings.directory.all_invalid_keeps_case
+        raise Refused(81013, **_refused_fields(world, reached, keeps_case=keeps))
     return reached
+
+
+def _refused_fields(world: "World", reached: Reached, *, keeps_case: bool = False) -> dict[str, str]:
+    directory = world.settings.directory
+    lower_case = directory.lower_case and not keeps_case
+    return reached.refused_fields(lower_case=lower_case, with_empty=directory.empty_lists == "empty")
 
 
 def _suppressed(world: "World", sending: Sending, original: Seen, reached: Reached) -> Answer:
     """The answer to a repeat nobody sees; what it holds is a setting, as the vendor does not say."""
-    refused = reached.refused_fields(lower_case=world.settings.directory.lower_case)
+    refused = _refused_fields(world, reached)
     answers = world.settings.duplicate.answers
     if answers == "no_msgid":
         return accepted(**refused)
@@ -170,31 +172,31 @@ def _suppressed(world: "World", sending: Sending, original: Seen, reached: Reach
 
 
 def _message(world: "World", sending: Sending, msgid: str) -> Message:
-    envelope = sending.envelope
     return Message(
         msgid=msgid,
         app=sending.app,
-        agentid=envelope.agentid,
-        msgtype=envelope.msgtype,
+        agentid=sending.agentid,
+        msgtype=sending.msgtype,
         content=sending.content,
         task_id=_task_id(sending.card),
         sent_at=world.clock.now(),
         seq=sending.request.seq,
-        semantic=_semantic(envelope, sending.content),
+        semantic=looks(sending, sending.agentid),
+        safe=sending.options.safe,
+        altered=sending.found.altered,
     )
 
 
-def _semantic(envelope: envelopes.Envelope, content: Json) -> str:
+def looks(sending: Sending, place: Any) -> str:
     """What makes two messages look alike to a person: not whom else they went to, not flags, not task ids."""
-    looks = {name: value for name, value in content.items() if name != "task_id"}
-    return json.dumps([envelope.agentid, envelope.msgtype, looks], ensure_ascii=False, sort_keys=True)
+    shown = {name: value for name, value in sending.content.items() if name != "task_id"}
+    return json.dumps([place, sending.msgtype, shown], ensure_ascii=False, sort_keys=True)
 
 
-def _answered(world: "World", sending: Sending, message: Message, reached: Reached) -> Answer:
+def _answered(world: "World", sending: Sending, message: Message, reached: Reached, key: tuple[str, bytes]) -> Answer:
     now = world.clock.now()
     fields: dict[str, Any] = {"msgid": message.msgid}
     if sending.card is not None and is_callback_capable(sending.card):
         fields["response_code"] = world.sent.issue_code(message, now)
-    world.duplicates.remember(sending.key, sending.body, now, fields)
-    refused = reached.refused_fields(lower_case=world.settings.directory.lower_case)
-    return accepted(errmsg=WRONG_FORMAT if sending.found.wrong_format else "ok", **refused, **fields)
+    world.duplicates.remember(key, sending.body, now, fields)
+    return accepted(errmsg=sending.found.errmsg, **_refused_fields(world, reached), **fields)
