@@ -30,6 +30,7 @@ ANSWERS = {
         b'{"errcode":0,"errmsg":"ok","type":"file","media_id":"3bare","created_at":"1767225600"}'
     ),
     b"/cgi-bin/media/uploadimg": ready(b'{"errcode":0,"errmsg":"","url":"http://p.qpic.cn/bare"}'),
+    b"/cgi-bin/appchat/send": ready(b'{"errcode":0,"errmsg":"ok"}'),
 }
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 

@@ -54,6 +54,14 @@ class Expiry(BaseModel):
     msgid: str | None = None
 
 
+class ChatDissolved(BaseModel):
+    """A group chat that its owner dissolves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dissolve: str
+
+
 class AppNamed(BaseModel):
     """An app of the settings."""
 
@@ -153,6 +161,15 @@ def _expire(simulator: Controlled, request: Request) -> Any:
     }
 
 
+def _chats(simulator: Controlled, request: Request) -> Any:
+    return {"chats": simulator.world.chats.shown()}
+
+
+def _dissolve(simulator: Controlled, request: Request) -> Any:
+    chatid = ChatDissolved.model_validate(_body(request)).dissolve
+    return {"dissolved": simulator.world.chats.dissolve(chatid)}
+
+
 def _settings(simulator: Controlled, request: Request) -> Any:
     return simulator.world.settings.model_dump()
 
@@ -205,6 +222,8 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
     ("POST", "clock"): _move_clock,
     ("POST", "tokens"): _tokens,
     ("POST", "expire"): _expire,
+    ("GET", "chats"): _chats,
+    ("POST", "chats"): _dissolve,
     ("GET", "settings"): _settings,
     ("POST", "settings"): _merge_settings,
     ("POST", "press"): _press,

@@ -19,6 +19,10 @@ ROUTES: dict[str, Handler] = {
     "/cgi-bin/message/update_template_card": handlers.update_template_card,
     "/cgi-bin/media/upload": handlers.upload,
     "/cgi-bin/media/uploadimg": handlers.uploadimg,
+    "/cgi-bin/appchat/create": handlers.create_chat,
+    "/cgi-bin/appchat/update": handlers.update_chat,
+    "/cgi-bin/appchat/get": handlers.get_chat,
+    "/cgi-bin/appchat/send": handlers.send_to_chat,
 }
 
 ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}

@@ -11,6 +11,7 @@ from worker.simulator.calls import CallLog
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.apps import AppBook
+from worker.simulator.wecom_app.chats import ChatBook
 from worker.simulator.wecom_app.directory import Directory
 from worker.simulator.wecom_app.duplicates import Duplicates
 from worker.simulator.wecom_app.inbox import Inbox
@@ -34,6 +35,7 @@ class World:
         self.duplicates = Duplicates(settings)
         self.media = MediaStore(settings, self.clock)
         self.sent = SentBook()
+        self.chats = ChatBook(settings)
         self.inbox = Inbox()
         self.callbacks = Callbacks(settings, self.clock)
         self.in_flight: Counter[str] = Counter()

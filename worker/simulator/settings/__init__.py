@@ -6,7 +6,7 @@ every value. Refuses to know how any setting is carried out.
 
 from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
 from worker.simulator.settings.content import CodeSettings, MediaSettings
-from worker.simulator.settings.followups import CardSettings, RecallSettings
+from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
 from worker.simulator.settings.whole import SimulatorSettings
@@ -15,6 +15,7 @@ __all__ = [
     "AppSettings",
     "CallbackSettings",
     "CardSettings",
+    "ChatSettings",
     "CodeSettings",
     "DirectorySettings",
     "DuplicateSettings",

@@ -42,6 +42,17 @@ class LimitSettings(Part):
     """(unconfirmed) drop: the member silently gets nothing; refuse: 45009 for the call."""
     account_cap: int = 10_000
     """Members the corp may have; person-times per app and day are 200 times that."""
+    chats_per_day: int = 1000
+    """Group chats a corp may make."""
+    chat_changes_per_hour: int = 1000
+    """Changes a corp may make to its group chats."""
+    chat_persons_per_minute: int = 20_000
+    """Person-times of a corp's sends to group chats."""
+    chat_persons_per_hour: int = 300_000
+    """The same (90312); page 90248 has 150,000, 350,000 or 700,000 by the size of the corp."""
+    chat_member_per_minute: int = 200
+    """Per app and member, over all of the app's chats; more is dropped in silence."""
+    chat_member_per_day: int = 10_000
     pictures_per_day: int = 1000
     """uploadimg, per corp; older pages say 100."""
     pictures_per_month: int = 3000

@@ -1,4 +1,4 @@
-"""What comes after a send: recalls and updates of cards."""
+"""What comes after a send: recalls and updates of cards; and group chats."""
 
 from worker.simulator.settings.part import Part
 
@@ -29,3 +29,18 @@ class CardSettings(Part):
     """(unconfirmed) the message was recalled before."""
     atall_with_lists_code: int = 0
     """(unconfirmed) atall together with lists; 0: atall wins."""
+
+
+class ChatSettings(Part):
+    """Group chats that apps make; a code of 0 accepts what it would refuse."""
+
+    no_scope_code: int = 48002
+    """(unconfirmed) an app whose visible range is not the root department: 48002 or 60011."""
+    unknown_code: int = 86003
+    """(unconfirmed) a chatid nobody has: 86003 or 40050."""
+    msgtype_code: int = 40008
+    """(unconfirmed) a message type that chats do not take."""
+    unknown_member_code: int = 86216
+    """(unconfirmed) a member who does not exist, or a leaver who is not in the chat; 0 leaves him out."""
+    too_few_code: int = 86006
+    """(unconfirmed) a change that leaves fewer than two members."""

@@ -28,6 +28,8 @@ class AppSettings(Part):
     """A mini-program app; others may not send miniprogram_notice (48002)."""
     mini_programs: list[str] | None = None
     """The appids linked to it; None: any. Others are refused where a message leads to one (90206)."""
+    root_scope: bool = True
+    """Its visible range is the root department; without that there are no group chats (`chat.no_scope_code`)."""
     wechat_plugin_home: bool = False
     """In the WeChat plugin it always opens its home page: members see 20 bytes of a text there, and no other type."""
     visible: list[str] | None = None

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
 from worker.simulator.settings.content import CodeSettings, MediaSettings
-from worker.simulator.settings.followups import CardSettings, RecallSettings
+from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
 
@@ -26,11 +26,12 @@ class SimulatorSettings(Part):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     recall: RecallSettings = Field(default_factory=RecallSettings)
     card: CardSettings = Field(default_factory=CardSettings)
+    chat: ChatSettings = Field(default_factory=ChatSettings)
     callbacks: CallbackSettings = Field(default_factory=CallbackSettings)
     media: MediaSettings = Field(default_factory=MediaSettings)
     codes: CodeSettings = Field(default_factory=CodeSettings)
     check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
-    """(unconfirmed) in which order message/send looks at a body, after token and IP."""
+    """(unconfirmed) in which order message/send and appchat/send look at a body, after token and IP."""
     task_id_reserved_s: float | None = None
     """(unconfirmed) how long a task_id stays taken; None: for ever."""
     latency_s: float = 0.0

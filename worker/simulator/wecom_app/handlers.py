@@ -1,13 +1,13 @@
-"""The small calls of the app API: gettoken, recall, card update, uploads; each authorised, counted, carried out.
+"""The calls of the app API besides message/send: each authorised, counted, carried out.
 
-Refuses to know HTTP; message/send is in `messages`.
+Refuses to know HTTP, and what updates and chats are.
 """
 
 from typing import TYPE_CHECKING
 
 from worker.simulator.answers import Answer, Refused, accepted
 from worker.simulator.request import Request
-from worker.simulator.wecom_app import cards
+from worker.simulator.wecom_app import cards, chat_calls, chat_messages
 from worker.simulator.wecom_app.apps import App
 from worker.simulator.wecom_app.envelope import parse
 from worker.simulator.wire.multipart import media_part
@@ -62,6 +62,29 @@ def uploadimg(world: "World", request: Request) -> Answer:
     url = world.media.store_picture(media_part(request.headers.get("content-type", ""), request.body, name=None))
     world.limits.count_picture(app.corpid, request.seq)
     return accepted(errmsg="", url=url)
+
+
+def create_chat(world: "World", request: Request) -> Answer:
+    """appchat/create (90245)."""
+    app = _authorised(world, request)
+    return chat_calls.create(world, app, parse(request, world.settings.codes), request.seq)
+
+
+def update_chat(world: "World", request: Request) -> Answer:
+    """appchat/update (98913)."""
+    app = _authorised(world, request)
+    return chat_calls.update(world, app, parse(request, world.settings.codes), request.seq)
+
+
+def get_chat(world: "World", request: Request) -> Answer:
+    """appchat/get (98914)."""
+    return chat_calls.get(world, _authorised(world, request), request.query.get("chatid", ""))
+
+
+def send_to_chat(world: "World", request: Request) -> Answer:
+    """appchat/send (90248)."""
+    app = _authorised(world, request)
+    return chat_messages.send(world, app, request, parse(request, world.settings.codes))
 
 
 def _authorised(world: "World", request: Request) -> App:

@@ -58,6 +58,21 @@ class Limits:
         amount = self._settings.limits.account_cap * PERSON_TIMES_PER_ACCOUNT
         self._take_or_refuse(f"persons:{app}", ((DAY, amount),), persons, seq)
 
+    def count_chat_made(self, corpid: str, seq: int) -> None:
+        """Count a group chat against its corp's day."""
+        self._take_or_refuse(f"chats made:{corpid}", ((DAY, self._settings.limits.chats_per_day),), 1, seq)
+
+    def count_chat_change(self, corpid: str, seq: int) -> None:
+        """Count a change of a group chat against its corp's hour."""
+        amounts: Amounts = ((HOUR, self._settings.limits.chat_changes_per_hour),)
+        self._take_or_refuse(f"chats changed:{corpid}", amounts, 1, seq)
+
+    def count_chat_persons(self, corpid: str, persons: int, seq: int) -> None:
+        """Count person-times of a send to a group chat against its corp."""
+        limits = self._settings.limits
+        amounts: Amounts = ((MINUTE, limits.chat_persons_per_minute), (HOUR, limits.chat_persons_per_hour))
+        self._take_or_refuse(f"chat persons:{corpid}", amounts, persons, seq)
+
     def count_picture(self, corpid: str, seq: int) -> None:
         """Count a permanent picture against its corp."""
         limits = self._settings.limits
@@ -70,6 +85,13 @@ class Limits:
         amounts: Amounts = ((MINUTE, limits.member_per_minute), (HOUR, limits.member_per_hour))
         refuses = limits.member_excess == "refuse"
         return self._admit(f"member:{app}", amounts, people, {"app": app, "msgid": msgid, "seq": seq}, refuses=refuses)
+
+    def admit_chat_members(self, app: str, people: list[str], chatid: str, seq: int) -> list[str]:
+        """Those who get this message of a chat; the others are dropped in silence."""
+        limits = self._settings.limits
+        amounts: Amounts = ((MINUTE, limits.chat_member_per_minute), (DAY, limits.chat_member_per_day))
+        about = {"app": app, "chatid": chatid, "seq": seq}
+        return self._admit(f"chat member:{app}", amounts, people, about, refuses=False)
 
     def shown(self) -> dict[str, Any]:
         """Violations, silent drops and calls that met a block."""
