@@ -23,6 +23,8 @@ WORDS = [
     "x" * 2048,
     "字" * 682,
     "字" * 683,
+    "😀" * 512,
+    "😀" * 513,
     "x" * 2049,
     5,
     None,
@@ -34,7 +36,7 @@ FLAGS = [
     {},
     {"duplicate_check": True, "duplicate_check_interval": 0},
 ]
-USERS = ["zhang", "a b", "@all", "@ALL", "@all.de", "x" * 64, "x" * 65, "", 7]
+USERS = ["zhang", "a b", "@all", "@ALL", "@all.de", "x" * 64, "x" * 65, "", 7, "ſun", "\u212ay"]
 TYPES = ["text", "markdown", *BODIES, "template_card", "nonsense", "upload", 5, None]
 NAMES = ["content", "content", "title", "description", "mentioned_list", "media_id", "url", "newest"]
 ABILITIES = [{}, {"wechat_plugin_home": True}, {"textcard_unit": "characters"}]
@@ -59,6 +61,8 @@ recipients = st.one_of(
 )
 @example("send", "text", {"content": "x" * 2048}, {}, FLAGS[0], To(["a"]), {}, None)
 @example("send", "text", {"content": "字" * 683}, {}, FLAGS[0], To(["a"]), {}, None)
+@example("send", "text", {"content": "😀" * 600}, {}, FLAGS[0], To(["a"]), {}, None)
+@example("send", "text", {"content": "x"}, {}, FLAGS[0], Recipients(("ſun",)), {}, None)
 @example("send", "text", {"content": " "}, {}, FLAGS[0], To(["a"]), {}, None)
 def test_plain_means_nothing_to_say(
     kind: str,

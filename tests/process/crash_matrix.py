@@ -119,20 +119,24 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
 
 def _look(stack: Stack, step: str) -> Wreck:
     """Outbox and vendor after the death, once the vendor has read what was still on the wire."""
-    marked = {(row[0], row[1]) for row in stack.rows("select id, claim from worker_parts where state = 1")}
     before: list[Any] = []
 
     def calm() -> bool:
         nonlocal before
-        previous, before = before, [(call["seq"], call["received"], call["answered"]) for call in stack.vendor.calls()]
+        calls = [(call["seq"], call["received"], call["answered"]) for call in stack.vendor.calls()]
+        previous, before = before, [calls, _marked(stack)]  # a commit that was sent is carried out after the death, too
         arrived = step not in ON_THE_WIRE or _without_record(stack, {"whole"})
         return bool(arrived) and previous == before
 
     with contextlib.suppress(AssertionError):  # what did not arrive is a broken rule, told with the table
         until(calm, "the vendor has read everything", 5)
-    recorded = stack.number("select count(*) from worker_attempts")
+    marked, recorded = _marked(stack), stack.number("select count(*) from worker_attempts")
     some = {"head", "partial", "whole"}
     return Wreck(marked, _without_record(stack, {"whole"}), _without_record(stack, some, records=False), recorded)
+
+
+def _marked(stack: Stack) -> set[tuple[str, int]]:
+    return {(row[0], row[1]) for row in stack.rows("select id, claim from worker_parts where state = 1")}
 
 
 def _counted(stack: Stack, mix: Mix, wreck: Wreck, cell: tuple[str, str, int]) -> Cell:

@@ -153,11 +153,11 @@ class DeliverySettings(BaseModel):
         return self
 
 
-Days = Annotated[float, Field(ge=0)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
 class RetentionSettings(BaseModel):
-    """`[retention]`: after how many days what is over goes; 0 keeps it for ever."""
+    """`[retention]`: after how many days what is over goes; 0 keeps it for ever, or as long as its job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

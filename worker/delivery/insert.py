@@ -18,7 +18,7 @@ from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTran
 from worker.domain.message import File
 from worker.domain.state import JobState
 from worker.outbox import jobs as outbox
-from worker.outbox.blobs import find_blob, insert_blob, note_uses
+from worker.outbox.blobs import delete_blobs, find_blob, insert_blob, note_uses
 from worker.outbox.clock import SqlClock
 from worker.outbox.inbound import note_task_ids
 from worker.outbox.site import lane_key
@@ -65,6 +65,7 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
             insert_blob(connection, clock, blob.id, sha256=blob.sha256, size=blob.size, chunks=_unchanged(blob))
     except OSError:
         _take_back(connection, planned)
+        delete_blobs(connection, [blob.id for blob in new_blobs])  # somebody else's copy of that content would be wrong
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
     note_uses(connection, _uses(planned, refs))
     # A callback names a card by its task_id alone.

@@ -174,9 +174,10 @@ def _once_more(
 ) -> Asked:
     """The same job again, counted among the original's replays, for a card's task_id must differ."""
     document = json.loads(old["message"])
+    original = old["replay_of"] or old["id"]
+    number = 1 + outbox.number_of_replays(connection, original)  # first: while it is locked, no file of it goes
     _require_kept(connection, old, document)
     require_replayable(connection, old, document)
-    original = old["replay_of"] or old["id"]
     return Asked(
         old["kind"],
         (accounts or current_accounts()).get(old["account"]),
@@ -191,7 +192,7 @@ def _once_more(
         ),
         target=old["target_job_id"],
         replay_of=original,
-        replay=1 + outbox.number_of_replays(connection, original),
+        replay=number,
     )
 
 

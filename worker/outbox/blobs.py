@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.errors import WorkerError
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, insert_rows
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, insert_rows
 from worker.outbox.clock import SqlClock, micros
 from worker.outbox.database import Database
 
@@ -52,6 +52,12 @@ def insert_blob(
     connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
     for n, chunk in enumerate(chunks):
         connection.execute(_INSERT_CHUNK, {"id": blob_id, "n": n, "data": chunk})
+
+
+def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
+    """Takes files out, piece by piece and whole."""
+    for table, key in (("worker_blob_chunks", "blob_id"), ("worker_blobs", "id")):
+        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
 
 
 def note_uses(connection: Connection, uses: Iterable[tuple[str, str]]) -> None:

@@ -156,10 +156,11 @@ class VaultRow:
 def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow:
     """Locks the vault row of a file, making it (without an upload job) when this send is the first to need it."""
     fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
-    insert_rows(connection, tables.media, [fresh], conflict="ignore")
-    found = connection.execute(
-        text(f"select job_id from worker_media where id = :id{for_update(connection.dialect.name)}"), {"id": row["id"]}
-    ).scalar_one()
+    own = text(f"select job_id from worker_media where id = :id{for_update(connection.dialect.name)}")
+    found = None
+    while found is None:  # more than once only where an old row was taken out between the two statements
+        insert_rows(connection, tables.media, [fresh], conflict="ignore")
+        found = connection.execute(own, {"id": row["id"]}).scalar()
     if not found or not lock_job_row(connection, found):
         return VaultRow("", None, None, False, FOREVER, False, None)
     upload = connection.execute(

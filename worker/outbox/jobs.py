@@ -175,7 +175,7 @@ def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
 def number_of_replays(connection: Connection, original: str) -> int:
     """How many replays of a job there are; its row is locked, so that two replays at once count differently.
 
-    The job has ended, so no worker waits for that lock.
+    The job has ended, so no worker waits for that lock; housekeeping passes it by.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(_LOCK_JOB, {"id": original})

@@ -1,27 +1,36 @@
-"""What is over and old goes, in small batches; every look goes on where the one before ended.
+"""What is over and old goes, in small batches, each one transaction; every look goes on where the one before ended.
 
-Ids are made by time, so the oldest rows stand first in every primary key, and a look through a table is over at the
-first batch that holds nothing old. Nothing that can still move goes: no open job, none that a follow-up waits for,
-no attempt in doubt.
+Ids are made by time, so a look through a table stops before the first job that was made too late to be old. Nothing
+that can still move goes, and nothing that somebody still needs: the reasons to stay are `REASONS`, asked while the jobs
+are locked.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.domain.job import part_range
+from worker.domain.job import job_of, part_range
 from worker.domain.state import PartState
-from worker.outbox.bulk import chosen, delete_chosen, ids_json
+from worker.outbox.blobs import delete_blobs
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order
 from worker.outbox.database import Database
 from worker.outbox.sql import fetch
 
 JOBS = 100
 ROWS = 500
+WINDOWS = 5_000
+PARTS = 2_000
+"""A batch of jobs ends with the job that reaches so many parts,"""
+FILES = 8
+"""or so many files."""
+
+
+Reason = Callable[[Connection, set[str], Mapping[str, int]], set[str]]
+"""Which of these jobs must stay; `before` is when an old one had ended, `now` is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,185 +39,180 @@ class Look:
 
     deleted: int
     after: str | None
-    """Where the next batch begins; null: nothing old is behind it."""
+    """Where the next batch begins; null: the look is through."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    id: str
+    family: str
+    """The original that it and others replay, or itself."""
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
 
 
 def purge_jobs(database: Database, before: int, after: str) -> Look:
-    """Jobs that ended before an instant, with everything of theirs, files first; `deleted` counts jobs."""
-    rows = _page(database, _JOBS, after, JOBS)
-    old = [row[0] for row in rows if row[2] is not None and row[2] < before]
-    free = _free(database, old, before) if old else []
-    if free:
-        _delete_files(database, free)
-        database.run(lambda connection: _delete_jobs(connection, free))
-    return Look(len(free), _after(rows, before, JOBS))
+    """Jobs that ended before an instant, with everything of theirs; `deleted` counts jobs.
 
-
-def purge_bodies(database: Database, before: int, after: str) -> Look:
-    """Frozen bytes of parts that have ended; of one in doubt only when it is held, for then it is not repeated."""
-    rows = _page(database, _BODIES, after, ROWS)
-    ended = f"p.state in ({_ENDED}) or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
-    return Look(_delete_ended(database, "worker_bodies", rows, before, ended), _after(rows, before, ROWS))
-
-
-def purge_attempts(database: Database, before: int, after: str) -> Look:
-    """Attempts of parts that have ended without doubt; `deleted` counts parts."""
-    rows = _page(database, _ATTEMPTS, after, ROWS)
-    return Look(
-        _delete_ended(database, "worker_attempts", rows, before, f"p.state in ({_ENDED})"), _after(rows, before, ROWS)
-    )
-
-
-def purge_callbacks(database: Database, before: int, after: str) -> Look:
-    """What vendors told us, unless its hook has yet to run; with the event it made."""
-
-    def delete(connection: Connection) -> Look:
-        rows = fetch(connection, _CALLBACKS, {"before": before, "limit": ROWS})
-        for table, ids in (("worker_inbound", [row[0] for row in rows]), ("worker_events", [row[1] for row in rows])):
-            _delete(connection, table, ids)
-        return Look(len(rows), "" if len(rows) == ROWS else None)
-
-    return database.run(delete)
-
-
-def purge_windows(database: Database, before: int, after: str) -> Look:
-    """Windows of the duplicate check that are over. Their ids are hashes: a look goes through all of them."""
-    rows = _page(database, _WINDOWS, after, ROWS)
-    over = [row[0] for row in rows if row[1] < before]
-    statement = f"{delete_chosen(database.dialect, 'worker_duplicates')} and until < :before"
-    if over:
-        values = {"ids": ids_json(over), "before": before}
-        database.run(lambda connection: connection.execute(text(statement), values))
-    return Look(len(over), rows[-1][0] if len(rows) == ROWS else None)
-
-
-def purge_processes(database: Database, before: int, after: str) -> Look:
-    """Processes that ended and left nothing marked."""
-
-    def delete(connection: Connection) -> Look:
-        rows = fetch(connection, _PROCESSES, {"before": before, "limit": ROWS})
-        _delete(connection, "worker_processes", [row[0] for row in rows])
-        return Look(len(rows), "" if len(rows) == ROWS else None)
-
-    return database.run(delete)
-
-
-_ENDED = ", ".join(
-    str(int(state)) for state in PartState if state not in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
-)
-_JOBS = "select id, created_at, finished_at from worker_jobs where id > :after order by id limit :limit"
-_BODIES = "select part_id, frozen_at from worker_bodies where part_id > :after order by part_id limit :limit"
-_ATTEMPTS = (
-    "select part_id, max(ended_at) from worker_attempts where part_id > :after"
-    " group by part_id order by part_id limit :limit"
-)
-_WINDOWS = "select id, until from worker_duplicates where id > :after order by id limit :limit"
-_CALLBACKS = (
-    "select i.id, i.stored_by from worker_inbound i left join worker_events e on e.id = i.stored_by"
-    " where i.received_at < :before and (e.id is null or e.ended_at is not null) order by i.received_at limit :limit"
-)
-_PROCESSES = (
-    "select p.id from worker_processes p where p.ended_at < :before and not exists"
-    " (select 1 from worker_parts s where s.state = 1 and s.incarnation = p.id) limit :limit"
-)
-_NOT_NEEDED = (
-    " and j.n_open = 0 and j.finished_at < :before"
-    " and not exists (select 1 from worker_jobs f where f.target_job_id = j.id and f.n_open > 0)"
-    # A replay's task_ids are numbered by the replays that are there: the newest goes first.
-    " and not exists (select 1 from worker_jobs r where r.replay_of = coalesce(j.replay_of, j.id) and r.id > j.id)"
-    " and not exists (select 1 from worker_events e where e.job_id = j.id and e.ended_at is null)"
-)
-_WAITS_TO_REPEAT = (
-    "select count(*) from worker_parts where id > :low and id < :high"
-    f" and state = {int(PartState.UNKNOWN)} and not_before is not null"
-)
-
-
-def _page(database: Database, query: str, after: str, limit: int) -> list[tuple[Any, ...]]:
-    with database.reading() as connection:
-        return fetch(connection, query, {"after": after, "limit": limit})
-
-
-def _after(rows: Sequence[tuple[Any, ...]], before: int, limit: int) -> str | None:
-    """Rows are in the order of their making; the second column is when."""
-    return rows[-1][0] if len(rows) == limit and any(row[1] < before for row in rows) else None
-
-
-def _free(database: Database, ids: Sequence[str], before: int) -> list[str]:
-    """Those of the jobs that nothing needs any more."""
-    source = chosen(database.dialect, "worker_jobs", alias="j")
-    with database.reading() as connection:
-        values = {"ids": ids_json(ids), "before": before}
-        rows = fetch(connection, f"select j.id, j.n_unknown from {source}{_NOT_NEEDED}", values)
-        return [
-            row[0]
-            for row in rows
-            if not row[1] or not connection.execute(text(_WAITS_TO_REPEAT), part_range(row[0])).scalar()
-        ]
-
-
-def _delete_ended(database: Database, table: str, rows: Sequence[tuple[Any, ...]], before: int, ended: str) -> int:
-    """Deletes the old rows whose part has ended; an ended part never moves again."""
-    old = [row[0] for row in rows if row[1] < before]
-    if not old:
-        return 0
-    source = chosen(database.dialect, "worker_parts", alias="p")
-
-    def delete(connection: Connection) -> int:
-        ids = [row[0] for row in fetch(connection, f"select p.id from {source} and ({ended})", {"ids": ids_json(old)})]
-        _delete(connection, table, ids, "part_id")
-        return len(ids)
-
-    return database.run(delete)
-
-
-def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
-    if ids:
-        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
-
-
-def _delete_files(database: Database, jobs: Sequence[str]) -> None:
-    """Files that only these jobs name, one a transaction. A job whose file went and that did not go yet is no loss: its
-    replay is refused, and the next look takes it.
+    An original and its replays go together: the next replay's task_ids are numbered by those that are there.
     """
-    source = chosen(database.dialect, "worker_blob_uses", "job_id")
-    with database.reading() as connection:
-        rows = fetch(connection, f"select distinct blob_id from {source}", {"ids": ids_json(jobs)})
-    for (blob,) in rows:
-        database.run(lambda connection, blob=blob: _delete_file(connection, blob, jobs))  # type: ignore[misc]
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, _JOBS, {"after": after, "young": _first_id(before), "limit": JOBS})
+        old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
+        when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
+        going = _bounded(connection, _whole(old, _free(connection, [job.id for job in old], when)))
+        _delete_jobs(connection, going)
+        return Look(len(going), rows[-1][0] if len(rows) == JOBS else None)
+
+    return database.run(batch)
 
 
-def _delete_file(connection: Connection, blob: str, jobs: Sequence[str]) -> None:
-    users = fetch(connection, "select job_id from worker_blob_uses where blob_id = :blob", {"blob": blob})
-    if {row[0] for row in users} <= set(jobs):
-        _delete(connection, "worker_blob_chunks", [blob], "blob_id")
-        _delete(connection, "worker_blobs", [blob])
+_JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"
 
 
-_OF_PARTS = ("attempts", "receipts", "failures", "bodies", "response_codes")
+def _first_id(instant: int) -> str:
+    """What every id made since stands behind: a UUIDv7 begins with its milliseconds."""
+    return f"{max(0, instant) // 1000:012x}"
+
+
+def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
+    """These jobs, and with them all that replay the same original."""
+    if not ids:
+        return []
+    dialect = connection.dialect.name
+    mine = chosen(dialect, "worker_jobs")
+    rows = fetch(connection, f"select coalesce(replay_of, id) from {mine}", {"ids": ids_json(ids)})
+    originals = {row[0] for row in rows}
+    replays = chosen(dialect, "worker_jobs", "replay_of", index="worker_jobs_replay")
+    query = f"select id, coalesce(replay_of, id) from {mine} union select id, replay_of from {replays}"
+    return [_Job(*row) for row in fetch(connection, query, {"ids": ids_json(originals)})]
+
+
+def _whole(jobs: Sequence[_Job], free: set[str]) -> list[str]:
+    """Those of families that are free as a whole."""
+    kept = {job.family for job in jobs if job.id not in free}
+    return sorted({job.id for job in jobs if job.family not in kept})
+
+
+def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -> set[str]:
+    """Locks the jobs that are over, passing by those that somebody else has locked, and leaves out what must stay."""
+    if not ids:
+        return set()
+    source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+    locked = in_order(connection.dialect.name, "j.id") + ("" if connection.dialect.name == "sqlite" else " skip locked")
+    query = f"select j.id from {source} and j.n_open = 0 and j.finished_at < :before{locked}"
+    free = {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), **when})}
+    for reason in REASONS:
+        if free:
+            free -= reason(connection, free, when)
+    return free
+
+
+def _of_jobs(query: str) -> Reason:
+    """A reason to stay, as a condition on a job j."""
+
+    def reason(connection: Connection, ids: set[str], when: Mapping[str, int]) -> set[str]:
+        source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+        statement = f"select j.id from {source} and exists ({query})"
+        return {row[0] for row in fetch(connection, statement, {"ids": ids_json(ids), **when})}
+
+    return reason
+
+
+def _waits_to_repeat(connection: Connection, ids: set[str], when: Mapping[str, int]) -> set[str]:
+    """An unknown whose policy has yet to act."""
+    waiting = f"p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
+    source = chosen(connection.dialect.name, "worker_parts", alias="p")
+    parts = ids_json(_parts_of(connection, _in_doubt(connection, ids)))
+    return {job_of(row[0]) for row in fetch(connection, f"select p.id from {source} and {waiting}", {"ids": parts})}
+
+
+def _in_doubt(connection: Connection, ids: Iterable[str]) -> list[str]:
+    source = chosen(connection.dialect.name, "worker_jobs")
+    return [row[0] for row in fetch(connection, f"select id from {source} and n_unknown > 0", {"ids": ids_json(ids)})]
+
+
+def _code_is_good(connection: Connection, ids: set[str], when: Mapping[str, int]) -> set[str]:
+    """A response_code that may still be spent, or must not be spent again: the vendor still knows it."""
+    source = chosen(connection.dialect.name, "worker_response_codes", "part_id", index="worker_response_codes_part")
+    query = f"select part_id from {source} and (ends_at >= :now or state = 'leased')"
+    parts = ids_json(_parts_of(connection, ids))
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": parts, **when})}
+
+
+REASONS: tuple[Reason, ...] = (
+    # A follow-up that is open or in doubt, or young: it needs the target's receipts and codes.
+    _of_jobs(
+        "select 1 from worker_jobs f where f.target_job_id = j.id"
+        " and (f.n_open > 0 or f.n_unknown > 0 or f.finished_at >= :before)"
+    ),
+    # An event that no hook has heard.
+    _of_jobs("select 1 from worker_events e where e.job_id = j.id and e.ended_at is null"),
+    _waits_to_repeat,
+    _code_is_good,
+)
+"""Why a job that is over stays all the same: each gives those of the ids that it holds."""
+
+
+def _bounded(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """The first of these jobs, as many as one transaction may delete; at least one."""
+    going: list[str] = []
+    parts, files = 0, 0
+    for job in ids:
+        going.append(job)
+        parts += len(_parts_of(connection, [job]))
+        files += len(_files_of(connection, [job]))
+        if parts >= PARTS or files >= FILES:
+            break
+    return going
+
+
+def _parts_of(connection: Connection, ids: Iterable[str]) -> list[str]:
+    query = "select id from worker_parts where id > :low and id < :high"
+    return [row[0] for job in ids for row in fetch(connection, query, part_range(job))]
+
+
+def _files_of(connection: Connection, ids: Iterable[str]) -> list[str]:
+    source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
+    return [row[0] for row in fetch(connection, f"select distinct blob_id from {source}", {"ids": ids_json(ids)})]
 
 
 def _delete_jobs(connection: Connection, ids: Sequence[str]) -> None:
-    ranges = [part_range(job) for job in ids]
-    _delete_task_ids(connection, ids)
-    for table in _OF_PARTS:
-        connection.execute(text(f"delete from worker_{table} where part_id > :low and part_id < :high"), ranges)
-    connection.execute(text("delete from worker_parts where id > :low and id < :high"), ranges)
-    connection.execute(text("delete from worker_events where job_id = :id"), [{"id": job} for job in ids])
+    if not ids:
+        return
+    parts, files = _parts_of(connection, ids), _files_of(connection, ids)
+    _delete_task_ids(connection, parts)
+    for table in ("attempts", "receipts", "failures", "bodies"):
+        _delete(connection, f"worker_{table}", parts, "part_id")
+    for job in ids:  # their tables are ordered by other keys
+        connection.execute(text(_CODES), part_range(job))
+        connection.execute(text("delete from worker_events where job_id = :id and ended_at is not null"), {"id": job})
+    _delete(connection, "worker_parts", parts)
     _delete(connection, "worker_blob_uses", ids, "job_id")
+    _delete_unnamed(connection, files)
     _delete(connection, "worker_jobs", ids)
 
 
-def _delete_task_ids(connection: Connection, ids: Sequence[str]) -> None:
+# A code or an event that came since the look stays, and is what it is without its job.
+_CODES = "delete from worker_response_codes where part_id > :low and part_id < :high and state <> 'leased'"
+
+
+def _delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
+    """Files that no job names any more."""
+    source = chosen(connection.dialect.name, "worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
+    named = {row[0] for row in fetch(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
+    delete_blobs(connection, [blob for blob in blobs if blob not in named])
+
+
+def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
     """The table is ordered by task_id, which only the part knows."""
-    query = (
-        "select p.id, p.spec, j.account from worker_parts p join worker_jobs j on j.id = p.job_id"
-        " where p.id > :low and p.id < :high and p.spec like :named"
-    )
-    rows = [row for job in ids for row in fetch(connection, query, {**part_range(job), "named": '%"task_id"%'})]
+    source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    query = f"select p.id, p.spec, j.account from {source} and p.spec like :named"
     named = [
         {"account": account, "task_id": task_id, "part_id": part}
-        for part, spec, account in rows
+        for part, spec, account in fetch(connection, query, {"ids": ids_json(parts), "named": '%"task_id"%'})
         if (task_id := json.loads(spec).get("task_id"))
     ]
     if named:
@@ -216,3 +220,106 @@ def _delete_task_ids(connection: Connection, ids: Sequence[str]) -> None:
 
 
 _TASK_ID = "delete from worker_task_ids where account = :account and task_id = :task_id and part_id = :part_id"
+
+
+# -- parts of jobs that stay ------------------------------------------------------------------------------------------
+
+
+def purge_bodies(database: Database, before: int, after: str) -> Look:
+    """Frozen bytes of parts that have ended; of one in doubt only when it is held, for then it is not repeated."""
+    ended = f"p.state in ({_ENDED}) or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
+    return _purge_of_parts(database, "worker_bodies", "frozen_at", ended, before, after)
+
+
+def purge_attempts(database: Database, before: int, after: str) -> Look:
+    """Attempts of parts that have ended without doubt; `deleted` counts parts."""
+    return _purge_of_parts(database, "worker_attempts", "ended_at", f"p.state in ({_ENDED})", before, after)
+
+
+_ENDED = ", ".join(
+    str(int(state)) for state in PartState if state not in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
+)
+
+
+def _purge_of_parts(database: Database, table: str, made: str, ended: str, before: int, after: str) -> Look:
+    """Deletes the old rows of ended parts; an ended part never moves again."""
+    page = (
+        f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
+        " group by part_id order by part_id limit :limit"
+    )
+    source = chosen(database.dialect, "worker_parts", alias="p")
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, page, {"after": after, "young": _first_id(before), "limit": ROWS})
+        old = ids_json(row[0] for row in rows if row[1] < before)
+        ids = [row[0] for row in fetch(connection, f"select p.id from {source} and ({ended})", {"ids": old})]
+        _delete(connection, table, ids, "part_id")
+        return Look(len(ids), rows[-1][0] if len(rows) == ROWS else None)
+
+    return database.run(batch)
+
+
+# -- what belongs to no job -------------------------------------------------------------------------------------------
+
+
+def purge_callbacks(database: Database, before: int, after: str) -> Look:
+    """What vendors told us, unless its hook has yet to run; with the event it made."""
+    return _purge_found(database, _CALLBACKS, {"before": before}, ("worker_inbound", "worker_events"))
+
+
+def purge_processes(database: Database, before: int, after: str) -> Look:
+    """Processes that ended and left nothing marked and no hook running."""
+    return _purge_found(database, _PROCESSES, {"before": before}, ("worker_processes",))
+
+
+def purge_windows(database: Database, before: int, after: str) -> Look:
+    """Windows of the duplicate check that are over. Their ids are hashes: a look goes through all of them."""
+    return _purge_through(database, "worker_duplicates", "until", before, after)
+
+
+def purge_media(database: Database, before: int, after: str) -> Look:
+    """Files the vendor has forgotten since; who sends one again uploads it again. A look goes through all of them."""
+    return _purge_through(database, "worker_media", "valid_until", before, after)
+
+
+_CALLBACKS = (
+    "select i.id, i.stored_by from worker_inbound i left join worker_events e on e.id = i.stored_by"
+    " where i.received_at < :before and (e.id is null or e.ended_at is not null) order by i.received_at limit :limit"
+)
+_PROCESSES = (
+    "select p.id from worker_processes p where p.ended_at < :before"
+    " and not exists (select 1 from worker_parts s where s.state = 1 and s.incarnation = p.id)"
+    " and not exists (select 1 from worker_events e where e.holder = p.id) limit :limit"
+)
+
+
+def _purge_found(database: Database, query: str, values: Mapping[str, int], tables: Sequence[str]) -> Look:
+    """Deletes what a query finds: one column of ids for each table."""
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, query, {**values, "limit": ROWS})
+        for column, table in enumerate(tables):
+            _delete(connection, table, [row[column] for row in rows])
+        return Look(len(rows), "" if len(rows) == ROWS else None)
+
+    return database.run(batch)
+
+
+def _purge_through(database: Database, table: str, ends: str, before: int, after: str) -> Look:
+    """Deletes what ended before; asked again in the delete, for a row may be in use anew."""
+    page = f"select id, {ends} from {table} where id > :after order by id limit :limit"
+    delete = f"{delete_chosen(database.dialect, table)} and {ends} < :before"
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, page, {"after": after, "limit": WINDOWS})
+        over = [row[0] for row in rows if row[1] is not None and row[1] < before]
+        if over:
+            connection.execute(text(delete), {"ids": ids_json(over), "before": before})
+        return Look(len(over), rows[-1][0] if len(rows) == WINDOWS else None)
+
+    return database.run(batch)
+
+
+def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
+    if ids:
+        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})

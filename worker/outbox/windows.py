@@ -53,7 +53,9 @@ def enter(connection: Connection, wishes: Mapping[str, tuple[str, int]], now: in
     rows = [{"id": window.id, "owner": window.owner, "until": window.until} for window in opened]
     mine = insert_new(connection, tables.duplicates, rows)
     found = {window.id: window for window in opened if window.id in mine}
-    return found | _lock(connection, sorted(wishes.keys() - found.keys()))
+    found |= _lock(connection, sorted(wishes.keys() - found.keys()))
+    lost = wishes.keys() - found.keys()  # over, and taken out between the two statements
+    return found | enter(connection, {id: wishes[id] for id in lost}, now) if lost else found
 
 
 def save(connection: Connection, windows: Iterable[Window]) -> None:

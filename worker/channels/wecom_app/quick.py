@@ -6,6 +6,7 @@ means only that they have to look.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +20,13 @@ from worker.domain.job import Draft, Kind
 from worker.domain.recipient import Recipients
 
 USERS = TARGETS[0]
-_USER = re.compile(f"(?!@all$){USERS.pattern.pattern}", re.IGNORECASE)
+_USER = re.compile(f"(?!@all$){USERS.pattern.pattern}", re.IGNORECASE | re.ASCII)
 _NO_LIMIT = 2**31
-_BUT_LENGTH = ("when", "entries", "chinese", "advised", "allowed", "between", "charset", "unique", "among", "link")
+_HARMLESS = frozenset(
+    ("path", "required", "max_bytes", "max_chars", "prose", "translated", "effect", "missing", "code", "more", "note")
+)
+"""What a row may say and be plain: whether it is there, how long it is, what happens otherwise; `$` is looked for."""
+_SAYS_NOTHING = fields.FieldRule("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ def _is_plain_text(plain: _Plain | None, content: Any) -> bool:
         longest = plain.longest.get(name)
         if longest is None or type(text) is not str or ODD.search(text) or "$" in text:
             return False
-        if len(text) > longest[1] or (3 * len(text) > longest[0] and len(text.encode()) > longest[0]):
+        if len(text) > longest[1] or (4 * len(text) > longest[0] and len(text.encode()) > longest[0]):
             return False
         if name in plain.required and not text.strip():
             return False
@@ -85,5 +90,6 @@ def _plain(msgtype: str) -> _Plain | None:
 
 
 def _has_length_only(row: fields.FieldRule) -> bool:
-    more = row.banned or row.media or "." in row.path or any(getattr(row, name) for name in _BUT_LENGTH)
-    return row.type is str and not more
+    """Anything else it says, also what rows will learn to say, needs the whole look."""
+    others = (one.name for one in dataclasses.fields(row) if one.name not in _HARMLESS)
+    return "." not in row.path and all(getattr(row, name) == getattr(_SAYS_NOTHING, name) for name in others)
