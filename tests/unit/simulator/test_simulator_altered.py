@@ -148,8 +148,9 @@ def test_lists_of_recipients_are_not_read(vendor: Any, text: Any) -> None:
 def test_ids_become_names_where_asked_for(vendor: Any, text: Any) -> None:
     """Only with the flag, only in the listed fields; who cannot be resolved stays as typed."""
     vendor.settings(directory={"names": {"lihua": "李华"}})
-    words = "$userName=lihua$ $userAlias=ann$ $departmentName=7$ $userName=ghost1$ $chatName=c$"
-    shown = "李华 name of ann name of 7 $userName=ghost1$ $chatName=c$"
+    nobody = "$userName=ghost1$ $departmentName=900000$ $chatName=c$"
+    words = f"$userName=lihua$ $userAlias=ann$ $departmentName=7$ {nobody}"
+    shown = f"李华 name of ann name of 7 {nobody}"
 
     asked = seen(vendor, text(words, enable_id_trans=1))
     plain = seen(vendor, text(words))
