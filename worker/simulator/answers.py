@@ -86,7 +86,7 @@ REASONS = {
     301002: "not allow operate another agent with this accesstoken.",
     301017: "invalid amr",
 }
-"""Observed reason texts where there are any (wecom-app.md 0.1); neutral ones of ours for the rest."""
+"""Observed reason texts where there are any in public traces; neutral ones of ours for the rest."""
 
 
 class Refused(Exception):

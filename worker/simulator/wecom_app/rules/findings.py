@@ -67,7 +67,7 @@ def warned(found: Findings) -> Iterator[None]:
 def typed(body: Json, name: str, kind: type | tuple[type, ...], found: Findings, path: str = "") -> Any:
     """A value if it has the expected type; one of a wrong type is taken out and draws the wrong-format warning.
 
-    The vendor parses what it can of such a body (0.1 of the error page); true and false are no numbers.
+    The vendor parses what it can of such a body (page 90313); true and false are no numbers.
     """
     value = body.get(name)
     if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
