@@ -38,6 +38,8 @@ from worker.delivery.connection import (
 )
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
 
+_PIECE = 64 * 1024
+"""Bytes of a file handed on at once: who sends them holds the last piece while the next chunk is read."""
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
 
@@ -308,7 +310,8 @@ def _exactly(file: FileBody) -> Iterator[bytes]:
             left -= len(chunk)
             if left < 0:
                 break
-            yield chunk
+            yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
+            del chunk  # not while the next one is read
     except Exception as error:
         raise FileFault from error
     if left:

@@ -79,6 +79,7 @@ def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
     n = 0
     while (chunk := _chunk(database, blob_id, n)) is not None:
         yield chunk
+        chunk = None  # not while the next one is read
         n += 1
     if n == 0 and not _is_there(database, blob_id):
         raise WorkerError("the file is no longer stored; enqueue it again")
