@@ -255,7 +255,7 @@ def test_flush_waits_for_what_was_queued_before_it(site: Site) -> None:
 
 
 def test_the_death_of_the_thread_is_told(sqlite_site: Site) -> None:
-    """An error that is not the database's ends the process, never the thread alone in silence."""
+    """An error that is not the database's ends the process, never the thread alone; who waits hears of it."""
     died: list[BaseException] = []
     told = threading.Event()
 
@@ -269,7 +269,8 @@ def test_the_death_of_the_thread_is_told(sqlite_site: Site) -> None:
     writer = a_writer(sqlite_site.database, died=note)
     writer.start()
     job = sqlite_site.send()
-    threading.Thread(target=writer.change, args=([Change(part_id(job, 0), broken)],), daemon=True).start()
+    with pytest.raises(WriterClosed):
+        writer.change([Change(part_id(job, 0), broken)])
 
     assert told.wait(10)
     assert [ZeroDivisionError] == [type(error) for error in died]

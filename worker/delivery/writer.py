@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 MAX_ROWS = 400
 MAX_BYTES = 4 * 1024 * 1024
+ALIVE_S = 1.0
+"""How often somebody who waits for a change asks whether the thread is still there."""
 
 
 class WriterClosed(WorkerError):
@@ -104,9 +106,11 @@ class Writer:
         return self._put(end)
 
     def change(self, changes: Sequence[Change]) -> None:
-        """Carries out other moves and returns when they are durable."""
+        """Carries out other moves and returns when they are durable; WriterClosed when nobody is left to do so."""
         for ticket in [self._put(change) for change in changes]:
-            ticket.wait()
+            while not ticket.wait(ALIVE_S):
+                if not self._thread.is_alive() and not ticket.wait(0):
+                    raise WriterClosed("the process has ended")
 
     def flush(self, timeout_s: float) -> bool:
         """True when everything queued so far is durable within the time."""
