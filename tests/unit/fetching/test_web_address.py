@@ -1,0 +1,126 @@
+"""URLs taken apart: what can be fetched, what stands in a request, what a redirect makes of it; nothing shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.domain.web import Unusable, web_address
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "target", "header"),
+    [
+        ("http://Files.Example.com", "files.example.com", 80, "/", "files.example.com"),
+        (
+            "https://files.example.com/a/b.pdf?x=1&y=2#page",
+            "files.example.com",
+            443,
+            "/a/b.pdf?x=1&y=2",
+            "files.example.com",
+        ),
+        ("https://files.example.com:8443/a%20b", "files.example.com", 8443, "/a%20b", "files.example.com:8443"),
+        (
+            "https://files.example.com./七月.pdf",
+            "files.example.com",
+            443,
+            "/%E4%B8%83%E6%9C%88.pdf",
+            "files.example.com",
+        ),
+        ("http://例子.cn/", "xn--fsqu00a.cn", 80, "/", "xn--fsqu00a.cn"),
+        ("http://[2606:2800::1]:81/", "2606:2800::1", 81, "/", "[2606:2800::1]:81"),
+        ("HTTP://files.example.com/?q", "files.example.com", 80, "/?q", "files.example.com"),
+    ],
+)
+def test_it_is_taken_apart(url: str, host: str, port: int, target: str, header: str) -> None:
+    """As a browser would; what was encoded stays encoded."""
+    to = web_address(url)
+
+    assert (host, port, target, header) == (to.host, to.port, to.target, to.host_header)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        None,
+        7,
+        "files.example.com/a",
+        "ftp://files.example.com/a",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1:6379/_FLUSHALL",
+        "javascript:alert(1)",
+        "http://",
+        "http:///a",
+        "http://:80/",
+        "http://files.example.com:0/",
+        "http://files.example.com:70000/",
+        "http://files.example.com:x/",
+        "http://[::1/",
+        "http://files.example.com/a b",
+        "http://files.example.com/a\r\nHost: other",
+        "http://files.example.com/\x00",
+        "http://\ud800/",
+        "http://" + "例" * 80 + "/",
+        "http://files.example.com/" + "a" * 2048,
+    ],
+)
+def test_what_is_no_address_of_a_file_is_said_without_it(url: object) -> None:
+    """With what to write instead."""
+    with pytest.raises(Unusable, match=r"; (write|percent-encode|shorten) ") as caught:
+        web_address(url)
+
+    assert not isinstance(url, str) or len(url) < 3 or url not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("/b", "https://files.example.com/b"),
+        ("b?x=1", "https://files.example.com/a/b?x=1"),
+        ("//cdn.example.com/b", "https://cdn.example.com/b"),
+        (" http://cdn.example.com/b ", "http://cdn.example.com/b"),
+    ],
+)
+def test_where_a_redirect_leads(location: str, url: str) -> None:
+    """Relative to where it came from."""
+    to = web_address("https://files.example.com/a/x").follow(location)
+
+    assert web_address(url) == to
+
+
+@pytest.mark.parametrize("location", ["", "ftp://x/y", "javascript:1", "http://[::1", "https://h/a b", "mailto:a@b.c"])
+def test_where_a_redirect_does_not_lead(location: str) -> None:
+    """Only to http and https; an empty one would be the same page again, for ever."""
+    start = web_address("https://files.example.com/a/x")
+
+    if location == "":
+        assert start.url == start.follow(location).url
+        return
+    with pytest.raises(Unusable):
+        start.follow(location)
+
+
+@pytest.mark.parametrize(
+    ("location", "kept"),
+    [
+        ("/b", True),
+        ("https://files.example.com/b", True),
+        ("https://FILES.example.com:443/b", True),
+        ("http://files.example.com/b", False),
+        ("https://files.example.com:8443/b", False),
+        ("https://cdn.example.com/b", False),
+    ],
+)
+def test_a_login_stays_with_its_origin(location: str, kept: bool) -> None:
+    """Another host, port or scheme never sees it."""
+    start = web_address("https://ann:s%40crt@files.example.com/a")
+
+    assert "Basic YW5uOnNAY3J0" == start.authorization
+    assert (start.authorization if kept else None) == start.follow(location).authorization
+
+
+def test_nothing_shows() -> None:
+    """A URL may hold credentials in each of its parts."""
+    url = "https://canary-user:canary-password@files.example.com/canary-path/a.pdf?token=canary-token"
+
+    assert "canary" not in repr(web_address(url))

@@ -1,0 +1,87 @@
+"""Which machines a file may be fetched from: public ones, and those the settings name.
+
+A URL comes from whoever may enqueue, perhaps from further out: without this a worker would fetch what only its own
+network may see, such as a cloud's metadata with its credentials.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+
+_NOT_PUBLIC = tuple(
+    map(
+        ip_network,
+        (
+            "192.0.0.0/24",  # protocol assignments; 192.0.0.192 is a cloud's metadata
+            "192.88.99.0/24",  # relays of 6to4
+            "168.63.129.16/32",  # a cloud's own services, under a public address
+            "2001::/23",  # protocol assignments, Teredo
+            "2001:db8::/32",
+            "3fff::/20",
+        ),
+    )
+)
+"""What the standard library of some Python releases takes for public, and the documentation's own."""
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""Everything public in IPv6; all else is local, multicast or reserved."""
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""NAT64: the last four bytes are the IPv4 address that is really reached."""
+_HOST = re.compile(r"[0-9a-z]([0-9a-z_.-]{0,251}[0-9a-z])?")
+
+
+class Allowed:
+    """Public addresses, and what `delivery.fetch_allow` names: hosts (whatever they resolve to) and networks."""
+
+    def __init__(self, entries: Iterable[str] = ()):
+        named = [entry.strip().lower().rstrip(".") for entry in entries]
+        self._hosts = frozenset(entry for entry in named if _network(entry) is None)
+        self._networks = tuple(network for entry in named if (network := _network(entry)) is not None)
+
+    def permits(self, host: str, address: str) -> bool:
+        """Whether this host may be reached at this address, which is what its name resolved to just now."""
+        if host in self._hosts:
+            return True
+        try:
+            reached = ip_address(address)
+        except ValueError:
+            return False
+        return is_public(reached) or any(reached in network for network in self._networks)
+
+
+def is_public(address: Address) -> bool:
+    """Whether anybody on the Internet may reach it, also where another address is wrapped in it."""
+    if isinstance(address, IPv6Address):
+        inner = _wrapped(address)
+        if inner is not None:
+            return is_public(inner)
+        if address not in _GLOBAL_UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in one for one in _NOT_PUBLIC)
+
+
+def entry_problem(entry: str) -> str | None:
+    """What is wrong with an entry of `fetch_allow`; null: nothing."""
+    named = entry.strip().lower().rstrip(".")
+    if _network(named) is not None or (_HOST.fullmatch(named) and not named.replace(".", "").isdecimal()):
+        return None
+    return 'is neither a host nor a network; use "files.example.com", "10.2.0.0/16" or "192.168.7.4"'
+
+
+def _wrapped(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _TRANSLATED else None
+
+
+def _network(entry: str) -> ipaddress.IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(entry, strict=False)
+    except ValueError:
+        return None

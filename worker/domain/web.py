@@ -1,0 +1,92 @@
+"""A web address as a file's place: what can be fetched, and where a redirect leads. No I/O.
+
+No text here quotes an address: it may hold credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+PORTS = {"http": 80, "https": 443}
+URL_BYTES = 2048
+_KEPT = "!#$%&'()*+,/:;=?@[]~"
+"""Characters of a path or query that are sent as they were written; `%` too: what is encoded stays encoded."""
+_ODD = re.compile(r"[\x00-\x20\x7f]")
+
+
+class Unusable(ValueError):
+    """No address of a file; the text says why and what to write, without the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """One http or https address, taken apart. Its `repr` shows neither path nor credentials."""
+
+    url: str = field(repr=False)
+    scheme: str
+    host: str
+    """In lower case; Punycode where it was not ASCII; an IPv6 address without its brackets."""
+    port: int
+    target: str = field(repr=False)
+    """Path and query as they stand in a request."""
+    login: str | None = field(default=None, repr=False)
+    """`user:password` for this very origin; null without one."""
+
+    @property
+    def host_header(self) -> str:
+        """The Host of a request."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def authorization(self) -> str | None:
+        """The header of its login; null without one."""
+        return None if self.login is None else f"Basic {base64.b64encode(self.login.encode()).decode()}"
+
+    @property
+    def filename(self) -> str:
+        """The last part of its path; empty when it ends in a slash."""
+        return unquote(urlsplit(self.target).path.rpartition("/")[2])
+
+    def follow(self, location: str) -> WebAddress:
+        """Where a redirect leads; the login goes along inside one origin only. Unusable when it leads nowhere."""
+        try:
+            joined = urljoin(self.url, location.strip())
+        except ValueError:
+            joined = ""
+        to = web_address(joined)
+        same = (to.scheme, to.host, to.port) == (self.scheme, self.host, self.port)
+        login = to.login if to.login is not None else self.login if same else None
+        return WebAddress(to.url, to.scheme, to.host, to.port, to.target, login)
+
+
+def web_address(url: object) -> WebAddress:
+    """The address, taken apart; Unusable says what is wrong with it."""
+    if not isinstance(url, str) or not url:
+        raise Unusable("is not a text with something in it; write it as https://host/path")
+    if len(url.encode("utf-8", "surrogatepass")) > URL_BYTES:
+        raise Unusable(f"is longer than {URL_BYTES} bytes; shorten it")
+    if _ODD.search(url):
+        raise Unusable("holds a space or a control character; percent-encode it")
+    taken = _taken_apart(url)
+    if taken is None:
+        raise Unusable("is not an http or https address; write it as https://host/path")
+    return taken
+
+
+def _taken_apart(url: str) -> WebAddress | None:
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, (parts.hostname or "").rstrip("."), parts.port
+        if scheme not in PORTS or not host or port == 0:
+            return None
+        host = host if host.isascii() else host.encode("idna").decode()
+        path = quote(parts.path or "/", safe=_KEPT)
+        target = f"{path}?{quote(parts.query, safe=_KEPT)}" if parts.query else path
+    except ValueError:  # a port that is none, half a bracket, a lone surrogate, a name that has no Punycode
+        return None
+    login, at, _ = parts.netloc.rpartition("@")
+    return WebAddress(url, scheme, host, port or PORTS[scheme], target, unquote(login) if at else None)
