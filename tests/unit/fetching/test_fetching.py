@@ -1,0 +1,255 @@
+"""Fetching: every refusal and every trouble, redirects judged anew, size and time bounded; without a network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from tests.support.plant import Ticks
+from tests.support.scripted_web import PUBLIC, Page, ScriptedWeb, Told, moved
+from worker.delivery.fetching import Fetched, Fetching, Later, NotFetched, Stopped
+from worker.delivery.web import Trouble
+from worker.domain.address import Allowed
+
+URL = "https://files.example.com/a.png"
+MOST = 1_000
+
+
+def fetching(
+    web: ScriptedWeb, *, allow: tuple[str, ...] = (), stopping: Callable[[], bool] = lambda: False
+) -> Fetching:
+    return Fetching(web, Allowed(allow), deadline_s=60, stopping=stopping, monotonic=Ticks())
+
+
+def said(told: Told | list[Told], url: str = URL) -> str:
+    """Why it was refused, for good."""
+    found = fetching(ScriptedWeb({url: told})).fetch(url, MOST)
+    assert isinstance(found, NotFetched), found
+    return found.reason
+
+
+def test_a_file_is_fetched_whole() -> None:
+    """Its bytes, size, hash and head; asked once, at the address its name resolved to, within the whole time."""
+    body = bytes(range(250)) * 4
+    web = ScriptedWeb({URL: Page(body, headers={"content-length": "1000"})})
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert isinstance(found, Fetched)
+    assert (1_000, hashlib.sha256(body).hexdigest(), body[:16]) == (found.size, found.sha256, found.head)
+    assert (body, body) == (b"".join(found.chunks()), b"".join(found.chunks())), "it can be read again"
+    [asked] = web.asked
+    assert (URL, PUBLIC, None, 60.0) == (asked.url, asked.address, asked.authorization, asked.within_s)
+    found.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (Page(status=404), "is not there: answered 404"),
+        (Page(status=403), "is not there: answered 403"),
+        (Page(status=410), "is not there: answered 410"),
+        (Page(status=204), "is not there: answered 204"),
+        (Page(status=206), "is not there: answered 206"),
+        (Page(status=304), "is not there: answered 304"),
+        (Page(status=302), "is not there: answered 302"),
+        (Page(b"x" * 1_001), "is too large: the vendor takes 1000 bytes"),
+        (Page(b"", headers={"content-length": "1001"}), "is too large: the vendor takes 1000 bytes"),
+        (Page(b"x", headers={"content-encoding": "gzip"}), "cannot be read: it came compressed although"),
+    ],
+)
+def test_what_another_time_will_not_change_is_refused(page: Page, reason: str) -> None:
+    """With the reason, and without the URL."""
+    assert said(page).startswith(reason)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 425, 429])
+def test_what_may_be_answered_otherwise_another_time_is_asked_again(status: int) -> None:
+    """The server's own trouble."""
+    assert Later(f"answered {status}") == fetching(ScriptedWeb({URL: Page(status=status)})).fetch(URL, MOST)
+
+
+@pytest.mark.parametrize("fault", ["dns", "refused", "connect_timeout", "tls", "cut", "garbled", "deadline"])
+def test_trouble_on_the_way_is_tried_again(fault: str) -> None:
+    """Nothing is known of the file."""
+    assert Later(fault) == fetching(ScriptedWeb({URL: Trouble(fault)})).fetch(URL, MOST)
+    assert Later("dns") == fetching(ScriptedWeb({}, {"files.example.com": [[]]})).fetch(URL, MOST)
+
+
+def test_a_body_that_breaks_off_is_no_file() -> None:
+    """Half of it is not kept."""
+    web = ScriptedWeb({URL: Page(b"x" * 100, breaks="cut")})
+
+    assert Later("cut") == fetching(web).fetch(URL, MOST)
+
+
+def test_no_more_is_read_than_may_be_kept() -> None:
+    """A server that sends without an end is left at the first byte too many."""
+    web = ScriptedWeb({URL: Page(b"x" * 100, pieces=1, endless=True)})
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert (NotFetched("is too large: the vendor takes 1000 bytes"), 1_100) == (found, web.given)
+
+
+# -- addresses --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.5", "169.254.169.254", "::1", "fd00::1", "224.0.0.1"])
+def test_an_address_that_is_not_public_is_never_asked(address: str) -> None:
+    """Judged after the name was resolved, also where the URL names the address itself."""
+    web = ScriptedWeb({URL: Page(b"secret")}, {"files.example.com": [[address]]})
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert NotFetched("is not fetched: its address is not public; name the host in delivery.fetch_allow") == found
+    assert [] == web.asked
+
+
+def test_a_name_that_resolves_anew_changes_nothing() -> None:
+    """The name is looked up once, and the connection goes to the very address that was judged."""
+    web = ScriptedWeb({URL: Page(b"content")}, {"files.example.com": [[PUBLIC], ["127.0.0.1"]]})
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert isinstance(found, Fetched)
+    assert (["files.example.com"], [PUBLIC]) == (web.resolved, [asked.address for asked in web.asked])
+    found.close()
+
+
+def test_of_several_addresses_only_public_ones_are_asked_and_one_that_answers_is_enough() -> None:
+    """A local one among them is left out; the next public one is tried when the first is away."""
+    names = {"files.example.com": [["127.0.0.1", "8.8.8.8", "10.0.0.1", "9.9.9.9"]]}
+    web = ScriptedWeb({URL: [Trouble("refused"), Page(b"content")]}, names)
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert isinstance(found, Fetched)
+    assert ["8.8.8.8", "9.9.9.9"] == [asked.address for asked in web.asked]
+    found.close()
+
+
+@pytest.mark.parametrize("allow", ["files.example.com", "10.0.0.0/8"])
+def test_what_the_settings_name_is_asked(allow: str) -> None:
+    """A host, or the network it is in."""
+    web = ScriptedWeb({URL: Page(b"content")}, {"files.example.com": [["10.0.0.5"]]})
+
+    found = fetching(web, allow=(allow,)).fetch(URL, MOST)
+
+    assert isinstance(found, Fetched)
+    found.close()
+
+
+# -- redirects --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed(status: int) -> None:
+    """To another host, too; what is left of the time is what it has."""
+    there = "http://cdn.example.com/b"
+    web = ScriptedWeb({URL: moved(there, status), there: Page(b"content")})
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert isinstance(found, Fetched)
+    assert [URL, there] == [asked.url for asked in web.asked]
+    found.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1"])
+def test_every_redirect_is_judged_anew(address: str) -> None:
+    """A public page that leads inside: nobody inside is asked."""
+    inside = "http://inside.example.com/latest/meta-data"
+    web = ScriptedWeb({URL: moved(inside), inside: Page(b"secret")}, {"inside.example.com": [[address]]})
+
+    found = fetching(web).fetch(URL, MOST)
+
+    assert isinstance(found, NotFetched)
+    assert "not public" in found.reason
+    assert [URL] == [asked.url for asked in web.asked]
+
+
+def test_a_redirect_within_a_host_resolves_its_name_again() -> None:
+    """Another request, another judgement: a name that has turned inside by then is not followed."""
+    web = ScriptedWeb(
+        {URL: moved("/b"), "https://files.example.com/b": Page(b"secret")},
+        {"files.example.com": [[PUBLIC], ["127.0.0.1"]]},
+    )
+
+    assert isinstance(fetching(web).fetch(URL, MOST), NotFetched)
+    assert 1 == len(web.asked)
+
+
+@pytest.mark.parametrize("location", ["ftp://files.example.com/a", "file:///etc/passwd", "gopher://h/", "http://h/a b"])
+def test_a_redirect_to_something_else_than_http_is_refused(location: str) -> None:
+    """There is no file on the web."""
+    assert "is not there: a redirect leads to no http or https address" == said(moved(location))
+
+
+@pytest.mark.parametrize(("redirects", "fetched"), [(5, True), (6, False)])
+def test_five_redirects_are_followed_and_no_more(redirects: int, fetched: bool) -> None:
+    """A chain of pages, each leading to the next."""
+    urls = [f"https://files.example.com/{n}" for n in range(redirects + 1)]
+    pages: dict[str, Told | list[Told]] = {url: moved(to) for url, to in pairwise(urls)}
+    web = ScriptedWeb({**pages, urls[-1]: Page(b"content")})
+
+    found = fetching(web).fetch(urls[0], MOST)
+
+    assert fetched is isinstance(found, Fetched)
+    assert 6 == len(web.asked)
+    if isinstance(found, Fetched):
+        found.close()
+    else:
+        assert NotFetched("is not there: more than 5 redirects") == found
+
+
+def test_a_login_is_sent_to_its_own_origin_only() -> None:
+    """And the page it redirects to gets none."""
+    start, there = "https://ann:secret@files.example.com/a", "https://cdn.example.com/b"
+    web = ScriptedWeb({start: moved(there), there: Page(b"content")})
+
+    found = fetching(web).fetch(start, MOST)
+
+    assert isinstance(found, Fetched)
+    assert ["Basic YW5uOnNlY3JldA==", None] == [asked.authorization for asked in web.asked]
+    found.close()
+
+
+# -- time and ends ----------------------------------------------------------------------------------------------------
+
+
+def test_redirects_share_one_deadline() -> None:
+    """Each gets what those before it left; when nothing is left, nobody is asked."""
+    ticks = Ticks()
+
+    def slow() -> Page:
+        ticks.advance(40)
+        return moved("/b")
+
+    web = ScriptedWeb({URL: slow, "https://files.example.com/b": slow})
+
+    found = Fetching(web, Allowed(), deadline_s=60, monotonic=ticks).fetch(URL, MOST)
+
+    assert Later("deadline") == found
+    assert [60.0, 20.0] == [asked.within_s for asked in web.asked]
+
+
+def test_a_process_that_is_ending_stops_at_once() -> None:
+    """Nothing can be said of the file: no refusal, no trouble."""
+    ending = iter([False, False, True])
+    web = ScriptedWeb({URL: Page(b"x" * 100)})
+
+    assert Stopped() == fetching(web, stopping=lambda: next(ending, True)).fetch(URL, MOST)
+    assert Stopped() == fetching(ScriptedWeb({URL: Trouble("cut")}), stopping=lambda: True).fetch(URL, MOST)
+
+
+def test_what_is_no_url_is_refused_without_quoting_it() -> None:
+    """It passed enqueue in another release, say."""
+    found = fetching(ScriptedWeb()).fetch("ftp://canary.example.com/a", MOST)
+
+    assert isinstance(found, NotFetched)
+    assert found.reason.startswith("cannot be fetched: its address is not an http or https address")
+    assert "canary" not in found.reason
