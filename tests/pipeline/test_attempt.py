@@ -18,6 +18,7 @@ from worker import Image, To
 from worker.channels import register, unregister
 from worker.channels.wecom_app import WecomApp
 from worker.delivery.admission import Denied
+from worker.delivery.preparing import backoff_s
 from worker.domain import settle
 from worker.domain.call import NeverLeft, Request
 from worker.domain.job import part_id
@@ -531,7 +532,7 @@ def test_the_backoff_is_drawn_from_the_whole_range(sqlite_site: Site) -> None:
     assert all(0 <= delay <= 1.0 for delay in delays)
     assert max(delays) > 0.7
     assert min(delays) < 0.3
-    backoffs = [site.bell._attempt._backoff(tries) for tries in range(8) for _ in range(200)]
+    backoffs = [backoff_s(site.plant, tries) for tries in range(8) for _ in range(200)]
     assert max(backoffs[:200]) <= 1.0 < max(backoffs[200:400]) <= 2.0
     assert 100 < max(backoffs[1_400:]) <= 128.0
 

@@ -12,7 +12,7 @@ import trustme
 
 from tests.process.eavesdropper import listening
 from tests.process.own_rabbitmq import RabbitMQ
-from tests.process.stack import ACCOUNT, SECRET, Stack, Vendor, until
+from tests.process.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
 from tests.process.stacks import RABBITMQ, WITH_A_BROKER, Make, on_every_stack
 from tests.process.tcp_door import Door
 from tests.process.test_flower import _flower, _get
@@ -21,7 +21,7 @@ from worker.channels.wecom_app.card_parts import Button, MainTitle
 from worker.domain.errors import WorkerError
 
 TEXT, PERSON = "canary-text", "canary-person"
-CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file", "ww-canary-corp")
+CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file", "ww-canary-corp", "canary-url")
 
 
 @on_every_stack(*WITH_A_BROKER)
@@ -29,7 +29,8 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """At debug level, with refusals, cuts, a stale token and a TLS connection that fails."""
     broker = _heard_broker(make, own_rabbitmq)
     # https against a server that speaks http: the failing connection's URL would hold the token.
-    stack = make(broker=broker, account="[accounts.tls]\n" + _tls_account())
+    delivery = {**SHORT, "fetch_allow": ["localhost"]}
+    stack = make(broker=broker, account="[accounts.tls]\n" + _tls_account(), delivery=delivery)
     url = _flower(stack)
     stack.vendor.faults(*_troubles())
     with listening(broker, stack.prefix) as heard:
@@ -46,6 +47,8 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     assert [] == [(place, canary) for place, text in places.items() for canary in canaries if canary in text]
     assert _heard_doorbells(stack, heard)
     assert "attempt" in places["logs"]
+    fetched = {line["reason"].partition(":")[0] for line in stack.lines() if line.get("event") == "fetch"}
+    assert {"is not fetched", "is not there"} == fetched
     assert len(canaries) > len(CANARIES), "tokens are known"
 
 
@@ -99,6 +102,7 @@ def test_no_canary_is_in_an_exception(make: Make) -> None:
             refused(CheckFailed, _odd_card()),
             refused(CheckFailed, TEXT),
             refused(CheckFailed, Text(content="x"), _odd_people()),
+            refused(CheckFailed, Image(file=File.from_url("ftp://canary-url/canary-url"))),
             refused(DedupeConflict, Text(content=TEXT * 2), key="k"),
         ]
 
@@ -117,6 +121,7 @@ def _places(stack: Stack, url: str, heard: list[str]) -> dict[str, str]:
         "limit keys": str(stack.rows("select id from worker_budgets")),
         "processes": str(stack.rows("select lanes from worker_processes")),
         "reasons": str(stack.rows("select reason from worker_attempts")),
+        "reasons of parts": str(stack.rows("select reason from worker_parts")),
     }
 
 
@@ -172,6 +177,10 @@ def _ask(stack: Stack) -> None:
     with stack.database.writing() as connection:
         people = To(users=["canary-person-1", "ghost-canary-person"])
         enqueue(connection, "tls", Text(content="canary-text 3"), people, accounts=stack.accounts)
+        port = stack.vendor.url.rpartition(":")[2]
+        for host in ("127.0.0.1", "localhost"):  # one that may not be asked, one that has no picture
+            url = f"http://canary-url:canary-url@{host}:{port}/canary-url.png?token=canary-url"
+            enqueue(connection, ACCOUNT, Image(file=File.from_url(url)), people, accounts=stack.accounts)
 
 
 def _ask_hr(stack: Stack) -> None:

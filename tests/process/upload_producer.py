@@ -1,4 +1,4 @@
-"""A producer of its own: `python -m tests.process.upload_producer PATH` asks for one upload; tests only.
+"""A producer of its own: `python -m tests.process.upload_producer PATH_OR_URL` asks for one upload; tests only.
 
 Prints the job's id, and the most memory this process ever held, in KiB.
 """
@@ -17,6 +17,7 @@ if __name__ == "__main__":
     settings = load_settings()
     database = Database(make_engine(settings.database))
     with database.writing() as connection:
-        job = upload(connection, ACCOUNT, File.at(sys.argv[1]), accounts=accounts_of(settings)).id
+        file = File.from_url(sys.argv[1]) if sys.argv[1].startswith("http") else File.at(sys.argv[1])
+        job = upload(connection, ACCOUNT, file, accounts=accounts_of(settings)).id
     database.close()
     print(job, peak_kib())

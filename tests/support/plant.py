@@ -22,6 +22,7 @@ import structlog
 from sqlalchemy import text
 
 from tests.support.scripted_transport import ScriptedTransport, answered
+from tests.support.scripted_web import ScriptedWeb
 from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, update_card, upload
 from worker.channels import channel
 from worker.config.accounts import FixedAccounts
@@ -32,6 +33,7 @@ from worker.delivery.recovery import Recovery
 from worker.delivery.relay import Relay, RelayTimes, Ring
 from worker.delivery.sharing import Sharing
 from worker.delivery.transport import Transport
+from worker.delivery.web import Web
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request
 from worker.domain.job import part_id
@@ -326,6 +328,7 @@ def planted(
     ticks: Ticks | None = None,
     seed: int = 7,
     reported: frozenset[JobState] = frozenset(),
+    web: Web | None = None,
     **settings: Any,
 ) -> Iterator[Site]:
     """A plant with its writer running and its life begun; `settings` are those of `[delivery]`."""
@@ -342,6 +345,7 @@ def planted(
         FixedAccounts(accounts or [an_account(), an_account("it", settings={"agentid": 8})]),
         carrier,
         DeliverySettings(**settings),
+        web=web or ScriptedWeb(),
         monotonic=ticks,
         life_clock=life_clock or ticks,
         rng=random.Random(seed),

@@ -124,6 +124,10 @@ class Channel(Protocol):
         """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key)."""
         ...
 
+    def upload_limit(self, upload_type: str) -> int:
+        """The most bytes a file of an upload type may have."""
+        ...
+
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """The message document of the upload job that a send's attached file needs."""
         ...

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.domain.address import entry_problem
 from worker.domain.errors import ConfigurationError
 
 DEFAULT_FILE = "worker.toml"
@@ -122,6 +123,10 @@ class DeliverySettings(BaseModel):
     """How long one doorbell works before it leaves the rest to be offered again."""
     media_valid_s: Seconds = 216_000
     """How long a media_id is used: 2.5 of the vendor's 3 days."""
+    fetch_deadline_s: Seconds = 60
+    """Total time of fetching one file from a URL, redirects and all."""
+    fetch_allow: tuple[str, ...] = ()
+    """Hosts, and networks such as `10.2.0.0/16`, that files may be fetched from although they are not public."""
     park_probe_s: Seconds = 600
     """How often a parked lane or account is tried with one job."""
     token_refresh_s: Seconds = 300
@@ -138,6 +143,14 @@ class DeliverySettings(BaseModel):
     """Runs of a hook before its event is parked for a person."""
     hook_backoff_base_s: Seconds = 1
     hook_backoff_max_s: Seconds = 600
+
+    @field_validator("fetch_allow")
+    @classmethod
+    def _hosts_and_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for n, entry in enumerate(value, start=1):
+            if (problem := entry_problem(entry)) is not None:
+                raise ValueError(f"entry {n} {problem}")
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -15,7 +15,7 @@ from worker.delivery.admission import Denied
 from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Delivered, Errand
 from worker.delivery.plant import Plant
-from worker.delivery.preparing import Preparing
+from worker.delivery.preparing import Preparing, backoff_s
 from worker.delivery.transport import Connection
 from worker.delivery.writer import Ticket, WriterClosed
 from worker.domain import settle
@@ -220,7 +220,7 @@ class Attempt:
         """The result is on its way before anything else is done with it."""
         plant, work = self._plant, errand.work
         verdict, spoiled = self._heal(errand, verdict)
-        delay = self._backoff(work.tries) if isinstance(verdict.outcome, Retry) else 0.0
+        delay = backoff_s(plant, work.tries) if isinstance(verdict.outcome, Retry) else 0.0
         plant.probe("before_record")
         ticket = plant.writer.end(
             End(
@@ -265,11 +265,6 @@ class Attempt:
         found = errand.ready.facts.get("media", {})
         used = self._plant.media.used(errand.work, errand.channel, errand.account, found)
         return replace(verdict, outcome=Retry(outcome.reason)), used
-
-    def _backoff(self, tries: int) -> float:
-        """Full jitter: anything up to base x 2^n, at most five minutes."""
-        settings = self._plant.settings
-        return self._plant.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
 
     def _log(self, errand: Errand, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
         """One line an attempt, always the same fields."""

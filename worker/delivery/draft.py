@@ -206,12 +206,17 @@ def _with_files(asked: Asked, problems: list[Problem]) -> tuple[dict[str, Any], 
         for path, (upload_type, file) in asked.files.items()
     ]
     document["files"] = {path: entry for _, path, entry in files}
-    return document, [(file, entry) for file, _, entry in files]
+    return document, [(file, entry) for file, _, entry in files if file.url is None]
 
 
 def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]) -> dict[str, Any]:
-    """What the document says about a file. It is read once through here, and again when it is stored."""
+    """What the document says about a file. It is read once through here, and again when it is stored.
+
+    Of a URL only the URL is stored.
+    """
     entry: dict[str, Any] = {"upload_type": upload_type, "name": file.name, "blob": None}
+    if file.url is not None:
+        return entry | {"url": file.url}
     try:
         size, sha256 = file.measure()
         head = file.head()

@@ -64,7 +64,14 @@ class Looked:
     """Those named who pressed a card, and the parts that sent it."""
 
 
-Resolved = Ready | Refuse | NothingSent | Parked
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What the call needs could not be got this time; tried again later, as often as a call would be."""
+
+    reason: str
+
+
+Resolved = Ready | Refuse | NothingSent | Parked | Again
 Plan = list[dict[str, Any]] | Refuse | NothingSent | None
 
 

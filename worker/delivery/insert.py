@@ -75,7 +75,7 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     return refs
 
 
-def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str]]:
+def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:
     for one, ref in zip(planned, refs, strict=True):
         if one.document is not None and ref.created:
             yield from ((ref.id, entry["blob"]) for entry in one.document["files"].values())

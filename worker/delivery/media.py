@@ -1,7 +1,8 @@
 """Resolve, for files: the media_id of each attached file, out of the vault, or an upload job to wait for.
 
 Vault rows and upload jobs are made by the first send that needs them. One upload serves every send of the same file,
-name and type in the same scope; a media_id is used for 2.5 of its 3 days and healed on 40007.
+name and type in the same scope; a media_id is used for 2.5 of its 3 days and healed on 40007. What lies behind a URL
+may change: its upload serves only sends that were asked for before it was made.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.delivery.followups import Parked, Ready, Refuse, Resolved
+from worker.delivery.remote import Remote
 from worker.domain.account import Account
 from worker.domain.job import Kind, Priority
 from worker.domain.settle import SECOND
-from worker.outbox.blobs import blob_chunks
+from worker.outbox.blobs import blob_chunks, stored_blobs
 from worker.outbox.database import Database
-from worker.outbox.followups import FOREVER, add_upload, lock_own, lock_vault, new_part, park
+from worker.outbox.followups import FOREVER, VaultRow, add_upload, lock_own, lock_vault, new_part, park
 from worker.outbox.loading import Loaded
 
 MARGIN_US = 600 * SECOND
@@ -30,13 +32,20 @@ MARGIN_US = 600 * SECOND
 class Media:
     """Turns attached files into media_ids."""
 
-    def __init__(self, database: Database, *, new_id: Callable[[], str], lane_of: Callable[[str, str], str]):
-        self._database, self._new_id, self._lane_of = database, new_id, lane_of
+    def __init__(
+        self, database: Database, remote: Remote, *, new_id: Callable[[], str], lane_of: Callable[[str, str], str]
+    ):
+        self._database, self._remote, self._new_id, self._lane_of = database, remote, new_id, lane_of
 
-    def upload(self, work: Loaded) -> Resolved:
+    def upload(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
         """The chunks of an upload job's file, read from the outbox one by one while the call streams them."""
         file = work.message["files"]["media"]
-        return Ready(work.spec, {"open": lambda: self._chunks(file["blob"])})
+        if "url" not in file:
+            return Ready(work.spec, {"open": lambda: self._chunks(file["blob"])})
+        stored = self._remote.stored(work, file, channel, account)
+        if isinstance(stored, Ready):
+            stored.facts["open"] = lambda: self._chunks(stored.spec["fetched"]["blob"])
+        return stored
 
     def _chunks(self, blob_id: str) -> Iterator[bytes]:
         return blob_chunks(self._database, blob_id)
@@ -57,7 +66,7 @@ class Media:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         key = vault_key(channel.media_scope(account), file)
         row = lock_vault(connection, key, work.job_id, now)
-        if row.media_id and row.valid_until and row.valid_until > now + MARGIN_US:
+        if row.media_id and row.valid_until and row.valid_until > now + MARGIN_US and _is_of_its_time(row, file):
             return row.media_id
         # By the database's clock, not by ids: hosts' clocks differ, and a failed upload would be made anew for ever.
         if not row.open and row.media_id is None and row.after_send:
@@ -65,7 +74,10 @@ class Media:
         own = lock_own(connection, work.id)
         if own is None:
             return Parked()
-        upload_id = row.job_id if row.open else self._start_upload(connection, work, channel, account, file, key, now)
+        upload_id = row.job_id
+        if not row.open:
+            kept = _as_fetched(connection, row, file)
+            upload_id = self._start_upload(connection, channel, account, kept, key, now)
         until = row.look_again_at if row.open else FOREVER
         park(connection, own[0], upload_id, until, "waits for its file to be uploaded")
         return Parked()
@@ -73,7 +85,6 @@ class Media:
     def _start_upload(
         self,
         connection: Connection,
-        work: Loaded,
         channel: Channel,
         account: Account,
         file: Mapping[str, Any],
@@ -98,13 +109,27 @@ class Media:
 
 
 def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
-    """The vault's key: who can use it, as what, which content, under which display name."""
-    text = "\x00".join((scope, file["upload_type"], file["sha256"], file["name"]))
+    """The vault's key: who can use it, as what, which content or URL, under which display name."""
+    content = file["sha256"] if "url" not in file else f"url {hashlib.sha256(file['url'].encode()).hexdigest()}"
+    text = "\x00".join((scope, file["upload_type"], content, file["name"]))
     return {
         "id": hashlib.sha256(text.encode()).hexdigest(),
         "scope": scope[:100],
         "upload_type": file["upload_type"],
     }
+
+
+def _is_of_its_time(row: VaultRow, file: Mapping[str, Any]) -> bool:
+    """Whoever sends a URL wants what is there when it is sent, not what was there two days ago."""
+    return "url" not in file or row.after_send
+
+
+def _as_fetched(connection: Connection, row: VaultRow, file: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that was fetched for this very send is not fetched again because the vendor lost it."""
+    fetched = row.fetched if "url" in file and row.after_send else None
+    if fetched is None or not stored_blobs(connection, [fetched["blob"]]):
+        return dict(file)
+    return {**{name: value for name, value in file.items() if name != "url"}, **fetched}
 
 
 def _upload_job(job_id: str, account: Account, message: Mapping[str, Any], now: int) -> dict[str, Any]:

@@ -17,13 +17,17 @@ from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings
 from worker.delivery.admission import Governor
+from worker.delivery.fetching import Fetching
 from worker.delivery.followups import Followups
 from worker.delivery.gates import Gates
 from worker.delivery.life import Life, boot_clock
 from worker.delivery.media import Media
+from worker.delivery.remote import Remote
 from worker.delivery.tokens import Tokens, TokenSettings
 from worker.delivery.transport import Transport
+from worker.delivery.web import SocketWeb, Web
 from worker.delivery.writer import Writer
+from worker.domain.address import Allowed
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.database import Database
@@ -73,6 +77,7 @@ class Outside:
     accounts: AccountSource
     transport: Transport
     settings: DeliverySettings
+    web: Web = field(default_factory=SocketWeb)
     monotonic: Callable[[], float] = time.monotonic
     life_clock: Callable[[], float] = boot_clock
     rng: random.Random = field(default_factory=random.Random)
@@ -118,7 +123,11 @@ def build(outside: Outside) -> Plant:
     def lane_of(account: str, label: str) -> str:
         return lane_name(key, account, label)
 
-    return Plant(
+    def draining() -> bool:
+        return plant.draining.is_set()
+
+    gates = Gates(outside.monotonic)
+    plant = Plant(
         database=database,
         accounts=outside.accounts,
         settings=settings,
@@ -127,20 +136,42 @@ def build(outside: Outside) -> Plant:
         governor=Governor(database, site_key=key, monotonic=outside.monotonic),
         tokens=_tokens(outside, life),
         transport=outside.transport,
-        followups=Followups(
-            database,
-            writer.change,
-            recall_window_s=settings.recall_window_s,
-            call_deadline_s=settings.call_deadline_s,
-            code_ttl_s=settings.response_code_ttl_s,
-        ),
-        media=Media(database, new_id=outside.new_id, lane_of=lane_of),
-        gates=Gates(outside.monotonic),
+        followups=_followups(outside, writer),
+        media=Media(database, _remote(outside, writer, gates, draining), new_id=outside.new_id, lane_of=lane_of),
+        gates=gates,
         lane_of=lane_of,
         rng=outside.rng,
         monotonic=outside.monotonic,
         revoked=outside.revoked,
         probe=outside.probe or (lambda label: None),
+    )
+    return plant
+
+
+def _followups(outside: Outside, writer: Writer) -> Followups:
+    settings = outside.settings
+    return Followups(
+        outside.database,
+        writer.change,
+        recall_window_s=settings.recall_window_s,
+        call_deadline_s=settings.call_deadline_s,
+        code_ttl_s=settings.response_code_ttl_s,
+    )
+
+
+def _remote(outside: Outside, writer: Writer, gates: Gates, draining: Callable[[], bool]) -> Remote:
+    """Fetching takes a quarter of the threads at most: others' servers may be slow."""
+    settings = outside.settings
+    allowed, deadline_s = Allowed(settings.fetch_allow), settings.fetch_deadline_s
+    return Remote(
+        outside.database,
+        writer.change,
+        Fetching(outside.web, allowed, deadline_s=deadline_s, stopping=draining, monotonic=outside.monotonic),
+        deadline_s=deadline_s,
+        at_once=max(1, settings.threads // 4),
+        new_id=outside.new_id,
+        monotonic=outside.monotonic,
+        took=gates.cycled,
     )
 
 

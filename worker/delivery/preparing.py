@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.base import Channel
 from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Errand
-from worker.delivery.followups import NothingSent, Parked, Ready, Refuse, Resolved
-from worker.delivery.plant import Plant
+from worker.delivery.followups import Again, NothingSent, Parked, Ready, Refuse, Resolved
+from worker.delivery.plant import Plant, policy_of
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.account import Account
@@ -87,6 +87,8 @@ class Preparing:
                 self._change(work, lambda part, now: settle.refuse(part, reason))
             case NothingSent():
                 self._change(work, lambda part, now: settle.take_unsent(part), receipt_not_sent=True)
+            case Again(reason=reason):
+                self._try_again(work, reason)
             case Parked():
                 pass
         return None
@@ -98,11 +100,15 @@ class Preparing:
             case Kind.UPDATE_CARD:
                 return self._plant.followups.update_card(work)
             case Kind.UPLOAD:
-                return self._plant.media.upload(work)
+                return self._plant.media.upload(work, channel, account)
             case _ if work.message.get("files") and work.frozen is None:
                 return self._plant.media.attached(work, channel, account)
             case _:
                 return Ready(work.spec)
+
+    def _try_again(self, work: Loaded, reason: str) -> None:
+        policy, delay = policy_of(self._plant.settings), backoff_s(self._plant, work.tries)
+        self._change(work, lambda part, now: settle.try_again(part, reason, now, delay, policy))
 
     def _change(self, work: Loaded, apply: Any, *, receipt_not_sent: bool = False) -> None:
         """Moves the part if nobody moved it since it was loaded."""
@@ -160,6 +166,12 @@ class Preparing:
             request.content_type,
             request.deadline_s,
         )
+
+
+def backoff_s(plant: Plant, tries: int) -> float:
+    """Full jitter: anything up to base x 2^n, at most five minutes."""
+    settings = plant.settings
+    return plant.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
 
 
 def _part(work: Loaded, ready: Ready) -> Part:

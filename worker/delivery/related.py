@@ -241,6 +241,6 @@ def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapp
     job_id = str(old["id"])
     if not document and old["kind"] != Kind.RECALL:
         raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
-    blobs = {str(entry["blob"]) for entry in document.get("files", {}).values()}
+    blobs = {str(entry["blob"]) for entry in document.get("files", {}).values() if "url" not in entry}
     if blobs and blobs - stored_blobs(connection, sorted(blobs)):
         raise NotReplayable(f"a file of job {job_id} is no longer kept; enqueue it anew", job=job_id)

@@ -13,15 +13,24 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+from worker.domain.web import Unusable, web_address
+
 CHUNK = 1024 * 1024
 """Files are read, stored and sent in pieces of 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file given by the producer: a path, bytes, or an open binary file. `name` is what people will see."""
+class Url:
+    """Where a worker fetches a file; it may hold credentials and is never shown."""
 
-    source: Path | bytes | BinaryIO = field(repr=False)
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file given by the producer: a path, bytes, an open binary file, or a URL. `name` is what people will see."""
+
+    source: Path | bytes | BinaryIO | Url = field(repr=False)
     name: str
 
     @classmethod
@@ -30,8 +39,28 @@ class File:
         path = Path(path)
         return cls(path, name or path.name)
 
+    @classmethod
+    def from_url(cls, url: str, name: str | None = None) -> File:
+        """What a worker will find behind a URL when it sends; shown under the last part of its path unless a name is
+        given.
+
+        http or https, at most 2048 bytes; `https://user:password@host/...` logs in. Every send finds what is there
+        then. Only public addresses are asked, unless the worker's `delivery.fetch_allow` names the host or its network.
+        """
+        try:
+            return cls(Url(url), web_address(url).filename if name is None else name)
+        except Unusable:  # whoever enqueues it says what is wrong, with everything else
+            return cls(Url(url), "file")
+
+    @property
+    def url(self) -> str | None:
+        """The URL of a file that is still to be fetched; null for all others."""
+        return self.source.text if isinstance(self.source, Url) else None
+
     def chunks(self) -> Iterator[bytes]:
-        """The content in pieces of at most 1 MiB; memory stays flat."""
+        """The content in pieces of at most 1 MiB; memory stays flat. Not of a URL: that is for a worker to fetch."""
+        if isinstance(self.source, Url):
+            raise ValueError("a file behind a URL is fetched by a worker")  # noqa: TRY004  not a wrong type
         if isinstance(self.source, bytes):
             for start in range(0, len(self.source), CHUNK):
                 yield self.source[start : start + CHUNK]

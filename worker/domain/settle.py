@@ -190,6 +190,11 @@ def wait_turn(part: PartFacts, until: int, reason: str) -> None:
     _queue(part, until, reason)
 
 
+def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:
+    """queued -> queued later, or exhausted: what its call needs could not be got, which counts like a call."""
+    _retry(part, Retry(reason), now, delay_s, policy)
+
+
 def repeat(part: PartFacts, now: int) -> None:
     """unknown -> queued: a safe repeat may be made."""
     _queue(part, now, part.reason)

@@ -60,9 +60,10 @@ def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
         connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
 
 
-def note_uses(connection: Connection, uses: Iterable[tuple[str, str]]) -> None:
-    """Which jobs name which files: pairs of a new job's id and a blob's."""
-    rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(set(uses))]
+def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
+    """Which jobs name which files: pairs of a new job's id and a blob's; null: the file is still to be fetched."""
+    stored = {(job, blob) for job, blob in uses if blob is not None}
+    rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(stored)]
     if rows:
         insert_rows(connection, tables.blob_uses, rows)
 

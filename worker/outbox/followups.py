@@ -151,6 +151,8 @@ class VaultRow:
     """It was made after the send that asks now: for it, or for one beside it."""
     reason: str | None
     """Why that upload ended without a media_id."""
+    fetched: Mapping[str, Any] | None
+    """The copy (blob, size, sha256) it made of what was behind its URL; null without one."""
 
 
 def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow:
@@ -162,10 +164,10 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
         insert_rows(connection, tables.media, [fresh], conflict="ignore")
         found = connection.execute(own, {"id": row["id"]}).scalar()
     if not found or not lock_job_row(connection, found):
-        return VaultRow("", None, None, False, FOREVER, False, None)
+        return VaultRow("", None, None, False, FOREVER, False, None, None)
     upload = connection.execute(
         text(
-            "select p.state, p.not_before, p.reason, u.created_at >= s.created_at from worker_parts p"
+            "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
             " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
         ),
         {"id": part_id(found, 0), "send": send_job_id},
@@ -182,6 +184,7 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
         max(upload[1], now) + 1_000_000 if acts else FOREVER,
         bool(upload[3]),
         upload[2],
+        json.loads(upload[4]).get("fetched"),
     )
 
 

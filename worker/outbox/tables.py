@@ -209,7 +209,12 @@ parts = _table(
     Column("unheard", Integer, nullable=False, server_default=text("0"), doc="marks under which nothing left"),
     Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
     Column("waits_on", _key(ID), doc="the job this part is parked on; null: none"),
-    Column("spec", _text(), nullable=False, doc="JSON: this part's share (recipients, task_id, msgid, targets)"),
+    Column(
+        "spec",
+        _text(),
+        nullable=False,
+        doc="JSON: this part's share (recipients, task_id, msgid, targets, fetched file)",
+    ),
     Column("reason", _key(300), doc="why it is where it is, in our words and codes; null: nothing to say"),
     _only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
     _only_partial("parts_due", "not_before", "id", where="state = 0"),
@@ -334,7 +339,7 @@ events = _table(
 
 media = _table(
     "media",
-    Column("id", _key(64), primary_key=True, doc="SHA-256 of scope, upload type, content hash and display name"),
+    Column("id", _key(64), primary_key=True, doc="SHA-256 of scope, upload type, content (or URL) and display name"),
     Column("scope", _key(100), nullable=False, doc="who can use the media_id, e.g. the corp"),
     Column("upload_type", _key(20), nullable=False, doc="image, voice, video, file"),
     Column("job_id", _key(ID), nullable=False, doc="the newest upload job for it"),

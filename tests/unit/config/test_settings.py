@@ -194,6 +194,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[delivery]\nleas_s = 1", "delivery.leas_s: is not a setting; did you mean lease_s?"),
         ("[delivery]\nlease_s = 0", "delivery.lease_s: input should be greater than 0"),
         ("[delivery]\nlease_s = 1", "delivery: heartbeat_s is longer than lease_s"),
+        ('[delivery]\nfetch_allow = ["a", "http://hunter2"]', "delivery.fetch_allow: entry 2 is neither a host nor a"),
         ('database = "hunter2"', "database: not a database URL"),
         ('broker = "kafka://hunter2"', 'broker: not a broker; use "embedded"'),
         ('broker = "kafka://x"\ndatabase = "x"', "(1 more wrong after that)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from worker import File
 from worker.domain.web import Unusable, web_address
 
 
@@ -120,7 +121,24 @@ def test_a_login_stays_with_its_origin(location: str, kept: bool) -> None:
 
 
 def test_nothing_shows() -> None:
-    """A URL may hold credentials in each of its parts."""
+    """Neither address nor file; a URL may hold credentials in each of its parts."""
     url = "https://canary-user:canary-password@files.example.com/canary-path/a.pdf?token=canary-token"
+    file = File.from_url(url)
 
-    assert "canary" not in repr(web_address(url))
+    shown = f"{web_address(url)!r} {file!r} {file.source!r}"
+
+    assert "canary" not in shown
+    assert "a.pdf" == file.name
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "shown"),
+    [
+        ("https://h.example.com/a/%E4%B8%83%E6%9C%88.pdf?x=y.txt", None, "七月.pdf"),
+        ("https://h.example.com/a/b.pdf", "报表.pdf", "报表.pdf"),
+        ("https://h.example.com/a/", None, ""),
+    ],
+)
+def test_the_name_people_see(url: str, name: str | None, shown: str) -> None:
+    """The last part of the path, or the one that is given; an empty one is refused at enqueue."""
+    assert shown == File.from_url(url, name).name

@@ -53,11 +53,15 @@ class WecomApp:
         return split.split(draft)
 
     def lane(self, kind: str, message: Mapping[str, Any]) -> str:
-        """`<kind of send>/<msgtype>`, `upload/<upload type>`, or the kind: the finest scope a code can park."""
+        """`<kind of send>/<msgtype>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or
+        the kind: the finest scope a code can park.
+        """
         if kind in SENDS:
             return f"{kind}/{message['type']}"
         if kind == "upload":
-            return f"upload/{message['files']['media']['upload_type']}"
+            file = message["files"]["media"]
+            # Whoever fetches waits for others' servers: files that are here already do not wait with him.
+            return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"
         return kind
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
@@ -104,6 +108,10 @@ class WecomApp:
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
         return f"corp:{account.settings['corpid']}"
+
+    def upload_limit(self, upload_type: str) -> int:
+        """See `Channel.upload_limit`."""
+        return fields.UPLOADS[upload_type].max_bytes
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""

@@ -160,8 +160,10 @@ def _update_targets(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file(part: Part) -> Mapping[str, Any]:
+    """What is uploaded; of a file behind a URL its size and hash were learnt when it was fetched."""
     file: Mapping[str, Any] = part.message["files"]["media"]
-    return file
+    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
+    return file if fetched is None else {**file, **fetched}
 
 
 def _upload(part: Part, account: Account, token: str | None) -> Request:

@@ -8,6 +8,7 @@ from typing import Any
 from worker.channels.wecom_app.fields import MIN_FILE, UPLOADS, UploadRule
 from worker.channels.wecom_app.plain import unfit_text
 from worker.domain.errors import Problem
+from worker.domain.web import Unusable, web_address
 
 DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
 """What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
@@ -28,6 +29,9 @@ def file_problems(path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
     if rule is None:
         yield Problem(path, "has no such upload type (vendor code 40005)", f"use one of {', '.join(UPLOADS)}")
         return
+    if "url" in file:  # size and format are looked at when it was fetched
+        yield from _unfit_url(path, file["url"])
+        return
     yield from _unfit_size(path, rule, file.get("size") or 0)
     yield from _unfit_format(path, rule, file.get("head"))
 
@@ -37,6 +41,14 @@ def unfit_name(path: str, name: str) -> Iterator[Problem]:
     if not display_name(name):
         yield Problem(f"{path}.filename", "is empty", "give the file a name")
     yield from unfit_text(f"{path}.filename", display_name(name))
+
+
+def _unfit_url(path: str, url: Any) -> Iterator[Problem]:
+    try:
+        web_address(url)
+    except Unusable as error:
+        text, _, remedy = str(error).partition("; ")
+        yield Problem(f"{path}.url", text, remedy)
 
 
 def _unfit_size(path: str, rule: UploadRule, size: int) -> Iterator[Problem]:

@@ -1,0 +1,463 @@
+"""Files behind a URL: the producer stores the URL, a worker fetches it before the upload, once, and says why not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.plant import PNG, SEND, UPLOAD, Site, busy, planted, refused
+from tests.support.scripted_web import Page, ScriptedWeb, Told
+from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload
+from worker.config.settings import RetentionSettings
+from worker.delivery.doorbell import Doorbell
+from worker.delivery.housekeeping import Housekeeping
+from worker.delivery.web import Trouble
+from worker.domain.call import CallResult, FileBody, Request
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.loading import load
+from worker.outbox.rows import lock_parts
+
+URL = "https://files.example.com/reports/%E4%B8%83%E6%9C%88.png?token=canary"
+DAY = 86_400
+KEPT = RetentionSettings(bodies_days=1, attempts_days=5, callbacks_days=5, jobs_days=10)
+
+
+@pytest.fixture
+def web() -> ScriptedWeb:
+    return ScriptedWeb({URL: Page(PNG)})
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock, web: ScriptedWeb) -> Iterator[Site]:
+    with planted(database, driven_clock, web=web) as planted_site:
+        yield planted_site
+
+
+def asked_upload(site: Site, url: str = URL, upload_type: str = "image", **options: Any) -> str:
+    with site.database.writing() as connection:
+        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        return upload(connection, "hr", File.from_url(url, options.pop("name", None)), upload_type, **options).id
+
+
+def asked_send(site: Site, to: str = "lisi", url: str = URL, **options: Any) -> str:
+    return site.ask(Image(file=File.from_url(url)), to, **options)
+
+
+def stored(site: Site) -> tuple[int, int]:
+    """Copies of files, and their pieces."""
+    return len(site.rows("select id from worker_blobs")), len(site.rows("select n from worker_blob_chunks"))
+
+
+def uploads(site: Site) -> list[str]:
+    return [row.id for row in site.rows("select id from worker_jobs where kind = 'upload' order by created_at, id")]
+
+
+# -- what is fetched --------------------------------------------------------------------------------------------------
+
+
+def test_the_producer_stores_the_url_alone(site: Site, web: ScriptedWeb) -> None:
+    """Nobody is asked and nothing is stored before a worker has the job."""
+    asked_upload(site)
+    asked_send(site)
+
+    assert ((0, 0), []) == (stored(site), web.resolved)
+
+
+def test_an_upload_job_uploads_what_is_behind_its_url(site: Site) -> None:
+    """Fetched, kept, uploaded with its size and under the last part of the URL's path."""
+    content, streamed = PNG + bytes(range(256)) * 10_000, list[tuple[str, int, bytes]]()
+
+    def read(request: Request) -> CallResult:
+        assert isinstance(request.body, FileBody)
+        streamed.append((request.body.filename, request.body.size, b"".join(request.body.open())))
+        return site.vendor.takes(request)
+
+    site.plant.media._remote._fetching._web.pages[URL] = Page(content)  # type: ignore[attr-defined]
+    site.vendor.says(read)
+    job = asked_upload(site)
+
+    site.run()
+
+    assert ("accepted", ["media1"]) == (site.state(job), [row.media_id for row in site.of("receipts", job)])
+    assert [("七月.png", len(content), content)] == streamed
+    assert (1, 3) == stored(site)
+
+
+def test_a_send_waits_for_the_upload_of_what_is_behind_its_url(site: Site, web: ScriptedWeb) -> None:
+    """As for any file; the upload job fetches."""
+    job = asked_send(site)
+
+    site.run()
+
+    assert ("accepted", 1) == (site.state(job), len(web.asked))
+    assert ["media1"] == [body["image"]["media_id"] for body in site.bodies(SEND)]
+
+
+def test_sends_of_one_url_that_were_asked_for_together_share_one_fetch_and_one_upload(
+    site: Site, web: ScriptedWeb
+) -> None:
+    """Each was asked for before the upload was made, so each gets what was there after it was asked for."""
+    jobs = [asked_send(site, f"u{n}") for n in range(20)]
+
+    site.run()
+
+    assert ["accepted"] * 20 == [site.state(job) for job in jobs]
+    assert (1, 1) == (len(web.asked), len(site.calls(UPLOAD)))
+
+
+def test_a_later_send_finds_what_is_there_by_then(site: Site, web: ScriptedWeb) -> None:
+    """What is behind a URL changes: the media_id of yesterday's file is not used, though it is good for days."""
+    asked_send(site)
+    site.run()
+    site.advance(60)
+    web.pages[URL] = Page(PNG + b"of today")
+    asked_send(site)
+    site.run()
+
+    assert (2, 2) == (len(web.asked), len(site.calls(UPLOAD)))
+    assert ["media1", "media3"] == [body["image"]["media_id"] for body in site.bodies(SEND)]
+    assert (2, 2) == stored(site)
+
+
+def test_the_same_content_is_stored_once(site: Site) -> None:
+    """Whoever brought it."""
+    site.image(PNG)
+    site.run()
+    site.advance(60)
+    asked_send(site)
+    site.run()
+
+    assert (1, 1) == stored(site)
+
+
+def test_a_send_asked_for_while_another_ones_file_is_on_its_way_gets_a_fetch_of_its_own(
+    site: Site, web: ScriptedWeb
+) -> None:
+    """The file of the first may be older than the second's wish."""
+    first = asked_send(site)
+    site.ring(first)
+    site.advance(1)
+    second = asked_send(site, "wangwu")
+    site.run()
+
+    assert ["accepted", "accepted"] == [site.state(first), site.state(second)]
+    assert (2, 2) == (len(web.asked), len(site.calls(UPLOAD)))
+
+
+def test_what_was_fetched_is_not_fetched_again_for_another_try(site: Site, web: ScriptedWeb) -> None:
+    """The vendor was busy: the copy is here."""
+    site.vendor.says(busy())
+    job = asked_upload(site)
+    site.ring(job)
+    site.advance(2)
+    site.ring(job)
+
+    assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), len(web.asked))
+
+
+def test_40007_is_healed_without_fetching_again(site: Site, web: ScriptedWeb) -> None:
+    """The vendor forgot the media_id, the copy is here; what is behind the URL may be gone by now."""
+    site.vendor.says(lambda request: site.vendor.takes(request), refused(40007))
+    web.pages[URL] = [Page(PNG), Page(status=404)]
+    job = asked_send(site)
+    site.run()
+    site.advance(2)
+    site.run()
+
+    assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), len(web.asked))
+
+
+def test_a_copy_that_is_gone_is_fetched_again(site: Site, web: ScriptedWeb) -> None:
+    """Purged between two tries."""
+    site.vendor.says(busy())
+    job = asked_upload(site)
+    site.ring(job)
+    site.sql("delete from worker_blob_chunks")
+    site.sql("delete from worker_blobs")
+    site.advance(2)
+    site.ring(job)
+
+    assert ("accepted", 2) == (site.state(job), len(web.asked))
+
+
+def test_a_replay_fetches_anew(site: Site, web: ScriptedWeb) -> None:
+    """It is another wish for what is behind the URL."""
+    job = asked_upload(site)
+    site.run()
+    with site.database.writing() as connection:
+        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+    site.run()
+
+    assert ("accepted", 2) == (site.state(again), len(web.asked))
+
+
+def test_a_copy_that_was_fetched_goes_with_its_job(site: Site) -> None:
+    """Not before: the upload may be tried again with it."""
+    asked_upload(site)
+    asked_send(site)
+    site.run()
+    site.advance(9 * DAY)
+    Housekeeping(site.database, KEPT).round()
+    early = stored(site)
+    site.advance(2 * DAY)
+    Housekeeping(site.database, KEPT).round()
+
+    assert ((1, 1), (0, 0)) == (early, stored(site))
+    assert [] == site.rows("select * from worker_blob_uses")
+
+
+# -- what is refused, and what is tried again -------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[Told, str]] = {
+    "gone": (Page(status=404), "the file behind its URL is not there: answered 404"),
+    "too large": (
+        Page(b"x" * (10 * 1024 * 1024 + 1)),
+        "the file behind its URL is too large: the vendor takes 10485760",
+    ),
+    "too small": (Page(PNG[:3]), "the file behind its URL does not fit: media: is too small (vendor code 40006)"),
+    "no picture": (Page(b"<html>sign in</html>"), "does not fit: media: has another format (vendor code 40004)"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_had_refuses_its_upload_and_every_send(site: Site, web: ScriptedWeb, case: str) -> None:
+    """Rejected with the reason, without a call; the URL is in no reason, report or timeline."""
+    web.pages[URL], reason = REFUSED[case]
+    direct, sends = asked_upload(site), [asked_send(site, f"u{n}") for n in range(2)]
+
+    site.run()
+
+    assert {"rejected"} == {site.state(job) for job in (direct, *sends)}
+    assert reason in site.part(direct).reason
+    assert {f"its file could not be uploaded: {site.part(direct).reason}"[:300]} == {
+        site.part(job).reason for job in sends
+    }
+    assert ([], (0, 0)) == (site.calls(), stored(site))
+    with site.database.reading() as connection:
+        told = [(get_job(connection, job), timeline(connection, job)) for job in (direct, *sends, *uploads(site))]
+    assert "canary" not in str(told)
+
+
+def test_a_host_that_is_not_public_is_refused(database: Database, driven_clock: DrivenClock) -> None:
+    """And asked where the settings name it."""
+    pages: dict[str, Any] = {URL: Page(PNG)}
+    inside = ScriptedWeb(pages, {"files.example.com": [["10.1.2.3"]]})
+    with planted(database, driven_clock, web=inside) as site:
+        job = asked_upload(site)
+        site.ring(job)
+        assert "its address is not public; name the host in delivery.fetch_allow" in site.part(job).reason
+        assert ("rejected", []) == (site.state(job), inside.asked)
+    with planted(database, driven_clock, web=inside, fetch_allow=("10.1.0.0/16",)) as site:
+        job = asked_upload(site)
+        site.ring(job)
+        assert ("accepted", ["10.1.2.3"]) == (site.state(job), [asked.address for asked in inside.asked])
+
+
+def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: ScriptedWeb) -> None:
+    """Later and later, and counted; then it is there, and its sends go."""
+    web.pages[URL] = [Trouble("dns"), Page(status=503), Trouble("cut"), Page(PNG)]
+    job = asked_send(site)
+    site.run()
+    [upload_job] = uploads(site)
+    waiting = (site.state(upload_job), site.part(upload_job).tries, site.part(upload_job).reason, site.state(job))
+
+    for _ in range(3):
+        site.advance(5)
+        site.run()
+
+    assert ("queued", 1, "the file behind its URL could not be fetched: dns", "queued") == waiting
+    assert ("accepted", 3, "accepted") == (site.state(upload_job), site.part(upload_job).tries, site.state(job))
+    assert 1 == len(site.of("attempts", upload_job)), "what never left is no attempt at a call"
+
+
+def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
+    """Eight tries, as for calls; the sends hear why."""
+    web.pages[URL] = Trouble("connect_timeout")
+    job = asked_send(site)
+
+    for _ in range(8):
+        site.run()
+        site.advance(300)
+
+    assert 8 == len(web.asked)
+    assert ["exhausted"] == [site.state(upload_job) for upload_job in uploads(site)]
+    assert "rejected" == site.state(job)
+    assert "its file could not be uploaded: the file behind its URL could not be fetched: connect_timeout" == (
+        site.part(job).reason
+    )
+
+
+def test_a_file_that_never_comes_ends_with_its_job(site: Site, web: ScriptedWeb) -> None:
+    """The job's own time counts while it waits."""
+    web.pages[URL] = Trouble("dns")
+    job = asked_upload(site, expires_at=timedelta(seconds=30))
+    site.run()
+
+    site.advance(31)
+    site.recover()
+
+    assert "expired" == site.state(job)
+
+
+@pytest.mark.parametrize(
+    ("file", "field"),
+    [
+        (File.from_url("ftp://files.example.com/canary.png"), "image.media_id.url"),
+        (File.from_url("https://files.example.com/canary a.png"), "image.media_id.url"),
+        (File.from_url("https://files.example.com/" + "canary" * 400), "image.media_id.url"),
+        (File.from_url("canary"), "image.media_id.url"),
+        (File.from_url("https://files.example.com/canary/"), "image.media_id.filename"),
+        (File.from_url("https://files.example.com/canary.png", ' "'), "image.media_id.filename"),
+    ],
+)
+def test_what_is_no_url_of_a_file_is_refused_at_enqueue(site: Site, file: File, field: str) -> None:
+    """By its place in the body, with what to write instead, and without the URL."""
+    with pytest.raises(CheckFailed) as caught:
+        site.ask(Image(file=file))
+
+    assert [field] == [problem.field for problem in caught.value.problems]
+    assert "canary" not in str(caught.value)
+    assert [] == site.rows("select id from worker_jobs")
+
+
+def test_the_same_url_under_one_dedupe_key_is_one_job(site: Site) -> None:
+    """Another URL is other content."""
+    first = asked_upload(site, dedupe_key="k")
+
+    assert first == asked_upload(site, dedupe_key="k")
+    with pytest.raises(Exception, match="other content"):
+        asked_upload(site, URL + "2", dedupe_key="k")
+
+
+def test_other_types_have_their_own_limits(site: Site, web: ScriptedWeb) -> None:
+    """A file of any format up to 20 MB."""
+    web.pages[URL] = Page(b"x" * (10 * 1024 * 1024 + 1))
+
+    job = site.ask(FileMessage(file=File.from_url(URL)))
+    site.run()
+
+    assert "accepted" == site.state(job)
+
+
+# -- while it is fetched ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def meanwhile(web: ScriptedWeb, act: Callable[[], None]) -> Iterator[None]:
+    """Does something while the file is on its way."""
+
+    def page() -> Page:
+        act()
+        return Page(PNG)
+
+    web.pages[URL] = page
+    yield
+
+
+def test_no_lock_is_held_while_it_is_fetched(site: Site, web: ScriptedWeb) -> None:
+    """Others write, and lock this very part."""
+    job = asked_upload(site)
+    locked: list[str] = []
+
+    def lock() -> None:
+        locked.extend(site.database.run(lambda connection: lock_parts(connection, [part_id(job, 0)])))
+
+    with meanwhile(web, lock):
+        site.ring(job)
+
+    assert ([part_id(job, 0)], "accepted") == (locked, site.state(job))
+
+
+def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
+    """Another process finds it put off, also when its doorbell was already loaded; and says what it waits for."""
+    job, reasons = asked_upload(site), []
+    with site.database.reading() as connection:
+        [loaded] = load(connection, site.database.now, [part_id(job, 0)])
+
+    def ring_elsewhere() -> None:
+        reasons.append(site.part(job).reason)
+        Doorbell(site.plant).answer(site.part(job).lane, [part_id(job, 0)])
+        assert None is Doorbell(site.plant)._attempt.prepare(loaded)
+
+    with meanwhile(web, ring_elsewhere):
+        site.ring(job)
+
+    assert (["its file is being fetched"], 1, 1) == (reasons, len(web.asked), len(site.calls(UPLOAD)))
+    assert "accepted" == site.state(job)
+
+
+def test_who_dies_while_it_is_fetched_leaves_it_to_others(site: Site, web: ScriptedWeb) -> None:
+    """Due again a margin after the fetch's deadline; nothing half is kept."""
+
+    class Died(BaseException):
+        """SIGKILL."""
+
+    def die() -> None:
+        raise Died
+
+    job = asked_upload(site)
+    with meanwhile(web, die), pytest.raises(Died):
+        site.ring(job)
+    web.pages[URL] = Page(PNG)
+    site.advance(89)
+    site.ring(job)
+    early = (site.state(job), len(web.asked), stored(site))
+    site.advance(1)
+    site.ring(job)
+
+    assert (("queued", 1, (0, 0)), "accepted", 2) == (early, site.state(job), len(web.asked))
+
+
+def test_a_process_that_is_ending_leaves_it_to_others_at_once(site: Site, web: ScriptedWeb) -> None:
+    """Not refused, not counted, not put off."""
+    job = asked_upload(site)
+    with meanwhile(web, site.plant.draining.set):
+        site.ring(job)
+    left = (site.state(job), site.part(job).tries, site.part(job).not_before <= site.clock.micros)
+    site.plant.draining.clear()
+    web.pages[URL] = Page(PNG)
+    site.ring(job)
+
+    assert (("queued", 0, True), "accepted") == (left, site.state(job))
+
+
+def test_a_process_fetches_a_few_at_once_and_the_others_wait(
+    database: Database, driven_clock: DrivenClock, web: ScriptedWeb
+) -> None:
+    """A quarter of its threads: the rest of them is for those who wait for nobody's server."""
+    with planted(database, driven_clock, web=web, threads=4) as site:
+        first, second = asked_upload(site), asked_upload(site, name="b.png")
+        with meanwhile(web, lambda: site.ring(second) and None):
+            site.ring(first)
+        waiting = (site.state(second), site.part(second).reason)
+        site.advance(1)
+        site.ring(second)
+
+        assert ("queued", "other files are being fetched") == waiting
+        assert ["accepted", "accepted"] == [site.state(first), site.state(second)]
+
+
+def test_its_upload_has_a_lane_of_its_own(site: Site) -> None:
+    """Files that are here do not wait with those that have to be fetched."""
+    lanes = {site.part(job).lane for job in (asked_upload(site), site.upload())}
+
+    assert 2 == len(lanes)
+
+
+def test_the_vaults_key_does_not_show_the_url(site: Site) -> None:
+    """Neither its row nor the message of a send holds more than is needed."""
+    job = asked_send(site)
+    site.run()
+    [row] = site.rows("select * from worker_media")
+    spec = site.part(uploads(site)[0]).spec
+
+    assert "canary" not in f"{row} {spec} {site.part(job).spec}"
+    assert hashlib.sha256(PNG).hexdigest() in spec
+    assert To("lisi").count() == site.job(job).asked

@@ -1,0 +1,169 @@
+"""Resolve, for files behind a URL: fetched once, before the upload, into the outbox's own copies.
+
+The part is put off while somebody fetches, so that no other process fetches the same; nothing of it is durable but
+the copy and the part's plan, written in one transaction. Who dies in between leaves a part that is due again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.delivery.fetching import Fetched, Fetching, Later, NotFetched, Stopped
+from worker.delivery.followups import Again, Parked, Ready, Refuse, Resolved
+from worker.domain import settle
+from worker.domain.account import Account
+from worker.domain.job import Draft, Kind
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox.blobs import find_blob, insert_blob, note_uses, stored_blobs
+from worker.outbox.database import Database
+from worker.outbox.followups import lock_own, plan_parts
+from worker.outbox.items import Change
+from worker.outbox.loading import Loaded
+from worker.outbox.rows import save_parts
+
+log = structlog.get_logger()
+
+MARGIN_S = 30.0
+"""How long after a fetch's deadline somebody else may begin: looking up a name has limits of its own."""
+BUSY_S = 1.0
+"""How long a part waits while this process fetches as many files as it may."""
+FETCHING = "its file is being fetched"
+
+
+class Remote:
+    """Turns URLs into stored files."""
+
+    def __init__(
+        self,
+        database: Database,
+        change: Callable[[Sequence[Change]], None],
+        fetching: Fetching,
+        *,
+        deadline_s: float,
+        at_once: int,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        took: Callable[[str, float], None],
+    ):
+        self._database, self._change, self._fetching = database, change, fetching
+        self._lease_us = int((deadline_s + MARGIN_S) * settle.SECOND)
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._new_id, self._monotonic, self._took = new_id, monotonic, took
+
+    def stored(self, work: Loaded, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+        """Ready, with the stored copy under `fetched` in the part's spec; fetches where there is none yet."""
+        known = work.spec.get("fetched")
+        if known is not None and self._is_there(known["blob"]):
+            return Ready(work.spec)
+        if not self._slots.acquire(blocking=False):
+            self._change([Change(work.id, _wait_for_a_slot)])
+            return Parked()
+        try:
+            return self._fetch(work, file, channel, account) if self._claim(work) else Parked()
+        finally:
+            self._slots.release()
+
+    def _fetch(self, work: Loaded, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+        began = self._monotonic()
+        found = self._fetching.fetch(file["url"], channel.upload_limit(file["upload_type"]))
+        duration = self._monotonic() - began
+        self._took(work.lane, duration)
+        _log(work, found, duration)
+        match found:
+            case NotFetched(reason=reason):
+                return Refuse(f"the file behind its URL {reason}")
+            case Later(reason=reason):
+                return Again(f"the file behind its URL could not be fetched: {reason}")
+            case Stopped():
+                self._give_up(work)
+                return Parked()
+            case Fetched():
+                try:
+                    return self._keep(work, file, found, channel, account)
+                finally:
+                    found.close()
+
+    def _keep(
+        self, work: Loaded, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
+    ) -> Resolved:
+        """What the vendor would refuse is refused here; else the copy and the plan, both or neither."""
+        entry = {"size": fetched.size, "sha256": fetched.sha256}
+        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, "head": fetched.head.hex()}
+        document = {"type": "upload", "files": {"media": shown}}
+        problems = channel.check(Draft(Kind.UPLOAD, account, document))
+        if problems:
+            return Refuse(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
+        return self._database.run(lambda connection: self._store(connection, work, fetched, entry))
+
+    def _store(self, connection: Connection, work: Loaded, fetched: Fetched, entry: Mapping[str, Any]) -> Resolved:
+        own = lock_own(connection, work.id)
+        if own is None:
+            return Parked()
+        facts, spec = own
+        blob_id = find_blob(connection, self._database.clock, fetched.sha256, fetched.size)
+        if blob_id is None:
+            blob_id, chunks = self._new_id(), fetched.chunks()
+            insert_blob(connection, self._database.clock, blob_id, **entry, chunks=chunks)
+        note_uses(connection, [(work.job_id, blob_id)])
+        spec = {**spec, "fetched": {**entry, "blob": blob_id}}
+        plan_parts(connection, facts, [spec])
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        settle.wait_turn(facts, now, "its file was fetched")
+        save_parts(connection, [facts])
+        return Ready(spec)
+
+    def _claim(self, work: Loaded) -> bool:
+        """Puts the part off until the fetch must have ended; False: somebody else is at it."""
+        mine = False
+
+        def claim(part: PartFacts, now: int) -> None:
+            nonlocal mine
+            if part.claim == work.claim and _is_due(part, now):
+                settle.wait_turn(part, now + self._lease_us, FETCHING)
+                mine = True
+
+        self._change([Change(work.id, claim)])
+        return mine
+
+    def _give_up(self, work: Loaded) -> None:
+        """Another process may begin at once."""
+
+        def free(part: PartFacts, now: int) -> None:
+            if part.state is PartState.QUEUED and part.claim == work.claim and part.reason == FETCHING:
+                settle.wait_turn(part, now, "the process that fetched its file ended")
+
+        self._change([Change(work.id, free)])
+
+    def _is_there(self, blob_id: str) -> bool:
+        with self._database.reading() as connection:
+            return bool(stored_blobs(connection, [blob_id]))
+
+
+def _is_due(part: PartFacts, now: int) -> bool:
+    """Queued, and nobody fetches for it."""
+    return part.state is PartState.QUEUED and (part.not_before or 0) <= now
+
+
+def _wait_for_a_slot(part: PartFacts, now: int) -> None:
+    if _is_due(part, now):
+        settle.wait_turn(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
+
+
+def _log(work: Loaded, found: Fetched | NotFetched | Later | Stopped, duration_s: float) -> None:
+    """One line a fetch; never where from."""
+    log.info(
+        "fetch",
+        job=work.job_id,
+        part=work.id,
+        account=work.account,
+        outcome=type(found).__name__.lower(),
+        reason=getattr(found, "reason", None),
+        duration=round(duration_s, 4),
+    )
