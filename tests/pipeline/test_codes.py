@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.plant import UPDATE, Site, lost, planted, refused
-from worker import To
+from worker import To, replay
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
@@ -302,6 +302,18 @@ def test_reserve_last_keeps_the_sends_code(site: Site, card: str) -> None:
     assert ["rejected", "accepted"] == [site.state(first), site.state(second)]
     assert "reserve_last keeps it" in site.part(first).reason
     assert (["c1"], "fresh") == (spent(site), next(row.state for row in site.of("response_codes", card)))
+
+
+def test_a_replay_keeps_the_sends_code_too(site: Site, card: str) -> None:
+    """`reserve_last` was said once, for the wish and for all that repeat it."""
+    first = site.update(card, to="lisi", reserve_last=True)
+    site.ring(first)
+    with site.database.writing() as connection:
+        again = replay(connection, first, accounts=site.accounts, clock=site.clock).id
+    site.ring(again)
+
+    assert "reserve_last keeps it" in site.part(again).reason
+    assert [] == site.calls(UPDATE)
 
 
 def test_an_update_goes_to_the_part_whose_card_the_person_pressed(site: Site) -> None:

@@ -179,6 +179,16 @@ def test_a_code_whose_time_is_known_to_be_over_makes_no_call(site: Site) -> None
     assert f"good within 72 h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
 
 
+def test_a_wrong_instant_spoils_no_good_code(site: Site) -> None:
+    """What is too late by the caller's word is not filed: the next caller may know better."""
+    wrong = by_code(site, issued_at=now(site) - timedelta(days=30))
+    site.run()
+    right = by_code(site, issued_at=now(site) - timedelta(hours=1))
+    site.run()
+
+    assert ("rejected", "accepted") == (site.state(wrong), site.state(right))
+
+
 def test_the_time_a_code_lasts_is_a_setting(database: Database, driven_clock: DrivenClock) -> None:
     """Older pages say 24 h."""
     with planted(database, driven_clock, response_code_ttl_s=24 * HOUR) as site:

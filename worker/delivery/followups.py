@@ -149,6 +149,9 @@ class Followups:
             given = work.message.get("issued_at")
             # Not said: the vendor alone knows, and is asked.
             issued = min(now, int(datetime.fromisoformat(given).timestamp() * settle.SECOND)) if given else now
+            ends_at = issued + self._code_ttl_s * settle.SECOND
+            if ends_at <= now + self._deadline_us:  # too late by a word that may be wrong: not filed
+                return CodeState(key, "fresh", None, ends_at), now
             file_code(connection, work.account, work.id, response_code, issued, self._code_ttl_s, given=True)
             held = read_code(connection, key)
         assert held is not None

@@ -193,7 +193,16 @@ def _once_more(
         target=old["target_job_id"],
         replay_of=original,
         replay=number,
+        spec=_kept_choices(connection, old),
     )
+
+
+def _kept_choices(connection: Connection, old: Mapping[str, Any]) -> dict[str, Any]:
+    """What the caller chose beside the content and every part was told."""
+    if old["kind"] != Kind.UPDATE_CARD:
+        return {}
+    told = outbox.first_spec(connection, str(old["id"]))
+    return {"reserve_last": True} if told.get("reserve_last") else {}
 
 
 def _follow_up(

@@ -5,6 +5,7 @@ Inserts only: no row is shared between producers, so nobody waits for anybody, e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
@@ -172,6 +173,13 @@ def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     return None if row is None else dict(row)
 
 
+def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
+    """What a job's first part was told: its share, and what resolve found for it."""
+    found = connection.execute(_FIRST_SPEC, {"id": part_id(job_id, 0)}).scalar()
+    told: Mapping[str, Any] = json.loads(found or "{}")
+    return told
+
+
 def number_of_replays(connection: Connection, original: str) -> int:
     """How many replays of a job there are; its row is locked, so that two replays at once count differently.
 
@@ -182,6 +190,7 @@ def number_of_replays(connection: Connection, original: str) -> int:
     return int(connection.execute(_COUNT_REPLAYS, {"id": original}).scalar_one())
 
 
+_FIRST_SPEC = text("select spec from worker_parts where id = :id")
 _READ_JOB = text("select * from worker_jobs where id = :id")
 _LOCK_JOB = text("select id from worker_jobs where id = :id for update")
 _COUNT_REPLAYS = text("select count(*) from worker_jobs where replay_of = :id")
