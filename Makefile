@@ -17,8 +17,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/worker demo
 
+# First all that run inside a pytest process, in two of them; then the tests of real processes, which have the machine to
+# themselves. `make test ARGS=...` hands everything to one pytest instead.
 test: install
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest --ignore tests/process -n 2
+	$(BIN)/python -m pytest tests/process
+endif
 
 check: install
 	$(BIN)/ruff check .

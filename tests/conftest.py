@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_socket
@@ -27,6 +28,19 @@ from worker.outbox.migrate import upgrade
 def pytest_runtest_setup() -> None:
     """Only this machine may be talked to."""
     pytest_socket.socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several pytest processes hands what it missed to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["summary"] = databases.summary()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The other end of it."""
+    databases.told.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("summary", ())))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

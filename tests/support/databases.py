@@ -54,6 +54,9 @@ REDIS = Service("Redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0", "docker r
 missing: dict[str, Service] = {}
 """Services a test of this process asked for in vain; the terminal summary prints them."""
 
+told: dict[str, None] = {}
+"""Lines of the summary that other pytest processes of this run have handed over."""
+
 _PORTS = {"redis": 6379, "mysql": 3306, "mariadb": 3306}
 
 
@@ -82,10 +85,11 @@ def need(service: Service) -> str:
 
 def summary() -> list[str]:
     """The last lines of a run: what was missing and how to start it."""
-    return [
+    mine = [
         f"skipped for want of {service.name}: start it with `{service.how_to_start}` or set {service.variable}"
         for service in missing.values()
     ]
+    return list(dict.fromkeys([*mine, *told]))
 
 
 def scratch_postgres(name: str) -> AbstractContextManager[str]:

@@ -91,14 +91,15 @@ def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) 
 def test_what_is_old_is_taken_out(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It says what went; at first nothing is old enough."""
     assert 0 == run("db", "purge")
+    old = "0" * len(job)  # an id tells when its job was made
     engine = make_engine(load_settings().database)
     with engine.begin() as connection:
-        connection.exec_driver_sql("update worker_jobs set n_open = 0, state = 1, created_at = 1, finished_at = 1")
+        connection.exec_driver_sql(f"update worker_jobs set id = '{old}', n_open = 0, state = 1, finished_at = 1")
     engine.dispose()
     assert 0 == run("db", "purge")
 
     assert ["nothing was old enough", "jobs 1"] == capsys.readouterr().out.splitlines()
-    assert 1 == run("show", job)
+    assert 1 == run("show", old)
 
 
 @pytest.mark.parametrize(
