@@ -42,7 +42,7 @@ ON_THE_WIRE = STEPS[4:8]
 THREADS = 8
 SETTLED_S = 180.0
 """Leases, deadlines and repeats one after the other, with a machine that is busy with the other cells."""
-PARALLEL = 4
+PARALLEL = 6
 """Cells at once: they mostly wait for leases and deadlines."""
 
 
