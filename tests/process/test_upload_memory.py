@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 
 from tests.process.stack import ROOT, SHORT, Stack, peak_kib
-from tests.process.stacks import Make, on_every_stack
+from tests.process.stacks import EMBEDDED, MARIADB, REDIS, Make, on_every_stack
 
 MB = 1024 * 1024
 MORE_KIB = 8 * 1024
@@ -31,7 +31,7 @@ class Peaks:
     worker: int
 
 
-@on_every_stack(source=("path", "url"))
+@on_every_stack(REDIS, MARIADB, EMBEDDED, source=("path", "url"))  # the broker holds ids only
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
     """A producer and a worker of their own for each size, started from nothing, over real HTTP."""
     stack = make(fresh=True, delivery={**SHORT, "fetch_allow": ["127.0.0.1"]})
