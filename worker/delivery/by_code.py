@@ -13,7 +13,17 @@ from sqlalchemy import Connection
 
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
-from worker.delivery.draft import Asked, Instant, Options, Recipient, document_of, kind_of, recipients_of
+from worker.delivery.draft import (
+    AWARE,
+    Asked,
+    Instant,
+    Options,
+    Recipient,
+    aware_problems,
+    document_of,
+    recipients_of,
+    update_problems,
+)
 from worker.delivery.insert import JobRef, ask
 from worker.domain.account import Account
 from worker.domain.code import INSTEAD
@@ -55,7 +65,9 @@ def update_card_by_code(
     """
     found = (accounts or current_accounts()).get(account)
     document = document_of(update)
-    problems = [*_form_problems(document), *_issued_at_problems(issued_at)]
+    problems = update_problems(document)
+    if issued_at is not None:
+        problems += aware_problems("issued_at", issued_at, f"{AWARE}, or leave it out")
     if problems:
         raise CheckFailed(problems, channel=found.channel)
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
@@ -84,16 +96,3 @@ def _require_unused(connection: Connection, account: Account, response_code: obj
     if dedupe_key is not None and outbox.owners(connection, [(account.name, dedupe_key)]):
         return  # asked for before under this key: perhaps by the very job that used it
     raise CheckFailed([Problem("response_code", held.fate, INSTEAD)], channel=account.channel)
-
-
-def _form_problems(document: Mapping[str, Any]) -> list[Problem]:
-    if kind_of(document) is Kind.UPDATE_CARD:
-        return []
-    return [Problem("update", "is not a card update", "use CardUpdate(...)")]
-
-
-def _issued_at_problems(issued_at: object) -> list[Problem]:
-    if issued_at is None or (isinstance(issued_at, datetime) and issued_at.utcoffset() is not None):
-        return []
-    remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
-    return [Problem("issued_at", "is not an aware datetime", remedy)]

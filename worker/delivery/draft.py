@@ -376,6 +376,23 @@ def recipients_of(to: Recipient | None) -> Recipients:
     raise CheckFailed([Problem("to", f"is a {type(to).__name__}", "use To(users=..., parties=..., tags=...)")])
 
 
+AWARE = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC)"
+
+
+def aware_problems(name: str, value: object, remedy: str = AWARE) -> list[Problem]:
+    """An instant of the caller's that has to say its time zone."""
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return []
+    return [Problem(name, "is not an aware datetime", remedy)]
+
+
+def update_problems(document: Mapping[str, Any]) -> list[Problem]:
+    """A message that has to be a card update."""
+    if kind_of(document) is Kind.UPDATE_CARD:
+        return []
+    return [Problem("update", "is not a card update", "use CardUpdate(...)")]
+
+
 def document_of(message: Message) -> dict[str, Any]:
     """The message as it is stored."""
     if not isinstance(message, Message):

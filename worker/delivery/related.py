@@ -16,7 +16,16 @@ from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.delivery.by_code import require_replayable
 from worker.delivery.counting import Share, recipients_under, standing
-from worker.delivery.draft import Asked, Instant, Options, Recipient, document_of, kind_of, recipients_of
+from worker.delivery.draft import (
+    Asked,
+    Instant,
+    Options,
+    Recipient,
+    aware_problems,
+    document_of,
+    recipients_of,
+    update_problems,
+)
 from worker.delivery.finding import row_of, rows_of
 from worker.delivery.insert import JobRef, ask
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
@@ -80,8 +89,8 @@ def update_card(
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     document = document_of(update)
-    if kind_of(document) != Kind.UPDATE_CARD:
-        raise CheckFailed([Problem("update", "is not a card update", "use CardUpdate(...)")])
+    if problems := update_problems(document):
+        raise CheckFailed(problems)
     people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
     return _follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)
 
@@ -106,7 +115,7 @@ def recall_message(
 
     The vendor takes a message back within 24 h of `sent_at` (an aware datetime); later the job ends `rejected`.
     """
-    problems = [*_msgid_problems(msgid), *_sent_at_problems(sent_at)]
+    problems = [*_msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
     found = (accounts or current_accounts()).get(account)
     if problems:
         raise CheckFailed(problems, channel=found.channel)
@@ -237,12 +246,6 @@ def _msgid_problems(msgid: object) -> list[Problem]:
     size = len(msgid.encode("utf-8", "surrogatepass"))
     if size > MSGID_BYTES:
         return [Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)]
-    return []
-
-
-def _sent_at_problems(sent_at: object) -> list[Problem]:
-    if not isinstance(sent_at, datetime) or sent_at.utcoffset() is None:
-        return [Problem("sent_at", "is not an aware datetime", "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC)")]
     return []
 
 
