@@ -294,6 +294,17 @@ def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     assert [old] == [row[0] for row in page]
 
 
+def test_a_batch_that_is_full_leaves_the_rest_to_the_next(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to the next round: what one transaction may not delete is taken by those that follow."""
+    monkeypatch.setattr(purge, "PARTS", 2)
+    for n in range(5):
+        site.send(f"goes {n}")
+    site.run()
+    site.advance(11 * DAY)
+
+    assert 5 == keep_house(site)["jobs"]
+
+
 def test_a_purged_dedupe_key_is_free_again(site: Site) -> None:
     """The key is taken while the job is there."""
     first = site.send(dedupe_key="k")

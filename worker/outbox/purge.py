@@ -29,7 +29,10 @@ FILES = 8
 """or so many files."""
 
 
-Reason = Callable[[Connection, set[str], Mapping[str, int]], set[str]]
+Parts = Mapping[str, Sequence[str]]
+"""Jobs, with the ids of their parts."""
+
+Reason = Callable[[Connection, Parts, Mapping[str, int]], set[str]]
 """Which of these jobs must stay; `before` is when an old one had ended, `now` is now."""
 
 
@@ -62,8 +65,12 @@ def purge_jobs(database: Database, before: int, after: str) -> Look:
         rows = fetch(connection, _JOBS, {"after": after, "young": _first_id(before), "limit": JOBS})
         old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
         when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
-        going = _bounded(connection, _whole(old, _free(connection, [job.id for job in old], when)))
-        _delete_jobs(connection, going)
+        free = _free(connection, [job.id for job in old], when)
+        families = _whole(old, free)
+        going = _bounded(connection, families, free)
+        _delete_jobs(connection, {job: free[job] for job in going})
+        if len(going) < sum(map(len, families)):
+            return Look(len(going), after)  # the rest of them comes next
         return Look(len(going), rows[-1][0] if len(rows) == JOBS else None)
 
     return database.run(batch)
@@ -90,56 +97,61 @@ def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
     return [_Job(*row) for row in fetch(connection, query, {"ids": ids_json(originals)})]
 
 
-def _whole(jobs: Sequence[_Job], free: set[str]) -> list[str]:
-    """Those of families that are free as a whole."""
-    kept = {job.family for job in jobs if job.id not in free}
-    return sorted({job.id for job in jobs if job.family not in kept})
+def _whole(jobs: Sequence[_Job], free: Parts) -> list[set[str]]:
+    """Those families that are free as a whole, by their ids."""
+    families: dict[str, set[str]] = {}
+    for job in jobs:
+        families.setdefault(job.family, set()).add(job.id)
+    return [families[name] for name in sorted(families) if families[name] <= free.keys()]
 
 
-def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -> set[str]:
+def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -> Parts:
     """Locks the jobs that are over, passing by those that somebody else has locked, and leaves out what must stay."""
     if not ids:
-        return set()
+        return {}
     source = chosen(connection.dialect.name, "worker_jobs", alias="j")
     locked = in_order(connection.dialect.name, "j.id") + ("" if connection.dialect.name == "sqlite" else " skip locked")
     query = f"select j.id from {source} and j.n_open = 0 and j.finished_at < :before{locked}"
-    free = {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), **when})}
+    rows = fetch(connection, query, {"ids": ids_json(ids), **when})
+    free = {row[0]: _parts_of(connection, row[0]) for row in rows}
     for reason in REASONS:
-        if free:
-            free -= reason(connection, free, when)
+        held = reason(connection, free, when) if free else set()
+        free = {job: parts for job, parts in free.items() if job not in held}
     return free
+
+
+def _parts_of(connection: Connection, job: str) -> list[str]:
+    rows = fetch(connection, "select id from worker_parts where id > :low and id < :high", part_range(job))
+    return [row[0] for row in rows]
 
 
 def _of_jobs(query: str) -> Reason:
     """A reason to stay, as a condition on a job j."""
 
-    def reason(connection: Connection, ids: set[str], when: Mapping[str, int]) -> set[str]:
+    def reason(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
         source = chosen(connection.dialect.name, "worker_jobs", alias="j")
         statement = f"select j.id from {source} and exists ({query})"
-        return {row[0] for row in fetch(connection, statement, {"ids": ids_json(ids), **when})}
+        return {row[0] for row in fetch(connection, statement, {"ids": ids_json(jobs), **when})}
 
     return reason
 
 
-def _waits_to_repeat(connection: Connection, ids: set[str], when: Mapping[str, int]) -> set[str]:
+def _waits_to_repeat(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """An unknown whose policy has yet to act."""
-    waiting = f"p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
     source = chosen(connection.dialect.name, "worker_parts", alias="p")
-    parts = ids_json(_parts_of(connection, _in_doubt(connection, ids)))
-    return {job_of(row[0]) for row in fetch(connection, f"select p.id from {source} and {waiting}", {"ids": parts})}
+    query = f"select p.id from {source} and p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs))})}
 
 
-def _in_doubt(connection: Connection, ids: Iterable[str]) -> list[str]:
-    source = chosen(connection.dialect.name, "worker_jobs")
-    return [row[0] for row in fetch(connection, f"select id from {source} and n_unknown > 0", {"ids": ids_json(ids)})]
-
-
-def _code_is_good(connection: Connection, ids: set[str], when: Mapping[str, int]) -> set[str]:
+def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """A response_code that may still be spent, or must not be spent again: the vendor still knows it."""
     source = chosen(connection.dialect.name, "worker_response_codes", "part_id", index="worker_response_codes_part")
     query = f"select part_id from {source} and (ends_at >= :now or state = 'leased')"
-    parts = ids_json(_parts_of(connection, ids))
-    return {job_of(row[0]) for row in fetch(connection, query, {"ids": parts, **when})}
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs)), **when})}
+
+
+def _all(jobs: Parts) -> list[str]:
+    return [part for parts in jobs.values() for part in parts]
 
 
 REASONS: tuple[Reason, ...] = (
@@ -156,22 +168,17 @@ REASONS: tuple[Reason, ...] = (
 """Why a job that is over stays all the same: each gives those of the ids that it holds."""
 
 
-def _bounded(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """The first of these jobs, as many as one transaction may delete; at least one."""
+def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) -> list[str]:
+    """The first of these families, as many as one transaction may delete; at least one."""
     going: list[str] = []
     parts, files = 0, 0
-    for job in ids:
-        going.append(job)
-        parts += len(_parts_of(connection, [job]))
-        files += len(_files_of(connection, [job]))
+    for family in families:
+        going += sorted(family)
+        parts += sum(len(free[job]) for job in family)
+        files += len(_files_of(connection, family))
         if parts >= PARTS or files >= FILES:
             break
     return going
-
-
-def _parts_of(connection: Connection, ids: Iterable[str]) -> list[str]:
-    query = "select id from worker_parts where id > :low and id < :high"
-    return [row[0] for job in ids for row in fetch(connection, query, part_range(job))]
 
 
 def _files_of(connection: Connection, ids: Iterable[str]) -> list[str]:
@@ -179,10 +186,11 @@ def _files_of(connection: Connection, ids: Iterable[str]) -> list[str]:
     return [row[0] for row in fetch(connection, f"select distinct blob_id from {source}", {"ids": ids_json(ids)})]
 
 
-def _delete_jobs(connection: Connection, ids: Sequence[str]) -> None:
+def _delete_jobs(connection: Connection, jobs: Parts) -> None:
+    ids = list(jobs)
     if not ids:
         return
-    parts, files = _parts_of(connection, ids), _files_of(connection, ids)
+    parts, files = _all(jobs), _files_of(connection, ids)
     _delete_task_ids(connection, parts)
     for table in ("attempts", "receipts", "failures", "bodies"):
         _delete(connection, f"worker_{table}", parts, "part_id")
