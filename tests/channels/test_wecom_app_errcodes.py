@@ -8,7 +8,7 @@ import pytest
 from wecom_app_facts import FACTS, codes, rows
 from wecom_app_samples import CHANNEL, account, part, reply
 
-from worker.channels.wecom_app.errcodes import ROWS, Class, explain, find
+from worker.channels.wecom.errcodes import ROWS, Class, explain, find
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
 
 CODED = [

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from wecom_app_samples import CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
+from worker.channels.wecom.errcodes import Class, find
 from worker.channels.wecom_app import CardUpdate, Image
-from worker.channels.wecom_app.errcodes import Class, find
 from worker.domain.outcome import (
     Accepted,
     Parked,

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wecom_app_samples import CHANNEL, account, draft, part, sent
 
+from worker.channels.checking.cut import pieces, truncated
+from worker.channels.checking.measure import byte_size
 from worker.channels.wecom_app import Markdown, MiniProgramNotice, MpNews, News, Raw, Text, TextCard, Video
 from worker.channels.wecom_app.chat import CreateChat
-from worker.channels.wecom_app.cut import pieces, truncated
 from worker.channels.wecom_app.fields import Prose
-from worker.channels.wecom_app.measure import byte_size
 from worker.domain.job import Kind
 from worker.domain.recipient import To
 

@@ -126,7 +126,7 @@ def explain(
     lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
 ) -> None:
     """What an errcode of WeCom means, what the worker does about it, and what to do."""
-    from worker.channels.wecom_app.errcodes import explain as lines_of
+    from worker.channels.wecom.errcodes import explain as lines_of
 
     lines = lines_of(code, lang)
     if lines is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from worker.channels.wecom_app.message import NO_FILE, Attached, PlainMessage, VendorObject
+from worker.channels.typed import NO_FILE, Attached, VendorObject
+from worker.channels.wecom_app.message import PlainMessage
 
 
 class NewsArticle(VendorObject):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from worker.channels.typed import VendorMessage, attached
 from worker.channels.wecom_app.card_parts import (
     ActionMenu,
     Button,
@@ -28,7 +29,6 @@ from worker.channels.wecom_app.card_parts import (
     SubmitButton,
     VerticalContent,
 )
-from worker.channels.wecom_app.message import VendorMessage, attached
 from worker.domain.message import File
 
 

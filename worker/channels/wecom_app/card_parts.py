@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from worker.channels.wecom_app.message import NO_FILE, Attached, VendorObject
-from worker.channels.wecom_app.upload import display_name
+from worker.channels.typed import NO_FILE, Attached, VendorObject
+from worker.channels.wecom.upload import display_name
 
 
 class PlainSource(VendorObject):

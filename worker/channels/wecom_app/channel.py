@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
+from worker.channels.wecom import token
 from worker.channels.wecom_app import account as keys
-from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, token, verdict, warn
+from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, verdict, warn
 from worker.channels.wecom_app import overflow as overflows
 from worker.channels.wecom_app.content import SENDS
 from worker.domain.account import Account, Secret

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.channels.wecom_app.message import VendorMessage
+from worker.channels.typed import VendorMessage
 
 
 class CreateChat(VendorMessage):

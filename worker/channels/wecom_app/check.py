@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom_app import check_chat, check_update, fields, plain, rules, targets, upload
+from worker.channels.checking import plain, rules
+from worker.channels.wecom import upload
+from worker.channels.wecom_app import check_chat, check_update, fields, targets
 from worker.channels.wecom_app.ability import ability_problems, callback_problems
 from worker.channels.wecom_app.content import body_rows, card_rows, contents
 from worker.domain.errors import Problem

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom_app import fields, plain, rules
+from worker.channels.checking import plain, rules
+from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.targets import USERID
 from worker.domain.errors import Problem
 from worker.domain.job import Draft

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from worker.channels.wecom_app import fields, plain, rules
+from worker.channels.checking import plain, rules
+from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.content import calls_back, card_of
 from worker.domain.errors import Problem
 from worker.domain.job import Draft

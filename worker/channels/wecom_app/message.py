@@ -6,44 +6,13 @@ of these types never shows a value: what stands in them is message text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from typing import Annotated, Any, ClassVar, get_args
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, WithJsonSchema
+from pydantic import Field, InstanceOf
 
-from worker.domain.message import File, Message
-
-QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
-
-Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description": "A file, which JSON cannot hold."})]
-"""A file in the place of a media_id; the worker uploads it first."""
-
-NO_FILE: Any = Field(default=None, exclude=True)
-
-
-class VendorObject(BaseModel):
-    """Base of the objects nested in a message; as silent as the message itself."""
-
-    model_config = QUIET
-
-    UPLOADED: ClassVar[tuple[str, str] | None] = None
-    """Field that a `file` beside it fills, and the upload type of that file."""
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return ()
-
-
-class VendorMessage(Message):
-    """Base of this channel's messages; shows no value in its `repr` or in a validation error."""
-
-    model_config = QUIET
-
-    UPLOADED: ClassVar[tuple[str, str] | None] = None
-    """See `VendorObject.UPLOADED`."""
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return ()
+from worker.channels.typed import VendorMessage, attached, can_hold_files, plain_value
+from worker.domain.message import File
 
 
 class PlainMessage(VendorMessage):
@@ -72,51 +41,15 @@ class PlainMessage(VendorMessage):
         body: dict[str, Any] = {self.msgtype: content}
         for name, value in self.__dict__.items():
             if value is not None and name not in _OURS:
-                (body if name in self.ENVELOPE else content)[name] = _plain(value)
+                (body if name in self.ENVELOPE else content)[name] = plain_value(value)
         return {"type": self.msgtype, "body": body, "options": self.options()}
 
     def files(self) -> Mapping[str, tuple[str, File]]:
         """See `Message.files`."""
-        return dict(attached(self, self.msgtype)) if _can_hold_files(type(self)) else {}
+        return dict(attached(self, self.msgtype)) if can_hold_files(type(self)) else {}
 
 
 _OURS = frozenset({"duplicate_check", "duplicate_check_interval", "file"})
-
-
-def _plain(value: Any) -> Any:
-    """A field's value as JSON holds it."""
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
-
-
-_SCALARS = frozenset({str, int, bool, type(None)})
-
-
-@cache
-def _can_hold_files(message: type[PlainMessage]) -> bool:
-    """False for a type made of texts and numbers alone."""
-    return message.UPLOADED is not None or not all(_is_scalar(one.annotation) for one in message.model_fields.values())
-
-
-def _is_scalar(annotation: Any) -> bool:
-    """Also lists and choices of texts and numbers."""
-    inner = get_args(annotation)
-    return all(map(_is_scalar, inner)) if inner else annotation in _SCALARS
-
-
-def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, File]]]:
-    """Every file below a message or an object: body path of its media_id -> (upload type, file)."""
-    uploaded, file = getattr(holder, "UPLOADED", None), getattr(holder, "file", None)
-    if uploaded and file is not None:
-        yield f"{path}.{uploaded[0]}", (uploaded[1], file)
-    for name, inner in holder.__dict__.items():
-        if isinstance(inner, VendorObject):
-            yield from attached(inner, f"{path}.{name}")
-        elif isinstance(inner, list):
-            for i, entry in enumerate(inner):
-                if isinstance(entry, VendorObject):
-                    yield from attached(entry, f"{path}.{name}.{i}")
 
 
 class Raw(PlainMessage):

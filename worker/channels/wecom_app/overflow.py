@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 from typing import Any
 
-from worker.channels.wecom_app import cut, fields, rules
+from worker.channels.checking import cut, rules
+from worker.channels.checking.measure import byte_size, chinese_size
+from worker.channels.checking.tree import put
+from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.content import SENDS, SPLIT_FIELD, body_rows
 from worker.channels.wecom_app.fields import FieldRule, Row
-from worker.channels.wecom_app.measure import byte_size, chinese_size
-from worker.channels.wecom_app.render import put
 from worker.domain.account import Account
 from worker.domain.job import Kind
 

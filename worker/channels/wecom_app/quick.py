@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from worker.channels.checking.plain import ODD
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.plain import ODD
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.job import Draft, Kind
 from worker.domain.recipient import Recipients

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from worker.channels.typed import VendorMessage
 from worker.channels.wecom_app.articles import ARTICLES
 from worker.channels.wecom_app.card import CARD_CLASSES
 from worker.channels.wecom_app.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS
-from worker.channels.wecom_app.message import PlainMessage, Raw, VendorMessage
+from worker.channels.wecom_app.message import PlainMessage, Raw
 from worker.channels.wecom_app.render import interval_s
 from worker.channels.wecom_app.simple import SIMPLE
 from worker.channels.wecom_app.update import CardUpdate

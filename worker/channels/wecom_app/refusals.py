@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.wecom_app.reply import listed
+from worker.channels.wecom.reply import listed
 from worker.domain.job import Part
 from worker.domain.outcome import Refusal
 

@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.channels.checking.tree import put
+from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name
 from worker.channels.wecom_app.content import SPLIT_FIELD
 from worker.channels.wecom_app.fields import PERMANENT_IMAGE
-from worker.channels.wecom_app.upload import BYTES_PER_SECOND, display_name
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.job import Part
@@ -129,16 +130,6 @@ def _with_media(tree: dict[str, Any], media: Mapping[str, str]) -> dict[str, Any
     for path, media_id in media.items():
         tree = put(tree, path.split("."), media_id)
     return tree
-
-
-def put(tree: Any, steps: list[str], value: str | None) -> Any:
-    """A copy of `tree`, shallow beside the path, with `value` at its end."""
-    if not steps:
-        return value
-    if isinstance(tree, list):
-        place = int(steps[0])
-        return [*tree[:place], put(tree[place], steps[1:], value), *tree[place + 1 :]]
-    return {**tree, steps[0]: put(tree.get(steps[0]), steps[1:], value)}
 
 
 def _update(part: Part, account: Account, flagged: bool) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import InstanceOf
 
+from worker.channels.typed import VendorMessage
 from worker.channels.wecom_app.card import Card
-from worker.channels.wecom_app.message import VendorMessage
 
 
 class CardUpdate(VendorMessage):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.channels.wecom_app import errcodes, redact
+from worker.channels.wecom import errcodes, redact
+from worker.channels.wecom.errcodes import Class, Errcode
+from worker.channels.wecom.reply import Answer, read, text_of
+from worker.channels.wecom.token import retry_after
 from worker.channels.wecom_app.content import SENDS, calls_back, card_of
-from worker.channels.wecom_app.errcodes import Class, Errcode
 from worker.channels.wecom_app.fields import PERMANENT_IMAGE
 from worker.channels.wecom_app.refusals import all_refused, refusals
-from worker.channels.wecom_app.reply import Answer, read, text_of
-from worker.channels.wecom_app.token import retry_after
 from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import (

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from worker.channels.wecom_app import fields, rules
+from worker.channels.checking import rules
+from worker.channels.checking.measure import byte_size
+from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.content import SENDS, body_rows, card_of, card_rows, contents
-from worker.channels.wecom_app.measure import byte_size
 from worker.channels.wecom_app.split import call_count
 from worker.channels.wecom_app.translate import has_ids
 from worker.domain.job import Draft, Kind

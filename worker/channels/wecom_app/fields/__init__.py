@@ -1,5 +1,7 @@
 """The vendor's field tables as rows of data: what is required, how long, how many, and which errcode it would be."""
 
+from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row, Together
+from worker.channels.wecom.uploads import MIN_FILE, PERMANENT_IMAGE, UPLOADS, UploadRule
 from worker.channels.wecom_app.fields.cards import (
     CARD_TYPES,
     CARDS,
@@ -21,8 +23,6 @@ from worker.channels.wecom_app.fields.plain import (
     SAFE_FILES,
     TEXTCARD_BY_CHARACTERS,
 )
-from worker.channels.wecom_app.fields.row import Effect, Either, FieldRule, Prose, Row, Together
-from worker.channels.wecom_app.fields.uploads import MIN_FILE, PERMANENT_IMAGE, UPLOADS, UploadRule
 
 __all__ = [
     "BODIES",

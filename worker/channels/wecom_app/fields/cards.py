@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from worker.channels.wecom_app.fields.row import Either, FieldRule, Row
+from worker.channels.checking.row import Either, FieldRule, Row
 
 R = FieldRule
 Rows = tuple[Row, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.channels.wecom_app.fields.row import Effect, FieldRule, Prose, Row
+from worker.channels.checking.row import Effect, FieldRule, Prose, Row
 
 R = FieldRule
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom_app.fields.row import Effect, Either, FieldRule, Prose, Row, Together
+from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row, Together
 
 R = FieldRule
 CUT = Effect.CUT

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom_app.fields import MIN_FILE, UPLOADS, UploadRule
-from worker.channels.wecom_app.plain import unfit_text
+from worker.channels.checking.plain import unfit_text
+from worker.channels.wecom.uploads import MIN_FILE, UPLOADS, UploadRule
 from worker.domain.errors import Problem
 from worker.domain.web import Unusable, web_address
 

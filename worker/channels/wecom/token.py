@@ -6,9 +6,9 @@ A refused secret is not knocked with again: repeated failures ban the caller's I
 from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.channels.wecom_app import errcodes
-from worker.channels.wecom_app.errcodes import WRONG_SECRET, Class
-from worker.channels.wecom_app.reply import Answer, integer, read, text_of
+from worker.channels.wecom import errcodes
+from worker.channels.wecom.errcodes import WRONG_SECRET, Class
+from worker.channels.wecom.reply import Answer, integer, read, text_of
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 

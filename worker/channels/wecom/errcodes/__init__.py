@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom_app.errcodes import message, operating, others
-from worker.channels.wecom_app.errcodes.explained import explained
-from worker.channels.wecom_app.errcodes.row import Class, Errcode
+from worker.channels.wecom.errcodes import message, operating, others
+from worker.channels.wecom.errcodes.explained import explained
+from worker.channels.wecom.errcodes.row import Class, Errcode
 
 __all__ = ["ROWS", "WRONG_SECRET", "Class", "Errcode", "explain", "find"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom_app.errcodes.row import Class, Errcode, Said, refused, run
+from worker.channels.wecom.errcodes.row import Class, Errcode, Said, refused, run
 from worker.domain.outcome import Scope
 
 _CHAT: Said = ("correct the chat", "更正群聊参数")

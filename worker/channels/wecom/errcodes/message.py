@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom_app.errcodes.row import Class, Errcode, Said, coded, refused
+from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, refused
 
 _RECIPIENTS: Mapping[int, Said] = {
     40003: ("bad userid", "userid 无效"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from worker.channels.wecom_app.fields import Prose
+from worker.channels.checking.row import Prose
 
 Size = Callable[[str], float]
 """Additive: the size of two texts together is the sum of theirs."""

@@ -8,8 +8,8 @@ from functools import cache
 from math import ceil
 from typing import Any
 
-from worker.channels.wecom_app.fields import Effect, Either, FieldRule, Row, Together
-from worker.channels.wecom_app.measure import byte_size, chinese_size, longest_chinese_size
+from worker.channels.checking.measure import byte_size, chinese_size, longest_chinese_size
+from worker.channels.checking.row import Effect, Either, FieldRule, Row, Together
 from worker.domain.errors import Problem
 
 Place = tuple[str, Mapping[str, Any], str]

@@ -1,0 +1,82 @@
+"""What typed messages of every channel are made of: silent models, and files in the place of a media_id.
+
+They only hold and lay out values; a channel's `check` says what is wrong with them, all at once. A `repr` or a
+validation error of these types never shows a value: what stands in them is message text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Annotated, Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, WithJsonSchema
+
+from worker.domain.message import File, Message
+
+QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+
+Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description": "A file, which JSON cannot hold."})]
+"""A file in the place of a media_id; the worker uploads it first."""
+
+NO_FILE: Any = Field(default=None, exclude=True)
+
+
+class VendorObject(BaseModel):
+    """Base of the objects nested in a message; as silent as the message itself."""
+
+    model_config = QUIET
+
+    UPLOADED: ClassVar[tuple[str, str] | None] = None
+    """Field that a `file` beside it fills, and the upload type of that file."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return ()
+
+
+class VendorMessage(Message):
+    """Base of a channel's messages; shows no value in its `repr` or in a validation error."""
+
+    model_config = QUIET
+
+    UPLOADED: ClassVar[tuple[str, str] | None] = None
+    """See `VendorObject.UPLOADED`."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return ()
+
+
+def plain_value(value: Any) -> Any:
+    """A field's value as JSON holds it."""
+    if isinstance(value, list):
+        return [plain_value(entry) for entry in value]
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
+
+
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+@cache
+def can_hold_files(message: type[VendorMessage]) -> bool:
+    """False for a type made of texts and numbers alone."""
+    return message.UPLOADED is not None or not all(_is_scalar(one.annotation) for one in message.model_fields.values())
+
+
+def _is_scalar(annotation: Any) -> bool:
+    """Also lists and choices of texts and numbers."""
+    inner = get_args(annotation)
+    return all(map(_is_scalar, inner)) if inner else annotation in _SCALARS
+
+
+def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, File]]]:
+    """Every file below a message or an object: body path of its media_id -> (upload type, file)."""
+    uploaded, file = getattr(holder, "UPLOADED", None), getattr(holder, "file", None)
+    if uploaded and file is not None:
+        yield f"{path}.{uploaded[0]}", (uploaded[1], file)
+    for name, inner in holder.__dict__.items():
+        if isinstance(inner, VendorObject):
+            yield from attached(inner, f"{path}.{name}")
+        elif isinstance(inner, list):
+            for i, entry in enumerate(inner):
+                if isinstance(entry, VendorObject):
+                    yield from attached(entry, f"{path}.{name}.{i}")

@@ -1,0 +1,1 @@
+"""What all WeCom APIs share: gettoken, the shape of answers, the global errcodes, temporary uploads."""
