@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wecom_app_facts import Fact, card_facts, plain_facts, size
 from wecom_app_messages import BODIES, CARDS, USER, bodies
-from wecom_app_samples import CHANNEL, account, draft, part, sent
+from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.wecom_app import message_from_json, message_to_json
 from worker.channels.wecom_app.card import CARD_CLASSES
@@ -40,7 +40,7 @@ def test_valid_messages_pass_and_go_out_within_all_limits(body: dict[str, Any], 
     CHANNEL.warnings(asked)
     for spec in CHANNEL.split(asked):
         made = part(document, spec)
-        out = sent(CHANNEL.request(made, account(), "t", flagged=flagged))
+        out = sent(CHANNEL.request(made, account(), ACCESS, flagged=flagged))
         assert_within_limits(out)
         assert {name: out[body["msgtype"]][name] for name in body[body["msgtype"]]} == body[body["msgtype"]]
 
@@ -116,7 +116,7 @@ def test_nobody_is_lost_or_counted_twice(users, parties, tags, errcode, lists, i
     reply = Reply(200, {}, json.dumps({"errcode": errcode, "errmsg": "x", "msgid": "m", **lists}).encode())
     made = part(spec=asked.to_json(), in_doubt=in_doubt)
 
-    outcome = CHANNEL.outcome(made, account(), reply).outcome
+    outcome = CHANNEL.outcome(made, account(), reply, ACCESS).outcome
 
     refused = [
         {"part_id": made.id, "kind": one.kind, "recipient_key": one.recipient.lower()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from wecom_app_samples import CHANNEL, JOB, account, card, draft, part, reply, sent
+from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, reply, sent
 
 from worker.channels.wecom_app import ChangeChat, CreateChat, MiniProgramNotice, MpNews, News, Text, TextCard
+from worker.domain.call import Access
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Accepted, Rejected, Retry
 from worker.domain.recipient import AppChat, Recipients, To
@@ -46,7 +47,9 @@ def test_one_call_a_chat():
 
 def test_on_the_wire():
     """A chat instead of recipients, no agentid, and no duplicate check even when it is asked for."""
-    built = CHANNEL.request(part(Text(content="交班").document(), CHAT, kind="send_chat"), account(), "t", flagged=True)
+    built = CHANNEL.request(
+        part(Text(content="交班").document(), CHAT, kind="send_chat"), account(), ACCESS, flagged=True
+    )
 
     assert "/cgi-bin/appchat/send" == built.path
     assert {"chatid": "duty2026", "msgtype": "text", "text": {"content": "交班"}} == sent(built)
@@ -57,8 +60,8 @@ def test_nothing_makes_a_repeat_of_a_send_safe():
     assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule(part(kind="send_chat", spec=CHAT))
     for kind in ("create_chat", "change_chat"):
         assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(part({}, {}, kind=kind))
-    assert "send_chat/text" == CHANNEL.lane("send_chat", Text(content="a").document())
-    assert "create_chat" == CHANNEL.lane("create_chat", {})
+    assert "send_chat/text" == CHANNEL.lane("send_chat", Text(content="a").document(), {})
+    assert "create_chat" == CHANNEL.lane("create_chat", {}, {})
 
 
 @pytest.mark.parametrize(
@@ -120,10 +123,10 @@ def test_a_chat_is_made_under_a_known_id():
     again = part(made.message, {}, kind="create_chat", in_doubt=True)
     exists = reply({"errcode": 86215, "errmsg": "x"})
 
-    assert {"userlist": ["a", "b"], "chatid": JOB} == sent(CHANNEL.request(made, account(), "t", flagged=False))
+    assert {"userlist": ["a", "b"], "chatid": JOB} == sent(CHANNEL.request(made, account(), ACCESS, flagged=False))
     assert 32 == len(JOB)
-    assert isinstance(CHANNEL.outcome(made, account(), exists).outcome, Rejected)
-    known = CHANNEL.outcome(again, account(), exists).outcome
+    assert isinstance(CHANNEL.outcome(made, account(), exists, ACCESS).outcome, Rejected)
+    known = CHANNEL.outcome(again, account(), exists, ACCESS).outcome
     assert isinstance(known, Accepted)
     assert (True, {"chatid": JOB}) == (known.taken.from_repeat, known.taken.extra)
 
@@ -134,12 +137,12 @@ def test_answers():
     created = reply({"errcode": 0, "errmsg": "ok", "chatid": "duty2026"})
 
     for kind, message in (("send_chat", Text(content="a").document()), ("change_chat", {"type": "chat_change"})):
-        taken = CHANNEL.outcome(part(message, CHAT, kind=kind), account(), ok).outcome.taken
+        taken = CHANNEL.outcome(part(message, CHAT, kind=kind), account(), ok, ACCESS).outcome.taken
         assert (None, None, {}) == (taken.msgid, taken.warning, taken.extra)
     made = part(CreateChat(userlist=["a", "b"]).document(), {}, kind="create_chat")
-    assert {"chatid": "duty2026"} == CHANNEL.outcome(made, account(), created).outcome.taken.extra
-    assert "no chatid in the answer" == CHANNEL.outcome(made, account(), ok).outcome.taken.warning
-    gone = CHANNEL.outcome(part(Text(content="a").document(), CHAT, kind="send_chat"), account(), reply("busy"))
+    assert {"chatid": "duty2026"} == CHANNEL.outcome(made, account(), created, ACCESS).outcome.taken.extra
+    assert "no chatid in the answer" == CHANNEL.outcome(made, account(), ok, ACCESS).outcome.taken.warning
+    gone = CHANNEL.outcome(part(Text(content="a").document(), CHAT, kind="send_chat"), account(), reply("busy"), ACCESS)
     assert isinstance(gone.outcome, Retry)
 
 
@@ -188,12 +191,14 @@ def test_a_permanent_picture():
     made = part(message, {}, kind="upload", facts={"open": lambda: [b"x"]})
     big = {"type": "upload", "files": {"media": {**file, "size": 2 * 1024 * 1024 + 1}}}
 
-    built = CHANNEL.request(made, account(), "tok", flagged=False)
+    built = CHANNEL.request(made, account(), Access("tok"), flagged=False)
     taken = CHANNEL.outcome(
-        made, account(), reply({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/x"})
+        made, account(), reply({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/x"}), ACCESS
     ).outcome.taken
 
     assert ("/cgi-bin/media/uploadimg", {"access_token": "tok"}) == (built.path, built.query)
     assert (None, None, {"url": "http://p.qpic.cn/x"}) == (taken.media_id, taken.media_expires_in_s, taken.extra)
     assert ["media"] == fields_of(draft(big, kind="upload"))
-    assert "no url in the answer" == CHANNEL.outcome(made, account(), reply({"errcode": 0})).outcome.taken.warning
+    assert (
+        "no url in the answer" == CHANNEL.outcome(made, account(), reply({"errcode": 0}), ACCESS).outcome.taken.warning
+    )

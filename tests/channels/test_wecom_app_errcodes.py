@@ -6,7 +6,7 @@ import re
 
 import pytest
 from wecom_app_facts import FACTS, codes, rows
-from wecom_app_samples import CHANNEL, account, part, reply
+from wecom_app_samples import ACCESS, CHANNEL, account, part, reply
 
 from worker.channels.wecom.errcodes import ROWS, Class, explain, find
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
@@ -89,11 +89,11 @@ def test_each_class_is_what_happens():
         code = row.code
         if code in special or find(code) is not row:
             continue
-        outcome = CHANNEL.outcome(part(), account(), reply({"errcode": code, "errmsg": "x"})).outcome
+        outcome = CHANNEL.outcome(part(), account(), reply({"errcode": code, "errmsg": "x"}), ACCESS).outcome
         assert isinstance(outcome, OUTCOMES[row.kind]), code
         if isinstance(outcome, Parked):
             assert (row.scope, row.what) == (outcome.scope, outcome.remedy)
-    foreign = CHANNEL.outcome(part(), account(), reply({"errcode": 86008, "errmsg": "x"})).outcome
+    foreign = CHANNEL.outcome(part(), account(), reply({"errcode": 86008, "errmsg": "x"}), ACCESS).outcome
     assert isinstance(foreign, Rejected)
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from wecom_app_facts import rows
-from wecom_app_samples import CHANNEL, account, draft, part
+from wecom_app_samples import ACCESS, CHANNEL, account, draft, part
 
 from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
 from worker.channels.wecom_app.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.message import Raw
 from worker.delivery.transport import _multipart as multipart
-from worker.domain.call import Reply
+from worker.domain.call import Access, Reply
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Draft, Part
 from worker.domain.outcome import Accepted, Partial, Rejected, StaleToken, Wait
@@ -49,7 +49,7 @@ def rendered(message: Any, kind: str, body: dict[str, Any]) -> dict[str, Any]:
     (spec,) = CHANNEL.split(asked)
     facts = {"response_code": body.get("response_code")}
     made = part(message.document(), spec, kind=kind, facts=facts)
-    built = CHANNEL.request(made, asked.account, "t", flagged="enable_duplicate_check" in body)
+    built = CHANNEL.request(made, asked.account, ACCESS, flagged="enable_duplicate_check" in body)
     return json.loads(built.body)
 
 
@@ -145,7 +145,7 @@ def test_chats():
     made, sent = golden("chats/create"), golden("chats/send")
 
     creation = CHANNEL.request(
-        part(CreateChat(**made).document(), {}, kind="create_chat"), account(), "t", flagged=False
+        part(CreateChat(**made).document(), {}, kind="create_chat"), account(), ACCESS, flagged=False
     )
 
     assert ("/cgi-bin/appchat/create", made) == (creation.path, json.loads(creation.body))
@@ -170,7 +170,7 @@ def test_an_upload_on_the_wire():
         "j-0", "j", 0, "upload", {"type": "upload", "files": {"media": file}}, {}, facts={"open": lambda: [b"x" * 12]}
     )
 
-    built = CHANNEL.request(made, account(), "tok_7f2c1d90a4", flagged=False)
+    built = CHANNEL.request(made, account(), Access("tok_7f2c1d90a4"), flagged=False)
 
     line = head.splitlines()[0].split()
     query = "&".join(f"{name}={value}" for name, value in built.query.items())
@@ -199,7 +199,7 @@ def test_replies(name: str):
     spec = {"users": ["Ghost01", "ghost02", "TEMP07", "chenmo"], "parties": ["999", "12"]}
     reply = Reply(200, {}, json.dumps(golden(f"replies/{name}")).encode())
 
-    verdict = CHANNEL.outcome(part(message, spec), account(), reply)
+    verdict = CHANNEL.outcome(part(message, spec), account(), reply, ACCESS)
 
     assert isinstance(verdict.outcome, kind)
     assert golden(f"replies/{name}")["errcode"] == verdict.errcode
@@ -249,7 +249,7 @@ def never_sent_so(body: dict[str, Any], agent: Any) -> bool:
     """No call of ours has the fault of this body."""
     message, to = message_from_json(body).document(), recipients_from_json(body)
     parts = [part(message, spec) for spec in CHANNEL.split(Draft("send", agent, message, to))]
-    sent = [json.loads(CHANNEL.request(one, agent, "t", flagged=False).body) for one in parts]
+    sent = [json.loads(CHANNEL.request(one, agent, ACCESS, flagged=False).body) for one in parts]
     return all(
         agent.settings["agentid"] == one["agentid"]
         and len(one.get("touser", "").split("|")) <= 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wecom_app_samples import CHANNEL, account, card, part, reply, text
+from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
 from worker.channels.wecom.errcodes import Class, find
@@ -31,7 +31,7 @@ FILE_SEND = {**Image().document(), "files": {"image.media_id": {"blob": "b"}}}
 
 
 def verdict(answer, made=None):
-    return CHANNEL.outcome(part() if made is None else made, account(), answer)
+    return CHANNEL.outcome(part() if made is None else made, account(), answer, ACCESS)
 
 
 def outcome(answer, made=None):
@@ -324,7 +324,7 @@ def test_nothing_makes_it_raise(body, status, header, in_doubt):
     answer = reply(body, status, retry_after=header)
 
     for message, kind in ((text(), "send"), (card(), "send"), ({}, "recall"), (UPDATE.message, "update_card")):
-        found = CHANNEL.outcome(part(message, spec, kind=kind, in_doubt=in_doubt), account(), answer)
+        found = CHANNEL.outcome(part(message, spec, kind=kind, in_doubt=in_doubt), account(), answer, ACCESS)
         refusals = getattr(found.outcome, "refusals", ())
         assert {(each.kind, each.recipient) for each in refusals} <= {
             ("user", "A"),
@@ -335,7 +335,7 @@ def test_nothing_makes_it_raise(body, status, header, in_doubt):
         assert len(refusals) == len({(each.kind, each.recipient) for each in refusals})
         assert "\x00" not in (found.errmsg or "")
         repr(found).encode()
-    assert CHANNEL.token_outcome(answer) is not None
+    assert CHANNEL.token_outcome(answer, account(), "s3cret") is not None
 
 
 @pytest.mark.parametrize(
@@ -361,13 +361,13 @@ def test_nothing_makes_it_raise(body, status, header, in_doubt):
 )
 def test_token_answers(answer, expected):
     """A token is granted, or asked for again later, or refused with a remedy."""
-    assert expected == CHANNEL.token_outcome(answer)
+    assert expected == CHANNEL.token_outcome(answer, account(), "s3cret")
 
 
 @pytest.mark.parametrize("code", [40001, 40013, 40091, 41002, 41004, 45031, 50003, 60020, 301002, 301007, 2000002])
 def test_refused_credentials(code):
     """A wrong secret, corp or address is not knocked with again."""
-    found = CHANNEL.token_outcome(coded(code))
+    found = CHANNEL.token_outcome(coded(code), account(), "s3cret")
 
     assert (TokenRefused, code) == (type(found), found.errcode)
     assert found.remedy
@@ -375,7 +375,7 @@ def test_refused_credentials(code):
 
 def test_token_is_not_shown():
     """A granted token stays out of its repr."""
-    assert "tok_" not in repr(CHANNEL.token_outcome(reply("token_ok")))
+    assert "tok_" not in repr(CHANNEL.token_outcome(reply("token_ok"), account(), "s3cret"))
 
 
 def _codes(text_of_codes: str) -> list[int]:

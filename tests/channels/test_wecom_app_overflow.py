@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wecom_app_samples import CHANNEL, account, draft, part, sent
+from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.checking.cut import pieces, truncated
 from worker.channels.checking.measure import byte_size
@@ -31,7 +31,9 @@ def contents(message, overflow="split", to=None):
     document, notes = fit(message, overflow)
     asked = draft(document, to)
     assert [] == CHANNEL.check(asked)
-    requests = [CHANNEL.request(part(document, spec), account(), "t", flagged=False) for spec in CHANNEL.split(asked)]
+    requests = [
+        CHANNEL.request(part(document, spec), account(), ACCESS, flagged=False) for spec in CHANNEL.split(asked)
+    ]
     return [sent(one)[document["type"]]["content"] for one in requests], notes
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wecom_app_samples import CHANNEL, JOB, account, card, draft, part, sent, text
+from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, sent, text
 
 from worker.channels.base import Channel
 from worker.channels.wecom_app import CardUpdate, Image, Raw, Text
+from worker.domain.call import Access
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Scope
 from worker.domain.recipient import Everyone, To
@@ -77,7 +78,7 @@ def test_worker_task_id():
     assert "task_id" not in spec
     assert (
         f"w{JOB}-3"
-        == sent(CHANNEL.request(part(card(), spec, n=3), account(), "t", flagged=False))["template_card"]["task_id"]
+        == sent(CHANNEL.request(part(card(), spec, n=3), account(), ACCESS, flagged=False))["template_card"]["task_id"]
     )
 
 
@@ -93,7 +94,7 @@ def test_worker_task_id():
 )
 def test_lanes(kind, message, lane):
     """A lane is the finest scope a vendor code can park."""
-    assert lane == CHANNEL.lane(kind, message)
+    assert lane == CHANNEL.lane(kind, message, {})
 
 
 def test_send_is_counted_per_member():
@@ -197,8 +198,8 @@ def test_text_on_the_wire():
 
 def test_broadcast_on_the_wire():
     """Everyone is @all, and lists without entries are left out."""
-    everyone = sent(CHANNEL.request(part(spec={"everyone": True}), account(), "t", flagged=False))
-    party = sent(CHANNEL.request(part(spec={"parties": ["1"]}), account(), "t", flagged=False))
+    everyone = sent(CHANNEL.request(part(spec={"everyone": True}), account(), ACCESS, flagged=False))
+    party = sent(CHANNEL.request(part(spec={"parties": ["1"]}), account(), ACCESS, flagged=False))
 
     assert "@all" == everyone["touser"]
     assert {"toparty"} == party.keys() & {"touser", "toparty", "totag"}
@@ -210,8 +211,8 @@ def test_equal_content_gives_equal_bytes():
     two = Raw(msgtype="markdown", body={"z": 1, "markdown": {"x": 1, "content": "a"}}).document()
 
     assert (
-        CHANNEL.request(part(one), account(), "t", flagged=True).body
-        == CHANNEL.request(part(two), account(), "u", flagged=True).body
+        CHANNEL.request(part(one), account(), ACCESS, flagged=True).body
+        == CHANNEL.request(part(two), account(), Access("u"), flagged=True).body
     )
     assert CHANNEL.body_hash(part(one), account()) == CHANNEL.body_hash(part(two), account())
     assert CHANNEL.body_hash(part(one), account()) != CHANNEL.body_hash(part(text()), account())
@@ -222,26 +223,29 @@ def test_media_ids_are_put_into_a_copy():
     body = {"news": {"articles": [{"title": "t"}, {"title": "u", "thumb": None}]}}
     raw = Raw(msgtype="news", body=body).document()
     built = CHANNEL.request(
-        part(raw, facts={"media": {"news.articles.1.thumb": "M"}}), account({"deadline_s": 5}), "t", flagged=False
+        part(raw, facts={"media": {"news.articles.1.thumb": "M"}}),
+        account({"deadline_s": 5}),
+        Access("t"),
+        flagged=False,
     )
     image = part(Image().document(), facts={"media": {"image.media_id": "M"}})
 
     assert {"articles": [{"title": "t"}, {"title": "u", "thumb": "M"}]} == sent(built)["news"]
     assert 5.0 == built.deadline_s
     assert None is body["news"]["articles"][1]["thumb"]
-    assert {"media_id": "M"} == sent(CHANNEL.request(image, account(), "t", flagged=False))["image"]
+    assert {"media_id": "M"} == sent(CHANNEL.request(image, account(), ACCESS, flagged=False))["image"]
 
 
 def test_own_task_id_on_the_wire():
     """The spec's task_id goes before the document's."""
     made = part(card(task_id="own"), {"users": ["a"], "task_id": "own_1"})
 
-    assert "own_1" == sent(CHANNEL.request(made, account(), "t", flagged=False))["template_card"]["task_id"]
+    assert "own_1" == sent(CHANNEL.request(made, account(), ACCESS, flagged=False))["template_card"]["task_id"]
 
 
 def test_recall_on_the_wire():
     """A recall names the msgid alone."""
-    built = CHANNEL.request(part({}, {"msgid": "M"}, kind="recall"), account(), None, flagged=False)
+    built = CHANNEL.request(part({}, {"msgid": "M"}, kind="recall"), account(), Access(), flagged=False)
 
     assert ("/cgi-bin/message/recall", {"access_token": ""}, {"msgid": "M"}) == (built.path, built.query, sent(built))
 
@@ -265,7 +269,7 @@ def test_update_on_the_wire(spec, targets):
         "response_code": "RC",
         "button": {"replace_name": "done"},
         **targets,
-    } == sent(CHANNEL.request(made, account(), "t", flagged=False))
+    } == sent(CHANNEL.request(made, account(), ACCESS, flagged=False))
 
 
 def test_upload_on_the_wire():
@@ -273,7 +277,7 @@ def test_upload_on_the_wire():
     message = CHANNEL.upload_part({**UPLOAD, "head": "89504e47"})
     made = part(message, {}, kind="upload", facts={"open": lambda: [b"abc"]})
 
-    built = CHANNEL.request(made, account(), "tok", flagged=False)
+    built = CHANNEL.request(made, account(), Access("tok"), flagged=False)
 
     assert {"type": "upload", "files": {"media": UPLOAD}} == message
     assert {"access_token": "tok", "type": "image"} == built.query
@@ -291,7 +295,7 @@ def test_media_scope():
 
 def test_token_request():
     """gettoken carries corpid and secret in the query, which no repr shows."""
-    built = CHANNEL.token_request(account(), "s3cret")
+    built = CHANNEL.token_request(account(), "s3cret", 0)
 
     assert ("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s3cret"}, 10.0) == (
         built.method,

@@ -8,12 +8,13 @@ from typing import Any
 
 from worker.channels.wecom_app import ButtonCard, Text, WecomApp
 from worker.domain.account import Account
-from worker.domain.call import Reply
+from worker.domain.call import Access, Reply
 from worker.domain.job import Draft, Part
 from worker.domain.recipient import Recipients, To
 
 REPLIES = Path(__file__).parent / "replies"
 CHANNEL = WecomApp()
+ACCESS = Access("t")
 JOB = "0190f3a2b4c57d8e9fa0b1c2d3e4f506"
 PNG = (b"\x89PNG\r\n\x1a\n" + bytes(8)).hex()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from wecom_app_samples import CHANNEL, account
 
-from worker.domain.call import Reply
+from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
 from worker.simulator.request import Request
@@ -41,10 +41,10 @@ class Vendor:
 
     def takes(self, part: Part, *, flagged: bool = False) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
         """Carry a part's call out: what was sent, what the channel makes of the answer, and the answer."""
-        built = CHANNEL.request(part, ACCOUNT, self.token, flagged=flagged)
+        built = CHANNEL.request(part, ACCOUNT, Access(self.token), flagged=flagged)
         assert isinstance(built.body, bytes)
         body = self.ask(Request(built.method, built.path, dict(built.query), body=built.body))
-        outcome = CHANNEL.outcome(part, ACCOUNT, Reply(200, {}, body)).outcome
+        outcome = CHANNEL.outcome(part, ACCOUNT, Reply(200, {}, body), Access(self.token)).outcome
         return json.loads(built.body), outcome, json.loads(body)
 
     def seen(self, person: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.plant import RECALL, UPDATE, Site, lost, planted, refused
 from worker import CheckFailed, To, recall_message
+from worker.channels.wecom_app import WecomApp
 from worker.delivery.followups import Parked
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
@@ -280,7 +281,7 @@ def test_two_senders_plan_one_recall_once(site: Site) -> None:
         [one] = load(connection, site.database.now, [part_id(recall, 0)])
         [two] = load(connection, site.database.now, [part_id(recall, 0)])
 
-    first, second = site.plant.followups.recall(one), site.plant.followups.recall(two)
+    first, second = site.plant.followups.recall(one, WecomApp()), site.plant.followups.recall(two, WecomApp())
 
     assert first == second
     assert 2 == site.job(recall).n_open
@@ -295,7 +296,7 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
         [work] = load(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
-    assert Parked() == site.plant.followups.recall(work)
+    assert Parked() == site.plant.followups.recall(work, WecomApp())
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
@@ -505,7 +506,7 @@ def test_a_wake_up_is_never_lost(postgres_database: Database, driven_clock: Driv
             thread = threading.Thread(target=end)
             thread.start()
             start.wait()
-            waited += site.plant.followups.recall(work) == Parked()
+            waited += site.plant.followups.recall(work, WecomApp()) == Parked()
             thread.join()
 
             assert None is site.part(recall).waits_on

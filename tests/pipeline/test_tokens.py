@@ -33,10 +33,10 @@ class TokenChannel:
 
     name = "scripted"
 
-    def token_request(self, account: Account, secret: str) -> Request:
+    def token_request(self, account: Account, secret: str, now: int) -> Request:
         return Request("GET", account.base_url, "/gettoken", {"corpid": "ww1", "corpsecret": secret})
 
-    def token_outcome(self, reply: Reply) -> TokenOutcome:
+    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         said = json.loads(reply.body)
         if "token" in said:
             return TokenGranted(said["token"], said.get("life", LIFE))

@@ -97,10 +97,10 @@ class RaceChannel:
 
     name = "race"
 
-    def token_request(self, account: Account, secret: str) -> Request:
+    def token_request(self, account: Account, secret: str, now: int) -> Request:
         return Request("GET", account.base_url, "/gettoken", {"corpid": "ww1", "corpsecret": secret})
 
-    def token_outcome(self, reply: Reply) -> TokenOutcome:
+    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         said = json.loads(reply.body)
         return TokenGranted(said["access_token"], said["expires_in"])
 

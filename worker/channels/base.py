@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from worker.domain.account import Account, Secret
-from worker.domain.call import Reply, Request
+from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
 from worker.domain.inbound import Inbound
 from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.limit import Charge
 from worker.domain.outcome import Verdict
+from worker.domain.recipient import Recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,24 @@ class Channel(Protocol):
 
     name: str
     kinds: frozenset[str]
+    sends: frozenset[str]
+    """The kinds whose recipients are counted and can be sent to again."""
     uses_token: bool
+    calls_with_secret: bool
+    """Every call needs the account's secret itself (a webhook's key, an AES key), not only gettoken."""
+    recall_window_s: int | None
+    """Until how long after it was accepted a send can be taken back; None: no end."""
 
     def account_problems(self, account: Account) -> list[Problem]:
         """Every wrong key of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
+        ...
+
+    def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
+        """The kind of job a message is for, by its type and by whom it is for."""
+        ...
+
+    def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
+        """Why such a follow-up of such a job can never be; None: what it needs is found out when it is its turn."""
         ...
 
     def is_plain(self, draft: Draft) -> bool:
@@ -88,7 +103,7 @@ class Channel(Protocol):
         """One JSON-able spec per part, each within the vendor's maxima."""
         ...
 
-    def lane(self, kind: str, message: Any) -> str:
+    def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The readable lane inside an account: what is admitted and blocked together (`send/text`)."""
         ...
 
@@ -100,7 +115,7 @@ class Channel(Protocol):
         """What makes a repeat of this part safe, and the seconds for which it does (0: no end)."""
         ...
 
-    def request(self, part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
+    def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """The call, deterministic; `flagged` puts the vendor's duplicate check on."""
         ...
 
@@ -108,15 +123,15 @@ class Channel(Protocol):
         """SHA-256 (hex) of what the vendor's duplicate check may compare, its flag fields left out."""
         ...
 
-    def outcome(self, part: Part, account: Account, reply: Reply) -> Verdict:
+    def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
         """What the vendor's answer means for this part."""
         ...
 
-    def token_request(self, account: Account, secret: str) -> Request:
-        """The call that fetches a token."""
+    def token_request(self, account: Account, secret: str, now: int) -> Request:
+        """The call that fetches a token; `now` is Unix time in seconds, for vendors that want to see it."""
         ...
 
-    def token_outcome(self, reply: Reply) -> TokenOutcome:
+    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """What the answer to `token_request` means."""
         ...
 

@@ -111,7 +111,8 @@ class DeliverySettings(BaseModel):
     duplicate_check: bool = True
     duplicate_window_s: Seconds = 14_400
     response_code_ttl_s: Seconds = 259_200
-    recall_window_s: Seconds = 86_400
+    recall_window_s: Seconds | None = None
+    """In place of the vendor's own, where it has one."""
     threads: Count = 32
     poll_s: Seconds = 0.02
     idle_poll_s: Seconds = 0.05

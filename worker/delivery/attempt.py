@@ -209,7 +209,7 @@ class Attempt:
     def _read(self, errand: Errand, result: CallResult) -> Verdict:
         match result:
             case Answered(reply=reply):
-                return errand.channel.outcome(errand.part, errand.account, reply)
+                return errand.channel.outcome(errand.part, errand.account, reply, errand.access)
             case NeverLeft(reason=reason):
                 # The server had closed the kept connection: nobody's fault, so it costs no attempt.
                 return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from worker.domain.recipient import Recipients
+from worker.domain.recipient import LISTS, Recipients
 from worker.domain.state import PartState
 from worker.outbox.reading import Rows
 
 Recipient = tuple[str, str]
-"""Kind (`user`, `party`, `tag`, `chat`) and id."""
+"""Kind (a key of `LISTS`) and id."""
 
 EVERYONE: Recipient = ("user", "@all")
-KINDS = ("user", "party", "tag", "chat")
 
 
 class Share(StrEnum):
@@ -56,12 +55,21 @@ def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict
     return {share: tuple(one for _, one in ids) for share, ids in stands.items()}
 
 
-def recipients_under(stands: Mapping[Share, Iterable[Recipient]], *wanted: Share) -> Recipients:
+def recipients_under(asked: Recipients, stands: Mapping[Share, Iterable[Recipient]], *wanted: Share) -> Recipients:
     """Those under the wanted shares, to be asked for again."""
     chosen = [one for share in wanted for one in stands[share]]
     named = [one for one in chosen if one != EVERYONE]
-    users, parties, tags, chats = (tuple(one for kind, one in named if kind == its) for its in KINDS)
-    return Recipients(users, parties, tags, everyone=len(named) < len(chosen), chats=chats)
+    lists = {name: tuple(one for kind, one in named if kind == its) for its, name in LISTS.items()}
+    return Recipients(
+        everyone=len(named) < len(chosen), audience=asked.audience, by_sender=_senders_of(asked, named), **lists
+    )
+
+
+def _senders_of(asked: Recipients, named: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Of each sender those who were chosen."""
+    chosen = {one for _, one in named}
+    kept = ((sender, tuple(one for one in ids if one in chosen)) for sender, ids in asked.by_sender)
+    return tuple((sender, ids) for sender, ids in kept if ids)
 
 
 def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, list[Recipient]]:
@@ -99,8 +107,7 @@ def _share_of(part: Mapping[str, Any]) -> Share:
 
 
 def _ids(recipients: Recipients) -> Iterator[Recipient]:
-    lists = (recipients.users, recipients.parties, recipients.tags, recipients.chats)
-    for kind, ids in zip(KINDS, lists, strict=True):
-        yield from ((kind, one) for one in ids)
+    for kind, name in LISTS.items():
+        yield from ((kind, one) for one in getattr(recipients, name))
     if recipients.everyone:
         yield EVERYONE

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.delivery.draft import (
@@ -22,7 +23,6 @@ from worker.delivery.draft import (
     Planned,
     Recipient,
     document_of,
-    kind_of,
     plan,
     recipients_of,
 )
@@ -143,10 +143,10 @@ def upload(
 def _asked(job: NewJob, accounts: AccountSource | None) -> Asked:
     document = document_of(job.message)
     recipients = recipients_of(job.to)
-    kind = kind_of(document, recipients)
+    account = (accounts or current_accounts()).get(job.account)
+    kind = channel(account.channel).kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:
         raise CheckFailed([Problem("message", "a card update needs the job it is about", REMEDY)])
-    account = (accounts or current_accounts()).get(job.account)
     return Asked(kind, account, document, job.message.files(), recipients, job)
 
 

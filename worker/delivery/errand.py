@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.channels.base import Channel
 from worker.delivery.admission import Permit
 from worker.delivery.followups import Ready
 from worker.delivery.writer import Ticket
 from worker.domain.account import Account
-from worker.domain.call import Request
+from worker.domain.call import Access, Request
 from worker.domain.job import Part, RepeatRule
 from worker.domain.token import Token
 from worker.outbox.loading import Loaded
@@ -28,9 +28,15 @@ class Errand:
     rule: RepeatRule = RepeatRule.HOLD
     rule_window_s: int = 0
     token: Token | None = None
+    secret: str | None = field(default=None, repr=False)
     request: Request | None = None
     window_id: str | None = None
     permit: Permit | None = None
+
+    @property
+    def access(self) -> Access:
+        """What its call proves itself with."""
+        return Access(self.token.value if self.token else None, self.secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.channels.base import Channel
 from worker.domain import settle
 from worker.domain.code import INSTEAD, CodeState
 from worker.domain.settle import PartFacts
@@ -83,22 +85,23 @@ class Followups:
         database: Database,
         change: Callable[[Sequence[Change]], None],
         *,
-        recall_window_s: float,
+        recall_window_s: float | None,
         call_deadline_s: float,
         code_ttl_s: float,
     ):
         self._database, self._change = database, change
         self._code_ttl_s = int(code_ttl_s)
-        self._recall_window_us = int(recall_window_s * settle.SECOND)
+        self._recall_window_s = recall_window_s
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
-    def recall(self, work: Loaded) -> Resolved:
+    def recall(self, work: Loaded, channel: Channel) -> Resolved:
         """msgid by msgid; what was not sent yet is cancelled, what is in the air is waited for."""
+        window = self._window_us(channel)
         if work.target_job_id is None:
-            return self._recall_foreign(work.message)
+            return self._recall_foreign(work.message, window)
         if "msgid" not in work.spec and "refuse" not in work.spec:
             self._stop_target(work.target_job_id)
-            planned = self._plan(work, self._recall_plan)
+            planned = self._plan(work, partial(self._recall_plan, window), window)
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -106,18 +109,25 @@ class Followups:
             return Refuse(work.spec["refuse"])
         return Ready(work.spec, recalled=(work.spec["target"], work.spec["claim"]))
 
-    def _recall_foreign(self, message: Mapping[str, Any]) -> Resolved:
+    def _window_us(self, channel: Channel) -> int | None:
+        """How long after it was accepted a send can be taken back; None: no end."""
+        window_s = channel.recall_window_s
+        if window_s is not None and self._recall_window_s is not None:
+            window_s = int(self._recall_window_s)
+        return None if window_s is None else window_s * settle.SECOND
+
+    def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
         """What something else sent: only its msgid and its time are known."""
         sent_at = int(datetime.fromisoformat(message["sent_at"]).timestamp()) * settle.SECOND
-        late = self._too_late(sent_at, self._database.read_now())
+        late = self._too_late(sent_at, self._database.read_now(), window)
         return Refuse(late) if late else Ready({"msgid": message["msgid"]})
 
-    def update_card(self, work: Loaded) -> Resolved:
+    def update_card(self, work: Loaded, channel: Channel) -> Resolved:
         """One call per card that was sent, each with a fresh response_code of its own."""
         if work.target_job_id is None:
             return self._take_given(work)
         if "target" not in work.spec and "refuse" not in work.spec:
-            planned = self._plan(work, _update_plan)
+            planned = self._plan(work, _update_plan, self._window_us(channel))
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -183,7 +193,7 @@ class Followups:
         stoppable = [part.id for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
         self._change([Change(part, _stop) for part in dict.fromkeys(stoppable)])
 
-    def _plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan]) -> Resolved:
+    def _plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan], window: int | None) -> Resolved:
         def resolve(connection: Connection) -> Resolved:
             if not lock_job_row(connection, work.target_job_id or ""):
                 return Refuse("the job it is about does not exist any more")
@@ -193,7 +203,7 @@ class Followups:
             facts, spec = own
             if spec.keys() & {"target", "refuse"}:
                 return Ready(spec)  # planned by another sender meanwhile
-            return self._settle_plan(connection, work, facts, plan)
+            return self._settle_plan(connection, work, facts, plan, window)
 
         return self._database.run(resolve)
 
@@ -203,13 +213,14 @@ class Followups:
         work: Loaded,
         facts: PartFacts,
         plan: Callable[[Loaded, Looked], Plan],
+        window: int | None,
     ) -> Resolved:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         parts = target_parts(connection, work.target_job_id or "")
         pressed = pressed_by(connection, work.target_job_id or "", work.spec.get("users") or ())
         specs = plan(work, Looked(parts, now, pressed))
         if specs is None:
-            until = self._look_again_at(parts, now)
+            until = self._look_again_at(parts, now, window)
             park(connection, facts, work.target_job_id or "", until, "waits for the job it is about")
             return Parked()
         if not isinstance(specs, list):
@@ -217,7 +228,7 @@ class Followups:
         plan_parts(connection, facts, specs)
         return Ready(specs[0])
 
-    def _look_again_at(self, parts: list[TargetPart], now: int) -> int:
+    def _look_again_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
         """Who waits is woken when the job moves. An unknown may be held without a move, so look after its policy acted;
         and look before the vendor's time for a follow-up is over.
         """
@@ -225,18 +236,18 @@ class Followups:
         if acts:
             return max(*acts, now) + settle.SECOND
         marks = [part.first_marked_at for part in parts if part.first_marked_at is not None]
-        if not marks:
+        if not marks or window is None:
             return FOREVER
-        return max(min(marks) + self._recall_window_us - self._deadline_us, now + self._deadline_us)
+        return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
-    def _recall_plan(self, work: Loaded, looked: Looked) -> Plan:
+    def _recall_plan(self, window: int | None, work: Loaded, looked: Looked) -> Plan:
         parts, now = looked.parts, looked.now
         if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in parts):
             return None
-        specs = [spec for part in parts if (spec := self._recall_spec(part, now)) is not None]
+        specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
         return specs or NothingSent()
 
-    def _recall_spec(self, part: TargetPart, now: int) -> dict[str, Any] | None:
+    def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
         if part.state in NOT_SENT_STATES:
             return None
         where = {"target": part.id, "claim": part.claim}
@@ -247,15 +258,15 @@ class Followups:
             }
         if part.msgid is None:
             return {**where, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
-        late = self._too_late(part.accepted_at or 0, now)
+        late = self._too_late(part.accepted_at or 0, now, window)
         return {**where, "refuse": late} if late else {**where, "msgid": part.msgid}
 
-    def _too_late(self, sent_at: int, now: int) -> str | None:
+    def _too_late(self, sent_at: int, now: int, window: int | None) -> str | None:
         """Why a message of that time is not taken back any more; None: it is. A call must end in time, too."""
-        if now <= sent_at + self._recall_window_us - self._deadline_us:
+        if window is None or now <= sent_at + window - self._deadline_us:
             return None
-        ended = _clock(sent_at + self._recall_window_us)
-        hours = f"{self._recall_window_us / settle.SECOND / 3600:g}"
+        ended = _clock(sent_at + window)
+        hours = f"{window / settle.SECOND / 3600:g}"
         return f"the vendor takes a message back within {hours} h only; that time ended at {ended}"
 
 

@@ -94,7 +94,7 @@ class Media:
         message = channel.upload_part(dict(file))
         job_id = self._new_id()
         job = _upload_job(job_id, account, message, now)
-        lane = self._lane_of(account.name, channel.lane(Kind.UPLOAD, message))
+        lane = self._lane_of(account.name, channel.lane(Kind.UPLOAD, message, {}))
         part = new_part(job_id, 0, lane, priority=Priority.NORMAL, not_before=now, spec="{}")
         add_upload(connection, key["id"], job, part)
         return job_id

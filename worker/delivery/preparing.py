@@ -13,6 +13,7 @@ from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Errand
 from worker.delivery.followups import Again, NothingSent, Parked, Ready, Refuse, Resolved
 from worker.delivery.plant import Plant, policy_of
+from worker.delivery.tokens import secret_of
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.account import Account
@@ -96,9 +97,9 @@ class Preparing:
     def _look(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
         match work.kind:
             case Kind.RECALL:
-                return self._plant.followups.recall(work)
+                return self._plant.followups.recall(work, channel)
             case Kind.UPDATE_CARD:
-                return self._plant.followups.update_card(work)
+                return self._plant.followups.update_card(work, channel)
             case Kind.UPLOAD:
                 return self._plant.media.upload(work, channel, account)
             case _ if work.message.get("files") and work.frozen is None:
@@ -122,6 +123,8 @@ class Preparing:
     # -- token, render ------------------------------------------------------------------------------------------------
 
     def _take_token(self, errand: Errand) -> bool:
+        if errand.channel.calls_with_secret:
+            errand.secret = secret_of(errand.account)
         if not errand.channel.uses_token:
             return True
         got = self._plant.tokens.get(errand.account, errand.channel)
@@ -150,8 +153,7 @@ class Preparing:
 
     def request(self, errand: Errand, *, flagged: bool) -> Request:
         """The call, rendered anew."""
-        token = errand.token.value if errand.token else None
-        return errand.channel.request(errand.part, errand.account, token, flagged=flagged)
+        return errand.channel.request(errand.part, errand.account, errand.access, flagged=flagged)
 
     def _frozen(self, errand: Errand, request: Request) -> Request:
         """A repeat sends the bytes of the first call, whatever this release would render."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.delivery.by_code import require_replayable
@@ -158,11 +159,12 @@ def resend_failed(
     NotReplayable when there is nobody to send to, or the message is no longer kept.
     """
     rows = rows_of(connection, job_id)
-    if rows.job["kind"] not in (Kind.SEND, Kind.SEND_CHAT):
+    if rows.job["kind"] not in channel(rows.job["channel"]).sends:
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
-    stands = standing(_asked_for(rows.job), bool(rows.job["n_open"]), rows.parts, rows.failures)
+    asked = _asked_for(rows.job)
+    stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
     wanted = (Share.REFUSED, Share.UNDETERMINED) if undetermined else (Share.REFUSED,)
-    to = recipients_under(stands, *wanted)
+    to = recipients_under(asked, stands, *wanted)
     if not to:
         left = len(stands[Share.UNDETERMINED])
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
@@ -227,13 +229,8 @@ def _follow_up(
 ) -> JobRef:
     """A job about another one: on its account, as one part; resolve finds out what there is to do."""
     target = row_of(connection, job_id)
-    if target["kind"] == Kind.SEND_CHAT:
-        text = "the vendor gives no msgid and no response_code for a message to a group chat"
-        remedy = "send a correction; it can be neither recalled nor updated"
-        raise CheckFailed([Problem("job_id", text, remedy)], channel=target["channel"])
-    if target["kind"] != Kind.SEND:
-        text = f"job {job_id} is not a send but {target['kind']}"
-        raise CheckFailed([Problem("job_id", text, "name the job that sent the message")], channel=target["channel"])
+    if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
+        raise CheckFailed([problem], channel=target["channel"])
     account = (accounts or current_accounts()).get(target["account"])
     about = json.loads(target["message"]) if kind == Kind.UPDATE_CARD else None
     asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about, spec=spec or {})

@@ -23,14 +23,16 @@ from worker.delivery.transport import Transport
 from worker.domain.account import Account
 from worker.domain.call import Answered, FileBody, NeverLeft, Request
 from worker.domain.errors import ConfigurationError
-from worker.domain.token import Access, Token, TokenParked, TokenWait
+from worker.domain.token import Token, TokenParked, TokenState, TokenWait
 from worker.outbox import tokens
 from worker.outbox.database import Database
 from worker.outbox.tokens import FetchLease, TokenKey, TokenRow
 
-__all__ = ["Access", "Token", "TokenParked", "TokenSettings", "TokenWait", "Tokens"]
+__all__ = ["Token", "TokenParked", "TokenSettings", "TokenState", "TokenWait", "Tokens"]
 
 _MICRO = 1e-6
+_NO_INSTANT = 0
+"""Stands for the time in the request that only names the credentials."""
 _STORED_MOST = 300  # length of the column `refused`
 
 REFUSED_TWICE = (
@@ -76,7 +78,6 @@ class _Wanted:
 
     account: Account
     channel: Channel
-    request: Request
     key: TokenKey
     secret: str = field(repr=False)
 
@@ -94,6 +95,7 @@ class Tokens:
         *,
         incarnation: Callable[[], str],
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         pause: Callable[[float], None] = time.sleep,
@@ -103,6 +105,7 @@ class Tokens:
         self._transport = transport
         self._incarnation = incarnation
         self._monotonic = monotonic
+        self._wall = wall
         self._rng = rng or random.Random()
         self._entropy = entropy
         self._pause = pause
@@ -112,7 +115,7 @@ class Tokens:
         self._flights: dict[TokenKey, threading.Lock] = {}
         self._silences: dict[TokenKey, int] = {}
 
-    def get(self, account: Account, channel: Channel) -> Access:
+    def get(self, account: Account, channel: Channel) -> TokenState:
         """The account's token, or when to come back, or why a person must act."""
         held = self._held.get(account.name)
         if held is not None and held.account is account and self._monotonic() < held.refresh_at:
@@ -141,11 +144,9 @@ class Tokens:
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
     def _wanted(self, account: Account, channel: Channel) -> _Wanted:
-        if account.secret is None:
-            raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
-        secret = account.secret.read()
-        request = replace(channel.token_request(account, secret), deadline_s=self._settings.call_s)
-        return _Wanted(account, channel, request, TokenKey(account.name, _fingerprint(secret, request)), secret)
+        secret = secret_of(account)
+        fingerprint = _fingerprint(secret, channel.token_request(account, secret, _NO_INSTANT))
+        return _Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
 
     def _flight(self, key: TokenKey) -> threading.Lock:
         with self._guard:
@@ -164,7 +165,7 @@ class Tokens:
             return None
         return held
 
-    def _obtain(self, wanted: _Wanted) -> Access:
+    def _obtain(self, wanted: _Wanted) -> TokenState:
         """Looks, fetches, or waits a little for another process's fetch."""
         held = self._living(wanted)
         if held is not None and self._monotonic() < held.refresh_at:
@@ -179,7 +180,7 @@ class Tokens:
             self._pause(self._settings.poll_s)
             waited += self._settings.poll_s
 
-    def _step(self, wanted: _Wanted) -> Access | None:
+    def _step(self, wanted: _Wanted) -> TokenState | None:
         """One look at the row, and the fetch if it is ours to make; None: somebody else is at it."""
         before = self._monotonic()
         row = tokens.read(self._database, wanted.key)
@@ -215,7 +216,7 @@ class Tokens:
             self._held[held.account.name] = held
         return held.token
 
-    def _meanwhile(self, row: TokenRow, held: _Held | None) -> Access | None:
+    def _meanwhile(self, row: TokenRow, held: _Held | None) -> TokenState | None:
         """While a fetch is not ours to make: the old token, the reason to stop, a pause, or a little wait."""
         if held is not None:
             return self._later(held)
@@ -235,7 +236,7 @@ class Tokens:
         holder, seconds = self._incarnation(), self._settings.lease_s
         return tokens.lease(self._database, key, generation, holder=holder, seconds=seconds)
 
-    def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None, before: float) -> Access | None:
+    def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None, before: float) -> TokenState | None:
         """Asks the vendor under the lease. No transaction is open meanwhile; what comes back is fenced."""
         match self._call(wanted):
             case TokenGranted(token=value, expires_in_s=life_s):
@@ -247,17 +248,19 @@ class Tokens:
                 return self._later(held) if held else TokenWait(delay, reason)
 
     def _call(self, wanted: _Wanted) -> TokenOutcome:
-        connection = self._transport.connect(wanted.request)
+        asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
+        request = replace(asked, deadline_s=self._settings.call_s)
+        connection = self._transport.connect(request)
         if isinstance(connection, NeverLeft):
             return self._silence(wanted.key, connection.reason)
         try:
-            result = connection.call(wanted.request)
+            result = connection.call(request)
         finally:
             connection.release()
         if not isinstance(result, Answered):
             return self._silence(wanted.key, result.reason)
         self._silences.pop(wanted.key, None)
-        return wanted.channel.token_outcome(result.reply)
+        return wanted.channel.token_outcome(result.reply, wanted.account, wanted.secret)
 
     def _silence(self, key: TokenKey, reason: str) -> TokenLater:
         """No answer: asking again does no harm, but not at once and not all together."""
@@ -279,7 +282,7 @@ class Tokens:
         token = Token(value, generation, wanted.key.fingerprint)
         return self._keep(wanted.account, token, before, life_s).token
 
-    def _park(self, lease: FetchLease, held: _Held | None, reason: str, remedy: str) -> Access | None:
+    def _park(self, lease: FetchLease, held: _Held | None, reason: str, remedy: str) -> TokenState | None:
         probe_s = self._settings.probe_s
         stored = f"{reason}\n{remedy}"[:_STORED_MOST]
         if not tokens.park(self._database, lease, reason=stored, probe_s=probe_s):
@@ -288,6 +291,13 @@ class Tokens:
 
     def _soon(self) -> float:
         return self._rng.uniform(0.5, 1.5)
+
+
+def secret_of(account: Account) -> str:
+    """The account's secret, read now; a missing one is a ConfigurationError."""
+    if account.secret is None:
+        raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
+    return account.secret.read()
 
 
 def _fingerprint(secret: str, request: Request) -> str:

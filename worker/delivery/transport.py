@@ -290,12 +290,21 @@ def _prepare(route: _Route, line: Line, request: Request, boundary: Callable[[],
 
 
 def _multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
-    """One part with `filelength` and the raw UTF-8 name, as WeCom's "upload temporary media" page shows it."""
+    """The form's fields, then one part with `filelength` and the raw UTF-8 name, as WeCom's "upload temporary media"
+    page shows it.
+    """
+    fields = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
+        for name, value in file.fields.items()
+    )
     head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field_name)}"; '
-        f'filename="{_quoted(file.filename)}"; filelength={file.size}\r\n'
-        f"Content-Type: {_quoted(file.content_type)}\r\n\r\n"
-    ).encode()
+        "".join(fields).encode()
+        + (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field_name)}"; '
+            f'filename="{_quoted(file.filename)}"; filelength={file.size}\r\n'
+            f"Content-Type: {_quoted(file.content_type)}\r\n\r\n"
+        ).encode()
+    )
     tail = f"\r\n--{boundary}--\r\n".encode()
     chunks = _exactly(file)
     first = next(chunks, b"")  # a file that cannot be read is found out before the first byte leaves

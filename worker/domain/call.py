@@ -8,6 +8,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What a call proves itself with; never shown."""
+
+    token: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    """The account's secret, for channels whose every call needs it (a webhook's key, an AES key)."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileBody:
     """A multipart upload, streamed: the bytes are read in chunks when the call is made, never held whole."""
 
@@ -16,6 +25,8 @@ class FileBody:
     content_type: str
     size: int
     open: Callable[[], Iterable[bytes]] = field(repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Form fields that are written before the file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+LISTS: Mapping[str, str] = {
+    "user": "users",
+    "party": "parties",
+    "tag": "tags",
+    "chat": "chats",
+    "customer": "customers",
+    "email": "emails",
+}
+"""What a recipient is, and the list of `Recipients` it stands in."""
 
 
 def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
@@ -21,7 +31,7 @@ def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """Users, parties (departments) and tags of one job, or everyone, or group chats."""
+    """Who one job is for: users, parties (departments) and tags, or everyone, or chats, customers, mail addresses."""
 
     users: tuple[str, ...] = ()
     parties: tuple[str, ...] = ()
@@ -29,17 +39,27 @@ class Recipients:
     everyone: bool = False
     chats: tuple[str, ...] = ()
     """Ids of chats, compared exactly."""
+    customers: tuple[str, ...] = ()
+    """Ids of external contacts, compared exactly."""
+    emails: tuple[str, ...] = ()
+    audience: str = ""
+    """Which everyone, where a channel knows several (`groups`, `blackboards`, `all`)."""
+    by_sender: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Which of the customers or chats each sending member is responsible for; none named: all of that member's."""
 
     def __repr__(self) -> str:
-        chats = f", {len(self.chats)} chats" if self.chats else ""
-        return f"Recipients({len(self.users)} users, {len(self.parties)} parties, {len(self.tags)} tags{chats})"
+        named = ", ".join(f"{len(ids)} {name}" for name in LISTS.values() if (ids := getattr(self, name)))
+        return f"Recipients({named or ('everyone' if self.everyone else 'nobody')})"
 
     def __bool__(self) -> bool:
-        return bool(self.users or self.parties or self.tags or self.everyone or self.chats)
+        return bool(
+            self.users or self.parties or self.tags or self.everyone or self.chats or self.customers or self.emails
+        )
 
     def count(self) -> int:
         """How many ids were asked for; everyone counts as one."""
-        return len(self.users) + len(self.parties) + len(self.tags) + len(self.chats) + int(self.everyone)
+        named = len(self.users) + len(self.parties) + len(self.tags) + int(self.everyone)
+        return named + len(self.chats) + len(self.customers) + len(self.emails)
 
     def to_json(self) -> dict[str, object]:
         """A plain dict without empty entries; `from_json` reads it back."""
@@ -52,8 +72,16 @@ class Recipients:
             out["tags"] = list(self.tags)
         if self.chats:
             out["chats"] = list(self.chats)
+        if self.customers:
+            out["customers"] = list(self.customers)
+        if self.emails:
+            out["emails"] = list(self.emails)
         if self.everyone:
             out["everyone"] = True
+        if self.audience:
+            out["audience"] = self.audience
+        if self.by_sender:
+            out["by_sender"] = [[sender, list(ids)] for sender, ids in self.by_sender]
         return out
 
     @classmethod
@@ -64,7 +92,18 @@ class Recipients:
             value = data.get(name)
             return tuple(value) if isinstance(value, list) else ()
 
-        return cls(ids("users"), ids("parties"), ids("tags"), bool(data.get("everyone")), ids("chats"))
+        senders = data.get("by_sender")
+        return cls(
+            ids("users"),
+            ids("parties"),
+            ids("tags"),
+            bool(data.get("everyone")),
+            ids("chats"),
+            ids("customers"),
+            ids("emails"),
+            str(data.get("audience") or ""),
+            tuple((sender, tuple(named)) for sender, named in senders) if isinstance(senders, list) else (),
+        )
 
 
 def To(
@@ -76,11 +115,55 @@ def To(
     return Recipients(_listed(users), _listed(parties), _listed(tags))
 
 
-def Everyone() -> Recipients:
-    """A broadcast, only for accounts that allow it (`allow_everyone = true`)."""
-    return Recipients(everyone=True)
+def Everyone(audience: str = "") -> Recipients:
+    """A broadcast, only for accounts that allow it (`allow_everyone = true`).
+
+    `audience` where the channel knows several: `groups`, `blackboards` or `all` of a webhook.
+    """
+    return Recipients(everyone=True, audience=audience)
 
 
 def AppChat(*chatids: str) -> Recipients:
     """Group chats made by the account's own app; one call each, without a msgid: such a send cannot be recalled."""
     return Recipients(chats=tuple(dict.fromkeys(chatids)))
+
+
+def Chats(*ids: str) -> Recipients:
+    """Chats of a message push webhook, one call each: ids of groups, single chats and blackboards, or userids."""
+    return Recipients(chats=tuple(dict.fromkeys(ids)))
+
+
+def Customers(named: Mapping[str, Iterable[str] | Recipients] | Iterable[str]) -> Recipients:
+    """Customers (`external_userid`) by the member who will send to them: `{"zhangsan": ["wm1", "wm2"]}`.
+
+    `{"zhangsan": Everyone()}`: all customers of that member, for accounts that allow broadcasts. Ids without a sender
+    are given to whoever talked last with each customer.
+    """
+    if not isinstance(named, Mapping):
+        return Recipients(customers=tuple(dict.fromkeys(named)))
+    everyone = any(isinstance(ids, Recipients) for ids in named.values())
+    by_sender = _by_sender(named)
+    customers = tuple(dict.fromkeys(one for _, ids in by_sender for one in ids))
+    return Recipients(everyone=everyone, customers=customers, by_sender=by_sender)
+
+
+def CustomerGroups(named: Mapping[str, Iterable[str] | Recipients]) -> Recipients:
+    """Customer groups (`chat_id`) by the member who owns them: `{"zhangsan": ["wr1"]}`.
+
+    `{"zhangsan": Everyone()}`: groups the member chooses from all of theirs, for accounts that allow broadcasts.
+    """
+    everyone = any(isinstance(ids, Recipients) for ids in named.values())
+    by_sender = _by_sender(named)
+    chats = tuple(dict.fromkeys(one for _, ids in by_sender for one in ids))
+    return Recipients(everyone=everyone, audience="groups", chats=chats, by_sender=by_sender)
+
+
+def _by_sender(named: Mapping[str, Iterable[str] | Recipients]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple(
+        (sender, () if isinstance(ids, Recipients) else tuple(dict.fromkeys(ids))) for sender, ids in named.items()
+    )
+
+
+def Emails(addresses: str | Iterable[str]) -> Recipients:
+    """Mail addresses, as a list or the vendor's `"a | b"`."""
+    return Recipients(emails=_listed(addresses))

@@ -31,4 +31,4 @@ class TokenParked:
     probe_in_s: float
 
 
-Access = Token | TokenWait | TokenParked
+TokenState = Token | TokenWait | TokenParked

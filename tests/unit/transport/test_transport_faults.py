@@ -10,7 +10,7 @@ import pytest
 from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
 from worker.channels import channel
 from worker.domain.account import Account
-from worker.domain.call import Answered, NeverLeft, NoAnswer
+from worker.domain.call import Access, Answered, NeverLeft, NoAnswer
 from worker.domain.job import Part
 from worker.domain.outcome import Unknown
 
@@ -56,7 +56,7 @@ def test_channel_makes_of_it_what_the_table_says(row: Row, stage: Stage) -> None
     result = SCENES[row.fault](stage)
     assert isinstance(result, Answered)
 
-    outcome = channel("wecom_app").outcome(PART, ACCOUNT, result.reply).outcome
+    outcome = channel("wecom_app").outcome(PART, ACCOUNT, result.reply, Access("t")).outcome
 
     named = row.channel.partition(":")[0]
     if named.startswith("by errcode"):

@@ -12,12 +12,22 @@ from worker.channels.wecom_app import callback, check, fields, limits, quick, re
 from worker.channels.wecom_app import overflow as overflows
 from worker.channels.wecom_app.content import SENDS
 from worker.domain.account import Account, Secret
-from worker.domain.call import Reply, Request
+from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Part, RepeatRule
+from worker.domain.job import Draft, Kind, Part, RepeatRule
 from worker.domain.limit import Charge
 from worker.domain.outcome import Verdict
+from worker.domain.recipient import Recipients
 
+KINDS: Mapping[str, Kind] = {
+    "upload": Kind.UPLOAD,
+    "card_update": Kind.UPDATE_CARD,
+    "chat_create": Kind.CREATE_CHAT,
+    "chat_change": Kind.CHANGE_CHAT,
+}
+"""Messages that are no sends, by the type of their document."""
+RECALL_WINDOW_S = 86_400
+"""A message is taken back within 24 h (page 94867)."""
 HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
 """A chat is made under a chatid the vendor takes once; its changes say what shall be, so twice is as good as once."""
 
@@ -27,11 +37,30 @@ class WecomApp:
 
     name = "wecom_app"
     kinds = frozenset(render.PATHS)
+    sends = SENDS
     uses_token = True
+    calls_with_secret = False
+    recall_window_s: int | None = RECALL_WINDOW_S
 
     def account_problems(self, account: Account) -> list[Problem]:
         """See `Channel.account_problems`."""
         return keys.problems(account)
+
+    def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
+        """See `Channel.kind_of`."""
+        found = KINDS.get(str(document.get("type")), Kind.SEND)
+        return Kind.SEND_CHAT if found is Kind.SEND and to.chats else found
+
+    def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
+        """See `Channel.follow_up_problem`."""
+        if target_kind == Kind.SEND_CHAT:
+            text = "the vendor gives no msgid and no response_code for a message to a group chat"
+            return Problem("job_id", text, "send a correction; it can be neither recalled nor updated")
+        if target_kind != Kind.SEND:
+            return Problem("job_id", f"is not a send but {target_kind}", "name the job that sent the message")
+        if kind not in self.kinds:
+            return Problem("kind", f"this channel knows no {kind}", f"use one of {', '.join(sorted(self.kinds))}")
+        return None
 
     def is_plain(self, draft: Draft) -> bool:
         """See `Channel.is_plain`."""
@@ -53,7 +82,7 @@ class WecomApp:
         """See `Channel.split`."""
         return split.split(draft)
 
-    def lane(self, kind: str, message: Mapping[str, Any]) -> str:
+    def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """`<kind of send>/<msgtype>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or
         the kind: the finest scope a code can park.
         """
@@ -86,23 +115,23 @@ class WecomApp:
             return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
         return RepeatRule.HOLD, 0
 
-    def request(self, part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
+    def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """See `Channel.request`."""
-        return render.request(part, account, token, flagged=flagged)
+        return render.request(part, account, access.token, flagged=flagged)
 
     def body_hash(self, part: Part, account: Account) -> str:
         """See `Channel.body_hash`."""
         return render.body_hash(part, account)
 
-    def outcome(self, part: Part, account: Account, reply: Reply) -> Verdict:
+    def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
         """See `Channel.outcome`."""
         return verdict.outcome(part, reply)
 
-    def token_request(self, account: Account, secret: str) -> Request:
+    def token_request(self, account: Account, secret: str, now: int) -> Request:
         """See `Channel.token_request`."""
         return token.token_request(account, secret)
 
-    def token_outcome(self, reply: Reply) -> TokenOutcome:
+    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """See `Channel.token_outcome`."""
         return token.token_outcome(reply)
 
