@@ -298,6 +298,31 @@ task_ids = _table(
     Column("part_id", _key(PART_ID), primary_key=True, doc="the part that sends it; a refused one may share it"),
 )
 
+chats = _table(
+    "chats",
+    Column("account", _key(60), primary_key=True),
+    Column("chat_id", _key(128), primary_key=True, doc="what a send names it by"),
+    Column("chat_type", _key(20), nullable=False, doc="single, group, blackboard, as the vendor says"),
+    Column("person", _key(128), doc="of a single chat: whose it is"),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("gone_at", BigInteger, doc="when the webhook was taken out of it; null: it is there"),
+    _count("allowance", "messages a single chat takes until its person speaks again"),
+)
+confirmations = _table(
+    "confirmations",
+    Column("part_id", _key(PART_ID), primary_key=True, doc="the part that created the task"),
+    Column("member", _key(128), primary_key=True, doc="who was asked to send"),
+    Column("recipient", _key(128), primary_key=True, doc="customer or customer group; empty: the member's own task"),
+    Column(
+        "status",
+        SmallInteger,
+        nullable=False,
+        doc="the vendor's 0 waiting, 1 sent, 2 no friend, 3 quota spent; of a task 0 waiting, 2 done",
+    ),
+    Column("happened_at", BigInteger, doc="when the vendor says it was sent"),
+    Column("seen_at", BigInteger, nullable=False, doc="when it was last read"),
+)
 inbound = _table(
     "inbound",
     Column("id", _key(64), primary_key=True, doc="SHA-256 of the account and what makes it this very event"),
