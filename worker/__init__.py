@@ -67,7 +67,9 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource, FixedAccounts
     from worker.config.current import configure
     from worker.config.settings import Settings, load_settings
+    from worker.delivery.asking_after import remind, track
     from worker.delivery.by_code import update_card_by_code
+    from worker.delivery.campaign import Campaign, Stage, Task, campaign
     from worker.delivery.counting import Counts, Share
     from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
     from worker.delivery.hooks import on_card_action, on_job_done
@@ -97,7 +99,7 @@ if TYPE_CHECKING:
     from worker.domain.hook import CardPressed, JobDone
     from worker.domain.job import Kind, Priority
     from worker.domain.message import File, Message
-    from worker.domain.recipient import AppChat, Everyone, Recipients, To
+    from worker.domain.recipient import AppChat, Chats, CustomerGroups, Customers, Emails, Everyone, Recipients, To
     from worker.domain.state import JobState, PartState
     from worker.outbox.database import sqlite_engine
     from worker.outbox.tables import include_object
@@ -156,7 +158,9 @@ _HOMES = {
     "worker.config.accounts": ("AccountSource", "FixedAccounts"),
     "worker.config.current": ("configure",),
     "worker.config.settings": ("Settings", "load_settings"),
+    "worker.delivery.asking_after": ("remind", "track"),
     "worker.delivery.by_code": ("update_card_by_code",),
+    "worker.delivery.campaign": ("Campaign", "Stage", "Task", "campaign"),
     "worker.delivery.counting": ("Counts", "Share"),
     "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
     "worker.delivery.hooks": ("on_card_action", "on_job_done"),
@@ -178,7 +182,16 @@ _HOMES = {
     "worker.domain.hook": ("CardPressed", "JobDone"),
     "worker.domain.job": ("Kind", "Priority"),
     "worker.domain.message": ("File", "Message"),
-    "worker.domain.recipient": ("AppChat", "Everyone", "Recipients", "To"),
+    "worker.domain.recipient": (
+        "AppChat",
+        "Chats",
+        "CustomerGroups",
+        "Customers",
+        "Emails",
+        "Everyone",
+        "Recipients",
+        "To",
+    ),
     "worker.domain.state": ("JobState", "PartState"),
     "worker.outbox.database": ("sqlite_engine",),
     "worker.outbox.tables": ("include_object",),
@@ -194,18 +207,23 @@ __all__ = [
     "Button",
     "ButtonCard",
     "ButtonSelection",
+    "Campaign",
     "CardAction",
     "CardImage",
     "CardPressed",
     "CardUpdate",
     "ChangeChat",
+    "Chats",
     "CheckFailed",
     "CheckOption",
     "Checkbox",
     "ConfigurationError",
     "Counts",
     "CreateChat",
+    "CustomerGroups",
+    "Customers",
     "DedupeConflict",
+    "Emails",
     "EmphasisContent",
     "Everyone",
     "File",
@@ -248,8 +266,10 @@ __all__ = [
     "Settings",
     "Share",
     "Source",
+    "Stage",
     "StillOpen",
     "SubmitButton",
+    "Task",
     "Text",
     "TextCard",
     "TextNoticeCard",
@@ -260,6 +280,7 @@ __all__ = [
     "Voice",
     "VoteCard",
     "WorkerError",
+    "campaign",
     "configure",
     "enqueue",
     "enqueue_many",
@@ -278,10 +299,12 @@ __all__ = [
     "recall_message",
     "receipts",
     "recipients_from_json",
+    "remind",
     "replay",
     "resend_failed",
     "sqlite_engine",
     "timeline",
+    "track",
     "update_card",
     "update_card_by_code",
     "upload",

@@ -12,9 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from worker.domain import settle
 from worker.domain.outcome import (
     Accepted,
+    Held,
     Outcome,
     Parked,
     Partial,
+    Progress,
     Refusal,
     Rejected,
     Retry,
@@ -41,6 +43,8 @@ STALE = StaleToken("42001")
 PARKED = Parked(Scope.ACCOUNT, "50003", "enable the app")
 REFUSED = Rejected("40003")
 NOTHING = Unknown("read_timeout")
+PAGE = Progress({"cursor": "2"}, "the next page", 4.0)
+NO_MATCH = Held("no certain match")
 
 
 def a_part(**fields: object) -> PartFacts:
@@ -113,6 +117,8 @@ def test_only_a_call_in_doubt_counts_as_a_repeat() -> None:
         (LANE, PartState.QUEUED, 0, NOW),
         (STALE, PartState.QUEUED, 0, NOW),
         (PARKED, PartState.QUEUED, 0, NOW),
+        (PAGE, PartState.QUEUED, 0, NOW + 4 * SECOND),
+        (NO_MATCH, PartState.QUEUED, 0, NOW),
         (NOTHING, PartState.UNKNOWN, 1, NOW + DEADLINE + 5 * SECOND),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, int) else None,
@@ -125,6 +131,31 @@ def test_each_outcome_ends_a_call_its_own_way(
 
     assert (state, tries, not_before) == (part.state, part.tries, part.not_before)
     assert getattr(outcome, "reason", None) == part.reason
+
+
+def test_a_page_that_was_read_starts_tries_and_age_anew() -> None:
+    """What is read for weeks does not grow too old to be tried again; in doubt its first mark is kept for a search."""
+    read = ended(PAGE, tries=7, busy=3, repeats=5)
+    searched = ended(PAGE, tries=7, doubts=1)
+
+    assert (0, 0, 0, None) == (read.tries, read.busy, read.repeats, read.first_marked_at)
+    assert (PartState.QUEUED, 0, 1, NOW) == (searched.state, searched.tries, searched.doubts, searched.first_marked_at)
+
+
+def test_a_search_without_a_certain_match_is_held() -> None:
+    """The call it was to find stays in doubt, for a person."""
+    part = ended(NO_MATCH, doubts=1)
+
+    assert (PartState.UNKNOWN, 1, None, "no certain match") == (part.state, part.doubts, part.not_before, part.reason)
+
+
+def test_what_was_found_out_ends_accepted() -> None:
+    """Following a send ends without a call of its own."""
+    part = a_part()
+
+    settle.finish(part)
+
+    assert PartState.ACCEPTED is part.state
 
 
 def test_the_eighth_attempt_exhausts_and_the_seventh_does_not() -> None:
@@ -282,7 +313,7 @@ def test_reasons_fit_their_column() -> None:
     assert [300] * 4 == [len(str(part.reason)) for part in parts]
 
 
-OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NOTHING]
+OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NOTHING, PAGE, NO_MATCH]
 
 
 class Histories(RuleBasedStateMachine):

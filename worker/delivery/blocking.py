@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from worker.delivery.plant import Plant
-from worker.domain.outcome import Accepted, Outcome, Parked, Partial, Rejected, Retry, Scope, StaleToken, Unknown, Wait
+from worker.domain.outcome import (
+    Accepted,
+    Held,
+    Outcome,
+    Parked,
+    Partial,
+    Progress,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Wait,
+)
 from worker.outbox.lanes import Block, account_of, block_lanes, free_lane
 from worker.outbox.loading import Loaded
 
@@ -24,7 +37,9 @@ class Blocking:
                 return self._block(work, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
                 return self._block(work, scope, self._plant.settings.park_probe_s, reason, remedy, parked=True)
-            case Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | StaleToken():
+            case (
+                Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken()
+            ):
                 return None
 
     def unpark(self, work: Loaded) -> None:

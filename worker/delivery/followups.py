@@ -73,7 +73,14 @@ class Again:
     reason: str
 
 
-Resolved = Ready | Refuse | NothingSent | Parked | Again
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What is in doubt cannot be cleared without a person."""
+
+    reason: str
+
+
+Resolved = Ready | Refuse | NothingSent | Parked | Again | Hold
 Plan = list[dict[str, Any]] | Refuse | NothingSent | None
 
 
@@ -101,7 +108,7 @@ class Followups:
             return self._recall_foreign(work.message, window)
         if "msgid" not in work.spec and "refuse" not in work.spec:
             self._stop_target(work.target_job_id)
-            planned = self._plan(work, partial(self._recall_plan, window), window)
+            planned = self.plan(work, partial(self._recall_plan, window), window)
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -127,7 +134,7 @@ class Followups:
         if work.target_job_id is None:
             return self._take_given(work)
         if "target" not in work.spec and "refuse" not in work.spec:
-            planned = self._plan(work, _update_plan, self._window_us(channel))
+            planned = self.plan(work, _update_plan, self._window_us(channel))
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -193,7 +200,7 @@ class Followups:
         stoppable = [part.id for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
         self._change([Change(part, _stop) for part in dict.fromkeys(stoppable)])
 
-    def _plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan], window: int | None) -> Resolved:
+    def plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan], window: int | None) -> Resolved:
         def resolve(connection: Connection) -> Resolved:
             if not lock_job_row(connection, work.target_job_id or ""):
                 return Refuse("the job it is about does not exist any more")

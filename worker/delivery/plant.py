@@ -24,6 +24,7 @@ from worker.delivery.life import Life, boot_clock
 from worker.delivery.media import Media
 from worker.delivery.remote import Remote
 from worker.delivery.tokens import Tokens, TokenSettings
+from worker.delivery.tracking import Tracking
 from worker.delivery.transport import Transport
 from worker.delivery.web import SocketWeb, Web
 from worker.delivery.writer import Writer
@@ -52,6 +53,7 @@ class Plant:
     tokens: Tokens
     transport: Transport
     followups: Followups
+    tracking: Tracking
     media: Media
     gates: Gates
     lane_of: Callable[[str, str], str]
@@ -127,6 +129,7 @@ def build(outside: Outside) -> Plant:
         return plant.draining.is_set()
 
     gates = Gates(outside.monotonic)
+    followups = _followups(outside, writer)
     plant = Plant(
         database=database,
         accounts=outside.accounts,
@@ -136,7 +139,8 @@ def build(outside: Outside) -> Plant:
         governor=Governor(database, site_key=key, monotonic=outside.monotonic),
         tokens=_tokens(outside, life),
         transport=outside.transport,
-        followups=_followups(outside, writer),
+        followups=followups,
+        tracking=Tracking(database, followups, writer.change),
         media=Media(database, _remote(outside, writer, gates, draining), new_id=outside.new_id, lane_of=lane_of),
         gates=gates,
         lane_of=lane_of,

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.base import Channel
 from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Errand
-from worker.delivery.followups import Again, NothingSent, Parked, Ready, Refuse, Resolved
+from worker.delivery.followups import Again, Hold, NothingSent, Parked, Ready, Refuse, Resolved
 from worker.delivery.plant import Plant, policy_of
 from worker.delivery.tokens import secret_of
 from worker.delivery.writer import WriterClosed
@@ -88,6 +88,8 @@ class Preparing:
                 self._change(work, lambda part, now: settle.refuse(part, reason))
             case NothingSent():
                 self._change(work, lambda part, now: settle.take_unsent(part), receipt_not_sent=True)
+            case Hold(reason=reason):
+                self._change(work, lambda part, now: settle.hold(part, reason))
             case Again(reason=reason):
                 self._try_again(work, reason)
             case Parked():
@@ -102,10 +104,24 @@ class Preparing:
                 return self._plant.followups.update_card(work, channel)
             case Kind.UPLOAD:
                 return self._plant.media.upload(work, channel, account)
+            case Kind.TRACK:
+                return self._plant.tracking.track(work)
+            case Kind.REMIND:
+                return self._plant.tracking.remind(work)
+            case _ if work.doubts and _is_looked_up(work, channel):
+                return self._look_up(work, channel, account)
             case _ if work.message.get("files") and work.frozen is None:
                 return self._plant.media.attached(work, channel, account)
             case _:
                 return Ready(work.spec)
+
+    def _look_up(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
+        """Its files tell a task from others that say the same."""
+        found = self._plant.tracking.look_up(work, channel, account)
+        if not isinstance(found, Ready) or not work.message.get("files"):
+            return found
+        media = self._plant.media.attached(work, channel, account)
+        return Ready(found.spec, {**found.facts, **media.facts}) if isinstance(media, Ready) else media
 
     def _try_again(self, work: Loaded, reason: str) -> None:
         policy, delay = policy_of(self._plant.settings), backoff_s(self._plant, work.tries)
@@ -174,6 +190,11 @@ def backoff_s(plant: Plant, tries: int) -> float:
     """Full jitter: anything up to base x 2^n, at most five minutes."""
     settings = plant.settings
     return plant.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
+
+
+def _is_looked_up(work: Loaded, channel: Channel) -> bool:
+    """A part in doubt whose next call is a search."""
+    return channel.repeat_rule(_part(work, Ready(work.spec)))[0] is RepeatRule.LOOK_UP
 
 
 def _part(work: Loaded, ready: Ready) -> Part:

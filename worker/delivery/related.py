@@ -63,7 +63,7 @@ def recall(
     The vendor takes a message back within 24 h. A recall goes before sends.
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
-    return _follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
+    return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
 
 
 @in_callers_transaction
@@ -93,7 +93,7 @@ def update_card(
     if problems := update_problems(document):
         raise CheckFailed(problems)
     people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
-    return _follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)
+    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)
 
 
 @in_callers_transaction
@@ -216,7 +216,7 @@ def _kept_choices(connection: Connection, old: Mapping[str, Any]) -> dict[str, A
     return {"reserve_last": True} if told.get("reserve_last") else {}
 
 
-def _follow_up(
+def follow_up(
     connection: Connection,
     kind: Kind,
     job_id: str,

@@ -258,8 +258,8 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
     return Attempt(
         **{name: row[name] for name in same},
         doubtful=bool(row["doubtful"]),
-        started_at=_instant(row["started_at"]),
-        ended_at=_instant(row["ended_at"]),
+        started_at=instant(row["started_at"]),
+        ended_at=instant(row["ended_at"]),
     )
 
 
@@ -267,7 +267,7 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
     extra = json.loads(row["extra"] or "{}")
     return Receipt(
         part=row["part_id"],
-        accepted_at=_instant(row["accepted_at"]),
+        accepted_at=instant(row["accepted_at"]),
         msgid=row["msgid"],
         media_id=row["media_id"],
         url=extra.get("url"),
@@ -286,37 +286,37 @@ def _failure(row: Mapping[str, Any]) -> Failure:
         kind=row["kind"],
         field_name=row["field"],
         errcode=row["errcode"],
-        failed_at=_instant(row["failed_at"]),
+        failed_at=instant(row["failed_at"]),
     )
 
 
 def _events(rows: JobRows) -> Iterator[Event]:
     """Unsorted; what stands first here stays first among equals."""
     job = rows.job
-    yield Event(_instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
+    yield Event(instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
     if job["due_at"] > job["created_at"]:
-        yield Event(_instant(job["due_at"]), "due")
+        yield Event(instant(job["due_at"]), "due")
     called = {(row["part_id"], row["claim"]) for row in rows.attempts}
     for row in rows.attempts:
-        yield Event(_instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
-        yield Event(_instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
+        yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
+        yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
     for part in rows.parts:
         if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
-            yield Event(_instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
+            yield Event(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
     for row in rows.receipts:
-        yield Event(_instant(row["accepted_at"]), "recorded", row["part_id"], _given(row))
+        yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _given(row))
         if row["recalled_at"] is not None:
-            yield Event(_instant(row["recalled_at"]), "recalled", row["part_id"])
+            yield Event(instant(row["recalled_at"]), "recalled", row["part_id"])
     yield from _refusals(rows.failures)
     for row in rows.events:
         yield from _heard(row)
     for row in rows.followers:
-        yield Event(_instant(row["created_at"]), f"{row['kind']} asked for", detail=f"job {row['id']}")
+        yield Event(instant(row["created_at"]), f"{row['kind']} asked for", detail=f"job {row['id']}")
         if row["finished_at"] is not None:
             label = JobState(row["state"]).label
-            yield Event(_instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
+            yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
     if job["finished_at"] is not None:
-        yield Event(_instant(job["finished_at"]), "ended", detail=_ended(rows))
+        yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
 
 
 def _ended(rows: JobRows) -> str:
@@ -332,19 +332,19 @@ def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
     """A press of the card, and how the application's hooks fared with it or with the job's end."""
     part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
     if press:
-        yield Event(_instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
+        yield Event(instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
     state, tries = EventState(row["state"]), f"{row['kind']} {row['id']}, run {row['tries']}"
     if state is EventState.RUNNING or (state is EventState.DONE and row["started_at"]):
-        yield Event(_instant(row["started_at"]), "hook started", part, tries)
+        yield Event(instant(row["started_at"]), "hook started", part, tries)
     match state:
         case EventState.DONE:
-            yield Event(_instant(row["ended_at"]), "hook done", part, tries)
+            yield Event(instant(row["ended_at"]), "hook done", part, tries)
         case EventState.IGNORED:
-            yield Event(_instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, none listens")
+            yield Event(instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, none listens")
         case EventState.PARKED:
-            yield Event(_instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
+            yield Event(instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
         case EventState.WAITING if row["error"] is not None:
-            yield Event(_instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
+            yield Event(instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
         case _:
             pass
 
@@ -356,7 +356,7 @@ def _refusals(failures: Rows) -> Iterator[Event]:
         key = (row["failed_at"], row["part_id"], row["field"])
         groups[key] = groups.get(key, 0) + 1
     for (at, part, name), count in groups.items():
-        yield Event(_instant(at), "refused", part, f"{count} in {name}")
+        yield Event(instant(at), "refused", part, f"{count} in {name}")
 
 
 def _called(row: Mapping[str, Any]) -> str:
@@ -380,12 +380,12 @@ def _given(row: Mapping[str, Any]) -> str:
     return ", ".join(name for name, value in facts if value is not None)
 
 
-def _instant(micros: int) -> datetime:
+def instant(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def _at(micros: int | None) -> datetime | None:
-    return None if micros is None or micros > _FOREVER else _instant(micros)
+    return None if micros is None or micros > _FOREVER else instant(micros)
 
 
 _FOREVER = 200_000_000_000_000_000

@@ -22,6 +22,10 @@ class Kind(StrEnum):
     """A send to group chats: the vendor gives no msgid for it."""
     CREATE_CHAT = "create_chat"
     CHANGE_CHAT = "change_chat"
+    TRACK = "track"
+    """Reads again and again what became of a send, until nothing can change any more."""
+    REMIND = "remind"
+    """Asks the people a send waits for once more."""
 
 
 class Priority(IntEnum):
@@ -45,6 +49,8 @@ class RepeatRule(StrEnum):
     """Repeating does no harm (recall, upload)."""
     FRESH_CODE = "fresh_code"
     """With the next fresh response_code; the doubtful one is burned."""
+    LOOK_UP = "look_up"
+    """Nothing does, but the vendor can be searched: the next call of a part in doubt is that search."""
 
 
 @dataclass(slots=True)  # not frozen: one is made per job at the producer's door, and freezing doubles its cost
@@ -77,7 +83,8 @@ class Part:
     in_doubt: bool = False
     """True when an earlier call of this part has no readable answer."""
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What resolve found just now: `media` (message path -> media_id), `response_code`."""
+    """What resolve found just now: `media` (message path -> media_id), `response_code`; for a look-up `doubt` (Unix
+    seconds from, until) and `known` (ids that belong to other parts)."""
 
     def recipients(self) -> Recipients:
         """The recipients of this part alone."""

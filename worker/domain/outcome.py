@@ -16,6 +16,19 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What became of a group-send at one member or at one customer of that member, as last read."""
+
+    member: str
+    recipient: str
+    """Customer or customer group; empty: the member's own task."""
+    status: int
+    """The vendor's: 0 waiting, 1 sent, 2 no contact any more, 3 quota spent; of a member's task 0 waiting, 2 done."""
+    happened_at: int | None = None
+    """Unix seconds, where the vendor says when it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """One recipient the vendor refused."""
 
@@ -78,6 +91,23 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """One page of many was read: the part goes on with `spec` after `delay` seconds. Not an attempt."""
+
+    spec: Mapping[str, object] = field(repr=False)
+    reason: str
+    delay: float = 0.0
+    found: tuple[Confirmation, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A look-up that ended without a certain match: what it was to clear stays in doubt, for a person."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StaleToken:
     """The vendor refused the token this call carried. Not an attempt."""
 
@@ -110,7 +140,7 @@ class Unknown:
     reason: str
 
 
-Outcome = Accepted | Partial | Retry | Wait | StaleToken | Rejected | Parked | Unknown
+Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rejected | Parked | Unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from worker.domain.outcome import (
     Accepted,
+    Held,
     Outcome,
     Parked,
     Partial,
+    Progress,
     Rejected,
     Retry,
     Scope,
@@ -138,6 +140,22 @@ def _wait(part: PartFacts, outcome: Wait, now: int) -> None:
     _queue(part, not_before, outcome.reason)
 
 
+def _go_on(part: PartFacts, outcome: Progress, now: int) -> None:
+    """The next page is no retry of this one: its tries, repeats and age count anew."""
+    part.tries = part.busy = part.repeats = 0
+    if not part.doubts:
+        part.first_marked_at = None
+    _queue(part, now + int(outcome.delay * SECOND), outcome.reason)
+
+
+def _stay_in_doubt(part: PartFacts, outcome: Held, now: int) -> None:
+    """A late answer may have cleared the doubt while the look-up was in the air; then there is nothing to hold."""
+    if part.doubts:
+        hold(part, outcome.reason)
+    else:
+        _queue(part, now, outcome.reason)
+
+
 def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy) -> None:
     """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry."""
     match outcome:
@@ -151,6 +169,10 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
             _retry(part, outcome, now, delay_s, policy)
         case Wait():
             _wait(part, outcome, now)
+        case Progress():
+            _go_on(part, outcome, now)
+        case Held():
+            _stay_in_doubt(part, outcome, now)
         case StaleToken() | Parked():
             _queue(part, now, outcome.reason)
         case Unknown():
@@ -226,6 +248,11 @@ def refuse(part: PartFacts, reason: str) -> None:
 
 def take_unsent(part: PartFacts) -> None:
     """queued -> accepted without a call: what it was about never left (recall of something cancelled)."""
+    _take(part, PartState.ACCEPTED)
+
+
+def finish(part: PartFacts) -> None:
+    """queued -> accepted without another call: what it was to find out is known."""
     _take(part, PartState.ACCEPTED)
 
 

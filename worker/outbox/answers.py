@@ -8,10 +8,10 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Unknown, Wait
+from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Rejected, Unknown, Wait
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox import codes
+from worker.outbox import codes, confirmations
 from worker.outbox.batch import Batch
 from worker.outbox.followups import spoil_media
 from worker.outbox.items import End
@@ -25,6 +25,9 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         case Accepted() | Partial():
             batch.receipts.append(_receipt_row(batch, end, outcome))
             _follow(connection, batch, end, outcome)
+        case Progress() if part.claim == end.claim:
+            batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
+            confirmations.keep(connection, end.confirms, outcome.found, batch.now)
         case _:
             pass
     if isinstance(outcome, (Partial, Rejected)):
@@ -42,7 +45,7 @@ def _wait_s(end: End) -> float:
     """How long the part, or everything of its lane, waits now."""
     if end.block:
         return end.block.delay
-    return end.verdict.outcome.delay if isinstance(end.verdict.outcome, Wait) else end.delay_s
+    return end.verdict.outcome.delay if isinstance(end.verdict.outcome, (Wait, Progress)) else end.delay_s
 
 
 def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | Partial) -> None:
@@ -50,6 +53,8 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
     taken = outcome.taken
     if taken.response_code and end.is_card:
         codes.file_code(connection, end.account, end.part_id, taken.response_code, batch.now, end.code_ttl_s)
+    if taken.msgid and end.named:
+        codes.name_part(connection, end.account, taken.msgid, end.part_id)
     if end.recalled:
         part_id, claim = end.recalled
         run(

@@ -26,6 +26,8 @@ class Batch:
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    specs: list[dict[str, Any]] = field(default_factory=list)
+    """What parts go on with."""
     burned: list[str] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()

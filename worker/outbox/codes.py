@@ -15,6 +15,7 @@ from worker.outbox import tables
 from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows, update_chosen
 from worker.outbox.sql import fetch, run
 
+TASK_ID_CHARACTERS = 128
 SPENT_BY_VENDOR = 60140
 """The vendor's "invalid response_code": expired, used or foreign."""
 
@@ -33,6 +34,22 @@ class Code:
 def code_id(account: str, code: str) -> str:
     """The ledger's key of a code."""
     return hashlib.sha256(f"{account}\x00{code}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def name_part(connection: Connection, account: str, msgid: str, part_id: str) -> None:
+    """Writes down whose an id of the vendor's is, so that it can be told by the id."""
+    row = {"account": account, "task_id": msgid[:TASK_ID_CHARACTERS], "part_id": part_id}
+    insert_rows(connection, tables.task_ids, [row], conflict="ignore")
+
+
+def named_ids(connection: Connection, account: str) -> list[str]:
+    """Every id of the vendor's that belongs to a part of this account."""
+    return [
+        row[0]
+        for row in fetch(
+            connection, "select task_id from worker_task_ids where account = :account", {"account": account}
+        )
+    ]
 
 
 def file_code(

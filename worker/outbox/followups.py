@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.domain.job import part_id, part_range
+from worker.domain.job import job_of, part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -63,6 +63,55 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
         part_range(job_id),
     )
     return [TargetPart(row[0], row[1], PartState(row[2]), row[3], row[4], json.loads(row[5]), *row[6:]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """A part in doubt, and what it was to send."""
+
+    id: str
+    job_id: str
+    kind: str
+    message: Mapping[str, Any] = field(repr=False)
+    spec: Mapping[str, Any] = field(repr=False)
+
+
+def others_in_doubt(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[InDoubt]:
+    """The other parts of an account and kind that are in doubt, whatever becomes of them next."""
+    rows = connection.execute(
+        text(
+            "select p.id, p.job_id, j.kind, j.message, p.spec from worker_parts p join worker_jobs j on j.id = p.job_id"
+            " where (p.state = 6 or (p.state in (0, 1) and p.lane = :lane)) and p.doubts > 0 and p.id <> :own"
+            " and j.account = :account and j.kind = :kind"
+        ),
+        {"account": account, "kind": kind, "lane": lane, "own": own_id},
+    )
+    return [InDoubt(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4])) for row in rows]
+
+
+def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
+    """The parts of every job about this one: their kind, state and spec."""
+    rows = connection.execute(
+        text(
+            "select j.kind, p.state, p.spec from worker_jobs j join worker_parts p on p.job_id = j.id"
+            " where j.target_job_id = :job order by p.id"
+        ),
+        {"job": job_id},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def reminders(connection: Connection, target: str, since: int) -> list[int]:
+    """When reminders of a part's task were accepted, oldest first."""
+    rows = connection.execute(
+        text(
+            "select p.spec, r.accepted_at from worker_jobs j join worker_parts p on p.job_id = j.id"
+            " join worker_receipts r on r.part_id = p.id where j.target_job_id = :job and j.kind = 'remind'"
+            " and r.not_sent = false and r.accepted_at > :since order by r.accepted_at"
+        ),
+        {"job": job_of(target), "since": since},
+    )
+    return [row[1] for row in rows if json.loads(row[0]).get("target") == target]
 
 
 def park(connection: Connection, part: PartFacts, job_id: str, until: int, reason: str) -> None:

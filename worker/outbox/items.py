@@ -90,6 +90,10 @@ class End:
     spoiled: tuple[tuple[str, str], ...] = ()
     """Vault rows, and the media_id in each that the vendor does not know any more."""
     account: str = ""
+    confirms: str = ""
+    """The part whose fate this call reads."""
+    named: bool = False
+    """Its msgid is kept by name, so that no search gives it to another part."""
     code_ttl_s: int = 259_200
 
 
@@ -102,6 +106,8 @@ class Change:
     attempt_reason: str | None = None
     """Set when the change also writes the open attempt down as doubtful (a dead process)."""
     receipt_not_sent: bool = False
+    spec: str | None = None
+    """What the part goes on with, where it was moved; JSON."""
 
 
 Item = Mark | End | Change

@@ -23,7 +23,7 @@ from worker.domain.state import JobState, PartState
 from worker.outbox import codes, tables
 from worker.outbox.answers import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.batch import Batch
-from worker.outbox.bulk import Writes
+from worker.outbox.bulk import Writes, update_rows
 from worker.outbox.database import Database
 from worker.outbox.events import event_row
 from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply
@@ -131,6 +131,8 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
         batch.burned.append(part.id)
         lost = lost_attempt(batch, part.id, claim, incarnation, marked_at, change.attempt_reason)
         batch.attempts[part.id, claim] = {**lost, "flagged": bool(part.flagged)}
+    if change.spec is not None:
+        batch.specs.append({"id": part.id, "spec": change.spec})
     if change.receipt_not_sent:
         batch.receipts.append(unsent_receipt(batch, part.id, claim))
 
@@ -148,6 +150,7 @@ def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, J
     if batch.reported:
         writes.insert(tables.events, _ends(batch, followed.changed))
     writes.flush(connection)
+    update_rows(connection, tables.parts, ("id",), batch.specs)
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
     block_lanes(connection, now_sql, batch.blocks)

@@ -192,7 +192,7 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
         return
     parts, files = _all(jobs), _files_of(connection, ids)
     _delete_task_ids(connection, parts)
-    for table in ("attempts", "receipts", "failures", "bodies"):
+    for table in ("attempts", "receipts", "failures", "bodies", "confirmations"):
         _delete(connection, f"worker_{table}", parts, "part_id")
     for job in ids:  # their tables are ordered by other keys
         connection.execute(text(_CODES), part_range(job))
@@ -223,10 +223,21 @@ def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
         for part, spec, account in fetch(connection, query, {"ids": ids_json(parts), "named": '%"task_id"%'})
         if (task_id := json.loads(spec).get("task_id"))
     ]
+    by_msgid = chosen(connection.dialect.name, "worker_receipts", "part_id", alias="r", joins=_NAMED_BY_MSGID)
+    named += [
+        {"account": account, "task_id": task_id, "part_id": part}
+        for part, account, task_id in fetch(
+            connection, f"select t.part_id, t.account, t.task_id from {by_msgid}", {"ids": ids_json(parts)}
+        )
+    ]
     if named:
         connection.execute(text(_TASK_ID), named)
 
 
+_NAMED_BY_MSGID = (
+    " join worker_parts p on p.id = r.part_id join worker_jobs j on j.id = p.job_id"
+    " join worker_task_ids t on t.account = j.account and t.task_id = r.msgid and t.part_id = r.part_id"
+)
 _TASK_ID = "delete from worker_task_ids where account = :account and task_id = :task_id and part_id = :part_id"
 
 

@@ -1,0 +1,153 @@
+"""Resolve, for what happens after a send was accepted: what became of it, a reminder, and finding one that is in doubt.
+
+A track job reads page after page, each page a call of its own, and every round what can still change; a look-up is the
+search of the vendor's list for a task whose answer was lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.delivery.followups import Followups, Hold, Looked, NothingSent, Parked, Plan, Ready, Refuse, Resolved
+from worker.domain import settle
+from worker.domain.account import Account
+from worker.domain.job import Part
+from worker.domain.settle import SECOND, PartFacts
+from worker.domain.state import PartState
+from worker.outbox import confirmations
+from worker.outbox.codes import named_ids
+from worker.outbox.database import Database
+from worker.outbox.followups import TargetPart, others_in_doubt, reminders
+from worker.outbox.items import Change
+from worker.outbox.loading import Loaded
+
+PACE_S = 300
+"""The least time between two rounds: people confirm, and the vendor asks for slow polling."""
+SLOWEST_S = 6 * 3600
+AGE_S = 30 * 86_400
+"""How long a task is followed where the producer does not say."""
+REMINDERS, REMIND_WINDOW_S = 3, 86_400
+"""The vendor takes three reminders of a task in 24 h (page 97610)."""
+
+
+class Tracking:
+    """Finds what the next call of a track, a remind or a look-up needs."""
+
+    def __init__(self, database: Database, followups: Followups, change: Callable[[Sequence[Change]], None]):
+        self._database, self._followups, self._change = database, followups, change
+
+    def track(self, work: Loaded) -> Resolved:
+        """One task after another is read page by page until nothing can change or it is too old."""
+        if "target" not in work.spec:
+            planned = self._followups.plan(work, _track_plan, None)
+            if not isinstance(planned, Ready):
+                return planned
+            work.spec = planned.spec
+        if "refuse" in work.spec:
+            return Refuse(work.spec["refuse"])
+        if work.spec["step"] != "result" or work.spec.get("member"):
+            return Ready(work.spec)
+        return self._next_member(work)
+
+    def _next_member(self, work: Loaded) -> Resolved:
+        """The next member of whom something can still change; none left: this round is over."""
+        spec, target = work.spec, work.spec["target"]
+        with self._database.reading() as connection:
+            member = confirmations.next_to_read(connection, target, spec.get("after", ""))
+            settled = member is None and confirmations.is_settled(connection, target)
+        if member is not None:
+            return Ready({**spec, "member": member, "after": member, "cursor": ""})
+        self._end_round(work, settled)
+        return Parked()
+
+    def _end_round(self, work: Loaded, settled: bool) -> None:
+        pace_s = work.message.get("pace_s") or PACE_S
+        age_us = int((work.message.get("max_age_s") or AGE_S) * SECOND)
+        since = work.spec["since"]
+
+        def end(part: PartFacts, now: int) -> None:
+            if part.state is not PartState.QUEUED or part.claim != work.claim:
+                return
+            if settled or now - since >= age_us:
+                settle.finish(part)
+            else:
+                pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
+                settle.wait_turn(part, min(now + pause_us, since + age_us), "reads again what became of it")
+
+        again = {**work.spec, "step": "task", "member": None, "after": "", "cursor": ""}
+        self._change([Change(work.id, end, spec=json.dumps(again, ensure_ascii=False))])
+
+    def remind(self, work: Loaded) -> Resolved:
+        """One call per task; the fourth of a day is refused here, with the time it opens again."""
+        if "target" not in work.spec:
+            planned = self._followups.plan(work, _remind_plan, None)
+            if not isinstance(planned, Ready):
+                return planned
+            work.spec = planned.spec
+        if "refuse" in work.spec:
+            return Refuse(work.spec["refuse"])
+        with self._database.reading() as connection:
+            now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            given = reminders(connection, work.spec["target"], now - REMIND_WINDOW_S * SECOND)
+        if len(given) >= REMINDERS:
+            opens = datetime.fromtimestamp((given[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
+            when = f"the next is taken at {opens:%Y-%m-%d %H:%M:%S}Z"
+            return Refuse(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
+        return Ready(work.spec)
+
+    def look_up(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
+        """What the search needs: when it may have been made, and which tasks are somebody else's."""
+        with self._database.reading() as connection:
+            now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            known = named_ids(connection, work.account)
+            twin = self._has_twin(connection, work, channel, account)
+        if twin:
+            return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
+        doubt = [(work.first_marked_at or now) // SECOND, now // SECOND + 1]
+        return Ready(work.spec, {"doubt": doubt, "known": known})
+
+    def _has_twin(self, connection: Connection, work: Loaded, channel: Channel, account: Account) -> bool:
+        """Another part in doubt whose task would look just like this one's."""
+        own = channel.body_hash(_as_part(work.id, work.job_id, work.kind, work.message, work.spec), account)
+        return any(
+            channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
+            for one in others_in_doubt(connection, work.account, work.kind, work.lane, work.id)
+        )
+
+
+def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> Part:
+    return Part(part, job, 0, kind, message, spec)
+
+
+def _track_plan(work: Loaded, looked: Looked) -> Plan:
+    return _per_task(looked, {"step": "task", "member": None, "after": "", "cursor": "", "since": looked.now})
+
+
+def _remind_plan(work: Loaded, looked: Looked) -> Plan:
+    return _per_task(looked, {})
+
+
+def _per_task(looked: Looked, more: Mapping[str, Any]) -> Plan:
+    """One part for each task that was made; waits while one may still be made."""
+    if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in looked.parts):
+        return None
+    if any(part.state is PartState.UNKNOWN and part.not_before is not None for part in looked.parts):
+        return None
+    specs = [_task_spec(part, more) for part in looked.parts if part.state in TAKEN or part.state is PartState.UNKNOWN]
+    return specs or NothingSent()
+
+
+TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
+
+
+def _task_spec(part: TargetPart, more: Mapping[str, Any]) -> dict[str, Any]:
+    where = {"target": part.id, "claim": part.claim}
+    if part.msgid is None:
+        return {**where, "refuse": "the send is in doubt or brought no msgid: nothing can be asked about it"}
+    return {**where, "msgid": part.msgid, **more}
