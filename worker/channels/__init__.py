@@ -26,6 +26,11 @@ def channel(name: str) -> Channel:
     return found
 
 
+def names() -> tuple[str, ...]:
+    """Every channel of ours, in order."""
+    return tuple(sorted(_ours()))
+
+
 def register(added: Channel) -> None:
     """Adds a channel, or stands in for one of the same name; for tests and for channels kept elsewhere."""
     _registered[added.name] = added

@@ -1,0 +1,119 @@
+"""Every state a part can be in, reached with the channel's own vendor."""
+
+from __future__ import annotations
+
+from tests.conformance.case import calls, faults
+from tests.conformance.conftest import Stand
+from worker import get_job
+
+
+def counts(stand: Stand, job: str) -> dict[str, int]:
+    """How many recipients stand where."""
+    with stand.site.database.reading() as connection:
+        found = get_job(connection, job).counts
+    return {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
+
+
+def test_queued(stand: Stand) -> None:
+    """Asked for and not sent: nothing was called."""
+    job = stand.send()
+
+    assert "queued" == stand.site.state(job)
+    assert [] == calls(stand.url, stand.case.path)
+
+
+def test_sending(stand: Stand) -> None:
+    """The mark is durable before the vendor has heard of the call."""
+    seen: list[tuple[str, int]] = []
+    job = stand.send()
+
+    def look(label: str) -> None:
+        if label == "after_mark":
+            seen.append((stand.site.state(job), len(calls(stand.url, stand.case.path))))
+
+    stand.site.plant.probe = look
+    stand.site.run()
+
+    assert [("sending", 0)] == seen
+    assert "accepted" == stand.site.state(job)
+
+
+def test_accepted(stand: Stand) -> None:
+    """The vendor took it: once there, once seen."""
+    job = stand.send()
+    stand.site.run()
+
+    assert ("accepted", 1) == (stand.site.state(job), len(stand.seen()))
+    assert ["accepted"] == [attempt.outcome for attempt in stand.site.of("attempts", job)]
+    assert 1 == len(stand.site.of("receipts", job))
+
+
+def test_partial(stand: Stand) -> None:
+    """Taken, and one recipient refused: named as a failure, and nobody is sent to twice."""
+    job = stand.ask(stand.case.two())
+    stand.site.run()
+
+    _, to = stand.case.two()
+    assert to is not None
+    refused = [failure.recipient for failure in stand.site.of("failures", job)]
+    assert ("partial", 1, 1) == (stand.site.job(job).state, len(refused), len(stand.seen()))
+    assert {"asked": 2, "accepted": 1, "refused": 1} == counts(stand, job)
+
+
+def test_rejected(stand: Stand) -> None:
+    """Refused for good: one call, no other, and the reason stands there."""
+    faults(stand.url, stand.case.path, {"answer": stand.case.refused_by})
+    job = stand.send()
+    stand.site.run()
+    stand.site.advance(3600)
+    stand.site.run()
+
+    assert ("rejected", 1) == (stand.site.state(job), len(calls(stand.url, stand.case.path)))
+    assert str(stand.case.refused_by["errcode"]) in stand.site.part(job).reason
+    assert [] == stand.seen()
+
+
+def test_exhausted(stand: Stand) -> None:
+    """Readable transient answers end after the vendor's own number of tries; it was never taken."""
+    faults(stand.url, stand.case.path, {"answer": {"errcode": -1}}, times=None)
+    job = stand.send()
+    for _ in range(12):
+        stand.site.run()
+        stand.site.advance(600)
+
+    assert "exhausted" == stand.site.state(job)
+    assert 1 < len(calls(stand.url, stand.case.path)) <= 4
+    assert [] == stand.seen()
+
+
+def test_unknown(stand: Stand) -> None:
+    """An answer that was lost: what arrived is not sent again in silence, and nobody calls it not sent."""
+    faults(stand.url, stand.case.path, {"reset_response_after": 0}, times=None)
+    job = stand.send()
+    stand.site.run()
+
+    assert "unknown" == stand.site.state(job)
+    assert {"asked": 1, "undetermined": 1} == counts(stand, job)
+    assert 1 == len(stand.seen())
+
+
+def test_expired(stand: Stand) -> None:
+    """What is too late is not sent any more."""
+    job = stand.send(due_at=60, expires_at=120)
+    stand.site.advance(121)
+    stand.site.recover()
+    stand.site.run()
+
+    assert "expired" == stand.site.state(job)
+    assert {"asked": 1, "not_sent": 1} == counts(stand, job)
+    assert [] == calls(stand.url, stand.case.path)
+
+
+def test_cancelled(stand: Stand) -> None:
+    """Revoked before its mark: certainly never sent."""
+    job = stand.send()
+    stand.site.revoked.add(job)
+    stand.site.run()
+
+    assert "cancelled" == stand.site.state(job)
+    assert [] == calls(stand.url, stand.case.path)
