@@ -11,8 +11,9 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable, Iterator
 
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
@@ -21,6 +22,8 @@ _LENGTH_BYTES = 4
 _CIPHER_BLOCK = 16
 _PAD_BLOCK = 32
 """The vendor pads to 32: an unpadder for AES's own 16 rejects pads of 17 to 32."""
+_PIECE = 48 * 1024
+"""Bytes of a long message that are sealed at once."""
 _KEY = re.compile(r"[A-Za-z0-9]{43}")
 
 
@@ -78,7 +81,8 @@ class Envelope:
     """Seals and opens messages between one Token, one key and one receiver."""
 
     def __init__(self, token: str, encoding_aes_key: str, receive_id: str):
-        self._token, self._key, self._receive_id = token, aes_key(encoding_aes_key), receive_id.encode()
+        self._token, self._receive_id = token, receive_id.encode()
+        self._sealer = Sealer(aes_key(encoding_aes_key), self._receive_id)
 
     def __repr__(self) -> str:
         return "Envelope(***)"
@@ -97,35 +101,73 @@ class Envelope:
 
     def encrypt(self, message: bytes, random: bytes) -> str:
         """Random bytes, length, message and receiver, padded and encrypted, as Base64."""
-        if len(random) != RANDOM_BYTES:
-            raise ValueError("random: 16 bytes")
-        plain = random + len(message).to_bytes(_LENGTH_BYTES, "big") + message + self._receive_id
-        pad = _PAD_BLOCK - len(plain) % _PAD_BLOCK
-        return base64.b64encode(_run(self._cipher().encryptor(), plain + bytes([pad]) * pad)).decode()
+        return self._sealer.seal(message, random)
 
     def decrypt(self, encrypted: str) -> bytes:
         """The message inside; says which of layout and receiver is wrong."""
+        message, receiver = self._sealer.open(encrypted)
+        if not hmac.compare_digest(receiver, self._receive_id):
+            raise ForeignReceiver("it was meant for another receiver")
+        return message
+
+
+class Sealer:
+    """The layout under the envelopes of WeCom and Youdu: random bytes, length, message, receiver, padded to 32."""
+
+    def __init__(self, key: bytes, receive_id: bytes):
+        self._cipher = Cipher(AES(key), CBC(key[:_CIPHER_BLOCK]))
+        self._receive_id = receive_id
+
+    def __repr__(self) -> str:
+        return "Sealer(***)"
+
+    def seal(self, message: bytes, random: bytes) -> str:
+        """The whole message at once, as Base64."""
+        return b"".join(self.seal_stream(len(message), [message], random)).decode()
+
+    def sealed_size(self, size: int) -> int:
+        """Characters of the Base64 text of a message of so many bytes."""
+        plain = RANDOM_BYTES + _LENGTH_BYTES + size + len(self._receive_id)
+        return 4 * -(-_PAD_BLOCK * (plain // _PAD_BLOCK + 1) // 3)
+
+    def seal_stream(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
+        """The Base64 text of a message of `size` bytes, piece by piece as its chunks come; nothing is held whole.
+
+        What the chunks come to is for the caller to watch: one byte more or less makes it unreadable.
+        """
+        if len(random) != RANDOM_BYTES:
+            raise ValueError("random: 16 bytes")
+        encryptor, rest = self._cipher.encryptor(), b""
+        for plain in self._plain(size, chunks, random):
+            for start in range(0, len(plain), _PIECE):
+                ready = rest + encryptor.update(plain[start : start + _PIECE])
+                whole = len(ready) - len(ready) % 3  # Base64 of whole threes can be put together
+                rest = ready[whole:]
+                if whole:
+                    yield base64.b64encode(ready[:whole])
+        yield base64.b64encode(rest + encryptor.finalize())
+
+    def _plain(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
+        yield random + size.to_bytes(_LENGTH_BYTES, "big")
+        yield from chunks
+        pad = _PAD_BLOCK - (RANDOM_BYTES + _LENGTH_BYTES + size + len(self._receive_id)) % _PAD_BLOCK
+        yield self._receive_id + bytes([pad]) * pad
+
+    def open(self, encrypted: str) -> tuple[bytes, bytes]:
+        """Message and receiver; the first 16 bytes of what was sealed are nobody's business."""
         try:
             raw = base64.b64decode(encrypted, validate=True)
         except (binascii.Error, ValueError):
             raise Undecipherable("what came is not Base64") from None
         if not raw or len(raw) % _CIPHER_BLOCK:
             raise Undecipherable("what came is not a whole number of cipher blocks")
-        plain = _without_pad(_run(self._cipher().decryptor(), raw))
+        decryptor = self._cipher.decryptor()
+        plain = _without_pad(decryptor.update(raw) + decryptor.finalize())
         start = RANDOM_BYTES + _LENGTH_BYTES
         end = start + int.from_bytes(plain[RANDOM_BYTES:start], "big")
         if len(plain) < start or end > len(plain):
             raise WrongPlain("the length inside does not fit")
-        if not hmac.compare_digest(plain[end:], self._receive_id):
-            raise ForeignReceiver("it was meant for another receiver")
-        return plain[start:end]
-
-    def _cipher(self) -> Cipher[CBC]:
-        return Cipher(AES(self._key), CBC(self._key[:_CIPHER_BLOCK]))
-
-
-def _run(context: CipherContext, data: bytes) -> bytes:
-    return context.update(data) + context.finalize()
+        return plain[start:end], plain[end:]
 
 
 def _without_pad(plain: bytes) -> bytes:

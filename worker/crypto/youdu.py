@@ -1,0 +1,67 @@
+"""Youdu's envelope, both ways: AES-256-CBC and Base64, whole or as a stream; its layout is that of WeCom's callbacks.
+
+Shared by whoever talks to a Youdu server and whoever fakes one. Refuses to know JSON and HTTP. No error here holds a
+key, a text or an id. Documentation: c01_00002 (youduim/youdu-doc); the signature of callbacks is WeCom's too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Collection, Iterable, Iterator
+
+from worker.crypto.envelope import RANDOM_BYTES, ForeignReceiver, KeyUnfit, Sealer, signature
+
+__all__ = ["YouduEnvelope", "aes_key", "signature"]
+
+_KEY_BYTES = 32
+_KEY_CHARACTERS = 44
+_FROM_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def aes_key(encoding_aes_key: str) -> bytes:
+    """The 32 bytes of an EncodingAESKey: 44 characters of Base64 with the `=` at its end, unlike WeCom's 43."""
+    try:
+        key = base64.b64decode(encoding_aes_key, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(encoding_aes_key) != _KEY_CHARACTERS or len(key) != _KEY_BYTES:
+        raise KeyUnfit("the EncodingAESKey must be 44 characters of Base64, the = at its end included")
+    return key
+
+
+class YouduEnvelope:
+    """Seals and opens what one app and the server tell each other."""
+
+    def __init__(self, encoding_aes_key: str, app_id: str):
+        self._key, self._app_id = aes_key(encoding_aes_key), app_id.encode()
+        self._sealer = Sealer(self._key, self._app_id)
+
+    def __repr__(self) -> str:
+        return "YouduEnvelope(***)"
+
+    def leading(self, *about: bytes) -> bytes:
+        """16 bytes that are the same for the same content and never for another; they are no secret, only distinct."""
+        told = b"".join(len(one).to_bytes(8, "big") + one for one in about)
+        return hmac.digest(self._key, told, "sha256")[:RANDOM_BYTES]
+
+    def seal(self, message: bytes, random: bytes) -> str:
+        """The encrypted message; `random` are 16 bytes that make equal messages differ."""
+        return self._sealer.seal(message, random)
+
+    def sealed_size(self, size: int) -> int:
+        """Characters of the encrypted form of so many bytes."""
+        return self._sealer.sealed_size(size)
+
+    def seal_stream(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
+        """The encrypted form of a file of `size` bytes, piece by piece; memory stays flat."""
+        return self._sealer.seal_stream(size, chunks, random)
+
+    def open(self, encrypted: str, also: Collection[str] = ()) -> bytes:
+        """The message inside; `also` are other appIds that may stand behind it. Takes the URL-safe alphabet too."""
+        message, receiver = self._sealer.open(encrypted.translate(_FROM_URL_SAFE))
+        known = (self._app_id, *(one.encode() for one in also))
+        if not any(hmac.compare_digest(receiver, one) for one in known):
+            raise ForeignReceiver("it was meant for another app")
+        return message
