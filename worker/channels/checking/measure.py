@@ -8,6 +8,11 @@ def byte_size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
+def utf16_size(text: str) -> int:
+    """Length in units of UTF-16: what most programs call characters; one beyond the basic plane counts as two."""
+    return len(text) + sum(1 for character in text if character > "\uffff")
+
+
 def chinese_size(text: str) -> float:
     """Length in Chinese characters with ASCII as halves: what the vendor presumably counts in (page 90236)."""
     return len(text) - sum(1 for character in text if character.isascii()) / 2

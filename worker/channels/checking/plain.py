@@ -17,9 +17,13 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
-def unfit(path: str, value: Any) -> Iterator[Problem]:
-    """Every place below `path` that is no JSON, holds half a character or a control character."""
-    return iter(()) if _fits(value, 0) else _search(path, value, 0)
+ESCAPES = 40033
+"""WeCom's code for characters that need a `\\uXXXX` escape (page 90313)."""
+
+
+def unfit(path: str, value: Any, code: int | None = ESCAPES) -> Iterator[Problem]:
+    """Every place below `path` that is no JSON, holds half a character or a control character (then with `code`)."""
+    return iter(()) if _fits(value, 0) else _search(path, value, 0, code)
 
 
 def _fits(value: Any, depth: int) -> bool:
@@ -37,30 +41,31 @@ def _fits(value: Any, depth: int) -> bool:
     return kind is bool or value is None or (kind is int and -BEYOND <= value < BEYOND)
 
 
-def _search(path: str, value: Any, depth: int) -> Iterator[Problem]:
+def _search(path: str, value: Any, depth: int, code: int | None) -> Iterator[Problem]:
     if depth > DEPTH:
         yield Problem(path, "is nested too deep", "flatten it", DEPTH, "levels", depth)
     elif isinstance(value, str):
-        yield from unfit_text(path, value)
+        yield from unfit_text(path, value, code)
     elif isinstance(value, Mapping):
         for name, entry in value.items():
             yield from _unfit_name(path, name)
-            yield from _search(f"{path}.{_shown(name)}" if path else _shown(name), entry, depth + 1)
+            yield from _search(f"{path}.{_shown(name)}" if path else _shown(name), entry, depth + 1, code)
     elif isinstance(value, list | tuple):
         for i, entry in enumerate(value):
-            yield from _search(f"{path}[{i}]", entry, depth + 1)
+            yield from _search(f"{path}[{i}]", entry, depth + 1, code)
     elif isinstance(value, int) and not -BEYOND <= value < BEYOND:
         yield Problem(path, "is an integer beyond 64 bits", "give it as a string")
     elif not _plain(value):
         yield Problem(path, "is not JSON", "use strings, finite numbers, booleans, lists and objects")
 
 
-def unfit_text(path: str, text: str) -> Iterator[Problem]:
-    """What in a text cannot be encoded or would need a `\\uXXXX` escape (40033, page 90313)."""
+def unfit_text(path: str, text: str, code: int | None = ESCAPES) -> Iterator[Problem]:
+    """What in a text cannot be encoded or would need a `\\uXXXX` escape, which is `code` to the vendor."""
     if HALF.search(text):
         yield Problem(path, "holds half a character (a lone surrogate)", "decode the text properly")
     if CONTROL.search(text):
-        yield Problem(path, "holds a control character (vendor code 40033)", "remove it")
+        said = f" (vendor code {code})" if code else ""
+        yield Problem(path, f"holds a control character{said}", "remove it")
 
 
 def _unfit_name(path: str, name: Any) -> Iterator[Problem]:

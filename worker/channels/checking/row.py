@@ -43,11 +43,14 @@ class FieldRule:
     max_bytes: int | None = None
     """Of the UTF-8 text."""
     max_chars: int | None = None
+    max_utf16: int | None = None
+    """Characters, each beyond the basic plane (an emoji) as two: the cautious reading where the vendor only says
+    "characters"."""
     chinese: tuple[int, int] | None = None
     """Least and most Chinese characters; ASCII counts half (not confirmed, so what only that reading allows warns)."""
     advised: int | None = None
     """Suggested characters: the client shortens what is longer, so it only warns."""
-    allowed: tuple[int, ...] | None = None
+    allowed: tuple[int, ...] | tuple[str, ...] | None = None
     between: tuple[float, float] | None = None
     """From the first, which is still good, to the second, which is not."""
     charset: str | None = None

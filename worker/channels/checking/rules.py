@@ -8,7 +8,7 @@ from functools import cache
 from math import ceil
 from typing import Any
 
-from worker.channels.checking.measure import byte_size, chinese_size, longest_chinese_size
+from worker.channels.checking.measure import byte_size, chinese_size, longest_chinese_size, utf16_size
 from worker.channels.checking.row import Effect, Either, FieldRule, Row, Together
 from worker.domain.errors import Problem
 
@@ -79,7 +79,12 @@ def dotted(path: str) -> str:
 def places(root: str, tree: Mapping[str, Any], path: str) -> Iterator[Place]:
     """Where a row's field stands or should stand: once for each parent that is there."""
     above, _, name = path.rpartition(".")
-    return ((f"{at}.{name}", parent, name) for at, parent in _parents(root, tree, above))
+    return ((below(at, name), parent, name) for at, parent in _parents(root, tree, above))
+
+
+def below(at: str, name: str) -> str:
+    """The path of a name in the object at `at`; the whole document has no path of its own."""
+    return f"{at}.{name}" if at else name
 
 
 def _parents(root: str, tree: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
@@ -96,9 +101,11 @@ def _children(parent: tuple[str, Any], step: str) -> Iterator[tuple[str, Any]]:
     name = step.removesuffix("[]")
     value = tree.get(name)
     if name == step:
-        entries = [(f"{at}.{name}", value)]
+        entries = [(below(at, name), value)]
     else:
-        entries = [(f"{at}.{name}[{i}]", entry) for i, entry in enumerate(value if isinstance(value, list) else ())]
+        entries = [
+            (f"{below(at, name)}[{i}]", entry) for i, entry in enumerate(value if isinstance(value, list) else ())
+        ]
     return (entry for entry in entries if isinstance(entry[1], Mapping))
 
 
@@ -164,6 +171,8 @@ def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
         yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_bytes, "bytes", size)
     if row.max_chars is not None and len(value) > row.max_chars:
         yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_chars, "characters", len(value))
+    if row.max_utf16 is not None and (size := utf16_size(value)) > row.max_utf16:
+        yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_utf16, "characters", size)
     if row.chinese is not None and value:
         yield from _chinese_problems(row, path, value, row.chinese)
     if row.charset is not None and not re.fullmatch(row.charset, value):
@@ -215,10 +224,10 @@ def _group_problems(row: Either | Together, at: str, parent: Mapping[str, Any]) 
     given = [name for name in row.names if _reach(parent, name)]
     if isinstance(row, Either) and not given:
         text = f"is missing, and so is {', '.join(row.names[1:])}{_vendor(row.code)}"
-        yield Problem(f"{at}.{row.names[0]}", text, f"give one of {', '.join(row.names)}")
+        yield Problem(below(at, row.names[0]), text, f"give one of {', '.join(row.names)}")
     if isinstance(row, Together) and 0 < len(given) < len(row.names):
         lacking = next(name for name in row.names if name not in given)
-        yield Problem(f"{at}.{lacking}", f"is missing beside {given[0]}{_vendor(row.code)}", "give both or neither")
+        yield Problem(below(at, lacking), f"is missing beside {given[0]}{_vendor(row.code)}", "give both or neither")
 
 
 def _reach(tree: Any, path: str) -> bool:
@@ -258,4 +267,4 @@ def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) ->
                 continue
             for name in sorted(str(name) for name in parent.keys() - names):
                 shown = name if name.isidentifier() and name.isascii() else "?"
-                yield f"{at}.{shown}: not among the vendor's fields here; it is sent, and presumably ignored"
+                yield f"{below(at, shown)}: not among the vendor's fields here; it is sent, and presumably ignored"

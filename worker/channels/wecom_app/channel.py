@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
+from worker.channels.checking.overflow import Fitted
 from worker.channels.wecom import token
 from worker.channels.wecom_app import account as keys
 from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, verdict, warn
@@ -74,7 +75,7 @@ class WecomApp:
         """See `Channel.warnings`."""
         return warn.warnings(draft)
 
-    def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> overflows.Fitted:
+    def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
         """See `Channel.fit`."""
         return overflows.fit(kind, message, account, overflow)
 

@@ -1,0 +1,86 @@
+"""What is too long, split or truncated because the caller asked for it (`overflow=`). What was done is always said.
+
+Knows rows, no vendor: which rows hold, and which one text may go out as several messages, is the channel's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil
+from typing import Any
+
+from worker.channels.checking import cut, rules
+from worker.channels.checking.measure import byte_size, chinese_size, utf16_size
+from worker.channels.checking.row import FieldRule, Prose, Row
+from worker.channels.checking.tree import put
+
+Fitted = tuple[dict[str, Any], list[str]]
+"""The document, and a sentence for everything that was done to it."""
+
+
+def fit(document: Mapping[str, Any], root: str, rows: Sequence[Row], overflow: str, split_field: str | None) -> Fitted:
+    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse.
+
+    `root` is the object in the body that the rows are about (empty: the body itself); `split_field` the path below it
+    that may be split, None where nothing may.
+    """
+    content = _content(document, root)
+    if not rows or content is None:
+        return dict(document), []
+    if overflow == "split" and split_field is not None:
+        return _split(document, root, content, rows, split_field)
+    return _truncate(document, root, content, rows) if overflow == "truncate" else (dict(document), [])
+
+
+def _content(document: Mapping[str, Any], root: str) -> Mapping[str, Any] | None:
+    body = document.get("body")
+    content = body.get(root) if root and isinstance(body, Mapping) else body
+    return content if isinstance(content, Mapping) else None
+
+
+def _split(
+    document: Mapping[str, Any], root: str, content: Mapping[str, Any], rows: Sequence[Row], split_field: str
+) -> Fitted:
+    """Only the one text goes out as several; a title is never split."""
+    for path, row, value in _too_long(root, content, rows):
+        if path == rules.below(root, split_field):
+            most, unit, size = _limit(row)
+            found = cut.pieces(value, most, size, row.prose or Prose.PLAIN)
+            if found:
+                held = put(document["body"], path.split("."), None)
+                note = f"{path}: {int(size(value))} {unit}, split into {len(found)} messages"
+                return {**document, "body": held, "pieces": found}, [note]
+    return dict(document), []
+
+
+def _truncate(document: Mapping[str, Any], root: str, content: Mapping[str, Any], rows: Sequence[Row]) -> Fitted:
+    body, notes = document["body"], []
+    for path, row, value in _too_long(root, content, rows):
+        most, unit, size = _limit(row)
+        shorter = cut.truncated(value, most, size, row.prose or Prose.PLAIN)
+        if shorter:
+            body = put(body, rules.dotted(path).split("."), shorter)
+            notes.append(f"{path}: truncated from {ceil(size(value))} to {ceil(size(shorter))} {unit}")
+    return {**document, "body": body}, notes
+
+
+def _too_long(root: str, content: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[str, FieldRule, str]]:
+    for row in rows:
+        if not isinstance(row, FieldRule) or row.prose is None or row.banned:
+            continue
+        most, _, size = _limit(row)
+        for path, parent, name in rules.places(root, content, row.path):
+            value = parent.get(name)
+            if isinstance(value, str) and size(value) > most:
+                yield path, row, value
+
+
+def _limit(row: FieldRule) -> tuple[int, str, Callable[[str], float]]:
+    if row.max_bytes is not None:
+        return row.max_bytes, "bytes", byte_size
+    if row.max_chars is not None:
+        return row.max_chars, "characters", len
+    if row.max_utf16 is not None:
+        return row.max_utf16, "characters", utf16_size
+    assert row.chinese is not None
+    return row.chinese[1], "Chinese characters", chinese_size
