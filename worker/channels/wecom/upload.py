@@ -22,12 +22,12 @@ def display_name(name: str) -> str:
     return name.translate(DROPPED).strip()
 
 
-def file_problems(path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every reason why the vendor would refuse this file."""
+def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, UploadRule] = UPLOADS) -> Iterator[Problem]:
+    """Every reason why the vendor would refuse this file, by the upload types a call has."""
     yield from unfit_name(path, str(file.get("name") or ""))
-    rule = UPLOADS.get(str(file.get("upload_type")))
+    rule = uploads.get(str(file.get("upload_type")))
     if rule is None:
-        yield Problem(path, "has no such upload type (vendor code 40005)", f"use one of {', '.join(UPLOADS)}")
+        yield Problem(path, "has no such upload type (vendor code 40005)", f"use one of {', '.join(uploads)}")
         return
     if "url" in file:  # size and format are looked at when it was fetched
         yield from _unfit_url(path, file["url"])

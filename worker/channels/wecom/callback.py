@@ -1,0 +1,111 @@
+"""Requests to a WeCom callback address, opened: signature, age, decryption, and XML as plain dicts. Knows no event.
+
+Pure. The order of checks is the vendor's own: parse, signature, decrypt, receiver (page 90968); nothing of a request is
+believed before its signature proved right. What is refused is refused with a fixed phrase: nothing that came is quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from worker.crypto.envelope import Envelope, EnvelopeError, ForeignReceiver, WrongSignature
+from worker.domain.errors import ConfigurationError
+from worker.domain.inbound import CallbackRefused
+
+DEEPEST = 8
+"""Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
+LONGEST_ID = 128
+"""Of an id in a callback (a task_id; userids have 64): a longer one is none of the vendor's, and no column holds it."""
+
+Query = Mapping[str, str]
+Tree = dict[str, Any]
+
+
+def envelope_of(account: str, token: str, aes_key: str, receiver: str) -> Envelope:
+    """The envelope of one address; a key that is none is a ConfigurationError that names it."""
+    try:
+        return Envelope(token, aes_key, receiver)
+    except EnvelopeError as error:
+        raise ConfigurationError(f"accounts.{account}.callback.aes_key: {error}") from None
+
+
+def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age_s: float) -> bytes:
+    """What a request holds, once it proved to be the vendor's, for us, and of now (Unix seconds)."""
+    signature, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
+    try:
+        message = envelope.open(signature, timestamp, nonce, encrypted)
+    except WrongSignature:
+        raise CallbackRefused(403, "wrong signature") from None
+    except ForeignReceiver:
+        raise CallbackRefused(403, "meant for another receiver") from None
+    except EnvelopeError:
+        raise CallbackRefused(400, "does not decrypt to a message") from None
+    # Retries carry a timestamp of their own, so an old one is a request somebody kept. (90930)
+    if not timestamp.isascii() or not timestamp.isdecimal() or abs(now - int(timestamp[:15])) > max_age_s:
+        raise CallbackRefused(403, "stale timestamp")
+    return message
+
+
+def given(query: Query, name: str) -> str:
+    """A parameter that has to be there."""
+    value = query.get(name)
+    if not value:
+        raise CallbackRefused(400, f"no {name} in the query")
+    return value
+
+
+def parsed(body: bytes) -> Element:
+    """XML without a document type, entities or anything to fetch."""
+    try:
+        root: Element = fromstring(body, forbid_dtd=True)
+    except DefusedXmlException:
+        raise CallbackRefused(400, "XML with a document type or entities") from None
+    except (ParseError, ValueError, LookupError):  # LookupError: an encoding nobody knows
+        raise CallbackRefused(400, "not XML") from None
+    return root
+
+
+def tree_of(element: Element, depth: int = 1) -> Tree:
+    """An element's children as a dict; one that stands several times is a list."""
+    if depth > DEEPEST:
+        raise CallbackRefused(400, "XML nested too deeply")
+    out: Tree = {}
+    for child in element:
+        value = tree_of(child, depth + 1) if len(child) else (child.text or "").strip()
+        if child.tag not in out:
+            out[child.tag] = value
+        elif isinstance(out[child.tag], list):
+            out[child.tag].append(value)
+        else:
+            out[child.tag] = [out[child.tag], value]
+    return out
+
+
+def listed(holder: Any, name: str) -> list[Any]:
+    """What stands once or many times under a name."""
+    found = member(holder, name)
+    return found if isinstance(found, list) else [] if found in (None, "") else [found]
+
+
+def member(holder: Any, name: str) -> Any:
+    """What stands under a name, if the holder can hold anything."""
+    return holder.get(name) if isinstance(holder, Mapping) else None
+
+
+def text_at(holder: Any, name: str) -> str:
+    """A text under a name; empty where there is none."""
+    value = member(holder, name)
+    return value if isinstance(value, str) else ""
+
+
+def id_at(holder: Any, name: str) -> str:
+    """An id under a name; refused when no column could hold it."""
+    value = text_at(holder, name)
+    if len(value) > LONGEST_ID:
+        raise CallbackRefused(400, f"{name} is too long")
+    return value
