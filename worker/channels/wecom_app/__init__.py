@@ -1,5 +1,6 @@
 """WeCom application messages: the channel and its typed messages."""
 
+from worker.channels.wecom.message import Upload
 from worker.channels.wecom_app.articles import MpNews, MpNewsArticle, News, NewsArticle
 from worker.channels.wecom_app.card import ButtonCard, Card, MultipleCard, NewsNoticeCard, TextNoticeCard, VoteCard
 from worker.channels.wecom_app.card_parts import (
@@ -26,7 +27,7 @@ from worker.channels.wecom_app.card_parts import (
 )
 from worker.channels.wecom_app.channel import WecomApp
 from worker.channels.wecom_app.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.message import Raw, Upload
+from worker.channels.wecom_app.message import Raw
 from worker.channels.wecom_app.reading import message_from_json, message_to_json, recipients_from_json
 from worker.channels.wecom_app.schema import message_schema
 from worker.channels.wecom_app.simple import (

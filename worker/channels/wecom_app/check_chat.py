@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking import plain, rules
+from worker.channels.wecom.ids import USERID, USERID_WANTED
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.targets import USERID
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
@@ -38,7 +38,7 @@ def _unfit_ids(name: str, value: Any) -> Iterator[Problem]:
     wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not USERID.fullmatch(entry)]
     if wrong:
         text = f"{len(wrong)} entries are no userids (vendor code 86007), the first at place {wrong[0]}"
-        yield Problem(f"chat.{name}", text, "userids: 1 to 64 of letters, digits, - _ . @")
+        yield Problem(f"chat.{name}", text, USERID_WANTED)
     known = {entry.lower() for entry in entries if isinstance(entry, str)}
     if len(known) < len(entries) - len(wrong):
         yield Problem(f"chat.{name}", "names a member twice", "name each member once")

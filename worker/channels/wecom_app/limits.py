@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
+from worker.channels.wecom.limits import CORP, RATES, UPLOAD_IMAGE, adjusted, with_amount
 from worker.channels.wecom_app.render import path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.limit import Charge, Limit, Unit
 from worker.domain.outcome import Scope
 
-RATES = "page 90312 访问频率限制 (2023/08/28, read again 2026-02-12)"
 SENDS = "page 90236 发送应用消息 (2025/09/24)"
 CHATS = "pages 90245 创建群聊会话, 98913 修改群聊会话, 90248 应用推送消息 (read 2026-02-12)"
 PERSON_TIMES_PER_MEMBER = 200
@@ -26,11 +25,6 @@ _MEMBER = (
 # The vendor's day is Asia/Shanghai's, so two of its days' worth may meet at midnight; a rolling day never exceeds it.
 # LANE, not ACCOUNT: only sends are counted; recalls, uploads and updates go on.
 _APP_DAY = Limit("app_day", 86400, 0, Unit.PERSON_TIMES, Scope.LANE, "45009", RATES)
-# Per corp and API; message/send is not counted in them (page 90312).
-_CORP = (
-    Limit("corp_minute", 60, 10_000, Unit.CALLS, Scope.LANE, "45009", RATES),
-    Limit("corp_hour", 3600, 150_000, Unit.CALLS, Scope.LANE, "45009", RATES),
-)
 
 # By the verified size of the corp 300,000 (page 90312), 150,000, 350,000 or 700,000 an hour (page 90248): the least.
 _CHAT_SENDS = (
@@ -45,24 +39,18 @@ _CHAT_MEMBER = (
 )
 _CREATE_CHAT = (Limit("chat_create_day", 86400, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),)
 _CHANGE_CHAT = (Limit("chat_change_hour", 3600, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),)
-_UPLOAD_IMAGE = (
-    Limit("uploadimg_day", 86400, 1000, Unit.CALLS, Scope.LANE, "45009", "page 90256 上传图片 (read 2026-02-12)"),
-    Limit(
-        "uploadimg_month", 31 * 86400, 3000, Unit.CALLS, Scope.LANE, "45009", "page 90256 上传图片 (read 2026-02-12)"
-    ),
-)
 _OF_PATH: Mapping[str, tuple[Limit, ...]] = {
     "/cgi-bin/appchat/create": _CREATE_CHAT,
     "/cgi-bin/appchat/update": _CHANGE_CHAT,
-    "/cgi-bin/media/uploadimg": _UPLOAD_IMAGE,
+    "/cgi-bin/media/uploadimg": UPLOAD_IMAGE,
 }
 """What some APIs have beside the base limits."""
 
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit
     for limit in (
-        *(*_MEMBER, _APP_DAY, *_CORP),
-        *(*_CHAT_SENDS, *_CHAT_MEMBER, *_CREATE_CHAT, *_CHANGE_CHAT, *_UPLOAD_IMAGE),
+        *(*_MEMBER, _APP_DAY, *CORP),
+        *(*_CHAT_SENDS, *_CHAT_MEMBER, *_CREATE_CHAT, *_CHANGE_CHAT, *UPLOAD_IMAGE),
     )
 }
 """By the name under which an account overrides the amount; `app_day` has none before the account says its size."""
@@ -73,8 +61,8 @@ def limits(part: Part, account: Account) -> list[Charge]:
     corpid = account.settings["corpid"]
     if part.kind != "send":
         path = path_of(part)
-        profile = (*_CORP, *_OF_PATH.get(path, ()))
-        calls = [Charge(limit, f"{corpid}/{path}") for limit in _adjusted(profile, account)]
+        profile = (*CORP, *_OF_PATH.get(path, ()))
+        calls = [Charge(limit, f"{corpid}/{path}") for limit in adjusted(profile, account)]
         return [*calls, *_chat_charges(part, account)] if part.kind == "send_chat" else calls
     app = f"{corpid}/{account.settings['agentid']}"
     return [*_member_charges(part, account, app), *_day_charges(part, account, app)]
@@ -82,7 +70,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
 
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
     """Two charges per named user. Members of parties and tags are unknown here and cannot be counted."""
-    kept = _adjusted(_MEMBER, account)
+    kept = adjusted(_MEMBER, account)
     subjects = [f"{app}/{user.lower()}" for user in part.spec.get("users", ())]
     return [Charge(limit, subject) for subject in subjects for limit in kept]
 
@@ -93,8 +81,8 @@ def _chat_charges(part: Part, account: Account) -> list[Charge]:
     members = int(account.settings.get("chat_estimate", 1))
     apart = f"/{chat}" if account.settings.get("chats_share_members") is False else ""
     subject = f"{corpid}/{account.settings['agentid']}/chats{apart}"
-    corp = [Charge(limit, f"{corpid}/chats", min(members, limit.amount)) for limit in _adjusted(_CHAT_SENDS, account)]
-    return [*corp, *(Charge(limit, subject) for limit in _adjusted(_CHAT_MEMBER, account))]
+    corp = [Charge(limit, f"{corpid}/chats", min(members, limit.amount)) for limit in adjusted(_CHAT_SENDS, account)]
+    return [*corp, *(Charge(limit, subject) for limit in adjusted(_CHAT_MEMBER, account))]
 
 
 def _day_charges(part: Part, account: Account, app: str) -> list[Charge]:
@@ -103,7 +91,7 @@ def _day_charges(part: Part, account: Account, app: str) -> list[Charge]:
     amount = account.limits.get(_APP_DAY.name, cap * PERSON_TIMES_PER_MEMBER)
     if not amount:
         return []
-    return [Charge(_with_amount(_APP_DAY, amount), app, min(person_times(part, account), amount))]
+    return [Charge(with_amount(_APP_DAY, amount), app, min(person_times(part, account), amount))]
 
 
 def person_times(part: Part, account: Account) -> int:
@@ -113,16 +101,3 @@ def person_times(part: Part, account: Account) -> int:
         return int(settings.get("everyone_estimate", settings.get("account_cap") or 1))
     users, parties, tags = (len(spec.get(name, ())) for name in ("users", "parties", "tags"))
     return int(users + parties * settings.get("party_estimate", 1) + tags * settings.get("tag_estimate", 1))
-
-
-def _adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
-    """The limits that are on, with the account's amounts."""
-    if not account.limits:
-        return profile
-    amounts = ((limit, account.limits.get(limit.name, limit.amount)) for limit in profile)
-    return tuple(_with_amount(limit, amount) for limit, amount in amounts if amount)
-
-
-@lru_cache(maxsize=1024)
-def _with_amount(limit: Limit, amount: int) -> Limit:
-    return Limit(limit.name, limit.window_s, amount, limit.unit, limit.scope, limit.penalty, limit.source)

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.channels.checking.tree import put
-from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name
+from worker.channels.wecom import uploading
+from worker.channels.wecom.json_body import json_bytes
 from worker.channels.wecom_app.content import SPLIT_FIELD
-from worker.channels.wecom_app.fields import PERMANENT_IMAGE
 from worker.domain.account import Account
-from worker.domain.call import FileBody, Request
+from worker.domain.call import Request
 from worker.domain.job import Part
 
 PATHS: Mapping[str, str] = {
     "send": "/cgi-bin/message/send",
     "recall": "/cgi-bin/message/recall",
-    "upload": "/cgi-bin/media/upload",
+    "upload": uploading.PATH,
     "update_card": "/cgi-bin/message/update_template_card",
     "send_chat": "/cgi-bin/appchat/send",
     "create_chat": "/cgi-bin/appchat/create",
     "change_chat": "/cgi-bin/appchat/update",
 }
-UPLOAD_IMAGE_PATH = "/cgi-bin/media/uploadimg"
-DEADLINE_S = 20.0
 DUPLICATE_WINDOW_S = 14400
 """The longest duplicate_check_interval (page 90236)."""
-
-# 40033 (page 90313) forbids \uXXXX escapes. Keys are sorted because it is not published whether "the same JSON" of the
-# duplicate check regards their order: so equal content always has equal bytes, and one hash.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
 
 
 def request(part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
     """The call of a part; `flagged` turns the vendor's duplicate check on."""
     if part.kind == "upload":
-        return _upload(part, account, token)
+        return uploading.request(part, account, token)
     return Request(
         "POST",
         account.base_url,
@@ -45,25 +38,24 @@ def request(part: Part, account: Account, token: str | None, *, flagged: bool) -
         {"access_token": token or ""},
         _body(part, account, flagged),
         "application/json",
-        _deadline(account),
+        uploading.deadline_s(account),
     )
 
 
 def path_of(part: Part) -> str:
     """The path of a part's call."""
-    if part.kind == "upload" and _file(part)["upload_type"] == PERMANENT_IMAGE:
-        return UPLOAD_IMAGE_PATH
-    return PATHS[part.kind]
+    return uploading.path_of(part) if part.kind == "upload" else PATHS[part.kind]
 
 
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the body without the flag fields."""
-    content = _file(part)["sha256"].encode() if part.kind == "upload" else _body(part, account, flagged=False)
-    return hashlib.sha256(account.name.encode() + b"\0" + content).hexdigest()
+    if part.kind == "upload":
+        return uploading.body_hash(part, account)
+    return hashlib.sha256(account.name.encode() + b"\0" + _body(part, account, flagged=False)).hexdigest()
 
 
 def _body(part: Part, account: Account, flagged: bool) -> bytes:
-    return _encode(_BODIES[part.kind](part, account, flagged)).encode()
+    return json_bytes(_BODIES[part.kind](part, account, flagged))
 
 
 def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
@@ -148,34 +140,6 @@ def _update_targets(spec: Mapping[str, Any]) -> dict[str, Any]:
         "tagids": [int(tag) for tag in spec.get("tags", ())],
     }
     return {name: entries for name, entries in lists.items() if entries}
-
-
-def _file(part: Part) -> Mapping[str, Any]:
-    """What is uploaded; of a file behind a URL its size and hash were learnt when it was fetched."""
-    file: Mapping[str, Any] = part.message["files"]["media"]
-    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
-    return file if fetched is None else {**file, **fetched}
-
-
-def _upload(part: Part, account: Account, token: str | None) -> Request:
-    """One multipart part named `media` (pages 90253, 90256); octet-stream works for every type."""
-    file = _file(part)
-    size = int(file["size"])
-    query = {} if file["upload_type"] == PERMANENT_IMAGE else {"type": file["upload_type"]}
-    body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
-    return Request(
-        "POST",
-        account.base_url,
-        path_of(part),
-        {"access_token": token or "", **query},
-        body,
-        "multipart/form-data",
-        _deadline(account) + size / BYTES_PER_SECOND,
-    )
-
-
-def _deadline(account: Account) -> float:
-    return float(account.settings.get("deadline_s", DEADLINE_S))
 
 
 _BODIES: Mapping[str, Callable[[Part, Account, bool], dict[str, Any]]] = {

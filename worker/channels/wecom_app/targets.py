@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from worker.channels.wecom.ids import USERID, USERID_WANTED
 from worker.channels.wecom_app.fields import CHATID
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients
 
-# Page 90313: 1 to 64 of letters, digits, - _ . ; `@` is taken too (userids made from mail addresses).
-USERID = re.compile(r"[0-9A-Za-z._@-]{1,64}")
 # Departments and tags are numbers (`partyids`, `tagids` are int[] in page 94888); 0 would be everyone.
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
@@ -32,7 +31,7 @@ class Target:
 
 
 TARGETS = (
-    Target("users", "touser", "userids", 1000, USERID, "userids: 1 to 64 of letters, digits, - _ . @"),
+    Target("users", "touser", "userids", 1000, USERID, USERID_WANTED),
     Target("parties", "toparty", "partyids", 100, NUMBER, "department ids: whole numbers from 1"),
     Target("tags", "totag", "tagids", 100, NUMBER, "tag ids: whole numbers from 1"),
 )
