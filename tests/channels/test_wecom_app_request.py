@@ -171,7 +171,7 @@ def test_text_on_the_wire():
     built = CHANNEL.request(
         part(text("你好\n"), {"users": ["a", "b"], "parties": ["12"], "tags": ["4"]}),
         account({"agentid": "1000007"}),
-        "tok",
+        Access("tok"),
         flagged=True,
     )
 
