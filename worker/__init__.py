@@ -315,11 +315,19 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """A name of the door, imported when it is first asked for."""
     home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'worker' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
+    value = _channel_door(name) if home is None else getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _channel_door(name: str) -> Any:
+    """The package of a channel whose messages have a name of their own here, such as `webhook.Text`."""
+    from worker.config.channels import REGISTRY
+
+    for entry in REGISTRY.values():
+        if entry.door == name:
+            return importlib.import_module(entry.home.partition(":")[0])
+    raise AttributeError(f"module 'worker' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -135,6 +135,10 @@ class Channel(Protocol):
         """What the answer to `token_request` means."""
         ...
 
+    def explain(self, code: int, lang: str) -> list[str] | None:
+        """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
+        ...
+
     def media_scope(self, account: Account) -> str:
         """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key)."""
         ...

@@ -22,11 +22,15 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
 @app.command()
-def demo() -> None:
-    """The whole worker on this machine in a few seconds, against a fake WeCom; leaves nothing behind."""
-    from worker.cli.demo import run
+def demo(
+    all_channels: Annotated[
+        bool, typer.Option("--all-channels", help="Every message type, upload and follow-up of every channel, once.")
+    ] = False,
+) -> None:
+    """The whole worker on this machine in a few seconds, against fake vendors; leaves nothing behind."""
+    from worker.cli.demo import run, run_all_channels
 
-    raise typer.Exit(run())
+    raise typer.Exit(run_all_channels() if all_channels else run())
 
 
 @app.command()
@@ -124,15 +128,16 @@ def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
 def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
     lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
+    channel: Annotated[str | None, typer.Option(help="One channel's catalogue; all of them by default.")] = None,
 ) -> None:
-    """What an errcode of WeCom means, what the worker does about it, and what to do."""
-    from worker.channels.wecom.errcodes import explain as lines_of
+    """What a vendor's errcode means, what the worker does about it, and what to do."""
+    from worker.cli.explaining import explained
 
-    lines = lines_of(code, lang)
-    if lines is None:
+    told = explained(code, lang, channel)
+    if not told:
         typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
         raise typer.Exit(1)
-    typer.echo("\n".join(lines))
+    typer.echo("\n".join(told))
 
 
 @events.callback()

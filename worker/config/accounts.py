@@ -6,20 +6,14 @@ Secrets are read when somebody asks for them, never at start and never by a prod
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker.config.channels import REGISTRY
 from worker.config.settings import AccountSettings, SecretFrom, Settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
-
-VENDOR_HOSTS: Mapping[str, str] = {
-    "wecom_app": "https://qyapi.weixin.qq.com",
-    "wecom_webhook": "https://qyapi.weixin.qq.com",
-    "wecom_external": "https://qyapi.weixin.qq.com",
-}
-"""A channel's own host; Youdu has none, every customer runs its own server."""
 
 
 class AccountSource(Protocol):
@@ -60,7 +54,8 @@ def accounts_of(settings: Settings) -> FixedAccounts:
 
 
 def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
-    base_url = given.base_url or VENDOR_HOSTS.get(given.channel)
+    entry = REGISTRY.get(given.channel)
+    base_url = given.base_url or (entry.host if entry else None)
     if base_url is None:
         raise ConfigurationError(
             f"accounts.{name}.base_url: is missing; channel {given.channel!r} has no host of its own"

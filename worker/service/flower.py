@@ -117,7 +117,7 @@ _NOTHING_SAID = {"args": "", "kwargs": "", "retries": 0, "eta": None, "expires":
 
 
 def task_name(happened: Happened) -> str:
-    """What Flower lists a job as, such as `send wecom_app`."""
+    """What Flower lists a job as, kind and channel."""
     return f"{happened.kind} {happened.channel}"
 
 

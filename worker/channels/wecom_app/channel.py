@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
-from worker.channels.wecom import token
+from worker.channels.wecom import errcodes, token
 from worker.channels.wecom_app import account as keys
 from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, verdict, warn
 from worker.channels.wecom_app import overflow as overflows
@@ -135,6 +135,10 @@ class WecomApp:
     def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """See `Channel.token_outcome`."""
         return token.token_outcome(reply)
+
+    def explain(self, code: int, lang: str) -> list[str] | None:
+        """See `Channel.explain`."""
+        return errcodes.explain(code, lang)
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""

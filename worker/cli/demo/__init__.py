@@ -15,6 +15,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from worker.cli.demo import channels
 from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.board import Board
 from worker.cli.demo.checks import Outcome, checks
@@ -31,6 +32,17 @@ def run() -> int:
     try:
         with _ends_on_sigterm(), Stage.built() as stage:
             return 0 if _play(stage, console) else 1
+    except StageFailed as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+
+
+def run_all_channels() -> int:
+    """Everything every channel can do, once; 0 only if each ended as stated."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with _ends_on_sigterm(), Stage.built(channels.SETTINGS, receiver=False) as stage:
+            return 0 if channels.play(stage, console) else 1
     except StageFailed as error:
         console.print(str(error), style="red", markup=False)
         return 1

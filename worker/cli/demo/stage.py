@@ -56,22 +56,23 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def built(cls) -> Iterator[Stage]:
+    def built(cls, settings_text: str = SETTINGS, *, receiver: bool = True) -> Iterator[Stage]:
         """Builds the stage in a temporary folder and takes it down again, whatever happens on it."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))
             vendor = _address(stack.enter_context(_process(folder, "simulator", "--settings", VENDOR)), "fake WeCom")
             credentials = _credentials(folder)
             settings_file = folder / "worker.toml"
-            settings_file.write_text(SETTINGS.format(folder=folder, vendor=vendor), encoding="utf-8")
+            settings_file.write_text(settings_text.format(folder=folder, vendor=vendor), encoding="utf-8")
             settings = load_settings(settings_file)
             engine = sqlite_engine(settings.database)
             stack.callback(engine.dispose)
             migrate.upgrade(engine)
-            commands = (("up", "--threads", "8"), ("receiver", "--port", "0"))
+            commands = [("up", "--threads", "8"), *([("receiver", "--port", "0")] if receiver else [])]
             processes = {command[0]: stack.enter_context(_process(folder, *command)) for command in commands}
             stage = cls(folder, vendor, engine, accounts_of(settings), processes)
-            stage._register(_address(processes["receiver"], "receiver"), credentials)
+            if receiver:
+                stage._register(_address(processes["receiver"], "receiver"), credentials)
             yield stage
 
     def require_alive(self) -> None:

@@ -1,0 +1,115 @@
+"""`worker demo --all-channels`: every message type, upload, recall, update and cancel of every channel, once.
+
+Read in this order: `stage.py` of the demo (processes), a file a channel (what is asked of it), `row.py` (how one thing
+is asked), and here: asking, waiting, and the table with its verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from worker.cli.demo.channels import wecom_app
+from worker.cli.demo.channels.row import Producer, Row, asked
+from worker.cli.demo.stage import Stage, StageFailed
+from worker.delivery.report import JobReport, get_job
+from worker.domain.state import JobState
+
+SETTINGS = """\
+database = "sqlite:///{folder}/demo.db"
+broker = "embedded"
+
+[accounts.app]
+channel = "wecom_app"
+corpid = "ww-demo"
+agentid = 1000002
+callback = true
+secret = {{ file = "{folder}/secret" }}
+base_url = "{vendor}"
+"""
+LIMIT_S = 90.0
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of one row."""
+
+    row: Row
+    state: str
+    reason: str
+
+    @property
+    def as_stated(self) -> bool:
+        """It ended in the state and for the reason that the row states."""
+        return self.state == self.row.ends and self.row.because in self.reason
+
+
+def play(stage: Stage, console: Console) -> bool:
+    """Asks for everything, waits for all of it, prints the table; True when each ended as stated."""
+    producer = Producer(stage.engine, stage.accounts, stage.control)
+    rows = wecom_app.rows()
+    refused = _ask_everything(rows, producer, stage)
+    ended = [_ended(row, refused, _report(stage.engine, producer.jobs.get(row.name))) for row in rows]
+    console.print(_table(ended))
+    wrong = [one for one in ended if not one.as_stated]
+    for one in wrong:
+        console.print(f"NOT as stated: {one.row.name}: {one.state} {one.reason}", style="red", markup=False)
+    done = len(ended) - len(wrong)
+    console.print(f"demo: {done} of {len(ended)} ended as stated", markup=False)
+    return not wrong
+
+
+def _ask_everything(rows: Sequence[Row], producer: Producer, stage: Stage) -> dict[str, str]:
+    """Asks each row as soon as those it comes after have ended; the refusals by row."""
+    refused: dict[str, str] = {}
+    left = list(rows)
+    deadline = time.monotonic() + LIMIT_S
+    while left or _open(producer, stage.engine):
+        over = refused.keys() | (producer.jobs.keys() - _open(producer, stage.engine))
+        ready = [row for row in left if over.issuperset(row.after)]
+        for row in ready:
+            left.remove(row)
+            refusal = asked(row, producer)
+            if refusal is not None:
+                refused[row.name] = refusal
+        stage.require_alive()
+        if time.monotonic() > deadline:
+            waiting = sorted(_open(producer, stage.engine) | {row.name for row in left})
+            raise StageFailed(f"did not end within {LIMIT_S:.0f} s: {', '.join(waiting)}")
+        if not ready:
+            time.sleep(LOOK_S)
+    return refused
+
+
+def _open(producer: Producer, engine: Engine) -> set[str]:
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        return {name for name, job in producer.jobs.items() if get_job(connection, job).state is JobState.OPEN}
+
+
+def _report(engine: Engine, job: str | None) -> JobReport | None:
+    if job is None:
+        return None
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        return get_job(connection, job)
+
+
+def _ended(row: Row, refused: dict[str, str], report: JobReport | None) -> Ended:
+    if report is None:
+        return Ended(row, "refused", refused.get(row.name, ""))
+    reasons = [part.reason for part in report.parts if part.reason]
+    warnings = [receipt.warning for receipt in report.receipts if receipt.warning]
+    return Ended(row, report.state.label, "; ".join([*reasons, *warnings]))
+
+
+def _table(ended: Sequence[Ended]) -> Table:
+    table = Table("channel", "what", "ended", "as stated", "why", title="worker demo --all-channels", expand=False)
+    for one in ended:
+        ok = "yes" if one.as_stated else "NO"
+        table.add_row(one.row.channel, one.row.what, one.state, ok, one.reason)
+    return table

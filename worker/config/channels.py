@@ -1,0 +1,25 @@
+"""The channels there are: one line each. What a channel does is in its own folder; here is only where to find it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WECOM = "https://qyapi.weixin.qq.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a channel lives."""
+
+    home: str
+    """Package and class."""
+    host: str | None
+    """The vendor's own host; None: every customer runs its own."""
+    door: str | None = None
+    """The name under which `worker` shows its messages; None: they stand in `worker` themselves."""
+
+
+REGISTRY: Mapping[str, Entry] = {
+    "wecom_app": Entry("worker.channels.wecom_app:WecomApp", WECOM),
+}
