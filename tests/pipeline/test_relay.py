@@ -93,6 +93,32 @@ def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: S
     assert [0.6, 0.2, 0.3, 0.5] == pytest.approx([pause(spent) for spent in (0.0, 0.2, 0.3, 0.5)])
 
 
+def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two steps of a round it rests three times as long as a step took, and at least two milliseconds."""
+    monkeypatch.setattr("worker.delivery.walk.SLICE", 1)
+    site.send()
+    site.card()
+    site.relay.lead()
+    walk = site.relay._walk
+    walk._slice = 1
+
+    walk._monotonic = iter([0.0, 0.01, 0.01, 0.01, 0.02, 0.02]).__next__
+
+    assert [0.03, 0.002] == pytest.approx([walk.step(), walk.step()])
+
+
+def test_a_slow_round_looks_at_more_lanes_a_step(site: Site) -> None:
+    """Twice as many each time, up to a limit, and fewer again when there is time."""
+    site.relay.lead()
+    walk, sizes = site.relay._walk, []
+    for spent in (0.3, 0.3, 0.1, 0.01, 0.01, 0.01):
+        walk._monotonic = iter([0.0, spent]).__next__
+        walk.step()
+        sizes.append(walk._slice)
+
+    assert [200, 400, 400, 200, 100, 100] == sizes
+
+
 def test_what_is_not_due_is_not_offered(site: Site) -> None:
     """Time waits in SQL: a job for later goes when its time has come."""
     job = site.send(due_at=timedelta(seconds=60))

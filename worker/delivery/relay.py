@@ -105,8 +105,8 @@ class Relay:
         return self._times.poll_s if offered or self._looked else self._times.idle_poll_s
 
     def walk(self) -> float:
-        """One round over all lanes, for a thread of its own; the seconds until the next."""
-        return self._walk.round() if self.active else self._times.idle_poll_s
+        """A step of the round over all lanes, for a thread of its own; the seconds until the next."""
+        return self._walk.step() if self.active else self._times.idle_poll_s
 
     def stop(self) -> None:
         """Gives the lease back."""
