@@ -62,6 +62,7 @@ class Side:
             sharing=Sharing(DOORBELL),
             times=RelayTimes(),
             monotonic=lambda: self.clock_s,
+            walk_clock=time.monotonic,
         )
         self._walk = Loop("walk", self.relay.walk)
 

@@ -77,13 +77,14 @@ class Relay:
         sharing: Sharing,
         times: RelayTimes,
         monotonic: Callable[[], float],
+        walk_clock: Callable[[], float] | None = None,
     ):
         self._database, self._holder, self._publish = database, holder, publish
         self._sharing, self._times, self._monotonic = sharing, times, monotonic
         self.active = False
         self._lease_until = 0.0
         self._since = 0
-        self._walk = Walk(database, round_s=times.round_s, monotonic=monotonic)
+        self._walk = Walk(database, round_s=times.round_s, monotonic=walk_clock or monotonic)
         self._waiting: dict[str, None] = {}
         """Lanes to look at, in order."""
         self._looked: dict[str, float] = {}
