@@ -221,6 +221,33 @@ def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
     assert ["partial 1+1"] == [said.text for said in done.happened]
 
 
+def test_an_answer_that_leaves_some_open_names_the_others_and_is_held(site: Site) -> None:
+    """Who is named is a failure although the part is unknown; no policy for lost answers will act on it."""
+    job = site.send(to=To("lisi|Ghost"))
+    do(site, a_mark(job))
+    outcome = Unknown("some may have it", (Refusal("Ghost", "user", "errmsg"),), held=True)
+
+    do(site, an_end(job, outcome), an_end(job, outcome))
+
+    part = site.part(job)
+    assert ("unknown", 1, None) == (part.state, part.doubts, part.not_before)
+    assert ["Ghost"] == [failure.recipient for failure in site.of("failures", job)]
+    assert [("unknown", True)] == [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)]
+
+
+def test_a_refusal_beside_an_older_doubt_names_nobody(site: Site) -> None:
+    """The call in doubt may have reached them: they are undetermined, and not among the failures."""
+    job = site.send(to=To("lisi|Ghost"))
+    do(site, a_mark(job))
+    do(site, an_end(job, Unknown("cut")))
+    do(site, Change(f"{job}-0", settle.repeat))
+    do(site, a_mark(job, claim=1, may_resend=True))
+
+    do(site, an_end(job, Rejected("81013", (Refusal("Ghost", "user", "invaliduser"),)), claim=2))
+
+    assert ("unknown", []) == (site.state(job), site.of("failures", job))
+
+
 def test_counters_move_by_what_moved_and_the_jobs_state_follows_each_batch(site: Site) -> None:
     """New minus old of the moved rows only; after every batch the job's state is that of its counters."""
     job = site.send(to=To([f"u{n}" for n in range(2_500)]))

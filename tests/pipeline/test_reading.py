@@ -193,11 +193,12 @@ def test_lists(database: Database, driven_clock: DrivenClock) -> None:
     assert [] == listed(state=[])
 
 
+BOTH = '{"users": ["ann", "bob"]}'
 ASKED = Recipients(users=("Ann", "bob", "cy"), parties=("1",), tags=("1",))
 PART = st.fixed_dictionaries(
     {
         "state": st.sampled_from([int(state) for state in PartState]),
-        "doubts": st.integers(0, 1),
+        "doubts": st.integers(0, 2),
         "first_marked_at": st.sampled_from([None, 1]),
         "spec": st.sampled_from(
             [
@@ -242,6 +243,18 @@ def test_what_a_state_says_of_a_recipient(state: PartState, doubts: int, marked:
     part = {"id": "p", "state": int(state), "doubts": doubts, "first_marked_at": marked, "spec": '{"users": ["ann"]}'}
 
     assert ("ann",) == shares(ANN, True, [part], [])[share]
+
+
+@pytest.mark.parametrize(("doubts", "share"), [(1, Share.REFUSED), (2, Share.UNDETERMINED)])
+def test_who_is_named_by_the_only_doubtful_answer_is_refused(doubts: int, share: Share) -> None:
+    """An answer may refuse some and leave the others open; a further call in doubt may have reached the named too."""
+    part = {"id": "p", "state": int(PartState.UNKNOWN), "doubts": doubts, "first_marked_at": 1, "spec": BOTH}
+    named = [{"part_id": "p", "kind": "user", "recipient_key": "ann"}]
+
+    found = shares(Recipients(users=("Ann", "bob")), False, [part], named)
+
+    assert "Ann" in found[share]
+    assert "bob" in found[Share.UNDETERMINED]
 
 
 def test_everyone_is_one(database: Database) -> None:

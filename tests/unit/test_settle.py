@@ -43,6 +43,7 @@ STALE = StaleToken("42001")
 PARKED = Parked(Scope.ACCOUNT, "50003", "enable the app")
 REFUSED = Rejected("40003")
 NOTHING = Unknown("read_timeout")
+OPEN = Unknown("some may have it", (Refusal("x", "user", "errmsg"),), held=True)
 PAGE = Progress({"cursor": "2"}, "the next page", 4.0)
 NO_MATCH = Held("no certain match")
 
@@ -120,6 +121,7 @@ def test_only_a_call_in_doubt_counts_as_a_repeat() -> None:
         (PAGE, PartState.QUEUED, 0, NOW + 4 * SECOND),
         (NO_MATCH, PartState.QUEUED, 0, NOW),
         (NOTHING, PartState.UNKNOWN, 1, NOW + DEADLINE + 5 * SECOND),
+        (OPEN, PartState.UNKNOWN, 1, None),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, int) else None,
 )
@@ -313,7 +315,7 @@ def test_reasons_fit_their_column() -> None:
     assert [300] * 4 == [len(str(part.reason)) for part in parts]
 
 
-OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NOTHING, PAGE, NO_MATCH]
+OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NOTHING, OPEN, PAGE, NO_MATCH]
 
 
 class Histories(RuleBasedStateMachine):
@@ -344,7 +346,7 @@ class Histories(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(OUTCOMES))
     def end(self, outcome: Outcome) -> None:
         settle.end_attempt(self.part, outcome, self.now, 1.0, POLICY)
-        self.said[-1] = None if outcome is NOTHING else outcome
+        self.said[-1] = None if isinstance(outcome, Unknown) else outcome
         self.in_the_air = False
 
     @precondition(lambda self: self.part.state is PartState.SENDING)
@@ -359,7 +361,7 @@ class Histories(RuleBasedStateMachine):
         if not open_doubts:
             return
         settle.late_answer(self.part, outcome, self.now)
-        if outcome is not NOTHING:
+        if not isinstance(outcome, Unknown):
             self.said[open_doubts[pick % len(open_doubts)]] = outcome
 
     @precondition(lambda self: self.part.state is PartState.QUEUED)

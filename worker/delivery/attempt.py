@@ -249,8 +249,7 @@ class Attempt:
             self.give_back(errand)
         if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
             plant.tokens.refused(errand.account, errand.token)
-        heard = isinstance(verdict.outcome, (Accepted, Partial, Rejected, Retry)) and isinstance(result, Answered)
-        return Delivered(ticket, called=True, heard=heard)
+        return Delivered(ticket, called=True, heard=isinstance(result, Answered) and _says_something(verdict))
 
     def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
         """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt.
@@ -283,3 +282,13 @@ class Attempt:
             delay=round(delay, 3),
             duration=round(duration_s, 4),
         )
+
+
+def _says_something(verdict: Verdict) -> bool:
+    """The vendor itself answered this call, and nothing stands in the way of others."""
+    match verdict.outcome:
+        case Accepted() | Partial() | Rejected() | Retry():
+            return True
+        case Unknown(held=held):
+            return held
+    return False

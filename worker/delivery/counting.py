@@ -81,7 +81,7 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
         share, spec = _share_of(part), json.loads(part["spec"])
         order = _WEAKEST if "piece" in spec else order
         for kind, one in _ids(Recipients.from_json(spec)):
-            refusal = share is not Share.UNDETERMINED and (part["id"], kind, one.lower()) in named
+            refusal = _is_settled(share, part) and (part["id"], kind, one.lower()) in named
             found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
     rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
     out: dict[Share, list[Recipient]] = {share: [] for share in Share}
@@ -89,6 +89,12 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
         present = found.get((kind, one.lower()), rest)
         out[next(share for share in order if share in present)].append((kind, one))
     return out
+
+
+def _is_settled(share: Share, part: Mapping[str, Any]) -> bool:
+    """Whether somebody the vendor named is refused for sure: no call is in doubt but the one whose answer named him."""
+    named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
+    return share is not Share.UNDETERMINED or named_by_it
 
 
 def _share_of(part: Mapping[str, Any]) -> Share:

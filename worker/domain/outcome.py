@@ -135,9 +135,13 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Bytes may have left and no readable answer came back."""
+    """Bytes may have left and no readable answer came back; or one that leaves open who got it."""
 
     reason: str
+    refusals: tuple[Refusal, ...] = ()
+    """Those whom the answer names as refused; of the others nothing is known."""
+    held: bool = False
+    """There was an answer, so no policy for lost ones applies: a person decides, nothing is repeated by itself."""
 
 
 Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rejected | Parked | Unknown

@@ -178,6 +178,8 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
         case Unknown():
             part.tries += 1
             doubt(part, outcome.reason, policy)
+            if outcome.held:
+                part.not_before = None
 
 
 def doubt(part: PartFacts, reason: str, policy: Policy) -> None:

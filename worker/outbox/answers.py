@@ -30,7 +30,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
             confirmations.keep(connection, end.confirms, outcome.found, batch.now)
         case _:
             pass
-    if isinstance(outcome, (Partial, Rejected)):
+    if isinstance(outcome, (Partial, Unknown)) or (isinstance(outcome, Rejected) and not _stays_in_doubt(part)):
         batch.failures += _failure_rows(batch, end, outcome)
     if end.code_id:
         codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
@@ -39,6 +39,11 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         batch.blocks.append(end.block)
     if part.state is PartState.QUEUED:
         batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
+
+
+def _stays_in_doubt(part: PartFacts) -> bool:
+    """An earlier call may have reached those whom this one was refused for: they do not count as refused."""
+    return part.state is PartState.UNKNOWN
 
 
 def _wait_s(end: End) -> float:
@@ -117,7 +122,7 @@ def _receipt_row(batch: Batch, end: End, outcome: Accepted | Partial) -> dict[st
     }
 
 
-def _failure_rows(batch: Batch, end: End, outcome: Partial | Rejected) -> list[dict[str, Any]]:
+def _failure_rows(batch: Batch, end: End, outcome: Partial | Rejected | Unknown) -> list[dict[str, Any]]:
     return [
         {
             "part_id": end.part_id,
