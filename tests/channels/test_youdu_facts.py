@@ -1,0 +1,223 @@
+"""Every row of the vendor's tables is a row of ours, and a field of a model."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from wecom_app_facts import codes, rows, size
+from youdu_samples import CHANNEL, account, account_for, draft, part, reply, said, text
+
+from worker.channels.checking.row import Effect, Either, FieldRule
+from worker.channels.youdu import Badge, PopWindow, fields
+from worker.channels.youdu.errcodes import ROWS, Class, explain, find
+from worker.channels.youdu.reading import ITEMS, PLAIN
+from worker.channels.youdu.roles import BUILT_IN, NEEDED, Role
+from worker.channels.youdu.targets import TARGETS
+from worker.domain.call import Access
+from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Unknown, Wait
+
+FIELDS = [row for row in rows("youdu/fields") if not row["field"].startswith("toAll")]
+CLASSES = {
+    "retry": Class.RETRY,
+    "refresh": Class.TOKEN,
+    "defer": Class.DEFER,
+    "permanent": Class.PERMANENT,
+    "config": Class.CONFIG,
+}
+
+
+def table_of(place: str) -> tuple[Any, ...]:
+    """Our rows of a type."""
+    return {"popWindow": fields.POP_WINDOW, "badge": fields.BADGE}.get(place) or fields.BODIES["characters"][place]
+
+
+def in_model(place: str, path: str) -> bool:
+    """Whether the typed message has the field, by its JSON schema."""
+    models: dict[str, Any] = {**PLAIN, **ITEMS, "popWindow": PopWindow, "badge": Badge}
+    schema = models[place].model_json_schema(by_alias=True)
+    defs, steps = schema.get("$defs", {}), path.split(".")[1:]
+    if place in ITEMS:
+        steps = ["items[]", *steps]
+    for step in steps:
+        found = schema.get("properties", {}).get(step.removesuffix("[]"))
+        if found is None:
+            return False
+        schema = resolved(found["items"] if step.endswith("[]") else found, defs)
+    return True
+
+
+def resolved(schema: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    """Behind references and optional fields."""
+    for one in (schema, *schema.get("anyOf", ())):
+        if "$ref" in one:
+            return defs[one["$ref"].rpartition("/")[2]]
+    return schema
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row["field"])
+def test_every_field_is_ours(row: dict[str, str]):
+    """Need, length, what happens beyond it, values and type of each row, and a field of the typed message."""
+    path, rule = row["field"], row["rule"]
+    place = re.match(r"\w+", path)[0]
+    if path == "badge.account":
+        assert [{"users": ["a"]}, {"users": ["b"]}] == CHANNEL.split(
+            draft(Badge(count=1).document(), draft(text()).recipients.__class__(users=("a", "b")))
+        )
+        return
+    own = path.removeprefix("badge.").removesuffix("[]")
+    (ours,) = [one for one in table_of(place) if isinstance(one, FieldRule) and one.path == own]
+
+    assert in_model(place, path.removesuffix("[]") if path != f"{place}[]" else place)
+    if row["required"].startswith("yes") and "may be empty" not in row["required"]:
+        assert ours.required
+    if row["required"] in ("no", "-") or "may be empty" in row["required"]:
+        assert not ours.required
+    if (most := size("characters", rule)) is not None:
+        assert most == ours.max_utf16
+        assert ("cut off" in rule) == (ours.effect is Effect.CUT)
+    if (most := size("items", rule)) is not None:
+        assert (1, most) == ours.entries
+    if "integer" in rule or "seconds" in rule:
+        assert ours.type is int
+    values = tuple(int(one) for one in re.findall(r"(?<![\w.-])(\d)(?= (?:=|top|bottom|centre))", rule))
+    if path == "popWindow.position":
+        assert set(values) == set(ours.allowed)
+    elif values and path.endswith(("action", "showFront")):
+        assert sorted(values) == list(ours.allowed)
+
+
+def test_url_or_tip():
+    """A pop-up needs one of the two."""
+    assert ("url", "tip") in [row.names for row in fields.POP_WINDOW if isinstance(row, Either)]
+
+
+@pytest.mark.parametrize("row", rows("youdu/recipients"), ids=lambda row: row["field"])
+def test_every_list_of_recipients_is_known(row: dict[str, str]):
+    """With its maximum; `toGid` is undocumented and can only be set by the worker, which does not."""
+    field = row["field"]
+    assert field in fields.OURS
+    if (most := re.search(r"at most (\d+)", row["rule"])) is not None:
+        assert {field: int(most[1])} == {one.field: one.maximum for one in TARGETS if one.field == field}
+
+
+@pytest.mark.parametrize("row", rows("youdu/roles"), ids=lambda row: row["appId"])
+def test_every_app_and_what_it_may_send(row: dict[str, str]):
+    """The fixed appIds have their roles; a kind of another role is refused with where to look."""
+    appid = row["appId"]
+    if appid.startswith("self-built"):
+        kinds = {one for one in row["needed for"].replace(";", ",").split(", ") if one not in NEEDED}
+        assert {"popwindow", "badge", "media"} <= kinds
+        assert kinds - {"popwindow", "badge", "media"} == fields.BODIES["characters"].keys() - NEEDED.keys()
+        return
+    if appid == "sysMsgMonitor":
+        (problem,) = CHANNEL.account_problems(account({"appid": appid}))
+        assert "only receives" in str(problem)
+        return
+    role = BUILT_IN[appid]
+    assert [] == CHANNEL.account_problems(account({"appid": appid}))
+    for msgtype, needed in NEEDED.items():
+        assert (needed is role) == (msgtype in row["needed for"]), (msgtype, appid)
+    problems = CHANNEL.check(draft(text(), account=account({"appid": appid})))
+    assert any("self-built app" in str(one) and one.field == "appId" for one in problems)
+
+
+def test_a_kind_of_the_wrong_role_says_where_the_right_app_is():
+    """For each of the roles."""
+    for msgtype, needed in NEEDED.items():
+        message = {"type": msgtype, "body": {msgtype: {}}}
+        found = [one for one in CHANNEL.check(draft(message, account=account())) if one.field == "appId"]
+        assert 1 == len(found)
+        assert account_for(msgtype).settings["appid"] in found[0].remedy
+        assert needed in Role
+
+
+def code_range(cell: str) -> list[int]:
+    """`300205-300217` and `-1`."""
+    first, last = re.fullmatch(r"(-?\d+)(?:-(\d+))?", cell).groups()
+    return list(range(int(first), int(last or first) + 1))
+
+
+CODED = [row for row in rows("youdu/errors") if row["code"] != "0"]
+
+
+@pytest.mark.parametrize("row", CODED, ids=lambda row: row["code"])
+def test_every_code_is_in_the_catalogue(row: dict[str, str]):
+    """With its class, said in English and in Chinese, with something to do."""
+    for code in code_range(row["code"]):
+        ours = find(code)
+        assert ours is not None, code
+        assert CLASSES[re.match(r"\w+", row["class"])[0]] is ours.kind, code
+        assert ours.what
+        assert re.search("[\u4e00-\u9fff]", ours.meaning_zh)
+        assert re.search("[\u4e00-\u9fff]", ours.what_zh)
+        assert str(code) in explain(code)[0]
+        assert ours.meaning_zh in explain(code, "zh")[0]
+
+
+def test_no_code_of_ours_is_made_up():
+    """Every row of the catalogue is one of the vendor's."""
+    published = {code for row in CODED for code in code_range(row["code"])}
+
+    assert published == {row.code for row in ROWS}
+    assert find(100007) is None
+    assert explain(100007) is None
+
+
+TRANSPORT = {
+    "HTTP 500, 502, 504": [(status, Unknown) for status in (500, 502, 504)],
+    "HTTP 503": [(503, Unknown)],  # for messages; see the test of uploads
+    "HTTP 429": [(429, Wait)],
+    "HTTP 413": [(413, Rejected)],
+    "HTTP 404, 405": [(404, Parked), (405, Parked)],
+    "other 4xx": [(400, Parked), (401, Parked), (403, Parked), (407, Parked), (408, Unknown)],
+    "200 but no JSON / no integer errcode": [(200, Unknown)],
+}
+
+
+@pytest.mark.parametrize("row", rows("youdu/transport"), ids=lambda row: row["condition"])
+def test_every_answer_that_is_not_the_servers(row: dict[str, str]):
+    """A 5xx of a proxy proves nothing, so it is no retry; what certainly was not the server parks the account."""
+    for status, outcome in TRANSPORT.get(row["condition"], ()):
+        verdict = CHANNEL.outcome(part(), account(), reply(b"<html>", status), Access("t", "k"))
+        assert isinstance(verdict.outcome, outcome), status
+    if row["condition"].startswith("errcode 0"):
+        broken = CHANNEL.outcome(part({"type": "upload"}, {}), account(), said(0), ACCESS_OF_UPLOAD)
+        assert isinstance(broken.outcome, Parked)
+    assert row["condition"] in {*TRANSPORT, "errcode 0 but encrypt missing or undecryptable where expected"} or (
+        "connect" in row["condition"]  # the transport's own; see docs/transport.md
+    )
+
+
+def test_no_row_is_left_out(capsys: pytest.CaptureFixture[str]):
+    """The tests above read as many rows as the tables have."""
+    names = ("fields", "recipients", "roles", "errors", "transport")
+    written = {name: len(rows(f"youdu/{name}")) for name in names}
+
+    with capsys.disabled():
+        print(f"\nrows of Youdu's documentation checked: {sum(written.values())} {written}")
+    assert {"fields": 52, "recipients": 5, "roles": 6, "errors": 71, "transport": 10} == written
+    assert codes("200007") == {200007}
+
+
+OUTCOMES = {
+    Class.RETRY: Retry,
+    Class.TOKEN: StaleToken,
+    Class.DEFER: Wait,
+    Class.PERMANENT: Rejected,
+    Class.CONFIG: Parked,
+}
+ACCESS_OF_UPLOAD = Access("t", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.code))
+def test_every_code_becomes_the_outcome_of_its_class(row: Any):
+    """And the reason says the code."""
+    verdict = CHANNEL.outcome(part(), account(), said(row.code, "no"), ACCESS_OF_UPLOAD)
+
+    assert isinstance(verdict.outcome, OUTCOMES[row.kind])
+    assert str(row.code) in verdict.outcome.reason
+    assert row.code == verdict.errcode
+    if isinstance(verdict.outcome, Parked | Wait):
+        assert row.scope is verdict.outcome.scope

@@ -1,0 +1,384 @@
+"""What each answer means: for a call, for a token, and for every recipient under each of the four settings."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from youdu_samples import ACCESS, CHANNEL, account, part, reply, said, sent
+
+from tests.support.youdu_vectors import APP_ID, BUIN, KEY, vector
+from worker.channels.base import TokenGranted, TokenLater, TokenRefused
+from worker.channels.youdu import Badge, Image, Mail, PopWindow
+from worker.channels.youdu.errcodes import find
+from worker.crypto.youdu import YouduEnvelope
+from worker.domain.call import Access
+from worker.domain.errors import ConfigurationError
+from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Scope, StaleToken, Unknown, Wait
+
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
+MODES = ("strict", "partial", "partial-error", "unknown")
+PEOPLE = {"users": ["alice", "Bob", "张三"]}
+
+
+def outcome(answer: Any, spec: Any = None, mode: str = "unknown", message: Any = None, **more: Any) -> Any:
+    """What an answer means to a part under a setting."""
+    made = part(message, PEOPLE if spec is None else spec, **more)
+    return CHANNEL.outcome(made, account({"invalid_users": mode}), answer, ACCESS).outcome
+
+
+def refused(found: Any) -> list[str]:
+    """Those an outcome names."""
+    return [one.recipient for one in found.refusals]
+
+
+# -- the four settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("errmsg", ["ok", "OK", "", " ok "])
+def test_a_plain_success_is_for_everybody(mode: str, errmsg: str):
+    """No id, no list, nothing to look at."""
+    found = outcome(said(0, errmsg), mode=mode)
+
+    assert isinstance(found, Accepted)
+    assert (None, None, False) == (found.taken.msgid, found.taken.warning, found.taken.from_repeat)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_another_text_that_names_nobody_is_taken_with_a_warning(mode: str):
+    """errcode decides; somebody should look."""
+    found = outcome(said(0, "success"), mode=mode)
+
+    assert isinstance(found, Accepted)
+    assert "errmsg" in found.taken.warning
+
+
+@pytest.mark.parametrize(("mode", "kind"), list(zip(MODES, (Unknown, Partial, Partial, Unknown), strict=True)))
+def test_errcode_0_that_names_somebody(mode: str, kind: type):
+    """The named are refused. Whether the others have it is taken for granted only where the account says so."""
+    found = outcome(said(0, "invalid toUser: bob"), mode=mode)
+
+    assert isinstance(found, kind)
+    assert ["Bob"] == refused(found)
+    if isinstance(found, Unknown):
+        assert found.held
+        assert "invalid_users" in found.reason
+
+
+@pytest.mark.parametrize(("mode", "kind"), list(zip(MODES, (Progress, Unknown, Partial, Unknown), strict=True)))
+def test_200007_that_names_somebody(mode: str, kind: type):
+    """Strict: nobody got it, so it goes on without the named. Else the others have it, or nobody knows."""
+    found = outcome(said(200007, "invalid toUser [bob]"), mode=mode)
+
+    assert isinstance(found, kind)
+    if isinstance(found, Progress):
+        assert {**PEOPLE, "left_out": ["Bob"]} == found.spec
+    else:
+        assert ["Bob"] == refused(found)
+    if isinstance(found, Unknown):
+        assert found.held
+
+
+@pytest.mark.parametrize(("mode", "kind"), list(zip(MODES, (Rejected, Unknown, Unknown, Unknown), strict=True)))
+def test_200007_that_names_nobody(mode: str, kind: type):
+    """Some or all are unknown to the server: without names only a strict one leaves no doubt."""
+    found = outcome(said(200007, "invalid toUser"), mode=mode)
+
+    assert isinstance(found, kind)
+    assert [] == refused(found)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("errcode", [0, 200007])
+def test_an_answer_that_names_everybody_refuses_everybody(mode: str, errcode: int):
+    """Nobody is left of whom one could be unsure; departments are never named."""
+    found = outcome(said(errcode, "invalid: 张三|ALICE|bob"), mode=mode)
+
+    assert isinstance(found, Rejected)
+    assert sorted(PEOPLE["users"]) == sorted(refused(found))
+    and_a_department = {**PEOPLE, "parties": ["7"]}
+    assert not isinstance(outcome(said(errcode, "invalid: 张三|ALICE|bob"), and_a_department, mode), Rejected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_200007_for_a_single_one_can_only_mean_that_one(mode: str):
+    """Also when its words name nobody."""
+    found = outcome(said(200007, "no"), {"users": ["alice"]}, mode)
+
+    assert isinstance(found, Rejected)
+    assert ["alice"] == refused(found)
+
+
+def test_a_strict_server_is_asked_again_until_nobody_unknown_is_left():
+    """Each round leaves out more; what comes of the last stands for all who were left out before."""
+    first = outcome(said(200007, "bob"), mode="strict")
+    second = outcome(said(200007, "张三"), first.spec, mode="strict")
+
+    taken = outcome(said(0), second.spec, mode="strict")
+    alone = outcome(said(200007), second.spec, mode="strict")
+
+    assert ["Bob", "张三"] == second.spec["left_out"]
+    assert (Partial, ["Bob", "张三"]) == (type(taken), refused(taken))
+    assert (Rejected, ["Bob", "张三", "alice"]) == (type(alone), refused(alone))
+
+
+def test_a_call_without_those_left_out_does_not_name_them():
+    """What is rendered of such a part."""
+    built = CHANNEL.request(part(spec={**PEOPLE, "left_out": ["bob"]}), account(), ACCESS, flagged=False)
+
+    assert "alice|张三" == sent(built)["toUser"]
+
+
+@pytest.mark.parametrize(
+    ("errmsg", "names"),
+    [
+        ("invalid toUser: alice|bob", ["alice", "Bob"]),
+        ("invalid users [alice,bob]", ["alice", "Bob"]),
+        ('{"users":["alice","bob"]}', ["alice", "Bob"]),
+        ("no such user alice.", ["alice"]),
+        ("用户bob不存在", ["Bob"]),
+        ("用户：张三，不存在", ["张三"]),
+        ("alicea bobby malice", []),
+        ("alice-2 x.bob bob@corp", []),
+        ("invalid 用户 \n bob\t", ["Bob"]),
+    ],
+)
+def test_names_are_found_in_whatever_form(errmsg: str, names: list[str]):
+    """Its form is not documented: words of their own count, parts of other words do not."""
+    found = outcome(said(0, errmsg), mode="partial")
+
+    assert names == (refused(found) if isinstance(found, Partial) else [])
+
+
+@pytest.mark.parametrize(
+    ("errmsg", "spec"),
+    [
+        ("invalid user", {"users": ["user", "alice"]}),  # an account may be called like a word of the sentence
+        ("用户张三丰不存在", {"users": ["张三", "alice"]}),  # where does the name end?
+    ],
+)
+def test_what_may_be_a_name_and_may_be_none_is_open(errmsg: str, spec: dict[str, Any]):
+    """Not even an account that trusts the list is sure then; nobody is accused."""
+    found = outcome(said(0, errmsg), spec, "partial")
+
+    assert isinstance(found, Unknown)
+    assert (True, []) == (found.held, refused(found))
+
+
+def test_a_word_of_the_sentence_in_a_list_is_a_name():
+    """`user` between bars is somebody."""
+    assert ["user"] == refused(outcome(said(0, "invalid user: bob|user"), {"users": ["user", "alice"]}, "partial"))
+
+
+def test_names_with_spaces_and_addresses_are_found_too():
+    """Accounts may hold nearly everything; addresses stand in toEmail."""
+    spaced = outcome(said(0, "invalid: li si, x"), {"users": ["Li Si", "alice"]}, "partial")
+    mail = outcome(said(0, "bad a@b.test|x"), {"emails": ["A@b.test", "c@d.test"]}, "partial", Mail().document())
+
+    assert ["Li Si"] == refused(spaced)
+    assert [("A@b.test", "email")] == [(one.recipient, one.kind) for one in mail.refusals]
+
+
+def test_a_thousand_names_are_read_whole():
+    """More text than is kept of an errmsg."""
+    users = [f"employee-number-{n:05}" for n in range(1000)]
+    found = outcome(said(0, "invalid: " + "|".join(users[1:])), {"users": users}, "partial")
+
+    assert users[1:] == refused(found)
+
+
+@pytest.mark.parametrize("message", [PopWindow(tip="t"), Badge(count=1)])
+def test_pop_ups_and_badges_are_for_people_too(message: Any):
+    """The same words mean the same."""
+    document = message.document()
+
+    assert isinstance(outcome(said(0), {"users": ["a"]}, message=document), Accepted)
+    assert isinstance(outcome(said(200007, "a"), {"users": ["a"]}, message=document), Rejected)
+
+
+# -- single codes -----------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_media_id_is_uploaded_again_unless_a_call_is_in_doubt():
+    """200010: only for files that the job holds itself."""
+    message = {**Image().document(), "files": {"image.media_id": {}}}
+    gone = said(200010, "no such media")
+
+    assert "media" == outcome(gone, message=message).heal
+    assert outcome(gone, message=message, in_doubt=True).heal is None
+    assert outcome(gone, message=Image(media_id="m").document()).heal is None
+
+
+@pytest.mark.parametrize("code", [100000, 100001, 100002])
+def test_token_codes(code: int):
+    """Another token; a call that carries none can only be looked into."""
+    assert isinstance(outcome(said(code)), StaleToken)
+    assert Scope.LANE is outcome(said(code), message=PopWindow(tip="t").document()).scope
+
+
+def test_the_wrong_kind_of_app_parks_its_kind_and_a_wrong_key_the_account():
+    """100005 after a good token is about the call; 100006 is about everything."""
+    assert Scope.LANE is outcome(said(100005)).scope
+    assert Scope.ACCOUNT is outcome(said(100006)).scope
+    assert "44 characters" in outcome(said(100006)).remedy
+
+
+def test_an_undocumented_code_is_refused_with_its_number():
+    """Parsing survives it."""
+    assert find(777) is None
+    assert "777" in outcome(said(777)).reason
+
+
+def test_an_answer_of_a_repeat_says_so():
+    """It proves that the call was taken, not which."""
+    assert outcome(said(0), in_doubt=True).taken.from_repeat
+
+
+def test_an_errcode_in_an_http_error_still_decides():
+    """Design: errcode, not the status."""
+    assert isinstance(outcome(reply({"errcode": 0, "errmsg": "ok"}, 500)), Accepted)
+
+
+def test_busy_proxies():
+    """Retry-After is kept; without it only what is harmless waits, a message is in doubt."""
+    upload = part({"type": "upload", "files": {"media": {}}}, {})
+    bare = CHANNEL.outcome(upload, account(), reply(b"", 503), ACCESS).outcome
+
+    assert Wait(Scope.LANE, 7.0, "http_503 Retry-After") == outcome(reply(b"", 503, retry_after="7"))
+    assert isinstance(outcome(reply(b"", 503)), Unknown)
+    assert not outcome(reply(b"", 503)).held
+    assert isinstance(bare, Wait)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 404, 405])
+def test_what_is_certainly_not_the_server_parks_the_account(status: int):
+    """With what to correct."""
+    found = outcome(reply(b"<html>", status))
+
+    assert (Parked, Scope.ACCOUNT) == (type(found), found.scope)
+    assert "base_url" in found.remedy
+    assert isinstance(CHANNEL.token_outcome(reply(b"", status), account(), KEY), TokenRefused)
+
+
+# -- what is kept of the server's words -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("errmsg", "kept"),
+    [
+        ("ok", "ok"),
+        ("invalid appId", "invalid appId"),
+        ("invalid toUser: alice|bob, 张三", "invalid toUser: ***"),
+        ("token tok-0001 expired", "token *** expired"),
+        ("text was: hello world", "text ***"),
+        ("a" * 5000, "***"),
+    ],
+)
+def test_of_an_errmsg_only_the_servers_own_words_are_kept(errmsg: str, kept: str):
+    """It lists people, in no documented form."""
+    verdict = CHANNEL.outcome(part(spec=PEOPLE), account(), said(0, errmsg), ACCESS)
+
+    assert kept == verdict.errmsg
+
+
+# -- envelopes that do not open ---------------------------------------------------------------------------------------
+
+
+def upload_answer(encrypt: Any) -> Any:
+    made = part({"type": "upload", "files": {"media": {}}}, {})
+    return CHANNEL.outcome(made, account(), reply({"errcode": 0, "errmsg": "ok", "encrypt": encrypt}), ACCESS).outcome
+
+
+FOREIGN_APP = YouduEnvelope(KEY, "yd_other").seal(b'{"mediaId":"m"}', bytes(16))
+ORG = YouduEnvelope(KEY, "sysOrgAssistant").seal(b'{"mediaId":"m"}', bytes(16))
+BROKEN = [
+    None,
+    5,
+    "",
+    "not base64!",
+    vector("V6").sealed[:-4],
+    vector("V6").sealed[:64],
+    YouduEnvelope(OTHER_KEY, APP_ID).seal(b'{"mediaId":"m"}', bytes(16)),
+    FOREIGN_APP,
+    YouduEnvelope(KEY, APP_ID).seal(b"[]", bytes(16)),
+    YouduEnvelope(KEY, APP_ID).seal(b"\xff", bytes(16)),
+]
+
+
+@pytest.mark.parametrize("encrypt", BROKEN, ids=range(len(BROKEN)))
+def test_an_answer_that_does_not_open_parks_the_account(encrypt: Any):
+    """Missing, cut, another key, another app: with what to correct; for a token as for an upload."""
+    found = upload_answer(encrypt)
+    answer = reply({"errcode": 0, "errmsg": "ok", "encrypt": encrypt})
+
+    assert (Parked, Scope.ACCOUNT) == (type(found), found.scope)
+    assert "EncodingAESKey" in found.remedy
+    assert isinstance(CHANNEL.token_outcome(answer, account(), KEY), TokenRefused)
+
+
+def test_an_answer_in_another_apps_name_is_taken():
+    """Real servers were seen to answer as sysOrgAssistant."""
+    assert "m" == upload_answer(ORG).taken.media_id
+
+
+def test_an_answer_without_a_media_id_is_reported():
+    """Taken, but somebody should look."""
+    assert "mediaId" in upload_answer(YouduEnvelope(KEY, APP_ID).seal(b"{}", bytes(16))).taken.warning
+
+
+def test_a_key_that_is_none_is_a_configuration_error():
+    """One sentence that names the setting, never the value."""
+    for call in (
+        lambda: CHANNEL.request(part(), account(), Access("t", "secret-but-no-key"), flagged=False),
+        lambda: CHANNEL.token_request(account(), "secret-but-no-key", 1),
+    ):
+        with pytest.raises(ConfigurationError, match=r"accounts\.oa\.secret .*44 characters") as caught:
+            call()
+        assert "secret-but-no-key" not in str(caught.value)
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (said(0, "ok", {"accessToken": "t", "expireIn": 7200}), TokenGranted),
+        (said(0, "ok", {"accessToken": "t"}), TokenGranted),
+        (said(0, "ok", {"accessToken": "t", "expireIn": 0}), TokenLater),
+        (said(0, "ok", {"expireIn": 7200}), TokenLater),
+        (said(0, "ok"), TokenRefused),
+        (said(100009, "invalid buin"), TokenRefused),
+        (said(100005, "invalid appId"), TokenRefused),
+        (said(100006), TokenRefused),
+        (said(-1), TokenLater),
+        (said(300312), TokenLater),
+        (said(100001), TokenLater),
+        (said(31), TokenRefused),
+        (reply(b"", 502), TokenLater),
+        (reply(b"<html>", 200), TokenLater),
+        (reply(b"", 503, retry_after="30"), TokenLater),
+    ],
+)
+def test_every_answer_of_gettoken(answer: Any, kind: type):
+    """Granted, refused so that an operator must act, or later."""
+    found = CHANNEL.token_outcome(answer, account(), KEY)
+
+    assert isinstance(found, kind)
+    if isinstance(found, TokenGranted):
+        assert ("t", 7200) == (found.token, found.expires_in_s)
+    if isinstance(found, TokenRefused):
+        assert found.remedy
+    if answer.status == 503:
+        assert 30.0 == found.delay
+
+
+def test_the_clock_is_in_the_request_and_nowhere_else():
+    """The same instant gives the same request; the fingerprint of credentials may rely on it."""
+    first, second = (CHANNEL.token_request(account(), KEY, now) for now in (0, 1))
+
+    assert first == CHANNEL.token_request(account(), KEY, 0)
+    assert first.body != second.body
+    assert str(BUIN).encode() in first.body

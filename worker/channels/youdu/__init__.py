@@ -1,0 +1,34 @@
+"""Youdu (有度即时通): the channel and its typed messages."""
+
+from worker.channels.youdu.articles import ExLink, ExLinkItem, MpNews, MpNewsItem
+from worker.channels.youdu.channel import Youdu
+from worker.channels.youdu.message import Raw, Upload
+from worker.channels.youdu.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.youdu.simple import FileMessage, Image, Link, Mail, Sms, Text
+from worker.channels.youdu.system import SysItem, SysLink, SysMsg, SysText
+from worker.channels.youdu.windows import Badge, PopWindow
+
+__all__ = [
+    "Badge",
+    "ExLink",
+    "ExLinkItem",
+    "FileMessage",
+    "Image",
+    "Link",
+    "Mail",
+    "MpNews",
+    "MpNewsItem",
+    "PopWindow",
+    "Raw",
+    "Sms",
+    "SysItem",
+    "SysLink",
+    "SysMsg",
+    "SysText",
+    "Text",
+    "Upload",
+    "Youdu",
+    "message_from_json",
+    "message_to_json",
+    "recipients_from_json",
+]

@@ -1,0 +1,115 @@
+"""What an account must say before anything can be sent with it. A wrong key is found at the start, not at the send."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from worker.channels.youdu.roles import BUILT_IN, ONLY_BUILT_IN, WHERE, Role, role_in
+from worker.domain.account import Account, Secret
+from worker.domain.errors import Problem
+
+APP_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+AUDIT = "sysMsgMonitor"
+HOST = re.compile(r"([0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+PATH = re.compile(r"(/[0-9A-Za-z._~-]+)+")
+DEFAULT_PATH = "/cgi"
+MAX_UPLOAD = 100 * 1024 * 1024
+"""Ours: the vendor documents no limit; the server holds the whole file, in Base64, in memory."""
+TITLE_UNITS = ("characters", "bytes")
+
+
+class InvalidUsers(StrEnum):
+    """What this server was seen to do with a call that names accounts it does not know (undocumented)."""
+
+    STRICT = "strict"
+    """200007, and nobody gets it."""
+    PARTIAL = "partial"
+    """errcode 0 with their names in errmsg; the others get it."""
+    PARTIAL_ERROR = "partial-error"
+    """200007 with their names in errmsg; the others get it."""
+    UNKNOWN = "unknown"
+    """Nobody has looked: the named are refused, of the others nothing is known."""
+
+
+def invalid_users(account: Account) -> InvalidUsers:
+    """The account's word for it."""
+    return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
+
+
+def upload_most(account: Account) -> int:
+    """The most bytes of a file."""
+    return int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
+
+
+def problems(account: Account) -> list[Problem]:
+    """Every wrong key."""
+    return list(_found(account.settings))
+
+
+def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    if not _is_number(settings.get("buin")):
+        remedy = "add the enterprise's switchboard number (总机号): console, My enterprise, Enterprise info"
+        yield Problem("buin", "is missing or not an integer", remedy)
+    yield from _app_problems(settings)
+    modes = tuple(InvalidUsers)
+    if settings.get("invalid_users", InvalidUsers.UNKNOWN) not in modes:
+        yield Problem("invalid_users", "is none of the ways", f"use one of {', '.join(modes)}")
+    if settings.get("title_unit", TITLE_UNITS[0]) not in TITLE_UNITS:
+        yield Problem("title_unit", "is no unit", f"use one of {', '.join(TITLE_UNITS)}")
+    most = settings.get("upload_max_bytes", MAX_UPLOAD)
+    if type(most) is not int or not 0 < most < 2**32:
+        yield Problem("upload_max_bytes", "is not a number of bytes", "give 1 to 4294967295, or leave it out")
+    path = settings.get("api_path", DEFAULT_PATH)
+    if not isinstance(path, str) or not PATH.fullmatch(path):
+        yield Problem("api_path", "is not a path", f"use {DEFAULT_PATH}, or what your proxy has in its place")
+    yield from _host_problems(settings.get("sso_hosts", ()))
+    yield from _callback_problems(settings.get("callback", False))
+
+
+def _app_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    appid, said = settings.get("appid"), settings.get("role")
+    if said is not None and said not in set(Role):
+        yield Problem("role", "is no role", f"use one of {', '.join(Role)}")
+        return
+    role = role_in(settings)
+    if not isinstance(appid, str) or not APP_ID.fullmatch(appid):
+        yield Problem("appid", "is missing or no appId", f"add it; {WHERE[role]}")
+    elif appid == AUDIT:
+        yield Problem("appid", f"{AUDIT} only receives", "use the app that shall send")
+    elif BUILT_IN.get(appid, role) is not role:
+        yield Problem("role", f"is not that of {appid}", f"use {BUILT_IN[appid]}, or for {role}: {WHERE[role]}")
+    elif role in ONLY_BUILT_IN and appid not in BUILT_IN:
+        yield Problem("appid", f"cannot have the role {role}", f"use {WHERE[role]}")
+
+
+def _host_problems(hosts: Any) -> Iterator[Problem]:
+    if not isinstance(hosts, list | tuple):
+        yield Problem("sso_hosts", "is not a list", 'use ["oa.example.com"]')
+        return
+    wrong = [place for place, host in enumerate(hosts) if not isinstance(host, str) or not HOST.fullmatch(host)]
+    if wrong:
+        text = f"{len(wrong)} entries are no hosts, the first at place {wrong[0]}"
+        yield Problem("sso_hosts", text, "write host or host:port, without a scheme, a path or a wildcard")
+
+
+def _callback_problems(callback: Any) -> Iterator[Problem]:
+    """A table: `worker receiver` is the app's callback address. The key is the account's own secret."""
+    if callback is False:
+        return
+    if not isinstance(callback, Mapping):
+        yield Problem("callback", "is not a table", 'use { token = { env = "NAME" } }, or leave it out')
+        return
+    if not isinstance(callback.get("token"), Secret):
+        yield Problem("callback.token", "is missing", 'add token = { env = "NAME" } or { file = "PATH" }')
+    for name in callback.keys() - {"token"}:
+        yield Problem(f"callback.{name}", "is not a setting", "use token; the key is the account's secret")
+
+
+def _is_number(value: Any) -> bool:
+    """A positive integer, or its digits: a variable of the environment is always a text."""
+    if isinstance(value, str):
+        return value.isascii() and value.isdecimal() and 0 < int(value[:19]) < 2**63
+    return type(value) is int and 0 < value < 2**63

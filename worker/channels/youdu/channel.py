@@ -1,0 +1,136 @@
+"""The channel itself: every question of the pipeline, answered by the file made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.channels.base import CallbackDoor, TokenOutcome
+from worker.channels.checking.overflow import Fitted
+from worker.channels.youdu import account as keys
+from worker.channels.youdu import check, content, limits, render, split, token, verdict, warn
+from worker.channels.youdu import overflow as overflows
+from worker.domain.account import Account, Secret
+from worker.domain.call import Access, Reply, Request
+from worker.domain.errors import ConfigurationError, Problem
+from worker.domain.job import Draft, Part, RepeatRule
+from worker.domain.limit import Charge
+from worker.domain.outcome import Verdict
+from worker.domain.recipient import Recipients
+
+NO_ID = "Youdu gives no message id, and has no call that takes back, changes or follows what was sent"
+INSTEAD: Mapping[str, str] = {
+    content.POP_WINDOW: "send a window with the same notice_id: it takes the place of the first",
+    content.BADGE: "set the badge again; 0 clears it",
+}
+"""What comes nearest to a recall."""
+
+
+class Youdu:
+    """有度即时通, app messages and uploads, pop-up windows, badge counts."""
+
+    name = "youdu"
+    kinds = frozenset(content.KINDS)
+    sends = content.SENDS
+    uses_token = True
+    calls_with_secret = True
+    recall_window_s: int | None = None
+
+    def account_problems(self, account: Account) -> list[Problem]:
+        """See `Channel.account_problems`."""
+        return keys.problems(account)
+
+    def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
+        """See `Channel.kind_of`."""
+        found = str(document.get("type"))
+        return found if found in content.KINDS and found != content.SEND else content.SEND
+
+    def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
+        """See `Channel.follow_up_problem`."""
+        return Problem("job_id", f"{NO_ID}: there can be no {kind}", INSTEAD.get(target_kind, "send a correction"))
+
+    def is_plain(self, draft: Draft) -> bool:
+        """See `Channel.is_plain`."""
+        return not self.check(draft) and not self.warnings(draft)
+
+    def check(self, draft: Draft) -> list[Problem]:
+        """See `Channel.check`."""
+        return check.check(draft)
+
+    def warnings(self, draft: Draft) -> list[str]:
+        """See `Channel.warnings`."""
+        return warn.warnings(draft)
+
+    def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
+        """See `Channel.fit`."""
+        return overflows.fit(kind, message, account, overflow)
+
+    def split(self, draft: Draft) -> list[dict[str, Any]]:
+        """See `Channel.split`."""
+        return split.split(draft)
+
+    def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+        """`send/<msgType>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the kind:
+        the finest scope a code can park.
+        """
+        if kind == content.SEND:
+            return f"{kind}/{message['type']}"
+        if kind == content.UPLOAD:
+            file = message["files"]["media"]
+            return f"{kind}/{file['upload_type']}{'/url' if 'url' in file else ''}"
+        return kind
+
+    def limits(self, part: Part, account: Account) -> Sequence[Charge]:
+        """See `Channel.limits`."""
+        return limits.limits(part, account)
+
+    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+        """See `Channel.repeat_rule`. A message has no id of ours and the server no memory: nothing makes it safe. A
+        badge is absolute, and a pop-up with its id takes the place of the first.
+        """
+        if part.kind in (content.UPLOAD, content.BADGE):
+            return RepeatRule.HARMLESS, 0
+        if part.kind == content.POP_WINDOW and render.notice_id(part):
+            return RepeatRule.HARMLESS, 0
+        return RepeatRule.HOLD, 0
+
+    def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
+        """See `Channel.request`. There is no duplicate check to switch on."""
+        return render.request(part, account, access)
+
+    def body_hash(self, part: Part, account: Account) -> str:
+        """See `Channel.body_hash`."""
+        return render.body_hash(part, account)
+
+    def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
+        """See `Channel.outcome`."""
+        return verdict.outcome(part, account, reply, access)
+
+    def token_request(self, account: Account, secret: str, now: int) -> Request:
+        """See `Channel.token_request`."""
+        return token.token_request(account, secret, now)
+
+    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
+        """See `Channel.token_outcome`."""
+        return token.token_outcome(reply, account, secret)
+
+    def media_scope(self, account: Account) -> str:
+        """See `Channel.media_scope`. Whether apps can share a media_id is not documented: each has its own."""
+        return f"youdu:{account.settings['buin']}/{account.settings['appid']}@{account.base_url}"
+
+    def upload_limit(self, upload_type: str) -> int:
+        """See `Channel.upload_limit`: ours, for the vendor documents none."""
+        return keys.MAX_UPLOAD
+
+    def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
+        """See `Channel.upload_part`."""
+        kept = {name: value for name, value in file.items() if name != "head"}
+        return {"type": content.UPLOAD, "files": {"media": kept}}
+
+    def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
+        """See `Channel.callback_secrets`."""
+        return {}
+
+    def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
+        """See `Channel.callback_door`."""
+        raise ConfigurationError(f"accounts.{account.name}: callbacks of Youdu are not received")

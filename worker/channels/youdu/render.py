@@ -1,0 +1,150 @@
+"""A part as the server's HTTP call: the same part gives the same bytes, on any machine.
+
+The leading bytes of an envelope are derived from part and content: a channel has no randomness.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from worker.channels.checking.tree import put
+from worker.channels.youdu.account import DEFAULT_PATH
+from worker.channels.youdu.content import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
+from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
+from worker.channels.youdu.upload import BYTES_PER_SECOND
+from worker.domain.account import Account
+from worker.domain.call import Access, FileBody, Request
+from worker.domain.job import Part
+
+PATHS: Mapping[str, str] = {
+    SEND: "/msg/send",
+    UPLOAD: "/media/upload",
+    POP_WINDOW: "/popwindow",
+    BADGE: "/set.ent.notice",
+}
+"""Below the account's `api_path`, which is /cgi."""
+LEGACY = frozenset({POP_WINDOW, BADGE})
+"""Calls with an envelope of their own and, by the documentation and the vendor's SDKs, without a token."""
+DEADLINE_S = 20.0
+
+
+def path_of(account: Account, kind: str) -> str:
+    """The path of a kind's call."""
+    return f"{account.settings.get('api_path', DEFAULT_PATH)}{PATHS[kind]}"
+
+
+def request(part: Part, account: Account, access: Access) -> Request:
+    """The call of a part."""
+    if part.kind == UPLOAD:
+        return _upload(part, account, access)
+    envelope, plain = envelope_of(account, access.secret), _plain(part)
+    encrypted = envelope.seal(plain, envelope.leading(part.id.encode(), plain))
+    is_legacy = part.kind in LEGACY
+    return Request(
+        "POST",
+        account.base_url,
+        path_of(account, part.kind),
+        {} if is_legacy else {"accessToken": access.token or ""},
+        legacy(account, encrypted) if is_legacy else standard(account, encrypted),
+        "application/json",
+        _deadline(account),
+    )
+
+
+def body_hash(part: Part, account: Account) -> str:
+    """SHA-256 (hex) of the account and what is said inside the envelope."""
+    content = file_of(part)["sha256"].encode() if part.kind == UPLOAD else _plain(part)
+    return hashlib.sha256(account.name.encode() + b"\0" + content).hexdigest()
+
+
+def file_of(part: Part) -> Mapping[str, Any]:
+    """What is uploaded; of a file behind a URL its size and hash were learnt when it was fetched."""
+    file: Mapping[str, Any] = part.message["files"]["media"]
+    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
+    return file if fetched is None else {**file, **fetched}
+
+
+def notice_id(part: Part) -> str:
+    """The id by which a pop-up takes the place of an earlier one; empty where the caller wants none."""
+    own = part.message["body"]["popWindow"].get("notice_id")
+    return f"w{part.id}" if own is None else str(own)
+
+
+def _plain(part: Part) -> bytes:
+    return encode(_BODIES[part.kind](part)).encode()
+
+
+def _send(part: Part) -> dict[str, Any]:
+    """The recipients, msgType, and an object or array named like it (c01_00003, case-sensitive)."""
+    msgtype, body = part.message["type"], dict(part.message["body"])
+    if "piece" in part.spec:
+        body = put(body, SPLIT_FIELD.split("."), part.message["pieces"][part.spec["piece"]])
+    for path, media_id in (part.facts.get("media") or {}).items():
+        body = put(body, path.split("."), media_id)
+    if msgtype == "exlink":
+        body = {**body, msgtype: [{**item, "media_id": item.get("media_id") or ""} for item in body[msgtype]]}
+    return {**_recipients(part), "msgType": msgtype, **body}
+
+
+def _recipients(part: Part) -> dict[str, Any]:
+    """Lists joined with `|`; both always there, empty when unused, as the vendor's SDKs have them."""
+    spec, msgtype = part.spec, part.message["type"]
+    left_out = {str(one).lower() for one in spec.get("left_out", ())}
+    users = "|".join(one for one in spec.get("users", ()) if one.lower() not in left_out)
+    if msgtype == "mail":  # has no toDept
+        emails = spec.get("emails", ())
+        return {"toUser": users, "toEmail": "|".join(emails)} if emails else {"toUser": users}
+    if not spec.get("everyone"):
+        return {"toUser": users, "toDept": "|".join(spec.get("parties", ()))}
+    if msgtype != "sysMsg":
+        return {"toUser": "", "toDept": "0"}
+    # The documentation spells the flag both ways, and so do its SDKs.
+    online = bool((part.message.get("options") or {}).get("onlyOnline"))
+    return {"toUser": "", "toDept": "", "toAll": {"onlyOnline": online, "onliyOnline": online}}
+
+
+def _pop_window(part: Part) -> dict[str, Any]:
+    window = {name: value for name, value in part.message["body"]["popWindow"].items() if name != "notice_id"}
+    notice = notice_id(part)
+    return {**_recipients(part), "popWindow": {**window, "notice_id": notice} if notice else window}
+
+
+def _badge(part: Part) -> dict[str, Any]:
+    return {"account": part.spec["users"][0], **part.message["body"]}
+
+
+def _upload(part: Part, account: Account, access: Access) -> Request:
+    """Form fields, and a part named `file`: the Base64 text of the encrypted content, made while it leaves."""
+    envelope, file = envelope_of(account, access.secret), file_of(part)
+    size, digest, open_ = int(file["size"]), str(file["sha256"]), part.facts["open"]
+    meta = encode({"type": file["upload_type"], "name": file["name"]}).encode()
+    random = envelope.leading(part.id.encode(), b"file", digest.encode())
+
+    def sealed() -> Iterator[bytes]:
+        return envelope.seal_stream(size, open_(), random)
+
+    sealed_size = envelope.sealed_size(size)
+    fields = {
+        "buin": str(int(account.settings["buin"])),
+        "appId": str(account.settings["appid"]),
+        "encrypt": envelope.seal(meta, envelope.leading(part.id.encode(), meta)),
+    }
+    return Request(
+        "POST",
+        account.base_url,
+        path_of(account, UPLOAD),
+        {"accessToken": access.token or ""},
+        # The real name is in the encrypted fields; this one says nothing.
+        FileBody("file", "file", "text/plain", sealed_size, sealed, fields),
+        "multipart/form-data",
+        _deadline(account) + sealed_size / BYTES_PER_SECOND,
+    )
+
+
+def _deadline(account: Account) -> float:
+    return float(account.settings.get("deadline_s", DEADLINE_S))
+
+
+_BODIES: Mapping[str, Callable[[Part], dict[str, Any]]] = {SEND: _send, POP_WINDOW: _pop_window, BADGE: _badge}

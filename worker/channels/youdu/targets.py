@@ -1,0 +1,120 @@
+"""Who a call is for: accounts, departments and mail addresses, in the vendor's field names (c01_00003, 4.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from worker.channels.checking.measure import utf16_size
+from worker.channels.youdu.content import BADGE
+from worker.domain.errors import Problem
+from worker.domain.job import Draft
+from worker.domain.recipient import Recipients
+
+_ACCOUNT = re.compile(r"[^|\x00-\x1f\x7f\ud800-\udfff]+")
+ACCOUNT_CHARACTERS = 64
+# 0 is the whole organisation: a stray one in a list would be a broadcast.
+_DEPARTMENT = re.compile(r"[1-9][0-9]{0,18}")
+_ADDRESS = re.compile(r"[^|@\s\x00-\x1f\x7f\ud800-\udfff]+@[^|@\s\x00-\x1f\x7f\ud800-\udfff]+")
+ADDRESS_CHARACTERS = 128
+"""Ours: the vendor names no maximum."""
+
+
+def _is_account(entry: str) -> bool:
+    return _ACCOUNT.fullmatch(entry) is not None and utf16_size(entry) <= ACCOUNT_CHARACTERS
+
+
+def _is_department(entry: str) -> bool:
+    return _DEPARTMENT.fullmatch(entry) is not None
+
+
+def _is_address(entry: str) -> bool:
+    return _ADDRESS.fullmatch(entry) is not None and len(entry) <= ADDRESS_CHARACTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of the three lists of recipients."""
+
+    name: str
+    """In a spec."""
+    kind: str
+    """What its entries are, in a refusal."""
+    field: str
+    maximum: int
+    """Entries of one call. More users: 200001; more departments: no code is documented."""
+    fits: Callable[[str], bool]
+    wanted: str
+
+
+TARGETS = (
+    Target("users", "user", "toUser", 1000, _is_account, "accounts: 1 to 64 characters, without |"),
+    Target("parties", "party", "toDept", 100, _is_department, "department ids: whole numbers from 1"),
+    Target("emails", "email", "toEmail", 1000, _is_address, "addresses: name@host, at most 128 characters"),
+)
+
+FOREIGN = ("tags", "chats", "customers")
+"""Recipients that Youdu does not have."""
+
+
+def problems(draft: Draft) -> Iterator[Problem]:
+    """Recipients of a send, a pop-up or a badge: some, well-formed, and of the lists its type can be for."""
+    asked = draft.recipients
+    if not asked:
+        yield Problem("toUser", "nobody is asked for", "name users or departments")
+    for name in FOREIGN:
+        if getattr(asked, name):
+            yield Problem("to", f"Youdu has no {name}", "name users or departments")
+    yield from _fitting_lists(draft)
+    if asked.everyone:
+        yield from _broadcast_problems(draft)
+    for target in TARGETS:
+        yield from _unfit(target, asked)
+
+
+def no_targets(draft: Draft) -> Iterator[Problem]:
+    """An upload is for nobody."""
+    if draft.recipients:
+        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
+
+
+def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
+    """The ids of one list."""
+    listed: tuple[str, ...] = getattr(recipients, target.name)
+    return listed
+
+
+def _fitting_lists(draft: Draft) -> Iterator[Problem]:
+    """A mail goes to users or addresses, a badge to users, all else to users and departments."""
+    asked, is_mail = draft.recipients, draft.message.get("type") == "mail"
+    if asked.emails and not is_mail:
+        yield Problem("toEmail", "only a mail can be for addresses", "name users or departments")
+    if asked.emails and asked.users and is_mail:
+        text = "beside toUser the vendor ignores every address"
+        yield Problem("toEmail", text, "make a job for the users and one for the addresses")
+    if asked.parties and is_mail:
+        yield Problem("toDept", "a mail is for users or addresses, never for departments", "name users or addresses")
+    if asked.parties and draft.kind == BADGE:
+        yield Problem("toDept", "a badge is set for one account a call", "name users")
+
+
+def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
+    asked = draft.recipients
+    if draft.kind == BADGE or draft.message.get("type") == "mail":
+        yield Problem("toDept", "there is no such call for everyone", "name users")
+    if not draft.account.allow_everyone:
+        yield Problem("toDept", "this account does not allow broadcasts", "set allow_everyone = true for the account")
+    if asked.users or asked.parties or asked.emails:
+        yield Problem("toDept", "everyone is the whole organisation already", "use Everyone() alone")
+    if asked.audience or asked.by_sender:
+        yield Problem("to", "Youdu knows one everyone only", "use Everyone()")
+
+
+def _unfit(target: Target, asked: Recipients) -> Iterator[Problem]:
+    """One problem a list, with the place of the first wrong entry and no value."""
+    entries = ids(asked, target)
+    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not target.fits(entry)]
+    if wrong:
+        text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
+        yield Problem(target.field, text, f"use {target.wanted}; a broadcast is Everyone()")

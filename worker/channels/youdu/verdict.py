@@ -1,0 +1,95 @@
+"""What the server's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes/`."""
+
+from __future__ import annotations
+
+from worker.channels.wecom.reply import Answer, read, text_of
+from worker.channels.youdu import errcodes, http, people, redact
+from worker.channels.youdu.content import SENDS, UPLOAD
+from worker.channels.youdu.envelope import envelope_of, opened
+from worker.channels.youdu.errcodes import Class, Errcode
+from worker.channels.youdu.render import LEGACY
+from worker.channels.youdu.token import WRONG_KEY
+from worker.domain.account import Account
+from worker.domain.call import Access, Reply
+from worker.domain.job import Part
+from worker.domain.outcome import (
+    Accepted,
+    Outcome,
+    Parked,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Taken,
+    Verdict,
+    Wait,
+)
+
+MEDIA_GONE = 200010
+INVALID_USERS = 200007
+NO_TOKEN = "this server wants a token where the documentation has none: ask its vendor"
+
+
+def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
+    """The meaning of an answer, with the facts of it that may be kept."""
+    answer = read(reply)
+    if answer is None:
+        return Verdict(http.no_vendor(reply, part.kind), http_status=reply.status)
+    found = _taken(part, account, answer, access) if answer.errcode == 0 else _refused(part, account, answer)
+    return Verdict(found, answer.errcode, redact.reason(answer.errmsg), http_status=reply.status)
+
+
+def _taken(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
+    """No id and no list comes with it; what it says of people stands in errmsg (c01_00003)."""
+    if part.kind == UPLOAD:
+        return _uploaded(part, account, answer, access)
+    return people.taken(part, account, errmsg_of(answer))
+
+
+def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
+    given = opened(envelope_of(account, access.secret), answer.data)
+    if given is None:
+        return Parked(Scope.ACCOUNT, WRONG_KEY, "correct appid and the EncodingAESKey")
+    media_id = text_of(given.get("mediaId"))
+    warning = None if media_id else "no mediaId in the answer"
+    return Accepted(Taken(media_id=media_id, warning=warning, from_repeat=part.in_doubt))
+
+
+def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
+    if answer.errcode == INVALID_USERS and part.kind in SENDS:
+        return people.refused(part, account, errmsg_of(answer))
+    row = errcodes.find(answer.errcode)
+    if row is None:
+        return Rejected(f"errcode {answer.errcode} (not in the catalogue)")
+    if answer.errcode == MEDIA_GONE:
+        # A file we keep can be uploaded again; not while in doubt: the earlier call may have been taken.
+        ours = bool(part.message.get("files")) and part.kind in SENDS and not part.in_doubt
+        return Rejected(_reason(row, answer), heal="media" if ours else None)
+    return _by_class(part, row, answer)
+
+
+def _by_class(part: Part, row: Errcode, answer: Answer) -> Outcome:
+    reason = _reason(row, answer)
+    match row.kind:
+        case Class.RETRY:
+            return Retry(reason, busy=answer.errcode == -1)
+        case Class.TOKEN if part.kind in LEGACY:
+            return Parked(Scope.LANE, reason, NO_TOKEN)
+        case Class.TOKEN:
+            return StaleToken(reason)
+        case Class.DEFER:
+            return Wait(row.scope, row.delay, reason)
+        case Class.CONFIG:
+            return Parked(row.scope, reason, row.what)
+        case Class.PERMANENT:
+            return Rejected(reason)
+
+
+def _reason(row: Errcode, answer: Answer) -> str:
+    return f"{answer.errcode} {row.meaning}"
+
+
+def errmsg_of(answer: Answer) -> str:
+    """The whole text: a thousand names are longer than what is kept of an errmsg."""
+    errmsg = answer.data.get("errmsg")
+    return errmsg if isinstance(errmsg, str) else ""
