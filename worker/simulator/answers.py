@@ -81,10 +81,21 @@ REASONS = {
     86207: "owner is not in the userlist",
     86215: "chatid existed",
     86216: "member not in the corp or the chat",
+    40063: "parameter is empty",
+    40206: "request body too large",
+    42031: "invalid card_type",
+    45035: "api concurrent conflict",
     90200: "appid missing",
     90206: "mini program is not linked to the agent",
+    93000: "invalid webhook url",
+    93001: "not allow push to this chat",
+    93004: "webhook is disabled",
+    93005: "not allow to send single chat message to user",
+    93006: "invalid chatid",
+    93008: "webhook not in the chat",
     301002: "not allow operate another agent with this accesstoken.",
     301017: "invalid amr",
+    301019: "media md5 not match",
 }
 """Observed reason texts where there are any in public traces; neutral ones of ours for the rest."""
 

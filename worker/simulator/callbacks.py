@@ -8,13 +8,35 @@ import secrets
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from worker.crypto.envelope import RANDOM_BYTES, Envelope
 from worker.simulator.clock import Clock
-from worker.simulator.settings import AppSettings, CallbackSettings, SimulatorSettings
+from worker.simulator.settings import CallbackSettings, SimulatorSettings
 from worker.simulator.wire.client import Reply, ask
+
+
+class Callee(Protocol):
+    """Who registered an address for callbacks: an app, or a webhook."""
+
+    callback_url: str | None
+    callback_token: str
+    callback_aes_key: str
+
+    @property
+    def receiver(self) -> str:
+        """The ReceiveId of its envelopes."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Whose address it is, for people."""
+        ...
+
+    def wrapped(self, encrypted: str) -> str:
+        """The body of a callback."""
+        ...
 
 
 @dataclass(slots=True)
@@ -22,7 +44,7 @@ class Callback:
     """One event, or a verification of the address, and what became of each try."""
 
     kind: str
-    app: AppSettings
+    app: Callee
     about: dict[str, Any]
     tries: list[dict[str, Any]] = field(default_factory=list)
     state: str = "open"
@@ -49,17 +71,17 @@ class Callbacks:
         """Every callback, oldest first."""
         return [callback.shown() for callback in self._all]
 
-    def send(self, app: AppSettings, event: bytes, about: dict[str, Any]) -> Callback:
+    def send(self, app: Callee, event: bytes, about: dict[str, Any]) -> Callback:
         """An event to the app's address."""
         return self._start(app, "event", about, lambda callback: self._deliver(callback, event))
 
-    def verify(self, app: AppSettings) -> Callback:
+    def verify(self, app: Callee) -> Callback:
         """The verification that the vendor makes when an address is registered: one second, the plain number back."""
         return self._start(app, "verify", {}, self._verify)
 
-    def _start(self, app: AppSettings, kind: str, about: dict[str, Any], work: Any) -> Callback:
+    def _start(self, app: Callee, kind: str, about: dict[str, Any], work: Any) -> Callback:
         if app.callback_url is None:
-            raise ValueError(f"app {app.agentid} of {app.corpid} has no callback_url; set it in apps")
+            raise ValueError(f"{app.name} has no callback_url; set it in the settings")
         callback = Callback(kind, app, about)
         self._all.append(callback)
         running: Coroutine[Any, Any, None] = work(callback)
@@ -101,16 +123,12 @@ class Callbacks:
 
     async def _post(self, callback: Callback, event: bytes) -> Reply | None:
         query, encrypted = self._sealed(callback.app, event)
-        app = callback.app
-        body = (
-            f"<xml><ToUserName><![CDATA[{app.corpid}]]></ToUserName><AgentID><![CDATA[{app.agentid}]]></AgentID>"
-            f"<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
-        )
-        return await self._ask(callback, "POST", query, body.encode(), self._settings.deadline_s)
+        body = callback.app.wrapped(encrypted).encode()
+        return await self._ask(callback, "POST", query, body, self._settings.deadline_s)
 
-    def _sealed(self, app: AppSettings, message: bytes) -> tuple[dict[str, str], str]:
+    def _sealed(self, app: Callee, message: bytes) -> tuple[dict[str, str], str]:
         """A fresh timestamp, nonce and encryption, whatever was sent before."""
-        receiver = "wx0000000000000000" if self._settings.wrong_receiver else app.corpid
+        receiver = "wx0000000000000000" if self._settings.wrong_receiver else app.receiver
         timestamp, nonce = str(int(self._clock.now())), str(secrets.randbelow(10**10))
         envelope = Envelope(app.callback_token, app.callback_aes_key, receiver)
         encrypted, signature = envelope.seal(message, timestamp, nonce, secrets.token_bytes(RANDOM_BYTES))

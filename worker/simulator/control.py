@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from worker.simulator.answers import Answer, as_json
+from worker.simulator.answers import Answer, Refused, as_json
 from worker.simulator.request import Request
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.press import Press, press
+from worker.simulator.wecom_webhook.control import ACTS as WEBHOOK_ACTS
 from worker.simulator.wire.faults import Rule
 from worker.simulator.world import World
 
@@ -78,7 +79,7 @@ def answer(simulator: Controlled, request: Request) -> Answer:
         return as_json({"error": f"no {request.method} {request.path}; there are {_known()}"}, status=404)
     try:
         return as_json(act(simulator, request))
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, Refused) as error:
         return as_json({"error": str(error)}, status=400)
 
 
@@ -155,7 +156,7 @@ def _expire(simulator: Controlled, request: Request) -> Any:
     """As if their time were over; the clock stays, and tokens live on."""
     ended, world = Expiry.model_validate(_body(request)), simulator.world
     return {
-        "media_ids": world.media.expire(ended.media_id) if ended.media_id else 0,
+        "media_ids": world.expire_media(ended.media_id) if ended.media_id else 0,
         "response_codes": world.sent.expire_codes(ended.response_code) if ended.response_code else 0,
         "msgids": world.sent.expire_msgids(ended.msgid) if ended.msgid else 0,
     }
@@ -230,4 +231,5 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
     ("POST", "verify"): _verify,
     ("GET", "callbacks"): _callbacks,
     ("POST", "reset"): _reset,
+    **WEBHOOK_ACTS,
 }

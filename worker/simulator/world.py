@@ -18,6 +18,7 @@ from worker.simulator.wecom_app.inbox import Inbox
 from worker.simulator.wecom_app.limits import Limits
 from worker.simulator.wecom_app.media import MediaStore
 from worker.simulator.wecom_app.sent import SentBook
+from worker.simulator.wecom_webhook.state import Webhooks
 from worker.simulator.wire.faults import FaultBook
 
 
@@ -37,9 +38,14 @@ class World:
         self.sent = SentBook()
         self.chats = ChatBook(settings)
         self.inbox = Inbox()
+        self.webhook = Webhooks(settings, self.clock)
         self.callbacks = Callbacks(settings, self.clock)
         self.in_flight: Counter[str] = Counter()
         self._hints = count(1)
+
+    def expire_media(self, which: str) -> int:
+        """End the life of one media_id, or of `all`, wherever it is known; how many there were."""
+        return sum(store.expire(which) for store in (self.media, self.webhook.media))
 
     def hint(self) -> str:
         """The 25 digits the vendor's support asks for."""

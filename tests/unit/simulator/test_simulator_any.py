@@ -44,7 +44,28 @@ CHAT = {
     "del_user_list": ["b"],
 }
 UPDATE = {"userids": ["chenmo"], "partyids": [1], "tagids": [2], "atall": 0, "agentid": 1, "enable_id_trans": 1}
+ACTION = {"type": "button", "name": "n", "text": "t", "value": "v", "replace_text": "r", "border_color": "#2EAB49"}
+POSTS: list[dict[str, Any]] = [
+    {"msgtype": "text", "text": {"content": "hi", "mentioned_list": ["@all"]}, "chatid": "wr1|zhangsan"},
+    {
+        "msgtype": "markdown",
+        "markdown": {
+            "content": "hi",
+            "at_short_name": True,
+            "attachments": [{"callback_id": "c", "actions": [ACTION]}],
+        },
+        "chatid": "bb1",
+        "post_id": "bp1",
+        "visible_to_user": "zhangsan|lisi",
+    },
+    {"msgtype": "markdown_v2", "markdown_v2": {"content": "hi"}},
+    {"msgtype": "image", "image": {"base64": "iVBORw0KGgo=", "md5": "0"}, "chatid": "@all"},
+    {"msgtype": "miniprogram", "miniprogram": {"title": "t", "pic_media_id": "m", "appid": "a", "page": "p"}},
+    *({name: value for name, value in one.items() if name != "agentid"} for one in (news(), notice(), image_notice())),
+]
 BODIES = {
+    "webhook/send": POSTS,
+    "webhook/upload_media": [{}],
     "message/send": SENDS,
     "message/recall": [{"msgid": "m"}],
     "message/update_template_card": [
@@ -105,9 +126,10 @@ def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     body = {**body, "response_code": code} if path.endswith("card") and isinstance(body, dict) else body
     world.inbox.clear()
 
-    reply = ask(path, body, access_token=token, chatid="c", type="file")
+    reply = ask(path, body, access_token=token, chatid="c", type="file", key="k")
 
     assert isinstance(reply["errcode"], int)
     assert reply["errmsg"]
     shown = json.dumps(world.inbox.everybody())
     assert shown == "{}" or (path.endswith("/send") and reply["errcode"] == 0)
+    assert world.webhook.posts == [] or (path == "webhook/send" and reply == {"errcode": 0, "errmsg": reply["errmsg"]})

@@ -10,7 +10,7 @@ import pytest
 from worker.simulator import settings
 from worker.simulator.control import ACTS
 from worker.simulator.routes import ROUTES
-from worker.simulator.settings import AppSettings, Part, SimulatorSettings
+from worker.simulator.settings import AppSettings, Part, SimulatorSettings, WebhookKey
 
 DOCS = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
 ROWS = [line for line in DOCS.splitlines() if line.startswith("| `")]
@@ -57,6 +57,13 @@ def test_every_setting_of_an_app_is_documented() -> None:
     assert set(AppSettings.model_fields) == set(re.findall(r"\w+", row)) & set(AppSettings.model_fields)
 
 
+def test_every_setting_of_a_webhook_is_documented() -> None:
+    """In the row of keys."""
+    (row,) = [row for row in ROWS if row.startswith("| `webhook.keys`")]
+
+    assert set(WebhookKey.model_fields) <= set(re.findall(r"\w+", row))
+
+
 def test_no_setting_is_documented_that_is_none() -> None:
     """What has a default in brackets in the table is a setting."""
     known = {full for full, _, _ in leaves(SimulatorSettings)}
@@ -77,6 +84,6 @@ def test_every_path_and_control_call_is_documented() -> None:
 def test_every_group_is_a_part_of_the_whole() -> None:
     """No group of settings is left over."""
     groups = {field.annotation for field in SimulatorSettings.model_fields.values()}
-    named = {getattr(settings, name) for name in settings.__all__} - {Part, SimulatorSettings, AppSettings}
+    named = {getattr(settings, name) for name in settings.__all__} - {Part, SimulatorSettings, AppSettings, WebhookKey}
 
     assert named <= groups

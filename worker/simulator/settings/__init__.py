@@ -9,6 +9,7 @@ from worker.simulator.settings.content import CodeSettings, MediaSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+from worker.simulator.settings.webhook import WebhookKey, WebhookSettings
 from worker.simulator.settings.whole import SimulatorSettings
 
 __all__ = [
@@ -25,4 +26,6 @@ __all__ = [
     "RecallSettings",
     "SimulatorSettings",
     "TokenSettings",
+    "WebhookKey",
+    "WebhookSettings",
 ]

@@ -37,6 +37,23 @@ class AppSettings(Part):
     trusted_ips: list[str] | None = None
     """Callers allowed; None: all. Others get 60020 everywhere but at gettoken."""
 
+    @property
+    def receiver(self) -> str:
+        """The ReceiveId of its callbacks' envelopes."""
+        return self.corpid
+
+    @property
+    def name(self) -> str:
+        """Whose address it is, for people."""
+        return f"app {self.agentid} of {self.corpid}"
+
+    def wrapped(self, encrypted: str) -> str:
+        """The body of a callback."""
+        return (
+            f"<xml><ToUserName><![CDATA[{self.corpid}]]></ToUserName><AgentID><![CDATA[{self.agentid}]]></AgentID>"
+            f"<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+        )
+
 
 class TokenSettings(Part):
     """How tokens live."""

@@ -9,6 +9,7 @@ from worker.simulator.settings.content import CodeSettings, MediaSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+from worker.simulator.settings.webhook import WebhookSettings
 
 Check = Literal["agent", "msgtype", "options", "body", "recipients"]
 CHECKS: tuple[Check, ...] = get_args(Check)
@@ -30,6 +31,7 @@ class SimulatorSettings(Part):
     callbacks: CallbackSettings = Field(default_factory=CallbackSettings)
     media: MediaSettings = Field(default_factory=MediaSettings)
     codes: CodeSettings = Field(default_factory=CodeSettings)
+    webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
     """(unconfirmed) in which order message/send and appchat/send look at a body, after token and IP."""
     task_id_reserved_s: float | None = None

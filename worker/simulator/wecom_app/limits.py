@@ -73,6 +73,10 @@ class Limits:
         amounts: Amounts = ((MINUTE, limits.chat_persons_per_minute), (HOUR, limits.chat_persons_per_hour))
         self._take_or_refuse(f"chat persons:{corpid}", amounts, persons, seq)
 
+    def count_minute(self, key: str, amount: int, seq: int) -> None:
+        """Count a call against so many a minute of a key."""
+        self._take_or_refuse(key, ((MINUTE, amount),), 1, seq)
+
     def count_picture(self, corpid: str, seq: int) -> None:
         """Count a permanent picture against its corp."""
         limits = self._settings.limits

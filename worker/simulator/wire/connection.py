@@ -12,6 +12,7 @@ from worker.simulator import outcome
 from worker.simulator.answers import Answer, to_wire
 from worker.simulator.calls import Call
 from worker.simulator.request import Request
+from worker.simulator.wecom_webhook.state import InTheAir
 from worker.simulator.wire.faults import Action
 from worker.simulator.wire.reader import BadRequest, Reader, first_line
 from worker.simulator.wire.writer import Writer, kill, reset
@@ -42,6 +43,7 @@ class Exchange:
         self.call: Call | None = None
         self.early: Action | None = None
         self.in_flight = False
+        self.equal: InTheAir | None = None
         if not request.is_control:
             self.call = world.calls.begin(request, now=world.clock.now(), real=time.monotonic())
             self.early = world.faults.early(request.method, request.path)
@@ -55,12 +57,14 @@ class Exchange:
     def enter(self) -> None:
         """In the air from now on."""
         self.world.in_flight[self.reader.request.path] += 1
+        self.equal = self.world.webhook.air.enter(self.reader.request)
         self.in_flight = True
 
     def leave(self) -> None:
         """No longer in the air."""
         if self.in_flight:
             self.world.in_flight[self.reader.request.path] -= 1
+            self.world.webhook.air.leave(self.equal)
             self.in_flight = False
 
 

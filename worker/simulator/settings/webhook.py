@@ -1,0 +1,101 @@
+"""Webhooks: which keys there are, which chats, and what is answered where the vendor's pages are silent.
+
+Refuses to know how any of it is carried out.
+"""
+
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field
+
+from worker.simulator.settings.part import Part
+
+Profile = Literal["public", "internal"]
+
+
+class WebhookKey(Part):
+    """One webhook the vendor knows."""
+
+    key: str
+    profile: Profile = "internal"
+    """public: the group robot; internal: message push."""
+    removed: bool = False
+    """Taken out of its chat: 93000."""
+    disabled: bool = False
+    """93004."""
+    scope: list[str] = Field(default_factory=lambda: [".*"])
+    """Regular expressions of userids in its subscription scope; the others take only what they allow by speaking."""
+    callback_url: str | None = None
+    """Where its callbacks go; `robot_callback_format=json` in it asks for JSON."""
+    callback_token: str = ""
+    callback_aes_key: str = ""
+
+    @property
+    def receiver(self) -> str:
+        """The ReceiveId of its envelopes: nobody's."""
+        return ""
+
+    @property
+    def name(self) -> str:
+        """Whose address it is, for people."""
+        return "the webhook"
+
+    @property
+    def speaks_json(self) -> bool:
+        """Whether its callbacks come as JSON."""
+        query = parse_qs(urlsplit(self.callback_url or "").query)
+        return query.get("robot_callback_format") == ["json"]
+
+    def wrapped(self, encrypted: str) -> str:
+        """The body of a callback."""
+        if self.speaks_json:
+            return f'{{"encrypt":"{encrypted}"}}'
+        return f"<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+
+
+class WebhookSettings(Part):
+    """What webhooks are, and what they answer."""
+
+    keys: list[WebhookKey] = Field(default_factory=list)
+    open: bool = True
+    """Keys not configured exist, but for `wrong_key`."""
+    profile: Profile = "internal"
+    """Of those."""
+    wrong_key: str = "wrong"
+    """Answers 93000."""
+    groups: list[str] = Field(default_factory=lambda: ["wr1", "wr2", "wr3"])
+    """The groups a broadcast reaches."""
+    blackboards: list[str] = Field(default_factory=lambda: ["bb1"])
+    """The blackboards a broadcast reaches."""
+    home: str = "wrhome"
+    """The one chat a public webhook posts to."""
+    closed_chats: list[str] = Field(default_factory=lambda: ["wrclosed.*"])
+    """Regular expressions of chats that do not allow pushes: 93001."""
+    missing_chats: list[str] = Field(default_factory=lambda: ["wrghost.*"])
+    """Of ids nobody has: 93006."""
+    foreign_chats: list[str] = Field(default_factory=lambda: ["wrforeign.*"])
+    """Of chats the webhook is not in: 93008."""
+    silent_people: list[str] = Field(default_factory=lambda: ["optout.*"])
+    """Of members who do not want its single-chat messages: 93005."""
+    chatid_on_public: Literal["ignored", "refused"] = "ignored"
+    """(unconfirmed) what a public webhook does with addressing fields; refused: 40058."""
+    chatid_ignored_by: list[str] = Field(default_factory=list)
+    """(unconfirmed) message types that go to every group whatever chatid says: miniprogram, file, voice, cards."""
+    undeliverable_code: int = 40058
+    """(unconfirmed) a type that the chat does not take; 0: nobody sees it, in silence."""
+    equal_body_code: Literal[0, 45033, 45035] = 45033
+    """(unconfirmed) an equal body of the same key is in the air; 0 takes both."""
+    long_text_code: int = 40058
+    """(unconfirmed) a text beyond 2048 bytes: 40058 or 45002."""
+    robot_per_minute: int = 20
+    """Messages of a public webhook."""
+    chat_per_minute: int = 100
+    """Messages to one chat, of an internal one; of one member's single chat too, beyond: 93005."""
+    broadcast_per_minute: int = 100
+    """Broadcasts of an internal webhook."""
+    key_per_minute: int = 10_000
+    """Sends of an internal webhook."""
+    allowance: int = 3
+    """Messages a single chat outside the scope takes after a callback of its member."""
+    allowance_adds_up: bool = False
+    """(unconfirmed) each callback adds to what is left; else it starts anew."""
