@@ -128,7 +128,7 @@ class Governor:
         costs: dict[str, Cost] = {}
         for charge in charges:
             limit = charge.limit
-            if limit.amount <= 0 or charge.units <= 0:
+            if limit.amount <= 0 or charge.units <= 0 or not limit.window_s:  # without a window the mark keeps it
                 continue
             key = keyed_hash(self._key, limit.name, str(limit.window_s), charge.subject)
             known = costs.get(key)

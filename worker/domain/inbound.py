@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 
@@ -33,7 +34,9 @@ class Inbound:
     payload: Mapping[str, Any] = field(repr=False)
     """Everything that came, as JSON can say it."""
     card: CardPress | None = None
-    """Set when a card was pressed."""
+    """Set when a card, or a button below a message, was pressed."""
+    chat: ChatNews | None = None
+    """Set where it says of a chat that it is there, or not any more."""
 
     def key(self, account: str) -> str:
         """The same for every delivery of the same event to the same account, another for any other."""
@@ -53,3 +56,27 @@ class CardPress:
     """Question key -> the option ids chosen."""
     menu: bool = False
     """It was an entry of the card's menu."""
+    own_id_at: tuple[str | int, ...] = ()
+    """Where in the message of the job that sent it the caller's own id stands; empty: `task_id` is the caller's."""
+
+
+class ChatChange(StrEnum):
+    """What a callback says of the chat it came from."""
+
+    SEEN = "seen"
+    ADDED = "added"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatNews:
+    """A chat as a callback shows it."""
+
+    chat_id: str = field(repr=False)
+    chat_type: str
+    """`single`, `group`, `blackboard`, as the vendor says."""
+    change: ChatChange = ChatChange.SEEN
+    person: str | None = field(default=None, repr=False)
+    """Of a single chat: whose it is."""
+    allowance: int | None = None
+    """How many messages it takes from now on; null: not counted."""

@@ -13,6 +13,10 @@ class Unit(StrEnum):
 
     CALLS = "calls"
     PERSON_TIMES = "person-times"
+    IN_THE_AIR = "calls in the air"
+    """At any moment, so without a window; the mark keeps it."""
+    ALLOWANCE = "allowance"
+    """Granted by what the other side does, not by time; the mark spends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Limit:
     name: str
     """Key template, such as `member_minute`; with the subject it makes the limit key."""
     window_s: int
+    """0: no window counts it, see `Unit`."""
     amount: int
     unit: Unit
     scope: Scope

@@ -18,6 +18,10 @@ from worker.domain.web import Unusable, web_address
 CHUNK = 1024 * 1024
 """Files are read, stored and sent in pieces of 1 MiB."""
 
+INLINE = "inline"
+"""The upload type of a file whose bytes stand in the message itself: it is read when the call is made, never uploaded,
+and never part of a job's row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Url:

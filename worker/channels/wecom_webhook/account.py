@@ -1,0 +1,63 @@
+"""What an account must say before anything can be posted with it. A wrong key is found at the start, not at the send.
+
+The account is the webhook: its secret is the key of the webhook's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.channels.wecom_webhook.fields import EDITIONS, PUSH, ROBOT, UNADDRESSED
+from worker.domain.account import Account, Secret
+from worker.domain.errors import Problem
+
+CALLBACK_KEYS = ("token", "aes_key")
+"""Token and EncodingAESKey of the webhook's callback settings."""
+
+
+def problems(account: Account) -> list[Problem]:
+    """Every wrong key."""
+    return list(_found(account.settings))
+
+
+def edition(account: Account) -> str:
+    """`robot` or `push`."""
+    return str(account.settings.get("edition"))
+
+
+def honours_chatid(account: Account, msgtype: str) -> bool:
+    """Whether a type goes where its chatid says; for some that is not published, and somebody has to have tried."""
+    return msgtype not in UNADDRESSED or msgtype in (account.settings.get("chatid_for") or ())
+
+
+def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    if settings.get("edition") not in EDITIONS:
+        text = "is missing or no edition"
+        yield Problem("edition", text, f'use "{ROBOT}" (group robot) or "{PUSH}" (message push, chats named by chatid)')
+    if not isinstance(settings.get("subscribed", True), bool):
+        yield Problem("subscribed", "is not a boolean", "use true (people we write to are in its scope) or false")
+    yield from _chatid_problems(settings.get("chatid_for", []))
+    yield from _callback_problems(settings.get("callback"), settings.get("edition"))
+
+
+def _chatid_problems(types: Any) -> Iterator[Problem]:
+    if not isinstance(types, list | tuple) or not all(one in UNADDRESSED for one in types):
+        yield Problem("chatid_for", "is not a list of message types", f"use some of {', '.join(UNADDRESSED)}")
+
+
+def _callback_problems(callback: Any, of: Any) -> Iterator[Problem]:
+    """A table: `worker receiver` is the webhook's callback address."""
+    if callback is None:
+        return
+    if of == ROBOT:
+        yield Problem("callback", "only message push calls back", "leave it out")
+    if not isinstance(callback, Mapping):
+        remedy = 'use { token = { env = "NAME" }, aes_key = { env = "NAME" } }'
+        yield Problem("callback", "is not a table", remedy)
+        return
+    for name in CALLBACK_KEYS:
+        if not isinstance(callback.get(name), Secret):
+            yield Problem(f"callback.{name}", "is missing", f'add {name} = {{ env = "NAME" }} or {{ file = "PATH" }}')
+    for name in callback.keys() - set(CALLBACK_KEYS):
+        yield Problem(f"callback.{name}", "is not a setting", f"use {' and '.join(CALLBACK_KEYS)}")

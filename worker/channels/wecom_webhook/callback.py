@@ -1,0 +1,190 @@
+"""Callbacks of a message push webhook (消息推送回调说明（内测）, 2024/10/11): from a request to what the vendor says.
+
+They come as XML or as JSON, by what the registered address asks for, with the same members under different spellings.
+Every one carries the webhook's address with its key: that, and other addresses that work once, are taken out before
+anything is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.channels.wecom.callback import (
+    DEEPEST,
+    Query,
+    Tree,
+    envelope_of,
+    given,
+    id_at,
+    listed,
+    member,
+    opened,
+    parsed,
+    text_at,
+    tree_of,
+)
+from worker.channels.wecom.redact import MASK
+from worker.channels.wecom.reply import storable
+from worker.crypto.envelope import Envelope
+from worker.domain.account import Account
+from worker.domain.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
+
+SINGLE_CHAT_MESSAGES = 3
+"""Messages a single chat takes after each callback of its member (消息发送频率限制)."""
+ATTACHMENT = "attachment"
+KINDS_OF_CHAT: Mapping[str, str] = {
+    "single": "single",
+    "group": "group",
+    "blackboard": "blackboard",
+    "blackboard_reply": "blackboard",
+}
+CHANGES: Mapping[str, ChatChange] = {"add_to_chat": ChatChange.ADDED, "delete_from_chat": ChatChange.GONE}
+
+_OURS = re.compile(r"(w[0-9a-f]{32}-[0-9]{1,7})\.([0-9]{1,3})")
+"""A callback_id of our own making (see `render.callback_id`): the part, and the place of its attachment."""
+_SECRET_FIELDS = frozenset({"webhookurl", "getchatinfourl", "responseurl"})
+_KEY = re.compile(r"(?i)\bkey=[0-9a-z-]+")
+
+
+@dataclass(frozen=True)
+class CallbackDoor:
+    """Reads the requests to one webhook's callback address."""
+
+    envelope: Envelope
+    max_age_s: float
+
+    def verify(self, query: Query, now: float) -> bytes:
+        """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
+        return opened(self.envelope, query, given(query, "echostr"), now, self.max_age_s)
+
+    def read(self, query: Query, body: bytes, now: float) -> Inbound:
+        """What a POST says."""
+        encrypted = text_at(_spelled_alike(_tree(body)), "encrypt").strip()
+        if not encrypted:
+            raise CallbackRefused(400, "no Encrypt in the body")
+        message = opened(self.envelope, query, encrypted, now, self.max_age_s)
+        # No instant inside is documented; the one in the query is that of this very delivery.
+        return inbound_of(_tree(message), int(query["timestamp"]))
+
+
+def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
+    """The door of one account; its receiver is nobody (empty ReceiveId)."""
+    return CallbackDoor(envelope_of(account.name, token, aes_key, ""), max_age_s)
+
+
+def inbound_of(tree: Tree, delivered_at: int) -> Inbound:
+    """What a decrypted message says."""
+    said = _spelled_alike(tree)
+    msgtype = text_at(said, "msgtype")
+    event = text_at(member(said, "event"), "eventtype")
+    name = event if msgtype == "event" and event else f"message:{msgtype}"
+    person = id_at(said.get("from"), "userid")
+    payload = _without_secrets(tree)
+    return Inbound(
+        event=name[:80],
+        person=person,
+        happened_at=_instant(said, delivered_at),
+        identity=_identity(said, payload),
+        payload=payload,
+        card=_press(said) if msgtype == ATTACHMENT else None,
+        chat=_chat(said, event, person),
+    )
+
+
+def _instant(said: Tree, delivered_at: int) -> int:
+    created = text_at(said, "createtime")
+    return int(created) if re.fullmatch(r"[0-9]{1,12}", created) else delivered_at
+
+
+def _identity(said: Tree, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """By msgid, which messages and events have; never by the cipher text, which differs with every delivery."""
+    msgid = text_at(said, "msgid")
+    return ("message", msgid) if msgid else ("payload", json.dumps(payload, sort_keys=True))
+
+
+def _press(said: Tree) -> CardPress:
+    """A click on a button below a markdown message: name and value as they were sent."""
+    attachment = said.get("attachment")
+    actions = listed(attachment, "actions")
+    own = _OURS.fullmatch(id_at(attachment, "callbackid"))
+    selected: dict[str, list[str]] = {}
+    for action in actions:
+        selected.setdefault(text_at(action, "name"), []).append(text_at(action, "value"))
+    return CardPress(
+        task_id=own[1] if own else id_at(attachment, "callbackid"),
+        button=text_at(actions[0], "name") if actions else "",
+        card_type=ATTACHMENT,
+        response_code=None,
+        selected=selected,
+        own_id_at=("body", "markdown", "attachments", int(own[2]), "callback_id") if own else (),
+    )
+
+
+def _chat(said: Tree, event: str, person: str) -> ChatNews | None:
+    """The chat it came from; a member who speaks in a single chat may be answered three times."""
+    chat_id, chat_type = id_at(said, "chatid"), text_at(said, "chattype")
+    if not chat_id:
+        return None
+    kind = KINDS_OF_CHAT.get(chat_type, chat_type[:20])
+    single = kind == "single"
+    return ChatNews(
+        chat_id,
+        kind,
+        CHANGES.get(event, ChatChange.SEEN),
+        person if single else None,
+        SINGLE_CHAT_MESSAGES if single else None,
+    )
+
+
+def _tree(raw: bytes) -> Tree:
+    """XML or JSON, by its first byte."""
+    if not raw.lstrip().startswith(b"{"):
+        return tree_of(parsed(raw))
+    try:
+        tree = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise CallbackRefused(400, "not JSON") from None
+    return _as_texts(tree)
+
+
+def _as_texts(tree: Mapping[str, Any], depth: int = 1) -> Tree:
+    """JSON as XML would say it: objects, lists and texts that can be stored."""
+    if depth > DEEPEST:
+        raise CallbackRefused(400, "JSON nested too deeply")
+    return {storable(name): _as_text(value, depth) for name, value in tree.items()}
+
+
+def _as_text(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        return _as_texts(value, depth + 1)
+    if isinstance(value, list):
+        if depth > DEEPEST:
+            raise CallbackRefused(400, "JSON nested too deeply")
+        return [_as_text(entry, depth + 1) for entry in value]
+    return "" if value is None else storable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _spelled_alike(tree: Any) -> Any:
+    """`WebhookUrl` and `webhook_url` alike are `webhookurl`."""
+    if isinstance(tree, Mapping):
+        return {_alike(name): _spelled_alike(value) for name, value in tree.items()}
+    return [_spelled_alike(entry) for entry in tree] if isinstance(tree, list) else tree
+
+
+def _alike(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _without_secrets(tree: Any) -> Any:
+    """A copy without the webhook's address and others that work once, and without any key a text may quote."""
+    if isinstance(tree, Mapping):
+        return {
+            name: MASK if _alike(name) in _SECRET_FIELDS else _without_secrets(value) for name, value in tree.items()
+        }
+    if isinstance(tree, list):
+        return [_without_secrets(entry) for entry in tree]
+    return _KEY.sub(f"key={MASK}", tree)

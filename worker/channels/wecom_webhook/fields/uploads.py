@@ -1,0 +1,19 @@
+"""What webhook/upload_media takes (page 99110, 文件上传接口), and pictures that travel inside a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from worker.channels.wecom.uploads import MB, UploadRule
+from worker.channels.wecom.uploads import UPLOADS as SHARED
+from worker.domain.message import INLINE
+
+INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)
+"""Before it becomes base64 (40009, 93018)."""
+
+UPLOADS: Mapping[str, UploadRule] = {
+    "file": UploadRule(20 * MB, "any"),
+    "voice": UploadRule(2 * MB, "AMR", SHARED["voice"].starts),
+    INLINE: INLINE_IMAGE,
+}
+"""A voice lasts 60 s at most (45007). `inline` is never uploaded: its bytes stand in the message itself."""

@@ -1,0 +1,56 @@
+"""The published limits of webhooks, and what one part costs against them. Counts nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from worker.channels.wecom.limits import with_amount
+from worker.channels.wecom_webhook import fields, render
+from worker.channels.wecom_webhook.account import edition
+from worker.domain.account import Account
+from worker.domain.job import Kind, Part
+from worker.domain.limit import Charge, Limit, Unit
+from worker.domain.outcome import Scope
+
+ROBOTS = "page 99110 消息推送配置说明, 消息发送频率限制 (read 2026-02-12)"
+PUSHES = "消息推送接口说明（内测）, 消息发送频率限制 (2025/09/30)"
+
+_ROBOT = (Limit("robot_minute", 60, 20, Unit.CALLS, Scope.LANE, "45009", ROBOTS),)
+# A group or blackboard, and one member's single chat: the page has the same amount for both.
+_CHAT = Limit("chat_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009, 93005", PUSHES)
+_BROADCAST = Limit("broadcast_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", PUSHES)
+# Every chat has a lane of its own: what all of them wait for is the account's.
+_KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHES)
+_EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
+_ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUSHES)
+
+PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE)}
+"""By the name under which an account overrides the amount; 0 switches one off."""
+
+
+def limits(part: Part, account: Account) -> list[Charge]:
+    """What this call costs; an upload's cost is not published."""
+    if part.kind != Kind.SEND:
+        return []
+    if edition(account) == fields.ROBOT:
+        return _kept([Charge(limit, account.name) for limit in _ROBOT], account)
+    return _kept([*_place_charges(part, account), Charge(_EQUAL, render.body_hash(part, account))], account)
+
+
+def _place_charges(part: Part, account: Account) -> list[Charge]:
+    key = Charge(_KEY, account.name)
+    if not (chats := part.spec.get("chats")):
+        return [Charge(_BROADCAST, account.name), key]
+    # A userid may come in any case; two ids of chats that differ in case only would wait for each other, no more.
+    charges = [Charge(_CHAT, f"{account.name}/{chats[0].lower()}"), key]
+    if account.settings.get("subscribed", True) is False:
+        charges.append(Charge(_ALLOWANCE, chats[0]))
+    return charges
+
+
+def _kept(charges: list[Charge], account: Account) -> list[Charge]:
+    """Those that are on, with the account's amounts."""
+    if not account.limits:
+        return charges
+    amounts = ((charge, account.limits.get(charge.limit.name, charge.limit.amount)) for charge in charges)
+    return [Charge(with_amount(one.limit, amount), one.subject, one.units) for one, amount in amounts if amount]

@@ -1,0 +1,103 @@
+"""A part as the vendor's HTTP call: the same part gives the same bytes, on any machine and after any upgrade.
+
+The key travels in the query, which no `repr` shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from worker.channels.checking.tree import put
+from worker.channels.wecom.json_body import json_bytes
+from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name
+from worker.channels.wecom.uploading import deadline_s, file_of
+from worker.channels.wecom_webhook import fields
+from worker.channels.wecom_webhook.account import edition
+from worker.channels.wecom_webhook.content import SPLIT_FIELD
+from worker.domain.account import Account
+from worker.domain.call import FileBody, Request
+from worker.domain.job import Kind, Part
+
+SEND = "/cgi-bin/webhook/send"
+UPLOAD = "/cgi-bin/webhook/upload_media"
+
+
+def request(part: Part, account: Account, key: str) -> Request:
+    """The call of a part."""
+    if part.kind == Kind.UPLOAD:
+        return _upload(part, account, key)
+    body = json_bytes(_body(part, account, _pictured))
+    deadline = deadline_s(account) + len(body) / BYTES_PER_SECOND
+    return Request("POST", account.base_url, SEND, {"key": key}, body, "application/json", deadline)
+
+
+def body_hash(part: Part, account: Account) -> str:
+    """SHA-256 (hex) of the account and the body; of a picture its hash stands for its bytes."""
+    upload = part.kind == Kind.UPLOAD
+    content = str(file_of(part)["sha256"]).encode() if upload else json_bytes(_body(part, account, _named))
+    return hashlib.sha256(account.name.encode() + b"\0" + content).hexdigest()
+
+
+def callback_id(part: Part, place: int) -> str:
+    """What a click on an attachment brings back: the part, and the place of the attachment in its message."""
+    return f"w{part.id}.{place}"
+
+
+def _body(part: Part, account: Account, picture: Any) -> dict[str, Any]:
+    out = {**_content(part), **_address(part.spec, account)}
+    return put(out, ["image"], picture(part)) if part.message["type"] == "image" else out
+
+
+def _content(part: Part) -> dict[str, Any]:
+    """The type and its object, with this part's piece of a split text and the media_ids of its files."""
+    message, msgtype = part.message, part.message["type"]
+    out = {**message["body"], "msgtype": msgtype}
+    for path, media_id in (part.facts.get("media") or {}).items():
+        out = put(out, path.split("."), media_id)
+    if "piece" in part.spec:
+        out = put(out, [msgtype, SPLIT_FIELD], message["pieces"][part.spec["piece"]])
+    if msgtype == "markdown" and "attachments" in out["markdown"]:
+        out["markdown"] = _attached(out["markdown"], part)
+    return out
+
+
+def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
+    """Every attachment under an id of ours; of a text in pieces the buttons stand below the last."""
+    rest = {name: value for name, value in markdown.items() if name != "attachments"}
+    if "piece" in part.spec and part.spec["piece"] < len(part.message["pieces"]) - 1:
+        return rest
+    found = enumerate(markdown["attachments"])
+    return {**rest, "attachments": [{**one, "callback_id": callback_id(part, place)} for place, one in found]}
+
+
+def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
+    """Message push: always a chatid, for without one the vendor posts to every group."""
+    if edition(account) == fields.ROBOT:
+        return {}
+    if spec.get("everyone"):
+        return {"chatid": fields.AUDIENCES[spec["audience"]]}
+    return {"chatid": spec["chats"][0]}
+
+
+def _pictured(part: Part) -> dict[str, str]:
+    """base64 and the MD5 of the bytes before it (图片类型)."""
+    content = part.facts["inline"]["image.base64"]
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return {"base64": base64.b64encode(content).decode(), "md5": digest}
+
+
+def _named(part: Part) -> dict[str, str]:
+    return {"sha256": str(hashlib.sha256(part.facts["inline"]["image.base64"]).hexdigest())}
+
+
+def _upload(part: Part, account: Account, key: str) -> Request:
+    """One multipart part named `media` (文件上传接口); octet-stream works for every type."""
+    file = file_of(part)
+    size = int(file["size"])
+    body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
+    query = {"key": key, "type": file["upload_type"]}
+    deadline = deadline_s(account) + size / BYTES_PER_SECOND
+    return Request("POST", account.base_url, UPLOAD, query, body, "multipart/form-data", deadline)

@@ -1,0 +1,128 @@
+"""Where a message goes: the key's own chat (group robot), named chats or everybody (message push)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.channels.wecom.ids import USERID
+from worker.channels.wecom_webhook import fields
+from worker.channels.wecom_webhook.account import edition, honours_chatid
+from worker.channels.wecom_webhook.content import content_of
+from worker.domain.errors import Problem
+from worker.domain.job import Draft
+from worker.domain.recipient import LISTS, Recipients
+
+CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
+"""The ids of chats are not described; userids are 1 to 64 of these characters (page 90313)."""
+WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") where everybody is meant'
+_NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
+
+
+def problems(draft: Draft) -> Iterator[Problem]:
+    """Whom the edition can reach, whom the type may be sent to, and what stands beside."""
+    asked = draft.recipients
+    if any(getattr(asked, name) for name in _NOT_CHATS) or asked.by_sender:
+        yield Problem("chatid", "a webhook posts to chats, not to members, departments or tags", f"use {WHERE}")
+    if edition(draft.account) == fields.ROBOT:
+        yield from _robot_problems(draft)
+    else:
+        yield from _unfit(asked)
+        yield from _push_problems(draft)
+        yield from _beside_problems(draft)
+
+
+def _robot_problems(draft: Draft) -> Iterator[Problem]:
+    """The vendor would ignore the address, and post to the one chat the robot is in (page 99110)."""
+    if draft.recipients.chats or draft.recipients.everyone:
+        text = "a group robot posts to the one chat it is in"
+        yield Problem("chatid", text, 'leave the recipients out, or set edition = "push" for a message push webhook')
+    for name in fields.ENVELOPE_FIELDS:
+        if (draft.message.get("body") or {}).get(name) is not None:
+            yield Problem(name, 'only message push has it (edition = "push")', "leave it out")
+
+
+def _push_problems(draft: Draft) -> Iterator[Problem]:
+    asked, msgtype = draft.recipients, str(draft.message.get("type"))
+    if asked.everyone and asked.chats:
+        yield Problem("chatid", "everybody and single chats at once", "make two jobs")
+    elif asked.everyone:
+        yield from _broadcast_problems(draft, msgtype)
+    elif not asked.chats:
+        yield Problem("chatid", "is missing: the vendor would post to every group", f"use {WHERE}")
+    elif not honours_chatid(draft.account, msgtype):
+        text = f"{msgtype} is not described with a chatid: were it ignored, every group would get it"
+        remedy = f'use Everyone("groups"), or set chatid_for = ["{msgtype}"] for the account once it was tried'
+        yield Problem("chatid", text, remedy)
+
+
+def _broadcast_problems(draft: Draft, msgtype: str) -> Iterator[Problem]:
+    if not draft.account.allow_everyone:
+        yield Problem("chatid", "this account does not allow broadcasts", "set allow_everyone = true for the account")
+    audience = draft.recipients.audience
+    allowed = fields.AUDIENCES_OF.get(msgtype, ("groups",))
+    shown = ", ".join(f'Everyone("{one}")' for one in allowed)
+    if audience not in fields.AUDIENCES:
+        yield Problem("chatid", "does not say which everybody", f"use {shown}")
+    elif audience not in allowed:
+        yield Problem("chatid", f"{msgtype} does not reach {_said(audience)}", f"use {shown}")
+
+
+def _said(audience: str) -> str:
+    return "both groups and blackboards" if audience == "all" else audience
+
+
+def _unfit(asked: Recipients) -> Iterator[Problem]:
+    """One problem for all of them, with the place of the first and no value."""
+    wrong = [n for n, one in enumerate(asked.chats) if not isinstance(one, str) or not CHATID.fullmatch(one)]
+    if wrong:
+        text = f"{len(wrong)} entries are malformed (vendor code 93006), the first at place {wrong[0]}"
+        yield Problem("chatid", text, "ids of chats as callbacks bring them, or userids; a broadcast is Everyone(...)")
+    elif any(one.lower().startswith("@all") for one in asked.chats):
+        yield Problem(
+            "chatid", "names a broadcast", 'use Everyone("groups"), Everyone("blackboards") or Everyone("all")'
+        )
+    elif len({one.lower() for one in asked.chats}) < len(asked.chats):
+        yield Problem("chatid", "two chats differ in case only", "make a job for each")
+
+
+def _beside_problems(draft: Draft) -> Iterator[Problem]:
+    """post_id and visible_to_user: the vendor ignores them beside anything but exactly one chat."""
+    body = draft.message.get("body") or {}
+    msgtype, one = str(draft.message.get("type")), len(draft.recipients.chats) == 1
+    for name, types, kind in (
+        ("post_id", fields.POST_TYPES, "one blackboard"),
+        ("visible_to_user", fields.VISIBLE_TYPES, "one group or blackboard"),
+    ):
+        value = body.get(name)
+        if value is None:
+            continue
+        if msgtype in fields.ALL_TYPES and msgtype not in types:
+            yield Problem(name, f"{msgtype} does not list it", f"use {', '.join(types)}")
+        elif not one:
+            yield Problem(name, "is ignored by the vendor unless exactly one chat is named", f"name {kind}")
+        yield from _unfit_value(name, value)
+
+
+def _unfit_value(name: str, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, str) or not value.strip():
+        yield Problem(name, "is not a text with something in it", "give an id, or leave it out")
+    elif name == "visible_to_user" and not all(USERID.fullmatch(one.strip()) for one in value.split("|")):
+        yield Problem(name, "holds an entry that is no userid", 'userids joined by "|"')
+
+
+def mention_problems(draft: Draft) -> Iterator[Problem]:
+    """mentioned_list and mentioned_mobile_list of a text, one problem a list."""
+    content: Mapping[str, Any] = content_of(draft.message) or {}
+    for name, pattern, wanted in (
+        ("mentioned_list", USERID, "userids, or @all"),
+        ("mentioned_mobile_list", re.compile(r"\+?[0-9]{5,20}"), "phone numbers, or @all"),
+    ):
+        entries = content.get(name)
+        if draft.message.get("type") != "text" or not isinstance(entries, list):
+            continue
+        wrong = [n for n, one in enumerate(entries) if one != "@all" and not pattern.fullmatch(str(one))]
+        if wrong:
+            text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
+            yield Problem(f"text.{name}", text, f"use {wanted}")
