@@ -1,4 +1,5 @@
-"""Resolve, for files: the media_id of each attached file, out of the vault, or an upload job to wait for.
+"""Resolve, for files: the media_id of each attached file, out of the vault, or an upload job to wait for; and the bytes
+of those that stand in the message itself, which are read for each call and kept nowhere else.
 
 Vault rows and upload jobs are made by the first send that needs them. One upload serves every send of the same file,
 name and type in the same scope; a media_id is used for 2.5 of its 3 days and healed on 40007. What lies behind a URL
@@ -19,6 +20,7 @@ from worker.delivery.followups import Parked, Ready, Refuse, Resolved
 from worker.delivery.remote import Remote
 from worker.domain.account import Account
 from worker.domain.job import Kind, Priority
+from worker.domain.message import INLINE
 from worker.domain.settle import SECOND
 from worker.outbox.blobs import blob_chunks, stored_blobs
 from worker.outbox.database import Database
@@ -51,14 +53,30 @@ class Media:
         return blob_chunks(self._database, blob_id)
 
     def attached(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
-        """A media_id for every attached file, or the part waits for an upload."""
-        found: dict[str, str] = {}
+        """A media_id for every attached file, or the part waits for an upload; the bytes of inline ones."""
+        ready = Ready(work.spec, {"media": {}, "inline": {}})
         for path, file in work.message["files"].items():
+            if file["upload_type"] == INLINE:
+                stored = self._inline(work, file, channel, account)
+                if not isinstance(stored, bytes):
+                    return stored
+                ready.facts["inline"][path], ready.spec = stored, work.spec
+                continue
             got = self._database.run(lambda c, file=file: self._one(c, work, channel, account, file))  # type: ignore[misc]
             if not isinstance(got, str):
                 return got
-            found[path] = got
-        return Ready(work.spec, {"media": found})
+            ready.facts["media"][path] = got
+        return ready
+
+    def _inline(self, work: Loaded, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
+        """The whole content, which the vendor bounds to what a message holds; of a URL each part finds its own."""
+        if "url" in file:
+            stored = self._remote.stored(work, file, channel, account)
+            if not isinstance(stored, Ready):
+                return stored
+            work.spec = stored.spec
+            file = stored.spec["fetched"]
+        return b"".join(self._chunks(file["blob"]))
 
     def _one(
         self, connection: Connection, work: Loaded, channel: Channel, account: Account, file: Mapping[str, Any]

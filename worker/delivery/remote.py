@@ -19,6 +19,7 @@ from worker.delivery.followups import Again, Parked, Ready, Refuse, Resolved
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import Draft, Kind
+from worker.domain.message import INLINE
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.blobs import find_blob, insert_blob, note_uses, stored_blobs
@@ -96,7 +97,7 @@ class Remote:
         """What the vendor would refuse is refused here; else the copy and the plan, both or neither."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
         shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, "head": fetched.head.hex()}
-        document = {"type": "upload", "files": {"media": shown}}
+        document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": shown}}
         problems = channel.check(Draft(Kind.UPLOAD, account, document))
         if problems:
             return Refuse(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
