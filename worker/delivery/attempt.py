@@ -128,6 +128,8 @@ class Attempt:
             rule_needs_clean_doubt=keeps,
             may_resend=self._resends(errand),
             code_id=errand.ready.code_id,
+            alone=errand.alone,
+            spending=errand.spending,
         )
 
     def _window_s(self, errand: Errand) -> int:
@@ -154,7 +156,7 @@ class Attempt:
         if self._plant.governor.is_fresh(errand.permit):
             return True
         try:
-            again = self._plant.governor.renew(errand.permit, errand.channel.limits(errand.part, errand.account))
+            again = self._plant.governor.renew(errand.permit, errand.charges)
         except SQLAlchemyError:
             return False  # marked already: the part must be taken back, whatever the database says
         if isinstance(again, Denied):
@@ -187,6 +189,7 @@ class Attempt:
                 flagged=reply.flagged,
                 never_left=never_left,
                 code_id=errand.ready.code_id,
+                spending=errand.spending,
             )
         )
 
@@ -242,6 +245,7 @@ class Attempt:
                 confirms=str(errand.ready.spec.get("target", "")) if work.kind == Kind.TRACK else "",
                 named=errand.rule is RepeatRule.LOOK_UP,
                 code_ttl_s=int(plant.settings.response_code_ttl_s),
+                spending=errand.spending,
             )
         )
         self._log(errand, reply.claim, verdict, delay, result.duration_s)

@@ -177,9 +177,11 @@ class Doorbell:
         if errands and not self._attempt.reach(errands[0]):
             left += [errand.work for errand in errands]
             return []
-        charges = [errand.channel.limits(errand.part, errand.account) for errand in errands]
+        for errand in errands:
+            errand.charges = errand.channel.limits(errand.part, errand.account)
+        permits = self._plant.governor.reserve([errand.charges for errand in errands])
         admitted = []
-        for errand, permit in zip(errands, self._plant.governor.reserve(charges), strict=True):
+        for errand, permit in zip(errands, permits, strict=True):
             if isinstance(permit, Denied):
                 self._wait_for_room(errand, permit, left)
             else:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.channels.base import Channel
+from worker.delivery import chat_blocks
 from worker.delivery.admission import Permit
 from worker.delivery.followups import Ready
 from worker.delivery.writer import Ticket
 from worker.domain.account import Account
 from worker.domain.call import Access, Request
 from worker.domain.job import Part, RepeatRule
+from worker.domain.limit import Charge, Unit
 from worker.domain.token import Token
+from worker.outbox.items import Spending
 from worker.outbox.loading import Loaded
 
 
@@ -31,12 +35,26 @@ class Errand:
     secret: str | None = field(default=None, repr=False)
     request: Request | None = None
     window_id: str | None = None
+    charges: Sequence[Charge] = ()
+    """What the call costs."""
     permit: Permit | None = None
 
     @property
     def access(self) -> Access:
         """What its call proves itself with."""
         return Access(self.token.value if self.token else None, self.secret)
+
+    @property
+    def alone(self) -> str | None:
+        """What no other call may have in the air meanwhile."""
+        return next((one.subject for one in self.charges if one.limit.unit is Unit.IN_THE_AIR), None)
+
+    @property
+    def spending(self) -> Spending | None:
+        """What it uses up of what a chat's person allowed."""
+        chat = next((one.subject for one in self.charges if one.limit.unit is Unit.ALLOWANCE), None)
+        name = self.account.name
+        return None if chat is None else Spending(name, chat, chat_blocks.waiting(self.work.lane, name))
 
 
 @dataclass(frozen=True, slots=True)

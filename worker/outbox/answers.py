@@ -8,14 +8,17 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
-from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Rejected, Unknown, Wait
+from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Rejected, Retry, Unknown, Wait
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox import codes, confirmations
+from worker.outbox import chats, codes, confirmations
 from worker.outbox.batch import Batch
 from worker.outbox.followups import spoil_media
 from worker.outbox.items import End
 from worker.outbox.sql import run
+
+_NOT_TAKEN = (Wait, Retry, Progress)
+"""Readable refusals after which the message goes again."""
 
 
 def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts, started_at: int) -> None:
@@ -37,6 +40,8 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
     spoil_media(connection, end.spoiled)
     if end.block:
         batch.blocks.append(end.block)
+    if end.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
+        chats.give_back(connection, end.spending)
     if part.state is PartState.QUEUED:
         batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
 

@@ -38,6 +38,17 @@ class MarkReply:
 LOST = MarkReply(Marked.LOST)
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """One of the messages that a chat's person allowed; without one left the lane waits for him."""
+
+    account: str
+    chat: str = field(repr=False)
+    """The chat's id, or its person's."""
+    block: Block
+    """What is written when nothing is left."""
+
+
 @dataclass(slots=True)
 class Mark:
     """Wish to send one part now: it is the claim, and no byte leaves before it is confirmed."""
@@ -64,6 +75,10 @@ class Mark:
     again, not another thread's mark for the same part, which carries the same claim and incarnation."""
     repeat_us: int | None = None
     """How long a repeat of this one is covered, where its caller asked for less than the window; null: as long."""
+    alone: str | None = None
+    """Hash of what no other part may have in the air meanwhile; null: anybody may."""
+    spending: Spending | None = None
+    """What this call uses up of a chat's allowance, where that is counted."""
 
 
 @dataclass(slots=True)
@@ -95,6 +110,8 @@ class End:
     named: bool = False
     """Its msgid is kept by name, so that no search gives it to another part."""
     code_ttl_s: int = 259_200
+    spending: Spending | None = None
+    """Of its mark: given back when the vendor certainly did not take the message, and may later."""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows
-from worker.outbox.sql import fetch
+from worker.outbox.sql import fetch, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,15 @@ def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -
 def account_of(lane: str) -> str:
     """The account a lane key belongs to."""
     return lane.partition(":")[0]
+
+
+def open_lane(connection: Connection, lane: str, reason: str) -> None:
+    """Lifts a block that was made for this reason; another one stays."""
+    run(
+        connection,
+        "update worker_lanes set blocked_until = 0, parked = false where lane = :lane and reason = :reason",
+        {"lane": lane, "reason": reason},
+    )
 
 
 def free_lane(connection: Connection, lane: str) -> None:

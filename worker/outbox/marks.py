@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from worker.domain import settle
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox import codes, windows
+from worker.outbox import chats, codes, windows
 from worker.outbox.batch import Batch
 from worker.outbox.items import LOST, Item, Mark, Marked, MarkReply
 from worker.outbox.sql import fetch
@@ -36,6 +36,8 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
             replies[index] = MarkReply(Marked.NO_CODE)
         elif part.state is not PartState.QUEUED:
             replies[index] = LOST  # the same part twice in one batch
+        elif mark.alone and not _may_go_alone(connection, batch, mark, part, held[mark.alone]):
+            replies[index] = LOST
         else:
             replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
     windows.save(connection, held.values())
@@ -52,6 +54,8 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
     for _, mark, _ in wanted:
         if mark.window_id:
             wishes.setdefault(mark.window_id, (mark.part_id, mark.window_us + mark.deadline_us))
+        if mark.alone:
+            wishes.setdefault(mark.alone, (mark.part_id, mark.deadline_us))
     return wishes
 
 
@@ -85,9 +89,7 @@ def _begin(
     if window is not None:
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
             # Were this body to overtake the owner's flagged call, the vendor could swallow the owner's in silence.
-            settle.wait_turn(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
-            batch.touch(part)
-            return LOST
+            return _let_pass(batch, part)
         window.use(part.id, batch.now, mark.window_us + mark.deadline_us)
         covered = window.covers_only(part.id)
         covered = covered and _repeat_is_covered(batch, mark, part)
@@ -96,12 +98,30 @@ def _begin(
     # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and a
     # flagged retry could be swallowed in silence.
     part.flagged = covered and (first or bool(part.doubts))
+    if mark.spending is not None and not chats.spend(connection, mark.spending):
+        batch.blocks.append(mark.spending.block)
+        return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
     if first and mark.body is not None and (part.flagged or window is None):
         batch.bodies.append(_frozen(batch, mark))
     mark.won = True
     return MarkReply(Marked.YES, part.claim, part.flagged)
+
+
+def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
+    settle.wait_turn(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
+    batch.touch(part)
+    return LOST
+
+
+def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: windows.Window) -> bool:
+    """Whoever has the seat is looked up, not believed: nobody has to give it back, and the dead keep none."""
+    if seat.owner != part.id and _in_the_air(connection, batch, seat.owner):
+        _let_pass(batch, part)
+        return False
+    seat.take(part.id, batch.now + mark.deadline_us)
+    return True
 
 
 def _frozen(batch: Batch, mark: Mark) -> dict[str, Any]:

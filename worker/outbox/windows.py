@@ -1,4 +1,5 @@
-"""Windows of the vendor's duplicate check: who opened one for a body, until when, and whether others used it too.
+"""Windows of the vendor's duplicate check: who opened one for a body, until when, and whether others used it too. Where
+a vendor takes one of equal bodies at a time, the same rows say whose turn it is.
 
 The check must make our own repeats safe without swallowing somebody's honest second message, so a window has one owner
 and remembers the first send of the same body by another part.
@@ -39,6 +40,10 @@ class Window:
             self.others_since = now
         self.until = max(self.until, now + length_us)
         self.changed = self.changed or before != (self.owner, self.until, self.others_since)
+
+    def take(self, part_id: str, until: int) -> None:
+        """Where only one may be in the air: it is this part's now, whoever had it before."""
+        self.owner, self.until, self.changed = part_id, max(self.until, until), True
 
     def covers_only(self, part_id: str) -> bool:
         """True while nobody but this part sent the body: only then may the vendor's check be relied on."""

@@ -9,7 +9,18 @@ from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.wecom import uploading
 from worker.channels.wecom_webhook import account as keys
-from worker.channels.wecom_webhook import callback, check, errcodes, fields, limits, render, split, verdict, warn
+from worker.channels.wecom_webhook import (
+    callback,
+    check,
+    errcodes,
+    fields,
+    limits,
+    render,
+    split,
+    targets,
+    verdict,
+    warn,
+)
 from worker.channels.wecom_webhook import overflow as overflows
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
@@ -70,7 +81,7 @@ class WecomWebhook:
         if kind == Kind.UPLOAD:
             return uploading.lane(message)
         if spec.get("chats"):
-            return chat_lane(spec["chats"][0])
+            return targets.chat_lane(spec["chats"][0])
         return f"{kind}/everyone" if spec.get("everyone") else str(kind)
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
@@ -127,8 +138,3 @@ class WecomWebhook:
     def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
         """See `Channel.callback_door`."""
         return callback.door(account, secrets["token"], secrets["aes_key"], max_age_s)
-
-
-def chat_lane(chat_id: str) -> str:
-    """The lane of everything that goes to one chat."""
-    return f"{Kind.SEND.value}/chat/{chat_id}"

@@ -11,13 +11,18 @@ from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition, honours_chatid
 from worker.channels.wecom_webhook.content import content_of
 from worker.domain.errors import Problem
-from worker.domain.job import Draft
+from worker.domain.job import Draft, Kind
 from worker.domain.recipient import LISTS, Recipients
 
 CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
 """The ids of chats are not described; userids are 1 to 64 of these characters (page 90313)."""
 WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") where everybody is meant'
 _NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
+
+
+def chat_lane(chat_id: str) -> str:
+    """The lane of everything that goes to one chat."""
+    return f"{Kind.SEND.value}/chat/{chat_id}"
 
 
 def problems(draft: Draft) -> Iterator[Problem]:

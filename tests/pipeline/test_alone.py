@@ -1,0 +1,109 @@
+"""Where a vendor takes one of equal bodies at a time: one part has the seat, on every database and after every end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.plant import Site, planted
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Retry, Taken, Unknown, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import End, Mark, Marked
+from worker.outbox.ledger import commit
+from worker.outbox.processes import renew
+
+SECOND = 1_000_000
+POLICY = Policy()
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def wish(job: str, claim: int = 0, alone: str | None = "body", process: str = "p1") -> Mark:
+    return Mark(part_id(job, 0), claim, process, 20 * SECOND, alone=alone)
+
+
+def marked(site: Site, *wishes: Mark) -> list[Marked]:
+    return [reply.marked for reply in commit(site.database, list(wishes), POLICY).replies if reply]
+
+
+def end(site: Site, job: str, outcome: object, claim: int = 1) -> None:
+    commit(site.database, [End(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)  # type: ignore[arg-type]
+
+
+def test_the_second_waits_while_the_first_is_in_the_air(site: Site) -> None:
+    """Queued as before, due half a second later, whoever marked the first; another body goes meanwhile."""
+    first, second, third = site.send("a"), site.send("b"), site.send("c")
+
+    replies = [
+        *marked(site, wish(first)),
+        *marked(site, wish(second, process="p2")),
+        *marked(site, wish(third, alone="another")),
+    ]
+
+    assert [Marked.YES, Marked.LOST, Marked.YES] == replies
+    waiting = site.part(second)
+    assert ("queued", 0, "an equal message is in the air") == (waiting.state, waiting.claim, waiting.reason)
+    assert site.clock.micros + SECOND // 2 == waiting.not_before
+
+
+def test_two_in_one_batch_go_one_after_the_other(site: Site) -> None:
+    """Two senders of a process that meet in one transaction."""
+    first, second = site.send("a"), site.send("b")
+
+    assert [Marked.YES, Marked.LOST] == marked(site, wish(first), wish(second))
+
+
+@pytest.mark.parametrize("outcome", [Accepted(Taken()), Retry("busy"), Unknown("cut")])
+def test_every_end_frees_the_seat(site: Site, outcome: object) -> None:
+    """Answered, refused or in doubt: it is no longer in the air, and the third waits for the second then."""
+    first, second, third = site.send("a"), site.send("b"), site.send("c")
+    marked(site, wish(first))
+    end(site, first, outcome)
+
+    assert [Marked.YES] == marked(site, wish(second))
+    assert [Marked.LOST] == marked(site, wish(third))
+
+
+def test_an_end_in_the_same_batch_frees_it(site: Site) -> None:
+    """A result is written before the next mark."""
+    first, second = site.send("a"), site.send("b")
+    marked(site, wish(first))
+
+    done = commit(site.database, [wish(second), End(part_id(first, 0), 1, "p1", Verdict(Accepted(Taken())), 5)], POLICY)
+
+    assert Marked.YES is next(reply for reply in done.replies if reply).marked
+
+
+def test_who_had_the_seat_may_have_it_again(site: Site) -> None:
+    """A retry does not wait for itself, but for who took it meanwhile."""
+    first, second = site.send("a"), site.send("b")
+    marked(site, wish(first))
+    end(site, first, Retry("busy"))
+    marked(site, wish(second))
+
+    assert [Marked.LOST] == marked(site, wish(first, claim=1))
+    end(site, second, Accepted(Taken()))
+    assert [Marked.YES] == marked(site, wish(first, claim=1))
+
+
+def test_the_dead_keep_no_seat(site: Site) -> None:
+    """Recovery finds the process dead and its part in doubt: then the other one goes."""
+    first, second = site.send("a"), site.send("b")
+    with site.database.writing() as connection:
+        renew(connection, site.database.now, "dead", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
+    before = [*marked(site, wish(first, process="dead")), *marked(site, wish(second))]
+    for _ in range(30):
+        site.advance(1)
+        site.recover()
+
+    assert [Marked.YES, Marked.LOST] == before
+    assert "unknown" == site.state(first)
+    assert [Marked.YES] == marked(site, wish(second))

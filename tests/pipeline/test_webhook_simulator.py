@@ -1,0 +1,230 @@
+"""Webhooks against the simulated vendor: forty chats, lost keys, equal bodies, pictures, splits, refused members."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, control, made, posted, webhooks
+from tests.support.plant import PNG, Site
+from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed
+from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.simulator import SimulatorSettings, running
+
+FORTY = [*(f"wr-{n}" for n in range(37)), "wrclosed-1", "wrghost-1", "wrforeign-1"]
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    settings = {"webhook": {"keys": [{"key": "k-robot", "profile": "public"}]}}
+    with running(SimulatorSettings.model_validate(settings)) as address:
+        yield address
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Site]:
+    accounts = (
+        a_webhook(url, allow_everyone=True),
+        a_webhook(url, "other", "k-other"),
+        a_webhook(url, "robot", "k-robot", settings={"edition": "robot"}),
+    )
+    with webhooks(database, driven_clock, *accounts) as planted_site:
+        yield planted_site
+
+
+def ask(site: Site, message: Any, *chats: str, account: str = "alerts", **options: Any) -> str:
+    return site.ask(message, Chats(*chats) if chats else None, account=account, **options)
+
+
+def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
+    """37 accepted, three failures with their chats, nothing sent twice or again by itself, and the key goes on."""
+    job = ask(site, Text(content="deploy"), *FORTY)
+    for _ in range(3):
+        site.run(200)
+        site.advance(700)
+    after = ask(site, Text(content="more"), "wr-1")
+    site.run()
+
+    with site.database.reading() as connection:
+        counts = get_job(connection, job).counts
+        refused = {one.recipient: one.errcode for one in failures(connection, job)}
+    assert ("partial", 40, 37, 3) == (site.job(job).state, counts.asked, counts.accepted, counts.refused)
+    assert {"wrclosed-1": 93001, "wrghost-1": 93006, "wrforeign-1": 93008} == refused
+    assert sorted(FORTY) == sorted(body["chatid"] for body in bodies(url)[:40])
+    assert 41 == len(made(url))
+    assert {1} == {len(messages) for chat, messages in posted(url).items() if chat != "wr-1"}
+    assert "accepted" == site.state(after)
+    assert [] == control(url, "violations")["limits"]
+
+
+def test_those_that_refused_are_sent_to_again(site: Site, url: str) -> None:
+    """By a person's wish, as a new job for exactly those chats."""
+    job = ask(site, Text(content="deploy"), "wr-1", "wrforeign-1")
+    site.run()
+    control(url, "settings", {"webhook": {"foreign_chats": []}})
+    with site.database.writing() as connection:
+        again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+    site.run()
+
+    assert "accepted" == site.job(again).state
+    assert ["wr-1", "wrforeign-1", "wrforeign-1"] == sorted(body["chatid"] for body in bodies(url))
+
+
+@pytest.mark.parametrize("code", [93000, 93004])
+def test_a_key_that_is_gone_parks_itself_alone(site: Site, url: str, code: int) -> None:
+    """Its backlog is kept, another key goes on; put right, everything of it goes."""
+    gone = "removed" if code == 93000 else "disabled"
+    control(url, "settings", {"webhook": {"keys": [{"key": "k-other", gone: True}]}})
+    kept = [ask(site, Text(content=f"n{n}"), f"wr-{n}", account="other") for n in range(5)]
+    others = [ask(site, Text(content=f"n{n}"), f"wr-{n}") for n in range(5)]
+    site.run(100)
+    calls = [call["query"]["key"] for call in made(url)].count("k-other")
+    states = [site.state(job) for job in (*kept, *others)]
+    control(url, "settings", {"webhook": {"keys": [{"key": "k-other"}]}})
+    site.advance(601)
+    site.run(100)
+
+    lane = site.lane("other")
+    assert lane is not None
+    assert str(code) in lane.reason
+    assert 1 == calls
+    assert ["queued"] * 5 + ["accepted"] * 5 == states
+    assert ["accepted"] * 5 == [site.state(job) for job in kept]
+
+
+def test_two_equal_bodies_of_a_key_are_never_in_the_air_together(site: Site, url: str) -> None:
+    """The second waits while the first is out, another body goes meanwhile, and then the second goes too."""
+    first, second = (ask(site, Text(content="same"), "wr-1") for _ in range(2))
+    third = ask(site, Text(content="else"), "wr-1")
+    meanwhile: list[tuple[int, str]] = []
+
+    def look(label: str) -> None:
+        if label == "after_mark" and not meanwhile:
+            meanwhile.append((-1, ""))
+            meanwhile[:] = [(site.ring(job), site.part(job).reason or site.state(job)) for job in (second, third)]
+
+    site.plant.probe = look
+    site.ring(first)
+    site.advance(0.6)
+    site.run()
+
+    assert [(0, "an equal message is in the air"), (1, "accepted")] == meanwhile
+    assert ["accepted"] * 3 == [site.state(job) for job in (first, second, third)]
+    assert 1 == control(url, "webhook")["most_equal_in_the_air"]
+    assert ["else", "same", "same"] == [one["content"]["content"] for one in posted(url)["wr-1"]]
+
+
+def test_a_picture_travels_in_its_message(site: Site, url: str) -> None:
+    """Base64 and MD5 are made for the call; the job's row holds neither, and nothing is uploaded."""
+    job = ask(site, Image(file=File(PNG, "chart.png")), "wr-1", "wr-2")
+    site.run()
+
+    assert "accepted" == site.job(job).state
+    content = {"md5": hashlib.md5(PNG).hexdigest(), "size": len(PNG)}
+    assert [content, content] == [posted(url)[chat][0]["content"] for chat in ("wr-1", "wr-2")]
+    assert [] == made(url, UPLOAD)
+    assert 'base64":null' not in site.job(job).message
+    assert len(site.job(job).message) < 400
+    assert 1 == len(site.rows("select id from worker_blobs"))
+
+
+def test_a_file_is_uploaded_once_for_each_key(site: Site, url: str) -> None:
+    """Its media_id is good for that key alone, so another key uploads it again; ten sends share one upload."""
+    report = File(b"0123456789", "report.txt")
+    jobs = [ask(site, FileMessage(file=report), account="robot") for _ in range(10)]
+    broadcast = site.ask(FileMessage(file=report), Everyone("groups"), account="alerts")
+    site.run()
+
+    assert {"accepted"} == {site.job(job).state for job in (*jobs, broadcast)}
+    assert ["k-robot", "633a31f6-0000-4bc4-97a0-0ec1eefaaaaa"] == sorted(
+        (call["query"]["key"] for call in made(url, UPLOAD)), reverse=True
+    )
+    assert {"wrhome": 10, "wr1": 1, "wr2": 1, "wr3": 1} == {chat: len(found) for chat, found in posted(url).items()}
+
+
+def test_a_robot_says_twenty_messages_a_minute(site: Site, url: str) -> None:
+    """The others wait for the next minute; the vendor never had to say 45009."""
+    jobs = [ask(site, Text(content=f"n{n}"), account="robot") for n in range(45)]
+    sent = []
+    for _ in range(3):
+        site.run()
+        sent.append(sum(site.state(job) == "accepted" for job in jobs))
+        control(url, "clock", {"advance_s": 61.5})
+        site.advance(61.5)
+
+    assert [20, 40, 45] == sent
+    assert {0} == {call["answer"]["errcode"] for call in made(url)}
+
+
+def test_a_long_markdown_arrives_in_numbered_messages(site: Site, url: str) -> None:
+    """In order, each within 4096 bytes, its table whole, its buttons below the last; the job says so."""
+    table = "| a | b |\n| --- | --- |\n" + "| cell | cell |\n" * 100
+    text = "\n\n".join(["# one", "word " * 500, table, "# two", "word " * 300])
+    job = ask(site, MarkdownV2(content=text), "wr-1", "wr-2", overflow="split")
+    site.run()
+
+    found = {chat: [one["content"]["content"] for one in messages] for chat, messages in posted(url).items()}
+    assert "accepted" == site.job(job).state
+    assert ["(1/2)", "(2/2)"] == [one.splitlines()[0] for one in found["wr-1"]]
+    assert found["wr-1"] == found["wr-2"]
+    assert all(len(one.encode()) <= 4096 for one in found["wr-1"])
+    assert [table.strip() in one for one in found["wr-1"]].count(True) == 1
+
+
+def test_a_member_who_refuses_is_tried_once_more_after_a_minute(site: Site, url: str) -> None:
+    """Then he is a failure with the three causes nobody can tell apart; other chats did not wait."""
+    job = ask(site, Text(content="hi"), "optout1", "wr-1")
+    site.run()
+    early = (site.part(job).state, site.part(job).reason, site.state(job, 1))
+    site.advance(59)
+    site.run()
+    calls = len(made(url))
+    site.advance(2)
+    site.run()
+
+    assert ("queued", "accepted") == (early[0], early[2])
+    assert "93005" in early[1]
+    assert (2, 3) == (calls, len(made(url)))
+    assert "rejected" == site.state(job)
+    assert "scope" in site.part(job).reason
+    assert ["optout1"] == [one.recipient for one in site.of("failures", job)]
+
+
+def test_a_message_cannot_be_taken_back(site: Site) -> None:
+    """The vendor's reason is said when it is asked for, not when it fails."""
+    job = ask(site, Text(content="hi"), "wr-1")
+    site.run()
+
+    with site.database.writing() as connection, pytest.raises(CheckFailed, match="no msgid"):
+        recall(connection, job, accounts=site.accounts, clock=site.clock)
+
+
+def test_buttons_are_named_after_their_part(site: Site, url: str) -> None:
+    """Two chats: two ids, each the part's, whatever the caller calls them."""
+    action = Action(name="ok", text="OK", value="1", replace_text="done")
+    job = ask(
+        site, Markdown(content="go?", attachments=[Attachment(callback_id="mine", actions=[action])]), "wr-1", "wr-2"
+    )
+    site.run()
+
+    ids = [posted(url)[chat][0]["content"]["attachments"][0]["callback_id"] for chat in ("wr-1", "wr-2")]
+    assert [f"w{part_id(job, n)}.0" for n in range(2)] == ids
+
+
+def test_an_answer_that_was_lost_is_held(site: Site, url: str) -> None:
+    """Nothing makes a repeat safe: it was posted, and is not posted again."""
+    control(url, "faults", {"match": {"path": SEND}, "times": 1, "action": {"cut_response_after": 10}})
+    job = ask(site, Text(content="hi"), "wr-1")
+    for _ in range(5):
+        site.run()
+        site.advance(30)
+        site.recover()
+
+    assert "unknown" == site.state(job)
+    assert 1 == len(posted(url)["wr-1"])

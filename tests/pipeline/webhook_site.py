@@ -1,0 +1,63 @@
+"""A plant whose accounts are webhooks of the simulated vendor, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import requests
+
+from tests.support.plant import Site, planted
+from worker.delivery.transport import RequestsTransport
+from worker.domain.account import Account, Secret
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+SEND = "/cgi-bin/webhook/send"
+UPLOAD = "/cgi-bin/webhook/upload_media"
+KEY = "633a31f6-0000-4bc4-97a0-0ec1eefaaaaa"
+TOKEN, AES_KEY = "QDG6eK", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
+
+
+def a_webhook(url: str, name: str = "alerts", key: str = KEY, **fields: Any) -> Account:
+    """A message push account; `settings` are merged over its edition."""
+    settings = {"edition": "push", "deadline_s": 20.0, **fields.pop("settings", {})}
+    return Account(name, "wecom_webhook", url, settings, Secret(lambda: key), **fields)
+
+
+@contextmanager
+def webhooks(database: Database, clock: DrivenClock, *accounts: Account, **options: Any) -> Iterator[Site]:
+    """The plant."""
+    with (
+        closing(RequestsTransport()) as transport,
+        planted(database, clock, accounts=accounts, transport=transport, **options) as site,
+    ):
+        yield site
+
+
+def control(url: str, name: str, body: Any = None) -> Any:
+    """A call of the simulator's control API."""
+    with requests.Session() as session:
+        session.trust_env = False
+        reply = session.request("GET" if body is None else "POST", f"{url}/_control/{name}", json=body, timeout=10)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+
+def posted(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Every chat's messages."""
+    found: dict[str, list[dict[str, Any]]] = control(url, "webhook")["chats"]
+    return found
+
+
+def made(url: str, path: str = SEND) -> list[dict[str, Any]]:
+    """The calls of a path."""
+    found: list[dict[str, Any]] = control(url, f"calls?path={path}")["calls"]
+    return found
+
+
+def bodies(url: str) -> list[dict[str, Any]]:
+    """What was sent."""
+    return [json.loads(call["body"]) for call in made(url)]

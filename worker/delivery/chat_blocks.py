@@ -1,0 +1,23 @@
+"""Why a chat's lane waits: the account was taken out of it, or its person has to speak first. Both are opened by what a
+callback says, not by time.
+"""
+
+from __future__ import annotations
+
+from worker.outbox.lanes import Block
+
+NEVER_S = 10 * 366 * 86_400.0
+"""No probe before that: only news of the chat, or a person, opens its lane."""
+GONE = "it was taken out of this chat"
+WAITING = "its member has to speak first: no message is left of those he allowed"
+
+
+def gone(lane: str, account: str) -> Block:
+    """The lane of a chat we are no longer in."""
+    return Block(lane, account, "chat", NEVER_S, GONE, "add it to the chat again; then what waits is sent", parked=True)
+
+
+def waiting(lane: str, account: str) -> Block:
+    """The lane of a single chat that takes nothing more."""
+    remedy = "let the member write to it, or have him taken into its subscription scope and set subscribed = true"
+    return Block(lane, account, "chat", NEVER_S, WAITING, remedy, parked=True)

@@ -1,0 +1,121 @@
+"""Chats that callbacks told of: who they are, whether the webhook is still in them, and what their people allow.
+
+A row is written by callbacks and spent by marks, each under its lock: what is spent was allowed before, and a lane that
+waits for its person is opened by the callback that allows more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.domain.inbound import ChatChange, ChatNews
+from worker.outbox import tables
+from worker.outbox.bulk import insert_rows
+from worker.outbox.items import Spending
+from worker.outbox.lanes import Block, block_lanes, open_lane
+from worker.outbox.rows import for_update
+from worker.outbox.sql import fetch, run
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLanes:
+    """What a chat's news mean for the lanes of those who send to it."""
+
+    lanes: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    """For each of them, written when we were taken out of the chat; what was blocked so is opened by our return."""
+    waiting: str
+    """The reason of lanes that wait for the chat's person."""
+
+
+def note(connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int) -> None:
+    """Writes down what a callback says of a chat, and parks or opens its lanes."""
+    fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": news.person}
+    row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0}
+    insert_rows(connection, tables.chats, [row], conflict="ignore")
+    gone_at, _ = _locked(connection, account, news.chat_id)
+    gone = news.change is ChatChange.GONE
+    run(
+        connection,
+        "update worker_chats set chat_type = :chat_type, person = coalesce(:person, person), last_seen_at = :now,"
+        " gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
+        " where account = :account and chat_id = :chat_id",
+        {**fresh, "now": now, "gone_at": (gone_at or now) if gone else None, "allowance": news.allowance},
+    )
+    if gone:
+        block_lanes(connection, now_sql, lanes.blocks)
+    else:
+        _open(connection, lanes, came_back=gone_at is not None, allowed=bool(news.allowance))
+
+
+def _open(connection: Connection, lanes: ChatLanes, *, came_back: bool, allowed: bool) -> None:
+    """Only what was blocked for this very reason: a lane may be parked for another, too."""
+    for lane, block in zip(lanes.lanes, lanes.blocks, strict=True):
+        if came_back:
+            open_lane(connection, lane, block.reason)
+        if allowed:
+            open_lane(connection, lane, lanes.waiting)
+
+
+def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int]:
+    rows = fetch(
+        connection,
+        "select gone_at, allowance from worker_chats where account = :account and chat_id = :chat_id"
+        + for_update(connection.dialect.name),
+        {"account": account, "chat_id": chat_id},
+    )
+    return rows[0][0], rows[0][1]
+
+
+def spend(connection: Connection, spending: Spending) -> bool:
+    """Takes one message out of a single chat's allowance; False: none is left. A chat no callback told of, and one that
+    is no single chat, is the vendor's to judge.
+    """
+    chat_id = _single_chat(connection, spending)
+    if chat_id is None:
+        return True
+    _, allowance = _locked(connection, spending.account, chat_id)
+    if allowance <= 0:
+        return False
+    _add(connection, spending.account, chat_id, -1)
+    return True
+
+
+def give_back(connection: Connection, spending: Spending) -> None:
+    """The vendor certainly did not take the message."""
+    chat_id = _single_chat(connection, spending)
+    if chat_id is not None:
+        _add(connection, spending.account, chat_id, 1)
+
+
+def _single_chat(connection: Connection, spending: Spending) -> str | None:
+    """By the chat's id, or by the userid of the member whose single chat it is."""
+    rows = fetch(
+        connection,
+        "select chat_id from worker_chats where account = :account and chat_type = 'single'"
+        " and (chat_id = :chat or person = :chat) order by chat_id limit 1",
+        {"account": spending.account, "chat": spending.chat},
+    )
+    return None if not rows else str(rows[0][0])
+
+
+def _add(connection: Connection, account: str, chat_id: str, messages: int) -> None:
+    run(
+        connection,
+        "update worker_chats set allowance = allowance + :messages where account = :account and chat_id = :chat_id",
+        {"messages": messages, "account": account, "chat_id": chat_id},
+    )
+
+
+def list_chats(
+    connection: Connection, account: str | None, *, gone: bool = False, limit: int
+) -> list[Mapping[str, Any]]:
+    """Chats that callbacks told of, the last seen first; those the webhook was taken out of only if asked for."""
+    wanted = " and ".join((["account = :account"] if account else []) + ([] if gone else ["gone_at is null"]))
+    query = f"select * from worker_chats{' where ' + wanted if wanted else ''} order by last_seen_at desc limit :limit"
+    rows = connection.execute(text(query), {"account": account, "limit": limit} if account else {"limit": limit})
+    return [dict(row) for row in rows.mappings()]
