@@ -11,10 +11,13 @@ from worker.channels import channel
 from worker.channels.base import CallbackDoor
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
+from worker.delivery.chat_blocks import WAITING, gone
 from worker.domain.errors import ConfigurationError
-from worker.domain.inbound import Inbound
+from worker.domain.inbound import CardPress, ChatNews, Inbound
+from worker.outbox.chats import ChatLanes
 from worker.outbox.database import Database
-from worker.outbox.inbound import Delivery, store
+from worker.outbox.inbound import Delivery, callers_id, store
+from worker.outbox.site import lane_key, lane_name
 
 
 def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, CallbackDoor]:
@@ -45,18 +48,40 @@ class Receiving:
     def store(self, account: str, inbound: Inbound) -> bool:
         """True when this delivery was the first; either way it is there when this returns."""
         delivery = Delivery(
-            account, inbound, _document(inbound), self._new_id(), code_ttl_s=self._code_ttl_s, hooked=self._hooked
+            account,
+            inbound,
+            _document(inbound, self._named(account, inbound.card)),
+            self._new_id(),
+            code_ttl_s=self._code_ttl_s,
+            hooked=self._hooked,
+            lanes=self._lanes(account, inbound.chat),
         )
         return self._database.run(lambda connection: store(connection, self._database.now, delivery))
 
+    def _named(self, account: str, card: CardPress | None) -> str | None:
+        """What the application calls what was pressed; null where nothing was."""
+        if card is None or not card.own_id_at:
+            return None if card is None else card.task_id
+        with self._database.reading() as connection:
+            return callers_id(connection, account, card) or card.task_id
 
-def _document(inbound: Inbound) -> str:
+    def _lanes(self, account: str, chat: ChatNews | None) -> ChatLanes | None:
+        """What a chat's news mean for what is sent to it."""
+        if chat is None:
+            return None
+        with self._database.reading() as connection:
+            key = lane_key(connection)
+        lanes = tuple(lane_name(key, account, lane) for lane in chat.lanes)
+        return ChatLanes(lanes, tuple(gone(lane, account) for lane in lanes), WAITING)
+
+
+def _document(inbound: Inbound, task_id: str | None) -> str:
     """What came, and beside it the press in our own words, so that nobody has to know the vendor to read it."""
     card = inbound.card
     press = None
     if card is not None:
         press = {
-            "task_id": card.task_id,
+            "task_id": task_id,
             "button": card.button,
             "card_type": card.card_type,
             "selected": card.selected,

@@ -80,3 +80,5 @@ class ChatNews:
     """Of a single chat: whose it is."""
     allowance: int | None = None
     """How many messages it takes from now on; null: not counted."""
+    lanes: tuple[str, ...] = field(default=(), repr=False)
+    """The readable lanes of what is sent to it: by its own id, and to a single chat by its person's."""

@@ -5,6 +5,7 @@ All in one transaction: a callback that is answered with 200 is there with every
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from sqlalchemy import Connection, text
 from worker.domain.hook import EventKind, EventState
 from worker.domain.inbound import CardPress, Inbound
 from worker.domain.job import job_of
-from worker.outbox import codes, tables
+from worker.outbox import chats, codes, tables
 from worker.outbox.bulk import insert_rows
+from worker.outbox.chats import ChatLanes
 from worker.outbox.events import event_row
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
@@ -36,6 +38,8 @@ class Delivery:
     code_ttl_s: int
     hooked: bool
     """Somebody is there to hear card events."""
+    lanes: ChatLanes | None = None
+    """Where it says something of a chat: of what is sent to it."""
 
 
 def store(connection: Connection, now: str, delivery: Delivery) -> bool:
@@ -61,6 +65,8 @@ def store(connection: Connection, now: str, delivery: Delivery) -> bool:
         return False
     if card is not None:
         _follow(connection, delivery, card, part_id, instant)
+    if inbound.chat is not None and delivery.lanes is not None:
+        chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant)
     return True
 
 
@@ -114,6 +120,22 @@ _CALLERS_PART = text(
     " order by case when p.state in (2, 3) then 0 when p.state in (1, 6) then 1 when p.marked_at is null then 3"
     " else 2 end, p.id desc limit 1"
 )
+
+
+def callers_id(connection: Connection, account: str, card: CardPress) -> str | None:
+    """The caller's own id of what was pressed, out of the message of the job that sent it; null: he gave none."""
+    part_id = part_of_task(connection, account, card.task_id)
+    message = None if part_id is None else connection.execute(_MESSAGE, {"job": job_of(part_id)}).scalar()
+    found: Any = None if message is None else json.loads(message)
+    for step in card.own_id_at:
+        try:
+            found = found[step]
+        except (KeyError, IndexError, TypeError):  # another message than the one that was sent
+            return None
+    return found if isinstance(found, str) else None
+
+
+_MESSAGE = text("select message from worker_jobs where id = :job")
 
 
 def note_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:

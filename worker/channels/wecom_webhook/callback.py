@@ -29,6 +29,7 @@ from worker.channels.wecom.callback import (
 )
 from worker.channels.wecom.redact import MASK
 from worker.channels.wecom.reply import storable
+from worker.channels.wecom_webhook.targets import chat_lane
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
 from worker.domain.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
@@ -130,14 +131,11 @@ def _chat(said: Tree, event: str, person: str) -> ChatNews | None:
     if not chat_id:
         return None
     kind = KINDS_OF_CHAT.get(chat_type, chat_type[:20])
-    single = kind == "single"
-    return ChatNews(
-        chat_id,
-        kind,
-        CHANGES.get(event, ChatChange.SEEN),
-        person if single else None,
-        SINGLE_CHAT_MESSAGES if single else None,
-    )
+    change = CHANGES.get(event, ChatChange.SEEN)
+    if kind != "single":
+        return ChatNews(chat_id, kind, change, lanes=(chat_lane(chat_id),))
+    lanes = tuple(chat_lane(one) for one in dict.fromkeys((chat_id, person)) if one)
+    return ChatNews(chat_id, kind, change, person or None, SINGLE_CHAT_MESSAGES, lanes)
 
 
 def _tree(raw: bytes) -> Tree:

@@ -1,0 +1,210 @@
+"""A webhook's callbacks, sealed by the simulated vendor, through a real receiver: chats, clicks, what members allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.pipeline.webhook_site import AES_KEY, KEY, TOKEN, a_webhook, control, made, posted, webhooks
+from tests.support.listening import listening
+from tests.support.plant import Site
+from worker import Chats
+from worker.channels import channel
+from worker.channels.wecom_webhook import Action, Attachment, Markdown, Text
+from worker.config.settings import Settings
+from worker.delivery.hook_runs import heard_of
+from worker.delivery.receiving import Receiving
+from worker.domain.hook import CardPressed
+from worker.domain.job import part_id
+from worker.outbox import chats
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.events import claim_event
+from worker.service.receiver import Receiver
+from worker.simulator import running
+
+PATH = "/callback/alerts"
+
+
+@dataclass
+class Room:
+    """A plant, its vendor, and a receiver that the vendor calls."""
+
+    site: Site
+    url: str
+
+    def happens(self, act: str, chat: str, **more: Any) -> None:
+        """Something the vendor tells; returns once it was taken."""
+        before = len(control(self.url, "callbacks")["callbacks"])
+        control(self.url, "webhook", {"act": act, "key": KEY, "chat": chat, **more})
+        deadline = time.monotonic() + 10
+        while control(self.url, "callbacks")["callbacks"][before]["state"] == "open":
+            assert time.monotonic() < deadline, "the callback was not delivered"
+        assert control(self.url, "callbacks")["callbacks"][before]["state"] == "taken"
+
+    def ask(self, message: Any, *to: str) -> str:
+        return self.site.ask(message, Chats(*to), account="alerts")
+
+    def chats(self, **wanted: Any) -> list[tuple[str, str, int]]:
+        with self.site.database.reading() as connection:
+            found = chats.list_chats(connection, "alerts", limit=100, **wanted)
+        return sorted((row["chat_id"], row["chat_type"], row["allowance"]) for row in found)
+
+
+@pytest.fixture(params=["xml", "json"])
+def room(database: Database, driven_clock: DrivenClock, request: pytest.FixtureRequest) -> Iterator[Room]:
+    """Once with callbacks as XML, once as JSON."""
+    driven_clock.micros = time.time_ns() // 1000
+    door = channel("wecom_webhook").callback_door(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+    receiver = Receiver({"alerts": door}, Receiving(database, Settings(hooks="shop.hooks")).store)
+    with listening(receiver.app) as address, running() as url:
+        key = {
+            "key": KEY,
+            "scope": ["known.*"],
+            "callback_url": f"{address}{PATH}?robot_callback_format={request.param}",
+            "callback_token": TOKEN,
+            "callback_aes_key": AES_KEY,
+        }
+        control(url, "reset", {"settings": {"webhook": {"keys": [key]}}})
+        account = a_webhook(url, settings={"subscribed": False})
+        with webhooks(database, driven_clock, account) as site:
+            yield Room(site, url)
+
+
+def test_the_address_is_verified(room: Room) -> None:
+    """With an envelope whose receiver is nobody."""
+    room.happens("verify", "")
+
+    assert ["taken"] == [one["state"] for one in control(room.url, "callbacks")["callbacks"]]
+
+
+def test_chats_are_collected(room: Room) -> None:
+    """Groups, single chats and blackboards, each once; one that is left again is listed only if asked for."""
+    for act, chat in (
+        ("add", "wr-1"),
+        ("message", "wr-1"),
+        ("message", "wozhang"),
+        ("message", "bb1"),
+        ("add", "wr-2"),
+    ):
+        room.happens(act, chat, person="zhang")
+    room.happens("delete", "wr-2")
+
+    here = [("bb1", "blackboard", 0), ("wozhang", "single", 3), ("wr-1", "group", 0)]
+    assert here == room.chats()
+    assert [*here, ("wr-2", "group", 0)] == room.chats(gone=True)
+    assert ["zhang"] == [
+        row.person for row in room.site.rows("select person from worker_chats where person is not null")
+    ]
+
+
+def test_a_click_reaches_the_hook_under_the_callers_own_name(room: Room) -> None:
+    """Found by the part id on the wire; what the hook hears is the caller's callback_id, the button and its value."""
+    actions = [Action(name=name, text=name, value=f"v-{name}", replace_text="ok") for name in ("yes", "no")]
+    mine = Attachment(callback_id="leave-7", actions=actions[:1])
+    job = room.ask(Markdown(content="go?", attachments=[mine, Attachment(actions=actions[1:])]), "wr-0", "wr-1")
+    room.site.run()
+    room.happens("click", "wr-1", person="LiSi", name="yes")
+    room.happens("click", "wr-1", person="wang", name="no")
+
+    first, second = (heard(room, row.id) for row in room.site.rows("select id from worker_events order by id"))
+    assert (job, part_id(job, 1), "LiSi", "yes", {"yes": ("v-yes",)}, "leave-7", "attachment") == told(first)
+    assert (job, part_id(job, 1), "wang", "no", {"no": ("v-no",)}, f"w{part_id(job, 1)}", "attachment") == told(second)
+    assert "alerts" == first.account
+
+
+def heard(room: Room, event: str) -> CardPressed:
+    with room.site.database.writing() as connection:
+        claimed = claim_event(connection, room.site.database.now, event, "holder")
+    assert claimed is not None
+    found = heard_of(claimed)
+    assert isinstance(found, CardPressed)
+    return found
+
+
+def told(one: CardPressed) -> tuple[Any, ...]:
+    return one.job_id, one.part_id, one.person, one.button, one.selected, one.task_id, one.card_type
+
+
+def test_the_key_is_kept_nowhere(room: Room) -> None:
+    """Every callback carries it in its address; neither a row nor a log line does."""
+    with capture_logs() as lines:
+        room.happens("message", "wr-1", text=f"https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key={KEY}")
+        room.happens("enter_chat", "wozhang", person="zhang")
+
+    rows = room.site.rows("select * from worker_inbound") + room.site.rows("select * from worker_chats")
+    assert 4 == len(rows)
+    assert KEY not in str(rows) + str(lines)
+    assert "***" in rows[0].payload
+    assert "code=" not in "".join(row.payload for row in rows[:2])
+    assert {"stored"} == {line["outcome"] for line in lines if line["event"] == "callback"}
+
+
+def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None:
+    """Its lane is parked with reason and remedy, however long; others go on; a return sends what waited."""
+    room.happens("add", "wr-1")
+    room.happens("delete", "wr-1")
+    waiting, other = room.ask(Text(content="a"), "wr-1"), room.ask(Text(content="b"), "wr-2")
+    room.site.run()
+    room.site.advance(3 * 86_400)
+    room.site.run()
+    states = (room.site.state(waiting), room.site.state(other), len(made(room.url)))
+    block = room.site.lane(room.site.part(waiting).lane)
+    room.happens("add", "wr-1")
+    room.site.run()
+
+    assert ("queued", "accepted", 1) == states
+    assert block is not None
+    assert ("it was taken out of this chat", True) == (block.reason, bool(block.parked))
+    assert "add it to the chat again" in block.remedy
+    assert "accepted" == room.site.state(waiting)
+
+
+@pytest.mark.parametrize("to", ["wozhang", "zhang"])
+def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(room: Room, to: str) -> None:
+    """The fourth waits in its lane, and is sent when he speaks again; the vendor never had to say 93005."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    jobs = [room.ask(Text(content=f"n{n}"), to) for n in range(5)]
+    room.site.run()
+    room.site.advance(86_400)
+    room.site.run()
+    first = [room.site.state(job) for job in jobs]
+    block = room.site.lane(room.site.part(jobs[3]).lane)
+    room.happens("message", "wozhang", person="zhang")
+    room.site.run()
+
+    assert ["accepted"] * 3 + ["queued"] * 2 == first
+    assert block is not None
+    assert "has to speak first" in block.reason
+    assert "subscription scope" in block.remedy
+    assert ["accepted"] * 5 == [room.site.state(job) for job in jobs]
+    assert {0} == {call["answer"]["errcode"] for call in made(room.url)}
+    assert [("wozhang", "single", 1)] == room.chats()
+
+
+def test_what_never_left_uses_up_nothing(room: Room) -> None:
+    """A call the vendor was too busy for goes again out of the same allowance."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    control(room.url, "faults", {"match": {"nth": 1}, "action": {"answer": {"errcode": -1}}})
+    jobs = [room.ask(Text(content=f"n{n}"), "zhang") for n in range(3)]
+    for _ in range(3):
+        room.site.run()
+        room.site.advance(30)
+
+    assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
+    assert 4 == len(made(room.url))
+    assert [("wozhang", "single", 0)] == room.chats()
+
+
+def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
+    """A member of the scope never had to speak."""
+    job = room.ask(Text(content="hi"), "known1")
+    room.site.run()
+
+    assert "accepted" == room.site.state(job)
+    assert 1 == len(posted(room.url)["known1"])
