@@ -9,8 +9,10 @@ import structlog
 
 from tests.conformance.case import calls, faults
 from tests.conformance.conftest import OTHER, OWN, TIGHT, Stand
+from tests.conformance.exceptions import EXCEPTIONS
 from tests.conformance.test_states import counts
 from worker import CheckFailed, enqueue
+from worker.channels import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.items import Mark
@@ -148,6 +150,24 @@ def test_a_card_can_be_updated_once_for_each_code(stand: Stand) -> None:
     stand.site.run()
 
     assert ["accepted", "rejected"] == sorted([stand.site.state(first), stand.site.state(second)])
+
+
+def test_a_follow_up_that_can_never_be_is_refused_when_it_is_asked_for(stand: Stand) -> None:
+    """With the vendor's reason, and nothing is stored; what the channel can do is taken."""
+    job = stand.send()
+    stand.site.run()
+    before = stand.site.rows("select count(*) as n from worker_jobs")[0].n
+    wanted = {"recall": stand.site.recall, "update_card": stand.site.update}
+    problems = {kind: channel(stand.case.channel).follow_up_problem(kind, "send") for kind in wanted}
+    for kind, problem in problems.items():
+        if problem is not None:
+            with pytest.raises(CheckFailed) as caught:
+                wanted[kind](job)
+            assert problem.text in str(caught.value)
+
+    assert before == stand.site.rows("select count(*) as n from worker_jobs")[0].n
+    left_out = {row.test for row in EXCEPTIONS if row.channel == stand.case.channel}
+    assert (problems["recall"] is None) == ("test_a_send_can_be_taken_back" not in left_out)
 
 
 def test_secrets_stay_out(stand: Stand) -> None:

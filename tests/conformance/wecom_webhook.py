@@ -1,23 +1,21 @@
-"""WeCom webhooks, as the suite sees them: message push, one chat a call."""
+"""WeCom webhooks (message push), as the suite sees them."""
 
 from __future__ import annotations
 
 from tests.conformance.case import Asked, Case, control
-from worker.channels.wecom_webhook import Text
+from worker import Chats
+from worker.channels import wecom_webhook as webhook
 from worker.domain.account import Account, Secret
-from worker.domain.recipient import Chats
 
 
 def _account(name: str, url: str) -> Account:
-    secret = Secret(lambda: f"canary-secret-{name}")
-    return Account(name, "wecom_webhook", url, {"edition": "push"}, secret, limits=LIMITS.get(name, {}))
-
-
-LIMITS = {"tight": {"key_minute": 2}}
+    key = Secret(lambda: f"canary-secret-{name}")
+    limits = {"chat_minute": 2} if name == "tight" else {}
+    return Account(name, "wecom_webhook", url, {"edition": "push", "deadline_s": 20.0}, key, limits=limits)
 
 
 def _send(n: int) -> Asked:
-    return Text(content=f"canary-text {n}"), Chats("wr-canary-person")
+    return webhook.Text(content=f"canary-text {n}"), Chats("wrcanary-person")
 
 
 def _seen(url: str) -> list[str]:
@@ -31,9 +29,9 @@ CASE = Case(
     path="/cgi-bin/webhook/send",
     send=_send,
     seen=_seen,
-    limit="key_minute",
+    limit="chat_minute",
     canaries=("canary-text", "canary-person", "canary-secret"),
-    two=lambda: (Text(content="canary-text two"), Chats("wrghost-canary-person", "wr-canary-person")),
+    two=lambda: (webhook.Text(content="canary-text two"), Chats("wrghostcanary-person", "wrcanary-person")),
     refused_by={"errcode": 40058},
     parks={"errcode": 93000},
 )

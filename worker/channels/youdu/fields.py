@@ -37,21 +37,41 @@ def title(path: str, unit: str) -> FieldRule:
     return R(path, required=True, max_utf16=TITLE, prose=Prose.PLAIN, note=NOT_ALLOWED)
 
 
+_FIXED: Mapping[str, tuple[Row, ...]] = {
+    "text": (R("text", dict, required=True), cut("text.content", TEXT, required=True)),
+    "image": (R("image", dict, required=True), R("image.media_id", required=True, media="image")),
+    "file": (R("file", dict, required=True), R("file.media_id", required=True, media="file")),
+    "mpnews": (
+        R("mpnews", list, required=True, entries=ITEMS),
+        cut("mpnews[].title", TITLE, required=True),
+        R("mpnews[].media_id", required=True, media="image"),
+        cut("mpnews[].content", TEXT, required=True),
+        cut("mpnews[].digest", DIGEST),
+        R("mpnews[].showFront", int, allowed=NO_YES),
+        R("mpnews[].url"),
+    ),
+    "sms": (
+        R("sms", dict, required=True),
+        R("sms.from", required=True),
+        cut("sms.content", TEXT, required=True),
+    ),
+    "mail": (
+        R("mail", dict, required=True),
+        R("mail.action", allowed=("new", "unread")),
+        R("mail.subject"),
+        R("mail.fromUser"),
+        R("mail.fromEmail"),
+        R("mail.time", int, between=(1, LATEST_S), note="the unit is seconds"),
+        R("mail.link"),
+        R("mail.unreadCount", int, between=(0, MANY)),
+    ),
+}
+
+
 def bodies(unit: str) -> Mapping[str, tuple[Row, ...]]:
     """The tables, with the titles whose unit is not confirmed counted in this one."""
     return {
-        "text": (R("text", dict, required=True), cut("text.content", TEXT, required=True)),
-        "image": (R("image", dict, required=True), R("image.media_id", required=True, media="image")),
-        "file": (R("file", dict, required=True), R("file.media_id", required=True, media="file")),
-        "mpnews": (
-            R("mpnews", list, required=True, entries=ITEMS),
-            cut("mpnews[].title", TITLE, required=True),
-            R("mpnews[].media_id", required=True, media="image"),
-            cut("mpnews[].content", TEXT, required=True),
-            cut("mpnews[].digest", DIGEST),
-            R("mpnews[].showFront", int, allowed=NO_YES),
-            R("mpnews[].url"),
-        ),
+        **_FIXED,
         "link": (
             R("link", dict, required=True),
             title("link.title", unit),
@@ -81,21 +101,6 @@ def bodies(unit: str) -> Mapping[str, tuple[Row, ...]]:
             title("sysMsg.msg[].link.title", unit),
             R("sysMsg.msg[].link.url", required=True),
             R("sysMsg.msg[].link.action", int, allowed=NO_YES),
-        ),
-        "sms": (
-            R("sms", dict, required=True),
-            R("sms.from", required=True),
-            cut("sms.content", TEXT, required=True),
-        ),
-        "mail": (
-            R("mail", dict, required=True),
-            R("mail.action", allowed=("new", "unread")),
-            R("mail.subject"),
-            R("mail.fromUser"),
-            R("mail.fromEmail"),
-            R("mail.time", int, between=(1, LATEST_S), note="the unit is seconds"),
-            R("mail.link"),
-            R("mail.unreadCount", int, between=(0, MANY)),
         ),
     }
 
