@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from worker.channels import wecom_webhook as webhook
     from worker.channels.wecom_app import (
         ActionItem,
         ActionMenu,
@@ -309,6 +310,7 @@ __all__ = [
     "update_card_by_code",
     "upload",
     "wait_for",
+    "webhook",
 ]
 
 

@@ -14,24 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from worker.cli.demo.channels import wecom_app
+from worker.cli.demo.channels import wecom_app, wecom_webhook
 from worker.cli.demo.channels.row import Producer, Row, asked
 from worker.cli.demo.stage import Stage, StageFailed
 from worker.delivery.report import JobReport, get_job
 from worker.domain.state import JobState
 
+CHANNELS = (wecom_app, wecom_webhook)
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"
 broker = "embedded"
-
-[accounts.app]
-channel = "wecom_app"
-corpid = "ww-demo"
-agentid = 1000002
-callback = true
-secret = {{ file = "{folder}/secret" }}
-base_url = "{vendor}"
-"""
+""" + "".join(one.ACCOUNTS for one in CHANNELS)
 LIMIT_S = 90.0
 LOOK_S = 0.1
 
@@ -53,7 +46,7 @@ class Ended:
 def play(stage: Stage, console: Console) -> bool:
     """Asks for everything, waits for all of it, prints the table; True when each ended as stated."""
     producer = Producer(stage.engine, stage.accounts, stage.control)
-    rows = wecom_app.rows()
+    rows = [row for one in CHANNELS for row in one.rows()]
     refused = _ask_everything(rows, producer, stage)
     ended = [_ended(row, refused, _report(stage.engine, producer.jobs.get(row.name))) for row in rows]
     console.print(_table(ended))

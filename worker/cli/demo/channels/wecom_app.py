@@ -9,6 +9,15 @@ from worker.domain.message import File, Message
 from worker.domain.recipient import AppChat, To
 
 ACCOUNT = "app"
+ACCOUNTS = """
+[accounts.app]
+channel = "wecom_app"
+corpid = "ww-demo"
+agentid = 1000002
+callback = true
+secret = {{ file = "{folder}/secret" }}
+base_url = "{vendor}"
+"""
 PEOPLE = To(users=["zhangsan", "lisi"])
 CHAT = "demochat"
 LINK = "https://example.com/leave/17"
