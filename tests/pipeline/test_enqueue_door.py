@@ -11,6 +11,7 @@ import bench.__main__ as bench_main
 import worker
 from bench import Figure
 from worker import channels
+from worker.config.channels import REGISTRY
 from worker.domain.errors import ConfigurationError
 
 
@@ -19,7 +20,8 @@ def test_every_name_of_the_door_is_there() -> None:
     for name in worker.__all__:
         assert getattr(worker, name) is not None
         assert name in dir(worker)
-    assert set(worker.__all__) == set(worker._HOME_OF)
+    doors = {entry.door for entry in REGISTRY.values() if entry.door}
+    assert set(worker.__all__) == set(worker._HOME_OF) | doors
 
 
 def test_a_wrong_name_is_an_attribute_error() -> None:
