@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
-from worker.channels.wecom import errcodes, token
+from worker.channels.wecom import errcodes, token, uploading
 from worker.channels.wecom_app import account as keys
 from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, verdict, warn
 from worker.channels.wecom_app import overflow as overflows
@@ -90,9 +90,7 @@ class WecomApp:
         if kind in SENDS:
             return f"{kind}/{message['type']}"
         if kind == "upload":
-            file = message["files"]["media"]
-            # Whoever fetches waits for others' servers: files that are here already do not wait with him.
-            return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"
+            return uploading.lane(message)
         return kind
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
@@ -150,8 +148,7 @@ class WecomApp:
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""
-        kept = {name: value for name, value in file.items() if name != "head"}
-        return {"type": "upload", "files": {"media": kept}}
+        return uploading.message_of(file)
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """See `Channel.callback_secrets`."""

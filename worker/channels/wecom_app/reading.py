@@ -5,12 +5,10 @@ The recipients and the agentid of such a body belong to the job and the account;
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
+from worker.channels.reading import object_of, validated
 from worker.channels.typed import VendorMessage
 from worker.channels.wecom_app.articles import ARTICLES
 from worker.channels.wecom_app.card import CARD_CLASSES
@@ -24,8 +22,6 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.message import Message
 from worker.domain.recipient import AppChat, Everyone, Recipients, To
 
-T = TypeVar("T", bound=VendorMessage)
-
 PLAIN: Mapping[str, type[PlainMessage]] = {one.msgtype: one for one in (*SIMPLE, *ARTICLES)}
 """By msgtype."""
 
@@ -37,11 +33,11 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     or changed; CheckFailed says what does not fit. A type we do not model becomes `Raw`. Files cannot stand in JSON;
     media_ids can.
     """
-    body = _object(data)
+    body = object_of(data)
     if "msgtype" not in body and ("button" in body or "template_card" in body):
         return _update(body)
     if "msgtype" not in body and ("userlist" in body or "chatid" in body):
-        return _validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
+        return validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
@@ -71,7 +67,7 @@ def message_to_json(message: Message) -> dict[str, Any]:
 
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """Whom a body as the vendor's pages show it is for."""
-    body = _object(data)
+    body = object_of(data)
     if body.get("touser") == "@all":
         return Everyone()
     if body.get("chatid"):
@@ -79,18 +75,6 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
     users, parties, tags = (body.get(name) for name in names)
     return To(users, parties, tags)
-
-
-def _object(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    body = data
-    if isinstance(data, str | bytes):
-        try:
-            body = json.loads(data)
-        except ValueError:
-            raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
-    if not isinstance(body, Mapping):
-        raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])
-    return body
 
 
 def _options(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +98,7 @@ def _plain(
     strangers = [name for name in beside if name not in made.ENVELOPE] + [n for n in content if n in made.ENVELOPE]
     if strangers:
         raise CheckFailed([Problem(name, f"{msgtype} has no such field here", "leave it out") for name in strangers])
-    return _validated(made, {**content, **beside, **options}, msgtype)
+    return validated(made, {**content, **beside, **options}, msgtype)
 
 
 def _card(content: Mapping[str, Any], rest: Mapping[str, Any]) -> VendorMessage:
@@ -125,7 +109,7 @@ def _card(content: Mapping[str, Any], rest: Mapping[str, Any]) -> VendorMessage:
         raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
     fields = {name: value for name, value in content.items() if name != "card_type"}
     beside = {name: value for name, value in rest.items() if name != "template_card"}
-    return _validated(made, {**fields, **beside}, "template_card")
+    return validated(made, {**fields, **beside}, "template_card")
 
 
 def _update(body: Mapping[str, Any]) -> CardUpdate:
@@ -135,18 +119,4 @@ def _update(body: Mapping[str, Any]) -> CardUpdate:
         rest["replace_name"] = button.get("replace_name")
     if isinstance(rest.get("template_card"), Mapping):
         rest["template_card"] = _card(rest["template_card"], {})
-    return _validated(CardUpdate, rest, "update")
-
-
-def _validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
-    try:
-        return made(**fields)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        problems = [Problem(_path(root, one["loc"]), one["msg"], "use the vendor's fields") for one in found]
-    raise CheckFailed(problems)
-
-
-def _path(root: str, loc: tuple[int | str, ...]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
-    return root + "".join(steps)
+    return validated(CardUpdate, rest, "update")
