@@ -17,6 +17,7 @@ MAX_ID = 4096
 """Observed ids have up to 128 characters, access tokens up to 512."""
 
 _INTEGER = re.compile(r"\s*-?[0-9]{1,9}\s*")
+_INSTANT = re.compile(r"[0-9]{1,11}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,14 @@ def integer(data: Mapping[str, Any], name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     return int(value) if _INTEGER.fullmatch(str(value)) else None
+
+
+def moment(data: Mapping[str, Any], name: str) -> int | None:
+    """An instant in Unix seconds, as a number or a string of digits; None for anything else."""
+    value = data.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    return int(value) if _INSTANT.fullmatch(str(value)) else None
 
 
 def text_of(value: Any) -> str | None:
