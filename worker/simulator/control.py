@@ -12,6 +12,7 @@ from worker.simulator.answers import Answer, Refused, as_json
 from worker.simulator.request import Request
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.press import Press, press
+from worker.simulator.wecom_external.acts import ACTS as EXTERNAL_ACTS
 from worker.simulator.wecom_webhook.control import ACTS as WEBHOOK_ACTS
 from worker.simulator.wire.faults import Rule
 from worker.simulator.world import World
@@ -232,4 +233,5 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
     ("GET", "callbacks"): _callbacks,
     ("POST", "reset"): _reset,
     **WEBHOOK_ACTS,
+    **EXTERNAL_ACTS,
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from worker.simulator.answers import Answer, Refused, refusal
 from worker.simulator.request import Request
 from worker.simulator.wecom_app import handlers, messages
+from worker.simulator.wecom_external.handlers import ROUTES as EXTERNAL_ROUTES
 from worker.simulator.wecom_webhook.handlers import ROUTES as WEBHOOK_ROUTES
 from worker.simulator.world import World
 
@@ -25,6 +26,7 @@ ROUTES: dict[str, Handler] = {
     "/cgi-bin/appchat/get": handlers.get_chat,
     "/cgi-bin/appchat/send": handlers.send_to_chat,
     **WEBHOOK_ROUTES,
+    **EXTERNAL_ROUTES,
 }
 
 ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}

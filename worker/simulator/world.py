@@ -18,6 +18,7 @@ from worker.simulator.wecom_app.inbox import Inbox
 from worker.simulator.wecom_app.limits import Limits
 from worker.simulator.wecom_app.media import MediaStore
 from worker.simulator.wecom_app.sent import SentBook
+from worker.simulator.wecom_external.tasks import TaskBook
 from worker.simulator.wecom_webhook.state import Webhooks
 from worker.simulator.wire.faults import FaultBook
 
@@ -37,6 +38,7 @@ class World:
         self.media = MediaStore(settings, self.clock)
         self.sent = SentBook()
         self.chats = ChatBook(settings)
+        self.external = TaskBook(settings, self.clock)
         self.inbox = Inbox()
         self.webhook = Webhooks(settings, self.clock)
         self.callbacks = Callbacks(settings, self.clock)

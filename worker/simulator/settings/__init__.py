@@ -6,6 +6,7 @@ every value. Refuses to know how any setting is carried out.
 
 from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
 from worker.simulator.settings.content import CodeSettings, MediaSettings
+from worker.simulator.settings.external import ExternalSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
@@ -20,6 +21,7 @@ __all__ = [
     "CodeSettings",
     "DirectorySettings",
     "DuplicateSettings",
+    "ExternalSettings",
     "LimitSettings",
     "MediaSettings",
     "Part",

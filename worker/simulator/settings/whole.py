@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
 from worker.simulator.settings.content import CodeSettings, MediaSettings
+from worker.simulator.settings.external import ExternalSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
@@ -32,6 +33,7 @@ class SimulatorSettings(Part):
     media: MediaSettings = Field(default_factory=MediaSettings)
     codes: CodeSettings = Field(default_factory=CodeSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
+    external: ExternalSettings = Field(default_factory=ExternalSettings)
     check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
     """(unconfirmed) in which order message/send and appchat/send look at a body, after token and IP."""
     task_id_reserved_s: float | None = None

@@ -1,0 +1,58 @@
+"""Group sends to customers and customer groups: who is whose customer, what comes back when, what customers take.
+
+Refuses to know how a call is checked.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from worker.simulator.settings.part import Part
+
+
+class ExternalSettings(Part):
+    """Group sends; a code of 0 accepts what it would refuse."""
+
+    permitted: bool = True
+    """The apps may call customer contact; else 48002 everywhere."""
+    missing: list[str] = Field(default_factory=lambda: ["ghost.*"])
+    """Regular expressions of customers and groups that nobody has (fail_list)."""
+    former: list[str] = Field(default_factory=lambda: ["former.*"])
+    """Regular expressions of customers who are no contact any more once a member sends (status 2)."""
+    customers: dict[str, list[str]] = Field(default_factory=dict)
+    """All customers of single members; to every other member any customer belongs who is not missing."""
+    groups: dict[str, list[str]] = Field(default_factory=dict)
+    """All groups of single owners; likewise."""
+    made_up: int = 3
+    """How many customers, or groups, a member has whose own are not listed: `wm-MEMBER-1`, `wr-MEMBER-1`."""
+    talked_last: dict[str, str] = Field(default_factory=dict)
+    """Customer -> the member who talked with them last; others talked with `service1`."""
+    tags: dict[str, list[str]] = Field(default_factory=dict)
+    """Customer -> corp tags."""
+    missing_tags: list[str] = Field(default_factory=lambda: ["ghost.*"])
+    """Regular expressions of tags that do not exist (40068)."""
+    missing_sender_code: int = 40003
+    """(unconfirmed) a sender who does not exist."""
+    invisible_sender_code: int = 60011
+    """(unconfirmed) a sender outside the app's visible range."""
+    malformed_code: int = 40096
+    """(unconfirmed) every id is malformed."""
+    nobody_code: int = 41048
+    """(unconfirmed) every id is well-formed and nobody can be sent to."""
+    picture_code: int = 40058
+    """(unconfirmed) a pic_url that is of no uploadimg upload."""
+    empty_image_code: int = 41006
+    """(unconfirmed) an image without media_id and pic_url."""
+    dispatch_s: float = 2.0
+    """(unconfirmed) how long queries, reminders and cancels answer 41063 after a task was made."""
+    cap: Literal["month", "week", "day", "seed"] = "month"
+    """What a customer or group takes: as many as the month has days, 7 a week, 1 a day, or (2022) 4 a month."""
+    capped_in_fail_list: bool = False
+    """(unconfirmed) who takes nothing more stands in fail_list, instead of status 3 later."""
+    unsent_listed: bool = True
+    """(unconfirmed) results name customers who were not sent to yet; groups they never do."""
+    page_most: int = 0
+    """No page has more entries, whatever the call asks for; 0: the vendor's own limits."""
+    reminders_per_day: int = 3
+    cancelled_query_code: int = 0
+    """(unconfirmed) queries about a cancelled task: 0 or 41093."""
