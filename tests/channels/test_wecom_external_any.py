@@ -1,0 +1,224 @@
+"""Promises that hold for every answer and every campaign, tried on random ones, with the simulated vendor and without.
+
+Two readings of the vendor's pages meet: what the channel lets through, the simulator takes. They share no table.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from wecom_app_messages import SHORT, URL, maybe, obj, text
+from wecom_external_samples import ACCESS, CHANNEL, account, draft, outcome, part, task
+from wecom_external_vendor import Vendor
+
+from worker.channels.wecom_external import message_from_json, message_to_json
+from worker.channels.wecom_external.message import Raw
+from worker.delivery.counting import Share, shares
+from worker.domain.call import Reply
+from worker.domain.outcome import Accepted, Partial, Rejected
+from worker.domain.recipient import CustomerGroups, Customers
+from worker.domain.state import PartState
+
+QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+ATTACHED = {
+    "image": st.one_of(obj(media_id=SHORT), st.just({"pic_url": "http://p.qpic.cn/pic_wework/1/0"})),
+    "link": obj(title=text(128), picurl=maybe(URL), desc=maybe(text(512)), url=URL),
+    "miniprogram": obj(title=text(64), pic_media_id=SHORT, appid=SHORT, page=SHORT),
+    "video": obj(media_id=SHORT),
+    "file": obj(media_id=SHORT),
+}
+IDS = st.lists(st.from_regex(r"w[mr][0-9A-Za-z_-]{1,30}", fullmatch=True), min_size=1, max_size=20, unique_by=str.lower)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid body, as the vendor writes it."""
+    types = draw(st.lists(st.sampled_from(list(ATTACHED)), max_size=9))
+    attachments = [{"msgtype": one, one: draw(ATTACHED[one])} for one in types]
+    said = draw(text(4000) if not attachments else maybe(text(4000)))
+    choice = draw(maybe(st.booleans()))
+    return {
+        **({"text": {"content": said}} if said else {}),
+        **({"attachments": attachments} if attachments else {}),
+        **({} if choice is None else {"allow_select": choice}),
+    }
+
+
+@QUICK
+@given(bodies(), IDS, st.booleans())
+def test_valid_campaigns_are_taken(body: dict[str, Any], ids: list[str], groups: bool):
+    """Whatever is valid by the tables passes the door, is taken for everybody, and is told as it was asked for."""
+    if groups:
+        body.pop("allow_select", None)
+    vendor, message = Vendor(), message_from_json(body)
+    asked = draft(message.document(), (CustomerGroups if groups else Customers)({"lihua": ids}))
+    assert [] == CHANNEL.check(asked)
+    CHANNEL.warnings(asked)
+
+    (spec,) = CHANNEL.split(asked)
+    sent, found, reply = vendor.takes(part(message.document(), spec))
+
+    assert (0, "ok", []) == (reply["errcode"], reply["errmsg"], reply["fail_list"])
+    assert isinstance(found, Accepted)
+    assert None is found.taken.warning
+    (made,) = vendor.tasks()
+    assert (reply["msgid"], ids) == (made["msgid"], list(made["members"]["lihua"]["results"]))
+    assert body.get("text") == made.get("text")
+    assert body == {name: sent[name] for name in body}
+    assert message == message_from_json(json.dumps(message_to_json(message)))
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid body with up to three things done to it that may have broken it."""
+    body = copy.deepcopy(draw(bodies()))
+    for _ in range(draw(st.integers(1, 3))):
+        found = list(places(body))
+        if not found:
+            break
+        holder, name = draw(st.sampled_from(found))
+        value = holder[name]
+        if isinstance(value, list) and value:
+            holder[name] = draw(st.sampled_from([[], value * 2, value * 12]))
+        elif isinstance(value, str):
+            holder[name] = draw(st.sampled_from(["", " ", value * 2, "字" * 43, "x" * 2049, "x" * 4001, 7]))
+        elif isinstance(value, dict):
+            holder[name] = draw(st.sampled_from([{}, "x", None]))
+        elif isinstance(holder, dict):
+            del holder[name]
+    return body
+
+
+def places(tree: Any) -> Any:
+    """Every place in a body: the object or list that holds it, and its name or number."""
+    for name in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
+        yield tree, name
+        yield from places(tree[name])
+
+
+@QUICK
+@given(damaged())
+def test_what_passes_the_door_is_taken(body: dict[str, Any]):
+    """Also of bodies that may be wrong: either the door says so, or the vendor takes them as they are."""
+    document = {**Raw(body=body).document(), "type": "campaign"}
+    asked = draft(document)
+    refused = CHANNEL.check(asked)
+    event("refused at the door" if refused else "taken")
+    if refused:
+        return
+
+    (spec,) = CHANNEL.split(asked)
+    _, _, reply = Vendor().takes(part(document, spec))
+
+    assert (0, "ok") == (reply["errcode"], reply["errmsg"]), body
+
+
+LISTS = st.one_of(st.none(), IDS, st.just("a|b"), st.integers(), st.booleans(), st.just({}), st.just([None, 5, "wm1"]))
+CODES = st.one_of(
+    st.sampled_from([0, 0, 0, 41048, 41063, 41093, 41094, 50100, 40096, -1, 45009, 42001, 48002, 40007, 999999]),
+    st.integers(-2, 100000),
+)
+
+
+@QUICK
+@given(IDS, CODES, LISTS, st.one_of(st.none(), st.text(max_size=20), st.integers()))
+def test_nobody_is_lost_or_counted_twice(ids: list[str], errcode: int, failed: Any, msgid: Any):
+    """Whatever the vendor answers: accepted + refused + undetermined + not sent + not yet = asked."""
+    asked = Customers({"lihua": ids})
+    (spec,) = CHANNEL.split(draft(to=asked))
+    made = part(spec=spec)
+
+    found = outcome({"errcode": errcode, "errmsg": "x", "fail_list": failed, "msgid": msgid}, made)
+
+    refused = [
+        {"part_id": made.id, "kind": one.kind, "recipient_key": one.recipient.lower()}
+        for one in getattr(found, "refusals", ())
+    ]
+    named = [(one["kind"], one["recipient_key"]) for one in refused]
+    assert len(set(named)) == len(named)
+    row = {"id": made.id, "spec": json.dumps(spec), "state": int(state_of(found)), "doubts": 0, "first_marked_at": 1}
+    counted = shares(asked, False, [row], refused)
+    assert asked.count() == sum(len(each) for each in counted.values())
+    if isinstance(found, Partial):
+        assert len(refused) == len(counted[Share.REFUSED])
+
+
+def state_of(found: Any) -> PartState:
+    """The state a part ends in by this outcome alone."""
+    match found:
+        case Accepted():
+            return PartState.ACCEPTED
+        case Partial():
+            return PartState.PARTIAL
+        case Rejected():
+            return PartState.REJECTED
+    return PartState.UNKNOWN
+
+
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=6), inner, max_size=4)),
+    max_leaves=12,
+)
+NAMED = st.dictionaries(
+    st.sampled_from(
+        ["errcode", "errmsg", "msgid", "fail_list", "next_cursor", "group_msg_list", "task_list", "send_list"]
+    ),
+    st.one_of(
+        ANYTHING,
+        st.lists(
+            st.dictionaries(
+                st.sampled_from(
+                    [
+                        "msgid",
+                        "userid",
+                        "status",
+                        "send_time",
+                        "external_userid",
+                        "chat_id",
+                        "create_time",
+                        "text",
+                        "attachments",
+                    ]
+                ),
+                ANYTHING,
+                max_size=5,
+            ),
+            max_size=4,
+        ),
+    ),
+)
+SEARCHING = part(in_doubt=True, facts={"doubt": [1000, 2000], "known": []})
+PARTS = [
+    part(),
+    SEARCHING,
+    replace(SEARCHING, spec={**SEARCHING.spec, "look_up": {"step": "members", "found": ["m1"]}}),
+    replace(SEARCHING, spec={**SEARCHING.spec, "look_up": {"step": "results", "found": ["m1"], "members": ["lihua"]}}),
+    task("recall"),
+    task("remind"),
+    task("track", step="task", member=None, cursor="c"),
+    task("track", step="result", member="lihua", cursor=""),
+    part({"type": "upload", "files": {"media": {"upload_type": "image"}}}, {}, kind="upload"),
+]
+
+
+@settings(QUICK, max_examples=300)
+@given(
+    st.sampled_from(PARTS),
+    st.one_of(NAMED.map(json.dumps).map(str.encode), st.binary(max_size=60)),
+    st.integers(100, 599),
+)
+def test_any_reply_is_an_outcome(made: Any, body: bytes, status: int):
+    """Whatever comes back is read without an exception, and where it leads can be stored and asked again."""
+    verdict = CHANNEL.outcome(made, account(), Reply(status, {}, body), ACCESS)
+
+    spec = getattr(verdict.outcome, "spec", None)
+    if spec is not None:
+        stored = replace(made, spec=json.loads(json.dumps(spec)))
+        if stored.spec.get("step") != "result" or stored.spec["member"] is not None:
+            assert CHANNEL.request(stored, account(), ACCESS, flagged=False).body

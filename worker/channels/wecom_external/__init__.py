@@ -1,0 +1,27 @@
+"""WeCom group sends to customers and customer groups: the channel and its typed messages."""
+
+from worker.channels.wecom import errcodes
+from worker.channels.wecom.message import Upload
+from worker.channels.wecom_external.attachments import Attachment, File, Image, Link, MiniProgram, Video
+from worker.channels.wecom_external.channel import WecomExternal
+from worker.channels.wecom_external.message import Campaign, Raw, TagFilter, TagGroup
+from worker.channels.wecom_external.reading import message_from_json, message_to_json, recipients_from_json
+
+__all__ = [
+    "Attachment",
+    "Campaign",
+    "File",
+    "Image",
+    "Link",
+    "MiniProgram",
+    "Raw",
+    "TagFilter",
+    "TagGroup",
+    "Upload",
+    "Video",
+    "WecomExternal",
+    "errcodes",
+    "message_from_json",
+    "message_to_json",
+    "recipients_from_json",
+]

@@ -1,0 +1,35 @@
+"""What an account must say before anything can be sent with it. A wrong key is found at the start, not at the send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.domain.account import Account
+from worker.domain.errors import Problem
+
+CAPS: Mapping[str, str] = {
+    "month": "as many group messages a month as the month has days",
+    "week": "7 group messages a week",
+    "day": "1 group message a day",
+}
+"""`customer_cap`: what one customer or group may be sent, corp-made and member-made together (page 92135). The first is
+the vendor's default; an administrator can choose the others in the group-send assistant."""
+
+
+def problems(account: Account) -> list[Problem]:
+    """Every wrong key."""
+    return list(_found(account.settings))
+
+
+def cap_of(account: Account) -> str:
+    """What a customer or group may be sent, in words."""
+    return CAPS[account.settings.get("customer_cap", "month")]
+
+
+def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    corpid = settings.get("corpid")
+    if not isinstance(corpid, str) or not corpid.strip():
+        yield Problem("corpid", "is missing or not a text", "add the corp's id (企业ID), such as ww0123456789abcdef")
+    if settings.get("customer_cap", "month") not in CAPS:
+        yield Problem("customer_cap", "is no cap", f"use one of {', '.join(CAPS)}")

@@ -1,0 +1,102 @@
+"""A part as the vendor's HTTP call: the same part gives the same bytes, on any machine and after any upgrade."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.channels.wecom import uploading
+from worker.channels.wecom.json_body import json_bytes
+from worker.channels.wecom_external import look_up, track
+from worker.channels.wecom_external.content import content_of
+from worker.channels.wecom_external.split import audience_in
+from worker.domain.account import Account
+from worker.domain.call import Request
+from worker.domain.job import Part
+
+CREATE_PATH = "/cgi-bin/externalcontact/add_msg_template"
+PATHS: Mapping[str, str] = {
+    "send": CREATE_PATH,
+    "recall": "/cgi-bin/externalcontact/cancel_groupmsg_send",
+    "remind": "/cgi-bin/externalcontact/remind_groupmsg_send",
+    "upload": uploading.PATH,
+    "track": track.TASK_PATH,
+}
+
+
+def request(part: Part, account: Account, token: str | None) -> Request:
+    """The call of a part; of a send in doubt the next one that looks for its task."""
+    if part.kind == "upload":
+        return uploading.request(part, account, token)
+    return Request(
+        "POST",
+        account.base_url,
+        path_of(part),
+        {"access_token": token or ""},
+        json_bytes(body_of(part)),
+        "application/json",
+        uploading.deadline_s(account),
+    )
+
+
+def path_of(part: Part) -> str:
+    """The path of a part's call."""
+    if part.kind == "upload":
+        return uploading.path_of(part)
+    if part.kind == "track":
+        return track.path_of(part)
+    return look_up.path_of(part) if looks_up(part) else PATHS[part.kind]
+
+
+def looks_up(part: Part) -> bool:
+    """A create whose answer was lost is never repeated: its task is looked for."""
+    return part.kind == "send" and part.in_doubt
+
+
+def body_of(part: Part) -> dict[str, Any]:
+    """The body of any call but an upload's."""
+    return look_up.body_of(part) if looks_up(part) else _BODIES[part.kind](part)
+
+
+def body_hash(part: Part, account: Account) -> str:
+    """SHA-256 (hex) of the account and of what tells a part's call, or its task, from another's.
+
+    The vendor never tells whom a tag filter chose, nor which groups a task is for before they were sent to: two sends
+    that differ in nothing else have the same hash, and no search could tell their tasks apart.
+    """
+    if part.kind == "upload":
+        return uploading.body_hash(part, account)
+    told = _told(part) if part.kind == "send" else body_of(part)
+    return hashlib.sha256(account.name.encode() + b"\0" + json_bytes(told)).hexdigest()
+
+
+def _told(part: Part) -> dict[str, Any]:
+    files = part.message.get("files") or {}
+    content = {name: part.message["body"].get(name) for name in ("text", "attachments")}
+    who = {name: part.spec.get(name) for name in ("sender", "customers")}
+    contents = {path: file.get("sha256") or file.get("url") for path, file in files.items()}
+    return {**content, **who, "chat_type": audience_in(part.spec).chat_type, "files": contents}
+
+
+def _create(part: Part) -> dict[str, Any]:
+    """The body of add_msg_template (page 92135); nobody named is everybody of the sender."""
+    spec, audience = part.spec, audience_in(part.spec)
+    out = {**content_of(part), "chat_type": audience.chat_type}
+    if spec.get("sender"):
+        out["sender"] = spec["sender"]
+    if spec.get(audience.name):
+        out[audience.field] = spec[audience.name]
+    return out
+
+
+def _of_task(part: Part) -> dict[str, Any]:
+    return {"msgid": part.spec["msgid"]}
+
+
+_BODIES: Mapping[str, Callable[[Part], dict[str, Any]]] = {
+    "send": _create,
+    "recall": _of_task,
+    "remind": _of_task,
+    "track": track.body_of,
+}

@@ -1,0 +1,125 @@
+"""Who a campaign is for and who sends it: customers or customer groups, by the member responsible for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from worker.channels.wecom.ids import USERID, USERID_WANTED
+from worker.channels.wecom_external.fields import MOST_CUSTOMERS, MOST_GROUPS
+from worker.domain.errors import Problem
+from worker.domain.job import Draft
+from worker.domain.recipient import Recipients
+
+# Ids of customers begin with wo or wm, of groups with wr, as far as anybody saw; no page promises it.
+EXTERNAL_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """One of the two sorts of recipients (`chat_type`, page 92135)."""
+
+    chat_type: str
+    name: str
+    """In a spec."""
+    field: str
+    maximum: int
+    kind: str
+    """Of a refusal."""
+
+
+CUSTOMERS = Audience("single", "customers", "external_userid", MOST_CUSTOMERS, "customer")
+GROUPS = Audience("group", "chats", "chat_id_list", MOST_GROUPS, "chat")
+GROUP_AUDIENCE = "groups"
+"""The word for customer groups in recipients and in a spec that names none of them."""
+
+
+def audience_of(to: Recipients) -> Audience:
+    """Customers or customer groups."""
+    return GROUPS if to.audience == GROUP_AUDIENCE or to.chats else CUSTOMERS
+
+
+def send_problems(draft: Draft) -> Iterator[Problem]:
+    """Recipients and senders of a campaign."""
+    to = draft.recipients
+    audience = audience_of(to)
+    if to.users or to.parties or to.tags or to.emails or (to.chats and to.customers):
+        text = "a group send reaches customers or customer groups, one of the two"
+        yield Problem("external_userid", text, "use Customers(...) or CustomerGroups(...)")
+    if not to:
+        yield Problem(audience.field, "nobody is asked for", "name customers, or customer groups with their owner")
+        return
+    yield from _broadcast_problems(draft)
+    yield from _sender_problems(to, audience)
+    yield from _id_problems(audience.field, _named(to, audience))
+    yield from _choice_problems(draft, audience)
+
+
+def no_targets(draft: Draft) -> Iterator[Problem]:
+    """What is about a task, or an upload, is for nobody of its own."""
+    if draft.recipients:
+        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
+
+
+def warnings(draft: Draft) -> Iterator[str]:
+    """Who may get it twice, or not at all."""
+    to = draft.recipients
+    audience = audience_of(to)
+    listed = [one for _, ids in to.by_sender for one in ids]
+    if len(listed) > len(set(listed)):
+        yield f"{audience.field}: some are named under several senders and get it from each, each time within their cap"
+    if to.customers and not to.by_sender:
+        yield (
+            "sender: not given: each customer's message goes to the member who talked with them last, and some were "
+            "seen to get none; without an answer its task is found again by its customers alone"
+        )
+
+
+def _named(to: Recipients, audience: Audience) -> Sequence[str]:
+    return to.chats if audience is GROUPS else to.customers
+
+
+def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
+    to, body = draft.recipients, draft.message.get("body")
+    if not to.everyone:
+        return
+    if not draft.account.allow_everyone:
+        remedy = "set allow_everyone = true for the account"
+        yield Problem("sender", "this account does not allow sends to all customers or groups of a member", remedy)
+    if not to.by_sender and not (isinstance(body, dict) and body.get("tag_filter")):
+        text = "the vendor takes no call without sender, external_userid and tag_filter (vendor code 40058)"
+        yield Problem("sender", text, 'use Customers({"zhangsan": Everyone()}), or a tag_filter')
+
+
+def _sender_problems(to: Recipients, audience: Audience) -> Iterator[Problem]:
+    if audience is GROUPS and not to.by_sender:
+        yield Problem("sender", "groups are sent to by their owner", 'use CustomerGroups({"zhangsan": [...]})')
+    wrong = [place for place, (sender, _) in enumerate(to.by_sender) if not USERID.fullmatch(str(sender))]
+    if wrong:
+        text = f"{len(wrong)} senders are malformed (vendor code 40003), the first at place {wrong[0]}"
+        yield Problem("sender", text, f"use {USERID_WANTED}")
+    empty = [place for place, (_, ids) in enumerate(to.by_sender) if not ids]
+    if empty and not to.everyone:
+        yield Problem(audience.field, f"nobody is named for the sender at place {empty[0]}", "leave the sender out")
+
+
+def _id_problems(field: str, ids: Sequence[str]) -> Iterator[Problem]:
+    """One problem a list, with the place of the first wrong entry and no value."""
+    wrong = [place for place, one in enumerate(ids) if not isinstance(one, str) or not EXTERNAL_ID.fullmatch(one)]
+    if wrong:
+        text = f"{len(wrong)} entries are malformed (vendor code 40096), the first at place {wrong[0]}"
+        yield Problem(field, text, "use the vendor's ids: 2 to 64 of letters, digits, - _")
+    elif len({one.lower() for one in ids}) < len(ids):
+        yield Problem(field, "two differ in case only", "make a job for each")
+
+
+def _choice_problems(draft: Draft, audience: Audience) -> Iterator[Problem]:
+    """What the vendor ignores in silence beside these recipients."""
+    body = draft.message.get("body")
+    if not isinstance(body, dict):
+        return
+    if body.get("allow_select") is not None and audience is GROUPS:
+        yield Problem("allow_select", "is for customers only: ignored for groups", "leave it out")
+    if body.get("tag_filter") is not None and (audience is GROUPS or draft.recipients.customers):
+        yield Problem("tag_filter", "is ignored for groups and for customers who are named", "leave it out")

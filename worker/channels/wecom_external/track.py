@@ -1,0 +1,125 @@
+"""What became of a task: who of its members has confirmed, and what that meant for each customer or group.
+
+Page 93338 (获取企业群发成员执行结果). First the members' tasks, page by page; then, for each member who has sent, the
+recipients. Which member comes next is for the caller to choose: a page's outcome says only where its own paging goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.channels.wecom.reply import Answer, integer, moment, text_of
+from worker.channels.wecom.verdict import by_code
+from worker.domain.job import Part
+from worker.domain.outcome import Accepted, Confirmation, Outcome, Progress, Retry, Taken
+
+TASK_PATH = "/cgi-bin/externalcontact/get_groupmsg_task"
+RESULT_PATH = "/cgi-bin/externalcontact/get_groupmsg_send_result"
+PAGE = 1000
+"""The most entries of one page; more would be answered with 500."""
+PAGE_PAUSE_S = 1.0
+"""Between two pages: a whole campaign is read at the pace of people, not of a program."""
+RESTART_PAUSE_S = 60.0
+"""Before a paging begins again whose cursor the vendor does not know any more."""
+
+TASK, RESULT = "task", "result"
+TASK_STATES = (0, 2)
+"""Of a member: not sent yet, sent. 1 is not used."""
+RESULT_STATES = (0, 1, 2, 3)
+"""Of a recipient: not sent yet, sent, no contact of the member any more, cap used up by other group messages."""
+
+CANCELLED = 41093
+BAD_CURSOR = 50100
+NO_MEMBER = (40003, 60111)
+"""A member who left the corp, or whom the app does not see any more."""
+
+
+def path_of(part: Part) -> str:
+    """The path of the next call."""
+    return RESULT_PATH if part.spec.get("step") == RESULT else TASK_PATH
+
+
+def body_of(part: Part) -> dict[str, Any]:
+    """The body of the next call."""
+    if part.spec.get("step") == RESULT:
+        return result_body(part.spec["msgid"], part.spec["member"], part.spec.get("cursor"))
+    return task_body(part.spec["msgid"], part.spec.get("cursor"))
+
+
+def task_body(msgid: str, cursor: str | None) -> dict[str, Any]:
+    """The body of get_groupmsg_task."""
+    return {"msgid": msgid, "limit": PAGE, **({"cursor": cursor} if cursor else {})}
+
+
+def result_body(msgid: str, member: str, cursor: str | None) -> dict[str, Any]:
+    """The body of get_groupmsg_send_result."""
+    return {**task_body(msgid, cursor), "userid": member}
+
+
+def outcome(part: Part, answer: Answer) -> Outcome:
+    """What a page tells, and where the paging goes from there."""
+    if answer.errcode != 0:
+        return _refused(part, answer)
+    cursor = next_cursor(answer, part.spec.get("cursor"))
+    if part.spec.get("step") == RESULT:
+        found = tuple(_results(str(part.spec["member"]), answer.data))
+        following = {"cursor": cursor} if cursor else _next_member()
+    else:
+        found = tuple(_tasks(answer.data))
+        following = {"step": TASK, "cursor": cursor} if cursor else _next_member()
+    return Progress({**part.spec, **following}, _said(part, len(found)), PAGE_PAUSE_S, found)
+
+
+def next_cursor(answer: Answer, current: Any) -> str:
+    """Where the next page begins, empty after the last; one that leads to itself ends the paging."""
+    cursor = text_of(answer.data.get("next_cursor")) or ""
+    return "" if cursor == (current or "") else cursor
+
+
+def _next_member() -> dict[str, Any]:
+    return {"step": RESULT, "member": None, "cursor": ""}
+
+
+def _said(part: Part, count: int) -> str:
+    return f"read {count} {'recipients' if part.spec.get('step') == RESULT else 'members'} of its task"
+
+
+def entries(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects of a page; whatever else stands there is nothing."""
+    listed = data.get(name)
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+
+
+def _tasks(data: Mapping[str, Any]) -> Iterator[Confirmation]:
+    for entry in entries(data, "task_list"):
+        member, status = text_of(entry.get("userid")), integer(entry, "status")
+        if member and status in TASK_STATES:
+            yield Confirmation(member, "", status, moment(entry, "send_time") or None)
+
+
+def _results(member: str, data: Mapping[str, Any]) -> Iterator[Confirmation]:
+    for entry in entries(data, "send_list"):
+        recipient, status = recipient_of(entry), integer(entry, "status")
+        if recipient and status in RESULT_STATES:
+            yield Confirmation(member, recipient, status, moment(entry, "send_time") or None)
+
+
+def recipient_of(entry: Mapping[str, Any]) -> str | None:
+    """The customer, or of a send to groups the group."""
+    return text_of(entry.get("external_userid")) or text_of(entry.get("chat_id"))
+
+
+def _refused(part: Part, answer: Answer) -> Outcome:
+    """A page that cannot be read: again from its paging's start, past a member who is gone, or the end of it all."""
+    code = answer.errcode
+    if code == BAD_CURSOR and part.spec.get("cursor"):
+        return Progress({**part.spec, "cursor": ""}, f"{code}: its paging starts again", RESTART_PAUSE_S)
+    if code == BAD_CURSOR:
+        return Retry(f"{code} without a cursor")
+    if code in NO_MEMBER and part.spec.get("step") == RESULT:
+        reason = f"{code}: nothing more is told of a member who is gone"
+        return Progress({**part.spec, **_next_member()}, reason, PAGE_PAUSE_S)
+    if code == CANCELLED:
+        return Accepted(Taken(warning=f"{code}: the task was cancelled; what had been sent until then stays sent"))
+    return by_code(code)

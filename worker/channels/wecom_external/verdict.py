@@ -1,0 +1,131 @@
+"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.channels.wecom import uploading
+from worker.channels.wecom.reply import Answer, listed, read, text_of
+from worker.channels.wecom.verdict import by_code, no_vendor, verdict, warns
+from worker.channels.wecom_external import look_up, track
+from worker.channels.wecom_external.render import looks_up
+from worker.channels.wecom_external.split import audience_in
+from worker.domain.call import Reply
+from worker.domain.job import Part
+from worker.domain.outcome import (
+    Accepted,
+    Outcome,
+    Parked,
+    Partial,
+    Refusal,
+    Rejected,
+    Retry,
+    Taken,
+    Unknown,
+    Verdict,
+)
+
+FAIL_LIST = "fail_list"
+
+
+def outcome(part: Part, reply: Reply) -> Verdict:
+    """The meaning of an answer, with the facts of it that may be kept."""
+    answer = read(reply, _promised(part))
+    if answer is None:
+        return Verdict(_unread(part, reply), http_status=reply.status)
+    return verdict(part, answer, _meant(part, answer), reply.status)
+
+
+def _promised(part: Part) -> str | None:
+    if part.kind == "upload":
+        return uploading.promised(part)
+    return "msgid" if part.kind == "send" and not looks_up(part) else None
+
+
+def _unread(part: Part, reply: Reply) -> Outcome:
+    """A query changes nothing, so whatever answered it may be asked again."""
+    found = no_vendor(reply)
+    return Retry(found.reason) if isinstance(found, Unknown) and (part.kind == "track" or looks_up(part)) else found
+
+
+def _meant(part: Part, answer: Answer) -> Outcome:
+    if looks_up(part):
+        return look_up.outcome(part, answer)
+    if part.kind == "track":
+        return track.outcome(part, answer)
+    return _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
+
+
+def _taken(part: Part, answer: Answer) -> Outcome:
+    """A task exists; members confirm it later. Of a cancel and of a reminder: the vendor took it, and says no more."""
+    if part.kind == "upload":
+        return Accepted(uploading.taken(part, answer))
+    if part.kind != "send":
+        return Accepted(Taken(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
+    refused, notes = _refusals(part, answer.data)
+    msgid = text_of(answer.data.get("msgid"))
+    missing = [] if msgid else ["no msgid in the answer"]
+    taken = Taken(msgid=msgid, warning="; ".join([*warns(answer), *missing, *notes]) or None)
+    return Partial(taken, refused) if refused else Accepted(taken)
+
+
+def _refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
+    """Who cannot be sent to, each once and as the caller wrote it; and notes on what did not fit."""
+    if not data.get(FAIL_LIST):
+        return (), []
+    ids = listed(data[FAIL_LIST])
+    if ids is None:
+        return (), [f"{FAIL_LIST} has another type"]
+    asked = {one.recipient.lower(): one for one in _asked(part)}
+    named = dict.fromkeys(one.lower() for one in ids)
+    strangers = sum(one not in asked for one in named)
+    notes = [f"{strangers} refused ids were not asked for by name"] if strangers else []
+    return tuple(asked[one] for one in named if one in asked), notes
+
+
+def _asked(part: Part) -> list[Refusal]:
+    audience = audience_in(part.spec)
+    return [Refusal(str(one), audience.kind, FAIL_LIST) for one in part.spec.get(audience.name) or ()]
+
+
+def _refused(part: Part, answer: Answer) -> Outcome:
+    special = SPECIAL.get((part.kind, answer.errcode))
+    found = by_code(answer.errcode)
+    if special is not None:
+        return special(part, answer, found)
+    if answer.errcode in OF_THIS_CAMPAIGN and isinstance(found, Parked):
+        return Rejected(found.reason)
+    return found
+
+
+def _nobody(part: Part, answer: Answer, found: Outcome) -> Outcome:
+    """Every recipient is out of reach."""
+    return Rejected(_reason(found), refusals=tuple(_asked(part)))
+
+
+def _media_gone(part: Part, answer: Answer, found: Outcome) -> Outcome:
+    """A file we keep can be uploaded again."""
+    return Rejected(_reason(found), heal="media" if part.message.get("files") else None)
+
+
+def _cancelled_before(part: Part, answer: Answer, found: Outcome) -> Outcome:
+    return Accepted(Taken(warning=f"{_reason(found)}: nothing was left to cancel", from_repeat=part.in_doubt))
+
+
+def _reason(found: Outcome) -> str:
+    return found.reason if isinstance(found, Rejected) else ""
+
+
+SPECIAL: Mapping[tuple[str, int], Callable[[Part, Answer, Outcome], Outcome]] = {
+    ("send", 40007): _media_gone,
+    ("send", 40145): _media_gone,
+    ("send", 41048): _nobody,
+    ("recall", 41093): _cancelled_before,
+}
+"""Codes whose meaning depends on the call."""
+
+OF_THIS_CAMPAIGN = frozenset({60011, 90206, 90208})
+"""A sender whom the app does not see, a mini program that is not linked: matters of this campaign. In application
+messages they park what is alike; here they would hold up every other sender.
+"""
