@@ -75,7 +75,9 @@ def test_a_worker_that_dies_after_its_mark_leaves_a_doubt(stand: Stand) -> None:
     for _ in range(60):
         stand.site.advance(1)
         stand.site.recover()
-    stand.site.run()
+    for _ in range(4):  # a search of the vendor's list has pauses
+        stand.site.run()
+        stand.site.advance(130)
 
     attempts = [attempt.outcome for attempt in stand.site.of("attempts", job)]
     assert "unknown" == attempts[0]
