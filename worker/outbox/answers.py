@@ -17,6 +17,8 @@ from worker.outbox.followups import spoil_media
 from worker.outbox.items import End
 from worker.outbox.sql import run
 
+URL_VALID_S = 365 * 86_400
+"""How long the URL of a permanent picture is used; the vendor knows no end of it."""
 _NOT_TAKEN = (Wait, Retry, Progress)
 """Readable refusals after which the message goes again."""
 
@@ -72,13 +74,15 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
             "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim",
             {"now": batch.now, "part": part_id, "claim": claim},
         )
-    if taken.media_id and end.vault_valid_s is not None:
+    url = taken.extra.get("url")
+    if end.vault_valid_s is not None and (taken.media_id or url):
+        valid_s = end.vault_valid_s if taken.media_id else URL_VALID_S
         run(
             connection,
             "update worker_media set media_id = :media, valid_until = :until where job_id = :job",
             {
-                "media": taken.media_id,
-                "until": batch.now + end.vault_valid_s * settle.SECOND,
+                "media": taken.media_id or url,
+                "until": batch.now + valid_s * settle.SECOND,
                 "job": end.part_id.partition("-")[0],
             },
         )

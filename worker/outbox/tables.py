@@ -368,7 +368,7 @@ media = _table(
     Column("scope", _key(100), nullable=False, doc="who can use the media_id, e.g. the corp"),
     Column("upload_type", _key(20), nullable=False, doc="image, voice, video, file"),
     Column("job_id", _key(ID), nullable=False, doc="the newest upload job for it"),
-    Column("media_id", _text(), doc="the vendor's; null while the upload is open"),
+    Column("media_id", _text(), doc="the vendor's, or a picture's URL; null while the upload is open"),
     Column("valid_until", BigInteger, doc="when we stop using it; null while the upload is open"),
     Column("created_at", BigInteger, nullable=False, doc="when the first send needed it"),
 )
