@@ -1,0 +1,199 @@
+"""Group sends through the whole plant, against the simulated vendor over HTTP: made, lost, followed, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conformance.case import calls, control, faults
+from tests.support.plant import PNG, Site, planted
+from worker import Campaign, Customers, campaign, external, remind, track
+from worker.delivery.transport import RequestsTransport
+from worker.domain.account import Account, Secret
+from worker.domain.message import File
+from worker.domain.recipient import CustomerGroups, Recipients
+from worker.outbox.clock import SECOND, DrivenClock
+from worker.outbox.database import Database
+from worker.simulator import running
+from worker.simulator.settings import SimulatorSettings
+
+CREATE = "/cgi-bin/externalcontact/add_msg_template"
+LIST = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
+HELLO = external.Campaign(text="hello")
+ANN = Customers({"ann": ["wm1", "wm2", "wm3"]})
+LOST = {"reset_response_after": 0}
+
+
+@dataclass
+class Sales:
+    """A site whose one account makes group sends, and its vendor, whose clock goes with the site's."""
+
+    site: Site
+    url: str
+
+    def ask(self, to: Recipients = ANN, message: Any = HELLO) -> str:
+        """A campaign."""
+        return self.site.ask(message, to, account="sales")
+
+    def follow_up(self, what: Any, job: str, **options: Any) -> str:
+        """A track or a reminder of a campaign."""
+        with self.site.database.writing() as connection:
+            options = {"accounts": self.site.accounts, "clock": self.site.clock, **options}
+            return str(what(connection, job, **options).id)
+
+    def go(self, turns: int = 12, seconds: float = 2.0) -> None:
+        """Work, with time passing."""
+        for _ in range(turns):
+            self.site.run()
+            self.advance(seconds)
+            self.site.recover()
+
+    def advance(self, seconds: float) -> None:
+        """Every clock."""
+        self.site.advance(seconds)
+        control(self.url, "clock", {"set": self.site.clock.micros / SECOND, "frozen": True})
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """What the vendor has."""
+        found: list[dict[str, Any]] = control(self.url, "groupmsg_tasks")["tasks"]
+        return found
+
+    def act(self, name: str, **given: Any) -> Any:
+        """Somebody at the vendor does something."""
+        return control(self.url, f"groupmsg_{name}", given)
+
+    def seen(self, job: str) -> Campaign:
+        """What became of a campaign."""
+        with self.site.database.reading() as connection:
+            return campaign(connection, job)
+
+
+@pytest.fixture
+def sales(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Sales]:
+    """Nothing sent yet; tokens outlive every test."""
+    settings = {"external": {"dispatch_s": 0}, "token": {"lifetime_s": 10_000_000}}
+    with running(SimulatorSettings.model_validate(settings)) as url, closing(RequestsTransport()) as transport:
+        account = Account("sales", "wecom_external", url, {"corpid": "ww1"}, Secret(lambda: "s1"), allow_everyone=True)
+        with planted(sqlite_database, driven_clock, accounts=[account], transport=transport) as site:
+            made = Sales(site, url)
+            made.advance(0)
+            yield made
+
+
+def test_a_lost_answer_is_found_again(sales: Sales) -> None:
+    """One task, one call; its msgid is learnt from the list, and a cancel finds it."""
+    faults(sales.url, CREATE, LOST)
+    job = sales.ask()
+    sales.go(30)
+    cancel = sales.site.recall(job)
+    sales.go(2)
+
+    (task,) = sales.tasks()
+    (receipt,) = sales.site.of("receipts", job)
+    assert ("accepted", task["msgid"]) == (sales.site.state(job), receipt.msgid)
+    assert 1 == len(calls(sales.url, CREATE))
+    assert ("accepted", True) == (sales.site.state(cancel), task["cancelled"])
+
+
+def test_a_call_that_never_arrived_is_held(sales: Sales) -> None:
+    """Nothing was made, and nobody makes it a second time by itself."""
+    faults(sales.url, CREATE, {"cut_request_after": 150})
+    job = sales.ask()
+    sales.go(12, 40)
+
+    assert ("unknown", []) == (sales.site.state(job), sales.tasks())
+    assert "no task of those minutes" in sales.site.part(job).reason
+    assert 3 == len(calls(sales.url, LIST))
+
+
+def test_parts_of_one_sender_find_each_their_own(sales: Sales) -> None:
+    """Three tasks that differ in nothing but their customers, all three answers lost."""
+    faults(sales.url, CREATE, LOST, LOST, LOST)
+    job = sales.ask(Customers({"ann": [f"wm{n}" for n in range(25_000)]}))
+    sales.go(60, 4)
+
+    assert ["accepted"] * 3 == [sales.site.state(job, n) for n in range(3)]
+    first = {task["msgid"]: next(iter(task["members"]["ann"]["results"])) for task in sales.tasks()}
+    assert ["wm0", "wm10000", "wm20000"] == [first[receipt.msgid] for receipt in sales.site.of("receipts", job)]
+
+
+def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
+    """The same words of one owner to different groups: the vendor names no group before it was sent to."""
+    faults(sales.url, CREATE, LOST, LOST)
+    jobs = [sales.ask(CustomerGroups({"ann": [chat]})) for chat in ("wr1", "wr2")]
+    sales.go(12, 40)
+
+    assert ["unknown"] * 2 == [sales.site.state(job) for job in jobs]
+    assert 2 == len(sales.tasks())
+
+
+def test_look_alikes_of_others(sales: Sales) -> None:
+    """Twenty, made around it by others: ours is found among them."""
+    faults(sales.url, CREATE, LOST)
+    for n in range(20):
+        members = {f"member{n}": ["wm1", "wm2", "wm3"]} if n % 2 else {"ann": ["wm1", "wm2", f"wm{n + 10}"]}
+        sales.act("foreign", corpid="ww1", text="hello", members=members)
+    job = sales.ask()
+    sales.go(80)
+
+    (receipt,) = sales.site.of("receipts", job)
+    assert sales.tasks()[-1]["msgid"] == receipt.msgid
+
+
+def test_followed_until_nothing_can_change(sales: Sales) -> None:
+    """Who has sent, who left, who takes no more; the track ends by itself."""
+    job = sales.ask(Customers({"ann": ["wm1", "former1", "full1"], "bob": ["wm2"]}))
+    sales.act("spend", corpid="ww1", recipient="full1", count=31)
+    sales.go(2)
+    following = sales.follow_up(track, job, pace=60)
+    sales.go(6, 20)
+    waiting = sales.seen(job)
+    for task in sales.tasks():
+        for member in task["members"]:
+            sales.act("confirm", msgid=task["msgid"], member=member)
+    sales.go(12, 60)
+    done = sales.seen(job)
+
+    assert (4, 4, 0) == (waiting.asked, len(waiting.waiting), len(waiting.sent))
+    assert {"wm1", "wm2"} == set(done.sent)
+    assert (("former1",), ("full1",), ()) == (done.no_contact, done.quota_spent, done.waiting)
+    assert "accepted" == sales.site.job(following).state
+
+
+def test_reminders(sales: Sales) -> None:
+    """Each task is reminded of; the fourth in a day is refused with the time of the next."""
+    job = sales.ask()
+    sales.go(1)
+    jobs = []
+    for _ in range(4):
+        jobs.append(sales.follow_up(remind, job))
+        sales.go(2, 60)
+
+    assert ["accepted"] * 3 + ["rejected"] == [sales.site.job(one).state for one in jobs]
+    assert 3 == sales.tasks()[0]["reminders"]
+    assert "the next is taken at" in sales.site.part(jobs[-1]).reason
+
+
+def test_files_become_media_ids_and_urls(sales: Sales) -> None:
+    """One picture twice, as temporary material and with a URL: both uploaded before the task is made. A week later only
+    the first is uploaded again.
+    """
+    file = File(PNG, "a.png")
+    message = external.Campaign(attachments=[external.Image(file=file), external.Image(file=file, as_url=True)])
+    job = sales.ask(message=message)
+    sales.go(6)
+
+    assert "accepted" == sales.site.state(job)
+    first, second = (one["image"] for one in sales.tasks()[0]["attachments"])
+    assert first["media_id"]
+    assert second["pic_url"].startswith("http://p.qpic.cn/")
+    sales.advance(7 * 86_400)
+    sales.ask(message=message)
+    sales.go(6)
+    again = [one["image"] for one in sales.tasks()[1]["attachments"]]
+    assert (True, second) == (again[0] != first, again[1])
+    assert (2, 1) == tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg"))
