@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from worker.cli.demo.channels import wecom_app, wecom_webhook
+from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook
 from worker.cli.demo.channels.row import Producer, Row, asked
 from worker.cli.demo.stage import Stage, StageFailed
 from worker.delivery.report import JobReport, get_job
 from worker.domain.state import JobState
 
-CHANNELS = (wecom_app, wecom_webhook)
+CHANNELS = (wecom_app, wecom_webhook, wecom_external)
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"
 broker = "embedded"

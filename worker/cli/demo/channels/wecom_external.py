@@ -1,0 +1,86 @@
+"""What the demo asks of WeCom group sends: every attachment, groups, uploads, reminders, following, and a cancel."""
+
+from __future__ import annotations
+
+from worker.channels import wecom_external as external
+from worker.channels.wecom_app import CardUpdate
+from worker.cli.demo.channels.files import picture, report, video
+from worker.cli.demo.channels.row import Producer, Row, sends, uploads
+from worker.domain.message import File, Message
+from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
+
+CHANNEL = "wecom_external"
+ACCOUNT = "sales"
+ACCOUNTS = """
+[accounts.sales]
+channel = "wecom_external"
+corpid = "ww-demo"
+allow_everyone = true
+secret = {{ file = "{folder}/secret" }}
+base_url = "{vendor}"
+"""
+CUSTOMERS = Customers({"zhangsan": ["wmDemo1", "wmDemo2"], "lisi": ["wmDemo3"]})
+GROUPS = CustomerGroups({"zhangsan": ["wrDemo1"]})
+LINK = external.Link(title="Open day", url="https://example.com/day", desc="Saturday")
+TAGS = external.TagFilter(group_list=[external.TagGroup(tag_list=["etDemo"])])
+
+MESSAGES: dict[str, tuple[Message, Recipients]] = {
+    "text": (external.Campaign(text="We open on Saturday."), CUSTOMERS),
+    "image": (external.Campaign(attachments=[external.Image(file=picture())]), CUSTOMERS),
+    "image by url": (external.Campaign(attachments=[external.Image(file=picture(), as_url=True)]), CUSTOMERS),
+    "link": (external.Campaign(text="See", attachments=[LINK]), CUSTOMERS),
+    "miniprogram": (
+        external.Campaign(
+            attachments=[external.MiniProgram(title="Book", appid="wx0123456789abcdef", page="/book", file=picture())]
+        ),
+        CUSTOMERS,
+    ),
+    "video": (external.Campaign(attachments=[external.Video(file=video())]), CUSTOMERS),
+    "file": (external.Campaign(attachments=[external.File(file=report())]), CUSTOMERS),
+    "nine attachments": (external.Campaign(text="All of it", attachments=[LINK] * 9), CUSTOMERS),
+    "groups": (external.Campaign(text="In your group"), GROUPS),
+    "all of a member": (external.Campaign(text="To all of mine"), Customers({"lisi": Everyone()})),
+    "by tags": (external.Campaign(text="Members only", tag_filter=TAGS), Customers({"zhangsan": Everyone()})),
+}
+UPLOADS: dict[str, File] = {"image": picture("cover.png", 9), "video": video(), "file": report()}
+TEXT = f"{CHANNEL} text"
+
+
+def rows() -> list[Row]:
+    """Everything, in the order of the table."""
+    return [
+        *(
+            Row(CHANNEL, what, sends(ACCOUNT, message, to), before=_at_hand if what == "text" else None)
+            for what, (message, to) in MESSAGES.items()
+        ),
+        Row(
+            CHANNEL,
+            "one of two refused",
+            sends(ACCOUNT, external.Campaign(text="Hello"), Customers({"lisi": ["ghostDemo", "wmDemo4"]})),
+            ends="partial",
+        ),
+        *(Row(CHANNEL, f"upload {kind}", uploads(ACCOUNT, file, kind)) for kind, file in UPLOADS.items()),
+        Row(CHANNEL, "remind", lambda producer: producer.remind(TEXT), after=[TEXT]),
+        Row(CHANNEL, "track", lambda producer: producer.track(TEXT, 1.0), after=[f"{CHANNEL} remind"], before=_confirm),
+        Row(CHANNEL, "cancel", lambda producer: producer.recall(f"{CHANNEL} link"), after=[f"{CHANNEL} link"]),
+        Row(
+            CHANNEL,
+            "update_card",
+            lambda producer: producer.update(TEXT, CardUpdate(replace_name="Done")),
+            ends="refused",
+            because="customers are sent no cards",
+            after=[TEXT],
+        ),
+    ]
+
+
+def _at_hand(producer: Producer) -> None:
+    """A customer who has the tag, and tasks that can be asked about at once."""
+    producer.control("settings", {"external": {"tags": {"wm-zhangsan-1": ["etDemo"]}, "dispatch_s": 0}})
+
+
+def _confirm(producer: Producer) -> None:
+    """Every member sends what waits for them."""
+    for task in producer.control("groupmsg_tasks", None)["tasks"]:
+        for member in () if task["cancelled"] else task["members"]:
+            producer.control("groupmsg_confirm", {"msgid": task["msgid"], "member": member})
