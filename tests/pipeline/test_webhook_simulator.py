@@ -162,19 +162,57 @@ def test_a_robot_says_twenty_messages_a_minute(site: Site, url: str) -> None:
     assert {0} == {call["answer"]["errcode"] for call in made(url)}
 
 
+LONG = "\n\n".join(["# one", "word " * 700, "| a |\n| --- |\n" + "| cell |\n" * 100, "# two", "word " * 700])
+
+
+def through(site: Site, rounds: int = 10) -> None:
+    """Runs until nothing waits for what goes before it any more."""
+    for _ in range(rounds):
+        site.run()
+        site.advance(0.5)
+
+
 def test_a_long_markdown_arrives_in_numbered_messages(site: Site, url: str) -> None:
-    """In order, each within 4096 bytes, its table whole, its buttons below the last; the job says so."""
-    table = "| a | b |\n| --- | --- |\n" + "| cell | cell |\n" * 100
-    text = "\n\n".join(["# one", "word " * 500, table, "# two", "word " * 300])
-    job = ask(site, MarkdownV2(content=text), "wr-1", "wr-2", overflow="split")
-    site.run()
+    """In order, each within 4096 bytes, its table whole; every chat gets all of them, and the job says so."""
+    job = ask(site, MarkdownV2(content=LONG), "wr-1", "wr-2", overflow="split")
+    through(site)
 
     found = {chat: [one["content"]["content"] for one in messages] for chat, messages in posted(url).items()}
     assert "accepted" == site.job(job).state
-    assert ["(1/2)", "(2/2)"] == [one.splitlines()[0] for one in found["wr-1"]]
+    assert ["(1/3)", "(2/3)", "(3/3)"] == [one.splitlines()[0] for one in found["wr-1"]]
     assert found["wr-1"] == found["wr-2"]
     assert all(len(one.encode()) <= 4096 for one in found["wr-1"])
-    assert [table.strip() in one for one in found["wr-1"]].count(True) == 1
+    assert 1 == sum("| a |\n| --- |\n" + "| cell |\n" * 99 in one for one in found["wr-1"])
+    assert "split into 3 messages" in site.job(job).warnings
+
+
+def test_a_piece_waits_for_the_one_before_it(site: Site, url: str) -> None:
+    """While the first is tried again nothing overtakes it; the other chat does not wait."""
+    fault = {"match": {"path": SEND, "body_contains": "(1/3)", "nth": 1}, "action": {"answer": {"errcode": -1}}}
+    control(url, "faults", fault)
+    job = ask(site, MarkdownV2(content=LONG), "wr-1", "wr-2", overflow="split")
+    through(site, 60)
+
+    found = {chat: [one["content"]["content"][:5] for one in messages] for chat, messages in posted(url).items()}
+    assert {chat: ["(1/3)", "(2/3)", "(3/3)"] for chat in ("wr-1", "wr-2")} == found
+    assert 7 == len(made(url))
+    assert "accepted" == site.job(job).state
+
+
+def test_a_piece_that_is_held_does_not_keep_the_others(site: Site, url: str) -> None:
+    """What comes after an answer that was lost goes on once nothing but a person can decide it."""
+    fault = {"match": {"path": SEND, "nth": 1}, "action": {"reset_response_after": 0}}
+    control(url, "faults", fault)
+    job = ask(site, MarkdownV2(content=LONG), "wr-1", overflow="split")
+    site.run()
+    before = len(made(url))
+    for _ in range(8):
+        site.advance(10)
+        site.recover()
+        site.run()
+
+    assert (1, 3) == (before, len(made(url)))
+    assert ["unknown", "accepted", "accepted"] == [site.state(job, n) for n in range(3)]
 
 
 def test_a_member_who_refuses_is_tried_once_more_after_a_minute(site: Site, url: str) -> None:

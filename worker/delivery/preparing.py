@@ -19,12 +19,12 @@ from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.call import Request
 from worker.domain.errors import ConfigurationError
-from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait
 from worker.outbox.items import Change
-from worker.outbox.loading import Loaded
+from worker.outbox.loading import Loaded, moves_until
 
 log = structlog.get_logger()
 
@@ -32,6 +32,8 @@ TOKEN_RECHECK_S = 15.0
 """How often an account whose secret was refused is looked at again (the vendor itself is asked far less often)."""
 ACCOUNT_RECHECK_S = 15.0
 """How often an account that is not configured rightly is looked at again."""
+AFTER_ANOTHER_S = 0.2
+"""How soon a part looks again whether the one before it has ended."""
 UNPREPARED_S = 60.0
 """How long a part waits that an error of ours kept from being prepared."""
 
@@ -80,6 +82,8 @@ class Preparing:
         if self._plant.revoked(work.job_id):
             self._change(work, lambda part, now: settle.cancel(part, "revoked"))
             return None
+        if not self._is_its_turn(work):
+            return None
         resolved = self._look(work, channel, account)
         match resolved:
             case Ready():
@@ -95,6 +99,18 @@ class Preparing:
             case Parked():
                 pass
         return None
+
+    def _is_its_turn(self, work: Loaded) -> bool:
+        """A part that says which one goes before it waits until that one has ended, or is held for a person."""
+        if "after" not in work.spec:
+            return True
+        with self._plant.database.reading() as connection:
+            moves_at = moves_until(connection, part_id(work.job_id, work.spec["after"]))
+        if moves_at is None:
+            return True
+        pause_us, reason = int(AFTER_ANOTHER_S * settle.SECOND), "waits for the part before it"
+        self._change(work, lambda part, now: settle.wait_turn(part, max(moves_at, now) + pause_us, reason))
+        return False
 
     def _look(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
         match work.kind:

@@ -79,7 +79,10 @@ class Part:
     kind: str
     message: Mapping[str, Any] = field(repr=False)
     spec: Mapping[str, Any] = field(repr=False)
-    """This part's share, made by the channel's `split` or by a resolve step: recipients, task_id, msgid, targets."""
+    """This part's share, made by the channel's `split` or by a resolve step: recipients, task_id, msgid, targets.
+
+    With `after` it says which part of the job (by its n) has to have ended before it may be sent.
+    """
     in_doubt: bool = False
     """True when an earlier call of this part has no readable answer."""
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen
 from worker.outbox.sql import fetch, run
 
@@ -79,6 +80,15 @@ def _loaded(row: Sequence[Any]) -> Loaded:
     except ValueError as error:  # one odd row must not keep the others of its doorbell
         loaded.spec, loaded.message, loaded.fault = {}, {}, type(error).__name__
     return loaded
+
+
+def moves_until(connection: Connection, part_id: str) -> int | None:
+    """When, at the earliest, a part moves by itself, in microseconds; null: it has ended, or waits for a person."""
+    rows = fetch(connection, "select state, not_before from worker_parts where id = :id", {"id": part_id})
+    state, not_before = rows[0] if rows else (PartState.ACCEPTED, None)
+    if state in OPEN_STATES:
+        return not_before or 0
+    return not_before if state == PartState.UNKNOWN else None
 
 
 def leave(connection: Connection, ids: Sequence[str]) -> None:

@@ -20,4 +20,9 @@ def split(draft: Draft) -> list[dict[str, Any]]:
     count = len(draft.message.get("pieces", ()))
     if not count:
         return places
-    return [{**place, "piece": piece} for place in places for piece in range(count)]
+    return [spec for at, place in enumerate(places) for spec in _pieces(place, at * count, count)]
+
+
+def _pieces(place: dict[str, Any], first: int, count: int) -> list[dict[str, Any]]:
+    """Every piece but the first goes after the part before it."""
+    return [{**place, "piece": n, **({"after": first + n - 1} if n else {})} for n in range(count)]
