@@ -12,13 +12,14 @@ HEAD = ("| field | limit | beyond it |", "|---|---|---|")
 
 def lines() -> list[str]:
     """Every field with a limit, type by type; fields that several cards share stand once."""
-    plain = [line for name, rows in fields.BODIES.items() for line in _limited(name, rows)]
-    cards = [line for rows in fields.CARDS.values() for line in _limited("template_card", rows)]
-    chats = [*_limited("create_chat", fields.CREATE_CHAT), *_limited("change_chat", fields.CHANGE_CHAT)]
+    plain = [line for name, rows in fields.BODIES.items() for line in limited(name, rows)]
+    cards = [line for rows in fields.CARDS.values() for line in limited("template_card", rows)]
+    chats = [*limited("create_chat", fields.CREATE_CHAT), *limited("change_chat", fields.CHANGE_CHAT)]
     return [*HEAD, *plain, *dict.fromkeys(cards), *chats]
 
 
-def _limited(root: str, rows: tuple[Row, ...]) -> Iterator[str]:
+def limited(root: str, rows: tuple[Row, ...]) -> Iterator[str]:
+    """The rows that limit something, as lines of the table."""
     for row in rows:
         if isinstance(row, FieldRule) and not row.banned and (limit := _limit(row)):
             yield f"| `{root}.{row.path}` | {limit} | {_beyond(row)} |"

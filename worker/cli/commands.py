@@ -140,6 +140,19 @@ def explain(
     typer.echo("\n".join(told))
 
 
+@app.command()
+def chats(
+    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    gone: Annotated[bool, typer.Option("--gone", help="Also those it was taken out of.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the last seen first.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Lists the chats that callbacks told of: what a message to a webhook can name."""
+    from worker.cli import chats as listed
+
+    listed.show(_say(), account=account, gone=gone, limit=limit, as_json=as_json)
+
+
 @events.callback()
 def list_events(
     context: typer.Context,

@@ -29,6 +29,8 @@ from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.delivery.report import wait_for
 from worker.domain.state import JobState, PartState
+from worker.outbox import tables
+from worker.outbox.bulk import insert_rows
 from worker.outbox.database import Database, make_engine
 from worker.simulator import running
 
@@ -430,3 +432,36 @@ def test_an_errcode_is_explained(run: Run, capsys: pytest.CaptureFixture[str]) -
     assert "do: add the IP to the app's trusted IPs" in out
     assert "处理: 将该 IP 加入应用的可信 IP" in out
     assert "99 is not in the catalogue" in err
+
+
+def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those we are in, the last seen first; with --gone the others too; by account; as JSON with instants in words."""
+    database = Database(make_engine(sqlite_url))
+    with database.writing() as connection:
+        seen = {"account": "alerts", "person": None, "first_seen_at": 1, "gone_at": None, "allowance": 0}
+        rows = [
+            {**seen, "chat_id": "wr1", "chat_type": "group", "last_seen_at": 2_000_000},
+            {
+                **seen,
+                "chat_id": "wo1",
+                "chat_type": "single",
+                "last_seen_at": 3_000_000,
+                "person": "li",
+                "allowance": 2,
+            },
+            {**seen, "chat_id": "wr2", "chat_type": "group", "last_seen_at": 4_000_000, "gone_at": 5_000_000},
+        ]
+        insert_rows(connection, tables.chats, rows)
+    database.close()
+
+    run("chats")
+    here = capsys.readouterr().out.splitlines()
+    run("chats", "--gone", "--json", "--account", "alerts")
+    everywhere = json.loads(capsys.readouterr().out)
+    run("chats", "--account", "other")
+
+    assert "no chats" in capsys.readouterr().out
+    assert ["wo1", "wr1"] == [line.split()[0] for line in here]
+    assert "of li, 2 messages allowed" in here[0]
+    assert ["wr2", "wo1", "wr1"] == [chat["chat_id"] for chat in everywhere]
+    assert "1970-01-01T00:00:05.000+00:00" == everywhere[0]["gone_at"]
