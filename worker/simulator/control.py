@@ -16,6 +16,7 @@ from worker.simulator.wecom_external.acts import ACTS as EXTERNAL_ACTS
 from worker.simulator.wecom_webhook.control import ACTS as WEBHOOK_ACTS
 from worker.simulator.wire.faults import Rule
 from worker.simulator.world import World
+from worker.simulator.youdu.acts import ACTS as YOUDU_ACTS
 
 PREFIX = "/_control/"
 RULES = TypeAdapter(list[Rule])
@@ -234,4 +235,5 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
     ("POST", "reset"): _reset,
     **WEBHOOK_ACTS,
     **EXTERNAL_ACTS,
+    **YOUDU_ACTS,
 }

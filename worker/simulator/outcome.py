@@ -10,6 +10,8 @@ from worker.simulator.request import Request
 from worker.simulator.wire.faults import Action, FakedAnswer
 from worker.simulator.wire.multipart import media_part
 from worker.simulator.world import World
+from worker.simulator.youdu import refused as youdu
+from worker.simulator.youdu.handlers import ROUTES as YOUDU_ROUTES
 
 
 def answered(world: World, call: Call, action: Action | None) -> Answer | None:
@@ -39,6 +41,8 @@ def _instead(world: World, request: Request, action: Action) -> Answer | None:
 
 def _faked(world: World, request: Request, answer: FakedAnswer) -> Answer:
     code, errmsg = answer.errcode, answer.errmsg
+    if request.path in YOUDU_ROUTES:
+        return youdu.said(code, youdu.reason(code) if errmsg is None else errmsg)
     if errmsg is None:
         reason = REASONS.get(code, "invalid parameter")
         errmsg = f"{reason}, hint: [{world.hint()}], from ip: {request.ip}, {MORE_INFO}{code}" if code else "ok"

@@ -11,6 +11,7 @@ from worker.simulator.wecom_app import handlers, messages
 from worker.simulator.wecom_external.handlers import ROUTES as EXTERNAL_ROUTES
 from worker.simulator.wecom_webhook.handlers import ROUTES as WEBHOOK_ROUTES
 from worker.simulator.world import World
+from worker.simulator.youdu.handlers import ROUTES as YOUDU_ROUTES
 
 Handler = Callable[[World, Request], Answer]
 
@@ -27,6 +28,7 @@ ROUTES: dict[str, Handler] = {
     "/cgi-bin/appchat/send": handlers.send_to_chat,
     **WEBHOOK_ROUTES,
     **EXTERNAL_ROUTES,
+    **YOUDU_ROUTES,
 }
 
 ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}

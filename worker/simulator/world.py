@@ -21,6 +21,7 @@ from worker.simulator.wecom_app.sent import SentBook
 from worker.simulator.wecom_external.tasks import TaskBook
 from worker.simulator.wecom_webhook.state import Webhooks
 from worker.simulator.wire.faults import FaultBook
+from worker.simulator.youdu.state import YouduState
 
 
 class World:
@@ -41,6 +42,7 @@ class World:
         self.external = TaskBook(settings, self.clock)
         self.inbox = Inbox()
         self.webhook = Webhooks(settings, self.clock)
+        self.youdu = YouduState(self.clock, self.inbox)
         self.callbacks = Callbacks(settings, self.clock)
         self.in_flight: Counter[str] = Counter()
         self._hints = count(1)

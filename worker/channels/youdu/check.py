@@ -95,7 +95,7 @@ def _mail_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("mail.fromEmail", "is ignored beside fromUser", "give one of the two")
     given = mail.get("action")
     for action, names in fields.MAIL_OF.items():
-        if given in fields.MAIL_OF and given != action:
+        if given in list(fields.MAIL_OF) and given != action:
             for name in names:
                 if mail.get(name) is not None:
                     yield Problem(f"mail.{name}", f"belongs to action {action}", f"leave it out, or use {action}")

@@ -12,6 +12,7 @@ from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
 from worker.simulator.settings.webhook import WebhookKey, WebhookSettings
 from worker.simulator.settings.whole import SimulatorSettings
+from worker.simulator.settings.youdu import YouduSettings
 
 __all__ = [
     "AppSettings",
@@ -30,4 +31,5 @@ __all__ = [
     "TokenSettings",
     "WebhookKey",
     "WebhookSettings",
+    "YouduSettings",
 ]

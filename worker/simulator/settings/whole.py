@@ -11,6 +11,7 @@ from worker.simulator.settings.followups import CardSettings, ChatSettings, Reca
 from worker.simulator.settings.part import Part
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
 from worker.simulator.settings.webhook import WebhookSettings
+from worker.simulator.settings.youdu import YouduSettings
 
 Check = Literal["agent", "msgtype", "options", "body", "recipients"]
 CHECKS: tuple[Check, ...] = get_args(Check)
@@ -34,6 +35,7 @@ class SimulatorSettings(Part):
     codes: CodeSettings = Field(default_factory=CodeSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     external: ExternalSettings = Field(default_factory=ExternalSettings)
+    youdu: YouduSettings = Field(default_factory=YouduSettings)
     check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
     """(unconfirmed) in which order message/send and appchat/send look at a body, after token and IP."""
     task_id_reserved_s: float | None = None

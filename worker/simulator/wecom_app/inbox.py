@@ -1,6 +1,7 @@
 """What each person sees now, and who saw the same thing twice.
 
-Refuses to know how a message got here. One message object is shared by everybody it is shown to.
+Refuses to know how a message got here, and of other vendors' messages anything but `Shown`. One message object is
+shared by everybody it is shown to.
 """
 
 import re
@@ -8,11 +9,32 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.apps import App
 from worker.simulator.wecom_app.plugin import in_wechat
+
+
+class Shown(Protocol):
+    """What the inbox has to know of a message, whichever vendor showed it."""
+
+    seq: int
+    shown_to: list[str]
+
+    @property
+    def msgid(self) -> str:
+        """The vendor's, or what stands for it."""
+        ...
+
+    @property
+    def semantic(self) -> str:
+        """Equal for messages that look alike."""
+        ...
+
+    def seen_by(self, person: str) -> dict[str, Any]:
+        """What one person sees of it."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -68,10 +90,10 @@ class Inbox:
     """All persons' messages, oldest first, recalled ones flagged."""
 
     def __init__(self) -> None:
-        self._people: defaultdict[str, list[Message]] = defaultdict(list)
-        self._alike: defaultdict[str, list[Message]] = defaultdict(list)
+        self._people: defaultdict[str, list[Shown]] = defaultdict(list)
+        self._alike: defaultdict[str, list[Shown]] = defaultdict(list)
 
-    def show(self, message: Message, people: list[str]) -> None:
+    def show(self, message: Shown, people: list[str]) -> None:
         """Show a message to people (lower-case ids)."""
         message.shown_to = people
         for person in people:
@@ -88,8 +110,8 @@ class Inbox:
         return [message.seen_by(person.lower()) for message in self._people.get(person.lower(), [])]
 
     def shown_to(self, person: str) -> list[Message]:
-        """The messages one person has, oldest first."""
-        return list(self._people.get(person.lower(), ()))
+        """The messages of applications one person has, oldest first."""
+        return [message for message in self._people.get(person.lower(), ()) if isinstance(message, Message)]
 
     def everybody(self) -> dict[str, list[dict[str, Any]]]:
         """What every person sees."""
@@ -105,20 +127,20 @@ class Inbox:
             if len(messages) > 1
         ]
 
-    def _by_looks(self) -> Iterator[tuple[str, list[Message]]]:
+    def _by_looks(self) -> Iterator[tuple[str, list[Shown]]]:
         for messages in self._alike.values():
             if len(messages) > 1:
                 yield from _by_person(messages).items()
 
-    def _by_marker(self, marker: re.Pattern[str]) -> Iterator[tuple[str, list[Message]]]:
+    def _by_marker(self, marker: re.Pattern[str]) -> Iterator[tuple[str, list[Shown]]]:
         marked = [(match[0], m) for ms in self._alike.values() for m in ms if (match := marker.search(m.semantic))]
         marked.sort(key=lambda pair: (pair[0], pair[1].seq))
         for _, pairs in groupby(marked, key=lambda pair: pair[0]):
             yield from _by_person([message for _, message in pairs]).items()
 
 
-def _by_person(messages: list[Message]) -> dict[str, list[Message]]:
-    people: defaultdict[str, list[Message]] = defaultdict(list)
+def _by_person(messages: list[Shown]) -> dict[str, list[Shown]]:
+    people: defaultdict[str, list[Shown]] = defaultdict(list)
     for message in messages:
         for person in message.shown_to:
             people[person].append(message)

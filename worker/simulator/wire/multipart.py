@@ -45,6 +45,17 @@ def media_part(content_type: str, body: bytes, name: str | None = "media") -> Up
     return None
 
 
+def form_fields(content_type: str, body: bytes) -> dict[str, bytes]:
+    """The plain fields of the form: the parts that have a name and no filename."""
+    boundary, found = BOUNDARY.search(content_type), dict[str, bytes]()
+    for part in body.split(b"--" + boundary[1].strip().encode())[1:] if boundary else ():
+        head, ended, content = part.partition(b"\r\n\r\n")
+        names = {key.lower(): quoted or plain for key, quoted, plain in _parameters(_headers(head.decode("latin-1")))}
+        if ended and names.get("name") and "filename" not in names:
+            found[names["name"]] = content.removesuffix(b"\r\n")
+    return found
+
+
 def _upload(part: bytes, name: str | None) -> Upload | None:
     head, found, content = part.partition(b"\r\n\r\n")
     if not found:

@@ -1,0 +1,49 @@
+"""Control of the fake Youdu server: what arrived, and what it loses.
+
+Refuses to know calls.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.simulator.request import Request
+from worker.simulator.world import World
+
+
+class Controlled(Protocol):
+    """What control needs of the simulator."""
+
+    world: World
+
+
+class Loss(BaseModel):
+    """What the server loses: all tokens as by a restart, one token or `all` by time, one file or `all`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    forget_tokens: bool = False
+    expire_token: str | None = None
+    forget_media: str | None = None
+
+
+def look(simulator: Controlled, request: Request) -> Any:
+    """Every message with whom it was shown to, the open windows, the badges, the files."""
+    return simulator.world.youdu.shown()
+
+
+def lose(simulator: Controlled, request: Request) -> Any:
+    """Lose what is named; how many there were."""
+    loss, youdu = Loss.model_validate(request.json() if request.body else {}), simulator.world.youdu
+    return {
+        "forgotten": youdu.tokens.forget() if loss.forget_tokens else 0,
+        "expired": youdu.tokens.expire(loss.expire_token) if loss.expire_token else 0,
+        "media": youdu.media.forget(loss.forget_media) if loss.forget_media else 0,
+    }
+
+
+ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
+    ("GET", "youdu"): look,
+    ("POST", "youdu"): lose,
+}

@@ -1,0 +1,195 @@
+"""What a message may hold (c01_00003): a table of its own, read apart from whoever sends.
+
+Cuts in silence what the documentation says is cut, and writes down what was cut. Refuses to know recipients.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.simulator.request import Json
+from worker.simulator.settings.youdu import YouduSettings
+from worker.simulator.youdu.refused import Refusal
+
+MOST_ITEMS = 5
+CUT, TOLD = "cut", "told"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A field of text: whether it must be there, how many characters, and what happens to more."""
+
+    name: str
+    required: bool = False
+    most: int | None = None
+    beyond: str = CUT
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A field that is an integer, and the values it may have."""
+
+    name: str
+    required: bool = False
+    values: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was altered in silence, and the media_ids a message shows."""
+
+    settings: YouduSettings
+    altered: list[Json] = field(default_factory=list)
+    media: list[tuple[str, str]] = field(default_factory=list)
+    """Kind of upload and id."""
+
+
+Field = Text | Number
+CONTENT = Text("content", required=True, most=600)
+LINK = (
+    Text("title", required=True, most=64, beyond=TOLD),
+    Text("url", required=True),
+    Number("action", values=(0, 1)),
+)
+PLAIN: dict[str, tuple[Field, ...]] = {
+    "text": (CONTENT,),
+    "image": (Text("media_id", required=True),),
+    "file": (Text("media_id", required=True),),
+    "link": LINK,
+    "sms": (Text("from", required=True), CONTENT),
+    "mail": (
+        Text("action"),
+        Text("subject"),
+        Text("fromUser"),
+        Text("fromEmail"),
+        Number("time"),
+        Text("link"),
+        Number("unreadCount"),
+    ),
+}
+ITEMS: dict[str, tuple[Field, ...]] = {
+    "mpnews": (
+        Text("title", required=True, most=64),
+        Text("media_id", required=True),
+        CONTENT,
+        Text("digest", most=120),
+        Number("showFront", values=(0, 1)),
+        Text("url"),
+    ),
+    "exlink": (
+        Text("title", required=True, most=64, beyond=TOLD),
+        Text("url", required=True),
+        Text("media_id"),
+        Text("digest", most=120),
+        Number("link_type"),
+        Number("date_hide"),
+        Number("tail_hide"),
+        Text("subtitle"),
+        Text("link_desc"),
+    ),
+}
+MSGTYPES = (*PLAIN, *ITEMS, "sysMsg")
+POP_WINDOW: tuple[Field, ...] = (
+    *(Text(name) for name in ("url", "tip", "title", "notice_id")),
+    *(Number(name) for name in ("width", "height", "duration", "pop_mode")),
+    Number("position", values=(0, 1, 2, 3, 4)),
+)
+
+
+def shown(msgtype: str, body: Json, found: Findings) -> Any:
+    """What people see of a message: the object or array under its type's name, after cuts."""
+    content = body.get(msgtype)
+    if msgtype in ITEMS:
+        if not isinstance(content, list) or not 1 <= len(content) <= MOST_ITEMS:
+            raise Refusal(found.settings.body_code)
+        return [_item(msgtype, n, item, found) for n, item in enumerate(content)]
+    if not isinstance(content, dict):
+        raise Refusal(found.settings.body_code)
+    if msgtype == "sysMsg":
+        return _system(content, found)
+    _note_media(msgtype, content, found)
+    return fields(msgtype, content, PLAIN[msgtype], found)
+
+
+def fields(place: str, content: Any, rules: tuple[Field, ...], found: Findings) -> Json:
+    """An object by its rules; what no rule knows is not shown."""
+    if not isinstance(content, dict):
+        raise Refusal(found.settings.body_code)
+    return dict(_fields(place, content, rules, found))
+
+
+def _fields(place: str, content: Json, rules: tuple[Field, ...], found: Findings) -> Iterator[tuple[str, Any]]:
+    for rule in rules:
+        value = content.get(rule.name)
+        if value is None or value == "":
+            if rule.required:
+                raise Refusal(found.settings.body_code)
+            if value is not None:
+                yield rule.name, value
+            continue
+        yield rule.name, _value(f"{place}.{rule.name}", rule, value, found)
+
+
+def _value(place: str, rule: Field, value: Any, found: Findings) -> Any:
+    if isinstance(rule, Number):
+        wrong = isinstance(value, bool) or not isinstance(value, int)
+        if wrong or (rule.values is not None and value not in rule.values):
+            raise Refusal(100003)
+        return value
+    if not isinstance(value, str):
+        raise Refusal(100003)
+    return _within(place, rule, value, found)
+
+
+def _within(place: str, rule: Text, value: str, found: Findings) -> str:
+    """A text within its length: cut in silence, or shown as it is with a note, or refused by a setting."""
+    size = _size(value, found.settings)
+    if rule.most is None or size <= rule.most:
+        return value
+    told = rule.beyond == TOLD
+    if told and found.settings.long_title_code:
+        raise Refusal(found.settings.long_title_code)
+    why = "too long, shown" if told else "cut"
+    found.altered.append({"field": place, "why": why, "limit": rule.most, "unit": "chars", "size": size})
+    return value if told else _cut(value, rule.most, found.settings)
+
+
+def _size(text: str, settings: YouduSettings) -> int:
+    return len(text) if settings.character == "code_point" else len(text.encode("utf-16-le")) // 2
+
+
+def _cut(text: str, most: int, settings: YouduSettings) -> str:
+    if settings.character == "code_point":
+        return text[:most]
+    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "replace")
+
+
+def _item(msgtype: str, n: int, item: Any, found: Findings) -> Json:
+    seen = fields(f"{msgtype}[{n}]", item, ITEMS[msgtype], found)
+    if seen.get("media_id"):
+        found.media.append(("image", seen["media_id"]))
+    elif msgtype == "exlink" and found.settings.exlink_cover_code:
+        raise Refusal(found.settings.exlink_cover_code)
+    return seen
+
+
+def _note_media(msgtype: str, content: Json, found: Findings) -> None:
+    if msgtype in ("image", "file") and isinstance(content.get("media_id"), str):
+        found.media.append((msgtype, content["media_id"]))
+
+
+def _system(content: Json, found: Findings) -> Json:
+    """A system message: a title, how long it stays, and texts and links in order."""
+    msg = content.get("msg")
+    if not isinstance(msg, list) or not msg:
+        raise Refusal(found.settings.body_code)
+    title = Text("title", required=True, most=64, beyond=TOLD)
+    seen = fields("sysMsg", content, (title, Number("popDuration")), found)
+    return {**seen, "msg": [_entry(n, entry, found) for n, entry in enumerate(msg)]}
+
+
+def _entry(n: int, entry: Any, found: Findings) -> Json:
+    if not isinstance(entry, dict) or len(entry) != 1 or not entry.keys() <= {"text", "link"}:
+        raise Refusal(found.settings.body_code)
+    (name, inner), place = next(iter(entry.items())), f"sysMsg.msg[{n}]"
+    return {name: fields(f"{place}.{name}", inner, (CONTENT,) if name == "text" else LINK, found)}
