@@ -14,7 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from worker.channels import wecom_external as external
     from worker.channels import wecom_webhook as webhook
+    from worker.channels import youdu
     from worker.channels.wecom_app import (
         ActionItem,
         ActionMenu,
@@ -286,6 +288,7 @@ __all__ = [
     "enqueue",
     "enqueue_many",
     "escape_ids",
+    "external",
     "failures",
     "get_job",
     "include_object",

@@ -24,4 +24,5 @@ REGISTRY: Mapping[str, Entry] = {
     "wecom_app": Entry("worker.channels.wecom_app:WecomApp", WECOM),
     "wecom_webhook": Entry("worker.channels.wecom_webhook:WecomWebhook", WECOM, door="webhook"),
     "wecom_external": Entry("worker.channels.wecom_external:WecomExternal", WECOM, door="external"),
+    "youdu": Entry("worker.channels.youdu:Youdu", None, door="youdu"),
 }

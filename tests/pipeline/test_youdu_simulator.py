@@ -1,0 +1,290 @@
+"""Youdu all the way, on SQLite and over HTTP: 1,500 people, files, unknown accounts, old tokens, lost answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from tests.conformance.case import calls, control, faults
+from tests.support.plant import Site, planted
+from tests.support.youdu_client import APP, BUIN, KEYS
+from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, recall, resend_failed, youdu
+from worker.delivery.transport import RequestsTransport
+from worker.domain.account import Account, Secret
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.simulator import SimulatorSettings, running
+
+SEND, UPLOAD, TOKEN, BADGE = "/cgi/msg/send", "/cgi/media/upload", "/cgi/gettoken", "/cgi/set.ent.notice"
+MODES = ("strict", "partial", "partial-error", "silent")
+
+
+def an_account(name: str, url: str, appid: str = APP, **fields: Any) -> Account:
+    settings = {"buin": BUIN, "appid": appid, **fields.pop("settings", {})}
+    secret = fields.pop("secret", lambda: KEYS[appid])
+    return Account(name, "youdu", url, settings, Secret(secret), **fields)
+
+
+Made = Callable[..., tuple[Site, str]]
+
+
+@pytest.fixture
+def made(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Made]:
+    """A site and its server, which treats unknown accounts in some way that the account knows, or not."""
+    with ExitStack() as stack:
+
+        def make(server: str = "partial", known: str = "unknown", **more: Any) -> tuple[Site, str]:
+            settings = SimulatorSettings.model_validate({"youdu": {"invalid_users": server}})
+            url = stack.enter_context(running(settings))
+            transport = stack.enter_context(closing(RequestsTransport()))
+            accounts = [
+                an_account("oa", url, settings={"invalid_users": known}, allow_everyone=True, **more),
+                an_account("system", url, "sysMsgAssistant", allow_everyone=True),
+                an_account("mail", url, "sysExmailAssistant"),
+                an_account("sms", url, "sysSmsAssistant"),
+            ]
+            site = planted(sqlite_database, driven_clock, accounts=accounts, transport=transport)
+            return stack.enter_context(site), url
+
+        yield make
+
+
+def delivered(url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = control(url, "youdu")["delivered"]
+    return found
+
+
+def counts(site: Site, job: str) -> dict[str, int]:
+    with site.database.reading() as connection:
+        found = get_job(connection, job).counts
+    return {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
+
+
+def ask(site: Site, message: Any, to: Any = "alice", account: str = "oa", **options: Any) -> str:
+    return site.ask(message, to, account=account, **options)
+
+
+def test_a_text_to_1500_people_is_two_calls_and_one_token(made: Made) -> None:
+    """1,000 a call; everybody sees it once."""
+    site, url = made()
+    people = [f"u{n}" for n in range(1_500)]
+
+    job = ask(site, youdu.Text(content="to all"), To(people))
+    site.run()
+
+    assert ("accepted", {"asked": 1_500, "accepted": 1_500}) == (site.job(job).state, counts(site, job))
+    assert [1_000, 500] == sorted((len(one["people"]) for one in delivered(url)), reverse=True)
+    assert set(people) == {person for one in delivered(url) for person in one["people"]}
+    assert (2, 1) == (len(calls(url, SEND)), len(calls(url, TOKEN)))
+
+
+def test_an_image_is_uploaded_once_encrypted_and_shown(made: Made) -> None:
+    """The server has the file byte for byte under its name; a second send uses the same media_id."""
+    site, url = made()
+    content = bytes(range(256)) * 9000  # more than two chunks
+    first = ask(site, youdu.Image(file=File(content, "图 1.png")))
+    second = ask(site, youdu.Image(file=File(content, "图 1.png")), "bob")
+    for _ in range(3):
+        site.run()
+
+    (media,) = control(url, "youdu")["media"]
+    assert ["accepted"] * 2 == [site.job(job).state for job in (first, second)]
+    assert ("图 1.png", len(content), "image") == (media["name"], media["size"], media["type"])
+    assert [{"media_id": media["media_id"]}] * 2 == [one["content"] for one in delivered(url)]
+    assert 1 == len(calls(url, UPLOAD))
+
+
+def test_a_lost_file_is_uploaded_again_once(made: Made) -> None:
+    """200010: the server does not know it any more."""
+    site, url = made()
+    message = youdu.FileMessage(file=File(b"figures", "a.bin"))
+    ask(site, message)
+    for _ in range(3):
+        site.run()
+    control(url, "youdu", {"forget_media": "all"})
+    again = ask(site, message, "bob")
+    for _ in range(4):
+        site.run()
+        site.advance(2)
+
+    assert ("accepted", 2) == (site.job(again).state, len(calls(url, UPLOAD)))
+    assert [["alice"], ["bob"]] == [one["people"] for one in delivered(url)]
+
+
+@pytest.mark.parametrize("server", MODES)
+@pytest.mark.parametrize("knows", [True, False], ids=["known", "unknown"])
+def test_unknown_accounts_in_every_way_a_server_may_have(made: Made, server: str, knows: bool) -> None:
+    """Whatever it does: nobody gets it twice, nobody is said to have it who has not, and the counts add up."""
+    site, url = made(server, server if knows and server != "silent" else "unknown")
+
+    job = ask(site, youdu.Text(content="hello"), To(["alice", "Ghost1", "bob"]))
+    for _ in range(4):
+        site.run()
+        site.advance(40)
+        site.recover()
+
+    got = [person for one in delivered(url) for person in one["people"]]
+    who, state = counts(site, job), site.job(job).state
+    named = [failure.recipient for failure in site.of("failures", job)]
+    assert len(got) == len(set(got))
+    assert who["asked"] == sum(who.values()) - who["asked"]
+    match server, knows:
+        case "silent", _:  # nobody can tell: it says that all is well
+            assert ("accepted", {"asked": 3, "accepted": 3}, []) == (state, who, named)
+        case _, True:
+            assert ("partial", {"asked": 3, "accepted": 2, "refused": 1}, ["Ghost1"]) == (state, who, named)
+            assert ["alice", "bob"] == got
+            assert (2 if server == "strict" else 1) == len(calls(url, SEND))
+        case _, False:
+            assert ("unknown", {"asked": 3, "refused": 1, "undetermined": 2}, ["Ghost1"]) == (state, who, named)
+            assert 1 == len(calls(url, SEND))
+            assert "invalid_users" in site.part(job).reason
+
+
+def test_what_a_person_may_do_about_those_left_open(made: Made) -> None:
+    """The refused alone, or with the undetermined when that is asked for; nothing is sent again by itself."""
+    site, url = made("strict")
+    job = ask(site, youdu.Text(content="hello"), To(["alice", "ghost1", "bob"]), on_unknown="resend")
+    for _ in range(4):
+        site.run()
+        site.advance(40)
+        site.recover()
+    assert ([], 1) == (delivered(url), len(calls(url, SEND)))
+
+    control(url, "settings", {"youdu": {"missing_users": []}})
+    with site.database.writing() as connection:
+        assert ["ghost1"] == [one.recipient for one in failures(connection, job)]
+        options = {"accounts": site.accounts, "clock": site.clock}
+        again = resend_failed(connection, job, undetermined=True, **options).id
+    site.run()
+
+    assert ["alice", "bob", "ghost1"] == sorted(delivered(url)[0]["people"])
+    assert "accepted" == site.job(again).state
+
+
+@pytest.mark.parametrize("loss", [{"forget_tokens": True}, {"expire_token": "all"}])
+def test_a_stale_token_is_replaced_and_the_message_goes_out_once(made: Made, loss: dict[str, Any]) -> None:
+    """100001 after a restart, 100002 when it is too old: not an attempt."""
+    site, url = made()
+    ask(site, youdu.Text(content="before"))
+    site.run()
+    control(url, "youdu", loss)
+    job = ask(site, youdu.Text(content="after"))
+    for _ in range(3):
+        site.run()
+        site.advance(2)
+
+    assert ("accepted", 2) == (site.job(job).state, len(calls(url, TOKEN)))
+    assert ["before", "after"] == [one["content"]["content"] for one in delivered(url)]
+    assert ["stale_token", "accepted"] == [attempt.outcome for attempt in site.of("attempts", job)]
+
+
+def test_a_lost_answer_is_held_and_twice_only_where_the_caller_says_so(made: Made) -> None:
+    """Nothing makes a repeat of a message safe; for an alert twice may beat never."""
+    site, url = made()
+    faults(url, SEND, {"reset_response_after": 0}, times=2)
+    held = ask(site, youdu.Text(content="quiet"))
+    site.run()
+    alert = ask(site, youdu.Text(content="alert"), on_unknown="resend")
+    for _ in range(4):
+        site.run()
+        site.advance(40)
+        site.recover()
+
+    assert ("unknown", {"asked": 1, "undetermined": 1}) == (site.job(held).state, counts(site, held))
+    assert "accepted" == site.job(alert).state
+    assert ["quiet", "alert", "alert"] == [one["content"]["content"] for one in delivered(url)]
+    (receipt,) = site.of("receipts", alert)
+    assert receipt.from_repeat
+
+
+@pytest.mark.parametrize(
+    ("message", "path"), [(youdu.Badge(count=3), BADGE), (youdu.PopWindow(tip="look"), "/cgi/popwindow")]
+)
+def test_badges_and_pop_ups_are_repeated_without_harm(made: Made, message: Any, path: str) -> None:
+    """A lost answer: called again by itself, and there is one badge, one window."""
+    site, url = made()
+    faults(url, path, {"reset_response_after": 0})
+    job = ask(site, message, To("alice|bob"))
+    for _ in range(4):
+        site.run()
+        site.advance(40)
+        site.recover()
+
+    state = control(url, "youdu")
+    assert ("accepted", {"asked": 2, "accepted": 2}) == (site.job(job).state, counts(site, job))
+    if isinstance(message, youdu.Badge):
+        assert {"alice": 3, "bob": 3} == {person: badge["count"] for person, badge in state["badges"].items()}
+    else:
+        assert {"alice": 1, "bob": 1} == {person: len(windows) for person, windows in state["windows"].items()}
+
+
+def test_a_pop_up_without_an_id_is_held(made: Made) -> None:
+    """The caller wants none, so nothing makes its repeat harmless."""
+    site, url = made()
+    faults(url, "/cgi/popwindow", {"reset_response_after": 0})
+    job = ask(site, youdu.PopWindow(tip="look", notice_id=""))
+    for _ in range(3):
+        site.run()
+        site.advance(40)
+        site.recover()
+
+    assert ("unknown", 1) == (site.job(job).state, len(calls(url, "/cgi/popwindow")))
+
+
+def test_every_role_sends_its_own(made: Made) -> None:
+    """A system message to everyone online, a mail to addresses, an SMS that came in, a text to the organisation."""
+    site, url = made()
+    system = youdu.SysMsg(title="Tonight", msg=[{"text": {"content": "22:00"}}], only_online=True)
+    jobs = [
+        ask(site, system, Everyone(), "system"),
+        ask(site, youdu.Mail(action="unread", unreadCount=5), Emails("a@b.test|c@d.test"), "mail"),
+        ask(site, youdu.Sms(sender="13800000000", content="received"), account="sms"),
+        ask(site, youdu.Text(content="all"), Everyone()),
+    ]
+    site.run()
+
+    people = {one["msgtype"]: one["people"] for one in delivered(url)}
+    assert ["accepted"] * 4 == [site.job(job).state for job in jobs]
+    assert {
+        "sysMsg": ["all1", "all2"],
+        "mail": ["a@b.test", "c@d.test"],
+        "sms": ["alice"],
+        "text": ["all1", "all2", "all3"],
+    } == people
+    with pytest.raises(CheckFailed, match="sysMsgAssistant"):
+        ask(site, system, "alice")
+
+
+def test_nothing_can_be_taken_back(made: Made) -> None:
+    """Refused at enqueue, with the vendor's reason."""
+    site, _ = made()
+    job = ask(site, youdu.Text(content="hello"))
+    site.run()
+
+    with (
+        pytest.raises(CheckFailed, match="no message id"),
+        site.database.writing() as connection,
+    ):
+        recall(connection, job, accounts=site.accounts, clock=site.clock)
+
+
+def test_a_wrong_key_parks_the_account_and_a_right_one_opens_it(made: Made) -> None:
+    """gettoken says 100006; nothing of it is guessed again and again."""
+    keys = {"oa": KEYS["sysOrgAssistant"]}
+    site, url = made(secret=lambda: keys["oa"])
+    job = ask(site, youdu.Text(content="hello"))
+    for _ in range(3):
+        site.run()
+        site.advance(20)
+    knocks = len(calls(url, TOKEN))
+    keys["oa"] = KEYS[APP]
+    for _ in range(3):
+        site.advance(20)
+        site.run()
+
+    assert (1, 2) == (knocks, len(calls(url, TOKEN)))
+    assert "accepted" == site.job(job).state
