@@ -314,6 +314,7 @@ __all__ = [
     "upload",
     "wait_for",
     "webhook",
+    "youdu",
 ]
 
 

@@ -2,13 +2,15 @@
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.youdu_client import APP, BUIN, KEYS
 from tests.unit.simulator.samples import buttons, image_notice, message, mini, mpnews, news, notice, selects, vote
+from worker.crypto.youdu import YouduEnvelope
 from worker.simulator.request import Request
 from worker.simulator.routes import ROUTES, answer
 from worker.simulator.settings import SimulatorSettings
@@ -63,7 +65,37 @@ POSTS: list[dict[str, Any]] = [
     {"msgtype": "miniprogram", "miniprogram": {"title": "t", "pic_media_id": "m", "appid": "a", "page": "p"}},
     *({name: value for name, value in one.items() if name != "agentid"} for one in (news(), notice(), image_notice())),
 ]
-BODIES = {
+CAMPAIGN = {
+    "chat_type": "single",
+    "external_userid": ["wm1", "wm2"],
+    "tag_filter": {"group_list": [{"tag_list": ["et1"]}]},
+    "sender": "zhangsan",
+    "allow_select": True,
+    "text": {"content": "hi"},
+    "attachments": [
+        {"msgtype": "image", "image": {"media_id": "m", "pic_url": "http://p/1"}},
+        {"msgtype": "link", "link": {"title": "t", "url": "http://a", "desc": "d", "picurl": "http://p/2"}},
+        {"msgtype": "miniprogram", "miniprogram": {"title": "t", "pic_media_id": "m", "appid": "a", "page": "p"}},
+    ],
+}
+GROUPS = {"chat_type": "group", "chat_id_list": ["wr1"], "sender": "zhangsan", "text": {"content": "hi"}}
+PAGE = {"msgid": "msg1", "userid": "zhangsan", "limit": 3, "cursor": ""}
+LIST = {
+    "chat_type": "single",
+    "start_time": 1,
+    "end_time": 2,
+    "creator": "a",
+    "filter_type": 0,
+    "limit": 3,
+    "cursor": "",
+}
+BODIES: dict[str, list[dict[str, Any]]] = {
+    "externalcontact/add_msg_template": [CAMPAIGN, GROUPS],
+    "externalcontact/get_groupmsg_list_v2": [LIST],
+    "externalcontact/get_groupmsg_task": [PAGE],
+    "externalcontact/get_groupmsg_send_result": [PAGE],
+    "externalcontact/remind_groupmsg_send": [{"msgid": "msg1"}],
+    "externalcontact/cancel_groupmsg_send": [{"msgid": "msg1"}],
     "webhook/send": POSTS,
     "webhook/upload_media": [{}],
     "message/send": SENDS,
@@ -82,6 +114,29 @@ BODIES = {
 }
 
 
+YOUDU_SENDS: list[dict[str, Any]] = [
+    {"toUser": "alice|bob", "toDept": "1", "msgType": "text", "text": {"content": "hi"}},
+    {
+        "toUser": "alice",
+        "msgType": "mpnews",
+        "mpnews": [{"title": "t", "media_id": "m", "content": "c", "showFront": 1}],
+    },
+    {"toUser": "alice", "msgType": "link", "link": {"title": "t", "url": "http://a", "action": 1}},
+    {"toUser": "alice", "msgType": "exlink", "exlink": [{"title": "t", "url": "http://a", "media_id": "m"}]},
+    {"toAll": {"onlyOnline": True}, "msgType": "sysMsg", "sysMsg": {"title": "t", "msg": [{"text": {"content": "c"}}]}},
+    {"toEmail": "a@b", "msgType": "mail", "mail": {"action": "new", "time": 1}},
+]
+YOUDU = {
+    "gettoken": [{}],
+    "msg/send": YOUDU_SENDS,
+    "media/upload": [{"type": "file", "name": "a"}],
+    "media/search": [{"mediaId": "m"}],
+    "media/get": [{"mediaId": "m"}],
+    "popwindow": [{"toUser": "alice", "toDept": "", "popWindow": {"url": "http://a", "notice_id": "n", "width": 1}}],
+    "set.ent.notice": [{"account": "alice", "count": 3, "tip": "t"}],
+}
+
+
 def places(tree: Any) -> Iterator[tuple[Any, Any]]:
     """Every place in a body: what holds it, and its name or number."""
     for name in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
@@ -90,10 +145,10 @@ def places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> tuple[str, Any]:
+def calls(draw: st.DrawFn, bodies: Mapping[str, list[dict[str, Any]]]) -> tuple[str, Any]:
     """A call with any JSON in up to three places of its body."""
-    path = draw(st.sampled_from(sorted(BODIES)))
-    body = copy.deepcopy(draw(st.sampled_from(BODIES[path])))
+    path = draw(st.sampled_from(sorted(bodies)))
+    body = copy.deepcopy(draw(st.sampled_from(bodies[path])))
     for _ in range(draw(st.integers(0, 3))):
         found = list(places(body))
         if found:
@@ -104,11 +159,11 @@ def calls(draw: st.DrawFn) -> tuple[str, Any]:
 
 def test_every_path_is_tried() -> None:
     """No path is left out."""
-    assert set(ROUTES) == {f"/cgi-bin/{path}" for path in BODIES}
+    assert set(ROUTES) == {f"/cgi-bin/{path}" for path in BODIES} | {f"/cgi/{path}" for path in YOUDU}
 
 
 @settings(deadline=None, max_examples=300)
-@given(calls())
+@given(calls(BODIES))
 def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     """errcode and errmsg, and nobody sees a message that was refused."""
     path, body = call
@@ -133,3 +188,27 @@ def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     shown = json.dumps(world.inbox.everybody())
     assert shown == "{}" or (path.endswith("/send") and reply["errcode"] == 0)
     assert world.webhook.posts == [] or (path == "webhook/send" and reply == {"errcode": 0, "errmsg": reply["errmsg"]})
+
+
+@settings(deadline=None, max_examples=200)
+@given(calls(YOUDU), st.booleans())
+def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool) -> None:
+    """Odd JSON inside of a good envelope, or in its place; nobody sees what was refused."""
+    path, body = call
+    world = World(SimulatorSettings())
+    envelope = YouduEnvelope(KEYS[APP], APP)
+
+    def ask(path: str, inner: Any, outer: Any = None) -> Any:
+        sealed = envelope.seal(json.dumps(inner).encode(), bytes(16))
+        whole = {"buin": BUIN, "appId": APP, "encrypt": sealed, "app_id": APP, "msg_encrypt": sealed}
+        sent = json.dumps(whole if outer is None else outer).encode()
+        return json.loads(answer(world, Request("POST", f"/cgi/{path}", {"accessToken": token}, seq=1, body=sent)).body)
+
+    token = ""
+    token = json.loads(envelope.open(ask("gettoken", 1_700_000_000)["encrypt"]))["accessToken"]
+    reply = ask(path, body, None if inside else body)
+
+    assert isinstance(reply["errcode"], int)
+    assert reply["errmsg"]
+    shown = json.dumps(world.inbox.everybody())
+    assert shown == "{}" or reply["errcode"] == 0

@@ -26,7 +26,7 @@ def create(world: "World", app: App, body: Json, seq: int) -> Answer:
         content = rules.check(body, world.settings.external, found)
         _check_what_it_leads_to(world, app, found)
         chat_type = body.get("chat_type", "single")
-        if chat_type not in MOST:
+        if not isinstance(chat_type, str) or chat_type not in MOST:
             raise Refused(40058, "invalid param 'chat_type'")
         reach = _reached(world, app, body, chat_type, found)
     _refuse_nobody(world, reach)
@@ -85,7 +85,9 @@ def _to_customers(world: "World", body: Json, sender: str | None, ids: list[str]
 def _tags(world: "World", body: Json) -> list[list[str]]:
     holder = body.get("tag_filter")
     groups: Any = holder.get("group_list") if isinstance(holder, dict) else None
-    lists: list[Any] = [group.get("tag_list") for group in groups or () if isinstance(group, dict)]
+    lists: list[Any] = [
+        group.get("tag_list") for group in (groups if isinstance(groups, list) else ()) if isinstance(group, dict)
+    ]
     if any(not isinstance(tags, list) or len(tags) > TAGS_PER_LIST for tags in lists):
         raise Refused(40058, "invalid param 'tag_filter'")
     if not all(world.external.contacts.has_tag(str(tag)) for tags in lists for tag in tags):
