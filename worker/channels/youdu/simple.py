@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from worker.channels.typed import NO_FILE, Attached
 from worker.channels.youdu.message import PlainMessage
@@ -69,7 +69,7 @@ class Sms(PlainMessage):
     msgtype: ClassVar[str] = "sms"
     NAMES: ClassVar[Mapping[str, str]] = {"sender": "from"}
 
-    sender: str = Field(alias="from")
+    sender: str = Field(validation_alias=AliasChoices("from", "sender"))
     """Required: the vendor's `from`, the phone number the SMS came from."""
     content: str
     """Required. At most 600 characters. Longer: cut."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import string
@@ -132,6 +133,7 @@ def _credentials(folder: Path) -> dict[str, str]:
     letters = string.ascii_letters + string.digits
     made = {name: "".join(secrets.choice(letters) for _ in range(43)) for name in ("secret", "aes_key")}
     made["token"] = secrets.token_hex(16)
+    made["youdu_key"] = base64.b64encode(secrets.token_bytes(32)).decode()
     for name, value in made.items():
         (folder / name).write_text(value, encoding="utf-8")
     return made

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook
+from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook, youdu
 from worker.cli.demo.channels.row import Producer, Row, asked
 from worker.cli.demo.stage import Stage, StageFailed
 from worker.delivery.report import JobReport, get_job
 from worker.domain.state import JobState
 
-CHANNELS = (wecom_app, wecom_webhook, wecom_external)
+CHANNELS = (wecom_app, wecom_webhook, wecom_external, youdu)
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"
 broker = "embedded"
@@ -45,6 +45,7 @@ class Ended:
 
 def play(stage: Stage, console: Console) -> bool:
     """Asks for everything, waits for all of it, prints the table; True when each ended as stated."""
+    youdu.prepare(stage.control, (stage.folder / "youdu_key").read_text(encoding="utf-8"))
     producer = Producer(stage.engine, stage.accounts, stage.control)
     rows = [row for one in CHANNELS for row in one.rows()]
     refused = _ask_everything(rows, producer, stage)

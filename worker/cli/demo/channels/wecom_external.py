@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from worker.channels import wecom_external as external
 from worker.channels.wecom_app import CardUpdate
 from worker.cli.demo.channels.files import picture, report, video
@@ -24,21 +26,21 @@ GROUPS = CustomerGroups({"zhangsan": ["wrDemo1"]})
 LINK = external.Link(title="Open day", url="https://example.com/day", desc="Saturday")
 TAGS = external.TagFilter(group_list=[external.TagGroup(tag_list=["etDemo"])])
 
+PICTURE = picture()
+ATTACHMENTS: dict[str, Any] = {
+    "image": external.Image(file=PICTURE),
+    "link": LINK,
+    "miniprogram": external.MiniProgram(title="Book", appid="wx0123456789abcdef", page="/book", file=PICTURE),
+    "video": external.Video(file=video()),
+    "file": external.File(file=report()),
+}
 MESSAGES: dict[str, tuple[Message, Recipients]] = {
     "text": (external.Campaign(text="We open on Saturday."), CUSTOMERS),
-    "image": (external.Campaign(attachments=[external.Image(file=picture())]), CUSTOMERS),
-    "image by url": (external.Campaign(attachments=[external.Image(file=picture(), as_url=True)]), CUSTOMERS),
-    "link": (external.Campaign(text="See", attachments=[LINK]), CUSTOMERS),
-    "miniprogram": (
-        external.Campaign(
-            attachments=[external.MiniProgram(title="Book", appid="wx0123456789abcdef", page="/book", file=picture())]
-        ),
-        CUSTOMERS,
-    ),
-    "video": (external.Campaign(attachments=[external.Video(file=video())]), CUSTOMERS),
-    "file": (external.Campaign(attachments=[external.File(file=report())]), CUSTOMERS),
+    **{name: (external.Campaign(attachments=[one]), CUSTOMERS) for name, one in ATTACHMENTS.items()},
+    "text to groups": (external.Campaign(text="In your group"), GROUPS),
+    **{f"{name} to groups": (external.Campaign(attachments=[one]), GROUPS) for name, one in ATTACHMENTS.items()},
+    "image by url": (external.Campaign(attachments=[external.Image(file=PICTURE, as_url=True)]), CUSTOMERS),
     "nine attachments": (external.Campaign(text="All of it", attachments=[LINK] * 9), CUSTOMERS),
-    "groups": (external.Campaign(text="In your group"), GROUPS),
     "all of a member": (external.Campaign(text="To all of mine"), Customers({"lisi": Everyone()})),
     "by tags": (external.Campaign(text="Members only", tag_filter=TAGS), Customers({"zhangsan": Everyone()})),
 }
