@@ -8,7 +8,7 @@ from typing import Any
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.youdu import account as keys
-from worker.channels.youdu import check, content, limits, render, split, token, verdict, warn
+from worker.channels.youdu import check, content, errcodes, limits, render, split, token, verdict, warn
 from worker.channels.youdu import overflow as overflows
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
@@ -113,6 +113,10 @@ class Youdu:
     def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """See `Channel.token_outcome`."""
         return token.token_outcome(reply, account, secret)
+
+    def explain(self, code: int, lang: str) -> list[str] | None:
+        """See `Channel.explain`."""
+        return errcodes.explain(code, lang)
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`. Whether apps can share a media_id is not documented: each has its own."""

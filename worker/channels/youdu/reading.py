@@ -5,13 +5,10 @@ The recipients of such a body belong to the job; `recipients_from_json` reads th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from worker.channels.typed import VendorMessage
+from worker.channels.reading import object_of, validated
 from worker.channels.youdu.articles import ARTICLES
 from worker.channels.youdu.fields import OURS
 from worker.channels.youdu.message import ItemsMessage, PlainMessage, Raw
@@ -22,8 +19,6 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.message import Message
 from worker.domain.recipient import Emails, Everyone, Recipients, To
 
-T = TypeVar("T", bound=VendorMessage)
-
 PLAIN: Mapping[str, type[PlainMessage]] = {**{one.msgtype: one for one in SIMPLE}, SysMsg.msgtype: SysMsg}
 ITEMS: Mapping[str, type[ItemsMessage]] = {one.msgtype: one for one in ARTICLES}
 
@@ -32,20 +27,20 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The typed message of a body of msg/send, popwindow or set.ent.notice; CheckFailed says what does not fit. A type
     we do not model becomes `Raw`. Files cannot stand in JSON; media_ids can.
     """
-    body = _object(data)
+    body = object_of(data)
     if "msgType" not in body and isinstance(body.get("popWindow"), Mapping):
-        return _validated(PopWindow, body["popWindow"], "popWindow")
+        return validated(PopWindow, body["popWindow"], "popWindow")
     if "msgType" not in body and "account" in body:
-        return _validated(Badge, {name: value for name, value in body.items() if name != "account"}, "badge")
+        return validated(Badge, {name: value for name, value in body.items() if name != "account"}, "badge")
     msgtype = body.get("msgType")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgType", "is missing", "name the type of the message")])
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.get(msgtype)
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
-        return _validated(PLAIN[msgtype], {**content, **_online(msgtype, body)}, msgtype)
+        return validated(PLAIN[msgtype], {**content, **_online(msgtype, body)}, msgtype)
     if rest.keys() == {msgtype} and msgtype in ITEMS and isinstance(content, list):
-        return _validated(ITEMS[msgtype], {"items": content}, msgtype)
+        return validated(ITEMS[msgtype], {"items": content}, msgtype)
     return Raw(msgtype=msgtype, body=rest)
 
 
@@ -58,7 +53,7 @@ def message_to_json(message: Message) -> dict[str, Any]:
 
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """Whom a body is for."""
-    body = _object(data)
+    body = object_of(data)
     if body.get("toDept") == "0" or "toAll" in body:
         return Everyone()
     if body.get("toEmail") and not body.get("toUser"):
@@ -72,29 +67,3 @@ def _online(msgtype: str, body: Mapping[str, Any]) -> dict[str, Any]:
     if msgtype != "sysMsg" or not isinstance(to_all, Mapping):
         return {}
     return {"only_online": to_all.get("onlyOnline", to_all.get("onliyOnline"))}
-
-
-def _object(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    body = data
-    if isinstance(data, str | bytes):
-        try:
-            body = json.loads(data)
-        except ValueError:
-            raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
-    if not isinstance(body, Mapping):
-        raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])
-    return body
-
-
-def _validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
-    try:
-        return made(**fields)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        problems = [Problem(_path(root, one["loc"]), one["msg"], "use the vendor's fields") for one in found]
-    raise CheckFailed(problems)
-
-
-def _path(root: str, loc: tuple[int | str, ...]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
-    return root + "".join(steps)
