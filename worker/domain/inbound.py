@@ -37,6 +37,8 @@ class Inbound:
     """Set when a card, or a button below a message, was pressed."""
     chat: ChatNews | None = None
     """Set where it says of a chat that it is there, or not any more."""
+    answer: bytes = b""
+    """JSON that tells the vendor that it was taken; empty: the status alone does."""
 
     def key(self, account: str) -> str:
         """The same for every delivery of the same event to the same account, another for any other."""

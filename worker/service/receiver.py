@@ -107,7 +107,7 @@ class Receiver:
             log.warning("callback_not_stored", account=name, error=type(error).__name__)
             return Response(status_code=503)
         log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
-        return Response(status_code=200)
+        return Response(inbound.answer, 200, media_type="application/json" if inbound.answer else None)
 
     async def _stored(self, name: str, inbound: Inbound) -> bool:
         """In a thread, which goes on when the answer cannot wait for it any longer."""

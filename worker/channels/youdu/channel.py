@@ -8,11 +8,11 @@ from typing import Any
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.youdu import account as keys
-from worker.channels.youdu import check, content, errcodes, limits, render, split, token, verdict, warn
+from worker.channels.youdu import callback, check, content, errcodes, limits, render, split, token, verdict, warn
 from worker.channels.youdu import overflow as overflows
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
-from worker.domain.errors import ConfigurationError, Problem
+from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.limit import Charge
 from worker.domain.outcome import Verdict
@@ -132,9 +132,12 @@ class Youdu:
         return {"type": content.UPLOAD, "files": {"media": kept}}
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
-        """See `Channel.callback_secrets`."""
-        return {}
+        """See `Channel.callback_secrets`: the token of the address; the key is the account's own."""
+        given = account.settings.get("callback")
+        if not isinstance(given, Mapping) or account.secret is None:
+            return {}
+        return {"token": given["token"], "aes_key": account.secret}
 
     def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
         """See `Channel.callback_door`."""
-        raise ConfigurationError(f"accounts.{account.name}: callbacks of Youdu are not received")
+        return callback.door(account, secrets["token"], secrets["aes_key"], max_age_s)

@@ -1,0 +1,141 @@
+"""Callbacks of a Youdu server (c01_00010): from a request to what it says.
+
+Pure. Nothing of a request is believed before its signature proved right; what is refused is refused with a fixed
+phrase, and nothing that came is quoted. Without an accepted answer the server repeats a callback for up to 24 hours.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.channels.wecom.reply import storable
+from worker.channels.youdu.envelope import envelope_of
+from worker.crypto.envelope import EnvelopeError, ForeignReceiver
+from worker.crypto.youdu import YouduEnvelope, signature
+from worker.domain.account import Account
+from worker.domain.inbound import CallbackRefused, Inbound
+
+Query = Mapping[str, str]
+
+ANSWER = b'{"errcode":0,"errmsg":"ok"}'
+REPEATS_S = 25 * 3600
+"""A repeat may carry the first delivery's timestamp: the server's 24 hours and one more. Requests that somebody kept
+are told by their packageId, which is stored once."""
+LOGIN = "auth"
+"""A third-party login that asks whether a password is right: an `ok` would let anybody in, so it gets none."""
+LONGEST_ID = 128
+
+
+@dataclass(frozen=True)
+class CallbackDoor:
+    """Reads the requests to one account's callback address."""
+
+    envelope: YouduEnvelope
+    token: str
+    buin: int
+    appid: str
+    max_age_s: float
+
+    def verify(self, query: Query, now: float) -> bytes:
+        """This vendor verifies no address."""
+        raise CallbackRefused(405, "this vendor verifies no address")
+
+    def read(self, query: Query, body: bytes, now: float) -> Inbound:
+        """What a POST says; `now` is Unix time in seconds."""
+        outer = _object(body)
+        given, timestamp, nonce = (_given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
+        encrypted = outer.get("encrypt")
+        if not isinstance(encrypted, str) or not encrypted:
+            raise CallbackRefused(400, "no encrypt in the body")
+        right = signature(self.token, timestamp, nonce, encrypted)
+        if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
+            raise CallbackRefused(403, "wrong signature")
+        if str(outer.get("toBuin")) != str(self.buin) or outer.get("toApp") != self.appid:
+            raise CallbackRefused(403, "meant for another application")
+        sent_at = self._instant(timestamp, now)
+        return inbound_of(_object(self._open(encrypted)), sent_at)
+
+    def _open(self, encrypted: str) -> bytes:
+        try:
+            return self.envelope.open(encrypted)
+        except ForeignReceiver:
+            raise CallbackRefused(403, "meant for another receiver") from None
+        except EnvelopeError:
+            raise CallbackRefused(400, "does not decrypt to a message") from None
+
+    def _instant(self, timestamp: str, now: float) -> int:
+        given = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
+        if given is None or not now - REPEATS_S <= given <= now + self.max_age_s:
+            raise CallbackRefused(403, "stale timestamp")
+        return given
+
+
+def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
+    """The door of one account; a key that is none is a ConfigurationError that names it."""
+    settings = account.settings
+    return CallbackDoor(envelope_of(account, aes_key), token, int(settings["buin"]), str(settings["appid"]), max_age_s)
+
+
+def inbound_of(said: Mapping[str, Any], sent_at: int) -> Inbound:
+    """What a decrypted message says."""
+    msgtype = said.get("msgType")
+    if not isinstance(msgtype, str) or not msgtype:
+        raise CallbackRefused(400, "no msgType in the message")
+    if msgtype == LOGIN:
+        raise CallbackRefused(403, "logins are not judged here")
+    created = said.get("createTime")
+    payload = _cleaned(said)
+    return Inbound(
+        event=f"message:{payload['msgType']}"[:80],
+        person=_person(said.get("fromUser")),
+        happened_at=created if type(created) is int and 0 < created < 10**12 else sent_at,
+        identity=_identity(said, payload),
+        payload=payload,
+        answer=ANSWER,
+    )
+
+
+def _identity(said: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """By packageId, unique per app; what the audit app hears has none. Never by the cipher text."""
+    package = said.get("packageId")
+    if isinstance(package, str | int) and package:
+        return ("package", str(package))
+    return ("payload", json.dumps(payload, sort_keys=True))
+
+
+def _person(value: Any) -> str:
+    if not isinstance(value, str):
+        return ""
+    if len(value) > LONGEST_ID:
+        raise CallbackRefused(400, "fromUser is too long")
+    return storable(value)
+
+
+def _cleaned(value: Any) -> Any:
+    """The same with texts that every database takes."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(str(name)): _cleaned(inner) for name, inner in value.items()}
+    return [_cleaned(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _given(query: Query, name: str) -> str:
+    value = query.get(name)
+    if not value:
+        raise CallbackRefused(400, f"no {name} in the query")
+    return value
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise CallbackRefused(400, "not a JSON object")
+    return found
