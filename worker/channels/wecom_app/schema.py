@@ -5,25 +5,20 @@ A schema counts characters, not bytes, and knows no relation between fields: `ch
 
 from __future__ import annotations
 
-import ast
-import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
 
 from pydantic import BaseModel
 
+from worker.channels.schema import Schema, docstrings_in, inlined, limit
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card import CARD_CLASSES, Card
 from worker.channels.wecom_app.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.fields import FieldRule, Row
+from worker.channels.wecom_app.fields import Row
 from worker.channels.wecom_app.message import PlainMessage
 from worker.channels.wecom_app.reading import PLAIN
 from worker.channels.wecom_app.targets import TARGETS
 from worker.channels.wecom_app.update import CardUpdate
-
-Schema = dict[str, Any]
 
 _ENVELOPE: Schema = {
     "touser": {"type": "string", "description": "Userids joined by |, at most 1000 a call; @all for everybody."},
@@ -55,7 +50,7 @@ def _schemas() -> dict[tuple[str, str | None], Schema]:
 
 
 def _of_plain(made: type[PlainMessage]) -> Schema:
-    whole = _inlined(made)
+    whole = inlined(made, _modules(made))
     check = {
         "enable_duplicate_check": {
             "enum": [0, 1],
@@ -71,20 +66,20 @@ def _of_plain(made: type[PlainMessage]) -> Schema:
     beside = {name: whole["properties"].pop(name) for name in made.ENVELOPE}
     for name, values in fields.ENVELOPE[made.msgtype].items():
         beside[name] = {**beside[name], "enum": list(values)}
-    _limit(whole, fields.BODIES[made.msgtype])
+    limit(whole, fields.BODIES[made.msgtype])
     return _body(made, made.msgtype, whole, {**beside, **check})
 
 
 def _of_card(made: type[Card]) -> Schema:
-    whole = _inlined(made)
+    whole = inlined(made, _modules(made))
     beside = {"enable_id_trans": {**whole["properties"].pop("enable_id_trans"), "enum": [0, 1]}}
     whole["properties"] = {"card_type": {"const": made.card_type}, **whole["properties"]}
-    _limit(whole, fields.CARDS[made.card_type])
+    limit(whole, fields.CARDS[made.card_type])
     return _body(made, "template_card", whole, beside)
 
 
 def _of_update() -> Schema:
-    texts = _of_module(CardUpdate.__module__)["CardUpdate"]
+    texts = docstrings_in(CardUpdate.__module__)["CardUpdate"]
     cards = [_card_of_update(name, made) for name, made in CARD_CLASSES.items()]
     ids = {"type": "array", "description": "None of the three: everyone who has the card."}
     most = {target.update_field: target.maximum for target in TARGETS}
@@ -113,16 +108,16 @@ def _of_update() -> Schema:
 
 
 def _card_of_update(name: str, made: type[Card]) -> Schema:
-    whole = _inlined(made)
+    whole = inlined(made, _modules(made))
     del whole["properties"]["enable_id_trans"]
     whole["properties"] = {"card_type": {"const": name}, **whole["properties"]}
-    _limit(whole, fields.UPDATED_CARDS[name])
+    limit(whole, fields.UPDATED_CARDS[name])
     return whole
 
 
 def _of_chat(made: type[BaseModel], rows: tuple[Row, ...]) -> Schema:
-    whole = _inlined(made)
-    _limit(whole, rows)
+    whole = inlined(made, _modules(made))
+    limit(whole, rows)
     return {"title": made.__name__, **whole}
 
 
@@ -144,106 +139,6 @@ def _body(made: type[BaseModel], msgtype: str, content: Schema, beside: Schema) 
     }
 
 
-def _inlined(made: type[BaseModel]) -> Schema:
-    """The model's schema without references, files and nulls, with the docstring of every field."""
-    schema = made.model_json_schema()
-    texts = _docstrings(made)
-    return _resolved(schema, schema.get("$defs", {}), texts)  # type: ignore[no-any-return]
-
-
-def _resolved(node: Any, defs: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]]) -> Any:
-    if isinstance(node, list):
-        return [_resolved(entry, defs, texts) for entry in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        return _resolved(defs[node["$ref"].rpartition("/")[2]], defs, texts)
-    if "anyOf" in node:
-        (kept,) = [one for one in node["anyOf"] if one.get("type") != "null"]
-        return _resolved(kept, defs, texts)
-    out = {name: _resolved(value, defs, texts) for name, value in node.items() if name not in ("$defs", "default")}
-    if "properties" in node:
-        described = texts.get(node.get("title", ""), {})
-        out["properties"] = {
-            name: {**value, "description": described.get(name, "")}
-            for name, value in out["properties"].items()
-            if name != "file"
-        }
-        out.pop("title", None)
-    elif isinstance(out.get("title"), str):
-        del out["title"]
-    return out
-
-
-def _docstrings(made: type[BaseModel]) -> dict[str, dict[str, str]]:
-    """Class -> field -> the string under it, for every class in the modules of the model and its bases' objects."""
-    return {name: texts for module in _modules(made) for name, texts in _of_module(module).items()}
-
-
 def _modules(made: type[BaseModel]) -> Iterator[str]:
     package = made.__module__.rpartition(".")[0]
     return (f"{package}.{name}" for name in ("message", "card_parts", "card", "simple", "articles", "chat"))
-
-
-@cache
-def _of_module(module: str) -> dict[str, dict[str, str]]:
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    own = {node.name: dict(_of_class(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
-    return {name: {**_inherited(module, name, own), **texts} for name, texts in own.items()}
-
-
-def _inherited(module: str, name: str, own: Mapping[str, dict[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for base in reversed(getattr(sys.modules[module], name).__mro__[1:]):
-        if base.__module__ == module:
-            found |= own.get(base.__name__, {})
-        elif base.__module__.startswith(module.rpartition(".")[0]):
-            found |= _of_module(base.__module__).get(base.__name__, {})
-    return found
-
-
-def _of_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for field, text in zip(node.body, node.body[1:], strict=False):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
-                yield name, " ".join(said.split())
-
-
-def _limit(schema: Schema, rows: tuple[Row, ...]) -> None:
-    """Puts into the schema what a schema can say of the rows."""
-    for row in rows:
-        if isinstance(row, FieldRule):
-            above, _, name = row.path.rpartition(".")
-            holder = _at(schema, above)
-            if holder is not None and name in holder["properties"]:
-                _limit_one(holder, name, row)
-
-
-def _at(schema: Schema, path: str) -> Schema | None:
-    for step in path.split(".") if path else ():
-        inner = schema["properties"].get(step.removesuffix("[]"))
-        if inner is None:
-            return None
-        schema = inner["items"] if step.endswith("[]") else inner
-    return schema
-
-
-def _limit_one(holder: Schema, name: str, row: FieldRule) -> None:
-    if row.banned:
-        return  # the description says where it belongs
-    if row.required and not row.media and name not in (required := holder.setdefault("required", [])):
-        required.append(name)
-    said: Schema = {}
-    if row.entries is not None:
-        said |= {"minItems": row.entries[0], "maxItems": row.entries[1]}
-    if (most := row.max_chars or row.max_bytes) is not None:
-        said["maxLength"] = most  # as characters: no fewer bytes than that
-    if row.allowed is not None:
-        said["enum"] = list(row.allowed)
-    if row.between is not None:
-        said |= {"minimum": row.between[0], "exclusiveMaximum": row.between[1]}
-    if row.charset is not None:
-        said["pattern"] = f"^{row.charset}$"
-    if row.required and row.type is str:
-        said["minLength"] = 1
-    holder["properties"][name] |= said

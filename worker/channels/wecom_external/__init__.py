@@ -6,6 +6,7 @@ from worker.channels.wecom_external.attachments import Attachment, File, Image, 
 from worker.channels.wecom_external.channel import WecomExternal
 from worker.channels.wecom_external.message import Campaign, Raw, TagFilter, TagGroup
 from worker.channels.wecom_external.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.wecom_external.schema import message_schema
 
 __all__ = [
     "Attachment",
@@ -22,6 +23,7 @@ __all__ = [
     "WecomExternal",
     "errcodes",
     "message_from_json",
+    "message_schema",
     "message_to_json",
     "recipients_from_json",
 ]
