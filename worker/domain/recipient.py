@@ -133,21 +133,21 @@ def Chats(*ids: str) -> Recipients:
     return Recipients(chats=tuple(dict.fromkeys(ids)))
 
 
-def Customers(named: Mapping[str, Iterable[str] | Recipients] | Iterable[str]) -> Recipients:
+def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iterable[str]) -> Recipients:
     """Customers (`external_userid`) by the member who will send to them: `{"zhangsan": ["wm1", "wm2"]}`.
 
     `{"zhangsan": Everyone()}`: all customers of that member, for accounts that allow broadcasts. Ids without a sender
-    are given to whoever talked last with each customer.
+    are given to whoever talked last with each customer. A sender with an empty list sends to nobody.
     """
     if not isinstance(named, Mapping):
-        return Recipients(customers=tuple(dict.fromkeys(named)))
+        return Recipients(customers=_exactly(named))
     everyone = any(isinstance(ids, Recipients) for ids in named.values())
     by_sender = _by_sender(named)
     customers = tuple(dict.fromkeys(one for _, ids in by_sender for one in ids))
     return Recipients(everyone=everyone, customers=customers, by_sender=by_sender)
 
 
-def CustomerGroups(named: Mapping[str, Iterable[str] | Recipients]) -> Recipients:
+def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Recipients:
     """Customer groups (`chat_id`) by the member who owns them: `{"zhangsan": ["wr1"]}`.
 
     `{"zhangsan": Everyone()}`: groups the member chooses from all of theirs, for accounts that allow broadcasts.
@@ -158,10 +158,16 @@ def CustomerGroups(named: Mapping[str, Iterable[str] | Recipients]) -> Recipient
     return Recipients(everyone=everyone, audience="groups", chats=chats, by_sender=by_sender)
 
 
-def _by_sender(named: Mapping[str, Iterable[str] | Recipients]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return tuple(
-        (sender, () if isinstance(ids, Recipients) else tuple(dict.fromkeys(ids))) for sender, ids in named.items()
-    )
+def _by_sender(named: Mapping[str, str | Iterable[str] | Recipients]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Nobody named is all of a sender's, so a sender who was given an empty list is left out."""
+    listed = ((sender, () if isinstance(ids, Recipients) else _exactly(ids), ids) for sender, ids in named.items())
+    return tuple((sender, exact) for sender, exact, ids in listed if exact or isinstance(ids, Recipients))
+
+
+def _exactly(value: str | Iterable[str]) -> tuple[str, ...]:
+    """A list, or `"a | b"`, as trimmed entries without repeats; ids of the vendor's own compare byte for byte."""
+    entries = value.split("|") if isinstance(value, str) else value
+    return tuple(dict.fromkeys(trimmed for entry in entries if (trimmed := entry.strip())))
 
 
 def Emails(addresses: str | Iterable[str]) -> Recipients:

@@ -1,0 +1,36 @@
+"""Who a group send is for, as producers may write it."""
+
+from __future__ import annotations
+
+from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
+
+
+def test_customers_by_sender() -> None:
+    """In the order given, each once; ids compare byte for byte."""
+    asked = Customers({"ann": ["wm1", "wmA", "wm1"], "bob": ["wma"]})
+
+    assert (("ann", ("wm1", "wmA")), ("bob", ("wma",))) == asked.by_sender
+    assert (("wm1", "wmA", "wma"), False, 3) == (asked.customers, asked.everyone, asked.count())
+
+
+def test_one_text_is_a_list_of_ids() -> None:
+    """Never of letters."""
+    assert ("wm1", "wm2") == Customers("wm1 | wm2|").customers
+    assert (("ann", ("wm1",)),) == Customers({"ann": "wm1"}).by_sender
+    assert (("ann", ("wr1", "wr2")),) == CustomerGroups({"ann": "wr1|wr2"}).by_sender
+
+
+def test_an_empty_list_is_nobody() -> None:
+    """Beside another sender's Everyone() too: only Everyone() means all of a member's."""
+    assert not Customers({"ann": []})
+    mixed = Customers({"ann": [], "bob": Everyone(), "cid": ["wm1"]})
+    groups = CustomerGroups({"ann": [], "bob": Everyone()})
+
+    assert ((("bob", ()), ("cid", ("wm1",))), True) == (mixed.by_sender, mixed.everyone)
+    assert ((("bob", ()),), "groups", True) == (groups.by_sender, groups.audience, groups.everyone)
+
+
+def test_stored_and_read_back() -> None:
+    """As JSON, whole."""
+    for asked in (Customers({"ann": ["wm1"], "bob": Everyone()}), CustomerGroups({"ann": ["wr1"]}), Customers(["wm1"])):
+        assert asked == Recipients.from_json(asked.to_json())
