@@ -48,6 +48,7 @@ def test_a_whole_campaign_passes():
         ("attachments[0].msgtype", attached({"msgtype": "voice", "voice": {"media_id": "m"}})),
         ("attachments[0]", attached({"msgtype": "image", "link": LINK})),
         ("attachments[0].image.media_id", attached({"msgtype": "image", "image": {}})),
+        ("attachments[0].image.pic_url", campaign("t", Image(pic_url="p.qpic.cn/1"))),
         ("attachments[0].link.title", campaign("t", Link(**{**LINK, "title": ""}))),
         ("attachments[0].link.title", campaign("t", Link(**{**LINK, "title": "字" * 43}))),
         ("attachments[0].link.desc", campaign("t", Link(**LINK, desc="x" * 513))),

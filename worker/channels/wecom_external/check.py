@@ -19,7 +19,7 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
 TYPES = ("campaign", "raw")
-WAITING = "waiting for its file"
+WAITING = "https://waiting.for.its.file"
 
 
 def check(draft: Draft) -> list[Problem]:

@@ -20,7 +20,7 @@ def _media(name: str, kind: str) -> FieldRule:
 
 
 ATTACHMENTS: Mapping[str, tuple[Row, ...]] = {
-    "image": (R("media_id", media="image"), R("pic_url"), Either(("media_id", "pic_url"), 41006)),
+    "image": (R("media_id", media="image"), R("pic_url", link=True), Either(("media_id", "pic_url"), 41006)),
     "link": (
         R("title", required=True, max_bytes=128, code=40058, prose=Prose.PLAIN),
         R("picurl", max_bytes=URL_BYTES, code=40058),
