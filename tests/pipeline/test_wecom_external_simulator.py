@@ -22,6 +22,7 @@ from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings
 
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
+MEMBERS = "/cgi-bin/externalcontact/get_groupmsg_task"
 LIST = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
 HELLO = external.Campaign(text="hello")
 ANN = Customers({"ann": ["wm1", "wm2", "wm3"]})
@@ -97,6 +98,29 @@ def test_a_lost_answer_is_found_again(sales: Sales) -> None:
     assert ("accepted", task["msgid"]) == (sales.site.state(job), receipt.msgid)
     assert 1 == len(calls(sales.url, CREATE))
     assert ("accepted", True) == (sales.site.state(cancel), task["cancelled"])
+
+
+def test_a_search_that_is_disturbed_goes_on(sales: Sales) -> None:
+    """Its own answers are lost, come from a proxy, refuse the token or tell it to wait: it asks again and finds it."""
+    control(sales.url, "settings", {"external": {"dispatch_s": 200}})
+    busy = [
+        LOST,
+        {"status": 502},
+        {"answer": {"errcode": -1}},
+        {"answer": {"errcode": 42001}},
+        {"answer": {"errcode": 50100}},
+    ]
+    faults(sales.url, CREATE, LOST)
+    faults(sales.url, LIST, *busy)
+    faults(sales.url, MEMBERS, *busy)
+    job = sales.ask()
+    sales.go(60, 20)
+
+    (receipt,) = sales.site.of("receipts", job)
+    assert ("accepted", sales.tasks()[0]["msgid"]) == (sales.site.state(job), receipt.msgid)
+    assert 1 == len(calls(sales.url, CREATE))
+    answers = [one["answer"] for one in calls(sales.url, MEMBERS)]
+    assert 41063 in [answer["errcode"] for answer in answers if answer]
 
 
 def test_a_call_that_never_arrived_is_held(sales: Sales) -> None:
