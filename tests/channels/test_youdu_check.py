@@ -489,6 +489,7 @@ def test_no_follow_up_can_be(kind: str):
         ({"invalid_users": "lenient"}, "invalid_users"),
         ({"title_unit": "pixels"}, "title_unit"),
         ({"upload_max_bytes": 0}, "upload_max_bytes"),
+        ({"legacy_token": "yes"}, "legacy_token"),
         ({"api_path": "cgi"}, "api_path"),
         ({"api_path": "/cgi/"}, "api_path"),
         ({"sso_hosts": "oa.example.test"}, "sso_hosts"),

@@ -124,6 +124,21 @@ def test_a_strict_server_is_asked_again_until_nobody_unknown_is_left():
     assert (Rejected, ["Bob", "张三", "alice"]) == (type(alone), refused(alone))
 
 
+def test_addresses_are_left_out_as_accounts_are():
+    """And a name that was left out before is not looked for again, so that it ends whatever the server repeats."""
+    mail = Mail(action="new").document()
+    people = {"emails": ["A@b.test", "c@d.test", "e@f.test"]}
+    first = outcome(said(200007, "a@b.test"), people, "strict", mail)
+    built = CHANNEL.request(part(mail, dict(first.spec)), account(), ACCESS, flagged=False)
+
+    again = outcome(said(200007, "a@b.test"), dict(first.spec), "strict", mail)
+    taken = outcome(said(0, "still a@b.test"), dict(first.spec), "strict", mail)
+
+    assert "c@d.test|e@f.test" == sent(built)["toEmail"]
+    assert (Rejected, [("A@b.test", "email")]) == (type(again), [(one.recipient, one.kind) for one in again.refusals])
+    assert (Partial, ["A@b.test"]) == (type(taken), refused(taken))
+
+
 def test_a_call_without_those_left_out_does_not_name_them():
     """What is rendered of such a part."""
     built = CHANNEL.request(part(spec={**PEOPLE, "left_out": ["bob"]}), account(), ACCESS, flagged=False)
@@ -214,8 +229,15 @@ def test_a_lost_media_id_is_uploaded_again_unless_a_call_is_in_doubt():
 @pytest.mark.parametrize("code", [100000, 100001, 100002])
 def test_token_codes(code: int):
     """Another token; a call that carries none can only be looked into."""
+    window = part(PopWindow(tip="t").document())
+    with_token = account({"legacy_token": True})
+
     assert isinstance(outcome(said(code)), StaleToken)
-    assert Scope.LANE is outcome(said(code), message=PopWindow(tip="t").document()).scope
+    parked = CHANNEL.outcome(window, account(), said(code), ACCESS).outcome
+    assert (Scope.LANE, True) == (parked.scope, "legacy_token" in parked.remedy)
+    assert isinstance(CHANNEL.outcome(window, with_token, said(code), ACCESS).outcome, StaleToken)
+    assert {} == CHANNEL.request(window, account(), ACCESS, flagged=False).query
+    assert {"accessToken": "tok-0001"} == CHANNEL.request(window, with_token, ACCESS, flagged=False).query
 
 
 def test_the_wrong_kind_of_app_parks_its_kind_and_a_wrong_key_the_account():

@@ -20,7 +20,7 @@ from worker.channels.base import TokenGranted
 from worker.channels.youdu import Badge, PopWindow, Raw, message_from_json
 from worker.domain.call import Access, FileBody, Reply, Request
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
+from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Unknown
 from worker.domain.recipient import Everyone, To
 from worker.simulator import SimulatorSettings
 from worker.simulator.request import Request as Asked
@@ -263,3 +263,16 @@ def test_what_is_on_the_wire_is_what_the_documentation_shows():
 
     assert ["buin", "appId", "encrypt"] == list(json.loads(standard.body))
     assert ["app_id", "msg_encrypt"] == list(json.loads(old.body))
+
+
+@pytest.mark.parametrize("message", [Badge(count=1), PopWindow(tip="look")])
+def test_a_server_that_wants_a_token_everywhere_gets_one_when_the_account_says_so(message: Any):
+    """The documentation has none on these calls; such a server says 100000, and the remedy names the setting."""
+    document = message.document()
+    wanting = Server(legacy_token="required")
+    told = Server(legacy_token="required", account={"legacy_token": True})
+
+    parked = wanting.takes(part(document))
+
+    assert (Parked, True) == (type(parked), "legacy_token" in parked.remedy)
+    assert isinstance(told.takes(part(document)), Accepted)

@@ -73,7 +73,17 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
 
 def test_every_setting_limit_and_role_is_named() -> None:
     """What an account may say, and who may send what."""
-    named = ("buin", "appid", "role", "invalid_users", "sso_hosts", "title_unit", "upload_max_bytes", "api_path")
+    named = (
+        "buin",
+        "appid",
+        "role",
+        "invalid_users",
+        "sso_hosts",
+        "title_unit",
+        "upload_max_bytes",
+        "legacy_token",
+        "api_path",
+    )
 
     for name in (*named, *account.InvalidUsers, *PROFILE, *roles.Role, *roles.BUILT_IN, *fields.BODIES["characters"]):
         assert re.search(rf"\b{name}\b", DOCS), name

@@ -62,6 +62,8 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     most = settings.get("upload_max_bytes", MAX_UPLOAD)
     if type(most) is not int or not 0 < most < 2**32:
         yield Problem("upload_max_bytes", "is not a number of bytes", "give 1 to 4294967295, or leave it out")
+    if not isinstance(settings.get("legacy_token", False), bool):
+        yield Problem("legacy_token", "is not a boolean", "use true or false")
     path = settings.get("api_path", DEFAULT_PATH)
     if not isinstance(path, str) or not PATH.fullmatch(path):
         yield Problem("api_path", "is not a path", f"use {DEFAULT_PATH}, or what your proxy has in its place")

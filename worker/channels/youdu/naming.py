@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from worker.channels.youdu.redact import VOCABULARY
-from worker.channels.youdu.targets import TARGETS
+from worker.channels.youdu.targets import TARGETS, addressed
 from worker.domain.job import Part
 from worker.domain.outcome import Refusal
 
@@ -47,11 +47,12 @@ def named(part: Part, errmsg: str) -> Named:
 
 def _asked(part: Part) -> Mapping[str, Refusal]:
     """Accounts and addresses by their lower-case form; departments are never said to be named."""
+    lists = addressed(part)
     return {
-        str(entry).lower(): Refusal(str(entry), target.kind, FIELD)
+        entry.lower(): Refusal(entry, target.kind, FIELD)
         for target in TARGETS
         if target.name != "parties"
-        for entry in part.spec.get(target.name, ())
+        for entry in lists[target.name]
     }
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 from worker.channels.youdu.account import InvalidUsers, invalid_users
 from worker.channels.youdu.naming import FIELD, Named, named
+from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Taken, Unknown
@@ -56,11 +57,13 @@ def refused(part: Part, account: Account, errmsg: str) -> Outcome:
 
 
 def _strict(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
-    """Nobody got it, so the others can be called for at once; each round leaves out more, so it ends."""
+    """Nobody got it, so the others can be called for at once; each round leaves out more (only those a call was made
+    for are looked for in its answer), so it ends.
+    """
     refusals = (*before, *found.refusals)
     if not found.refusals:
         return Rejected(REFUSED, before)
-    spec = {**part.spec, "left_out": [one.recipient for one in refusals]}
+    spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
     return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
 
 
@@ -95,15 +98,20 @@ def _open(reason: str, refusals: tuple[Refusal, ...]) -> Unknown:
 
 def _left_out(part: Part) -> tuple[Refusal, ...]:
     """Those whom an earlier answer named, so that this call was made without them."""
-    return tuple(Refusal(str(one), "user", FIELD) for one in part.spec.get("left_out", ()))
+    gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
+    return tuple(
+        Refusal(str(one), target.kind, FIELD)
+        for target in TARGETS
+        for one in part.spec.get(target.name, ())
+        if str(one).lower() in gone
+    )
 
 
 def _only_one(part: Part) -> Refusal | None:
     """The one account this call was for, where it was for no other: a 200007 can only mean that one."""
-    left_out = {str(one).lower() for one in part.spec.get("left_out", ())}
-    users = [str(one) for one in part.spec.get("users", ()) if str(one).lower() not in left_out]
-    others = any(part.spec.get(name) for name in ("parties", "emails", "everyone"))
-    return Refusal(users[0], "user", FIELD) if len(users) == 1 and not others else None
+    lists = addressed(part)
+    others = lists["parties"] or lists["emails"] or part.spec.get("everyone")
+    return Refusal(lists["users"][0], "user", FIELD) if len(lists["users"]) == 1 and not others else None
 
 
 def _is_everybody(part: Part, refusals: tuple[Refusal, ...]) -> bool:

@@ -13,6 +13,7 @@ from worker.channels.checking.tree import put
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.content import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
 from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
+from worker.channels.youdu.targets import addressed
 from worker.channels.youdu.upload import BYTES_PER_SECOND
 from worker.domain.account import Account
 from worker.domain.call import Access, FileBody, Request
@@ -35,19 +36,23 @@ def path_of(account: Account, kind: str) -> str:
     return f"{account.settings.get('api_path', DEFAULT_PATH)}{PATHS[kind]}"
 
 
+def carries_token(account: Account, kind: str) -> bool:
+    """Whether a call of this kind has the token in its query."""
+    return kind not in LEGACY or account.settings.get("legacy_token") is True
+
+
 def request(part: Part, account: Account, access: Access) -> Request:
     """The call of a part."""
     if part.kind == UPLOAD:
         return _upload(part, account, access)
     envelope, plain = envelope_of(account, access.secret), _plain(part)
     encrypted = envelope.seal(plain, envelope.leading(part.id.encode(), plain))
-    is_legacy = part.kind in LEGACY
     return Request(
         "POST",
         account.base_url,
         path_of(account, part.kind),
-        {} if is_legacy else {"accessToken": access.token or ""},
-        legacy(account, encrypted) if is_legacy else standard(account, encrypted),
+        {"accessToken": access.token or ""} if carries_token(account, part.kind) else {},
+        legacy(account, encrypted) if part.kind in LEGACY else standard(account, encrypted),
         "application/json",
         _deadline(account),
     )
@@ -90,14 +95,13 @@ def _send(part: Part) -> dict[str, Any]:
 
 def _recipients(part: Part) -> dict[str, Any]:
     """Lists joined with `|`; both always there, empty when unused, as the vendor's SDKs have them."""
-    spec, msgtype = part.spec, part.message["type"]
-    left_out = {str(one).lower() for one in spec.get("left_out", ())}
-    users = "|".join(one for one in spec.get("users", ()) if one.lower() not in left_out)
+    msgtype = part.message["type"]
+    joined = {name: "|".join(entries) for name, entries in addressed(part).items()}
     if msgtype == "mail":  # has no toDept
-        emails = spec.get("emails", ())
-        return {"toUser": users, "toEmail": "|".join(emails)} if emails else {"toUser": users}
-    if not spec.get("everyone"):
-        return {"toUser": users, "toDept": "|".join(spec.get("parties", ()))}
+        emails = {"toEmail": joined["emails"]} if joined["emails"] else {}
+        return {"toUser": joined["users"], **emails}
+    if not part.spec.get("everyone"):
+        return {"toUser": joined["users"], "toDept": joined["parties"]}
     if msgtype != "sysMsg":
         return {"toUser": "", "toDept": "0"}
     # The documentation spells the flag both ways, and so do its SDKs.

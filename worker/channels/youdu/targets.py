@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from worker.channels.checking.measure import utf16_size
 from worker.channels.youdu.content import BADGE
 from worker.domain.errors import Problem
-from worker.domain.job import Draft
+from worker.domain.job import Draft, Part
 from worker.domain.recipient import Recipients
 
 _ACCOUNT = re.compile(r"[^|\x00-\x1f\x7f\ud800-\udfff]+")
@@ -54,8 +54,18 @@ TARGETS = (
     Target("emails", "email", "toEmail", 1000, _is_address, "addresses: name@host, at most 128 characters"),
 )
 
+LEFT_OUT = "left_out"
+"""In a spec: accounts and addresses this call is made without."""
+
 FOREIGN = ("tags", "chats", "customers")
 """Recipients that Youdu does not have."""
+
+
+def addressed(part: Part) -> dict[str, list[str]]:
+    """Whom a call of a part is made for, by list: those whom an earlier answer named are left out (a strict server)."""
+    gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
+    lists = {target.name: [str(one) for one in part.spec.get(target.name, ())] for target in TARGETS}
+    return {name: [one for one in entries if one.lower() not in gone] for name, entries in lists.items()}
 
 
 def problems(draft: Draft) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from worker.channels.youdu import errcodes, http, people, redact
 from worker.channels.youdu.content import SENDS, UPLOAD
 from worker.channels.youdu.envelope import envelope_of, opened
 from worker.channels.youdu.errcodes import Class, Errcode
-from worker.channels.youdu.render import LEGACY
+from worker.channels.youdu.render import carries_token
 from worker.channels.youdu.token import WRONG_KEY
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
@@ -27,7 +27,7 @@ from worker.domain.outcome import (
 
 MEDIA_GONE = 200010
 INVALID_USERS = 200007
-NO_TOKEN = "this server wants a token where the documentation has none: ask its vendor"
+NO_TOKEN = "set legacy_token = true: this server wants a token here, where the documentation has none"
 
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
@@ -65,15 +65,15 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
         # A file we keep can be uploaded again; not while in doubt: the earlier call may have been taken.
         ours = bool(part.message.get("files")) and part.kind in SENDS and not part.in_doubt
         return Rejected(_reason(row, answer), heal="media" if ours else None)
-    return _by_class(part, row, answer)
+    return _by_class(part, account, row, answer)
 
 
-def _by_class(part: Part, row: Errcode, answer: Answer) -> Outcome:
+def _by_class(part: Part, account: Account, row: Errcode, answer: Answer) -> Outcome:
     reason = _reason(row, answer)
     match row.kind:
         case Class.RETRY:
             return Retry(reason, busy=answer.errcode == -1)
-        case Class.TOKEN if part.kind in LEGACY:
+        case Class.TOKEN if not carries_token(account, part.kind):
             return Parked(Scope.LANE, reason, NO_TOKEN)
         case Class.TOKEN:
             return StaleToken(reason)
