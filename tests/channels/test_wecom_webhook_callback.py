@@ -1,0 +1,242 @@
+"""A webhook's callbacks: XML and JSON alike, sealed for nobody, stored without the key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from wecom_webhook_samples import CHANNEL, JOB, KEY, account
+
+from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent
+from worker.channels.base import CallbackDoor
+from worker.crypto.envelope import Envelope
+from worker.domain.account import Secret
+from worker.domain.errors import ConfigurationError
+from worker.domain.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
+
+VECTOR = "sKqRbbiSUnDhFHOvPjtUMeJBV1LIPhBLiS/+bDapFbYVhHdUs/DnbaknhbqfAh2BglciVZRNd4Ihars+Hcufkg=="
+"""`{"msgtype":"text","text":{"content":"ok"}}` for an empty receiver, computed from the algorithm's description."""
+SIGNATURE = "36d1d54d2f2074a4ebf2ebac6be46eda9ed34450"
+
+XML = """<xml><WebhookUrl> <![CDATA[http://in.example.com/cgi-bin/webhook/send?key={key}]]></WebhookUrl>
+<MsgId>m1</MsgId><ChatId><![CDATA[{chat}]]></ChatId><ChatType><![CDATA[{kind}]]></ChatType>
+<From><UserId><![CDATA[LiSi]]></UserId><Name>n</Name><Alias>a</Alias></From>
+<GetChatInfoUrl><![CDATA[http://in.example.com/get_chat_info?code=once]]></GetChatInfoUrl>{rest}</xml>"""
+CLICKED = f"w{JOB}-3.1"
+
+
+@pytest.fixture
+def door() -> CallbackDoor:
+    return CHANNEL.callback_door(account(), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+
+
+def sealed(message: str, *, as_json: bool = False, receiver: str = "", at: float = NOW) -> Sent:
+    """The message in its envelope."""
+    timestamp = str(int(at))
+    encrypted, signature = Envelope(TOKEN, AES_KEY, receiver).seal(message.encode(), timestamp, "n1", RANDOM)
+    query = {"msg_signature": signature, "timestamp": timestamp, "nonce": "n1", "robot_callback_format": "json"}
+    body = json.dumps({"encrypt": encrypted}) if as_json else f"<xml><Encrypt> <![CDATA[{encrypted}]]></Encrypt></xml>"
+    return Sent(query, body.encode())
+
+
+def xml(rest: str, chat: str = "wr1", kind: str = "group") -> str:
+    return XML.format(key=KEY, rest=rest, chat=chat, kind=kind)
+
+
+def in_json(chat: str = "wr1", kind: str = "group", **rest: Any) -> str:
+    said = {
+        "webhook_url": f"http://in.example.com/cgi-bin/webhook/send?key={KEY}",
+        "msgid": "m1",
+        "chatid": chat,
+        "chattype": kind,
+        "from": {"userid": "LiSi", "name": "n", "alias": "a"},
+        "get_chat_info_url": "http://in.example.com/get_chat_info?code=once",
+        **rest,
+    }
+    return json.dumps(said)
+
+
+def read(door: CallbackDoor, message: str, **options: Any) -> Inbound:
+    one = sealed(message, **options)
+    return door.read(one.query, one.body, NOW)
+
+
+EVENTS = {
+    name: (
+        xml(f"<MsgType>event</MsgType><Event><EventType><![CDATA[{name}]]></EventType></Event>"),
+        in_json(msgtype="event", event={"event_type": name}),
+    )
+    for name in ("add_to_chat", "delete_from_chat", "enter_chat")
+}
+ATTACHMENT = (
+    xml(
+        f"<MsgType>attachment</MsgType><Attachment><CallbackId>{CLICKED}</CallbackId><Actions><Name>ok</Name>"
+        "<Value>1</Value><Type>button</Type></Actions></Attachment>"
+    ),
+    in_json(
+        msgtype="attachment",
+        attachment={"callbackid": CLICKED, "actions": [{"name": "ok", "value": "1", "type": "button"}]},
+    ),
+)
+
+
+def test_the_vector_of_an_empty_receiver(door: CallbackDoor) -> None:
+    """Signature and cipher text as computed from the vendor's description."""
+    query = {"msg_signature": SIGNATURE, "timestamp": "1700000000", "nonce": "nonce-1"}
+
+    inbound = door.read(query, json.dumps({"encrypt": VECTOR}).encode(), NOW)
+
+    assert ("message:text", {"msgtype": "text", "text": {"content": "ok"}}) == (inbound.event, inbound.payload)
+    assert (int(NOW), None, None) == (inbound.happened_at, inbound.chat, inbound.card)
+
+
+def test_the_address_is_verified(door: CallbackDoor) -> None:
+    """The plain bytes and nothing around them."""
+    encrypted, signature = Envelope(TOKEN, AES_KEY, "").seal(b"16161", str(int(NOW)), "n", RANDOM)
+    query = {"msg_signature": signature, "timestamp": str(int(NOW)), "nonce": "n", "echostr": encrypted}
+
+    assert b"16161" == door.verify(query, NOW)
+
+
+@pytest.mark.parametrize("message", ATTACHMENT, ids=["xml", "json"])
+def test_a_click_names_its_part(door: CallbackDoor, message: str) -> None:
+    """And where in its message the caller's own name for it stands."""
+    inbound = read(door, message, as_json=message is ATTACHMENT[1])
+
+    own = ("body", "markdown", "attachments", 1, "callback_id")
+    assert CardPress(f"w{JOB}-3", "ok", "attachment", None, {"ok": ["1"]}, own_id_at=own) == inbound.card
+    assert ("message:attachment", "LiSi", ("message", "m1")) == (inbound.event, inbound.person, inbound.identity)
+
+
+def test_a_click_on_something_else_is_kept_as_it_came(door: CallbackDoor) -> None:
+    """A message that was sent before, or by others: its callback_id is what it is."""
+    inbound = read(door, in_json(msgtype="attachment", attachment={"callbackid": "theirs", "actions": []}))
+
+    assert CardPress("theirs", "", "attachment", None, {}) == inbound.card
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("form", [0, 1], ids=["xml", "json"])
+def test_chats_come_and_go(door: CallbackDoor, name: str, form: int) -> None:
+    """Added, removed, or only seen."""
+    changes = {"add_to_chat": ChatChange.ADDED, "delete_from_chat": ChatChange.GONE}
+
+    inbound = read(door, EVENTS[name][form])
+
+    wanted = ChatNews("wr1", "group", changes.get(name, ChatChange.SEEN), lanes=("send/chat/wr1",))
+    assert (name, wanted) == (inbound.event, inbound.chat)
+
+
+@pytest.mark.parametrize("form", ["xml", "json"])
+def test_who_speaks_in_a_single_chat_allows_three_messages(door: CallbackDoor, form: str) -> None:
+    """Sent to the chat's id or to his own."""
+    rest = "<MsgType>text</MsgType><Text><Content>hi</Content></Text>"
+    message = xml(rest, "wo9", "single") if form == "xml" else in_json("wo9", "single", msgtype="text", text={})
+
+    chat = read(door, message).chat
+
+    assert ChatNews("wo9", "single", ChatChange.SEEN, "LiSi", 3, ("send/chat/wo9", "send/chat/LiSi")) == chat
+
+
+def test_a_blackboards_answers_are_its_own(door: CallbackDoor) -> None:
+    """One chat, whatever post it is about."""
+    chat = read(door, in_json("bb1", "blackboard_reply", msgtype="text", postid="bp1")).chat
+
+    assert chat is not None
+    assert "blackboard" == chat.chat_type
+
+
+@pytest.mark.parametrize("message", [*ATTACHMENT, in_json(msgtype="text", text={"content": f"see ?key={KEY}&x=1"})])
+def test_the_key_is_not_kept(door: CallbackDoor, message: str) -> None:
+    """Nor addresses that work once, wherever they stand."""
+    inbound = read(door, message)
+
+    kept = json.dumps(inbound.payload) + repr(inbound)
+    assert KEY not in kept
+    assert "once" not in kept
+    assert "***" in kept
+
+
+def test_deliveries_of_one_message_are_one(door: CallbackDoor) -> None:
+    """By its msgid; without one by what it says."""
+    same = [read(door, ATTACHMENT[form], at=NOW + form).key("alerts") for form in (0, 1)]
+    bare = [read(door, json.dumps({"msgtype": "text", "n": n})).key("alerts") for n in (1, 1, 2)]
+
+    assert same[0] == same[1]
+    assert (bare[0] == bare[1], bare[0] == bare[2]) == (True, False)
+
+
+def test_texts_no_database_takes_are_made_storable(door: CallbackDoor) -> None:
+    """NUL and half characters can stand in JSON."""
+    inbound = read(door, '{"msgtype":"text","text":{"content":"a\\u0000b\\ud800c"},"from":{"userid":"x\\u0000"}}')
+
+    assert "\x00" not in json.dumps(inbound.payload) + inbound.person
+    inbound.payload["text"]["content"].encode()
+
+
+DEEP = "[" * 40 + "]" * 40
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"{}", 400),
+        (b"[]", 400),
+        (b"<xml></xml>", 400),
+        (b"<!DOCTYPE x><xml><Encrypt>x</Encrypt></xml>", 400),
+        (b'{"encrypt": "x"}', 403),
+        (f'{{"encrypt": {DEEP}}}'.encode(), 400),
+    ],
+)
+def test_what_is_no_callback_is_refused(door: CallbackDoor, body: bytes, status: int) -> None:
+    """With a fixed phrase."""
+    query = {"msg_signature": "0", "timestamp": str(int(NOW)), "nonce": "n"}
+
+    with pytest.raises(CallbackRefused) as refused:
+        door.read(query, body, NOW)
+
+    assert status == refused.value.status
+
+
+@pytest.mark.parametrize(
+    ("message", "options", "status"),
+    [
+        ("{}", {"receiver": "ww1"}, 403),
+        ("{}", {"at": NOW - 301}, 403),
+        ("<xml>", {}, 400),
+        ('{"a":', {}, 400),
+        (json.dumps({"a": json.loads(DEEP)}), {}, 400),
+        (in_json("w" * 129, msgtype="text"), {}, 400),
+        (in_json(msgtype="attachment", attachment={"callbackid": "w" * 129}), {}, 400),
+    ],
+)
+def test_what_is_sealed_and_yet_none_is_refused(
+    door: CallbackDoor, message: str, options: dict[str, Any], status: int
+) -> None:
+    """Another receiver, an old one, no message, ids no column holds."""
+    with pytest.raises(CallbackRefused) as refused:
+        read(door, message, **options)
+
+    assert status == refused.value.status
+
+
+@pytest.mark.parametrize(
+    "message", ["{}", '{"from": [], "event": 1, "chatid": {}, "attachment": null, "msgtype": ["attachment"]}', "<xml/>"]
+)
+def test_odd_members_are_no_reason_to_fail(door: CallbackDoor, message: str) -> None:
+    """They say nothing."""
+    inbound = read(door, message)
+
+    assert ("", None, None) == (inbound.person, inbound.chat, inbound.card)
+
+
+def test_a_key_that_is_none_is_told_at_the_start() -> None:
+    """By its setting; and who has none has no door."""
+    with pytest.raises(ConfigurationError, match=r"callback\.aes_key"):
+        CHANNEL.callback_door(account(), {"token": TOKEN, "aes_key": "short"}, 300)
+    assert {} == CHANNEL.callback_secrets(account())
+    secrets = {name: Secret(lambda: "t") for name in ("token", "aes_key")}
+    assert secrets == CHANNEL.callback_secrets(account(settings={"callback": secrets}))

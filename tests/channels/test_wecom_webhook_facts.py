@@ -1,0 +1,164 @@
+"""Every row of the vendor's tables about webhooks is a row of ours."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from wecom_app_facts import codes, rows, size
+from wecom_webhook_samples import ACCESS, CHANNEL, account, part, reply
+
+from worker.channels.checking.row import Effect, Either, FieldRule
+from worker.channels.wecom_webhook import fields
+from worker.channels.wecom_webhook.card import CARD_CLASSES
+from worker.channels.wecom_webhook.errcodes import explain
+from worker.channels.wecom_webhook.limits import PROFILE
+from worker.channels.wecom_webhook.simple import SIMPLE
+from worker.domain.limit import Unit
+from worker.domain.outcome import Accepted, Outcome, Parked, Progress, Rejected, Retry, Scope, Wait
+
+TYPES = {"string": str, "int": int, "bool": bool, "number": float, "array": list, "object": dict}
+MODELS = {one.msgtype: one for one in SIMPLE}
+
+
+def rules_at(table, path: str) -> list[FieldRule]:
+    """Our rows of a path; the list itself where the path ends in its brackets."""
+    return [row for row in table if isinstance(row, FieldRule) and row.path == path.removesuffix("[]")]
+
+
+@pytest.mark.parametrize("row", rows("webhook_fields"), ids=lambda row: row["type.field"])
+def test_every_field_is_ours(row: dict[str, str]):
+    """Type, edition, need, limit, effect and codes, and a field of the typed message."""
+    msgtype, path = row["type.field"].split(".", 1)
+    editions = fields.EDITIONS if row["edition"] == "both" else (row["edition"],)
+    made_by_us = "given by the worker" in row["req"] or "made from a file" in row["req"]
+
+    for edition in fields.EDITIONS:
+        found = rules_at(fields.BODIES[edition].get(msgtype, ()), path)
+        if edition not in editions:
+            assert all(rule.banned for rule in found)
+            continue
+        (rule,) = found
+        assert TYPES[row["type"]] is rule.type
+        assert made_by_us or row["req"].startswith("yes") == rule.required
+        assert codes(row["req"] + row["over-limit"]) - {301019} <= rule.codes
+        assert size("bytes", row["limit"]) == rule.max_bytes
+        assert (Effect.CUT if row["over-limit"] == "cut" else Effect.ERR) is rule.effect
+        if most := re.fullmatch(r"(\d+) to (\d+)", row["limit"]):
+            assert (int(most[1]), int(most[2])) == rule.entries
+    assert path.split("[")[0].split(".")[0] in {*MODELS[msgtype].model_fields, "base64", "md5"}
+
+
+@pytest.mark.parametrize("row", rows("webhook_cards"), ids=lambda row: row["member"])
+@pytest.mark.parametrize("card", fields.CARD_TYPES)
+def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
+    """What is required, of which type, how long is advised, how many, which values; and what a card has not."""
+    found = rules_at(fields.CARDS[card], row["member"])
+    cell, rule_text = row[card], row["rule"]
+
+    if cell == "-":
+        assert [] == found
+        return
+    (rule,) = found
+    assert TYPES[row["type"]] is rule.type
+    assert codes(rule_text) <= rule.codes
+    if cell.startswith("if type"):
+        assert ("type", int(cell[-1])) == rule.when
+    else:
+        assert (cell == "R") == rule.required
+    if ", or " in cell:
+        either = {name for one in fields.CARDS[card] if isinstance(one, Either) for name in one.names}
+        assert {row["member"], cell.partition(", or ")[2]} == either
+    advised = re.match(r"~(\d+)", rule_text)
+    assert (int(advised[1]) if advised else None) == rule.advised
+    if most := re.search(r"at most (\d+)", rule_text):
+        assert (0, int(most[1])) == rule.entries
+    if values := re.search(r"values ([\d, ]+)", rule_text):
+        assert tuple(int(one) for one in values[1].split(", ")) == rule.allowed
+    if "more than" in rule_text:
+        assert (1.3, 2.25) == rule.between
+    assert row["member"].split("[")[0].split(".")[0] in {*CARD_CLASSES[card].model_fields, "card_type"}
+
+
+def test_no_row_of_ours_is_unknown_to_the_tables():
+    """Nothing is checked that no page says, but for what cards and bodies share."""
+    told = {row["type.field"].removesuffix("[]") for row in rows("webhook_fields")}
+    ours = {f"{name}.{row.path}" for table in fields.BODIES.values() for name, found in table.items() for row in found}
+    members = {row["member"].removesuffix("[]") for row in rows("webhook_cards")}
+    cards = {row.path for table in fields.CARDS.values() for row in table if isinstance(row, FieldRule)}
+
+    assert (told, members) == (ours, cards)
+
+
+@pytest.mark.parametrize("row", rows("webhook_places"), ids=lambda row: row["type"])
+def test_every_type_goes_where_its_section_says(row: dict[str, str]):
+    """Audiences, blackboards, posts, and who alone sees it."""
+    msgtype = row["type"]
+    audiences = ["groups"]
+    audiences += ["blackboards"] if row["`@all_blackboard`"] == "yes" else []
+    audiences += ["all"] if row["`@all`"] == "groups and blackboards" else []
+
+    assert tuple(audiences) == fields.AUDIENCES_OF[msgtype]
+    assert (row["blackboard by its id"] == "yes") == (msgtype in fields.BLACKBOARD_TYPES)
+    assert (row["`post_id`"] == "yes") == (msgtype in fields.POST_TYPES)
+    assert row["`visible_to_user`"].startswith("one group") == (msgtype in fields.VISIBLE_TYPES)
+    assert (row["`@all`"] == "no chatid shown") == (msgtype in fields.UNADDRESSED)
+
+
+def told(outcome: Outcome) -> str:
+    """An outcome in the words of the table."""
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Retry():
+            return "retry"
+        case Wait(scope=scope, delay=delay):
+            return f"wait {scope} {delay:.0f} s"
+        case Parked(scope=Scope.ACCOUNT):
+            return "park account"
+        case Rejected(refusals=()):
+            return "rejected"
+        case Rejected():
+            return "rejected, its chat"
+        case Progress(delay=delay):
+            return f"again after {delay:.0f} s, then rejected, its chat"
+    return repr(outcome)
+
+
+@pytest.mark.parametrize("row", rows("webhook_errors"), ids=lambda row: row["code"])
+def test_every_code_does_what_the_table_says(row: dict[str, str]):
+    """And is explained in both languages."""
+    code = int(row["code"])
+
+    verdict = CHANNEL.outcome(part(), account(), reply({"errcode": code, "errmsg": "x"}), ACCESS)
+
+    assert row["what the worker does"] == told(verdict.outcome)
+    assert code == verdict.errcode
+    if code:
+        english, chinese = explain(code), explain(code, "zh")
+        assert english
+        assert chinese
+        assert english != chinese
+
+
+@pytest.mark.parametrize("row", rows("webhook_limits"), ids=lambda row: row["name"])
+def test_every_limit_is_ours(row: dict[str, str]):
+    """Amount, window, and which edition it costs."""
+    limit = PROFILE[row["name"]]
+    settings = {"subscribed": False}
+    chat = CHANNEL.limits(part(), account(row["edition"], settings))
+    broadcast = CHANNEL.limits(part(spec={"everyone": True, "audience": "groups"}), account(row["edition"], settings))
+
+    assert int(row["amount"]) == limit.amount
+    assert (int(row["window"].split()[0]) if row["window"].endswith(" s") else 0) == limit.window_s
+    assert ("at any moment" == row["window"]) == (limit.unit is Unit.IN_THE_AIR)
+    assert limit.name in {charge.limit.name for charge in (*chat, *broadcast)}
+    other = "push" if row["edition"] == "robot" else "robot"
+    assert limit.name not in {
+        charge.limit.name for charge in CHANNEL.limits(part(spec={"chats": ["wr1"]}), account(other))
+    }
+
+
+def test_every_limit_has_a_row():
+    """No other is kept."""
+    assert set(PROFILE) == {row["name"] for row in rows("webhook_limits")}

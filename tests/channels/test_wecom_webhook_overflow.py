@@ -1,0 +1,124 @@
+"""Long texts of webhooks: cut between blocks, numbered, nothing torn, nothing lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wecom_webhook_samples import CHANNEL, account, part, sent
+
+from worker.channels.wecom_webhook import Action, Attachment, Markdown, MarkdownV2, News, Text
+from worker.channels.wecom_webhook.blocks import blocks, without_code
+from worker.domain.job import Draft
+from worker.domain.message import Message
+from worker.domain.recipient import Chats
+
+TABLE = "| name | size |\n| :--- | ---: |\n" + "| somebody | L |\n" * 40
+CODE = "```python\n" + "print('<@li>')\n\n" * 40 + "```\n"
+PROSE = "A line of words that says something.\n" * 30
+
+
+def split(message: Message) -> list[str]:
+    """The pieces, each held against the vendor's limit."""
+    document, _ = CHANNEL.fit("send", message.document(), account(), "split")
+    pieces: list[str] = document["pieces"]
+    most = 2048 if document["type"] == "text" else 4096
+    assert all(len(piece.encode()) <= most for piece in pieces)
+    assert [f"({n}/{len(pieces)})" for n in range(1, len(pieces) + 1)] == [one.split("\n\n")[0] for one in pieces]
+    assert [] == CHANNEL.check(Draft("send", account(), document, Chats("wr1")))
+    return [one.split("\n\n", 1)[1] for one in pieces]
+
+
+@pytest.mark.parametrize("whole", [TABLE, CODE])
+def test_tables_and_code_stay_whole(whole: str) -> None:
+    """Wherever they stand in the text."""
+    for before in range(0, 3000, 500):
+        text = f"{'x' * before}\n\n{whole}\n{PROSE}\n{whole}\n{PROSE * 2}"
+
+        pieces = split(MarkdownV2(content=text))
+
+        assert 2 == sum(piece.count(whole.strip()) for piece in pieces)
+
+
+def test_a_heading_goes_with_what_it_heads() -> None:
+    """No piece ends in one."""
+    sections = "".join(f"# Heading {n}\n\n{PROSE}\n" for n in range(12))
+
+    pieces = split(MarkdownV2(content=sections))
+
+    assert 1 < len(pieces)
+    assert not [piece for piece in pieces if piece.strip().splitlines()[-1].startswith("#")]
+    assert all(piece.startswith("# Heading") for piece in pieces)
+
+
+@pytest.mark.parametrize("whole", ["| a |\n| - |\n" + "| cell |\n" * 600, "```\n" + "line\n" * 900 + "```"])
+def test_what_must_be_whole_and_is_too_long_is_refused(whole: str) -> None:
+    """Nothing of it is torn: the check says that it is too long."""
+    document, notes = CHANNEL.fit("send", MarkdownV2(content=whole).document(), account(), "split")
+
+    assert ("pieces" not in document, []) == (True, notes)
+    (problem,) = CHANNEL.check(Draft("send", account(), document, Chats("wr1")))
+    assert "4096" in str(problem)
+
+
+def test_a_text_is_split_too() -> None:
+    """Between its lines, no mention torn."""
+    pieces = split(Text(content="<@zhangsan> says something\n" * 300))
+
+    assert 300 == sum(piece.count("<@zhangsan> says something") for piece in pieces)
+
+
+BLOCKS = st.lists(
+    st.sampled_from(
+        [TABLE, CODE, PROSE, "# heading\n", "- a\n- b\n  - c\n", "> quote\n" * 20, "---\n", "字" * 900 + "\n", "\n"]
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(BLOCKS)
+def test_nothing_is_lost(parts: list[str]) -> None:
+    """All words of the text stand in the pieces, in their order."""
+    text = "\n".join(parts)
+    assert text == "".join(block.text for block in blocks(text))
+    if len(text.encode()) <= 4096:
+        return
+
+    pieces = split(MarkdownV2(content=text))
+
+    assert "".join(text.split()) == "".join("".join(pieces).split())
+
+
+def test_short_texts_and_other_types_are_left_alone() -> None:
+    """Also by `truncate`, which shortens what is too long and says so."""
+    for message in (Text(content="x"), Markdown(content="x")):
+        assert (message.document(), []) == CHANNEL.fit("send", message.document(), account(), "split")
+    long = News(articles=[{"title": "字" * 60, "url": "https://e.com"}])
+    document, notes = CHANNEL.fit("send", long.document(), account(), "truncate")
+    assert 128 >= len(document["body"]["news"]["articles"][0]["title"].encode())
+    assert "truncated from 180" in notes[0]
+    assert (long.document(), []) == CHANNEL.fit("send", long.document(), account(), "split")
+
+
+def test_buttons_stand_below_the_last_piece() -> None:
+    """Of each chat's; and each says which part goes before it."""
+    action = Action(name="ok", text="OK", value="1", replace_text="done")
+    message = Markdown(content=PROSE * 5, attachments=[Attachment(actions=[action])])
+    document, _ = CHANNEL.fit("send", message.document(), account(), "split")
+
+    specs = CHANNEL.split(Draft("send", account(), document, Chats("wr1", "wr2")))
+
+    assert [None, 0, None, 2] == [spec.get("after") for spec in specs]
+    bodies: list[dict[str, Any]] = [sent(part(document, spec, n=n)) for n, spec in enumerate(specs)]
+    assert [False, True] * 2 == ["attachments" in body["markdown"] for body in bodies]
+    assert ["wr1", "wr1", "wr2", "wr2"] == [body["chatid"] for body in bodies]
+
+
+def test_prose_is_what_is_no_code() -> None:
+    """Fences, open ones too, and inline code."""
+    assert "a \n b" == without_code("a `<@li>`\n b").replace("` ", " ")
+    assert "" == without_code("```\n<@li>\n")
