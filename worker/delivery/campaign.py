@@ -19,7 +19,7 @@ from worker.delivery.report import instant
 from worker.domain.errors import NotReplayable
 from worker.domain.job import Kind
 from worker.domain.recipient import Recipients
-from worker.domain.state import JobState, PartState
+from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
 from worker.outbox import confirmations
 from worker.outbox.caller import Bind, in_callers_transaction
 from worker.outbox.followups import follow_ups_of
@@ -40,7 +40,7 @@ class Stage(StrEnum):
     """No member has sent yet, as far as was read."""
     PARTLY_SENT = "partly_sent"
     FINISHED = "finished"
-    """Every member has sent."""
+    """Every member has sent, and nobody of theirs waits any more."""
     CANCELLED = "cancelled"
     """Who had not sent cannot any more; what was sent before stays."""
     CLOSED = "closed"
@@ -124,10 +124,12 @@ def _campaign(rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iter
     tasks, stands = [], dict[str, set[str]]()
     for part in rows.parts:
         own = found.get(part["id"], [])
-        stage = _stage(part, own, cancelled=part["id"] in recalled, closed=part["id"] in ended)
+        cancelled, closed = part["id"] in recalled, part["id"] in ended
+        stage = _stage(part, own, cancelled=cancelled, closed=closed)
+        rest = _rest(part, cancelled=cancelled, closed=closed)
         members = [row for row in own if not row["recipient"]]
         tasks.append(Task(part["id"], stage, len(members), sum(row["status"] == DONE for row in members)))
-        for recipient, stand in _stands(part, stage, own):
+        for recipient, stand in _stands(part, rest, own):
             refused = (part["id"], recipient.lower()) in failed
             stands.setdefault(recipient, set()).add("refused" if refused else stand)
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
@@ -158,14 +160,13 @@ def _target(row: Mapping[str, Any]) -> str:
 
 
 def _stage(part: Mapping[str, Any], own: list[Mapping[str, Any]], *, cancelled: bool, closed: bool) -> Stage:
-    state = PartState(part["state"])
-    if state is PartState.UNKNOWN or (part["doubts"] and state in (PartState.QUEUED, PartState.SENDING)):
+    if _is_in_doubt(part):
         return Stage.UNKNOWN
-    if state not in (PartState.ACCEPTED, PartState.PARTIAL):
+    if PartState(part["state"]) not in TAKEN_STATES:
         return Stage.NOT_CREATED
     members = [row for row in own if not row["recipient"]]
     done = sum(row["status"] == DONE for row in members)
-    if members and done == len(members):
+    if members and done == len(members) and all(row["status"] for row in own):
         return Stage.FINISHED
     if cancelled:
         return Stage.CANCELLED
@@ -175,18 +176,25 @@ def _stage(part: Mapping[str, Any], own: list[Mapping[str, Any]], *, cancelled: 
 
 
 _READ = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
-_REST = {
-    Stage.UNKNOWN: "undetermined",
-    Stage.CANCELLED: "cancelled",
-    Stage.CLOSED: "closed",
-}
 
 
-def _stands(part: Mapping[str, Any], stage: Stage, own: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Where each recipient of a task stands; what was read goes before what can be told from the task alone."""
+def _is_in_doubt(part: Mapping[str, Any]) -> bool:
     state = PartState(part["state"])
-    gone = stage is Stage.NOT_CREATED and state not in (PartState.QUEUED, PartState.SENDING)
-    rest = "not_sent" if gone else _REST.get(stage, "waiting")
+    return state is PartState.UNKNOWN or bool(part["doubts"] and state in OPEN_STATES)
+
+
+def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
+    """Where everybody of a task stands of whom nothing else was read."""
+    state = PartState(part["state"])
+    if _is_in_doubt(part):
+        return "undetermined"
+    if state not in TAKEN_STATES:
+        return "waiting" if state in OPEN_STATES else "not_sent"
+    return "cancelled" if cancelled else "closed" if closed else "waiting"
+
+
+def _stands(part: Mapping[str, Any], rest: str, own: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where each recipient of a task stands; what was read goes before what can be told from the task alone."""
     read = {row["recipient"]: _READ.get(row["status"], rest) for row in own if row["recipient"]}
     share = Recipients.from_json(json.loads(part["spec"]))
     for one in dict.fromkeys((*share.customers, *share.chats, *read)):

@@ -19,6 +19,7 @@ from worker.domain.code import INSTEAD, CodeState
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
+from worker.outbox.confirmations import members_of
 from worker.outbox.database import Database
 from worker.outbox.followups import FOREVER, TargetPart, lock_job_row, lock_own, park, plan_parts, target_parts
 from worker.outbox.items import Change
@@ -114,7 +115,13 @@ class Followups:
             work.spec = planned.spec
         if "refuse" in work.spec:
             return Refuse(work.spec["refuse"])
-        return Ready(work.spec, recalled=(work.spec["target"], work.spec["claim"]))
+        return Ready(work.spec, self._gone(work.spec["target"]), recalled=(work.spec["target"], work.spec["claim"]))
+
+    def _gone(self, target: str) -> dict[str, Any]:
+        """How many of those who carry the send out had done so when it was last read; nothing where nobody reads."""
+        with self._database.reading() as connection:
+            members, done = members_of(connection, target)
+        return {"members": members, "done": done} if members else {}
 
     def _window_us(self, channel: Channel) -> int | None:
         """How long after it was accepted a send can be taken back; None: no end."""

@@ -23,7 +23,7 @@ from worker.domain.state import PartState
 from worker.outbox import confirmations
 from worker.outbox.codes import named_ids
 from worker.outbox.database import Database
-from worker.outbox.followups import TargetPart, others_in_doubt, reminders
+from worker.outbox.followups import TargetPart, is_recalled, others_in_doubt, reminders
 from worker.outbox.items import Change
 from worker.outbox.loading import Loaded
 
@@ -61,12 +61,14 @@ class Tracking:
         with self._database.reading() as connection:
             member = confirmations.next_to_read(connection, target, spec.get("after", ""))
             settled = member is None and confirmations.is_settled(connection, target)
+            cancelled = member is None and is_recalled(connection, target)
         if member is not None:
             return Ready({**spec, "member": member, "after": member, "cursor": ""})
-        self._end_round(work, settled)
+        self._end_round(work, settled=settled, cancelled=cancelled)
         return Parked()
 
-    def _end_round(self, work: Loaded, settled: bool) -> None:
+    def _end_round(self, work: Loaded, *, settled: bool, cancelled: bool) -> None:
+        """A task that was cancelled is read once more from the beginning: until then somebody may have sent."""
         pace_s = work.message.get("pace_s") or PACE_S
         age_us = int((work.message.get("max_age_s") or AGE_S) * SECOND)
         since = work.spec["since"]
@@ -74,13 +76,15 @@ class Tracking:
         def end(part: PartFacts, now: int) -> None:
             if part.state is not PartState.QUEUED or part.claim != work.claim:
                 return
-            if settled or now - since >= age_us:
+            if settled or now - since >= age_us or (cancelled and work.spec.get("last")):
                 settle.finish(part)
+            elif cancelled:
+                settle.wait_turn(part, now, "was cancelled: reads once more what became of it")
             else:
                 pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
                 settle.wait_turn(part, min(now + pause_us, since + age_us), "reads again what became of it")
 
-        again = {**work.spec, "step": "task", "member": None, "after": "", "cursor": ""}
+        again = {**work.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
         self._change([Change(work.id, end, spec=json.dumps(again, ensure_ascii=False))])
 
     def remind(self, work: Loaded) -> Resolved:

@@ -89,6 +89,12 @@ def others_in_doubt(connection: Connection, account: str, kind: str, lane: str, 
     return [InDoubt(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4])) for row in rows]
 
 
+def is_recalled(connection: Connection, part: str) -> bool:
+    """Whether what a part brought was taken back, or cancelled."""
+    query = text("select 1 from worker_receipts where part_id = :part and recalled_at is not null")
+    return connection.execute(query, {"part": part}).first() is not None
+
+
 def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The parts of every job about this one: their kind, state and spec."""
     rows = connection.execute(
