@@ -16,12 +16,58 @@ from tests.process.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
 from tests.process.stacks import RABBITMQ, WITH_A_BROKER, Make, on_every_stack
 from tests.process.tcp_door import Door
 from tests.process.test_flower import _flower, _get
-from worker import ButtonCard, CheckFailed, DedupeConflict, File, Image, Text, To, enqueue
+from worker import (
+    ButtonCard,
+    Chats,
+    CheckFailed,
+    Customers,
+    DedupeConflict,
+    File,
+    Image,
+    Text,
+    To,
+    enqueue,
+    external,
+    webhook,
+    youdu,
+)
 from worker.channels.wecom_app.card_parts import Button, MainTitle
 from worker.domain.errors import WorkerError
+from worker.domain.message import Message
+from worker.domain.recipient import Recipients
+from worker.simulator.settings.youdu import key_of
 
 TEXT, PERSON = "canary-text", "canary-person"
 CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file", "ww-canary-corp", "canary-url")
+
+
+YOUDU_KEY = key_of(0)
+OTHER_CHANNELS = """
+[accounts.push]
+channel = "wecom_webhook"
+edition = "push"
+secret = { file = "FOLDER/secret" }
+base_url = "http://127.0.0.1:PORT"
+
+[accounts.push-tls]
+channel = "wecom_webhook"
+edition = "push"
+secret = { file = "FOLDER/secret" }
+base_url = "https://127.0.0.1:PORT"
+
+[accounts.sales]
+channel = "wecom_external"
+corpid = "ww-canary-corp"
+secret = { file = "FOLDER/secret" }
+base_url = "http://127.0.0.1:PORT"
+
+[accounts.server]
+channel = "youdu"
+buin = 12345678
+appid = "yd00112233445566778899AABBCCDDEEFF"
+secret = { env = "CANARY_YOUDU_KEY" }
+base_url = "http://127.0.0.1:PORT"
+"""
 
 
 @on_every_stack(*WITH_A_BROKER)
@@ -30,23 +76,29 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     broker = _heard_broker(make, own_rabbitmq)
     # https against a server that speaks http: the failing connection's URL would hold the token.
     delivery = {**SHORT, "fetch_allow": ["localhost"]}
-    stack = make(broker=broker, account="[accounts.tls]\n" + _tls_account(), delivery=delivery)
+    account = "[accounts.tls]\n" + _tls_account() + OTHER_CHANNELS
+    stack = make(broker=broker, account=account, delivery=delivery, env={"CANARY_YOUDU_KEY": YOUDU_KEY})
     url = _flower(stack)
     stack.vendor.faults(*_troubles())
     with listening(broker, stack.prefix) as heard:
         _ask(stack)
         stack.worker(loglevel="DEBUG")
-        until(lambda: stack.number("select count(*) from worker_jobs where account = 'hr' and n_open > 0") == 0, "sent")
-        until(lambda: stack.rows("select 1 from worker_lanes where lane = 'tls'"), "TLS has failed")
+        left = "select count(*) from worker_jobs where account in ('hr', 'push', 'sales', 'server') and n_open > 0"
+        until(lambda: stack.number(left) == 0, "sent")
+        until(
+            lambda: len(stack.rows("select 1 from worker_lanes where lane in ('tls', 'push-tls')")) == 2, "TLS failed"
+        )
         until(lambda: len(_get(url, "/api/tasks") or {}) >= 4, "Flower has heard")
         _fail_a_doorbell(stack)
 
         places = _places(stack, url, heard)
 
-    canaries = [*CANARIES, *_tokens(stack.vendor)]
+    canaries = [*CANARIES, YOUDU_KEY, *_tokens(stack.vendor)]
     assert [] == [(place, canary) for place, text in places.items() for canary in canaries if canary in text]
     assert _heard_doorbells(stack, heard)
     assert "attempt" in places["logs"]
+    tried = {line["channel"] for line in stack.lines() if line.get("event") == "attempt"}
+    assert {"wecom_app", "wecom_webhook", "wecom_external", "youdu"} == tried
     fetched = {line["reason"].partition(":")[0] for line in stack.lines() if line.get("event") == "fetch"}
     assert {"is not fetched", "is not there"} == fetched
     assert len(canaries) > len(CANARIES), "tokens are known"
@@ -174,6 +226,7 @@ def _breaks() -> list[dict[str, Any]]:
 
 def _ask(stack: Stack) -> None:
     _ask_hr(stack)
+    _ask_other_channels(stack)
     with stack.database.writing() as connection:
         people = To(users=["canary-person-1", "ghost-canary-person"])
         enqueue(connection, "tls", Text(content="canary-text 3"), people, accounts=stack.accounts)
@@ -192,6 +245,23 @@ def _ask_hr(stack: Stack) -> None:
             enqueue(connection, ACCOUNT, message, people, accounts=stack.accounts)
 
 
+def _ask_other_channels(stack: Stack) -> None:
+    picture = File(b"\x89PNG\r\n\x1a\ncanary-file", "canary-file.png")
+    chats, people = Chats("wrcanary-person", "wrghostcanary-person"), To(users=["canary-person", "ghost-canary-person"])
+    customers = Customers({"canary-person": ["wmcanary-person", "ghostcanary-person"]})
+    asked: list[tuple[str, Message, Recipients]] = [
+        *((account, webhook.Text(content="canary-text"), chats) for account in ("push", "push", "push-tls")),
+        ("push", webhook.Image(file=picture), chats),
+        *(("sales", external.Campaign(text=f"canary-text {n}"), customers) for n in range(3)),
+        ("sales", external.Campaign(attachments=[external.Image(file=picture)]), customers),
+        *(("server", youdu.Text(content=f"canary-text {n}"), people) for n in range(3)),
+        ("server", youdu.FileMessage(file=picture), people),
+    ]
+    with stack.database.writing() as connection:
+        for account, message, to in asked:
+            enqueue(connection, account, message, to, accounts=stack.accounts)
+
+
 def _tls_account() -> str:
     return (
         'channel = "wecom_app"\ncorpid = "ww-canary-corp-2"\nagentid = 7\ncallback = true\n'
@@ -200,16 +270,27 @@ def _tls_account() -> str:
 
 
 def _troubles() -> list[dict[str, Any]]:
-    match = {"path": "/cgi-bin/message/send"}
+    paths = (
+        "/cgi-bin/message/send",
+        "/cgi-bin/webhook/send",
+        "/cgi-bin/externalcontact/add_msg_template",
+        "/cgi/msg/send",
+    )
+    actions = (
+        {"answer": {"errcode": 42001, "errmsg": "access_token"}},
+        {"answer": {"errcode": 40058, "errmsg": "canary-text of canary-person"}},
+        {"cut_response_after": 20},
+    )
     return [
-        {"match": {**match, "nth": 1}, "times": 1, "action": {"answer": {"errcode": 42001, "errmsg": "access_token"}}},
-        {"match": {**match, "nth": 2}, "times": 1, "action": {"answer": {"errcode": 40058, "errmsg": "canary-text"}}},
-        {"match": {**match, "nth": 3}, "times": 1, "action": {"cut_response_after": 20}},
+        {"match": {"path": path, "nth": nth}, "times": 1, "action": action}
+        for path in paths
+        for nth, action in enumerate(actions, 1)
     ]
 
 
 def _tokens(vendor: Vendor) -> list[str]:
-    return sorted({call["query"]["access_token"] for call in vendor.calls() if "access_token" in call["query"]})
+    names = ("access_token", "accessToken")
+    return sorted({call["query"][name] for call in vendor.calls() for name in names if name in call["query"]})
 
 
 def _heard_broker(make: Make, own_rabbitmq: RabbitMQ) -> str:
