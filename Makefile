@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: install
-	$(BIN)/worker demo
+	$(BIN)/worker demo $(ARGS)
 
 # First all that run inside a pytest process, in two of them; then the tests of real processes, which have the machine to
 # themselves. `make test ARGS=...` hands everything to one pytest instead.
