@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.plant import Site, planted
+from tests.support.waiting import until_waiting
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
@@ -107,3 +110,44 @@ def test_the_dead_keep_no_seat(site: Site) -> None:
     assert [Marked.YES, Marked.LOST] == before
     assert "unknown" == site.state(first)
     assert [Marked.YES] == marked(site, wish(second))
+
+
+def at_once(site: Site, *wishes: Mark) -> list[Marked]:
+    """Each in a transaction of its own; how they were answered, whoever was first."""
+    replies: list[Marked] = []
+    threads = [threading.Thread(target=lambda one=one: replies.extend(marked(site, one))) for one in wishes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return sorted(replies, key=lambda reply: reply.name)
+
+
+def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database: Database) -> None:
+    """The second reads under the lock that the first one's part is in the air."""
+    with planted(server_database, DrivenClock()) as site:
+        zero, first, second = (site.send(one, clock=server_database.clock) for one in "abc")
+        marked(site, wish(zero))
+        end(site, zero, Accepted(Taken()))
+        replies: list[Marked] = []
+        with server_database.writing() as holder:
+            holder.execute(text("select id from worker_duplicates for update"))
+            wishes = (wish(first), wish(second, process="p2"))
+            thread = threading.Thread(target=lambda: replies.extend(at_once(site, *wishes)))
+            thread.start()
+            until_waiting(server_database, 2)
+        thread.join(30)
+
+        assert [Marked.LOST, Marked.YES] == replies
+        assert ["queued", "sending"] == sorted([site.state(first), site.state(second)])
+
+
+def test_of_two_that_are_the_first_to_send_a_body_one_gets_the_seat(server_database: Database) -> None:
+    """No row of it is there yet; whoever makes it has it."""
+    with planted(server_database, DrivenClock()) as site:
+        for n in range(10):
+            first, second = (site.send(f"{n} {one}", clock=server_database.clock) for one in "ab")
+
+            replies = at_once(site, wish(first, alone=f"new {n}"), wish(second, alone=f"new {n}", process="p2"))
+
+            assert [Marked.LOST, Marked.YES] == replies

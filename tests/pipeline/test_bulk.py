@@ -104,13 +104,18 @@ def test_no_rows_are_no_statement(database: Database) -> None:
 
 
 def test_who_made_a_row_knows_it(database: Database) -> None:
-    """Of ids wanted by many, each is told the ones it made itself."""
+    """Of ids wanted by many, each is told the ones it made itself, where the database can say so; all are there."""
     row = {"owner": "p", "until": 1}
 
     first = database.run(lambda c: insert_new(c, tables.duplicates, [{"id": "a", **row}, {"id": "b", **row}]))
     second = database.run(lambda c: insert_new(c, tables.duplicates, [{"id": "b", **row}, {"id": "c", **row}]))
 
-    assert ({"a", "b"}, {"c"}) == (first, second)
+    silent = database.dialect in ("mysql", "mariadb")
+    assert ((set(), set()) if silent else ({"a", "b"}, {"c"})) == (first, second)
+    with database.reading() as connection:
+        assert ["a", "b", "c"] == list(
+            connection.execute(text("select id from worker_duplicates order by id")).scalars()
+        )
 
 
 def test_ids_are_a_document_not_a_statement(database: Database) -> None:

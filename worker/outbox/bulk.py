@@ -161,17 +161,17 @@ def _together(statements: tuple[str, ...]) -> str:
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Inserts the rows whose id is not there yet, and returns the ids of those."""
+    """Inserts the rows whose id is not there yet; the ids of those, where the database says which: read the others.
+
+    MariaDB says it of none: there is no RETURNING beside ON DUPLICATE KEY in MySQL, and to ask first would lose against
+    somebody who inserts in between.
+    """
     dialect = connection.dialect.name
-    if not is_mariadb(dialect):
-        statement = _insert(dialect, table, tuple(rows[0]), "ignore")
-        return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": _dump(rows)})}
-    # No RETURNING beside ON DUPLICATE KEY in MySQL, and no word which row was there: that is asked, and locked.
-    ids = {"ids": ids_json(row["id"] for row in rows)}
-    there = f"select id from {chosen(dialect, table.name)}{in_order(dialect)}"
-    known = {row[0] for row in fetch(connection, there, ids)}
-    insert_rows(connection, table, [row for row in rows if row["id"] not in known])
-    return {row["id"] for row in rows} - known
+    if is_mariadb(dialect):
+        insert_rows(connection, table, rows, conflict="ignore")
+        return set()
+    statement = _insert(dialect, table, tuple(rows[0]), "ignore")
+    return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": _dump(rows)})}
 
 
 @lru_cache(maxsize=256)
