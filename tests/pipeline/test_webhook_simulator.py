@@ -10,6 +10,7 @@ import pytest
 
 from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, control, made, posted, webhooks
 from tests.support.plant import PNG, Site
+from tests.support.scripted_web import Page, ScriptedWeb
 from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed
 from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
 from worker.domain.job import part_id
@@ -132,6 +133,20 @@ def test_a_picture_travels_in_its_message(site: Site, url: str) -> None:
     assert 'base64":null' not in site.job(job).message
     assert len(site.job(job).message) < 400
     assert 1 == len(site.rows("select id from worker_blobs"))
+
+
+def test_a_picture_behind_a_url_is_fetched_for_its_call(
+    sqlite_database: Database, driven_clock: DrivenClock, url: str
+) -> None:
+    """Judged like a file that was given; one that does not fit refuses its part with the reason."""
+    pages = {"https://e.com/a.png": Page(PNG), "https://e.com/b.png": Page(b"GIF89a" + bytes(30))}
+    with webhooks(sqlite_database, driven_clock, a_webhook(url), web=ScriptedWeb(pages)) as site:
+        good, bad = (ask(site, Image(file=File.from_url(f"https://e.com/{name}.png")), "wr-1") for name in "ab")
+        through(site)
+
+        assert ("accepted", "rejected") == (site.state(good), site.state(bad))
+        assert "JPG or PNG" in site.part(bad).reason
+        assert [hashlib.md5(PNG).hexdigest()] == [one["content"]["md5"] for one in posted(url)["wr-1"]]
 
 
 def test_a_file_is_uploaded_once_for_each_key(site: Site, url: str) -> None:

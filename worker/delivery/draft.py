@@ -78,6 +78,8 @@ class Asked:
     replay: int = 0
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What every part is told beside its share."""
+    chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What callbacks told of its chats."""
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     channel, notes = channels.channel(asked.account.channel), list[str]()
     if not problems and asked.options.overflow != "refuse":
         document, notes = channel.fit(asked.kind, document, asked.account, asked.options.overflow)
-    draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay, asked.about)
+    draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay, asked.about, asked.chat_types)
     plain = not problems and channel.is_plain(draft)
     if not problems:
         problems = ([] if plain else channel.check(draft)) or _unfit_words(asked.options)

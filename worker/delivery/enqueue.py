@@ -23,10 +23,9 @@ from worker.delivery.draft import (
     Planned,
     Recipient,
     document_of,
-    plan,
     recipients_of,
 )
-from worker.delivery.insert import JobRef, ask, insert
+from worker.delivery.insert import JobRef, ask, insert, planned_here
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import File, Message
@@ -108,7 +107,7 @@ def enqueue_many(
     problems: list[Problem] = []
     for place, job in enumerate(jobs):
         try:
-            planned.append(plan(_asked(job, accounts), key))
+            planned.append(planned_here(connection, _asked(job, accounts), key))
         except CheckFailed as error:
             problems += _at_place(place, error)
     if problems:

@@ -13,12 +13,14 @@ from typing import NamedTuple
 import uuid_utils
 from sqlalchemy import Connection
 
+from worker.channels import channel
 from worker.delivery.draft import Asked, Planned, dump, plan
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
 from worker.domain.message import File
 from worker.domain.state import JobState
 from worker.outbox import jobs as outbox
 from worker.outbox.blobs import delete_blobs, find_blob, insert_blob, note_uses
+from worker.outbox.chats import known_types
 from worker.outbox.clock import SqlClock
 from worker.outbox.inbound import note_task_ids
 from worker.outbox.site import lane_key
@@ -47,7 +49,15 @@ class _NewBlob:
 
 def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
     """Checks one job and inserts it."""
-    return insert(connection, [plan(asked, lane_key(connection))], clock)[0]
+    return insert(connection, [planned_here(connection, asked, lane_key(connection))], clock)[0]
+
+
+def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Planned:
+    """Checks one job beside what callbacks told of the chats it is for; who has no callbacks is told nothing."""
+    chats, account = asked.recipients.chats, asked.account
+    if chats and channel(account.channel).callback_secrets(account):
+        asked.chat_types = known_types(connection, account.name, chats)
+    return plan(asked, site_key)
 
 
 def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:

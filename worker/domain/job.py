@@ -66,6 +66,8 @@ class Draft:
     """0 for an original, n for its n-th replay (task_ids must differ)."""
     about: Mapping[str, Any] | None = field(default=None, repr=False)
     """Of a card update: the document of the send it is about; None where it is no longer kept."""
+    chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What callbacks told of the chats it is for (`single`, `group`, `blackboard`), by id; not every chat is known."""
 
 
 @dataclass(frozen=True, slots=True)

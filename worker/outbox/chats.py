@@ -6,7 +6,7 @@ waits for its person is opened by the callback that allows more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from worker.domain.inbound import ChatChange, ChatNews
 from worker.outbox import tables
-from worker.outbox.bulk import insert_rows
+from worker.outbox.bulk import chosen, ids_json, insert_rows
 from worker.outbox.items import Spending
 from worker.outbox.lanes import Block, block_lanes, open_lane
 from worker.outbox.rows import for_update
@@ -109,6 +109,16 @@ def _add(connection: Connection, account: str, chat_id: str, messages: int) -> N
         "update worker_chats set allowance = allowance + :messages where account = :account and chat_id = :chat_id",
         {"messages": messages, "account": account, "chat_id": chat_id},
     )
+
+
+def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dict[str, str]:
+    """What callbacks told of these chats: id -> single, group or blackboard."""
+    among = chosen(connection.dialect.name, "worker_chats", "chat_id")
+    rows = connection.execute(
+        text(f"select chat_id, chat_type from {among} and account = :account"),
+        {"ids": ids_json(ids), "account": account},
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def list_chats(

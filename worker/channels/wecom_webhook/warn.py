@@ -63,7 +63,8 @@ def _place_cautions(draft: Draft) -> Iterator[str]:
         yield "chatid: by the wording of the vendor's page a text to all groups may reach blackboards too"
     content = content_of(draft.message) or {}
     mentions = content.get("mentioned_list") or content.get("mentioned_mobile_list")
-    if mentions and asked.audience in ("blackboards", "all"):
+    boards = asked.audience in ("blackboards", "all") or "blackboard" in draft.chat_types.values()
+    if mentions and boards:
         yield "text: mentions nobody on blackboards"
     if len(asked.chats) > 1:
         yield "goes to several chats: a member of several gets it several times"
