@@ -18,6 +18,7 @@ from worker.channels.wecom_webhook.card import (
 from worker.channels.wecom_webhook.channel import WecomWebhook
 from worker.channels.wecom_webhook.message import Raw, Upload
 from worker.channels.wecom_webhook.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.wecom_webhook.schema import message_schema
 from worker.channels.wecom_webhook.simple import (
     Action,
     Article,
@@ -61,6 +62,7 @@ __all__ = [
     "Voice",
     "WecomWebhook",
     "message_from_json",
+    "message_schema",
     "message_to_json",
     "recipients_from_json",
 ]

@@ -8,13 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from worker.channels.typed import VendorMessage
+from worker.channels.reading import object_of, validated
 from worker.channels.wecom_webhook.card import CARD_CLASSES
 from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
 from worker.channels.wecom_webhook.message import Raw, WebhookMessage
@@ -22,8 +19,6 @@ from worker.channels.wecom_webhook.simple import SIMPLE, Image
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.message import File, Message
 from worker.domain.recipient import Everyone, Recipients
-
-T = TypeVar("T", bound=VendorMessage)
 
 PLAIN: Mapping[str, type[WebhookMessage]] = {one.msgtype: one for one in SIMPLE}
 """By msgtype."""
@@ -34,7 +29,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The typed message of a body as the vendor's pages show it; CheckFailed says what does not fit. A type we do not
     model becomes `Raw`; a picture's base64 becomes a file.
     """
-    body = _object(data)
+    body = object_of(data)
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
@@ -44,13 +39,13 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         return Raw(msgtype=msgtype, body={**rest, **({} if content is None else {msgtype: content})})
     if msgtype == "template_card" and content.get("card_type") in CARD_CLASSES:
         fields = {name: value for name, value in content.items() if name != "card_type"}
-        return _validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype)
+        return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype)
     if msgtype not in PLAIN:
         return Raw(msgtype=msgtype, body={**rest, msgtype: dict(content)})
     _refuse_strangers(PLAIN[msgtype], msgtype, content, rest)
     if msgtype == Image.msgtype:
-        return _validated(Image, {**_picture(content), **rest}, msgtype)
-    return _validated(PLAIN[msgtype], {**content, **rest}, msgtype)
+        return validated(Image, {**_picture(content), **rest}, msgtype)
+    return validated(PLAIN[msgtype], {**content, **rest}, msgtype)
 
 
 def message_to_json(message: Message) -> dict[str, Any]:
@@ -63,24 +58,12 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """Whom a body as the vendor's pages show it is for. Without a chatid nobody: say `Everyone("groups")` if all
     groups are meant.
     """
-    chatid = _object(data).get("chatid")
+    chatid = object_of(data).get("chatid")
     words = {word: audience for audience, word in AUDIENCES.items()}
     if chatid in words:
         return Everyone(words[chatid])
     named = [one.strip() for one in str(chatid or "").split("|") if one.strip()]
     return Recipients(chats=tuple(dict.fromkeys(named)))
-
-
-def _object(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    body = data
-    if isinstance(data, str | bytes):
-        try:
-            body = json.loads(data)
-        except ValueError:
-            raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
-    if not isinstance(body, Mapping):
-        raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])
-    return body
 
 
 def _refuse_strangers(
@@ -102,17 +85,3 @@ def _picture(content: Mapping[str, Any]) -> dict[str, Any]:
         text = "is not that of the picture (vendor code 301019)"
         raise CheckFailed([Problem("image.md5", text, "take the MD5 of the bytes before Base64, in hex")])
     return {"file": File(held, PICTURE_NAME)}
-
-
-def _validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
-    try:
-        return made(**fields)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        problems = [Problem(_path(root, one["loc"]), one["msg"], "use the vendor's fields") for one in found]
-    raise CheckFailed(problems)
-
-
-def _path(root: str, loc: tuple[int | str, ...]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
-    return root + "".join(steps)

@@ -6,11 +6,16 @@ are of the UTF-8 text: a Chinese character takes three.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import WithJsonSchema
 
 from worker.channels.typed import NO_FILE, Attached, VendorObject
 from worker.channels.wecom_webhook.message import WebhookMessage
 from worker.domain.message import INLINE
+
+Members = Annotated[list[str] | str, WithJsonSchema({"type": "string"})]
+"""Userids as a list, or joined by bars as the vendor has them."""
 
 
 class Text(WebhookMessage):
@@ -27,7 +32,7 @@ class Text(WebhookMessage):
     """Phone numbers to mention, for who has no userids, or `@all`; not on blackboards."""
     post_id: str | None = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
-    visible_to_user: list[str] | str | None = None
+    visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group or blackboard."""
 
 
@@ -75,7 +80,7 @@ class Markdown(WebhookMessage):
     """Message push: buttons."""
     post_id: str | None = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
-    visible_to_user: list[str] | str | None = None
+    visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group or blackboard."""
 
 
@@ -89,7 +94,7 @@ class MarkdownV2(WebhookMessage):
 
     content: str
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
-    visible_to_user: list[str] | str | None = None
+    visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
 
 
@@ -102,7 +107,7 @@ class Image(WebhookMessage):
 
     file: Attached | None = NO_FILE
     """Required: JPG or PNG, at most 2 MB (40009, 93018)."""
-    visible_to_user: list[str] | str | None = None
+    visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
 
 
@@ -127,7 +132,7 @@ class News(WebhookMessage):
 
     articles: list[Article]
     """Required, 1 to 8 (45008)."""
-    visible_to_user: list[str] | str | None = None
+    visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
 
 
