@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import text as sql
 from structlog.testing import capture_logs
 
 from tests.pipeline.webhook_site import AES_KEY, KEY, TOKEN, a_webhook, control, made, posted, webhooks
 from tests.support.listening import listening
 from tests.support.plant import PNG, Site
+from tests.support.waiting import until_waiting
 from worker import Chats, CheckFailed, File, FixedAccounts, Secret
 from worker.channels import channel
 from worker.channels.wecom_webhook import Action, Attachment, Image, Markdown, MarkdownV2, Text
 from worker.config.settings import Settings
+from worker.delivery.chat_blocks import waiting
 from worker.delivery.hook_runs import heard_of
 from worker.delivery.receiving import Receiving
 from worker.domain.hook import CardPressed
+from worker.domain.inbound import ChatChange, ChatNews, Inbound
 from worker.domain.job import part_id
+from worker.domain.settle import Policy
 from worker.outbox import chats
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.events import claim_event
+from worker.outbox.items import Mark, Spending
+from worker.outbox.ledger import commit
 from worker.service.receiver import Receiver
 from worker.simulator import running
 
@@ -149,12 +157,12 @@ def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None
     """Its lane is parked with reason and remedy, however long; others go on; a return sends what waited."""
     room.happens("add", "wr-1")
     room.happens("delete", "wr-1")
-    waiting, other = room.ask(Text(content="a"), "wr-1"), room.ask(Text(content="b"), "wr-2")
+    parked, other = room.ask(Text(content="a"), "wr-1"), room.ask(Text(content="b"), "wr-2")
     room.site.run()
     room.site.advance(3 * 86_400)
     room.site.run()
-    states = (room.site.state(waiting), room.site.state(other), len(made(room.url)))
-    block = room.site.lane(room.site.part(waiting).lane)
+    states = (room.site.state(parked), room.site.state(other), len(made(room.url)))
+    block = room.site.lane(room.site.part(parked).lane)
     room.happens("add", "wr-1")
     room.site.run()
 
@@ -162,7 +170,7 @@ def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None
     assert block is not None
     assert ("it was taken out of this chat", True) == (block.reason, bool(block.parked))
     assert "add it to the chat again" in block.remedy
-    assert "accepted" == room.site.state(waiting)
+    assert "accepted" == room.site.state(parked)
 
 
 @pytest.mark.parametrize("to", ["wozhang", "zhang"])
@@ -229,3 +237,35 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
 
     assert "accepted" == room.site.state(job)
     assert 1 == len(posted(room.url)["known1"])
+
+
+def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Database) -> None:
+    """Whoever is first, the lane is not left waiting for a member who has spoken."""
+    with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:
+        receiving = Receiving(server_database, Settings())
+        receiving.store("alerts", spoken("m1"))
+        job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts", clock=server_database.clock)
+        site.sql("update worker_chats set allowance = 0")
+        lane = site.part(job).lane
+        spending = Spending("alerts", "wozhang", waiting(lane, "alerts"))
+        mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, spending=spending)
+        threads = [
+            threading.Thread(target=lambda: commit(server_database, [mark], Policy())),
+            threading.Thread(target=lambda: receiving.store("alerts", spoken("m2"))),
+        ]
+        with server_database.writing() as holder:
+            holder.execute(sql("select account from worker_chats for update"))
+            for n, thread in enumerate(threads, start=1):
+                thread.start()
+                until_waiting(server_database, n)
+        for thread in threads:
+            thread.join(30)
+
+        blocked, left = site.lane(lane), site.rows("select allowance from worker_chats")[0].allowance
+        assert (site.state(job), left) in (("queued", 3), ("sending", 2))
+        assert blocked is None or (0, False) == (blocked.blocked_until, bool(blocked.parked))
+
+
+def spoken(msgid: str) -> Inbound:
+    news = ChatNews("wozhang", "single", ChatChange.SEEN, "zhang", 3, ("send/chat/wozhang", "send/chat/zhang"))
+    return Inbound("message:text", "zhang", 1, ("message", msgid), {}, chat=news)

@@ -135,6 +135,22 @@ def test_a_picture_travels_in_its_message(site: Site, url: str) -> None:
     assert 1 == len(site.rows("select id from worker_blobs"))
 
 
+def test_pictures_are_held_one_at_a_time(site: Site) -> None:
+    """Each is megabytes in its call: the next is read when the one before it has left."""
+    jobs = [ask(site, Image(file=File(PNG + bytes([n]), "a.png")), "wr-1") for n in range(4)]
+    held: list[list[str]] = []
+    prepare = site.bell._attempt.prepare
+
+    def noted(work: Any) -> Any:
+        held.append([site.state(job) for job in jobs])
+        return prepare(work)
+
+    site.bell._attempt.prepare = noted  # type: ignore[method-assign]
+    site.run()
+
+    assert [n * ["accepted"] + (4 - n) * ["queued"] for n in range(4)] == [sorted(one) for one in held]
+
+
 def test_a_picture_behind_a_url_is_fetched_for_its_call(
     sqlite_database: Database, driven_clock: DrivenClock, url: str
 ) -> None:

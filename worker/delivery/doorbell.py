@@ -19,6 +19,7 @@ from worker.delivery.errand import Delivered, Errand
 from worker.delivery.plant import Plant
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
+from worker.domain.message import INLINE
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.outbox.items import Change
@@ -116,7 +117,8 @@ class Doorbell:
         last: Delivered | None = None
         with suppress(WriterClosed):  # the process ends: what is queued is left to others
             while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
-                chunk = [works.popleft() for _ in range(min(len(works), self._ahead(lane)))]
+                ahead = 1 if _holds_bytes(works[0]) else self._ahead(lane)
+                chunk = [works.popleft() for _ in range(min(len(works), ahead))]
                 delivered = self._work_off_chunk(chunk, left)
                 calls += sum(one.called for one in delivered)
                 last = delivered[-1] if delivered else last
@@ -206,3 +208,8 @@ class Doorbell:
 
     def _leave(self, ids: Sequence[str]) -> None:
         self._plant.database.run(lambda connection: leave(connection, ids))
+
+
+def _holds_bytes(work: Loaded) -> bool:
+    """A file of megabytes stands in its call: the next is not made while this one is held."""
+    return any(file["upload_type"] == INLINE for file in (work.message.get("files") or {}).values())
