@@ -136,7 +136,7 @@ def test_who_speaks_in_a_single_chat_allows_three_messages(door: CallbackDoor, f
 
     chat = read(door, message).chat
 
-    assert ChatNews("wo9", "single", ChatChange.SEEN, "LiSi", 3, ("send/chat/wo9", "send/chat/LiSi")) == chat
+    assert ChatNews("wo9", "single", ChatChange.SEEN, "LiSi", 3, ("send/chat/wo9", "send/chat/lisi")) == chat
 
 
 def test_a_blackboards_answers_are_its_own(door: CallbackDoor) -> None:

@@ -163,7 +163,7 @@ def test_each_chat_has_a_lane_of_its_own() -> None:
     fetched = {"files": {"media": {"upload_type": "file", "url": "https://e.com"}}}
     lanes = [
         CHANNEL.lane("send", {}, {"chats": ["wr1"]}),
-        CHANNEL.lane("send", {}, {"chats": ["wr2"], "piece": 1}),
+        CHANNEL.lane("send", {}, {"chats": ["WR2"], "piece": 1}),
         CHANNEL.lane("send", {}, {"everyone": True, "audience": "groups"}),
         CHANNEL.lane("send", {}, {}),
         CHANNEL.lane("upload", file, {}),

@@ -173,7 +173,7 @@ def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None
     assert "accepted" == room.site.state(parked)
 
 
-@pytest.mark.parametrize("to", ["wozhang", "zhang"])
+@pytest.mark.parametrize("to", ["wozhang", "zhang", "ZHANG"])
 def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(room: Room, to: str) -> None:
     """The fourth waits in its lane, and is sent when he speaks again; the vendor never had to say 93005."""
     room.happens("enter_chat", "wozhang", person="zhang")

@@ -93,12 +93,12 @@ def give_back(connection: Connection, spending: Spending) -> None:
 
 
 def _single_chat(connection: Connection, spending: Spending) -> str | None:
-    """By the chat's id, or by the userid of the member whose single chat it is."""
+    """By the chat's id, or by the userid (in any case) of the member whose single chat it is."""
     rows = fetch(
         connection,
         "select chat_id from worker_chats where account = :account and chat_type = 'single'"
-        " and (chat_id = :chat or person = :chat) order by chat_id limit 1",
-        {"account": spending.account, "chat": spending.chat},
+        " and (chat_id = :chat or lower(person) = :person) order by chat_id limit 1",
+        {"account": spending.account, "chat": spending.chat, "person": spending.chat.lower()},
     )
     return None if not rows else str(rows[0][0])
 

@@ -21,8 +21,8 @@ _NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
 
 
 def chat_lane(chat_id: str) -> str:
-    """The lane of everything that goes to one chat."""
-    return f"{Kind.SEND.value}/chat/{chat_id}"
+    """The lane of everything that goes to one chat; a member's userid may come in any case."""
+    return f"{Kind.SEND.value}/chat/{chat_id.lower()}"
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
