@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking import plain, rules
+from worker.channels.checking.attached import file_places, misplaced
 from worker.channels.wecom import upload
 from worker.channels.wecom_app import check_chat, check_update, fields, targets
 from worker.channels.wecom_app.ability import ability_problems, callback_problems
@@ -17,6 +18,7 @@ from worker.channels.wecom_app.content import body_rows, card_rows, contents
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
+WRONG_KIND = " (vendor code 40007)"
 MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
 NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
 
@@ -109,14 +111,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
     wanted = _media_places(draft)
     for path, file in files.items():
         yield from upload.file_problems(path, file)
-        holder = _holder(draft.message.get("body"), path)
-        kind = wanted.get(path)
-        if holder is None:
-            yield Problem(path, "is no place in the body", "use a path such as image.media_id")
-        elif holder.get(path.rpartition(".")[2]):
-            yield Problem(path, "has a media_id and a file", "give one of the two")
-        elif kind is not None and file.get("upload_type") in fields.UPLOADS and file["upload_type"] != kind:
-            yield Problem(path, "is of another upload type (vendor code 40007)", f"use upload type {kind}")
+        yield from misplaced(draft.message, path, file, wanted, fields.UPLOADS, WRONG_KIND)
     yield from _protection_problems(draft)
 
 
@@ -128,12 +123,7 @@ def _media_places(draft: Draft) -> dict[str, str]:
         return {}
     card = msgtype == "template_card"
     rows = card_rows(draft.kind, content) if card else body_rows(draft.kind, msgtype, draft.account)
-    return {
-        rules.dotted(path): row.media
-        for row in rows
-        if isinstance(row, fields.FieldRule) and row.media
-        for path, _, _ in rules.places(msgtype, content, row.path)
-    }
+    return file_places(msgtype, content, rows)
 
 
 def _protection_problems(draft: Draft) -> Iterator[Problem]:
@@ -145,18 +135,6 @@ def _protection_problems(draft: Draft) -> Iterator[Problem]:
     ending = str(file.get("name")).rpartition(".")[2].lower()
     if ending not in fields.SAFE_FILES:
         yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(fields.SAFE_FILES))}")
-
-
-def _holder(tree: Any, path: str) -> Mapping[str, Any] | None:
-    """The object in which the last name of `path` stands."""
-    for step in path.split(".")[:-1]:
-        if isinstance(tree, Mapping):
-            tree = tree.get(step)
-        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
-            tree = tree[int(step)]
-        else:
-            return None
-    return tree if isinstance(tree, Mapping) else None
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from worker.channels.checking import plain, rules
+from worker.channels.checking.attached import file_places, misplaced
 from worker.channels.wecom import upload
 from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.blocks import without_code
-from worker.channels.wecom_webhook.content import body_rows, content_of, contents, media_rows, texts
+from worker.channels.wecom_webhook.content import body_rows, content_of, contents, texts
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 from worker.domain.message import INLINE
@@ -101,15 +101,9 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
     wanted = _file_places(draft)
     for path, file in files.items():
         yield from upload.file_problems(path, file, fields.UPLOADS)
-        holder = _holder(draft.message.get("body"), path)
-        kind = wanted.get(path)
-        if holder is None:
-            yield Problem(path, "is no place in the body", "use a path such as file.media_id")
-        elif holder.get(path.rpartition(".")[2]):
-            yield Problem(path, "has a value and a file", "give one of the two")
-        elif file.get("upload_type") in fields.UPLOADS and kind not in (None, file["upload_type"]):
-            yield Problem(path, "is of another upload type (vendor code 40007)", f"use upload type {kind}")
-        elif file.get("upload_type") == INLINE and path != PICTURE:
+        found = list(misplaced(draft.message, path, file, wanted, fields.UPLOADS, " (vendor code 40007)"))
+        yield from found
+        if not found and file.get("upload_type") == INLINE and path != PICTURE:
             yield Problem(path, "takes no bytes", "use upload type file or voice")
 
 
@@ -119,24 +113,7 @@ def _file_places(draft: Draft) -> dict[str, str]:
     if content is None:
         return {}
     rows = body_rows(edition(draft.account), msgtype, content)
-    found = {
-        rules.dotted(path): str(row.media)
-        for row in media_rows(rows)
-        for path, _, _ in rules.places(msgtype, content, row.path)
-    }
-    return found | ({PICTURE: INLINE} if msgtype == "image" else {})
-
-
-def _holder(tree: Any, path: str) -> Mapping[str, Any] | None:
-    """The object in which the last name of `path` stands."""
-    for step in path.split(".")[:-1]:
-        if isinstance(tree, Mapping):
-            tree = tree.get(step)
-        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
-            tree = tree[int(step)]
-        else:
-            return None
-    return tree if isinstance(tree, Mapping) else None
+    return file_places(msgtype, content, rows) | ({PICTURE: INLINE} if msgtype == "image" else {})
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking import plain, rules
-from worker.channels.checking.row import FieldRule
+from worker.channels.checking.attached import file_places, misplaced
 from worker.channels.youdu import fields, login, targets, upload
 from worker.channels.youdu.content import BADGE, POP_WINDOW, SEND, UPLOAD, bodies, rows_of
 from worker.channels.youdu.roles import NEEDED, WHERE, Role, role_of
@@ -113,14 +113,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
     files, wanted = draft.message.get("files"), _media_places(draft)
     for path, file in (files or {}).items():
         yield from upload.file_problems(draft.account, path, file)
-        holder = _holder(draft.message.get("body"), path)
-        kind = wanted.get(path)
-        if holder is None:
-            yield Problem(path, "is no place in the body", "use a path such as image.media_id")
-        elif holder.get(path.rpartition(".")[2]):
-            yield Problem(path, "has a media_id and a file", "give one of the two")
-        elif kind is not None and file.get("upload_type") in fields.UPLOAD_TYPES and file["upload_type"] != kind:
-            yield Problem(path, "is of another upload type", f"use upload type {kind}")
+        yield from misplaced(draft.message, path, file, wanted, fields.UPLOAD_TYPES)
 
 
 def _media_places(draft: Draft) -> dict[str, str]:
@@ -128,24 +121,7 @@ def _media_places(draft: Draft) -> dict[str, str]:
     body = draft.message.get("body")
     if not isinstance(body, Mapping):
         return {}
-    return {
-        rules.dotted(path): row.media
-        for row in rows_of(draft.kind, str(draft.message.get("type")), draft.account)
-        if isinstance(row, FieldRule) and row.media
-        for path, _, _ in rules.places("", body, row.path)
-    }
-
-
-def _holder(tree: Any, path: str) -> Mapping[str, Any] | None:
-    """The object in which the last name of `path` stands."""
-    for step in path.split(".")[:-1]:
-        if isinstance(tree, Mapping):
-            tree = tree.get(step)
-        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
-            tree = tree[int(step)]
-        else:
-            return None
-    return tree if isinstance(tree, Mapping) else None
+    return file_places("", body, rows_of(draft.kind, str(draft.message.get("type")), draft.account))
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:

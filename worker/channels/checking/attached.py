@@ -1,0 +1,51 @@
+"""Files that travel with a message: whether each fills an empty place that wants one of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from worker.channels.checking import rules
+from worker.channels.checking.row import FieldRule, Row
+from worker.domain.errors import Problem
+
+
+def file_places(root: str, content: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, str]:
+    """Where a file can stand in an object, by the path that names it, and the upload type it has to be of."""
+    return {
+        rules.dotted(path): row.media
+        for row in rows
+        if isinstance(row, FieldRule) and row.media
+        for path, _, _ in rules.places(root, content, row.path)
+    }
+
+
+def misplaced(
+    message: Mapping[str, Any],
+    path: str,
+    file: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    types: Collection[str],
+    code: str = "",
+) -> Iterator[Problem]:
+    """What is wrong with the place of a file; `types` are the upload types there are, `code` names the vendor's."""
+    holder, kind = holder_of(message.get("body"), path), wanted.get(path)
+    if holder is None:
+        example = next(iter(wanted), "image.media_id")
+        yield Problem(path, "is no place in the body", f"use a path such as {example}")
+    elif holder.get(path.rpartition(".")[2]):
+        yield Problem(path, "has a value and a file", "give one of the two")
+    elif kind is not None and file.get("upload_type") in types and file["upload_type"] != kind:
+        yield Problem(path, f"is of another upload type{code}", f"use upload type {kind}")
+
+
+def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:
+    """The object in which the last name of `path` stands."""
+    for step in path.split(".")[:-1]:
+        if isinstance(tree, Mapping):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+            tree = tree[int(step)]
+        else:
+            return None
+    return tree if isinstance(tree, Mapping) else None
