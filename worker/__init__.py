@@ -84,9 +84,9 @@ if TYPE_CHECKING:
         get_job,
         list_jobs,
         receipts,
-        timeline,
         wait_for,
     )
+    from worker.delivery.timeline import timeline
     from worker.domain.account import Account, Secret
     from worker.domain.errors import (
         CheckFailed,
@@ -169,7 +169,8 @@ _HOMES = {
     "worker.delivery.hooks": ("on_card_action", "on_job_done"),
     "worker.delivery.insert": ("JobRef",),
     "worker.delivery.related": ("recall", "recall_message", "replay", "resend_failed", "update_card"),
-    "worker.delivery.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "timeline", "wait_for"),
+    "worker.delivery.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "wait_for"),
+    "worker.delivery.timeline": ("timeline",),
     "worker.domain.account": ("Account", "Secret"),
     "worker.domain.errors": (
         "CheckFailed",

@@ -24,7 +24,8 @@ from worker.delivery.hook_offers import HookOffers
 from worker.delivery.hook_runs import NO_ROOM_S, HookRuns, hook_threads
 from worker.delivery.hooks import ApplicationHooks, load_hooks, on_card_action, on_job_done
 from worker.delivery.receiving import Receiving
-from worker.delivery.report import get_job, timeline
+from worker.delivery.report import get_job
+from worker.delivery.timeline import timeline
 from worker.domain.errors import ConfigurationError
 from worker.domain.hook import CardPressed, JobDone
 from worker.domain.job import part_id

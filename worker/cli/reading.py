@@ -11,7 +11,8 @@ from enum import IntEnum
 from typing import Any
 
 from worker.config.settings import load_settings
-from worker.delivery.report import Event, JobReport, JobSummary, get_job, list_jobs, timeline
+from worker.delivery.report import JobReport, JobSummary, get_job, list_jobs
+from worker.delivery.timeline import Event, timeline
 from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
 from worker.outbox.database import Database, make_engine

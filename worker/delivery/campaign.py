@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.delivery.finding import rows_of
-from worker.delivery.report import instant
+from worker.delivery.instants import instant
 from worker.domain.errors import NotReplayable
 from worker.domain.job import Kind
 from worker.domain.recipient import Recipients

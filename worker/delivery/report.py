@@ -1,4 +1,4 @@
-"""What became of a job: its state, counts that always add up, receipts, failures, timeline; for producers and people.
+"""What became of a job: its state, counts that always add up, receipts, failures; for producers and people.
 
 Reads only. The counts are a pure function of the rows (`counting.py`), so they hold at every moment.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -18,18 +18,14 @@ from sqlalchemy.orm import Session
 
 from worker.delivery.counting import Counts, Share, shares
 from worker.delivery.finding import rows_of
+from worker.delivery.instants import instant
 from worker.domain.errors import JobNotFound, StillOpen
-from worker.domain.hook import EventState
 from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
 from worker.outbox import reading
 from worker.outbox.caller import Bind, in_callers_transaction
 from worker.outbox.database import Database
-from worker.outbox.reading import JobRows, Rows
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-REASONS = 3
-"""Different reasons of one job's parts that its timeline tells; all of them stand in the report."""
+from worker.outbox.reading import JobRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +93,6 @@ class PartReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a job's timeline."""
-
-    at: datetime
-    what: str
-    part: str | None = None
-    detail: str = ""
-    person: str | None = field(default=None, repr=False)
-    """Who did it; null: nobody outside."""
-
-
-@dataclass(frozen=True, slots=True)
 class JobSummary:
     """One job in a list."""
 
@@ -145,12 +129,6 @@ class JobReport(JobSummary):
 def get_job(connection: Connection, job_id: str, *, bind: Bind | None = None) -> JobReport:
     """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
     return _report(rows_of(connection, job_id))
-
-
-@in_callers_transaction
-def timeline(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Event]:
-    """What happened to the job, in order."""
-    return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)
 
 
 @in_callers_transaction
@@ -288,100 +266,6 @@ def _failure(row: Mapping[str, Any]) -> Failure:
         errcode=row["errcode"],
         failed_at=instant(row["failed_at"]),
     )
-
-
-def _events(rows: JobRows) -> Iterator[Event]:
-    """Unsorted; what stands first here stays first among equals."""
-    job = rows.job
-    yield Event(instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
-    if job["due_at"] > job["created_at"]:
-        yield Event(instant(job["due_at"]), "due")
-    called = {(row["part_id"], row["claim"]) for row in rows.attempts}
-    for row in rows.attempts:
-        yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
-        yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
-    for part in rows.parts:
-        if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
-            yield Event(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
-    for row in rows.receipts:
-        yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _given(row))
-        if row["recalled_at"] is not None:
-            yield Event(instant(row["recalled_at"]), "recalled", row["part_id"])
-    yield from _refusals(rows.failures)
-    for row in rows.events:
-        yield from _heard(row)
-    for row in rows.followers:
-        yield Event(instant(row["created_at"]), f"{row['kind']} asked for", detail=f"job {row['id']}")
-        if row["finished_at"] is not None:
-            label = JobState(row["state"]).label
-            yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
-    if job["finished_at"] is not None:
-        yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
-
-
-def _ended(rows: JobRows) -> str:
-    """The job's state, and why, where its parts say so: the reason of a part that was held stands in no attempt."""
-    reasons = list(dict.fromkeys(part["reason"] for part in rows.parts if part["reason"]))
-    more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
-    told = "; ".join([*reasons[:REASONS], *more])
-    label = JobState(rows.job["state"]).label
-    return f"{label}: {told}" if told else label
-
-
-def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
-    """A press of the card, and how the application's hooks fared with it or with the job's end."""
-    part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
-    if press:
-        yield Event(instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
-    state, tries = EventState(row["state"]), f"{row['kind']} {row['id']}, run {row['tries']}"
-    if state is EventState.RUNNING or (state is EventState.DONE and row["started_at"]):
-        yield Event(instant(row["started_at"]), "hook started", part, tries)
-    match state:
-        case EventState.DONE:
-            yield Event(instant(row["ended_at"]), "hook done", part, tries)
-        case EventState.IGNORED:
-            yield Event(instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, none listens")
-        case EventState.PARKED:
-            yield Event(instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
-        case EventState.WAITING if row["error"] is not None:
-            yield Event(instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
-        case _:
-            pass
-
-
-def _refusals(failures: Rows) -> Iterator[Event]:
-    """One line for all recipients that one answer refused; who they are is for `failures`."""
-    groups: dict[tuple[int, str, str], int] = {}
-    for row in failures:
-        key = (row["failed_at"], row["part_id"], row["field"])
-        groups[key] = groups.get(key, 0) + 1
-    for (at, part, name), count in groups.items():
-        yield Event(instant(at), "refused", part, f"{count} in {name}")
-
-
-def _called(row: Mapping[str, Any]) -> str:
-    """What a person wants to see of a call: codes, the vendor's trace number, how long it took."""
-    facts = {"": row["reason"], "HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
-    said = [f"{name}{value}" for name, value in facts.items() if value is not None]
-    if row["duration_ms"] is not None:
-        said.append(f"{row['duration_ms']} ms")
-    return ", ".join(said)
-
-
-def _given(row: Mapping[str, Any]) -> str:
-    facts = (
-        ("msgid", row["msgid"]),
-        ("media_id", row["media_id"]),
-        ("url or chatid", row["extra"]),
-        ("from a repeat", row["from_repeat"] or None),
-        ("nothing had to be sent", row["not_sent"] or None),
-        (f"warning: {row['warning']}", row["warning"]),
-    )
-    return ", ".join(name for name, value in facts if value is not None)
-
-
-def instant(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def _at(micros: int | None) -> datetime | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.cli.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE, TEXT, Application
 from worker.cli.demo.stage import Stage
-from worker.delivery.report import Event, JobReport, JobSummary, get_job, list_jobs, timeline
+from worker.delivery.report import JobReport, JobSummary, get_job, list_jobs
+from worker.delivery.timeline import Event, timeline
 from worker.domain.state import JobState
 
 Check = tuple[str, bool]
