@@ -406,3 +406,18 @@ def test_matched_or_held_and_never_wrong(ids: list[str], others: list[dict[str, 
     named = set(taken["members"]["lihua"]["results"])
     assert named <= set(ids)
     assert 2 * len(named) >= len(ids)
+
+
+def test_whose_answer_is_written_down_meanwhile_is_no_find():
+    """An equal message was in the air when the list was read: by the next page its task is known to be its own."""
+    vendor = Vendor()
+    made = part(spec=SINGLE)
+    twin = lost(vendor, made)
+    asked, found, pages = in_doubt(made), None, 0
+    while not isinstance(found, Held) and pages < ENOUGH:
+        _, found, _ = vendor.takes(asked)
+        assert not isinstance(found, (Accepted, Partial))
+        spec = json.loads(json.dumps(found.spec)) if isinstance(found, Progress) else asked.spec
+        asked, pages = replace(in_doubt(made, (twin,)), spec=spec), pages + 1
+
+    assert isinstance(found, Held)

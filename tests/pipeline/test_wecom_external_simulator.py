@@ -155,6 +155,29 @@ def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
     assert 2 == len(sales.tasks())
 
 
+def test_a_search_does_not_find_what_an_equal_message_in_the_air_has_made(sales: Sales) -> None:
+    """One never arrived, its twin did and its answer is not written down yet: the twin keeps its task."""
+    faults(sales.url, CREATE, {"cut_request_after": 150})
+    first = sales.ask()
+    sales.go(2, 30)
+    second = sales.ask()
+    looks: list[int] = []
+
+    def look(label: str) -> None:
+        if label == "before_record" and not looks:
+            looks.append(1)
+            looks[:] = [sales.site.ring(first)]
+
+    sales.site.plant.probe = look
+    sales.site.ring(second)
+    sales.go(20, 40)
+
+    assert ("unknown", "accepted") == (sales.site.state(first), sales.site.state(second))
+    (receipt,) = sales.site.of("receipts", second)
+    assert [receipt.msgid] == [task["msgid"] for task in sales.tasks()]
+    assert [] == sales.site.of("receipts", first)
+
+
 def test_look_alikes_of_others(sales: Sales) -> None:
     """Twenty, made around it by others: ours is found among them."""
     faults(sales.url, CREATE, LOST)

@@ -23,7 +23,7 @@ from worker.domain.state import PartState
 from worker.outbox import confirmations
 from worker.outbox.codes import named_ids
 from worker.outbox.database import Database
-from worker.outbox.followups import TargetPart, is_recalled, others_in_doubt, reminders
+from worker.outbox.followups import Beside, TargetPart, is_recalled, others_unanswered, reminders
 from worker.outbox.items import Change
 from worker.outbox.loading import Loaded
 
@@ -34,6 +34,8 @@ AGE_S = 30 * 86_400
 """How long a task is followed where the producer does not say."""
 REMINDERS, REMIND_WINDOW_S = 3, 86_400
 """The vendor takes three reminders of a task in 24 h (page 97610)."""
+TWIN_S = 2
+"""How soon a search looks again whether an equal message was answered."""
 
 
 class Tracking:
@@ -106,23 +108,36 @@ class Tracking:
         return Ready(work.spec)
 
     def look_up(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
-        """What the search needs: when it may have been made, and which tasks are somebody else's."""
+        """What the search needs: when it may have been made, and which tasks are somebody else's.
+
+        A twin in the air may own what the search found a page ago: its answer is waited for. Whose answer was written
+        down since is among the known, so those are read last.
+        """
         with self._database.reading() as connection:
             now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            twins = self._twins(connection, work, channel, account)
             known = named_ids(connection, work.account)
-            twin = self._has_twin(connection, work, channel, account)
-        if twin:
+        if not all(twin.in_the_air for twin in twins):
             return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
+        if twins:
+            self._change([Change(work.id, _wait_for_twin)])
+            return Parked()
         doubt = [(work.first_marked_at or now) // SECOND, now // SECOND + 1]
         return Ready(work.spec, {"doubt": doubt, "known": known})
 
-    def _has_twin(self, connection: Connection, work: Loaded, channel: Channel, account: Account) -> bool:
-        """Another part in doubt whose task would look just like this one's."""
+    def _twins(self, connection: Connection, work: Loaded, channel: Channel, account: Account) -> list[Beside]:
+        """Other parts without an answer whose tasks would look just like this one's."""
         own = channel.body_hash(_as_part(work.id, work.job_id, work.kind, work.message, work.spec), account)
-        return any(
-            channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
-            for one in others_in_doubt(connection, work.account, work.kind, work.lane, work.id)
-        )
+        return [
+            one
+            for one in others_unanswered(connection, work.account, work.kind, work.lane, work.id)
+            if channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
+        ]
+
+
+def _wait_for_twin(part: PartFacts, now: int) -> None:
+    if part.state is PartState.QUEUED:
+        settle.wait_turn(part, now + TWIN_S * SECOND, "an equal message is in the air: its search waits for the answer")
 
 
 def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> Part:

@@ -33,6 +33,7 @@ class TargetPart:
     id: str
     n: int
     state: PartState
+    doubts: int
     not_before: int | None
     """Of an unknown: when its policy acts; null: held for a person."""
     first_marked_at: int | None
@@ -53,40 +54,55 @@ def lock_job_row(connection: Connection, job_id: str) -> bool:
 
 
 def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
-    """The parts of a job with the receipt each one brought, in order."""
+    """The parts of a job with the receipt each brought, in order; what two calls brought alike stands there once."""
     rows = connection.execute(
         text(
-            "select p.id, p.n, p.state, p.not_before, p.first_marked_at, p.spec, r.claim, r.msgid, r.accepted_at,"
-            " r.recalled_at from worker_parts p left join worker_receipts r on r.part_id = p.id and r.not_sent = false"
-            " where p.id > :low and p.id < :high order by p.n, r.claim"
+            "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.spec, r.claim, r.msgid,"
+            " r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r on r.part_id = p.id"
+            " and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
         ),
         part_range(job_id),
     )
-    return [TargetPart(row[0], row[1], PartState(row[2]), row[3], row[4], json.loads(row[5]), *row[6:]) for row in rows]
+    parts = [
+        TargetPart(row[0], row[1], PartState(row[2]), row[3], row[4], row[5], json.loads(row[6]), *row[7:])
+        for row in rows
+    ]
+    return list({(part.id, part.msgid): part for part in parts}.values())
+
+
+def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
+    """A job's kind and message."""
+    kind, message = connection.execute(
+        text("select kind, message from worker_jobs where id = :id"), {"id": job_id}
+    ).one()
+    return kind, json.loads(message)
 
 
 @dataclass(frozen=True, slots=True)
-class InDoubt:
-    """A part in doubt, and what it was to send."""
+class Beside:
+    """A part whose call may have reached the vendor and has no answer yet, and what it was to send."""
 
     id: str
     job_id: str
+    in_the_air: bool
+    """Its first call is being made: nothing of it is in doubt yet."""
     kind: str
     message: Mapping[str, Any] = field(repr=False)
     spec: Mapping[str, Any] = field(repr=False)
 
 
-def others_in_doubt(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[InDoubt]:
-    """The other parts of an account and kind that are in doubt, whatever becomes of them next."""
+def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
+    """The other parts of an account and kind that are in doubt, whatever becomes of them next, or in the air."""
     rows = connection.execute(
         text(
-            "select p.id, p.job_id, j.kind, j.message, p.spec from worker_parts p join worker_jobs j on j.id = p.job_id"
-            " where (p.state = 6 or (p.state in (0, 1) and p.lane = :lane)) and p.doubts > 0 and p.id <> :own"
-            " and j.account = :account and j.kind = :kind"
+            "select p.id, p.job_id, p.doubts = 0, j.kind, j.message, p.spec from worker_parts p"
+            " join worker_jobs j on j.id = p.job_id"
+            " where ((p.state = 6 and p.doubts > 0) or (p.state = 0 and p.lane = :lane and p.doubts > 0)"
+            " or (p.state = 1 and p.lane = :lane)) and p.id <> :own and j.account = :account and j.kind = :kind"
         ),
         {"account": account, "kind": kind, "lane": lane, "own": own_id},
     )
-    return [InDoubt(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4])) for row in rows]
+    return [Beside(row[0], row[1], bool(row[2]), row[3], json.loads(row[4]), json.loads(row[5])) for row in rows]
 
 
 def is_recalled(connection: Connection, part: str) -> bool:
@@ -97,27 +113,31 @@ def is_recalled(connection: Connection, part: str) -> bool:
 
 def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The parts of every job about this one: their kind, state and spec."""
-    rows = connection.execute(
-        text(
-            "select j.kind, p.state, p.spec from worker_jobs j join worker_parts p on p.job_id = j.id"
-            " where j.target_job_id = :job order by p.id"
-        ),
-        {"job": job_id},
-    )
-    return [dict(row) for row in rows.mappings()]
+    jobs = connection.execute(text("select id, kind from worker_jobs where target_job_id = :job"), {"job": job_id})
+    return [
+        {"kind": kind, "state": row[0], "spec": row[1]}
+        for follower, kind in sorted(tuple(job) for job in jobs)
+        for row in connection.execute(_STATE_AND_SPEC, part_range(follower))
+    ]
+
+
+# The ids of a job's parts are looked for, never its id: parts have no index by job.
+_STATE_AND_SPEC = text("select state, spec from worker_parts where id > :low and id < :high order by n")
 
 
 def reminders(connection: Connection, target: str, since: int) -> list[int]:
     """When reminders of a part's task were accepted, oldest first."""
-    rows = connection.execute(
-        text(
-            "select p.spec, r.accepted_at from worker_jobs j join worker_parts p on p.job_id = j.id"
-            " join worker_receipts r on r.part_id = p.id where j.target_job_id = :job and j.kind = 'remind'"
-            " and r.not_sent = false and r.accepted_at > :since order by r.accepted_at"
-        ),
-        {"job": job_of(target), "since": since},
+    jobs = connection.execute(
+        text("select id from worker_jobs where target_job_id = :job and kind = 'remind'"), {"job": job_of(target)}
     )
-    return [row[1] for row in rows if json.loads(row[0]).get("target") == target]
+    rows = [row for job in list(jobs) for row in connection.execute(_GIVEN, {**part_range(job[0]), "since": since})]
+    return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
+
+
+_GIVEN = text(
+    "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
+    " where p.id > :low and p.id < :high and r.not_sent = false and r.accepted_at > :since"
+)
 
 
 def park(connection: Connection, part: PartFacts, job_id: str, until: int, reason: str) -> None:

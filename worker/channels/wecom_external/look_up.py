@@ -82,9 +82,16 @@ def body_of(part: Part) -> dict[str, Any]:
 def outcome(part: Part, answer: Answer) -> Outcome:
     """What a page tells: where the search goes from there, or how it ended."""
     search = search_of(part.spec)
+    if search.step != LIST and search.found[0] in _known(part):
+        return _next(part, search)  # whose answer was on its way when the list was read
     if answer.errcode != 0:
         return _refused(part, search, answer.errcode)
     return _STEPS[search.step](part, search, answer)
+
+
+def _known(part: Part) -> set[str]:
+    """Tasks that belong to other parts, as far as is written down by now."""
+    return set(part.facts.get("known") or ())
 
 
 def _window(part: Part, search: Search) -> tuple[int, ...]:
@@ -103,7 +110,7 @@ def _go_on(part: Part, search: Search, delay: float = PAUSE_S) -> Progress:
 
 def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:
     since, until = window = _window(part, search)
-    content, known = content_of(part), set(part.facts.get("known") or ())
+    content, known = content_of(part), _known(part)
     found = dict.fromkeys(search.found)
     for entry in entries(answer.data, "group_msg_list"):
         msgid = text_of(entry.get("msgid"))
@@ -171,16 +178,17 @@ _STEPS: Mapping[str, Callable[[Part, Search, Answer], Outcome]] = {
 
 
 def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
-    """The first task has been read; the next one, or the end."""
+    """The first task has been read; the next one, or the end. What has become somebody else's meanwhile is no match."""
+    known = _known(part)
     kept = (*search.fits, Fit(search.found[0], search.seen)) if fits else search.fits
     rest = replace(
         search,
         step=MEMBERS,
         cursor="",
-        found=search.found[1:],
+        found=tuple(one for one in search.found[1:] if one not in known),
         members=(),
         seen="0",
-        fits=kept,
+        fits=tuple(fit for fit in kept if fit.msgid not in known),
         unsure=search.unsure + unsure,
     )
     return _go_on(part, rest) if rest.found else _decided(part, rest)
