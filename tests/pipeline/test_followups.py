@@ -522,8 +522,8 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
     in_the_air(site, job)
     stop = site.plant.followups._stop_target
 
-    def late(job_id: str) -> None:
-        stop(job_id)
+    def late(*target: Any) -> None:
+        stop(*target)
         answered(site, job)
 
     site.plant.followups._stop_target = late  # type: ignore[method-assign]

@@ -178,6 +178,32 @@ def test_a_search_does_not_find_what_an_equal_message_in_the_air_has_made(sales:
     assert [] == sales.site.of("receipts", first)
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 4])
+def test_a_recall_waits_for_the_search_and_cancels_what_it_finds(sales: Sales, turns: int) -> None:
+    """A search sends nothing, so a recall does not stop it: else the task would stay, and be sent by its member."""
+    faults(sales.url, CREATE, LOST)
+    job = sales.ask()
+    sales.site.run()
+    sales.go(turns, 15)
+    cancel = sales.site.recall(job)
+    sales.go(30, 15)
+
+    (task,) = sales.tasks()
+    assert ("accepted", "accepted", True) == (sales.site.state(job), sales.site.state(cancel), task["cancelled"])
+
+
+def test_a_recall_of_what_is_not_found_says_so(sales: Sales) -> None:
+    """It ends with the search."""
+    faults(sales.url, CREATE, {"cut_request_after": 150})
+    job = sales.ask()
+    sales.go(3, 15)
+    cancel = sales.site.recall(job)
+    sales.go(30, 15)
+
+    assert ("unknown", "rejected") == (sales.site.state(job), sales.site.state(cancel))
+    assert "in doubt" in sales.site.part(cancel).reason
+
+
 def test_look_alikes_of_others(sales: Sales) -> None:
     """Twenty, made around it by others: ours is found among them."""
     faults(sales.url, CREATE, LOST)

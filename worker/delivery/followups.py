@@ -16,12 +16,22 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.domain import settle
 from worker.domain.code import INSTEAD, CodeState
+from worker.domain.job import Part, RepeatRule, job_of
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
 from worker.outbox.confirmations import members_of
 from worker.outbox.database import Database
-from worker.outbox.followups import FOREVER, TargetPart, lock_job_row, lock_own, park, plan_parts, target_parts
+from worker.outbox.followups import (
+    FOREVER,
+    TargetPart,
+    content_of,
+    lock_job_row,
+    lock_own,
+    park,
+    plan_parts,
+    target_parts,
+)
 from worker.outbox.items import Change
 from worker.outbox.loading import Loaded
 
@@ -62,6 +72,9 @@ class Looked:
     """What a plan is made of, read under the target's lock."""
 
     parts: list[TargetPart]
+    kind: str
+    """Of the target."""
+    message: Mapping[str, Any] = field(repr=False)
     now: int
     pressed: Mapping[str, set[str]]
     """Those named who pressed a card, and the parts that sent it."""
@@ -108,8 +121,8 @@ class Followups:
         if work.target_job_id is None:
             return self._recall_foreign(work.message, window)
         if "msgid" not in work.spec and "refuse" not in work.spec:
-            self._stop_target(work.target_job_id)
-            planned = self.plan(work, partial(self._recall_plan, window), window)
+            self._stop_target(work.target_job_id, channel)
+            planned = self.plan(work, partial(self._recall_plan, window, channel), window)
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -200,12 +213,18 @@ class Followups:
             return Refuse("no response_code is left: each is good for one update within 72 h; send a new card")
         return Refuse("the card brought no response_code: only callback-capable cards can be updated")
 
-    def _stop_target(self, job_id: str) -> None:
-        """A recall stops what was not sent yet, and any further repeat of what is in doubt."""
+    def _stop_target(self, job_id: str, channel: Channel) -> None:
+        """A recall stops what was not sent yet, and any further repeat of what is in doubt; not the search for it."""
         with self._database.reading() as connection:
             parts = target_parts(connection, job_id)
-        stoppable = [part.id for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
-        self._change([Change(part, _stop) for part in dict.fromkeys(stoppable)])
+            stoppable = [part for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
+            kind, message = content_of(connection, job_id) if stoppable else ("", {})
+        self._change(
+            [
+                Change(part.id, partial(_stop, _is_looked_up(part, kind, message, channel)))
+                for part in {part.id: part for part in stoppable}.values()
+            ]
+        )
 
     def plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan], window: int | None) -> Resolved:
         def resolve(connection: Connection) -> Resolved:
@@ -232,7 +251,8 @@ class Followups:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         parts = target_parts(connection, work.target_job_id or "")
         pressed = pressed_by(connection, work.target_job_id or "", work.spec.get("users") or ())
-        specs = plan(work, Looked(parts, now, pressed))
+        kind, message = content_of(connection, work.target_job_id or "")
+        specs = plan(work, Looked(parts, kind, message, now, pressed))
         if specs is None:
             until = self._look_again_at(parts, now, window)
             park(connection, facts, work.target_job_id or "", until, "waits for the job it is about")
@@ -254,9 +274,12 @@ class Followups:
             return FOREVER
         return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
-    def _recall_plan(self, window: int | None, work: Loaded, looked: Looked) -> Plan:
+    def _recall_plan(self, window: int | None, channel: Channel, work: Loaded, looked: Looked) -> Plan:
         parts, now = looked.parts, looked.now
         if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in parts):
+            return None
+        soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
+        if any(_is_looked_up(part, looked.kind, looked.message, channel) for part in soon):
             return None
         specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
         return specs or NothingSent()
@@ -301,8 +324,16 @@ def _update_plan(work: Loaded, looked: Looked) -> Plan:
     return sent or NothingSent()
 
 
-def _stop(part: PartFacts, now: int) -> None:
+def _is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
+    """Whether, in doubt, it is searched for: what the search finds can be taken back."""
+    sent = Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True)
+    return channel.repeat_rule(sent)[0] is RepeatRule.LOOK_UP
+
+
+def _stop(is_looked_up: bool, part: PartFacts, now: int) -> None:
     """What a recall does to a part of its target."""
+    if is_looked_up and part.doubts:
+        return  # its next call is a search, and sends nothing
     if part.state is PartState.QUEUED:
         settle.cancel(part, "recalled before it was sent")
     elif part.state is PartState.UNKNOWN and part.not_before is not None:
