@@ -17,7 +17,7 @@ from wecom_external_samples import NOW, campaign, coded, outcome, part, reply, s
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import File, Image, Link, MiniProgram
-from worker.channels.wecom_external.look_up import EMPTY_PAUSES_S, MOST_LIKE, MOST_MEMBERS, MOST_RESTARTS
+from worker.channels.wecom_external.look_up import EMPTY_PAUSES_S, MOST_LIKE, MOST_MEMBERS, MOST_PAGES, MOST_RESTARTS
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Retry, Scope, StaleToken, Wait
 
@@ -421,3 +421,15 @@ def test_whose_answer_is_written_down_meanwhile_is_no_find():
         asked, pages = replace(in_doubt(made, (twin,)), spec=spec), pages + 1
 
     assert isinstance(found, Held)
+
+
+@pytest.mark.parametrize("step", ["list", "members", "results"])
+def test_a_search_whose_cursors_lead_in_a_circle_is_held(step: str):
+    """It ends, however long the vendor would go on."""
+    state = {"step": step, "found": ["m1"], "members": ["lihua"] if step == "results" else [], "window": [NOW, NOW + 9]}
+    asked, found, pages = in_doubt(part(spec={**SINGLE, "look_up": state})), None, 0
+    while not isinstance(found, Held):
+        found = outcome({"errcode": 0, "next_cursor": f"c{pages % 2}", "task_list": [{"userid": "lihua"}]}, asked)
+        asked = replace(asked, spec=getattr(found, "spec", asked.spec))
+        pages += 1
+        assert pages <= MOST_PAGES + 1

@@ -121,9 +121,9 @@ def test_a_page_of_members():
     last = outcome({**OK, "next_cursor": "", "task_list": []}, TRACK)
 
     found = (Confirmation("lihua", "", 2, 1782792000), Confirmation("chenmo", "", 0, None))
-    assert {**TRACK.spec, "step": "task", "cursor": "c2"} == first.spec
+    assert {**TRACK.spec, "step": "task", "cursor": "c2", "pages": 1} == first.spec
     assert found == first.found
-    assert {**TRACK.spec, "step": "result", "member": None, "cursor": ""} == last.spec
+    assert {**TRACK.spec, "step": "result", "member": None, "cursor": "", "pages": 0, "restarts": 0} == last.spec
     assert 0 < first.delay <= 5
 
 

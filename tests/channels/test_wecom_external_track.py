@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from wecom_external_samples import campaign, part, task
+from wecom_external_samples import campaign, outcome, part, task
 from wecom_external_vendor import Vendor
 
+from worker.channels.wecom_external.track import MOST_PAGES, MOST_RESTARTS, RESTART_PAUSE_S
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Confirmation, Progress, Wait
 
@@ -129,3 +130,29 @@ def test_cancelled_while_it_was_followed():
     assert isinstance(cancelled, Accepted)
     assert {"a": 2, "b": 0} == {member: one.status for (member, recipient), one in known.items() if not recipient}
     assert isinstance(ended, Accepted)
+
+
+def test_cursors_that_lead_in_a_circle_end():
+    """The paging is over after a number of pages nothing has; the next round reads anew."""
+    for step, member in (("task", None), ("result", "lihua")):
+        asked, pages = task("track", msgid="m", step=step, member=member, cursor=""), 0
+        while not (asked.spec["step"] == "result" and asked.spec["member"] is None):
+            found = outcome({"errcode": 0, "next_cursor": f"c{pages % 2}"}, asked)
+            asked, pages = replace(asked, spec=found.spec), pages + 1
+            assert pages <= MOST_PAGES
+
+        assert (MOST_PAGES, 0) == (pages, asked.spec["pages"])
+
+
+def test_a_paging_that_is_lost_every_time_is_left_for_the_next_round():
+    """50100 for every second page: read again a few times, then the next member's turn."""
+    asked, pauses = task("track", msgid="m", step="result", member="lihua", cursor=""), []
+    while asked.spec["member"] is not None:
+        answer = {"errcode": 50100} if asked.spec["cursor"] else {"errcode": 0, "next_cursor": "c1"}
+        found = outcome(answer, asked)
+        asked = replace(asked, spec=found.spec)
+        pauses.append(found.delay)
+        assert len(pauses) < 100
+
+    assert MOST_RESTARTS == pauses.count(RESTART_PAUSE_S)
+    assert (0, 0) == (asked.spec["restarts"], asked.spec["pages"])

@@ -53,6 +53,8 @@ MOST_LIKE = 50
 MOST_MEMBERS = 50
 """Tasks and members beyond which nobody is asked any more: the part is held."""
 MOST_RESTARTS = 5
+MOST_PAGES = 5000
+"""Pages of one search: fifty tasks of ten thousand customers are some 600. Cursors that lead in a circle end there."""
 NO_TASK = (41046, 41047)
 
 
@@ -82,6 +84,8 @@ def body_of(part: Part) -> dict[str, Any]:
 def outcome(part: Part, answer: Answer) -> Outcome:
     """What a page tells: where the search goes from there, or how it ended."""
     search = search_of(part.spec)
+    if search.pages >= MOST_PAGES:
+        return Held(f"no answer came, and its task was not found on {MOST_PAGES} pages")
     if search.step != LIST and search.found[0] in _known(part):
         return _next(part, search)  # whose answer was on its way when the list was read
     if answer.errcode != 0:
@@ -105,7 +109,7 @@ def _window(part: Part, search: Search) -> tuple[int, ...]:
 def _go_on(part: Part, search: Search, delay: float = PAUSE_S) -> Progress:
     count = len(search.found) + len(search.fits) + search.unsure
     reason = f"no answer came: looks for its task, {count} like it so far"
-    return Progress({**part.spec, "look_up": search.to_json()}, reason, delay)
+    return Progress({**part.spec, "look_up": replace(search, pages=search.pages + 1).to_json()}, reason, delay)
 
 
 def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:

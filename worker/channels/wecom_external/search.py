@@ -28,6 +28,8 @@ class Search:
     """From and until, in Unix seconds, of the reading that has begun; a cursor belongs to it."""
     empty: int = 0
     """How often the list was read to its end without a task that is like this one."""
+    pages: int = 0
+    """How many were read in all."""
     restarts: int = 0
     """How often the vendor did not know a cursor any more."""
     found: tuple[str, ...] = ()

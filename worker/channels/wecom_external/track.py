@@ -22,6 +22,10 @@ PAGE_PAUSE_S = 1.0
 """Between two pages: a whole campaign is read at the pace of people, not of a program."""
 RESTART_PAUSE_S = 60.0
 """Before a paging begins again whose cursor the vendor does not know any more."""
+MOST_PAGES = 1000
+"""Of one paging: a million entries. Cursors that lead in a circle end there; the next round reads anew."""
+MOST_RESTARTS = 5
+"""Of one paging; then the rest of it is left for the next round."""
 
 TASK, RESULT = "task", "result"
 TASK_STATES = (0, 2)
@@ -61,13 +65,11 @@ def outcome(part: Part, answer: Answer) -> Outcome:
     """What a page tells, and where the paging goes from there."""
     if answer.errcode != 0:
         return _refused(part, answer)
-    cursor = next_cursor(answer, part.spec.get("cursor"))
-    if part.spec.get("step") == RESULT:
-        found = tuple(_results(str(part.spec["member"]), answer.data))
-        following = {"cursor": cursor} if cursor else _next_member()
-    else:
-        found = tuple(_tasks(answer.data))
-        following = {"step": TASK, "cursor": cursor} if cursor else _next_member()
+    cursor, pages = next_cursor(answer, part.spec.get("cursor")), int(part.spec.get("pages") or 0) + 1
+    is_result = part.spec.get("step") == RESULT
+    found = tuple(_results(str(part.spec["member"]), answer.data) if is_result else _tasks(answer.data))
+    goes_on = {"step": RESULT if is_result else TASK, "cursor": cursor, "pages": pages}
+    following = goes_on if cursor and pages < MOST_PAGES else _next_member()
     return Progress({**part.spec, **following}, _said(part, len(found)), PAGE_PAUSE_S, found)
 
 
@@ -78,7 +80,7 @@ def next_cursor(answer: Answer, current: Any) -> str:
 
 
 def _next_member() -> dict[str, Any]:
-    return {"step": RESULT, "member": None, "cursor": ""}
+    return {"step": RESULT, "member": None, "cursor": "", "pages": 0, "restarts": 0}
 
 
 def _said(part: Part, count: int) -> str:
@@ -114,7 +116,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
     """A page that cannot be read: again from its paging's start, past a member who is gone, or the end of it all."""
     code = answer.errcode
     if code == BAD_CURSOR and part.spec.get("cursor"):
-        return Progress({**part.spec, "cursor": ""}, f"{code}: its paging starts again", RESTART_PAUSE_S)
+        return _restarted(part, code)
     if code == BAD_CURSOR:
         return Retry(f"{code} without a cursor")
     if code in NO_MEMBER and part.spec.get("step") == RESULT:
@@ -123,3 +125,13 @@ def _refused(part: Part, answer: Answer) -> Outcome:
     if code == CANCELLED:
         return Accepted(Taken(warning=f"{code}: the task was cancelled; what had been sent until then stays sent"))
     return by_code(code)
+
+
+def _restarted(part: Part, code: int) -> Outcome:
+    """The vendor lost a paging: it begins again, or where that happens every time is left as it is."""
+    restarts = int(part.spec.get("restarts") or 0)
+    if restarts == MOST_RESTARTS:
+        reason = f"{code} {restarts + 1} times: the rest is left for the next round"
+        return Progress({**part.spec, **_next_member()}, reason, PAGE_PAUSE_S)
+    again = {**part.spec, "cursor": "", "pages": 0, "restarts": restarts + 1}
+    return Progress(again, f"{code}: its paging starts again", RESTART_PAUSE_S)
