@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text as sql
 from structlog.testing import capture_logs
 
-from tests.pipeline.webhook_site import AES_KEY, KEY, TOKEN, a_webhook, control, made, posted, webhooks
+from tests.pipeline.webhook_site import AES_KEY, KEY, SEND, TOKEN, a_webhook, control, made, posted, webhooks
 from tests.support.listening import listening
 from tests.support.plant import PNG, Site
 from tests.support.waiting import until_waiting
@@ -228,6 +228,78 @@ def test_what_callbacks_told_of_a_chat_is_held_against_a_message(room: Room) -> 
     job = room.ask(Text(content="x", post_id="bp1", visible_to_user="li"), "bb7")
     room.site.run()
     assert "accepted" == room.site.state(job)
+
+
+def test_a_parked_key_uses_up_nothing(room: Room) -> None:
+    """It is probed again and again; once it is put right, the member still gets what he allowed."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    control(room.url, "faults", {"match": {"path": SEND}, "action": {"answer": {"errcode": 93000}}, "times": 5})
+    jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(3)]
+    for _ in range(8):
+        room.site.run()
+        room.site.advance(601)
+    room.site.run()
+
+    assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
+    assert [("wozhang", "single", 0)] == room.chats()
+
+
+def test_what_is_given_back_is_never_more_than_was_allowed(room: Room) -> None:
+    """The member speaks while a call is out that the vendor then refuses: three are allowed, not four."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    control(room.url, "faults", {"match": {"path": SEND}, "action": {"answer": {"errcode": -1}}, "times": 1})
+    spoke: list[str] = []
+
+    def speak(label: str) -> None:
+        if label == "after_mark" and not spoke:
+            spoke.append(label)
+            room.site.advance(1)
+            room.happens("message", "wozhang", person="zhang")
+
+    room.site.plant.probe = speak
+    jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(4)]
+    room.site.ring(jobs[0])
+
+    assert [("wozhang", "single", 3)] == room.chats()
+    for _ in range(4):
+        room.site.run()
+        room.site.advance(60)
+    assert ["accepted"] * 3 + ["queued"] == sorted(room.site.state(job) for job in jobs)
+    assert {0, -1} == {call["answer"]["errcode"] for call in made(room.url)}
+
+
+def test_a_userid_in_another_case_waits_for_its_member_and_is_opened_by_him(room: Room) -> None:
+    """The vendor spells him its own way; a lane named by the caller's spelling would wait for ever."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    jobs = [room.ask(Text(content=f"n{n}"), "Zhang") for n in range(4)]
+    room.site.run()
+    room.site.advance(3600)
+    room.site.run()
+    before = [room.site.state(job) for job in jobs]
+    room.happens("message", "wozhang", person="ZHANG")
+    room.site.run()
+
+    assert ["accepted"] * 3 + ["queued"] == before
+    assert ["accepted"] * 4 == [room.site.state(job) for job in jobs]
+    assert {0} == {call["answer"]["errcode"] for call in made(room.url)}
+
+
+def test_what_waits_for_a_member_goes_once_the_account_says_he_is_in_the_scope(room: Room) -> None:
+    """The remedy the lane names: no callback has to come for it."""
+    room.happens("enter_chat", "woknown", person="known1")
+    jobs = [room.ask(Text(content=f"n{n}"), "known1") for n in range(5)]
+    room.site.run()
+    room.site.advance(3600)
+    room.site.run()
+    before = [room.site.state(job) for job in jobs]
+    account = a_webhook(room.url, settings={"subscribed": True})
+    room.site.plant.accounts._accounts["alerts"] = account  # type: ignore[attr-defined]
+    for _ in range(2):
+        room.site.advance(601)
+        room.site.run()
+
+    assert ["accepted"] * 3 + ["queued"] * 2 == before
+    assert ["accepted"] * 5 == [room.site.state(job) for job in jobs]
 
 
 def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:

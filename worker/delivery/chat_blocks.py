@@ -1,5 +1,5 @@
 """Why a chat's lane waits: the account was taken out of it, or its person has to speak first. Both are opened by what a
-callback says, not by time.
+callback says.
 """
 
 from __future__ import annotations
@@ -7,7 +7,9 @@ from __future__ import annotations
 from worker.outbox.lanes import Block
 
 NEVER_S = 10 * 366 * 86_400.0
-"""No probe before that: only news of the chat, or a person, opens its lane."""
+"""No probe before that, for the vendor would refuse it: only news of the chat opens its lane."""
+LOOK_S = 600.0
+"""How often it is asked whether a message is allowed by now, which makes no call: the account's settings may say so."""
 GONE = "it was taken out of this chat"
 WAITING = "its member has to speak first: no message is left of those he allowed"
 
@@ -20,4 +22,4 @@ def gone(lane: str, account: str) -> Block:
 def waiting(lane: str, account: str) -> Block:
     """The lane of a single chat that takes nothing more."""
     remedy = "let the member write to it, or have him taken into its subscription scope and set subscribed = true"
-    return Block(lane, account, "chat", NEVER_S, WAITING, remedy, parked=True)
+    return Block(lane, account, "chat", LOOK_S, WAITING, remedy, parked=True)

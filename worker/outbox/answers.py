@@ -8,7 +8,18 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
-from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Rejected, Retry, Unknown, Wait
+from worker.domain.outcome import (
+    Accepted,
+    Outcome,
+    Parked,
+    Partial,
+    Progress,
+    Rejected,
+    Retry,
+    StaleToken,
+    Unknown,
+    Wait,
+)
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import chats, codes, confirmations
@@ -19,7 +30,7 @@ from worker.outbox.sql import run
 
 URL_VALID_S = 365 * 86_400
 """How long the URL of a permanent picture is used; the vendor knows no end of it."""
-_NOT_TAKEN = (Wait, Retry, Progress)
+_NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
 """Readable refusals after which the message goes again."""
 
 
@@ -43,7 +54,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
     if end.block:
         batch.blocks.append(end.block)
     if end.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
-        chats.give_back(connection, end.spending)
+        chats.give_back(connection, end.spending, started_at)
     if part.state is PartState.QUEUED:
         batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
 

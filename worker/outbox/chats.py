@@ -34,7 +34,8 @@ class ChatLanes:
 
 def note(connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int) -> None:
     """Writes down what a callback says of a chat, and parks or opens its lanes."""
-    fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": news.person}
+    person = None if news.person is None else news.person.lower()
+    fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
     row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
     gone_at, _ = _locked(connection, account, news.chat_id)
@@ -85,29 +86,39 @@ def spend(connection: Connection, spending: Spending) -> bool:
     return True
 
 
-def give_back(connection: Connection, spending: Spending) -> None:
-    """The vendor certainly did not take the message."""
+def give_back(connection: Connection, spending: Spending, since: int) -> None:
+    """The vendor certainly did not take the message that was marked then. Where the chat was heard of since, its person
+    may have allowed as many as there can be: one more would be one too many.
+    """
     chat_id = _single_chat(connection, spending)
     if chat_id is not None:
-        _add(connection, spending.account, chat_id, 1)
+        _add(connection, spending.account, chat_id, 1, since)
 
 
 def _single_chat(connection: Connection, spending: Spending) -> str | None:
     """By the chat's id, or by the userid (in any case) of the member whose single chat it is."""
-    rows = fetch(
-        connection,
-        "select chat_id from worker_chats where account = :account and chat_type = 'single'"
-        " and (chat_id = :chat or lower(person) = :person) order by chat_id limit 1",
-        {"account": spending.account, "chat": spending.chat, "person": spending.chat.lower()},
-    )
-    return None if not rows else str(rows[0][0])
+    for query in _SINGLE_CHAT:  # one after the other: each by its own index
+        wanted = {"account": spending.account, "chat": spending.chat, "person": spending.chat.lower()}
+        if rows := fetch(connection, query, {name: wanted[name] for name in wanted if f":{name}" in query}):
+            return str(rows[0][0])
+    return None
 
 
-def _add(connection: Connection, account: str, chat_id: str, messages: int) -> None:
+_SINGLE_CHAT = tuple(
+    f"select chat_id from worker_chats where account = :account and {by} and chat_type = 'single'"
+    " order by chat_id limit 1"
+    for by in ("chat_id = :chat", "person = :person")
+)
+
+
+def _add(connection: Connection, account: str, chat_id: str, messages: int, since: int | None = None) -> None:
+    unheard = "" if since is None else " and last_seen_at <= :since"
+    values = {"messages": messages, "account": account, "chat_id": chat_id}
     run(
         connection,
-        "update worker_chats set allowance = allowance + :messages where account = :account and chat_id = :chat_id",
-        {"messages": messages, "account": account, "chat_id": chat_id},
+        "update worker_chats set allowance = allowance + :messages"
+        f" where account = :account and chat_id = :chat_id{unheard}",
+        values if since is None else {**values, "since": since},
     )
 
 

@@ -303,11 +303,12 @@ chats = _table(
     Column("account", _key(60), primary_key=True),
     Column("chat_id", _key(128), primary_key=True, doc="what a send names it by"),
     Column("chat_type", _key(20), nullable=False, doc="single, group, blackboard, as the vendor says"),
-    Column("person", _key(128), doc="of a single chat: whose it is"),
+    Column("person", _key(128), doc="of a single chat: whose it is, in lower case"),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=False),
     Column("gone_at", BigInteger, doc="when the webhook was taken out of it; null: it is there"),
     _count("allowance", "messages a single chat takes until its person speaks again"),
+    _partial("chats_person", "account", "person", where="person is not null"),
 )
 confirmations = _table(
     "confirmations",
