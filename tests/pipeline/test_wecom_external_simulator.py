@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pytest
 
 from tests.conformance.case import calls, control, faults
 from tests.support.plant import PNG, Site, planted
-from worker import Campaign, Customers, campaign, external, remind, track
+from worker import Campaign, Customers, Everyone, Share, campaign, external, get_job, remind, resend_failed, track
 from worker.delivery.transport import RequestsTransport
 from worker.domain.account import Account, Secret
 from worker.domain.message import File
@@ -235,6 +236,46 @@ def test_followed_until_nothing_can_change(sales: Sales) -> None:
     assert {"wm1", "wm2"} == set(done.sent)
     assert (("former1",), ("full1",), ()) == (done.no_contact, done.quota_spent, done.waiting)
     assert "accepted" == sales.site.job(following).state
+
+
+def test_groups_that_were_never_told_of_are_closed_when_following_ends(sales: Sales) -> None:
+    """Their owner has sent, to one of two: the vendor says nothing of the other, ever."""
+    job = sales.ask(CustomerGroups({"ann": ["wr1", "wr2"]}))
+    sales.go(2)
+    following = sales.follow_up(track, job, pace=60)
+    sales.go(3)
+    before = sales.seen(job)
+    sales.act("confirm", msgid=sales.tasks()[0]["msgid"], member="ann", recipients=["wr1"])
+    sales.go(8, 60)
+    after = sales.seen(job)
+
+    assert ("accepted", {"wr1", "wr2"}) == (sales.site.job(following).state, set(before.waiting))
+    assert (2, ("wr1",), ("wr2",), ()) == (after.asked, after.sent, after.closed, after.waiting)
+
+
+def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(sales: Sales) -> None:
+    """All customers of two members; one call is refused. Nobody else's customers are sent to, and the counts say so."""
+    own = {f"wm-{member}-1": ["etA1"] for member in ("ann", "bob", "eve")}
+    control(sales.url, "settings", {"external": {"tags": own, "customers": {"eve": ["wm-eve-1"]}}})
+    faults(sales.url, CREATE, {"answer": {"errcode": 40058, "errmsg": "no"}})
+    body = external.Raw(body={"text": {"content": "hi"}, "tag_filter": {"group_list": [{"tag_list": ["etA1"]}]}})
+    job = sales.ask(Customers({"ann": Everyone(), "bob": Everyone()}), body)
+    sales.go(2)
+    with sales.site.database.reading() as connection:
+        report = get_job(connection, job)
+    with sales.site.database.writing() as connection:
+        again = resend_failed(connection, job, accounts=sales.site.accounts, clock=sales.site.clock).id
+    sales.go(2)
+
+    (refused,) = report.recipients[Share.REFUSED]
+    counts = report.counts
+    assert ("partial", 2, 1, 1) == (report.state.label, counts.asked, counts.accepted, counts.refused)
+    assert ("@all of ", "accepted") == (refused[:8], sales.site.job(again).state)
+    bodies = [json.loads(call["body"]) for call in calls(sales.url, CREATE)]
+    assert ["ann", "bob", refused[8:]] == [
+        *sorted(one["sender"] for one in bodies[:2]),
+        *(one["sender"] for one in bodies[2:]),
+    ]
 
 
 def test_reminders(sales: Sales) -> None:

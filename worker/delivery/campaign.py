@@ -195,7 +195,9 @@ def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
 
 def _stands(part: Mapping[str, Any], rest: str, own: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Where each recipient of a task stands; what was read goes before what can be told from the task alone."""
-    read = {row["recipient"]: _READ.get(row["status"], rest) for row in own if row["recipient"]}
     share = Recipients.from_json(json.loads(part["spec"]))
-    for one in dict.fromkeys((*share.customers, *share.chats, *read)):
+    named = {one.lower(): one for one in (*share.customers, *share.chats)}
+    told = ((row["recipient"], row["status"]) for row in own if row["recipient"])
+    read = {named.get(one.lower(), one): _READ.get(status, rest) for one, status in told}
+    for one in dict.fromkeys((*named.values(), *read)):
         yield one, read.get(one, rest)

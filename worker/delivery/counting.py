@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from worker.domain.recipient import LISTS, Recipients
+from worker.domain.recipient import LISTS, Recipients, everyone_of
 from worker.domain.state import PartState
 from worker.outbox.reading import Rows
 
 Recipient = tuple[str, str]
 """Kind (a key of `LISTS`) and id."""
 
-EVERYONE: Recipient = ("user", "@all")
+BROADCAST = "everyone"
+"""The kind of whoever is meant by everyone; an id of `Recipients.broadcasts`."""
 
 
 class Share(StrEnum):
@@ -58,18 +59,20 @@ def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict
 def recipients_under(asked: Recipients, stands: Mapping[Share, Iterable[Recipient]], *wanted: Share) -> Recipients:
     """Those under the wanted shares, to be asked for again."""
     chosen = [one for share in wanted for one in stands[share]]
-    named = [one for one in chosen if one != EVERYONE]
+    broadcasts = {(BROADCAST, one) for one in asked.broadcasts()}.intersection(chosen)
+    named = [one for one in chosen if one not in broadcasts]
     lists = {name: tuple(one for kind, one in named if kind == its) for its, name in LISTS.items()}
-    return Recipients(
-        everyone=len(named) < len(chosen), audience=asked.audience, by_sender=_senders_of(asked, named), **lists
+    return Recipients(everyone=bool(broadcasts), audience=asked.audience, by_sender=_senders_of(asked, chosen), **lists)
+
+
+def _senders_of(asked: Recipients, wanted: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Of each sender those who were chosen; who was given everybody of his keeps that or is left out."""
+    chosen = set(wanted)
+    ids_of = {one for kind, one in chosen if kind != BROADCAST}
+    kept = ((sender, ids, tuple(one for one in ids if one in ids_of)) for sender, ids in asked.by_sender)
+    return tuple(
+        (sender, left) for sender, ids, left in kept if left or (not ids and (BROADCAST, everyone_of(sender)) in chosen)
     )
-
-
-def _senders_of(asked: Recipients, named: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Of each sender those who were chosen."""
-    chosen = {one for _, one in named}
-    kept = ((sender, tuple(one for one in ids if one in chosen)) for sender, ids in asked.by_sender)
-    return tuple((sender, ids) for sender, ids in kept if ids)
 
 
 def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, list[Recipient]]:
@@ -80,7 +83,7 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
     for part in parts:
         share, spec = _share_of(part), json.loads(part["spec"])
         order = _WEAKEST if "piece" in spec else order
-        for kind, one in _ids(Recipients.from_json(spec)):
+        for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
             refusal = _is_settled(share, part) and (part["id"], kind, one.lower()) in named
             found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
     rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
@@ -112,8 +115,9 @@ def _share_of(part: Mapping[str, Any]) -> Share:
             return Share.NOT_SENT
 
 
-def _ids(recipients: Recipients) -> Iterator[Recipient]:
+def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
+    """Everybody named, and each broadcast; `sender` is that of a part, which has one at most."""
     for kind, name in LISTS.items():
         yield from ((kind, one) for one in getattr(recipients, name))
-    if recipients.everyone:
-        yield EVERYONE
+    of_sender = (everyone_of(sender),) if recipients.everyone and sender is not None else ()
+    yield from ((BROADCAST, one) for one in of_sender or recipients.broadcasts())

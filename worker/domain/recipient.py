@@ -15,6 +15,13 @@ LISTS: Mapping[str, str] = {
 }
 """What a recipient is, and the list of `Recipients` it stands in."""
 
+EVERYONE = "@all"
+
+
+def everyone_of(sender: str) -> str:
+    """All customers, or groups, of one member."""
+    return f"{EVERYONE} of {sender}"
+
 
 def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
     """A list, or the vendor's `"a | b"`, as trimmed entries without repeats (case does not count)."""
@@ -56,9 +63,15 @@ class Recipients:
             self.users or self.parties or self.tags or self.everyone or self.chats or self.customers or self.emails
         )
 
+    def broadcasts(self) -> tuple[str, ...]:
+        """Who is meant by everyone: `@all`, or `@all of <member>` for each sender of whom nobody is named."""
+        if not self.everyone:
+            return ()
+        return tuple(everyone_of(sender) for sender, ids in self.by_sender if not ids) or (EVERYONE,)
+
     def count(self) -> int:
-        """How many ids were asked for; everyone counts as one."""
-        named = len(self.users) + len(self.parties) + len(self.tags) + int(self.everyone)
+        """How many ids were asked for; everyone, or everyone of a sender, counts as one."""
+        named = len(self.users) + len(self.parties) + len(self.tags) + len(self.broadcasts())
         return named + len(self.chats) + len(self.customers) + len(self.emails)
 
     def to_json(self) -> dict[str, object]:

@@ -20,15 +20,16 @@ ID_CHARACTERS = 128
 def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], now: int) -> None:
     """Writes down what a page told of the part that created the task; a later reading replaces an earlier one."""
     rows = {
-        (one.member, one.recipient): {
+        (member, recipient): {
             "part_id": part_id,
-            "member": one.member[:ID_CHARACTERS],
-            "recipient": one.recipient[:ID_CHARACTERS],
+            "member": member,
+            "recipient": recipient,
             "status": one.status,
             "happened_at": None if one.happened_at is None else one.happened_at * SECOND,
             "seen_at": now,
         }
         for one in found
+        for member, recipient in [(one.member[:ID_CHARACTERS], one.recipient[:ID_CHARACTERS])]
     }
     if rows and part_id:
         ordered = [rows[key] for key in sorted(rows)]
