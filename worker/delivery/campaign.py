@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.channels import channel
 from worker.delivery.finding import rows_of
 from worker.delivery.instants import instant
 from worker.domain.errors import NotReplayable
@@ -108,8 +109,8 @@ _LISTS = (
 def campaign(connection: Connection, job_id: str, *, bind: Bind | None = None) -> Campaign:
     """What became of a group-send: who has sent, who waits, who was not reached and why. JobNotFound for no job."""
     rows = rows_of(connection, job_id)
-    if rows.job["kind"] != Kind.SEND:
-        raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
+    if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
+        raise NotReplayable(f"nothing can be read about job {job_id}: {problem.text}", job=job_id)
     read = confirmations.of_job(connection, job_id)
     return _campaign(rows, read, follow_ups_of(connection, job_id))
 
