@@ -160,7 +160,7 @@ def test_the_expired_are_found_at_their_instant(site: Site) -> None:
 
     def expired() -> list[str]:
         with site.database.reading() as connection:
-            return offering.expired(connection, site.database.now, 10)
+            return list(offering.expired(connection, site.database.now, 10))
 
     before = expired()
     site.advance(60)

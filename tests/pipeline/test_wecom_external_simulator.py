@@ -37,9 +37,9 @@ class Sales:
     site: Site
     url: str
 
-    def ask(self, to: Recipients = ANN, message: Any = HELLO) -> str:
+    def ask(self, to: Recipients = ANN, message: Any = HELLO, **options: Any) -> str:
         """A campaign."""
-        return self.site.ask(message, to, account="sales")
+        return self.site.ask(message, to, account="sales", **options)
 
     def follow_up(self, what: Any, job: str, **options: Any) -> str:
         """A track or a reminder of a campaign."""
@@ -203,6 +203,30 @@ def test_a_recall_of_what_is_not_found_says_so(sales: Sales) -> None:
 
     assert ("unknown", "rejected") == (sales.site.state(job), sales.site.state(cancel))
     assert "in doubt" in sales.site.part(cancel).reason
+
+
+@pytest.mark.parametrize("how", ["expires", "revoked"])
+def test_a_search_is_never_too_late(sales: Sales, how: str) -> None:
+    """The call went out in time, and a search sends nothing: what became of it is found out all the same."""
+    faults(sales.url, CREATE, LOST)
+    job = sales.ask(expires_at=40) if how == "expires" else sales.ask()
+    sales.site.run()
+    if how == "revoked":
+        sales.site.revoked.add(job)
+    sales.go(12, 15)
+
+    (receipt,) = sales.site.of("receipts", job)
+    assert ("accepted", sales.tasks()[0]["msgid"]) == (sales.site.state(job), receipt.msgid)
+
+
+def test_what_the_search_does_not_find_stays_in_doubt_past_its_expiry(sales: Sales) -> None:
+    """It is not called expired, and not made again."""
+    faults(sales.url, CREATE, {"cut_request_after": 150})
+    job = sales.ask(expires_at=40)
+    sales.go(12, 40)
+
+    assert ("unknown", []) == (sales.site.state(job), sales.tasks())
+    assert "no task of those minutes" in sales.site.part(job).reason
 
 
 def test_look_alikes_of_others(sales: Sales) -> None:

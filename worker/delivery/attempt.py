@@ -128,6 +128,7 @@ class Attempt:
             rule_needs_clean_doubt=keeps,
             may_resend=self._resends(errand),
             code_id=errand.ready.code_id,
+            searches=errand.rule is RepeatRule.LOOK_UP and errand.part.in_doubt,
             alone=errand.alone,
             spending=errand.spending,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -21,7 +22,7 @@ from worker.domain.state import PartState
 from worker.outbox.database import Database
 from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Change
-from worker.outbox.offering import Doubtful, doubtful, expired
+from worker.outbox.offering import Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 
 log = structlog.get_logger()
@@ -141,11 +142,23 @@ class Recovery:
 
     def _expire(self) -> None:
         with self._database.reading() as connection:
-            ids = expired(connection, self._database.now, BATCH)
-        self._change([Change(part, _expire) for part in ids])
+            late = expired(connection, self._database.now, BATCH)
+            doubted = doubtful_among(connection, [part for part, in_doubt in late.items() if in_doubt])
+        searched = {found.id for found in doubted if self._is_searched(found)}
+        self._change([Change(part, partial(_expire, part in searched)) for part in late])
+
+    def _is_searched(self, found: Doubtful) -> bool:
+        """Its next call is a search: it sends nothing, so it is never too late."""
+        try:
+            channel = self._channel(self._accounts.get(found.account).channel)
+        except WorkerError:
+            return False
+        return channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
 
 
-def _expire(part: PartFacts, now: int) -> None:
+def _expire(is_searched: bool, part: PartFacts, now: int) -> None:
+    if part.doubts and is_searched:
+        return
     if part.state is PartState.QUEUED and part.expires_at is not None and part.expires_at <= now:
         settle.expire(part)
 

@@ -75,6 +75,8 @@ class Mark:
     again, not another thread's mark for the same part, which carries the same claim and incarnation."""
     repeat_us: int | None = None
     """How long a repeat of this one is covered, where its caller asked for less than the window; null: as long."""
+    searches: bool = False
+    """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
     alone: str | None = None
     """Hash of what no other part may have in the air meanwhile; null: anybody may."""
     spending: Spending | None = None

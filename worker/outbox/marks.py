@@ -66,7 +66,8 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
         return MarkReply(Marked.YES, part.claim, bool(part.flagged))  # this very commit, whose answer was lost
     if part.state is not PartState.QUEUED or part.claim != mark.claim or part.waits_on is not None:
         return LOST
-    if part.expires_at is not None and batch.now >= part.expires_at:
+    searches = mark.searches and part.doubts > 0
+    if part.expires_at is not None and batch.now >= part.expires_at and not searches:
         settle.expire(part)
         batch.stir(part)
         return MarkReply(Marked.EXPIRED)

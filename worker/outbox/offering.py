@@ -101,19 +101,20 @@ def _free(now: str) -> str:
 @lru_cache(maxsize=8)
 def _expired(dialect: str, now: str) -> TextClause:
     return text(
-        "select id from worker_parts where state = 0 and expires_at is not null"
+        "select id, doubts from worker_parts where state = 0 and expires_at is not null"
         f" and expires_at <= {read_once(dialect, now)} limit :limit"
     )
 
 
-def expired(connection: Connection, now: str, limit: int) -> list[str]:
-    """Queued parts past their `expires_at`."""
-    return [row[0] for row in connection.execute(_expired(connection.dialect.name, now), {"limit": limit})]
+def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:
+    """Queued parts past their `expires_at`, and whether an earlier call of theirs is in doubt."""
+    rows = connection.execute(_expired(connection.dialect.name, now), {"limit": limit})
+    return {row[0]: bool(row[1]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """An unknown part whose policy may act now."""
+    """A part in doubt, as its policy has to know it."""
 
     id: str
     claim: int
@@ -126,15 +127,23 @@ class Doubtful:
     on_unknown: str
 
 
+_DOUBTFUL = "p.id, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"
+
+
 def doubtful(connection: Connection, now: str, limit: int) -> list[Doubtful]:
     """Unknown parts that are not held and whose margin is over."""
     now = read_once(connection.dialect.name, now)
     rows = connection.execute(
         text(
-            "select p.id, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"
-            " from worker_parts p join worker_jobs j on j.id = p.job_id"
+            f"select {_DOUBTFUL} from worker_parts p join worker_jobs j on j.id = p.job_id"
             f" where p.state = 6 and p.not_before <= {now} order by p.not_before limit :limit"
         ),
         {"limit": limit},
     )
     return [Doubtful(*row) for row in rows]
+
+
+def doubtful_among(connection: Connection, ids: Sequence[str]) -> list[Doubtful]:
+    """These parts, whatever state they are in."""
+    source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    return [Doubtful(*row) for row in fetch(connection, f"select {_DOUBTFUL} from {source}", {"ids": ids_json(ids)})]
