@@ -14,8 +14,11 @@ from worker import To, replay
 from worker.config.settings import RetentionSettings
 from worker.delivery import draft
 from worker.delivery.housekeeping import BETWEEN_BATCHES_S, Housekeeping
+from worker.domain.job import part_id
+from worker.domain.outcome import Confirmation
 from worker.outbox import purge
 from worker.outbox.clock import DrivenClock
+from worker.outbox.confirmations import keep
 from worker.outbox.database import Database
 
 DAY = 86_400
@@ -303,6 +306,24 @@ def test_a_batch_that_is_full_leaves_the_rest_to_the_next(site: Site, monkeypatc
     site.advance(11 * DAY)
 
     assert 5 == keep_house(site)["jobs"]
+
+
+def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of a group-send has ten thousand rows of it: no transaction deletes those of a hundred jobs."""
+    monkeypatch.setattr(purge, "CONFIRMATIONS", 4)
+    jobs = [site.send(f"goes {n}") for n in range(5)]
+    site.run()
+    with site.database.writing() as connection:
+        for job in jobs:
+            keep(connection, part_id(job, 0), [Confirmation("ann", f"wm{n}", 1) for n in range(3)], 1)
+    site.advance(11 * DAY)
+    deleted: list[int] = []
+    delete = purge._delete_jobs
+    monkeypatch.setattr(purge, "_delete_jobs", lambda c, going: deleted.append(len(going)) or delete(c, going))
+
+    assert 5 == keep_house(site)["jobs"]
+    assert [2, 2, 1] == [size for size in deleted if size]
+    assert {"confirmations": 0} == left(site, "confirmations")
 
 
 def test_a_purged_dedupe_key_is_free_again(site: Site) -> None:

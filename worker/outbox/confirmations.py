@@ -74,6 +74,16 @@ def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
     return [dict(row) for row in rows.mappings()]
 
 
+def count_of_job(connection: Connection, job_id: str) -> int:
+    """How many rows of a job's parts there are."""
+    rows = fetch(
+        connection,
+        "select count(*) from worker_confirmations where part_id > :low and part_id < :high",
+        part_range(job_id),
+    )
+    return int(rows[0][0])
+
+
 def members_of(connection: Connection, part_id: str) -> tuple[int, int]:
     """How many members the task has, and how many of them have sent."""
     rows = fetch(

@@ -17,6 +17,7 @@ from worker.domain.job import job_of, part_range
 from worker.domain.state import PartState
 from worker.outbox.blobs import delete_blobs
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order
+from worker.outbox.confirmations import count_of_job
 from worker.outbox.database import Database
 from worker.outbox.sql import fetch
 
@@ -26,7 +27,9 @@ WINDOWS = 5_000
 PARTS = 2_000
 """A batch of jobs ends with the job that reaches so many parts,"""
 FILES = 8
-"""or so many files."""
+"""or so many files,"""
+CONFIRMATIONS = 20_000
+"""or of which so much was read at members and customers."""
 
 
 Parts = Mapping[str, Sequence[str]]
@@ -171,12 +174,13 @@ REASONS: tuple[Reason, ...] = (
 def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) -> list[str]:
     """The first of these families, as many as one transaction may delete; at least one."""
     going: list[str] = []
-    parts, files = 0, 0
+    parts, files, read = 0, 0, 0
     for family in families:
         going += sorted(family)
         parts += sum(len(free[job]) for job in family)
         files += len(_files_of(connection, family))
-        if parts >= PARTS or files >= FILES:
+        read += sum(count_of_job(connection, job) for job in family)
+        if parts >= PARTS or files >= FILES or read >= CONFIRMATIONS:
             break
     return going
 
