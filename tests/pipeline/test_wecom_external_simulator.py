@@ -17,6 +17,7 @@ from worker.delivery.transport import RequestsTransport
 from worker.domain.account import Account, Secret
 from worker.domain.message import File
 from worker.domain.recipient import CustomerGroups, Recipients
+from worker.outbox import answers
 from worker.outbox.clock import SECOND, DrivenClock
 from worker.outbox.database import Database
 from worker.simulator import running
@@ -300,6 +301,32 @@ def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(s
         *sorted(one["sender"] for one in bodies[:2]),
         *(one["sender"] for one in bodies[2:]),
     ]
+
+
+def test_a_track_keeps_its_last_attempts_and_those_in_doubt(sales: Sales, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads for weeks: its job would be too large to be shown."""
+    monkeypatch.setattr(answers, "PAGES_KEPT", 5)
+    job = sales.ask()
+    sales.go(2)
+    faults(sales.url, MEMBERS, LOST)
+    following = sales.follow_up(track, job, pace=1)
+    sales.go(40, 60)
+
+    found = sales.site.of("attempts", following)
+    assert 10 < sales.site.part(following).claim
+    assert [True, *[False] * 5] == [bool(one.doubtful) for one in found]
+    assert sales.site.part(following).claim == found[-1].claim
+
+
+def test_a_clock_that_is_set_back_does_not_spoil_a_search(sales: Sales) -> None:
+    """The vendor takes no list whose end is before its beginning."""
+    faults(sales.url, CREATE, LOST)
+    job = sales.ask()
+    sales.site.run()
+    sales.site.sql("update worker_parts set first_marked_at = first_marked_at + :jump", jump=700 * SECOND)
+    sales.go(30, 4)
+
+    assert "accepted" == sales.site.state(job), sales.site.part(job).reason
 
 
 def test_reminders(sales: Sales) -> None:

@@ -122,7 +122,11 @@ class Tracking:
         if twins:
             self._change([Change(work.id, _wait_for_twin)])
             return Parked()
-        doubt = [(work.first_marked_at or now) // SECOND, now // SECOND + 1]
+        first = work.first_marked_at or now
+        doubt = [
+            min(first, now) // SECOND,
+            max(first, now) // SECOND + 1,
+        ]  # the database's clock may have been set back
         return Ready(work.spec, {"doubt": doubt, "known": known})
 
     def _twins(self, connection: Connection, work: Loaded, channel: Channel, account: Account) -> list[Beside]:

@@ -28,6 +28,8 @@ from worker.outbox.followups import spoil_media
 from worker.outbox.items import End
 from worker.outbox.sql import run
 
+PAGES_KEPT = 50
+"""Attempts of a track that stay: it reads for weeks, and what its pages told stands elsewhere."""
 URL_VALID_S = 365 * 86_400
 """How long the URL of a permanent picture is used; the vendor knows no end of it."""
 _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
@@ -44,6 +46,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         case Progress() if part.claim == end.claim:
             batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
             confirmations.keep(connection, end.confirms, outcome.found, batch.now)
+            _forget_pages(connection, end)
         case _:
             pass
     if isinstance(outcome, (Partial, Unknown)) or (isinstance(outcome, Rejected) and not _stays_in_doubt(part)):
@@ -57,6 +60,16 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         chats.give_back(connection, end.spending, started_at)
     if part.state is PartState.QUEUED:
         batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
+
+
+def _forget_pages(connection: Connection, end: End) -> None:
+    """The attempts before a track's last ones; those in doubt stay, for their answer may come yet."""
+    if end.confirms and end.claim > PAGES_KEPT:
+        run(
+            connection,
+            "delete from worker_attempts where part_id = :part and claim <= :claim and doubtful = false",
+            {"part": end.part_id, "claim": end.claim - PAGES_KEPT},
+        )
 
 
 def _stays_in_doubt(part: PartFacts) -> bool:
