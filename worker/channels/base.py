@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -109,6 +109,12 @@ class Channel(Protocol):
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """What this call costs against which limits, the account's overrides applied."""
+        ...
+
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """A part's spec without these recipients (those of `Charge.recipient`), and one for them alone; None where it
+        cannot be taken apart, or somebody could be reached by both.
+        """
         ...
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:

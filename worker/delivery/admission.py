@@ -41,6 +41,8 @@ class Cost:
 
     limit: Limit
     units: int
+    recipient: str | None = None
+    """Whose it is alone; null: the call's, or several recipients'."""
 
 
 _Call = Mapping[str, Cost]
@@ -133,9 +135,10 @@ class Governor:
             key = keyed_hash(self._key, limit.name, str(limit.window_s), charge.subject)
             known = costs.get(key)
             if known is None:
-                costs[key] = Cost(limit, charge.units)
+                costs[key] = Cost(limit, charge.units, charge.recipient)
             else:
                 known.units += charge.units
+                known.recipient = charge.recipient if known.recipient == charge.recipient else None
         return costs
 
     def _permit(self, starts_before: float, uses: tuple[Use, ...]) -> Permit:
@@ -228,7 +231,7 @@ class Ledger:
         """Takes everything the call costs, or nothing."""
         if not call:
             return self._grant(math.inf, ())
-        short = [(cost.limit, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
+        short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
         if short:
             return _denied(short)
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
@@ -251,13 +254,24 @@ class Ledger:
         return Use(key, slot, cost.units)
 
 
-def _denied(short: Sequence[tuple[Limit, int | None]]) -> Denied:
+def _denied(short: Sequence[tuple[Cost, int | None]]) -> Denied:
     """What to block: the widest scope that was short, for as long as the limits of that scope say."""
-    for limit, wait in short:
+    for cost, wait in short:
         if wait is None:  # its own fault: nobody else waits for it, and it is not asked again in a hurry
-            return Denied(Scope.PART, float(limit.window_s), limit.name, math.inf)
+            return Denied(Scope.PART, float(cost.limit.window_s), cost.limit.name, math.inf)
     # Half a microsecond more: turned back into integer microseconds it is the wait again, not one less.
-    waits = [(limit, ((wait or 0) + 0.5) * _MICRO) for limit, wait in short]
-    scope = max((limit.scope for limit, _ in waits), key=_WIDTH.__getitem__)
-    limit, delay = max((entry for entry in waits if entry[0].scope is scope), key=lambda entry: entry[1])
-    return Denied(scope, delay, limit.name, max(wait for _, wait in waits))
+    waits = [(cost, ((wait or 0) + 0.5) * _MICRO) for cost, wait in short]
+    scope = max((cost.limit.scope for cost, _ in waits), key=_WIDTH.__getitem__)
+    widest, delay = max((entry for entry in waits if entry[0].limit.scope is scope), key=lambda entry: entry[1])
+    members = _members(waits) if scope is Scope.PART else {}
+    return Denied(scope, delay, widest.limit.name, max(wait for _, wait in waits), members)
+
+
+def _members(waits: Sequence[tuple[Cost, float]]) -> dict[str, float]:
+    """The recipients whose own limits were short, and their waits; nobody where something else was short too."""
+    members: dict[str, float] = {}
+    for cost, wait in waits:
+        if cost.recipient is None:
+            return {}
+        members[cost.recipient] = max(wait, members.get(cost.recipient, 0.0))
+    return members

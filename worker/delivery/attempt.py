@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.delivery.admission import Denied
 from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Delivered, Errand
+from worker.delivery.narrowing import Narrower
 from worker.delivery.plant import Plant
 from worker.delivery.preparing import Preparing, backoff_s
 from worker.delivery.transport import Connection
@@ -43,6 +44,7 @@ class Attempt:
         self.blocking = Blocking(plant)
         self._preparing = Preparing(plant, self.blocking)
         self.prepare = self._preparing.prepare
+        self.narrow = Narrower(plant, self._preparing).narrow
 
     def deliver(self, errand: Errand) -> Delivered | None:
         """Connect, mark, call, read, record. None: nothing was marked, the part is queued as before."""

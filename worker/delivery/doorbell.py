@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.delivery.admission import Denied
 from worker.delivery.attempt import Attempt
 from worker.delivery.errand import Delivered, Errand
+from worker.delivery.narrowing import first_to_go_s
 from worker.delivery.plant import Plant
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
@@ -181,30 +182,20 @@ class Doorbell:
             return []
         for errand in errands:
             errand.charges = errand.channel.limits(errand.part, errand.account)
-        permits = self._plant.governor.reserve([errand.charges for errand in errands])
-        admitted = []
-        for errand, permit in zip(errands, permits, strict=True):
-            if isinstance(permit, Denied):
-                self._wait_for_room(errand, permit, left)
-            else:
+        answers = self._plant.governor.reserve([errand.charges for errand in errands])
+        admitted, waits = [], []
+        for errand, answer in zip(errands, answers, strict=True):
+            permit = self._attempt.narrow(errand, answer) if isinstance(answer, Denied) else answer
+            if not isinstance(permit, Denied):
                 errand.permit = permit
                 admitted.append(errand)
+            elif permit.scope is Scope.PART:
+                waits.append(_wait_for_room(errand, permit))
+            else:
+                self._attempt.blocking.block(errand.work, permit.scope, permit.delay, _used_up(permit))
+                left.append(errand.work)
+        self._plant.writer.change(waits)
         return admitted
-
-    def _wait_for_room(self, errand: Errand, denied: Denied, left: list[Loaded]) -> None:
-        """A member without room delays this part; a full lane or account delays all of it. Neither is an attempt."""
-        if denied.scope is not Scope.PART:
-            self._attempt.blocking.block(errand.work, denied.scope, denied.delay, f"limit {denied.limit} is used up")
-            left.append(errand.work)
-            return
-        delay_us = int(denied.delay * settle.SECOND)
-        reason = f"limit {denied.limit} is used up"
-
-        def wait(part: settle.PartFacts, now: int) -> None:
-            if part.state is PartState.QUEUED and part.claim == errand.work.claim:
-                settle.wait_turn(part, now + delay_us, reason)
-
-        self._plant.writer.change([Change(errand.work.id, wait)])
 
     def _leave(self, ids: Sequence[str]) -> None:
         self._plant.database.run(lambda connection: leave(connection, ids))
@@ -213,3 +204,19 @@ class Doorbell:
 def _holds_bytes(work: Loaded) -> bool:
     """A file of megabytes stands in its call: the next is not made while this one is held."""
     return any(file["upload_type"] == INLINE for file in (work.message.get("files") or {}).values())
+
+
+def _wait_for_room(errand: Errand, denied: Denied) -> Change:
+    """Members without room delay their part alone; it is not an attempt."""
+    delay_s = first_to_go_s(denied.members, errand.charges) if denied.members else denied.delay
+    delay_us, claim, reason = int(delay_s * settle.SECOND), errand.work.claim, _used_up(denied)
+
+    def wait(part: settle.PartFacts, now: int) -> None:
+        if part.state is PartState.QUEUED and part.claim == claim:
+            settle.wait_turn(part, now + delay_us, reason)
+
+    return Change(errand.work.id, wait)
+
+
+def _used_up(denied: Denied) -> str:
+    return f"limit {denied.limit} is used up"

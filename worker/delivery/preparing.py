@@ -69,7 +69,7 @@ class Preparing:
         errand = Errand(work, channel, account, ready, _part(work, ready), self._plant.life.incarnation)
         if not self._take_token(errand):
             return None
-        self._render(errand)
+        self.render(errand)
         return errand
 
     def _postpone(self, work: Loaded, reason: str) -> None:
@@ -171,7 +171,8 @@ class Preparing:
                 self._blocking.block(errand.work, Scope.ACCOUNT, min(probe_in_s, TOKEN_RECHECK_S), reason, remedy)
         return False
 
-    def _render(self, errand: Errand) -> None:
+    def render(self, errand: Errand) -> None:
+        """The call of the errand's part as it is now."""
         channel = errand.channel
         errand.rule, window_s = channel.repeat_rule(errand.part)
         errand.rule_window_s = min(window_s, int(self._plant.settings.duplicate_window_s))

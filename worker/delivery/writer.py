@@ -22,7 +22,7 @@ from worker.domain.scrub import scrub
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.database import Database, is_about_the_row
-from worker.outbox.items import Change, Committed, End, Happened, Item, Mark, MarkReply
+from worker.outbox.items import Change, Committed, End, Happened, Item, Mark, Marked, MarkReply, Narrowing
 from worker.outbox.ledger import commit
 
 log = structlog.get_logger()
@@ -108,9 +108,13 @@ class Writer:
     def change(self, changes: Sequence[Change]) -> None:
         """Carries out other moves and returns when they are durable; WriterClosed when nobody is left to do so."""
         for ticket in [self._put(change) for change in changes]:
-            while not ticket.wait(ALIVE_S):
-                if not self._thread.is_alive() and not ticket.wait(0):
-                    raise WriterClosed("the process has ended")
+            self._wait(ticket)
+
+    def narrow(self, narrowing: Narrowing) -> bool:
+        """Returns when it is durable; False: nothing has changed."""
+        ticket = self._put(narrowing)
+        self._wait(ticket)
+        return ticket.reply is not None and ticket.reply.marked is Marked.YES
 
     def flush(self, timeout_s: float) -> bool:
         """True when everything queued so far is durable within the time."""
@@ -124,6 +128,11 @@ class Writer:
         self._queue.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _wait(self, ticket: Ticket) -> None:
+        while not ticket.wait(ALIVE_S):
+            if not self._thread.is_alive() and not ticket.wait(0):
+                raise WriterClosed("the process has ended")
 
     def _put(self, item: Item) -> Ticket:
         ticket = Ticket()

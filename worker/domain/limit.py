@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.domain.outcome import Scope
@@ -45,3 +45,5 @@ class Charge:
     subject: str
     """What the limit counts apart, in clear: the corp and API, or the member. Hashed before it is stored."""
     units: int = 1
+    recipient: str | None = field(default=None, repr=False)
+    """Whose charge it is, as the spec names them, where it belongs to one recipient alone; null: it is the call's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.domain.outcome import Scope
@@ -42,6 +43,8 @@ class Denied:
     """The limit's name, never its subject."""
     call_delay: float
     """Seconds until all limits of this call have room, if nobody else asks; `inf` when it is impossible."""
+    members: Mapping[str, float] = field(default_factory=dict, repr=False)
+    """Where only recipients' own limits were short: each of those, and the seconds until there is room for them."""
 
     @property
     def impossible(self) -> bool:

@@ -219,6 +219,15 @@ def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Po
     _retry(part, Retry(reason), now, delay_s, policy)
 
 
+def narrow(part: PartFacts) -> None:
+    """Some recipients of a queued part, of which nothing ever left, go to a part of their own. Whoever read it before
+    has lost it: the claim counts on, as if under a mark under which nothing left.
+    """
+    part.claim += 1
+    part.unheard += 1
+    part.marked_at = None
+
+
 def repeat(part: PartFacts, now: int) -> None:
     """unknown -> queued: a safe repeat may be made."""
     _queue(part, now, part.reason)

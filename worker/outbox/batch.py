@@ -29,6 +29,11 @@ class Batch:
     specs: list[dict[str, Any]] = field(default_factory=list)
     """What parts go on with."""
     burned: list[str] = field(default_factory=list)
+    added: list[dict[str, Any]] = field(default_factory=list)
+    """New parts of open jobs."""
+    grown: set[str] = field(default_factory=set)
+    """Jobs that have more parts now."""
+    task_ids: list[dict[str, str]] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()
     """The ends of jobs that application hooks want to hear of."""

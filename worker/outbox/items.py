@@ -1,4 +1,4 @@
-"""What can be asked of a group commit: marks, ends of calls, other changes; and what it answers."""
+"""What can be asked of a group commit: marks, ends of calls, narrowings, other changes; and what it answers."""
 
 from __future__ import annotations
 
@@ -129,7 +129,27 @@ class Change:
     """What the part goes on with, where it was moved; JSON."""
 
 
-Item = Mark | End | Change
+@dataclass(slots=True)
+class Narrowing:
+    """Wish to leave some of a queued part's recipients to a later part of the same job, before anything left."""
+
+    part_id: str
+    claim: int
+    """The claim that was read with the part; another number there means somebody was faster."""
+    spec: str = field(repr=False)
+    """What the part goes on with; JSON."""
+    later_spec: str = field(repr=False)
+    """What the new part is for; JSON."""
+    delay_us: int
+    """When the new part is due, from now."""
+    reason: str
+    task_id: str | None = None
+    """Of the new part, where the caller chose the job's; a callback names a card by it alone."""
+    tried: bool = False
+    """Set by the transaction that carried it out: when that one's answer is lost, it is known again by its spec."""
+
+
+Item = Mark | End | Change | Narrowing
 
 
 @dataclass(frozen=True, slots=True)

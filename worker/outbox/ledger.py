@@ -23,12 +23,14 @@ from worker.domain.state import JobState, PartState
 from worker.outbox import codes, tables
 from worker.outbox.answers import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.batch import Batch
-from worker.outbox.bulk import Writes, update_rows
+from worker.outbox.bulk import Writes, insert_rows, update_rows
 from worker.outbox.database import Database
 from worker.outbox.events import event_row
-from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply
+from worker.outbox.inbound import note_task_ids
+from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.lanes import block_lanes
 from worker.outbox.marks import begin_marks
+from worker.outbox.narrowing import narrow
 from worker.outbox.news import tell
 from worker.outbox.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
 from worker.outbox.sql import fetch
@@ -70,6 +72,8 @@ def _carry_out(
                 _end(connection, batch, item, part)
             case Change():
                 _change(batch, item, part)
+            case Narrowing():
+                replies[index] = narrow(connection, batch, item, part, jobs.get(job_of(item.part_id)))
             case Mark():
                 replies[index] = LOST
     begin_marks(connection, batch, items, replies)
@@ -150,6 +154,8 @@ def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, J
     if batch.reported:
         writes.insert(tables.events, _ends(batch, followed.changed))
     writes.flush(connection)
+    insert_rows(connection, tables.parts, batch.added)
+    note_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
@@ -188,7 +194,7 @@ def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]
     awaited = [job.id for job in jobs.values() if job.awaited]
     for job_id in awaited:
         jobs[job_id].awaited = False
-    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited))]
+    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited) | batch.grown)]
     return _Followed(jobs, rows, changed, awaited)
 
 

@@ -197,7 +197,7 @@ parts = _table(
     ),
     Column("expires_at", BigInteger, doc="the job's"),
     Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
-    _count("claim", "number of the last mark; results match on it"),
+    _count("claim", "number of the last mark, or of the last narrowing; results match on it"),
     Column("incarnation", _key(ID), doc="the process incarnation that marked it last; null before the first mark"),
     Column("marked_at", BigInteger, doc="instant of the last mark; null before the first"),
     Column("first_marked_at", BigInteger, doc="instant of the first mark; null before it"),
@@ -206,7 +206,13 @@ parts = _table(
     Column("busy", SmallInteger, nullable=False, server_default=text("0"), doc="answers -1 so far"),
     Column("repeats", SmallInteger, nullable=False, server_default=text("0"), doc="calls made while in doubt"),
     Column("doubts", SmallInteger, nullable=False, server_default=text("0"), doc="attempts without a readable answer"),
-    Column("unheard", Integer, nullable=False, server_default=text("0"), doc="marks under which nothing left"),
+    Column(
+        "unheard",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        doc="of those, under which nothing left",
+    ),
     Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
     Column("waits_on", _key(ID), doc="the job this part is parked on; null: none"),
     Column(

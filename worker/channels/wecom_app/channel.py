@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
@@ -96,6 +96,10 @@ class WecomApp:
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
         return limits.limits(part, account)
+
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """See `Channel.narrow`."""
+        return split.narrow(spec, later)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window.

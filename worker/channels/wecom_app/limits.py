@@ -71,8 +71,8 @@ def limits(part: Part, account: Account) -> list[Charge]:
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
     """Two charges per named user. Members of parties and tags are unknown here and cannot be counted."""
     kept = adjusted(_MEMBER, account)
-    subjects = [f"{app}/{user.lower()}" for user in part.spec.get("users", ())]
-    return [Charge(limit, subject) for subject in subjects for limit in kept]
+    named = [(user, f"{app}/{user.lower()}") for user in part.spec.get("users", ())]
+    return [Charge(limit, subject, recipient=user) for user, subject in named for limit in kept]
 
 
 def _chat_charges(part: Part, account: Account) -> list[Charge]:

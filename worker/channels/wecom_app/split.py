@@ -4,9 +4,11 @@ A text that was split goes to each slice piece by piece, so part numbers follow 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.channels.wecom_app.content import SENDS
+from worker.channels.wecom_app.fields.cards import TASK_ID_MAX
 from worker.channels.wecom_app.targets import TARGETS, Target, ids
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients
@@ -20,6 +22,25 @@ def split(draft: Draft) -> list[dict[str, Any]]:
             return [draft.recipients.to_json()]
         return [spec for n in range(count) for spec in _pieces(draft, _send_spec(draft, n))]
     return [_slices(draft.recipients, 0) if draft.kind == "update_card" else {}]
+
+
+def narrow(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """A send's spec without these users, and one for them alone.
+
+    None where all or none of its users are named; and beside parties or tags, in which one of them may stand too: he
+    would get the message twice.
+    """
+    users = spec.get("users", ())
+    now, then = [user for user in users if user not in later], [user for user in users if user in later]
+    if not now or not then or spec.keys() & {"parties", "tags", "everyone"}:
+        return None
+    if "task_id" not in spec:
+        return {**spec, "users": now}, {**spec, "users": then}
+    times = spec.get("narrowed", 0) + 1
+    own = f"{spec['task_id']}_p{times}"
+    if len(own.encode()) > TASK_ID_MAX:
+        return None
+    return {**spec, "users": now, "narrowed": times}, {**spec, "users": then, "task_id": own, "narrowed": 0}
 
 
 def call_count(recipients: Recipients) -> int:

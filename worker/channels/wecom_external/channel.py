@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
@@ -95,6 +95,9 @@ class WecomExternal:
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
         return limits.limits(part, account)
+
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
+        """Never asked: the vendor counts no recipient while it takes the call, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`."""

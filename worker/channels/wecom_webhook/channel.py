@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
@@ -87,6 +87,9 @@ class WecomWebhook:
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
         return limits.limits(part, account)
+
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
+        """Never asked: a part has one chat, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. Nothing makes the repeat of a webhook message safe: there is no key of ours in it

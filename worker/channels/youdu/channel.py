@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
@@ -83,6 +83,9 @@ class Youdu:
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
         return limits.limits(part, account)
+
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
+        """Never asked: the server counts no recipient, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. A message has no id of ours and the server no memory: nothing makes it safe. A

@@ -1,0 +1,374 @@
+"""One member without room never holds up the others, and nobody is dropped: the part is taken apart before its mark."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import worker
+from tests.pipeline.test_isolation import Refusing, with_writer
+from tests.support.plant import Site, an_account, lost, planted, refused, unsent
+from worker import To
+from worker.domain.job import part_id
+from worker.domain.settle import Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.inbound import part_of_task
+from worker.outbox.items import Mark, Marked, Narrowing
+from worker.outbox.ledger import commit
+
+SECOND = 1_000_000
+MINUTE, HOUR = 30, 1_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+@pytest.fixture
+def sqlite_site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(sqlite_database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def fill(site: Site, *members: str, sends: int = MINUTE) -> None:
+    """These members have had so many sends just now."""
+    people = To(list(members))
+    site.ring(*[site.send(f"fill {n} {members}", people) for n in range(sends)])
+
+
+def told(site: Site, content: str) -> Counter[str]:
+    """How often each member was sent a text."""
+    return Counter(
+        member for body in site.bodies() if body["text"]["content"] == content for member in body["touser"].split("|")
+    )
+
+
+def parts(site: Site, job: str) -> list[Any]:
+    return site.rows("select * from worker_parts where job_id = :job order by n", job=job)
+
+
+def counts(site: Site, job: str) -> Any:
+    """The job's counts, which add up, and its counters, which are those of its parts."""
+    with site.database.reading() as connection:
+        found = worker.get_job(connection, job).counts
+    shared = found.accepted + found.refused + found.undetermined + found.not_sent + found.not_yet
+    assert found.asked == shared
+    row = site.job(job)
+    states = Counter(part.state for part in parts(site, job))
+    assert row.n_open == states[0] + states[1]
+    assert row.n_accepted == states[2]
+    assert row.n_cancelled == states[8]
+    return found
+
+
+def test_those_with_room_go_at_once_and_the_others_when_they_have_some(site: Site) -> None:
+    """A thousand people, two without room: 998 are sent to now, in one call, and two a minute later, in one call."""
+    fill(site, "full1", "full2")
+    people = [f"u{n}" for n in range(998)]
+    job = site.send("news", To([*people, "full1", "full2"]))
+
+    assert 1 == site.ring(job)
+
+    assert Counter(people) == told(site, "news")
+    found = counts(site, job)
+    assert (1_000, 998, 2) == (found.asked, found.accepted, found.not_yet)
+    later = parts(site, job)[1]
+    assert 60 * SECOND <= later.not_before - site.clock.micros < 61 * SECOND
+    assert ("limit member_minute is used up", 0) == (later.reason, later.tries)
+    assert site.part(job).lane == later.lane
+    site.advance(61)
+    site.ring(job)
+    assert Counter([*people, "full1", "full2"]) == told(site, "news")
+    assert ("accepted", 1_000, 2) == (site.job(job).state, counts(site, job).accepted, len(parts(site, job)))
+
+
+def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> None:
+    """Two workers read it: one takes it apart, and the other's mark for everybody, late, is refused."""
+    job = site.send("news", To("anna|bert"))
+    wish = Narrowing(part_id(job, 0), 0, '{"users":["anna"]}', '{"users":["bert"]}', SECOND, "full")
+    late = Mark(part_id(job, 0), 0, "p2", 20 * SECOND)
+
+    done = commit(site.database, [wish, late], Policy())
+
+    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in done.replies if reply]
+    assert [Marked.LOST] == [reply.marked for reply in commit(site.database, [late], Policy()).replies if reply]
+    assert 2 == site.job(job).n_open
+
+
+def test_two_workers_take_it_apart_once(site: Site) -> None:
+    """The second finds another claim and leaves it alone."""
+    job = site.send("news", To("anna|bert"))
+    texts = ('{"users":["anna"]}', '{"users":["bert"]}')
+    first, second = (Narrowing(part_id(job, 0), 0, *order, SECOND, "full") for order in (texts, texts[::-1]))
+
+    done = commit(site.database, [first, second], Policy())
+
+    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in done.replies if reply]
+    assert texts == tuple(part.spec for part in parts(site, job))
+
+
+def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
+    """It is in somebody's hand."""
+    job = site.send("news", To("anna|bert"))
+    commit(site.database, [Mark(part_id(job, 0), 0, "p2", 20 * SECOND)], Policy())
+    wishes = [Narrowing(part_id(job, 0), claim, '{"users":["anna"]}', "{}", SECOND, "full") for claim in (0, 1)]
+
+    done = commit(site.database, wishes, Policy())
+
+    assert [Marked.LOST] * 2 == [reply.marked for reply in done.replies if reply]
+    assert 1 == len(parts(site, job))
+
+
+def test_a_commit_whose_answer_was_lost_adds_one_part(site: Site) -> None:
+    """Tried again, it finds its own spec on the row."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full"))
+    with_writer(site, Refusing(site.database, 1, "08006", after=True))
+
+    site.ring(job)
+
+    assert ({"anna": 1}, 2, 1) == (told(site, "news"), len(parts(site, job)), site.job(job).n_open)
+    assert site.plant.writer.stop(10)
+
+
+def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> None:
+    """Nothing is in the air, nobody is lost, nobody gets it twice."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full"))
+
+    def dies(label: str) -> None:
+        if label == "before_mark":
+            raise RuntimeError("killed")
+
+    site.plant.probe = dies
+    with pytest.raises(RuntimeError):
+        site.ring(job)
+    site.plant.probe = lambda label: None
+    assert {} == told(site, "news")
+    assert 2 == counts(site, job).not_yet
+
+    site.advance(61)
+    site.ring(job)
+
+    assert {"anna": 1, "full": 1} == told(site, "news")
+    assert 2 == counts(site, job).accepted
+
+
+def test_nothing_in_doubt_and_nothing_the_vendor_heard_of_is_taken_apart(site: Site) -> None:
+    """Frozen bytes are for everybody: a repeat waits whole, and so does a retry."""
+    people = To("anna|full")
+    retried, doubted = site.send("retried", people), site.send("doubted", people)
+    site.vendor.says(refused(-1), lost())
+    site.ring(retried, doubted)
+    site.advance(40)
+    site.recover()
+    fill(site, "full")
+
+    site.ring(retried, doubted)
+
+    assert [1, 1] == [len(parts(site, job)) for job in (retried, doubted)]
+    assert {"limit member_minute is used up"} == {site.part(job).reason for job in (retried, doubted)}
+    site.advance(61)
+    site.ring(retried, doubted)
+    assert ["accepted"] * 2 == [site.state(job) for job in (retried, doubted)]
+    assert {body["touser"] for body in site.bodies() if body["text"]["content"] != "fill"} >= {"anna|full"}
+
+
+def test_a_part_of_which_nothing_left_is_taken_apart(site: Site) -> None:
+    """The kept connection had been closed: no byte left under its mark, so its frozen body goes, too."""
+    job = site.send("news", To("anna|full"))
+    site.vendor.says(unsent("dropped"))
+    site.ring(job)
+    assert 1 == len(site.of("bodies", job))
+    fill(site, "full")
+
+    site.vendor.says(lost())
+    site.ring(job)
+
+    assert ["anna|full", "anna"] == [body["touser"] for body in site.bodies() if body["text"]["content"] == "news"]
+    assert [part_id(job, 0)] == [row.part_id for row in site.of("bodies", job)]
+    assert '"anna"' in site.of("bodies", job)[0].body
+
+
+def test_beside_parties_and_tags_a_part_waits_whole(site: Site) -> None:
+    """The full member may stand in the party, too: in two calls he could get it twice."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full", parties="7"))
+
+    assert 0 == site.ring(job)
+
+    assert 1 == len(parts(site, job))
+    assert 60 * SECOND <= site.part(job).not_before - site.clock.micros < 61 * SECOND
+
+
+def test_members_whose_room_opens_within_one_window_go_together(site: Site) -> None:
+    """Thirty members who fill up a second after each other: two calls, not thirty."""
+    for n in range(30):
+        fill(site, f"m{n}")
+        site.advance(1)
+    job = site.send("news", To(["anna", *(f"m{n}" for n in range(30))]))
+
+    site.ring(job)
+    later = parts(site, job)[1]
+    site.advance((later.not_before - site.clock.micros) / SECOND)
+    site.ring(job)
+
+    assert (2, "accepted", 31) == (len(parts(site, job)), site.job(job).state, sum(told(site, "news").values()))
+
+
+def test_who_waits_for_his_hour_does_not_keep_those_who_wait_for_their_minute(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """Without anybody who has room the part waits whole for the first of them, and is taken apart then."""
+    with planted(database, driven_clock, accounts=[an_account(limits={"member_hour": 40})]) as site:
+        fill(site, "hour", sends=30)
+        site.advance(61)
+        fill(site, "hour", sends=10)
+        fill(site, "minute")
+        job = site.send("news", To("hour|minute"))
+
+        site.ring(job)
+        assert 1 == len(parts(site, job))
+        site.advance(61)
+        site.ring(job)
+
+        assert {"minute": 1} == told(site, "news")
+        later = parts(site, job)[1]
+        assert 3_400 * SECOND < later.not_before - site.clock.micros < 3_600 * SECOND
+        assert "limit member_hour is used up" == later.reason
+
+
+def test_a_card_with_an_id_of_its_own_has_another_one_in_every_part(site: Site) -> None:
+    """The vendor takes each once; a callback that names it finds the part that sent it."""
+    fill(site, "full1")
+    job = site.card(To("anna|full1|full2"), task_id="vote")
+    site.ring(job)
+    fill(site, "full2")
+    site.advance(30)
+    fill(site, "full2")
+    site.advance(31)
+
+    site.ring(job)
+    site.advance(61)
+    site.ring(job)
+
+    sent = [body["template_card"]["task_id"] for body in site.bodies() if "template_card" in body]
+    assert len(set(sent)) == len(sent) == len(parts(site, job)) >= 2
+    with site.database.reading() as connection:
+        found = [part_of_task(connection, "hr", task_id) for task_id in sent]
+    assert [part.id for part in parts(site, job)] == sorted(str(one) for one in found)
+
+
+def test_a_recall_stops_the_later_part(site: Site) -> None:
+    """It was not sent yet, so it never is; what was sent is taken back."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full"))
+    site.ring(job)
+
+    site.recall(job)
+    site.run()
+
+    assert ["accepted", "cancelled"] == [site.state(job, n) for n in (0, 1)]
+    assert 1 == len(site.calls("/cgi-bin/message/recall"))
+    assert (1, 1) == (counts(site, job).accepted, counts(site, job).not_sent)
+
+
+def test_while_a_recall_is_on_its_way_nothing_is_taken_apart(site: Site) -> None:
+    """It stops the parts it finds, and must not miss one made behind its back."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full"))
+    site.recall(job)
+
+    site.ring(job)
+
+    assert (1, {}) == (len(parts(site, job)), told(site, "news"))
+
+
+def test_room_is_asked_for_again_when_somebody_else_took_it(sqlite_site: Site) -> None:
+    """Between the refusal and the narrower question bert fills up: anna alone goes, and no part is made in vain."""
+    site = sqlite_site
+    fill(site, "full")
+    job = site.send("news", To("anna|bert|full"))
+    reserve = site.plant.governor.reserve
+    asked: list[int] = []
+
+    def others_first(requests: Any, **options: Any) -> Any:
+        asked.append(len(requests[0]))
+        if len(asked) == 2:
+            for _ in range(MINUTE):
+                reserve([[charge for charge in requests[0] if charge.recipient == "bert"]])
+        return reserve(requests, **options)
+
+    site.plant.governor.reserve = others_first  # type: ignore[method-assign]
+    site.ring(job)
+
+    assert [6, 4, 2] == asked
+    assert ({"anna": 1}, 2) == (told(site, "news"), len(parts(site, job)))
+
+
+class Killed(Exception):
+    """A process that ends where it stands."""
+
+
+def note_arrivals(site: Site, arrivals: dict[str, list[int]]) -> None:
+    """Writes down when which member was sent something."""
+    takes = site.vendor.takes
+
+    def note(request: Any, **more: Any) -> Any:
+        for member in json.loads(request.body)["touser"].split("|"):
+            arrivals[member].append(site.clock.micros)
+        return takes(request, **more)
+
+    site.vendor.takes = note  # type: ignore[method-assign]
+
+
+def ring_and_perhaps_die(site: Site, jobs: list[str], rng: random.Random) -> None:
+    """One doorbell for all of them; one in five ends in the middle."""
+
+    def probe(label: str) -> None:
+        if label == "before_mark" and rng.random() < 0.1:
+            raise Killed
+
+    site.plant.probe = probe if rng.random() < 0.2 else lambda label: None
+    try:
+        site.ring(*jobs)
+    except Killed:
+        site.settle()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_member_gets_everything_once_and_nobody_too_much(
+    database: Database, driven_clock: DrivenClock, seed: int
+) -> None:
+    """Two workers, the real limits, jobs to overlapping crowds, processes that die between planning and sending: every
+    member gets every message once, in no minute more than thirty, and the counts add up at every step.
+    """
+    rng, arrivals = random.Random(seed), defaultdict[str, list[int]](list)
+    members = [f"m{n}" for n in range(8)]
+    with planted(database, driven_clock) as one, planted(database, driven_clock, seed=8) as two:
+        for site in (one, two):
+            note_arrivals(site, arrivals)
+        crowds = [rng.sample(members, rng.randint(1, 8)) for _ in range(60)]
+        jobs = [one.send(f"{n}", To(crowd)) for n, crowd in enumerate(crowds)]
+        while any(one.job(job).n_open for job in jobs):
+            ring_and_perhaps_die(rng.choice((one, two)), jobs, rng)
+            for job in rng.sample(jobs, 5):
+                counts(one, job)
+            one.advance(7)
+            two.ticks.advance(7)
+            two.plant.life.beat()
+            assert driven_clock.micros < 1_700_000_600 * SECOND, "ten minutes"
+
+        assert {"accepted"} == {one.job(job).state for job in jobs}
+        assert [Counter(crowd) for crowd in crowds] == [told(one, str(n)) + told(two, str(n)) for n in range(60)]
+        for times in arrivals.values():
+            assert max(sum(at <= other < at + 60 * SECOND for other in times) for at in times) <= MINUTE
+        assert max(len(parts(one, job)) for job in jobs) <= 4

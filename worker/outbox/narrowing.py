@@ -1,0 +1,74 @@
+"""A queued part leaves some of its recipients to a later part of the same open job, in one transaction with the job's
+counters. Only a part of which nothing ever left: its bytes are not frozen, and nobody can have got it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from worker.domain import settle
+from worker.domain.job import Kind, part_id, part_range
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox.batch import Batch
+from worker.outbox.followups import new_part
+from worker.outbox.items import LOST, Marked, MarkReply, Narrowing
+from worker.outbox.rows import JobFacts
+from worker.outbox.sql import fetch, run
+
+
+def narrow(
+    connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None
+) -> MarkReply:
+    """Both rows are locked. LOST: it is not as it was read, or may not be taken apart; nothing has changed."""
+    if part is None or job is None:
+        return LOST
+    if item.tried and part.claim == item.claim + 1 and _stands(connection, part, item):
+        return MarkReply(Marked.YES, part.claim)  # this very commit, whose answer was lost
+    if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
+        return LOST
+    _add_later(connection, batch, item, part, job)
+    if part.claim:  # kept by a mark under which nothing left, for all of them
+        run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
+    settle.narrow(part)
+    batch.stir(part)
+    batch.specs.append({"id": part.id, "spec": item.spec})
+    item.tried = True
+    return MarkReply(Marked.YES, part.claim)
+
+
+def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
+    rows = fetch(connection, "select spec from worker_parts where id = :id", {"id": part.id})
+    return part.state is PartState.QUEUED and rows == [(item.spec,)]
+
+
+def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -> bool:
+    if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.heard(part):
+        return False
+    if part.expires_at is not None and batch.now >= part.expires_at:
+        return False
+    return not _is_being_recalled(connection, part.job_id)
+
+
+def _is_being_recalled(connection: Connection, job_id: str) -> bool:
+    """A recall stops the parts it finds; it must not miss one that is made behind its back."""
+    recall = "select 1 from worker_jobs where target_job_id = :job and kind = :kind limit 1"
+    return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
+
+
+def _add_later(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts, job: JobFacts) -> None:
+    [(priority, account, last)] = fetch(
+        connection,
+        "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
+        " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id",
+        {"id": part.id, **part_range(part.job_id)},
+    )
+    n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
+    due_at = batch.now + item.delay_us
+    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.later_spec)
+    batch.added.append({**row, "expires_at": part.expires_at, "reason": item.reason[:300]})
+    if item.task_id is not None:
+        named = {"account": account, "task_id": item.task_id, "part_id": part_id(part.job_id, n)}
+        batch.task_ids.append(named)
+    job.counters["n_open"] += 1
+    batch.grown.add(job.id)
