@@ -11,7 +11,7 @@ from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
 from worker.domain.inbound import Inbound
 from worker.domain.job import Draft, Part, RepeatRule
-from worker.domain.limit import Charge
+from worker.domain.limit import Charge, Counted, Limit
 from worker.domain.outcome import Verdict
 from worker.domain.recipient import Recipients
 
@@ -66,11 +66,17 @@ class Channel(Protocol):
     uses_token: bool
     calls_with_secret: bool
     """Every call needs the account's secret itself (a webhook's key, an AES key), not only gettoken."""
+    profile: Mapping[str, Limit]
+    """Every published limit by the name under which an account overrides it."""
     recall_window_s: int | None
     """Until how long after it was accepted a send can be taken back; None: no end."""
 
     def account_problems(self, account: Account) -> list[Problem]:
         """Every wrong key of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
+        ...
+
+    def cautions(self, account: Account) -> Sequence[str]:
+        """What a usable account leaves out that somebody may count on, a sentence each."""
         ...
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
@@ -109,6 +115,10 @@ class Channel(Protocol):
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """What this call costs against which limits, the account's overrides applied."""
+        ...
+
+    def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
+        """Every limit kept for the account, whatever the call; those that count recipients apart for the one named."""
         ...
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:

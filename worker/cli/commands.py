@@ -153,6 +153,26 @@ def chats(
     listed.show(_say(), account=account, gone=gone, limit=limit, as_json=as_json)
 
 
+@app.command()
+def limits(
+    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    recipient: Annotated[str | None, typer.Option(help="Whose own limits: a userid, a chat, a task's msgid.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every limit of an account: amount, window, use and room now, and the vendor's page."""
+    from worker.cli import limits as listed
+
+    listed.show(_say(), account=account, recipient=recipient, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
+    from worker.cli import doctor as looked
+
+    raise typer.Exit(looked.show(_say(), as_json=as_json))
+
+
 @events.callback()
 def list_events(
     context: typer.Context,

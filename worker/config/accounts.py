@@ -71,6 +71,7 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
         secret=None if given.secret is None else _secret(f"{name}.secret", given.secret),
         proxy=given.proxy,
         limits=dict(given.limits),
+        share=given.share,
         on_unknown=given.on_unknown,
         allow_everyone=given.allow_everyone,
     )

@@ -27,6 +27,7 @@ SECRET_KEYS = frozenset({"secret", "token", "aes_key", "encoding_aes_key", "webh
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class SecretFrom(BaseModel):
@@ -64,6 +65,8 @@ class AccountSettings(BaseModel):
     secret: SecretFrom | None = None
     proxy: str | None = Field(default=None, repr=False)
     limits: dict[str, NonNegativeInt] = {}
+    share: Share | dict[str, Share] = 1.0
+    """The part of every window that is left to us, where others send through the same app; or by limit name."""
     on_unknown: Literal["default", "hold", "resend"] = "default"
     allow_everyone: bool = False
 

@@ -5,7 +5,7 @@ Knows no channel's keys; each channel judges its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from worker import channels
 from worker.config.accounts import AccountSource
@@ -24,8 +24,8 @@ def require_usable(account: Account) -> None:
     """The same for one account, as a producer asks it for every job; the same account is judged once."""
     if _usable.get(account.name) is account:
         return
-    if channels.channel(account.channel).account_problems(account):
-        raise ConfigurationError("; ".join(_sentences(account)), channel=account.channel)
+    if wrong := list(_sentences(account)):
+        raise ConfigurationError("; ".join(wrong), channel=account.channel)
     _usable[account.name] = account
 
 
@@ -41,3 +41,8 @@ def _sentences(account: Account) -> Iterator[str]:
         return
     for problem in channel.account_problems(account):
         yield f"accounts.{account.name}.{problem}"
+    shares = account.share if isinstance(account.share, Mapping) else {}
+    for key, named in (("limits", account.limits), ("share", shares)):
+        for name in named.keys() - channel.profile.keys():
+            known = ", ".join(sorted(channel.profile))
+            yield f"accounts.{account.name}.{key}.{name}: is no limit of {channel.name}; use one of {known}"

@@ -132,7 +132,7 @@ class Governor:
             limit = charge.limit
             if limit.amount <= 0 or charge.units <= 0 or not limit.window_s:  # without a window the mark keeps it
                 continue
-            key = keyed_hash(self._key, limit.name, str(limit.window_s), charge.subject)
+            key = budget_key(self._key, limit, charge.subject)
             known = costs.get(key)
             if known is None:
                 costs[key] = Cost(limit, charge.units, charge.recipient)
@@ -207,6 +207,11 @@ class Governor:
         windows = {key: Window.load(1, buckets, now) for key, buckets in rows.items()}
         changed = {use.key for use in uses if use.key in windows and windows[use.key].put_back(use.slot, use.units)}
         self._budgets.save(connection, {key: windows[key].dump() for key in sorted(changed)}, now)
+
+
+def budget_key(site_key: bytes, limit: Limit, subject: str) -> str:
+    """The row that a limit is kept in for what it counts apart."""
+    return keyed_hash(site_key, limit.name, str(limit.window_s), subject)
 
 
 class Ledger:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.delivery.admission import Denied
 from worker.delivery.attempt import Attempt
 from worker.delivery.errand import Delivered, Errand
-from worker.delivery.narrowing import first_to_go_s
+from worker.delivery.narrowing import first_to_go_s, used_up
 from worker.delivery.plant import Plant
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
@@ -192,7 +192,7 @@ class Doorbell:
             elif permit.scope is Scope.PART:
                 waits.append(_wait_for_room(errand, permit))
             else:
-                self._attempt.blocking.block(errand.work, permit.scope, permit.delay, _used_up(permit))
+                self._attempt.blocking.block(errand.work, permit.scope, permit.delay, used_up(permit.limit))
                 left.append(errand.work)
         self._plant.writer.change(waits)
         return admitted
@@ -209,14 +209,10 @@ def _holds_bytes(work: Loaded) -> bool:
 def _wait_for_room(errand: Errand, denied: Denied) -> Change:
     """Members without room delay their part alone; it is not an attempt."""
     delay_s = first_to_go_s(denied.members, errand.charges) if denied.members else denied.delay
-    delay_us, claim, reason = int(delay_s * settle.SECOND), errand.work.claim, _used_up(denied)
+    delay_us, claim, reason = int(delay_s * settle.SECOND), errand.work.claim, used_up(denied.limit)
 
     def wait(part: settle.PartFacts, now: int) -> None:
         if part.state is PartState.QUEUED and part.claim == claim:
             settle.wait_turn(part, now + delay_us, reason)
 
     return Change(errand.work.id, wait)
-
-
-def _used_up(denied: Denied) -> str:
-    return f"limit {denied.limit} is used up"

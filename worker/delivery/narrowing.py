@@ -60,7 +60,7 @@ class Narrower:
             _dump(now),
             _dump(later),
             int(first_to_go_s(denied.members, errand.charges) * settle.SECOND),
-            f"limit {denied.limit} is used up",
+            used_up(denied.limit),
             later.get("task_id"),
         )
         if not self._plant.writer.narrow(wish):
@@ -71,6 +71,11 @@ class Narrower:
         errand.charges = charges
         self._preparing.render(errand)
         return permit
+
+
+def used_up(limit: str) -> str:
+    """Why a part waits."""
+    return f"limit {limit} is used up"
 
 
 def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.domain.limit import Limit
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -29,6 +31,21 @@ class Account:
     proxy: str | None = field(default=None, repr=False)
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
+    share: float | Mapping[str, float] = 1.0
+    """The part of every window that is left to us, above 0 to 1, where others send through the same app; or by name."""
     on_unknown: str = "default"
     """`default`, `hold` or `resend` (design: unknown outcomes)."""
     allow_everyone: bool = False
+
+    @property
+    def has_own_amounts(self) -> bool:
+        """False: the published amounts hold."""
+        return bool(self.limits) or self.share != 1.0
+
+    def amount_of(self, limit: Limit) -> int:
+        """What we may use of a limit: our share of the account's own amount, or of the published one; 0: it is off."""
+        amount = self.limits.get(limit.name, limit.amount)
+        share = self.share.get(limit.name, 1.0) if isinstance(self.share, Mapping) else self.share
+        if not amount or not limit.window_s or share == 1.0:
+            return amount
+        return max(1, int(amount * share + 1e-9))  # 0.29 of 100 is 29, whatever a float makes of it

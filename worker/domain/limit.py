@@ -38,6 +38,18 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A limit as it is kept for an account: with its amount, and what it counts apart."""
+
+    limit: Limit
+    """With the account's amount; 0: it is off."""
+    of: str
+    """In words: `the app`, `each member`, an API's path."""
+    subject: str | None = field(default=None, repr=False)
+    """The charges' subject; null: one of many, and none was named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """What one call costs against one limit key."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from kombu import Producer
+from kombu import Connection, Producer
 
 from worker.service.rabbitmq import Alarm, Confirms, heed, refusal
 
@@ -32,6 +32,20 @@ def transport_options(broker: str) -> dict[str, Any]:
         timeouts = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "socket_keepalive": True}
         return {**timeouts, "queue_order_strategy": "priority"}
     return {}
+
+
+def reachable(broker: str) -> str:
+    """The class of the error when the broker does not take a connection; empty when it does."""
+    try:
+        options = transport_options(broker)
+        with Connection(broker_url(broker), connect_timeout=TIMEOUT_S, transport_options=options) as connection:
+            connection.ensure_connection(
+                max_retries=0, interval_start=0, interval_step=0, reraise_as_library_errors=False
+            )
+            connection.channel().close()
+    except Exception as error:  # noqa: BLE001  every transport has errors of its own
+        return type(error).__name__
+    return ""
 
 
 class Line:

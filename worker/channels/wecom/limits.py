@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from worker.domain.account import Account
-from worker.domain.limit import Limit, Unit
+from worker.domain.limit import Counted, Limit, Unit
 from worker.domain.outcome import Scope
 
 RATES = "page 90312 访问频率限制 (2023/08/28, read again 2026-02-12)"
@@ -24,13 +25,33 @@ UPLOAD_IMAGE = (
 
 def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
     """The limits that are on, with the account's amounts; 0 switches one off."""
-    if not account.limits:
+    if not account.has_own_amounts:
         return profile
-    amounts = ((limit, account.limits.get(limit.name, limit.amount)) for limit in profile)
-    return tuple(with_amount(limit, amount) for limit, amount in amounts if amount)
+    return tuple(limit for limit in as_kept(profile, account) if limit.amount)
+
+
+def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
+    """The limits with the account's amounts, those that are off too."""
+    return tuple(with_amount(limit, account.amount_of(limit)) for limit in profile)
+
+
+def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[Counted]:
+    """Limits that count one thing."""
+    return (Counted(limit, of, subject) for limit in as_kept(profile, account))
+
+
+def counted_by_api(
+    paths: Iterable[str], of_path: Mapping[str, tuple[Limit, ...]], account: Account
+) -> Iterator[Counted]:
+    """The base limits of each API of a corp, and what some have beside them."""
+    for path in sorted(set(paths)):
+        profile = (*CORP, *of_path.get(path, ()))
+        yield from counted(profile, account, path, f"{account.settings['corpid']}/{path}")
 
 
 @lru_cache(maxsize=1024)
 def with_amount(limit: Limit, amount: int) -> Limit:
     """The same limit of another amount."""
+    if amount == limit.amount:
+        return limit
     return Limit(limit.name, limit.window_s, amount, limit.unit, limit.scope, limit.penalty, limit.source)

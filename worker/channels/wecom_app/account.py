@@ -20,6 +20,17 @@ def problems(account: Account) -> list[Problem]:
     return list(_found(account.settings))
 
 
+def cautions(account: Account) -> Iterator[str]:
+    """What is left out, and what that means."""
+    if not account.settings.get("account_cap") and "app_day" not in account.limits:
+        yield "account_cap is not set: the corp's daily limit (200 times its account limit) is not kept before the call"
+    callback = account.settings.get("callback", False)
+    if callback is False:
+        yield "callback is not set: cards that call back (buttons, votes, choices) are refused at enqueue"
+    elif callback is True:
+        yield "callback is true, not a table: its callbacks go elsewhere, so no hook hears of a pressed card"
+
+
 def _found(settings: Any) -> Iterator[Problem]:
     corpid = settings.get("corpid")
     if not isinstance(corpid, str) or not corpid.strip():

@@ -16,7 +16,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.limit import Charge
+from worker.domain.limit import Charge, Counted
 from worker.domain.outcome import Verdict
 from worker.domain.recipient import Recipients
 
@@ -41,11 +41,16 @@ class WecomApp:
     sends = SENDS
     uses_token = True
     calls_with_secret = False
+    profile = limits.PROFILE
     recall_window_s: int | None = RECALL_WINDOW_S
 
     def account_problems(self, account: Account) -> list[Problem]:
         """See `Channel.account_problems`."""
         return keys.problems(account)
+
+    def cautions(self, account: Account) -> Sequence[str]:
+        """See `Channel.cautions`."""
+        return list(keys.cautions(account))
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -96,6 +101,10 @@ class WecomApp:
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
         return limits.limits(part, account)
+
+    def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
+        """See `Channel.counted`."""
+        return list(limits.all_counted(account, recipient))
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """See `Channel.narrow`."""

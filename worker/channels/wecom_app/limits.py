@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from worker.channels.wecom.limits import CORP, RATES, UPLOAD_IMAGE, adjusted, with_amount
-from worker.channels.wecom_app.render import path_of
+from worker.channels.wecom.limits import (
+    CORP,
+    RATES,
+    UPLOAD_IMAGE,
+    adjusted,
+    counted,
+    counted_by_api,
+    with_amount,
+)
+from worker.channels.wecom_app.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Charge, Limit, Unit
+from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
 
 SENDS = "page 90236 发送应用消息 (2025/09/24)"
@@ -87,11 +95,28 @@ def _chat_charges(part: Part, account: Account) -> list[Charge]:
 
 def _day_charges(part: Part, account: Account, app: str) -> list[Charge]:
     """A part that costs more than a whole day counts as a whole day, or it could never go."""
+    limit = _app_day(account)
+    return [Charge(limit, app, min(person_times(part, account), limit.amount))] if limit.amount else []
+
+
+def _app_day(account: Account) -> Limit:
     cap = account.settings.get("account_cap") or 0
-    amount = account.limits.get(_APP_DAY.name, cap * PERSON_TIMES_PER_MEMBER)
-    if not amount:
-        return []
-    return [Charge(with_amount(_APP_DAY, amount), app, min(person_times(part, account), amount))]
+    return with_amount(_APP_DAY, account.amount_of(with_amount(_APP_DAY, cap * PERSON_TIMES_PER_MEMBER)))
+
+
+def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+    """Every limit of an account; those of a member for the one named."""
+    corpid = account.settings["corpid"]
+    app = f"{corpid}/{account.settings['agentid']}"
+    member = ("each member", None) if recipient is None else (f"member {recipient}", f"{app}/{recipient.lower()}")
+    yield from counted(_MEMBER, account, *member)
+    yield Counted(_app_day(account), "the app", app)
+    yield from counted(_CHAT_SENDS, account, "the corp's chats", f"{corpid}/chats")
+    chats = ("each chat", None) if account.settings.get("chats_share_members") is False else ("the app's chats", "")
+    chat = (f"chat {recipient}", f"/{recipient}") if recipient is not None and chats[1] is None else chats
+    yield from counted(_CHAT_MEMBER, account, chat[0], None if chat[1] is None else f"{app}/chats{chat[1]}")
+    paths = {*PATHS.values(), *_OF_PATH} - {PATHS["send"]}
+    yield from counted_by_api(paths, _OF_PATH, account)
 
 
 def person_times(part: Part, account: Account) -> int:

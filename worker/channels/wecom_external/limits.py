@@ -6,14 +6,15 @@ told at enqueue and by tracking, never reserved: what members send by themselves
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from worker.channels.wecom.limits import CORP, UPLOAD_IMAGE, adjusted
+from worker.channels.wecom.limits import CORP, UPLOAD_IMAGE, adjusted, counted, counted_by_api
 from worker.channels.wecom.uploading import IMAGE_PATH
-from worker.channels.wecom_external.render import path_of
+from worker.channels.wecom_external import look_up
+from worker.channels.wecom_external.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Charge, Limit, Unit
+from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
 
 REMINDERS = "page 97610 提醒成员群发 (its older introduction)"
@@ -34,3 +35,13 @@ def limits(part: Part, account: Account) -> list[Charge]:
 
 def _reminders(part: Part, account: Account, corpid: str) -> list[Charge]:
     return [Charge(limit, f"{corpid}/remind/{part.spec['msgid']}") for limit in adjusted(REMIND, account)]
+
+
+def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+    """Every limit of an account; that of a task's reminders for the msgid named."""
+    corpid = account.settings["corpid"]
+    task = ("each task", None) if recipient is None else (f"task {recipient}", f"{corpid}/remind/{recipient}")
+    yield from counted(REMIND, account, *task)
+    yield from counted_by_api(
+        {*PATHS.values(), *look_up.PATHS.values(), IMAGE_PATH}, {IMAGE_PATH: UPLOAD_IMAGE}, account
+    )

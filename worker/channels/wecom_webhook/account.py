@@ -16,6 +16,12 @@ CALLBACK_KEYS = ("token", "aes_key")
 """Token and EncodingAESKey of the webhook's callback settings."""
 
 
+def cautions(account: Account) -> Iterator[str]:
+    """What is left out, and what that means."""
+    if edition(account) == PUSH and not isinstance(account.settings.get("callback"), Mapping):
+        yield "callback is not set: chats are not learnt, and no hook hears of a pressed button"
+
+
 def problems(account: Account) -> list[Problem]:
     """Every wrong key."""
     return list(_found(account.settings))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from worker.channels.wecom.limits import with_amount
+from worker.channels.wecom.limits import counted, with_amount
 from worker.channels.wecom_webhook import fields, render
 from worker.channels.wecom_webhook.account import edition
 from worker.domain.account import Account
 from worker.domain.job import Kind, Part
-from worker.domain.limit import Charge, Limit, Unit
+from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
 
 ROBOTS = "page 99110 消息推送配置说明, 消息发送频率限制 (read 2026-02-12)"
@@ -50,7 +50,22 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
 
 def _kept(charges: list[Charge], account: Account) -> list[Charge]:
     """Those that are on, with the account's amounts."""
-    if not account.limits:
+    if not account.has_own_amounts:
         return charges
-    amounts = ((charge, account.limits.get(charge.limit.name, charge.limit.amount)) for charge in charges)
+    amounts = ((charge, account.amount_of(charge.limit)) for charge in charges)
     return [Charge(with_amount(one.limit, amount), one.subject, one.units) for one, amount in amounts if amount]
+
+
+def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+    """Every limit of a webhook; those of a chat for the one named."""
+    if edition(account) == fields.ROBOT:
+        yield from counted(_ROBOT, account, "the webhook", account.name)
+        return
+    chat = (
+        (f"chat {recipient}", f"{account.name}/{recipient.lower()}") if recipient is not None else ("each chat", None)
+    )
+    yield from counted((_CHAT,), account, *chat)
+    yield from counted((_BROADCAST,), account, "broadcasts", account.name)
+    yield from counted((_KEY,), account, "the webhook", account.name)
+    yield from counted((_EQUAL,), account, "equal bodies in the air", None)
+    yield from counted((_ALLOWANCE,), account, "a member's single chat", None)

@@ -44,6 +44,11 @@ def upload_most(account: Account) -> int:
     return int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
 
 
+def cautions(account: Account) -> Iterator[str]:
+    """Nothing that is left out takes anything away."""
+    return iter(())
+
+
 def problems(account: Account) -> list[Problem]:
     """Every wrong key."""
     return list(_found(account.settings))

@@ -14,7 +14,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
-from worker.domain.limit import Charge
+from worker.domain.limit import Charge, Counted
 from worker.domain.outcome import Verdict
 from worker.domain.recipient import Recipients
 
@@ -34,11 +34,16 @@ class Youdu:
     sends = content.SENDS
     uses_token = True
     calls_with_secret = True
+    profile = limits.PROFILE
     recall_window_s: int | None = None
 
     def account_problems(self, account: Account) -> list[Problem]:
         """See `Channel.account_problems`."""
         return keys.problems(account)
+
+    def cautions(self, account: Account) -> Sequence[str]:
+        """See `Channel.cautions`."""
+        return list(keys.cautions(account))
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -83,6 +88,10 @@ class Youdu:
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
         return limits.limits(part, account)
+
+    def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
+        """See `Channel.counted`."""
+        return list(limits.all_counted(account, recipient))
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
         """Never asked: the server counts no recipient, so no charge is a recipient's."""

@@ -5,12 +5,12 @@ A proxy in front of the server can be given limits a second for each URL, which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from worker.channels.youdu.content import UPLOAD
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Charge, Limit, Unit
+from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
 
 OURS = "none published; ours, off unless an account sets an amount"
@@ -29,10 +29,20 @@ def limits(part: Part, account: Account) -> list[Charge]:
     """What this call costs: one call of its app."""
     if not account.limits:
         return []
-    subject = f"{account.base_url}/{account.settings['buin']}/{account.settings['appid']}"
     profile = (*_CALLS, *_UPLOADS) if part.kind == UPLOAD else _CALLS
-    return [
-        Charge(Limit(one.name, one.window_s, amount, one.unit, one.scope, one.penalty, one.source), subject)
-        for one in profile
-        if (amount := account.limits.get(one.name, 0))
-    ]
+    kept = (_of_account(limit, account) for limit in profile)
+    return [Charge(limit, _app(account)) for limit in kept if limit.amount]
+
+
+def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+    """Every limit of an account: none is a recipient's."""
+    return (Counted(_of_account(limit, account), "the app", _app(account)) for limit in PROFILE.values())
+
+
+def _app(account: Account) -> str:
+    return f"{account.base_url}/{account.settings['buin']}/{account.settings['appid']}"
+
+
+def _of_account(limit: Limit, account: Account) -> Limit:
+    amount = account.amount_of(limit)
+    return Limit(limit.name, limit.window_s, amount, limit.unit, limit.scope, limit.penalty, limit.source)

@@ -1,0 +1,110 @@
+"""What is left to us of a limit; and that an account's list of limits names every one that its calls are charged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker import channels
+from worker.domain.account import Account
+from worker.domain.job import Part
+from worker.domain.limit import Limit, Unit
+from worker.domain.outcome import Scope
+
+MINUTE = Limit("minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", "a page")
+IN_THE_AIR = Limit("air", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033", "a page")
+TEXT = {"type": "text", "body": {"text": {"content": "hello"}}}
+
+ACCOUNTS = {
+    "wecom_app": {"corpid": "ww1", "agentid": 7, "account_cap": 100},
+    "wecom_external": {"corpid": "ww1"},
+    "wecom_webhook": {"edition": "push"},
+    "youdu": {"buin": 1, "appid": "app"},
+}
+PARTS: list[tuple[str, str, dict[str, Any], dict[str, Any], str | None]] = [
+    ("wecom_app", "send", TEXT, {"users": ["Anna"]}, "Anna"),
+    ("wecom_app", "send_chat", TEXT, {"chats": ["c1"]}, None),
+    ("wecom_app", "recall", {}, {"msgid": "m1"}, None),
+    ("wecom_app", "update_card", {}, {}, None),
+    ("wecom_app", "create_chat", {}, {}, None),
+    ("wecom_app", "change_chat", {}, {}, None),
+    ("wecom_external", "send", TEXT, {"customers": ["wm1"]}, None),
+    ("wecom_external", "remind", {}, {"msgid": "m1"}, "m1"),
+    ("wecom_external", "track", {}, {"target": "j-0", "msgid": "m1"}, None),
+    ("wecom_webhook", "send", TEXT, {"chats": ["C1"]}, "C1"),
+    ("wecom_webhook", "send", TEXT, {"everyone": True, "audience": "groups"}, None),
+    ("youdu", "send", TEXT, {"users": ["Anna"]}, None),
+]
+
+
+def an_account(channel: str, **fields: Any) -> Account:
+    return Account("one", channel, "http://vendor", ACCOUNTS[channel], **fields)
+
+
+@pytest.mark.parametrize(("channel", "kind", "message", "spec", "recipient"), PARTS)
+def test_every_charge_is_in_the_list_of_the_accounts_limits(
+    channel: str, kind: str, message: dict[str, Any], spec: dict[str, Any], recipient: str | None
+) -> None:
+    """Under the very subject, so that its use can be read; with the amount that is charged."""
+    vendor = channels.channel(channel)
+    account = an_account(channel, limits={"calls_minute": 5} if channel == "youdu" else {}, share=0.5)
+    part = Part("j-0", "j", 0, kind, message, spec)
+
+    charged = {(one.limit, one.subject) for one in vendor.limits(part, account) if one.limit.window_s}
+    counted = {(one.limit, one.subject) for one in vendor.counted(account, recipient)}
+
+    assert charged
+    assert charged <= counted
+
+
+@pytest.mark.parametrize("channel", ACCOUNTS)
+def test_the_list_names_every_published_limit_by_a_row(channel: str) -> None:
+    """With its page, and what it counts; those that are off, too."""
+    vendor = channels.channel(channel)
+    account = an_account(channel)
+    if channel == "wecom_webhook":
+        robot = Account("one", channel, "http://vendor", {"edition": "robot"})
+        listed = [*vendor.counted(account, None), *vendor.counted(robot, None)]
+    else:
+        listed = list(vendor.counted(account, None))
+
+    assert set(vendor.profile) == {one.limit.name for one in listed}
+    assert all(one.limit.source and one.limit.penalty and one.of for one in listed)
+
+
+@pytest.mark.parametrize(
+    ("share", "limits", "amount"),
+    [
+        (1.0, {}, 100),
+        (0.5, {}, 50),
+        (0.29, {}, 29),
+        (0.001, {}, 1),
+        (0.5, {"minute": 300}, 150),
+        (0.5, {"minute": 0}, 0),
+        ({"minute": 0.1}, {}, 10),
+        ({"other": 0.1}, {}, 100),
+    ],
+)
+def test_a_share_is_what_is_left_of_a_window(share: Any, limits: dict[str, int], amount: int) -> None:
+    """Of the account's own amount where it has one; never less than one, and a limit that is off stays off."""
+    account = an_account("wecom_app", share=share, limits=limits)
+
+    assert amount == account.amount_of(MINUTE)
+
+
+def test_a_share_leaves_alone_what_no_window_counts() -> None:
+    """One call in the air is one."""
+    assert 1 == an_account("wecom_app", share=0.1).amount_of(IN_THE_AIR)
+
+
+def test_half_of_a_day_is_half_of_the_accounts_cap() -> None:
+    """200 x 100 person-times a day, of which half are ours."""
+    vendor = channels.channel("wecom_app")
+    part = Part("j-0", "j", 0, "send", TEXT, {"users": ["a"]})
+
+    charges = vendor.limits(part, an_account("wecom_app", share={"app_day": 0.5}))
+
+    assert {"member_minute": 30, "member_hour": 1_000, "app_day": 10_000} == {
+        one.limit.name: one.limit.amount for one in charges
+    }

@@ -1,0 +1,46 @@
+"""How much of each limit is used, read where admission keeps it."""
+
+from __future__ import annotations
+
+from tests.support.plant import Site, an_account, planted
+from worker import To
+from worker.channels import channel
+from worker.delivery.usage import Usage, usage
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+
+def read(site: Site, account: str = "hr", recipient: str | None = None) -> dict[str, Usage]:
+    """The limits of sends, by name."""
+    found = site.accounts.get(account)
+    with site.database.reading() as connection:
+        rows = usage(connection, site.database.now, channel(found.channel), found, recipient)
+    return {row.counted.limit.name: row for row in rows if "cgi-bin" not in row.counted.of}
+
+
+def test_use_and_room_are_those_that_admission_sees(database: Database, driven_clock: DrivenClock) -> None:
+    """Of the app's day in person-times, of one member when he is named; and how many parts wait for a member."""
+    accounts = [an_account(settings={"account_cap": 10}, share=0.5), an_account("it", settings={"agentid": 8})]
+    with planted(database, driven_clock, accounts=accounts) as site:
+        site.ring(*[site.send(str(n)) for n in range(15)])
+        site.ring(site.send("all", To("anna|bert")), site.send("full"))
+
+        app, member = read(site)["app_day"], read(site, recipient="LISI")["member_minute"]
+
+        assert (1_000, 17, 983, 0) == (app.counted.limit.amount, app.used, app.room, app.room_in_s)
+        assert (15, 15, 0, 1) == (member.counted.limit.amount, member.used, member.room, member.waiting)
+        assert 60 < (member.room_in_s or 0) < 61
+        assert None is read(site)["member_minute"].used
+        assert 0 == read(site, "it")["member_minute"].waiting
+        assert (0, None) == (read(site, "it")["app_day"].counted.limit.amount, read(site, "it")["app_day"].used)
+        site.advance(61)
+        assert 15 == read(site, recipient="lisi")["member_minute"].room
+
+
+def test_reading_makes_no_row(database: Database, driven_clock: DrivenClock) -> None:
+    """Nothing was used: all is room."""
+    with planted(database, driven_clock) as site:
+        found = read(site, recipient="nobody")
+
+        assert (0, 30) == (found["member_minute"].used, found["member_minute"].room)
+        assert [] == site.rows("select id from worker_budgets")

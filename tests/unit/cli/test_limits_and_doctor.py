@@ -1,0 +1,197 @@
+"""`worker limits` and `worker doctor`: what they say, and their exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.cli import main
+from worker.cli.doctor import Finding, Level, findings
+from worker.config.settings import Settings, load_settings
+
+Run = Callable[..., tuple[int, str]]
+HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A worker.toml with one account, whose secret is there."""
+    path = tmp_path / "worker.toml"
+    path.write_text(f'database = "{sqlite_url}"\n{HR}', encoding="utf-8")
+    monkeypatch.setenv("WORKER_CONFIG", str(path))
+    monkeypatch.setenv("HR_SECRET", "canary-secret")
+    return path
+
+
+@pytest.fixture
+def run(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`worker ARGUMENTS`: exit status and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    return run
+
+
+def add(config: Path, text: str) -> None:
+    config.write_text(config.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def test_limits_are_listed_with_amount_use_and_page(run: Run) -> None:
+    """For people."""
+    status, printed = run("limits", "--account", "hr")
+
+    assert 0 == status
+    line = next(line for line in printed.splitlines() if "member_minute" in line)
+    assert "30 person-times in 60 s" in line
+    assert "--recipient" in line
+    assert "page 90236" in line
+    assert "silent drop" in line
+    assert "off" in next(line for line in printed.splitlines() if "app_day" in line)
+
+
+def test_limits_are_data(run: Run, config: Path) -> None:
+    """For scripts; with the account's share, and one member's own limits when he is named."""
+    add(config, "share = 0.5\n")
+
+    status, printed = run("limits", "--recipient", "lisi", "--json")
+
+    [minute] = [row for row in json.loads(printed)["hr"] if row["name"] == "member_minute"]
+    assert (0, 15, 60, 0, 15, "member lisi") == (
+        status,
+        minute["amount"],
+        minute["window_s"],
+        minute["used"],
+        minute["room"],
+        minute["of"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("share = 0", "greater than 0"),
+        ("share = 1.5", "less than or equal to 1"),
+        ("share = { member_minut = 0.5 }", "accounts.hr.share.member_minut: is no limit of wecom_app"),
+        ("limits = { member_minut = 5 }", "accounts.hr.limits.member_minut: is no limit of wecom_app"),
+    ],
+)
+def test_a_wrong_share_or_limit_is_one_sentence(run: Run, config: Path, line: str, words: str) -> None:
+    """With what is right."""
+    add(config, f"{line}\n")
+
+    status, printed = run("limits")
+
+    assert (2, 1) == (status, len(printed.splitlines()))
+    assert words in printed
+
+
+def test_an_account_that_does_not_exist_is_one_sentence(run: Run) -> None:
+    """With those that do."""
+    status, printed = run("limits", "--account", "it")
+
+    assert 2 == status
+    assert "use one of: hr" in printed
+
+
+def test_a_healthy_installation_has_no_problem(run: Run) -> None:
+    """What is merely left out is said, and costs nothing."""
+    status, printed = run("doctor")
+
+    assert 0 == status
+    assert "problem" not in printed
+    assert "account_cap is not set" in printed
+    assert "200 times" in printed
+    assert "callback is not set" in printed
+    assert "ok       database: reachable, tables at revision" in printed
+    assert "ok       clock: the database's is" in printed
+    assert "ok       broker: embedded" in printed
+
+
+def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path) -> None:
+    """No cautions are left."""
+    add(
+        config,
+        'account_cap = 50\ncallback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n',
+    )
+
+    status, printed = run("doctor", "--json")
+
+    assert (0, {"ok"}) == (status, {one["level"] for one in json.loads(printed)})
+
+
+@pytest.fixture
+def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[Any]]]:
+    """The problems that are found after something was broken; the exit status is 1."""
+
+    def find(how: str) -> list[Any]:
+        match how:
+            case "secret":
+                monkeypatch.delenv("HR_SECRET")
+            case "no secret":
+                config.write_text(config.read_text().replace('secret = { env = "HR_SECRET" }\n', ""))
+            case "account":
+                config.write_text(config.read_text().replace('corpid = "ww1"\n', ""))
+            case "callback":
+                add(config, 'callback = { token = { env = "NONE" }, aes_key = { env = "HR_SECRET" } }\n')
+            case "database":
+                monkeypatch.setenv("WORKER_DATABASE", "sqlite:////nowhere/outbox.db")
+            case "tables":
+                monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{config.parent}/empty.db")
+            case "broker":
+                monkeypatch.setenv("WORKER_BROKER", "redis://user:canary-password@127.0.0.1:1/0")
+            case "settings":
+                add(config, "nonsense")
+        status, printed = run("doctor", "--json")
+        assert 1 == status
+        assert "canary" not in printed
+        return [one for one in json.loads(printed) if one["level"] == "problem"]
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("how", "what", "words"),
+    [
+        ("secret", "account hr", "environment variable HR_SECRET"),
+        ("no secret", "account hr", "secret is not set"),
+        ("account", "account hr", "accounts.hr.corpid"),
+        ("callback", "account hr", "environment variable NONE"),
+        ("database", "database", "cannot be opened"),
+        ("tables", "database", "run `worker db upgrade`"),
+        ("broker", "broker", "does not answer"),
+        ("settings", "settings", "not valid TOML"),
+    ],
+)
+def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how: str, what: str, words: str) -> None:
+    """One problem, one sentence, no secret."""
+    [problem] = broken(how)
+
+    assert what == problem["what"]
+    assert words in problem["text"]
+
+
+def test_without_an_account_there_is_a_hint(config: Path) -> None:
+    """Nothing is wrong; nothing can be sent either."""
+    found = list(findings(lambda: Settings(database=load_settings().database)))
+
+    assert Finding("accounts", Level.CAUTION, "none is configured; add [accounts.NAME] to worker.toml") in found
+
+
+@pytest.mark.parametrize(("off_s", "level", "where"), [(0, Level.OK, ""), (60, Level.CAUTION, "behind")])
+def test_a_clock_that_is_off_is_said(config: Path, off_s: float, level: Level, where: str) -> None:
+    """By how much and which way."""
+    [clock] = [one for one in findings(wall_clock=lambda: time.time() + off_s) if one.what == "clock"]
+
+    assert level is clock.level
+    assert where in clock.text

@@ -1,0 +1,141 @@
+"""Whether all is there: settings, accounts, secrets, database, broker. Calls no vendor, changes nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.channels import channel
+from worker.cli.reading import Say
+from worker.config.accounts import accounts_of
+from worker.config.settings import Settings, load_settings
+from worker.delivery.accounts import require_usable
+from worker.domain.account import Account
+from worker.domain.errors import ConfigurationError
+from worker.outbox import migrate
+from worker.outbox.database import Database, make_engine
+
+CLOCK_S = 5.0
+"""A difference of the clocks that is worth a word; a callback's may be 300 s (`delivery.callback_max_age_s`)."""
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    CAUTION = "caution"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    level: Level
+    text: str
+
+
+def show(say: Say, *, as_json: bool) -> int:
+    """Prints what was found; 1 when something keeps the worker from working."""
+    found = list(findings())
+    if as_json:
+        say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+    else:
+        for one in found:
+            say(f"{one.level:<8} {one.what}: {one.text}")
+    return int(any(one.level is Level.PROBLEM for one in found))
+
+
+def findings(
+    load: Callable[[], Settings] = load_settings, wall_clock: Callable[[], float] = time.time
+) -> Iterator[Finding]:
+    """Everything looked at, in the order in which it is needed."""
+    try:
+        settings = load()
+        accounts = accounts_of(settings)
+    except ConfigurationError as error:
+        yield Finding("settings", Level.PROBLEM, str(error))
+        return
+    names = accounts.names()
+    if not names:
+        yield Finding("accounts", Level.CAUTION, "none is configured; add [accounts.NAME] to worker.toml")
+    for name in names:
+        yield from _account(accounts.get(name))
+    yield from _database(settings, wall_clock)
+    yield _broker(settings)
+
+
+def _account(account: Account) -> Iterator[Finding]:
+    what = f"account {account.name}"
+    try:
+        require_usable(account)
+    except ConfigurationError as error:
+        yield Finding(what, Level.PROBLEM, str(error))
+        return
+    vendor = channel(account.channel)
+    secrets = {**({} if account.secret is None else {"secret": account.secret}), **vendor.callback_secrets(account)}
+    if account.secret is None:
+        yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
+    unread = []
+    for secret in secrets.values():
+        try:
+            secret.read()
+        except ConfigurationError as error:
+            unread.append(str(error))
+    yield from (Finding(what, Level.PROBLEM, sentence) for sentence in unread)
+    yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
+    if account.secret is not None and not unread:
+        yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
+
+
+def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[Finding]:
+    try:
+        database = Database(make_engine(settings.database))
+    except (SQLAlchemyError, ConfigurationError) as error:
+        yield Finding("database", Level.PROBLEM, _said(error))
+        return
+    try:
+        migrate.require_current(database)
+        yield Finding("database", Level.OK, f"reachable, tables at revision {migrate.head()}")
+        before = wall_clock()
+        at = database.read_now() / 1_000_000
+        yield _clock(at - (before + wall_clock()) / 2)
+    except (SQLAlchemyError, ConfigurationError) as error:
+        yield Finding("database", Level.PROBLEM, _said(error))
+    finally:
+        database.close()
+
+
+def _clock(ahead_s: float) -> Finding:
+    """Stored times are the database's; this machine's serve for callbacks' age and signed requests alone."""
+    where = "ahead of" if ahead_s > 0 else "behind"
+    text = f"the database's is {abs(ahead_s):.1f} s {where} this machine's"
+    return Finding("clock", Level.CAUTION if abs(ahead_s) > CLOCK_S else Level.OK, text)
+
+
+def _broker(settings: Settings) -> Finding:
+    from worker.service.broker import EMBEDDED, reachable
+
+    if settings.broker == EMBEDDED:
+        return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
+    refused = reachable(settings.broker)
+    if refused:
+        text = f"does not answer within 2 s ({refused}); is it there, and the URL right?"
+        return Finding("broker", Level.PROBLEM, text)
+    return Finding("broker", Level.OK, "reachable")
+
+
+def _said(error: Exception) -> str:
+    """In our own words: a driver's text may hold what was bound to its statement, or a URL."""
+    from worker.outbox.fault import remedy_of
+
+    if isinstance(error, ConfigurationError):
+        return str(error)
+    remedy = remedy_of(error) if isinstance(error, SQLAlchemyError) else None
+    return remedy or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"

@@ -1,0 +1,95 @@
+"""Every limit of the accounts, how much of it is used now, and who says so: for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from worker.channels import channel
+from worker.cli.reading import Say
+from worker.config.accounts import accounts_of
+from worker.config.settings import load_settings
+from worker.delivery.accounts import require_usable
+from worker.delivery.usage import Usage, usage
+from worker.domain.account import Account
+from worker.domain.limit import Unit
+from worker.outbox.database import Database, make_engine
+
+
+def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool) -> None:
+    """Prints the limits of one account, or of all."""
+    settings = load_settings()
+    known = accounts_of(settings)
+    accounts = [known.get(name) for name in ([account] if account is not None else known.names())]
+    for one in accounts:
+        require_usable(one)
+    database = Database(make_engine(settings.database))
+    try:
+        with database.reading() as connection:
+            found = {
+                one: usage(connection, database.now, channel(known.get(one).channel), known.get(one), recipient)
+                for one in (each.name for each in accounts)
+            }
+    finally:
+        database.close()
+    if as_json:
+        say(json.dumps({name: [plain(row) for row in rows] for name, rows in found.items()}, ensure_ascii=False))
+        return
+    for one in accounts:
+        for line in lines(one, found[one.name]):
+            say(line)
+    if not accounts:
+        say("no account is configured; add [accounts.NAME] to worker.toml")
+
+
+def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
+    """An account's limits, one a line, what counts the same thing together."""
+    yield f"account {account.name} ({account.channel})"
+    of = None
+    for row in rows:
+        if row.counted.of != of:
+            of = row.counted.of
+            yield f"  {of}"
+        yield f"    {_line(row)}"
+
+
+def _line(row: Usage) -> str:
+    limit = row.counted.limit
+    waits = f", {row.waiting} parts wait" if row.waiting else ""
+    return f"{limit.name:<20} {_amount(row):<36} {_use(row):<28}{waits}  [{limit.source}; beyond it: {limit.penalty}]"
+
+
+def _amount(row: Usage) -> str:
+    limit = row.counted.limit
+    if limit.unit is Unit.ALLOWANCE:
+        return f"{limit.amount} until they speak again"
+    if not limit.amount:
+        return "off"
+    return f"{limit.amount} {limit.unit}" + (f" in {limit.window_s} s" if limit.window_s else " at a time")
+
+
+def _use(row: Usage) -> str:
+    if row.used is not None:
+        return f"used {row.used}, room {row.room}" + (f", more in {row.room_in_s:.0f} s" if row.room_in_s else "")
+    if not row.counted.limit.amount:
+        return "not kept"
+    return "use: name one by --recipient" if row.counted.limit.window_s else "kept by the mark"
+
+
+def plain(row: Usage) -> dict[str, Any]:
+    """One limit as JSON says it."""
+    limit = row.counted.limit
+    return {
+        "name": limit.name,
+        "of": row.counted.of,
+        "amount": limit.amount,
+        "unit": limit.unit.value,
+        "window_s": limit.window_s,
+        "used": row.used,
+        "room": row.room,
+        "room_in_s": row.room_in_s,
+        "waiting": row.waiting,
+        "penalty": limit.penalty,
+        "source": limit.source,
+    }
