@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.support.plant import Site, planted, refused
+from tests.support.plant import PNG, Site, planted, refused
+from worker.delivery import relay as relay_module
+from worker.delivery.pacing import Pacing
 from worker.delivery.relay import RelayTimes, Ring
 from worker.domain.job import part_id
 from worker.outbox.clock import DrivenClock
@@ -42,6 +47,11 @@ def ids(rings: Sequence[Ring]) -> list[str]:
 
 def parts(*jobs: str) -> list[str]:
     return [part_id(job, 0) for job in jobs]
+
+
+def looked_at(site: Site, lane: str) -> float | None:
+    known = site.relay._backlogs.of(lane)
+    return known.looked if known else None
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------
@@ -185,7 +195,7 @@ def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(site
 
     for priority in ("normal", "bulk", "urgent"):
         job = site.send(priority, priority=priority)
-        looked.append((turn(site, 0.01), site.relay._looked[lane] == site.ticks()))
+        looked.append((turn(site, 0.01), looked_at(site, lane) == site.ticks()))
 
     assert [([], False), ([], False)] == looked[:2]
     assert (parts(job), True) == (ids(looked[2][0]), looked[2][1])
@@ -334,22 +344,158 @@ def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site) -> None:
     looked = []
     for _ in range(3):
         assert [] == turn(site, 0.21)
-        looked.append(site.relay._looked.get(lane))
+        looked.append(looked_at(site, lane))
     site.ring(job)
     turn(site, 0.21)
 
     assert parts(job) == ids(first)
     assert [site.ticks() - 0.21 * n for n in (3, 2, 1)] == pytest.approx(looked)
-    assert {} == site.relay._looked
+    assert None is site.relay._backlogs.of(lane)
 
 
 def test_normal_and_bulk_share_a_window(site: Site) -> None:
-    """Eight places: with six normal ones due, two of the bulk."""
+    """Eight places: with six normal ones due, two of the bulk, the normal ones first."""
     site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
     bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(6)]
     normal = [site.send(f"n{n}", f"n{n}") for n in range(6)]
 
-    assert parts(*normal, *bulk[:2]) == ids(turn(site))
+    offered = ids(turn(site))
+
+    assert set(parts(*normal, *bulk[:2])) == set(offered)
+    assert parts(*normal) == [part for part in offered if part in parts(*normal)]
+    assert parts(normal[0]) == offered[:1]
+
+
+def test_a_window_full_of_normal_parts_has_a_place_for_bulk(site: Site) -> None:
+    """One beside eight normal ones: else it would wait as long as anybody sends."""
+    site.sharing._size = 2  # a window of eight
+    for n in range(20):
+        site.send(f"n{n}", f"n{n}")
+    bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(3)]
+
+    offered = ids(turn(site))
+
+    assert (9, parts(bulk[0])) == (len(offered), [part for part in offered if part in parts(*bulk)])
+
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
+
+
+def many_lanes(site: Site, count: int, account: str, lanes: int, **options: Any) -> list[str]:
+    """Jobs of an account, spread over lanes of their own."""
+    jobs = [site.send(f"{account}{n}", f"u{n}", account=account, **options) for n in range(count)]
+    for n, job in enumerate(jobs):
+        site.sql("update worker_parts set lane = :lane where job_id = :job", job=job, lane=f"{account}:{n % lanes}")
+    return jobs
+
+
+def of_account(site: Site, rings: Sequence[Ring]) -> Counter[str]:
+    return Counter(ring.lane.partition(":")[0] for ring in rings for _ in ring.ids)
+
+
+def test_accounts_share_by_weight(site: Site) -> None:
+    """Three times the weight, three times the window."""
+    site.sharing._size, site.sharing._threads = 1, 10
+    site.relay._weight = {"hr": 3.0, "it": 1.0}.__getitem__
+    many_lanes(site, 30, "hr", 1)
+    many_lanes(site, 30, "it", 1)
+    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+
+    assert {"hr": 12, "it": 4} == of_account(site, turn(site))
+
+
+def test_an_account_with_many_lanes_does_not_push_out_one_with_one(site: Site) -> None:
+    """Both have the same weight, so both have as many doorbells out, whatever lanes they come from; all lanes go."""
+    site.sharing._size, site.sharing._threads = 1, 10
+    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+    jobs = many_lanes(site, 60, "hr", 60)
+    many_lanes(site, 30, "it", 1)
+
+    first = turn(site)
+    rounds = [first]
+    for _ in range(40):
+        site.sql("update worker_parts set state = 2 where offered_until is not null")
+        rounds.append(turn(site, 0.3))
+
+    assert {"hr": 9, "it": 8} == of_account(site, first)
+    assert all(of_account(site, rings)["hr"] <= 18 for rings in rounds)
+    assert set(parts(*jobs)) <= {part for rings in rounds for part in ids(rings)}
+
+
+def test_urgent_of_a_full_account_does_not_wait(site: Site) -> None:
+    """Its doorbells are out, in sixty lanes; an urgent part in yet another one goes at once."""
+    site.sharing._size, site.sharing._threads = 1, 4
+    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+    many_lanes(site, 60, "hr", 60)
+    turn(site)
+    [urgent] = many_lanes(site, 1, "hr", 1, priority="urgent")
+    site.sql("update worker_parts set lane = 'hr:new' where job_id = :job", job=urgent)
+
+    assert parts(urgent) == ids(turn(site, 0.05))
+
+
+# -- roads ------------------------------------------------------------------------------------------------------------
+
+
+def test_bulk_and_files_have_roads_of_their_own(site: Site) -> None:
+    """Not what is urgent, and not a doorbell in which something normal is."""
+    asked = [site.upload(), site.upload(PNG + b"x", priority="urgent"), site.send("bulk", priority="bulk"), site.card()]
+
+    rings = {ring.ids[0]: (ring.urgent, ring.files, ring.bulk) for ring in turn(site)}
+
+    expected = [(False, True, False), (True, False, False), (False, False, True), (False, False, False)]
+    assert dict(zip(parts(*asked), expected, strict=True)) == rings
+
+
+def test_what_nobody_took_from_a_road_of_its_own_goes_with_the_others(site: Site) -> None:
+    """No worker empties that queue, or all are busy with others: after the offer's time it rings as normal."""
+    upload, bulk = site.upload(), site.send("bulk", priority="bulk")
+    turn(site)
+
+    again = turn(site, 5.1)
+
+    assert {part_id(upload, 0), part_id(bulk, 0)} == set(ids(again))
+    assert {(False, False, False)} == {(ring.urgent, ring.files, ring.bulk) for ring in again}
+
+
+def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And for all new lanes of a turn together."""
+    asked: list[int] = []
+    ask = relay_module.kinds_of
+    monkeypatch.setattr(relay_module, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
+    for _ in range(2):
+        jobs = [site.send(), site.card(), site.send(account="it")]
+        turn(site, 0.3)
+        for job in jobs:
+            site.ring(job)
+        turn(site, 0.3)
+
+    assert [3] == asked
+
+
+# -- pacing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("minute", "second", "waits"), [(0, 0, True), (30, 59, True), (1, 0, False), (29, 59, False)])
+def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, waits: bool) -> None:
+    """As the vendor advises; it is due at random in the minutes after, and normal parts go at once."""
+    site.relay._pacing = Pacing(random.Random(1))
+    hour = 3_600 * SECOND
+    site.clock.micros = site.clock.micros // hour * hour + (minute * 60 + second) * SECOND
+    site.plant.life.beat()
+    bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(6)]
+    normal = site.send("normal")
+
+    offered = ids([*turn(site), *turn(site), *turn(site)])
+
+    start = site.clock.micros // (hour // 2) * (hour // 2)
+    due = [site.part(job).not_before - start for job in bulk]
+    assert set(parts(normal) if waits else parts(normal, *bulk)) == set(offered)
+    if waits:
+        assert all(60 * SECOND <= instant <= 300 * SECOND for instant in due)
+        assert len(bulk) == len(set(due))
+        site.advance(301)
+        assert set(parts(*bulk)) <= set(ids([*turn(site), *turn(site, 0.3)]))
 
 
 # -- the lease --------------------------------------------------------------------------------------------------------
@@ -474,7 +620,7 @@ def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site) -> None:
     block(site, lane, 600, parked=True)
     site.sql("update worker_parts set not_before = :later", later=site.clock.micros + 700 * SECOND)
 
-    site.relay._looked = {lane: 0.0}
+    site.relay._backlogs.want(lane)
     nothing = turn(site, 601)
 
     assert ([], parts(job)) == (nothing, ids(turn(site, 100)))

@@ -124,6 +124,15 @@ def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     typer.echo(replay_job(job))
 
 
+@app.command()
+def skip(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Lets those go on that wait behind a job of their order_key; the job itself stays what it is."""
+    from worker.cli.running import skip_job
+
+    for part in skip_job(job):
+        typer.echo(f"nobody waits for part {part} any more")
+
+
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option
 def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],

@@ -11,6 +11,7 @@ from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.housekeeping import Housekeeping
+from worker.delivery.ordering import skip
 from worker.delivery.related import replay
 from worker.outbox import migrate
 from worker.outbox.database import Database, make_engine
@@ -83,6 +84,16 @@ def replay_job(job_id: str) -> str:
             return replay(connection, job_id, accounts=accounts_of(settings)).id
     finally:
         engine.dispose()
+
+
+def skip_job(job_id: str) -> list[str]:
+    """Lets others of its order go on without it; the parts they waited for."""
+    database = Database(make_engine(load_settings().database))
+    try:
+        migrate.require_current(database)
+        return skip(database, job_id)
+    finally:
+        database.close()
 
 
 def _engine() -> Engine:

@@ -74,6 +74,7 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
         share=given.share,
         on_unknown=given.on_unknown,
         allow_everyone=given.allow_everyone,
+        weight=given.weight,
     )
 
 

@@ -69,6 +69,8 @@ class AccountSettings(BaseModel):
     """The part of every window that is left to us, where others send through the same app; or by limit name."""
     on_unknown: Literal["default", "hold", "resend"] = "default"
     allow_everyone: bool = False
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """How much of the threads it gets beside other accounts with work: twice as much as one with half of it."""
 
     @field_validator("base_url", "proxy")
     @classmethod
@@ -116,6 +118,8 @@ class DeliverySettings(BaseModel):
     response_code_ttl_s: Seconds = 259_200
     recall_window_s: Seconds | None = None
     """In place of the vendor's own, where it has one."""
+    pace_bulk: bool = False
+    """Keep bulk off minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
     threads: Count = 32
     poll_s: Seconds = 0.02
     idle_poll_s: Seconds = 0.05

@@ -24,7 +24,7 @@ from worker.domain.message import File, Message
 from worker.domain.recipient import Recipients, To
 from worker.outbox.clock import SECOND
 from worker.outbox.jobs import JobRow, PartRow
-from worker.outbox.site import lane_name
+from worker.outbox.site import lane_name, turn_name
 
 Instant = datetime | timedelta | float | int
 """An aware datetime, or a delay from the database's now: a timedelta or seconds."""
@@ -38,6 +38,7 @@ RECIPIENTS_BYTES = 4 * 1024 * 1024
 KEY_CHARACTERS = 200
 TAGS = 50
 TAG_CHARACTERS = 100
+ON_GAP = ("hold", "skip")
 ON_UNKNOWN = ("default", "hold", "resend")
 OVERFLOW = ("refuse", "truncate", "split")
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
@@ -54,6 +55,8 @@ class Options:
     expires_at: Instant | None = None
     dedupe_key: str | None = None
     order_key: str | None = None
+    on_gap: str = "hold"
+    """What those behind a part do when it is held in doubt, exhausted or parked: `hold` (wait) or `skip` (go on)."""
     tags: Sequence[str] = ()
     on_unknown: str | None = None
     overflow: str = "refuse"
@@ -126,17 +129,24 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     planned = Planned(job, [], warnings, document if "files" in document else None, files, key)
     lanes = [channel.lane(asked.kind, document, spec) for spec in split]
     names = {lane: lane_name(site_key, asked.account.name, lane) for lane in dict.fromkeys(lanes)}
+    turn = asked.options.order_key and turn_name(site_key, asked.account.name, asked.options.order_key)
     if split == [who]:
         job["lane"] = names[lanes[0]]
+        if turn:
+            job["turn"] = turn
     else:
-        _lay_out_parts(planned, split, [names[lane] for lane in lanes])
+        _lay_out_parts(planned, split, [names[lane] for lane in lanes], turn)
     return planned
 
 
-def _lay_out_parts(planned: Planned, split: Sequence[Mapping[str, Any]], lanes: Sequence[str]) -> None:
+def _lay_out_parts(
+    planned: Planned, split: Sequence[Mapping[str, Any]], lanes: Sequence[str], turn: str | None
+) -> None:
     job = planned.job
     for n, (spec, lane) in enumerate(zip(split, lanes, strict=True)):
         part: PartRow = {"id": part_id(job["id"], n), "job_id": job["id"], "n": n, "lane": lane, "spec": dump(spec)}
+        if turn:
+            part["turn"] = turn
         planned.parts.append(part)
         if "task_id" in spec:
             named = {"account": job["account"], "task_id": spec["task_id"], "part_id": part["id"]}
@@ -168,7 +178,7 @@ def _job_row(
     if options.dedupe_key is not None:
         row["dedupe_key"], row["content_hash"] = options.dedupe_key, content_hash(asked, draft)
     if options.order_key is not None:
-        row["order_key"] = options.order_key
+        row["order_key"], row["on_gap"] = options.order_key, options.on_gap
     if options.tags:
         row["tags"] = dump(list(options.tags))
     if asked.target is not None:
@@ -262,6 +272,10 @@ def _option_problems(options: Options) -> Iterator[Problem]:
         yield Problem("overflow", "is no choice", f"use one of {', '.join(OVERFLOW)}")
     if options.on_unknown is not None and options.on_unknown not in ON_UNKNOWN:
         yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(ON_UNKNOWN)}")
+    if options.on_gap not in ON_GAP:
+        yield Problem("on_gap", "is no choice", f"use one of {', '.join(ON_GAP)}")
+    elif options.on_gap != "hold" and options.order_key is None:
+        yield Problem("on_gap", "has no order to leave a gap in", "give an order_key too, or leave it out")
     if options.due_at is not None or options.expires_at is not None:
         yield from _time_problems(options)
     for name, value in (("dedupe_key", options.dedupe_key), ("order_key", options.order_key)):

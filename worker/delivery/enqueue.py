@@ -59,6 +59,7 @@ def enqueue(
     expires_at: Instant | None = None,
     dedupe_key: str | None = None,
     order_key: str | None = None,
+    on_gap: str = "hold",
     tags: Sequence[str] = (),
     on_unknown: str | None = None,
     overflow: str = "refuse",
@@ -73,6 +74,10 @@ def enqueue(
     that has to be tried again, or two workers at once, can let a later one arrive first. Nothing is ever cut inside a
     character, a link, a tag or code, and what was done is a warning of the job.
 
+    Parts of an account's jobs with the same `order_key` are sent one at a time, in order of due_at, job and part; each
+    waits until the one before it has ended. One that is held in doubt, exhausted or parked keeps the others waiting
+    (`worker skip JOB` lets them go on), unless its job says `on_gap="skip"`.
+
     Raises CheckFailed with every wrong field, DedupeConflict, or RetryTransaction; the first two leave the caller's
     transaction usable and nothing in it.
     """
@@ -85,6 +90,7 @@ def enqueue(
         expires_at=expires_at,
         dedupe_key=dedupe_key,
         order_key=order_key,
+        on_gap=on_gap,
         tags=tags,
         on_unknown=on_unknown,
         overflow=overflow,

@@ -17,13 +17,12 @@ from worker.channels.base import Channel
 from worker.domain import settle
 from worker.domain.code import INSTEAD, CodeState
 from worker.domain.job import Part, RepeatRule, job_of
-from worker.domain.settle import PartFacts
+from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import PartState
 from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
 from worker.outbox.confirmations import members_of
 from worker.outbox.database import Database
 from worker.outbox.followups import (
-    FOREVER,
     TargetPart,
     content_of,
     lock_job_row,

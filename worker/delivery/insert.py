@@ -24,6 +24,7 @@ from worker.outbox.chats import known_types
 from worker.outbox.clock import SqlClock
 from worker.outbox.inbound import note_task_ids
 from worker.outbox.site import lane_key
+from worker.outbox.turns import queue_up
 
 
 class JobRef(NamedTuple):
@@ -82,7 +83,17 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     note_task_ids(
         connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
     )
+    queue_up(
+        connection, [part for one, ref in zip(planned, refs, strict=True) if ref.created for part in _ordered(one)]
+    )
     return refs
+
+
+def _ordered(planned: Planned) -> list[str]:
+    """Those of a job's parts that go in an order: all of them, or none."""
+    if "order_key" not in planned.job:
+        return []
+    return [part["id"] for part in planned.parts or [outbox.only_part(planned.job)]]
 
 
 def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:

@@ -21,10 +21,10 @@ from worker.delivery.remote import Remote
 from worker.domain.account import Account
 from worker.domain.job import Kind, Priority
 from worker.domain.message import INLINE
-from worker.domain.settle import SECOND
+from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.blobs import blob_chunks, stored_blobs
 from worker.outbox.database import Database
-from worker.outbox.followups import FOREVER, VaultRow, add_upload, lock_own, lock_vault, new_part, park
+from worker.outbox.followups import VaultRow, add_upload, lock_own, lock_vault, new_part, park
 from worker.outbox.loading import Loaded
 
 MARGIN_US = 600 * SECOND

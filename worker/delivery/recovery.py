@@ -22,8 +22,10 @@ from worker.domain.state import PartState
 from worker.outbox.database import Database
 from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Change
+from worker.outbox.lanes import parked
 from worker.outbox.offering import Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
+from worker.outbox.turns import mend, orders_after, stalled
 
 log = structlog.get_logger()
 
@@ -55,6 +57,7 @@ class Recovery:
         self._watch: dict[str, tuple[int, float]] = {}
         """Process -> (its alive_until, since when it did not move, on our clock)."""
         self._last_turn = NEVER
+        self._order_after = ""
 
     def turn(self) -> None:
         """One turn; raises what the database raises, which starts the watch over."""
@@ -67,7 +70,19 @@ class Recovery:
         self._act_on_unknowns()
         self._expire()
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
+        self._mend_orders()
         self._last_turn = self._monotonic()
+
+    def _mend_orders(self) -> None:
+        """A few orders a turn: those kept by a part that would rather be passed, or by what knew nothing of orders."""
+        database = self._database
+        with database.reading() as connection:
+            page = orders_after(connection, self._order_after, BATCH)
+            blocked = parked(connection) if page else set()
+            turns = stalled(connection, page, blocked)
+        self._order_after = page[-1] if len(page) == BATCH else ""
+        if turns:
+            database.run(lambda connection: mend(connection, database.now, turns, blocked))
 
     def _bury_the_dead(self) -> None:
         before = self._monotonic()

@@ -37,6 +37,7 @@ from worker.outbox import jobs as outbox
 from worker.outbox.blobs import stored_blobs
 from worker.outbox.caller import Bind, in_callers_transaction
 from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.turns import take_place
 
 _CLOCK = DatabaseClock()
 MSGID_BYTES = 512
@@ -135,11 +136,17 @@ def replay(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again."""
+    """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again.
+
+    Where others of its order_key wait behind it, the new job takes its place: it goes first, then they do.
+    """
     old = row_of(connection, job_id)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end or cancel it", job=job_id)
-    return ask(connection, _once_more(connection, old, _asked_for(old), priority, accounts), clock)
+    again = ask(connection, _once_more(connection, old, _asked_for(old), priority, accounts), clock)
+    if old["order_key"] is not None:
+        take_place(connection, str(old["id"]), again.id)
+    return again
 
 
 @in_callers_transaction
@@ -198,6 +205,7 @@ def _once_more(
         Options(
             priority=Priority(old["priority"]) if priority is None else priority,
             order_key=old["order_key"],
+            on_gap=old["on_gap"] or "hold",
             tags=json.loads(old["tags"] or "[]"),
             on_unknown=old["on_unknown"],
         ),

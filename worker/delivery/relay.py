@@ -7,22 +7,24 @@ is offered is a window at the head of each lane: as parts are marked they leave 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import structlog
 from sqlalchemy import Connection
 
-from worker.delivery.offers import Offers
-from worker.delivery.sharing import Share, Sharing
+from worker.delivery.backlog import Backlog, Backlogs
+from worker.delivery.pacing import Pacing
+from worker.delivery.sharing import BULK_EVERY, BULK_STEP, Bell, Share, Sharing
 from worker.delivery.walk import Walk
-from worker.domain.job import Priority
+from worker.domain.job import Kind, Priority
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of, blocked, parked, take_probe
-from worker.outbox.offering import Head, head_of_lane, lanes_newly_due, offer
+from worker.outbox.offering import Head, head_of_lane, kinds_of, lanes_newly_due, offer, put_off
 from worker.outbox.processes import free_lease, living, take_lease
+from worker.outbox.sql import fetch
+from worker.outbox.turns import out_of_turn, send_to_sleep
 
 log = structlog.get_logger()
 
@@ -30,6 +32,9 @@ LEASE = "relay"
 NEWLY_DUE = 2_000
 LANES = 200
 """The heads of so many lanes are read in one turn at most; the rest come in the next ones, in order."""
+PROBED = 20
+"""Parts at the head of a parked lane among which the one is sought that may try it."""
+KINDS_KEPT = 100_000
 PATIENCE_S = 1.0
 """How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
 OVERLAP_US = 500_000
@@ -47,6 +52,10 @@ class Ring:
     """How long these ids count as offered."""
     probe: bool = False
     """The one job that tries a parked lane."""
+    bulk: bool = False
+    """Nothing but bulk is in it."""
+    files: bool = False
+    """It moves files, which takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,24 @@ class RelayTimes:
     """How often the head of a lane with a backlog is looked at."""
 
 
+@dataclass(slots=True)
+class _Look:
+    """The head of one lane, priority by priority, as just read."""
+
+    known: Backlog
+    share: Share
+    heads: dict[Priority, Head]
+
+    def free(self) -> Iterator[str]:
+        return (part for head in self.heads.values() for part in head.ids)
+
+    def put_aside(self, later: Collection[str]) -> bool:
+        """These wait; true when one of them is of this lane."""
+        before = sum(len(head.ids) for head in self.heads.values())
+        self.heads = {priority: head.without(later) for priority, head in self.heads.items()}
+        return before > sum(len(head.ids) for head in self.heads.values())
+
+
 class Relay:
     """The turns of one process's relay; `turn` returns the seconds until the next."""
 
@@ -78,22 +105,21 @@ class Relay:
         times: RelayTimes,
         monotonic: Callable[[], float],
         walk_clock: Callable[[], float] | None = None,
+        weight: Callable[[str], float] = lambda account: 1.0,
+        pacing: Pacing | None = None,
     ):
         self._database, self._holder, self._publish = database, holder, publish
         self._sharing, self._times, self._monotonic = sharing, times, monotonic
+        self._weight, self._pacing = weight, pacing
         self.active = False
         self._lease_until = 0.0
         self._since = 0
         self._walk = Walk(database, round_s=times.round_s, monotonic=walk_clock or monotonic)
-        self._waiting: dict[str, None] = {}
-        """Lanes to look at, in order."""
-        self._looked: dict[str, float] = {}
-        """Lanes with a backlog -> when their head was last looked at."""
-        self._full: dict[str, Priority] = {}
-        """Those whose window is full -> from which priority on: what comes behind it need not be looked at at once."""
-        self._rang: dict[str, float] = {}
-        """Those lanes -> when something of theirs was last offered."""
-        self._offers = Offers(times.offer_s, times.offer_max_s)
+        self._backlogs = Backlogs()
+        self._kinds: dict[str, str] = {}
+        """Lane -> the kind of its jobs; it never changes."""
+        self._parts: dict[str, float] = {}
+        """Accounts with work -> their part of all weights, for this turn."""
         self._shares_at = -1.0
 
     def turn(self) -> float:
@@ -101,9 +127,10 @@ class Relay:
         if not self.lead():
             return self._times.lease_s / 10
         self._queue_lanes()
-        lanes = self._next_lanes()
+        self._divide()
+        lanes = self._backlogs.next(LANES, lambda account: self._room(account) <= 0)
         offered = self._offer_lanes(lanes) if lanes else 0
-        return self._times.poll_s if offered or self._looked else self._times.idle_poll_s
+        return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
 
     def walk(self) -> float:
         """A step of the round over all lanes, for a thread of its own; the seconds until the next."""
@@ -126,106 +153,191 @@ class Relay:
         self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
         self._lease_until = now + self._times.lease_s / 3
         if self.active and not was:
-            self._since, self._looked, self._full, self._waiting = database.read_now(), {}, {}, {}
+            self._since, self._backlogs = database.read_now(), Backlogs()
             log.info("relay_active", process=holder)
         return self.active
 
+    # -- which lanes --------------------------------------------------------------------------------------------------
+
     def _queue_lanes(self) -> None:
         """Lanes with newly due parts, those whose known backlog was not looked at for a while, and the walk's finds."""
-        now = self._monotonic()
         with self._database.reading() as connection:
             due = lanes_newly_due(connection, self._database.now, self._since - OVERLAP_US, NEWLY_DUE)
         self._since = max([self._since, *(newest for newest, _ in due.values())])
-        new = sorted(lane for lane, (_, priority) in due.items() if priority < self._full.get(lane, len(Priority)))
-        later = [lane for lane, seen in self._looked.items() if now - seen >= self._times.look_s]
-        found = self._walk.found() - self._looked.keys()
-        for lane in (*new, *later, *sorted(found)):
-            self._waiting[lane] = None
+        new = sorted(lane for lane, (_, priority) in due.items() if self._may_go_at_once(lane, priority))
+        later = self._backlogs.overdue(self._monotonic() - self._times.look_s)
+        found = sorted(lane for lane in self._walk.found() if not self._is_looked_after(lane))
+        for lane in new:
+            self._backlogs.want(lane, pressing=due[lane][1] == Priority.URGENT)
+        for lane in (*later, *found):
+            self._backlogs.want(lane)
 
-    def _next_lanes(self) -> list[str]:
-        lanes = list(islice(self._waiting, LANES))
-        for lane in lanes:
-            del self._waiting[lane]
-        return lanes
+    def _may_go_at_once(self, lane: str, priority: int) -> bool:
+        known = self._backlogs.of(lane)
+        return known is None or priority < known.full
 
-    def _offer_lanes(self, lanes: Sequence[str]) -> int:
+    def _is_looked_after(self, lane: str) -> bool:
+        known = self._backlogs.of(lane)
+        return known is not None and known.looked is not None
+
+    def _divide(self) -> None:
+        """The threads among the accounts that have work, by weight."""
+        weights = {account: self._weight(account) for account in self._backlogs.accounts()}
+        whole = sum(weights.values())
+        self._parts = {account: weight / whole for account, weight in weights.items()}
+
+    def _room(self, account: str) -> int:
+        """How many more doorbells of an account may go: with all of its lanes it has two out a thread, and bulk beside
+        them, as one lane has.
+        """
+        two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0))
+        return -(-two_a_thread * BULK_EVERY // (BULK_EVERY - 1)) - self._backlogs.out(account)
+
+    def _share(self, lane: str) -> Share:
+        account = account_of(lane)
+        return self._sharing.of(lane, self._backlogs.lanes(account), self._parts.get(account, 1.0))
+
+    # -- what of them -------------------------------------------------------------------------------------------------
+
+    def _offer_lanes(self, lanes: Sequence[Backlog]) -> int:
         """Offers the heads of these lanes, commits, then publishes; the number of ids offered."""
         now = self._monotonic()
+        rings: list[Ring] = []
         with self._database.reading() as connection:
             closed = blocked(connection, self._database.now)
             waiting_for_people = parked(connection)
             if now - self._shares_at >= 1.0:
                 self._sharing.learn(living(connection, self._database.now))
                 self._shares_at = now
-            busy = len({*self._looked, *lanes, *self._waiting})
-            rings: list[Ring] = []
-            for lane in lanes:
+            looks = []
+            for known in lanes:
+                lane = known.lane
                 keys = {lane, account_of(lane)}
                 if keys & closed.keys():
-                    self._forget(lane)
+                    self._backlogs.forget(lane)
                 elif keys & waiting_for_people:
                     rings += self._probe(connection, lane, sorted(keys & waiting_for_people))
                 else:
-                    rings += self._rings(connection, lane, self._sharing.of(lane, busy), now)
+                    looks.append(self._look(connection, known))
+            waits = self._out_of_turn(connection, looks)
+            later = self._kept_off(connection, looks, waits)
+            self._learn_kinds(connection, looks)
+        self._put_aside(looks, waits, later)
+        for look in looks:
+            rings += self._rings(look, now)
         return self._send(rings)
+
+    def _look(self, connection: Connection, known: Backlog) -> _Look:
+        """Urgent parts have a window of their own; normal and bulk share one."""
+        share = self._share(known.lane)
+        known.pressing = False
+        heads: dict[Priority, Head] = {}
+        for priority in Priority:
+            window = share.urgent_window if priority is Priority.URGENT else share.window
+            if priority is Priority.BULK:
+                window = share.bulk_window(heads[Priority.NORMAL].due)
+            heads[priority] = head_of_lane(connection, self._database.now, known.lane, priority, window)
+        self._note_full(known, share, heads)
+        return _Look(known, share, heads)
+
+    def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
+        """Urgent parts are always looked at."""
+        normal = heads[Priority.NORMAL].due
+        if normal >= share.window:
+            known.full = Priority.NORMAL
+        elif heads[Priority.BULK].due >= share.bulk_window(normal):
+            known.full = Priority.BULK
+        else:
+            known.full = len(Priority)
+
+    def _out_of_turn(self, connection: Connection, looks: Sequence[_Look]) -> dict[str, str]:
+        """Ordered parts that have to wait for others, and the order each is in; no question without such parts."""
+        turns = {part: turn for look in looks for head in look.heads.values() for part, turn in head.turns.items()}
+        return {part: turns[part] for part in out_of_turn(connection, list(turns))} if turns else {}
+
+    def _kept_off(self, connection: Connection, looks: Sequence[_Look], waits: Collection[str]) -> dict[str, int]:
+        """Bulk that is due in a minute in which everybody sends, and when it is due instead."""
+        bulk = [part for look in looks for part in look.heads[Priority.BULK].ids if part not in waits]
+        if self._pacing is None or not bulk:
+            return {}
+        now = int(fetch(connection, f"select {self._database.now}")[0][0])
+        return {part: self._pacing.later(now) for part in bulk} if self._pacing.is_busy(now) else {}
+
+    def _learn_kinds(self, connection: Connection, looks: Sequence[_Look]) -> None:
+        """One question for all lanes that were never seen before."""
+        new = [next(look.free(), None) for look in looks if look.known.lane not in self._kinds]
+        if ids := [part for part in new if part is not None]:
+            if len(self._kinds) > KINDS_KEPT:
+                self._kinds.clear()
+            self._kinds |= kinds_of(connection, ids)
+
+    def _put_aside(self, looks: Sequence[_Look], waits: Mapping[str, str], later: Mapping[str, int]) -> None:
+        """What must not go now leaves the heads of its lanes, and the next ones come in with the next turn."""
+        if waits:
+            self._database.run(lambda connection: send_to_sleep(connection, waits))
+        if later:
+            self._database.run(lambda connection: put_off(connection, later))
+        aside = {*waits, *later}
+        for look in looks:
+            if aside and look.put_aside(aside):
+                look.known.full = len(Priority)
+                self._backlogs.want(look.known.lane)
 
     def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Ring]:
         """One job of a parked scope, and the next one only after the interval."""
-        heads = (head_of_lane(connection, self._database.now, lane, priority, 1) for priority in Priority)
-        first = next((head.ids for head in heads if head.ids), [])
+        heads = [head_of_lane(connection, self._database.now, lane, priority, PROBED) for priority in Priority]
+        waits = out_of_turn(connection, [part for head in heads for part in head.turns])
+        first = next((part for head in heads for part in head.ids if part not in waits), None)
         delay_us = micros(self._times.park_probe_s)
-        if not first or not all(
+        if first is None or not all(
             self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
             for key in keys
         ):
             return []
-        return [Ring(lane, tuple(first), urgent=False, stands_s=self._times.offer_s, probe=True)]
+        return [Ring(lane, (first,), urgent=False, stands_s=self._times.offer_s, probe=True)]
 
-    def _rings(self, connection: Connection, lane: str, share: Share, now: float) -> list[Ring]:
-        """Doorbells for the head of a lane: urgent parts in their own share, normal and bulk one after the other."""
-        heads = self._heads(connection, lane, share)
-        if not any(head.due for _, head, _ in heads):
-            self._forget(lane)
+    # -- doorbells ----------------------------------------------------------------------------------------------------
+
+    def _rings(self, look: _Look, now: float) -> list[Ring]:
+        """Doorbells for the head of a lane: urgent parts in their own share, normal and bulk mixed as they deserve."""
+        known, share, heads = look.known, look.share, look.heads
+        if not any(head.due for head in heads.values()):
+            self._forget_unless_wanted(known)
             return []
-        self._looked[lane] = now
-        self._note_full(lane, heads)
-        patient = now - self._rang.get(lane, 0.0) < PATIENCE_S
-        stands_s = self._offers.stands_s(lane, [head for _, head, _ in heads], now)
-        rings = [
-            Ring(lane, ids, urgent=priority is Priority.URGENT, stands_s=stands_s)
-            for priority, head, window in heads
-            for ids in share.doorbells(head, window, patient=patient)
+        known.looked = now
+        patient = now - known.rang < PATIENCE_S
+        stands_s = known.stands_s(list(heads.values()), now, self._times.offer_s, self._times.offer_max_s)
+        again = any(head.again for head in heads.values())
+        files = self._kinds.get(known.lane) == Kind.UPLOAD and not again
+        urgent = [
+            Ring(known.lane, ids, urgent=True, stands_s=stands_s)
+            for ids in share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
         ]
-        if rings:
-            self._rang[lane] = now
-        return rings
+        bells = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.mixed, patient=patient)
+        rest = [
+            # What its own queue did not bring to anybody in time goes with the others.
+            Ring(known.lane, bell.ids, urgent=False, stands_s=stands_s, bulk=bell.bulk and not again, files=files)
+            for bell in self._as_many_as_may_go(look, bells)
+        ]
+        if urgent or rest:
+            known.rang = now
+        return [*urgent, *rest]
 
-    def _note_full(self, lane: str, heads: Sequence[tuple[Priority, Head, int]]) -> None:
-        """Normal and bulk share a window; urgent parts have their own and are always looked at."""
-        self._full.pop(lane, None)
-        for priority, head, window in heads:
-            if priority is not Priority.URGENT and head.due >= window:
-                self._full[lane] = priority
+    def _forget_unless_wanted(self, known: Backlog) -> None:
+        """Nothing is due; unless what was is put aside, and more stands behind it."""
+        if not self._backlogs.is_wanted(known.lane):
+            self._backlogs.forget(known.lane)
 
-    def _heads(self, connection: Connection, lane: str, share: Share) -> list[tuple[Priority, Head, int]]:
-        """The head of each priority, and the window it was read in; the most urgent first."""
-        heads: list[tuple[Priority, Head, int]] = []
-        left = share.window
-        for priority in Priority:
-            window = share.urgent_window if priority is Priority.URGENT else left
-            if window <= 0:
-                break
-            head = head_of_lane(connection, self._database.now, lane, priority, window)
-            left -= 0 if priority is Priority.URGENT else head.due
-            heads.append((priority, head, window))
-        return heads
-
-    def _forget(self, lane: str) -> None:
-        """Nothing of the lane is due, or nothing of it may go."""
-        self._looked.pop(lane, None)
-        self._full.pop(lane, None)
-        self._rang.pop(lane, None)
-        self._offers.forget(lane)
+    def _as_many_as_may_go(self, look: _Look, bells: Sequence[Bell]) -> Sequence[Bell]:
+        """No more than its account has room for; a lane that got nothing comes first when there is room again."""
+        known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
+        known.out = -(-sum(head.due - len(head.ids) for head in heads) // look.share.size)
+        may_go = bells[: max(0, self._room(account_of(known.lane)))]
+        known.out += len(may_go)
+        known.mixed = (known.mixed + (BULK_STEP if may_go else 0)) % BULK_EVERY
+        if len(may_go) < len(bells) and not known.out:
+            self._backlogs.want(known.lane)
+        return may_go
 
     def _send(self, rings: Sequence[Ring]) -> int:
         """Compare-and-set first, committed; publish second. An id that gets lost is offered again."""

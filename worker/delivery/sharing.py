@@ -1,6 +1,7 @@
 """How much of a lane is offered: its share of the sender threads alive, in doorbells of about a second's work.
 
-Lanes share evenly. A lane alone gets all threads but two; a slow lane (over a second a call) a quarter of its share.
+Accounts share by their weight, the lanes of an account evenly. A lane alone gets all threads but two; a slow lane (over
+a second a call) a quarter of its share. In a lane bulk goes after normal, and gets its part of a lane that is full.
 """
 
 from __future__ import annotations
@@ -15,6 +16,20 @@ from worker.outbox.processes import Process
 DOORBELL_S = 1.0
 SLOW_MS = 1000
 KEEP_FREE = 2
+BULK_EVERY = 9
+"""Of a full lane every ninth part is bulk, when there is any: a tenth of any minute's with something to spare."""
+BULK_STEP = 4
+"""How far the cycle jumps from one doorbell to the next, and from one round of them to the next: doorbells begin at all
+of its places in turn, so that bulk has its part of the calls also where only the first of each find room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """The ids of one doorbell."""
+
+    ids: tuple[str, ...]
+    bulk: bool
+    """All of them are bulk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,10 @@ class Share:
     urgent_window: int
     threads: int
 
+    def bulk_window(self, normal_due: int) -> int:
+        """What normal parts leave of the window; where they fill it, a ninth beside them."""
+        return max(self.window - normal_due, -(-self.window // (BULK_EVERY - 1)))
+
     def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
         """The ids in doorbells. Few are spread over the threads; while half the window is out, only full ones ring
         (unless nothing rang for a while: what is out may be lost).
@@ -36,6 +55,25 @@ class Share:
         if patient and 2 * (head.due - len(ids)) >= window:
             ids, size = ids[: len(ids) // self.size * self.size], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
+
+    def mixed(self, normal: Head, bulk: Head, start: int, *, patient: bool = True) -> list[Bell]:
+        """Normal and bulk in doorbells: normal first, but every ninth is bulk, counted from `start`."""
+        both = Head([*normal.ids, *bulk.ids], normal.due + bulk.due)
+        bells, at_normal, at_bulk = [], iter(normal.ids), iter(bulk.ids)
+        left_normal, left_bulk = len(normal.ids), len(bulk.ids)
+        for number, bell in enumerate(self.doorbells(both, self.window, patient=patient)):
+            ids: list[str] = []
+            whole = True
+            for place in range(start + number * BULK_STEP, start + number * BULK_STEP + len(bell)):
+                if left_bulk and (not left_normal or place % BULK_EVERY == 0):
+                    ids.append(next(at_bulk))
+                    left_bulk -= 1
+                else:
+                    ids.append(next(at_normal))
+                    left_normal -= 1
+                    whole = False
+            bells.append(Bell(tuple(ids), whole))
+        return bells
 
 
 class Sharing:
@@ -58,10 +96,14 @@ class Sharing:
                 cycle[lane] = max([*more, cycle.get(lane, 0)])
         self._latency_ms, self._cycle_ms = latency, cycle
 
-    def of(self, lane: str, lanes: int) -> Share:
-        """The share of one lane among so many that have work."""
+    def threads(self, part: float = 1.0) -> int:
+        """An account's threads, by its part of all weights with work."""
+        return max(1, int((self._threads - KEEP_FREE) * part + 1e-9))
+
+    def of(self, lane: str, lanes: int, part: float = 1.0) -> Share:
+        """The share of one lane among so many of its account that have work."""
         latency_ms = self._latency_ms.get(lane, 0)
-        threads = max(1, (self._threads - KEEP_FREE) // max(1, lanes))
+        threads = max(1, self.threads(part) // max(1, lanes))
         if latency_ms > SLOW_MS:
             threads = max(1, threads // 4)
         cycle_ms = self._cycle_ms.get(lane, 0)

@@ -35,6 +35,8 @@ class Account:
     """The part of every window that is left to us, above 0 to 1, where others send through the same app; or by name."""
     on_unknown: str = "default"
     """`default`, `hold` or `resend` (design: unknown outcomes)."""
+    weight: float = 1.0
+    """How much of the threads it gets beside other accounts with work."""
     allow_everyone: bool = False
 
     @property

@@ -52,6 +52,7 @@ class PartFacts:
     flagged: bool | None
     waits_on: str | None
     reason: str | None
+    turn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,31 @@ def take_unsent(part: PartFacts) -> None:
 def finish(part: PartFacts) -> None:
     """queued -> accepted without another call: what it was to find out is known."""
     _take(part, PartState.ACCEPTED)
+
+
+FOREVER = 2**62
+"""An instant nobody waits for: parked until woken."""
+WAITS_ITS_TURN = "waits for those before it in its order"
+
+
+def await_turn(part: PartFacts) -> None:
+    """Stays queued until those before it in its order are out of the way; woken by whoever sees that."""
+    _queue(part, FOREVER, WAITS_ITS_TURN)
+
+
+def lets_others_go(state: PartState, held: bool, skips: bool) -> bool:
+    """True when a part no longer stands in the way of those behind it in its order.
+
+    `held`: an unknown that waits for a person; `skips`: its job would rather leave a gap than keep the others waiting.
+    """
+    match state:
+        case PartState.QUEUED | PartState.SENDING:
+            return False
+        case PartState.EXHAUSTED:
+            return skips
+        case PartState.UNKNOWN:
+            return skips and held
+    return True
 
 
 def park_on(part: PartFacts, job_id: str, until: int, reason: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox.lanes import Block
+from worker.outbox.turns import Line
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class Batch:
     said: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()
     """The ends of jobs that application hooks want to hear of."""
+    line: Line | None = None
+    """The orders of these parts; null: none of them has one."""
 
     def touch(self, part: PartFacts) -> None:
         """This part's row is to be written."""

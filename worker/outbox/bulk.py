@@ -102,10 +102,15 @@ def _dump(rows: Sequence[Row]) -> str:
     return to_json(rows).decode()
 
 
-def update_rows(connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
-    """Sets the given columns of the rows with these keys; all rows carry the same columns."""
+def update_rows(
+    connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row], *, only: str = ""
+) -> None:
+    """Sets the given columns of the rows with these keys; all rows carry the same columns.
+
+    `only`: a condition on columns that are not set, for rows that may have moved meanwhile.
+    """
     writes = Writes(connection.dialect.name)
-    writes.update(table, keys, rows)
+    writes.update(table, keys, rows, only=only)
     writes.flush(connection)
 
 
@@ -124,11 +129,12 @@ class Writes:
         self._statements: list[str] = []
         self._rows: list[str] = []
 
-    def update(self, table: Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
+    def update(self, table: Table, keys: Sequence[str], rows: Sequence[Row], *, only: str = "") -> None:
         """See `update_rows`."""
         if rows:
             columns = tuple(name for name in rows[0] if name not in keys)
-            self._add(_update(self._dialect, table, tuple(keys), columns), rows)
+            and_ = " where " if is_mariadb(self._dialect) else " and "
+            self._add(_update(self._dialect, table, tuple(keys), columns) + (only and and_ + only), rows)
 
     def insert(self, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
         """See `insert_rows`."""

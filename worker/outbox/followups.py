@@ -14,16 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.domain.job import job_of, part_id, part_range
-from worker.domain.settle import PartFacts, park_on
+from worker.domain.settle import FOREVER, PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.blobs import note_uses
 from worker.outbox.bulk import insert_rows
 from worker.outbox.rows import for_update, lock_parts, save_parts
 from worker.outbox.sql import run
-
-FOREVER = 2**62
-"""An instant nobody waits for: parked until woken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class PartRow(TypedDict):
     lane: str
     spec: NotRequired[str]
     """Left out: the job's recipients are the part's share."""
+    turn: NotRequired[str]
+    """Of an ordered part."""
 
 
 class JobRow(TypedDict):
@@ -52,6 +54,7 @@ class JobRow(TypedDict):
     dedupe_key: NotRequired[str]
     content_hash: NotRequired[str]
     order_key: NotRequired[str]
+    on_gap: NotRequired[str]
     tags: NotRequired[str]
     on_unknown: str
     target_job_id: NotRequired[str]
@@ -60,11 +63,16 @@ class JobRow(TypedDict):
     n_open: int
     lane: NotRequired[str]
     """Of a job that is one part with all its recipients, as most are: that part has no row of its own."""
+    turn: NotRequired[str]
+    """That part's."""
 
 
 def only_part(job: JobRow) -> PartRow:
     """The part of a job that has a lane."""
-    return {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
+    part: PartRow = {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
+    if "turn" in job:
+        part["turn"] = job["turn"]
+    return part
 
 
 _NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "n_open", "n"})
@@ -74,7 +82,7 @@ _COMPUTED = {
     "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
     "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
 }
-_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane"))
+_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "turn"))
 _WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
 _MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
 
@@ -197,9 +205,9 @@ _COUNT_REPLAYS = text("select count(*) from worker_jobs where replay_of = :id")
 
 # The job's own row is the source: a job left out for its dedupe key gets no parts.
 _PARTS_OF = (
-    "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec)"
+    "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec, turn)"
     " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
-    " coalesce({v}spec, j.recipients)"
+    " coalesce({v}spec, j.recipients), {v}turn"
 )
 _SQLITE_PARTS = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
 
@@ -218,7 +226,7 @@ def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
 def _postgres(now: str) -> TextClause:
     """Volatile and materialized: the clock is read once, so all rows of a call carry the same instant."""
     jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
-    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec from v where lane is not null"
+    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, turn from v where lane is not null"
     parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
     return text(
         f"with c as materialized (select {now} as now), v as materialized ({jobs}),"

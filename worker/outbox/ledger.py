@@ -20,7 +20,7 @@ from worker.domain.hook import EventKind
 from worker.domain.job import job_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
-from worker.outbox import codes, tables
+from worker.outbox import codes, tables, turns
 from worker.outbox.answers import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.batch import Batch
 from worker.outbox.bulk import Writes, insert_rows, update_rows
@@ -64,6 +64,7 @@ def _carry_out(
     moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
     parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
+    batch.line = turns.enter(connection, parts)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
         part = parts.get(item.part_id)
@@ -157,6 +158,8 @@ def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, J
     insert_rows(connection, tables.parts, batch.added)
     note_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)
+    if batch.line:
+        batch.line.close(now_sql)
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
     block_lanes(connection, now_sql, batch.blocks)

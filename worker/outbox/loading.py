@@ -57,20 +57,17 @@ def _select(dialect: str, now: str) -> str:
         f" {join} worker_jobs j{by_key} on j.id = p.job_id"
         f" left join worker_bodies b{by_key} on b.part_id = p.id and p.doubts > 0"
     )
-    # On MariaDB sorting would put the documents into a temporary table on disk, see `load`.
-    order = "" if is_mariadb(dialect) else " order by p.priority, p.not_before, p.id"
     return (
-        f"select {_COLUMNS}, p.priority, p.not_before from {chosen(dialect, 'worker_parts', alias='p', joins=joins)}"
-        f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}{order}"
+        f"select {_COLUMNS} from {chosen(dialect, 'worker_parts', alias='p', joins=joins)}"
+        f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
 
 def load(connection: Connection, now: str, ids: Sequence[str]) -> list[Loaded]:
-    """The parts among these that may still be sent, urgent and oldest first."""
+    """The parts among these that may still be sent, in the order in which they were named."""
     rows = fetch(connection, _select(connection.dialect.name, now), {"ids": ids_json(ids)})
-    if is_mariadb(connection.dialect.name):
-        rows.sort(key=lambda row: (row[-2], row[-1], row[0]))
-    return [_loaded(row[:-2]) for row in rows]
+    place = {part: n for n, part in enumerate(ids)}
+    return [_loaded(row) for row in sorted(rows, key=lambda row: place[row[0]])]
 
 
 def _loaded(row: Sequence[Any]) -> Loaded:

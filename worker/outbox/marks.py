@@ -23,6 +23,8 @@ from worker.outbox.sql import fetch
 def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], replies: list[MarkReply | None]) -> None:
     """Marks come after the ends of the same batch: a sender's record is never later than its next mark."""
     wanted: list[tuple[int, Mark, PartFacts]] = []
+    if batch.line:
+        batch.line.go_on()
     for index, item in enumerate(items):
         part = batch.parts.get(item.part_id) if isinstance(item, Mark) else None
         if part is not None and isinstance(item, Mark):
@@ -71,6 +73,10 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
         settle.expire(part)
         batch.stir(part)
         return MarkReply(Marked.EXPIRED)
+    if batch.line and not batch.line.has_turn(part):
+        settle.await_turn(part)
+        batch.touch(part)
+        return LOST
     if part.doubts and mark.rule_needs_clean_doubt and part.doubts != settle.heard(part) and not mark.may_resend:
         return _held(batch, part, "in doubt, and a readable refusal in between: no safe repeat")
     return None
@@ -104,6 +110,8 @@ def _begin(
         return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
+    if batch.line:
+        batch.line.begin(part)
     if first and mark.body is not None and (part.flagged or window is None):
         batch.bodies.append(_frozen(batch, mark))
     mark.won = True

@@ -3,14 +3,15 @@ offered. Never counts a backlog; every question is bounded by an index and a lim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from worker.outbox.bulk import chosen, ids_json, in_order, is_mariadb, update_chosen
+from worker.outbox import tables
+from worker.outbox.bulk import chosen, ids_json, in_order, is_mariadb, update_chosen, update_rows
 from worker.outbox.clock import read_once
 from worker.outbox.sql import fetch
 
@@ -47,6 +48,13 @@ class Head:
     """The first was never offered, or was taken or left since."""
     again: bool = False
     """Some of the ids were offered before and not taken in time."""
+    turns: Mapping[str, str] = field(default_factory=dict)
+    """Of those ids that go in an order: which."""
+
+    def without(self, later: Collection[str]) -> Head:
+        """The same when these have to wait."""
+        ids = [part for part in self.ids if part not in later]
+        return self if len(ids) == len(self.ids) else replace(self, ids=ids, due=self.due - len(self.ids) + len(ids))
 
 
 @lru_cache(maxsize=8)
@@ -55,7 +63,7 @@ def _head(dialect: str, now: str) -> str:
     # An array and an order by lane: else PostgreSQL may walk the index by time through every other lane's backlog.
     lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
     return (
-        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end from worker_parts"
+        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, turn from worker_parts"
         f" where state = 0 and lane = {lane} and priority = :priority and not_before <= {now}"
         f" order by {order}not_before, id limit :window"
     )
@@ -69,7 +77,8 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
         return Head([], 0)
     free = [row for row in rows if not row[2]]
     again = any(row[1] is not None for row in free)
-    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again)
+    turns = {row[0]: row[3] for row in free if row[3] is not None}
+    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again, turns)
 
 
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
@@ -96,6 +105,20 @@ def _lock_free(dialect: str, now: str) -> TextClause:
 
 def _free(now: str) -> str:
     return f" and state = 0 and (offered_until is null or offered_until <= {now})"
+
+
+def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
+    """The lanes of these parts, and the kind of job each is for."""
+    dialect = connection.dialect.name
+    join = " straight_join worker_jobs j force index (primary)" if is_mariadb(dialect) else " join worker_jobs j"
+    source = chosen(dialect, "worker_parts", alias="p", joins=f"{join} on j.id = p.job_id")
+    return dict(fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)}))
+
+
+def put_off(connection: Connection, until: Mapping[str, int]) -> None:
+    """These queued parts are due at another instant each."""
+    rows = [{"id": part, "not_before": instant} for part, instant in sorted(until.items())]
+    update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
 
 
 @lru_cache(maxsize=8)

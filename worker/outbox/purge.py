@@ -20,6 +20,7 @@ from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order
 from worker.outbox.confirmations import count_of_job
 from worker.outbox.database import Database
 from worker.outbox.sql import fetch
+from worker.outbox.turns import in_line
 
 JOBS = 100
 ROWS = 500
@@ -153,6 +154,11 @@ def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) 
     return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs)), **when})}
 
 
+def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+    """Exhausted, or held in doubt, in an order whose next part waits for a person."""
+    return {job_of(part) for part in in_line(connection, _all(jobs))}
+
+
 def _all(jobs: Parts) -> list[str]:
     return [part for parts in jobs.values() for part in parts]
 
@@ -167,6 +173,7 @@ REASONS: tuple[Reason, ...] = (
     _of_jobs("select 1 from worker_events e where e.job_id = j.id and e.ended_at is null"),
     _waits_to_repeat,
     _code_is_good,
+    _keeps_others_waiting,
 )
 """Why a job that is over stays all the same: each gives those of the ids that it holds."""
 

@@ -37,6 +37,12 @@ def lane_name(key: bytes, account: str, label: str) -> str:
     return f"{account}:{digest[:16]}"
 
 
+@lru_cache(maxsize=4096)
+def turn_name(key: bytes, account: str, order_key: str) -> str:
+    """The order as it is stored beside its parts: a keyed hash of the account and the producer's order_key."""
+    return hmac.new(key, f"{account}\n{order_key}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def _read(connection: Connection) -> bytes:
     if is_mariadb(connection.dialect.name):
         mariadb.check_caller(connection)

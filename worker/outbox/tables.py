@@ -150,7 +150,7 @@ jobs = _table(
     Column("expires_at", BigInteger, doc="null: never expires"),
     Column("dedupe_key", _key(200), doc="the producer's; unique per account while the row exists; null: none"),
     Column("content_hash", _key(64), doc="SHA-256 of kind, message, recipients; null without dedupe_key"),
-    Column("order_key", _key(200), doc="kept for ordered delivery; null: unordered"),
+    Column("order_key", _key(200), doc="parts of an account's jobs with the same one go one by one; null: unordered"),
     Column("tags", _text(), doc="JSON list of the producer's own words; null: none"),
     Column("on_unknown", _key(12), nullable=False, doc="default, hold, resend"),
     Column("target_job_id", _key(ID), doc="the job a recall or card update is about; null for the others"),
@@ -170,6 +170,7 @@ jobs = _table(
     _count("n_unknown", "parts unknown"),
     _count("n_expired", "parts expired"),
     _count("n_cancelled", "parts cancelled"),
+    Column("on_gap", _key(4), doc="hold, skip: who comes behind its held or exhausted part; null without order_key"),
     Index(
         PREFIX + "jobs_dedupe",
         "account",
@@ -222,6 +223,7 @@ parts = _table(
         doc="JSON: this part's share (recipients, task_id, msgid, targets, fetched file)",
     ),
     Column("reason", _key(300), doc="why it is where it is, in our words and codes; null: nothing to say"),
+    Column("turn", _key(ID), doc="the order it waits its turn in: hash of account and order_key; null: unordered"),
     _only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
     _only_partial("parts_due", "not_before", "id", where="state = 0"),
     _only_partial("parts_sending", "incarnation", where="state = 1"),
@@ -231,6 +233,22 @@ parts = _table(
     _by_state("parts_queue", "lane", "priority", "not_before", "id"),
     _by_state("parts_due", "not_before", "id"),  # also for those sending (few) and in doubt
     _by_state("parts_expiry", "expires_at"),
+)
+
+turns = _table(
+    "turns",
+    Column("part_id", _key(PART_ID), primary_key=True, doc="an ordered part that is not out of the others' way yet"),
+    Column("turn", _key(ID), nullable=False, doc="the part's"),
+    Column("place_at", BigInteger, nullable=False, doc="the job's due_at; 0 from its first mark on: it goes first"),
+    Column("job_id", _key(ID), nullable=False, doc="the job; tells apart what is due at once"),
+    Column("n", Integer, nullable=False, doc="the part's"),
+    Column("skips", Boolean, nullable=False, doc="the others go on when it is held, exhausted or parked"),
+    Index(PREFIX + "turns_line", "turn", "place_at", "job_id", "n"),
+)
+
+orders = _table(
+    "orders",
+    Column("id", _key(ID), primary_key=True, doc="the turn of parts in a line; who decides about them locks it"),
 )
 
 attempts = _table(

@@ -24,6 +24,7 @@ from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.hooks import load_hooks
 from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
+from worker.delivery.pacing import Pacing
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
 from worker.delivery.relay import Relay, RelayTimes
@@ -144,6 +145,8 @@ class EngineRoom:
             sharing=Sharing(delivery.doorbell_size, delivery.threads),
             times=relay_times(delivery),
             monotonic=time.monotonic,
+            weight=lambda account: weight_of(plant.accounts, account),
+            pacing=Pacing(self._rng) if delivery.pace_bulk else None,
         )
         self._recovery = Recovery(
             plant.database,
@@ -327,6 +330,14 @@ def relay_times(delivery: DeliverySettings) -> RelayTimes:
         offer_max_s=delivery.offer_max_s,
         park_probe_s=delivery.park_probe_s,
     )
+
+
+def weight_of(accounts: AccountSource, name: str) -> float:
+    """An account's weight; one that this process does not know weighs as much as any."""
+    try:
+        return accounts.get(name).weight
+    except WorkerError:
+        return 1.0
 
 
 def where(error: BaseException) -> str:

@@ -1,0 +1,526 @@
+"""order_key: parts of one account and key go one at a time, by (due_at, job, n), whoever fails, dies or rings twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.plant import Site, busy, lost, planted, refused
+from tests.support.scripted_transport import ScriptedTransport, answered
+from worker import CheckFailed, NewJob, NotReplayable, Text, enqueue_many, replay
+from worker.config.settings import RetentionSettings
+from worker.delivery.housekeeping import Housekeeping
+from worker.delivery.ordering import skip
+from worker.domain import settle
+from worker.domain.call import CallResult, Request
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
+from worker.outbox import turns
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import Change, End, Mark, Marked
+from worker.outbox.lanes import Block, block_lanes
+from worker.outbox.ledger import commit
+
+SECOND = 1_000_000
+POLICY = Policy()
+OK = Accepted(Taken("m1"))
+BUSY = 6000
+"""A readable refusal that is tried again."""
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, threads=4) as planted_site:
+        yield planted_site
+
+
+def ordered(site: Site, count: int, key: str = "k", **options: Any) -> list[str]:
+    return [site.send(f"{key}{n}", order_key=key, **options) for n in range(count)]
+
+
+def mark(site: Site, job: str, claim: int = 0, n: int = 0, who: str = "p1") -> Marked:
+    [reply] = commit(site.database, [Mark(part_id(job, n), claim, who, 20 * SECOND)], POLICY).replies
+    assert reply is not None
+    return reply.marked
+
+
+def end(site: Site, job: str, outcome: Outcome = OK, claim: int = 1, n: int = 0, policy: Policy = POLICY) -> None:
+    commit(site.database, [End(part_id(job, n), claim, "p1", Verdict(outcome, 0), 5, delay_s=30.0)], policy)
+
+
+def offered(site: Site, seconds: float = 0.3) -> list[str]:
+    """What a few turns publish."""
+    for _ in range(3):
+        site.advance(seconds)
+        site.relay.lead()
+        site.relay.walk()
+        site.relay.turn()
+    rings, site.rings[:] = list(site.rings), []
+    return [part for ring in rings for part in ring.ids]
+
+
+def said(site: Site) -> list[str]:
+    return [body["text"]["content"] for body in site.bodies()]
+
+
+def sleeps(site: Site, job: str, n: int = 0) -> bool:
+    part = site.part(job, n)
+    return (part.state, part.not_before, part.reason) == ("queued", FOREVER, WAITS_ITS_TURN)
+
+
+# -- one at a time ----------------------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_key_are_sent_in_order_one_after_the_other(site: Site) -> None:
+    """Whatever lane and priority they have; two keys do not wait for each other."""
+    for n, priority in enumerate(["bulk", "normal", "urgent", "normal"]):
+        site.send(f"a{n}", order_key="a", priority=priority)
+        site.send(f"b{n}", order_key="b", priority=priority)
+
+    site.run()
+
+    assert [f"a{n}" for n in range(4)] == [text for text in said(site) if text.startswith("a")]
+    assert [f"b{n}" for n in range(4)] == [text for text in said(site) if text.startswith("b")]
+
+
+def test_only_the_first_of_a_key_is_offered(site: Site) -> None:
+    """The others sleep, out of the way of whatever else the lane has to send, and are woken one by one."""
+    jobs, free = ordered(site, 3), site.send("free")
+
+    first = offered(site)
+    asleep = [sleeps(site, job) for job in jobs]
+    site.ring(jobs[0])
+    second = offered(site)
+
+    assert {part_id(jobs[0], 0), part_id(free, 0)} == set(first)
+    assert [False, True, True] == asleep
+    assert [part_id(jobs[1], 0)] == second
+
+
+def test_the_next_is_woken_by_the_transaction_that_ends_the_one_before(site: Site) -> None:
+    """There is no instant at which nobody of an order is due."""
+    first, second = ordered(site, 2)
+    offered(site)
+    mark(site, first)
+    site.advance(7)
+
+    end(site, first)
+
+    assert (site.clock.micros, None, None) == (
+        site.part(second).not_before,
+        site.part(second).offered_until,
+        site.part(second).reason,
+    )
+
+
+def test_an_id_that_rang_out_of_turn_is_not_marked(site: Site) -> None:
+    """It sleeps instead, is no attempt, and goes when its turn has come."""
+    first, second = ordered(site, 2)
+
+    early = mark(site, second)
+    asleep, claim = sleeps(site, second), site.part(second).claim
+    in_turn = mark(site, first)
+    still_early = mark(site, second)
+    end(site, first)
+    late = mark(site, second)
+
+    assert [Marked.LOST, Marked.YES, Marked.LOST, Marked.YES] == [early, in_turn, still_early, late]
+    assert (True, 0) == (asleep, claim)
+
+
+def test_end_and_next_mark_in_one_group_commit(site: Site) -> None:
+    """Ends come first, so the next one need not wait for another transaction."""
+    first, second = ordered(site, 2)
+    mark(site, first)
+    items = [Mark(part_id(second, 0), 0, "p1", 20 * SECOND), End(part_id(first, 0), 1, "p1", Verdict(OK, 0), 5)]
+
+    [reply, _] = commit(site.database, items, POLICY).replies
+
+    assert reply is not None
+    assert Marked.YES is reply.marked
+
+
+def test_a_mark_that_ends_its_part_wakes_the_next(site: Site) -> None:
+    """Past its expires_at the first one never goes: the second is due in the same transaction."""
+    first = site.send("k0", order_key="k", expires_at=timedelta(seconds=60))
+    second = site.send("k1", order_key="k")
+    mark(site, second)
+    site.advance(61)
+
+    expired = mark(site, first)
+
+    assert Marked.EXPIRED is expired
+    assert ("expired", site.clock.micros) == (site.state(first), site.part(second).not_before)
+
+
+def test_pieces_of_a_split_text_go_in_order(site: Site) -> None:
+    """Parts of one job are ordered by their number, tenth after ninth."""
+    text = "\n".join(f"#{n:04d}{'x' * 1_900}" for n in range(11))
+    site.send(text, order_key="k", overflow="split")
+
+    site.run(60)
+
+    assert list(range(11)) == [int(number) for piece in said(site) for number in re.findall(r"#(\d{4})", piece)]
+    assert len(said(site)) > 10
+
+
+def test_due_at_comes_before_the_order_of_asking(site: Site) -> None:
+    """What is due earlier goes first, also when it was asked for later; a planned one keeps nobody waiting."""
+    site.send("later", order_key="k", due_at=timedelta(seconds=60))
+    site.send("now", order_key="k")
+    site.run()
+    before = said(site)
+    site.advance(60)
+    site.run()
+
+    assert (["now"], ["now", "later"]) == (before, said(site))
+
+
+def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> None:
+    """A retry waits its backoff, and everything of its key with it."""
+    begun = site.send("begun", order_key="k", due_at=timedelta(seconds=5))
+    site.advance(5)
+    mark(site, begun)
+    earlier = site.send("earlier", order_key="k", due_at=site_instant(site, -10))
+    while_in_the_air = mark(site, earlier)
+    end(site, begun, Retry("again"))
+    in_backoff = mark(site, earlier)
+    offers = offered(site)
+
+    end_of_backoff = mark(site, begun, claim=1)
+    end(site, begun, claim=2)
+
+    assert [Marked.LOST, Marked.LOST, Marked.YES] == [while_in_the_air, in_backoff, end_of_backoff]
+    assert [] == offers
+    assert Marked.YES is mark(site, earlier)
+
+
+def site_instant(site: Site, seconds: float) -> Any:
+    return datetime.fromtimestamp(site.clock.micros / SECOND + seconds, UTC)
+
+
+def test_who_has_not_begun_lets_pass_what_is_due_earlier(site: Site) -> None:
+    """It was woken, or offered, and no byte of it has left: the order holds."""
+    first = site.send("k", order_key="k")
+    offered(site)
+    earlier = site.send("earlier", order_key="k", due_at=site_instant(site, -10))
+
+    late = mark(site, first)
+    early = mark(site, earlier)
+
+    assert (Marked.LOST, Marked.YES) == (late, early)
+
+
+def test_accounts_with_the_same_key_do_not_wait_for_each_other(site: Site) -> None:
+    """A key is the account's."""
+    site.vendor.says(*[refused(BUSY)] * 2)
+    mine, others = site.send("mine", order_key="k"), site.send("others", order_key="k", account="it")
+
+    assert [Marked.YES, Marked.YES] == [mark(site, mine), mark(site, others)]
+
+
+# -- ends and gaps ----------------------------------------------------------------------------------------------------
+
+ENDS = [
+    pytest.param(OK, True, True, id="accepted"),
+    pytest.param(Partial(Taken("m1"), ()), True, True, id="partial"),
+    pytest.param(Rejected("no"), True, True, id="rejected"),
+    pytest.param(Retry("again"), False, True, id="exhausted"),
+    pytest.param(Unknown("cut", held=True), False, True, id="unknown, held"),
+    pytest.param(Unknown("cut"), False, False, id="unknown, to be repeated"),
+]
+
+
+@pytest.mark.parametrize("on_gap", ["hold", "skip"])
+@pytest.mark.parametrize(("outcome", "goes_on", "goes_on_when_skipped"), ENDS)
+def test_what_an_end_means_for_those_behind(
+    site: Site, outcome: Outcome, goes_on: bool, goes_on_when_skipped: bool, on_gap: str
+) -> None:
+    """A gap nobody has decided about keeps the others waiting, unless its job says that a gap does not matter."""
+    first = site.send("k0", order_key="k", on_gap=on_gap)
+    [second] = ordered(site, 1)
+    mark(site, second)
+    mark(site, first)
+
+    end(site, first, outcome, policy=Policy(attempts=1))
+
+    assert (goes_on_when_skipped if on_gap == "skip" else goes_on) == (not sleeps(site, second))
+    assert sleeps(site, second) != (mark(site, second) is Marked.YES)
+
+
+def test_a_cancelled_or_expired_one_lets_the_next_go(site: Site) -> None:
+    """Also in the middle of the line, and asleep."""
+    jobs = ordered(site, 4)
+    offered(site)
+    stop = [Change(part_id(job, 0), lambda part, now: settle.cancel(part, "no")) for job in jobs[:2]]
+    commit(site.database, stop, POLICY)
+
+    assert [part_id(jobs[2], 0)] == offered(site)
+    assert ["cancelled", "cancelled"] == [site.state(job) for job in jobs[:2]]
+
+
+def test_a_person_lets_the_others_go_on(site: Site) -> None:
+    """`worker skip`: the held one stays what it is; a second time there is nobody to let go."""
+    first, second = ordered(site, 2)
+    mark(site, second)
+    mark(site, first)
+    end(site, first, Unknown("cut", held=True))
+
+    passed = skip(site.database, first)
+
+    assert ([part_id(first, 0)], "unknown") == (passed, site.state(first))
+    assert Marked.YES is mark(site, second)
+    with pytest.raises(NotReplayable, match="keeps nobody waiting"):
+        skip(site.database, first)
+
+
+def test_what_is_in_the_air_or_unordered_is_not_skipped(site: Site) -> None:
+    """Its end is near; and a job without a key keeps nobody waiting."""
+    first, free = ordered(site, 1)[0], site.send("free")
+    mark(site, first)
+
+    for job in (first, free):
+        with pytest.raises(NotReplayable, match="keeps nobody waiting"):
+            skip(site.database, job)
+
+
+@pytest.mark.parametrize("scope", ["lane", "account"])
+@pytest.mark.parametrize(("on_gap", "goes_on"), [("hold", False), ("skip", True)])
+def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
+    site: Site, scope: str, on_gap: str, goes_on: bool
+) -> None:
+    """The card's lane is parked, the text's is not; what was skipped goes when its lane is opened."""
+    card = site.card(order_key="k", on_gap=on_gap)
+    text = site.send("k1", order_key="k")
+    lane = site.part(card).lane
+    offered(site)
+    block = Block(lane if scope == "lane" else "hr", "hr", "label", 600.0, "why", "do", parked=True)
+    with site.database.writing() as connection:
+        block_lanes(connection, site.database.now, [block])
+
+    site.recover()
+
+    assert goes_on == (not sleeps(site, text))
+    assert goes_on == (Marked.YES is mark(site, text))
+    assert Marked.YES is mark(site, card)
+
+
+def test_what_ends_behind_the_back_of_the_line_is_found(site: Site) -> None:
+    """A worker of the release before ends the first one and knows nothing of lines; nor does one who deletes rows."""
+    first, second, third = ordered(site, 3)
+    offered(site)
+    site.sql("update worker_parts set state = 2 where job_id = :job", job=first)
+    site.recover()
+    woken = not sleeps(site, second)
+    site.sql("delete from worker_parts where job_id = :job", job=second)
+    site.recover()
+
+    assert (True, False) == (woken, sleeps(site, third))
+
+
+def test_an_order_that_has_ended_leaves_nothing(site: Site) -> None:
+    """The tables hold what waits, and who it waits for."""
+    ordered(site, 3)
+    site.run()
+
+    assert ([], []) == (site.rows("select * from worker_turns"), site.rows("select * from worker_orders"))
+
+
+def test_a_job_that_keeps_others_waiting_is_not_purged(site: Site) -> None:
+    """However old: with it the gap would be forgotten."""
+    site.clock.micros = time.time_ns() // 1000  # looks are bounded by ids, which hold the producer's time
+    [first] = ordered(site, 1)
+    mark(site, first)
+    end(site, first, Retry("again"), policy=Policy(attempts=1))
+    site.advance(200 * 86_400)
+    housekeeping = Housekeeping(site.database, RetentionSettings())
+
+    kept = housekeeping.round().get("jobs", 0)
+    skip(site.database, first)
+    housekeeping.round()
+
+    assert 0 == kept
+    assert [] == site.rows("select id from worker_jobs where id = :id", id=first)
+
+
+# -- asking -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_needs_an_order(site: Site) -> None:
+    """A wrong word and a word without an order_key are told."""
+    for options in ({"on_gap": "jump", "order_key": "k"}, {"on_gap": "skip"}):
+        with pytest.raises(CheckFailed, match="on_gap"):
+            site.send("x", **options)
+
+
+def test_many_at_once_are_ordered_as_they_were_given(site: Site) -> None:
+    """Due at the same instant: the order of their ids, which is the order of asking."""
+    new = [NewJob("hr", Text(content=f"{key}{n}"), "lisi", order_key=key) for n in range(5) for key in "ab"]
+    with site.database.writing() as connection:
+        enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)
+
+    site.run()
+
+    assert [f"a{n}" for n in range(5)] == [text for text in said(site) if text[0] == "a"]
+
+
+def test_a_replay_keeps_key_and_choice(site: Site) -> None:
+    """Of a job for which nobody waits: it goes behind what waits already, like any new one."""
+    job = site.send("k0", order_key="k", on_gap="skip")
+    site.run()
+    with site.database.writing() as connection:
+        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+
+    assert ("k", "skip") == (site.job(again).order_key, site.job(again).on_gap)
+    assert site.part(job).turn == site.part(again).turn
+
+
+def test_a_replay_takes_the_place_of_the_one_that_is_held(site: Site) -> None:
+    """So the order is what it would have been; before its commit nothing changes, after a rollback neither."""
+    jobs = ordered(site, 3)
+    for job in jobs[1:]:
+        mark(site, job)
+    mark(site, jobs[0])
+    end(site, jobs[0], Retry("again"), policy=Policy(attempts=1))
+    with suppress(ZeroDivisionError), site.database.writing() as connection:
+        replay(connection, jobs[0], accounts=site.accounts, clock=site.clock)
+        raise ZeroDivisionError
+    held = [sleeps(site, job) for job in jobs[1:]]
+    with site.database.writing() as connection:
+        again = replay(connection, jobs[0], accounts=site.accounts, clock=site.clock).id
+
+    site.run()
+
+    assert [True, True] == held
+    assert [part_id(job, 0) for job in (again, *jobs[1:])] == [
+        row.part_id for row in site.rows("select part_id from worker_receipts order by msgid")
+    ]
+    assert "exhausted" == site.state(jobs[0])
+
+
+def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
+    """It was not made: nobody waits for it."""
+    for _ in range(2):
+        site.send("k0", order_key="k", dedupe_key="d")
+
+    assert 1 == len(site.rows("select * from worker_turns"))
+
+
+def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No statement about orders, from the enqueue to the end."""
+    asked: list[str] = []
+    monkeypatch.setattr(turns, "_lock", lambda connection, wanted: asked.extend(wanted))
+    monkeypatch.setattr(turns, "_places", lambda connection, ids: asked.extend(ids) or {})
+    monkeypatch.setattr(turns, "insert_rows", lambda *_, **__: asked.append("insert"))
+    site.vendor.says(busy(), refused(BUSY), lost())
+    for n in range(5):
+        site.send(str(n))
+
+    site.run()
+
+    assert [] == asked
+
+
+# -- together ---------------------------------------------------------------------------------------------------------
+
+
+class Moody:
+    """A vendor that fails at random, readably or not, and notes what arrived, and whether two of a key overlapped."""
+
+    def __init__(self, seed: int):
+        self._rng, self._guard = random.Random(seed), threading.Lock()
+        self.taken: dict[str, list[int]] = {}
+        self._air: dict[str, int] = {}
+        self.overlaps = 0
+
+    def __call__(self, request: Request) -> CallResult:
+        if "gettoken" in request.path:
+            return answered(json.dumps({"errcode": 0, "access_token": "t", "expires_in": 7200}).encode())
+        assert isinstance(request.body, bytes)
+        key, number = json.loads(request.body)["text"]["content"].split()
+        with self._guard:
+            self._air[key] = self._air.get(key, 0) + 1
+            self.overlaps += self._air[key] > 1
+            mood = self._rng.random()
+            if mood < 0.7:
+                self.taken.setdefault(key, []).append(int(number))
+        try:
+            return self._answer(mood)
+        finally:
+            with self._guard:
+                self._air[key] -= 1
+
+    def _answer(self, mood: float) -> CallResult:
+        if mood < 0.6:
+            return answered(json.dumps({"errcode": 0, "errmsg": "ok", "msgid": "m"}).encode())
+        if mood < 0.7:
+            return lost()  # taken, and nobody was told
+        return refused(BUSY) if mood < 0.95 else busy()
+
+
+def drive(sites: list[Site], rings: list[Any], rng: random.Random) -> None:
+    """All sites answer these doorbells, some of them twice, in threads of their own."""
+    rung = [*rings, *(ring for ring in rings if rng.random() < 0.3)]
+    rng.shuffle(rung)
+
+    def answer(site: Site, mine: list[Any]) -> None:
+        for ring in mine:
+            site.bell.answer(ring.lane, ring.ids, probe=ring.probe)
+
+    threads = [threading.Thread(target=answer, args=(site, rung[n :: len(sites)])) for n, site in enumerate(sites)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for site in sites:
+        site.settle()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_never_out_of_order_whatever_fails(database: Database, driven_clock: DrivenClock, seed: int) -> None:
+    """Three processes with relays that both believe they lead, lost answers, retries, ids that ring twice."""
+    rng, vendor = random.Random(seed), Moody(seed)
+    keys, each = 6, 5
+    with ExitStack() as scope:
+        carrier = ScriptedTransport(vendor)
+        sites = [
+            scope.enter_context(planted(database, driven_clock, transport=carrier, threads=4, seed=seed + n))
+            for n in range(2 if database.dialect == "sqlite" else 3)
+        ]
+        for site in sites:
+            site.relay.lead = lambda: True  # type: ignore[method-assign]
+            site.relay.active = True
+        for number in range(each):
+            for key in range(keys):
+                sites[0].send(f"{key} {number}", f"u{key}", order_key=str(key), on_unknown="resend")
+        for _ in range(200):
+            driven_clock.advance(5)
+            rings = []
+            for site in sites:
+                site.ticks.advance(1.1)
+                site.plant.life.beat()
+                site.relay.walk()
+                site.relay.turn()
+                rings += site.rings
+                site.rings.clear()
+            drive(sites, rings, rng)
+            sites[0].recover()
+            if not sites[0].rows("select 1 from worker_turns"):
+                break
+
+    assert {str(key) for key in range(keys)} == vendor.taken.keys()
+    for numbers in vendor.taken.values():
+        assert sorted(numbers) == numbers
+        assert set(range(each)) == set(numbers)
+    assert 0 == vendor.overlaps

@@ -1,0 +1,145 @@
+"""What the relay remembers of the lanes that have work: one record a lane, account by account.
+
+Knows no SQL: it learns what happens to a lane from the heads that the relay reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from typing import TypeVar
+
+from worker.domain.job import Priority
+from worker.outbox.lanes import account_of
+from worker.outbox.offering import Head
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Backlog:
+    """One lane with work, or that may have some."""
+
+    lane: str
+    pressing: bool = False
+    """Something urgent just came: it is looked at however much of its account is out."""
+    looked: float | None = None
+    """When its head was last looked at; null: never since it has work."""
+    full: int = len(Priority)
+    """From which priority on its window is full: what comes behind need not be looked at at once."""
+    rang: float = 0.0
+    """When something of it was last offered."""
+    out: int = 0
+    """Doorbells of it that are in the broker, as far as its head told; urgent ones are not counted."""
+    mixed: int = 1
+    """Where the next doorbell is in the cycle that gives bulk its share."""
+    first: str = ""
+    """The part at its head when it was looked at,"""
+    rounds: int = 0
+    """how often that was offered and nobody took it,"""
+    since: float = 0.0
+    """and when the last of these rounds began."""
+
+    def stands_s(self, heads: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
+        """How long what is offered now stands: doubling while nothing of the lane is taken; `heads` not all empty.
+
+        Counted by lane, not by part: after an outage no part has to wait for what became of the others before it.
+        """
+        first, is_free = next((head.first, head.first_is_free) for head in heads if head.first)
+        if first != self.first or is_free:
+            self.first, self.rounds, self.since = first or "", 0, now
+        elif any(head.again for head in heads) and (
+            not self.rounds or now - self.since >= self._length_s(first_s, longest_s)
+        ):
+            self.rounds, self.since = self.rounds + 1, now
+        return self._length_s(first_s, longest_s)
+
+    def _length_s(self, first_s: float, longest_s: float) -> float:
+        return min(longest_s, first_s * 2.0 ** min(self.rounds, 16))
+
+
+class Backlogs:
+    """The lanes with work by account, and which of them are to be looked at next."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, dict[str, Backlog]] = {}
+        self._waiting: dict[str, dict[str, None]] = {}
+        """Account -> its lanes to look at, in order; the account that was looked at last comes last."""
+
+    def of(self, lane: str) -> Backlog | None:
+        """What is known of a lane; null: it has no work."""
+        return self._accounts.get(account_of(lane), {}).get(lane)
+
+    def want(self, lane: str, *, pressing: bool = False) -> None:
+        """This lane is to be looked at."""
+        account = account_of(lane)
+        lanes = self._accounts.setdefault(account, {})
+        if lane not in lanes:
+            lanes[lane] = Backlog(lane)
+        lanes[lane].pressing |= pressing
+        self._waiting.setdefault(account, {})[lane] = None
+
+    def next(self, most: int, is_full: Callable[[str], bool]) -> list[Backlog]:
+        """So many lanes at most, accounts taking turns. Of an account that has its share out, only the pressing ones
+        and those of which something is out: they tell when it is taken.
+        """
+        picked = [lane for row in zip_longest(*self._queues(most, is_full)) for lane in row if lane is not None][:most]
+        for lane in picked:
+            account = account_of(lane)
+            lanes = self._waiting.pop(account)
+            del lanes[lane]
+            if lanes:
+                self._waiting[account] = lanes
+        return [self._accounts[account_of(lane)][lane] for lane in picked]
+
+    def _queues(self, most: int, is_full: Callable[[str], bool]) -> list[list[str]]:
+        queues = []
+        for account, lanes in islice(self._waiting.items(), most):
+            known = self._accounts[account]
+            waits = is_full(account)
+            eligible = (lane for lane in lanes if not waits or known[lane].out or known[lane].pressing)
+            queues.append(list(islice(eligible, most)))
+        return queues
+
+    def is_wanted(self, lane: str) -> bool:
+        """True while it waits to be looked at."""
+        return lane in self._waiting.get(account_of(lane), ())
+
+    def overdue(self, before: float) -> list[str]:
+        """Lanes with work that nobody has looked at since an instant."""
+        return [
+            lane
+            for lanes in self._accounts.values()
+            for lane, known in lanes.items()
+            if known.looked is not None and known.looked <= before
+        ]
+
+    def forget(self, lane: str) -> None:
+        """Nothing of the lane is due, or nothing of it may go."""
+        account = account_of(lane)
+        _take_out(self._accounts, account, lane)
+        _take_out(self._waiting, account, lane)
+
+    def accounts(self) -> list[str]:
+        """Those with work."""
+        return list(self._accounts)
+
+    def lanes(self, account: str) -> int:
+        """How many lanes of an account have work."""
+        return len(self._accounts.get(account, ()))
+
+    def out(self, account: str) -> int:
+        """Doorbells of an account that are in the broker."""
+        return sum(known.out for known in self._accounts.get(account, {}).values())
+
+    def any_looked_at(self) -> bool:
+        """True while some lane is known to have a backlog."""
+        return any(known.looked is not None for lanes in self._accounts.values() for known in lanes.values())
+
+
+def _take_out(lanes: dict[str, dict[str, T]], account: str, lane: str) -> None:
+    of_account = lanes.get(account, {})
+    of_account.pop(lane, None)
+    if not of_account:
+        lanes.pop(account, None)
