@@ -90,7 +90,8 @@ class Doorbells(Bells[Ring]):
     purpose = "doorbells"
 
     def _message(self, one: Ring) -> tuple[str, list[Any], str]:
-        return RING, [one.lane, list(one.ids), one.probe], queue_of(urgent=one.urgent, prefix=self._prefix)
+        queue = queue_of(urgent=one.urgent, files=one.files, bulk=one.bulk, prefix=self._prefix)
+        return RING, [one.lane, list(one.ids), one.probe], queue
 
 
 class EventBells(Bells[str]):

@@ -13,7 +13,14 @@ URGENT = "worker.urgent"
 HOOKS = "worker.hooks"
 """Events for the application's hooks; before the sends, for a click must not wait behind a mailing."""
 NORMAL = "worker.normal"
-NAMES = (URGENT, HOOKS, NORMAL)
+FILES = "worker.files"
+"""Uploads, and the fetching of what is uploaded: they take long and may have workers of their own."""
+BULK = "worker.bulk"
+"""Doorbells with nothing but bulk in them."""
+NAMES = (URGENT, HOOKS, NORMAL, FILES, BULK)
+"""In the order in which a worker empties them, where its broker knows one. What nobody took out of the last two within
+an offer's time is offered again through `NORMAL`: they delay, and starve nobody. Those of the release before are all
+here, so whatever lies in them is drained."""
 TRANSIENT = 1
 """Delivery mode: a doorbell that is lost rings again, so the broker never writes one to disk."""
 CLASSIC, QUORUM = "classic", "quorum"
@@ -42,6 +49,10 @@ def queues(prefix: str = "", queue_type: str = CLASSIC) -> list[Queue]:
     return [kind(prefix + name, exchange=exchange, routing_key=prefix + name, durable=True) for name in NAMES]
 
 
-def queue_of(*, urgent: bool, prefix: str = "") -> str:
+def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: str = "") -> str:
     """Where a doorbell goes."""
-    return prefix + (URGENT if urgent else NORMAL)
+    if urgent:
+        return prefix + URGENT
+    if files:
+        return prefix + FILES
+    return prefix + (BULK if bulk else NORMAL)
