@@ -329,6 +329,18 @@ def test_a_clock_that_is_set_back_does_not_spoil_a_search(sales: Sales) -> None:
     assert "accepted" == sales.site.state(job), sales.site.part(job).reason
 
 
+def test_a_search_that_begins_late_is_not_too_old_for_a_busy_vendor(sales: Sales) -> None:
+    """The workers were down for two days: the age of the call that was lost says nothing of the search."""
+    faults(sales.url, CREATE, LOST)
+    job = sales.ask()
+    sales.site.run()
+    sales.advance(2 * 86_400)
+    faults(sales.url, LIST, {"answer": {"errcode": -1}})
+    sales.go(30, 10)
+
+    assert "accepted" == sales.site.state(job), sales.site.part(job).reason
+
+
 def test_reminders(sales: Sales) -> None:
     """Each task is reminded of; the fourth in a day is refused with the time of the next."""
     job = sales.ask()

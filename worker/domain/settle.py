@@ -128,7 +128,9 @@ def _take(part: PartFacts, to: PartState) -> None:
 def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy) -> None:
     part.tries += 1
     part.busy += int(outcome.busy)
-    too_old = part.first_marked_at is not None and now - part.first_marked_at > policy.max_age_s * SECOND
+    # Of a part in doubt the age is that of the lost call: what asks after it may begin long afterwards.
+    age_us = 0 if part.doubts or part.first_marked_at is None else now - part.first_marked_at
+    too_old = age_us > policy.max_age_s * SECOND
     if part.tries >= policy.attempts or part.busy > policy.busy or too_old:
         _close(part, PartState.EXHAUSTED, outcome.reason)
     else:
