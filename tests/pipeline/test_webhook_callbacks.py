@@ -302,6 +302,28 @@ def test_what_waits_for_a_member_goes_once_the_account_says_he_is_in_the_scope(r
     assert ["accepted"] * 5 == [room.site.state(job) for job in jobs]
 
 
+def test_a_chat_that_waits_for_its_member_does_not_use_up_the_probe_of_a_parked_key(room: Room) -> None:
+    """It has nothing to send: the next chat tries whether the key is right again, not in ten minutes but at once."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(4)]
+    room.site.run()
+    waits = room.site.part(jobs[3]).lane
+    others = [room.ask(Text(content=f"m{n}"), f"wr-{n}") for n in range(8)]
+    behind = max(others, key=lambda job: str(room.site.part(job).lane))
+    assert waits < room.site.part(behind).lane
+    room.site.sql("delete from worker_parts where job_id <> :job and job_id <> :waiting", job=behind, waiting=jobs[3])
+    control(room.url, "faults", {"match": {"path": SEND}, "action": {"answer": {"errcode": 93000}}, "times": 1})
+    room.site.ring(behind)
+    states = []
+    for _ in range(2):
+        room.site.advance(601)
+        room.site.run()
+        states.append(room.site.state(behind))
+
+    assert ["accepted"] * 2 == states
+    assert "queued" == room.site.state(jobs[3])
+
+
 def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
     """A member of the scope never had to speak."""
     job = room.ask(Text(content="hi"), "known1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.delivery.chat_blocks import WAITING
 from worker.delivery.plant import Plant
 from worker.domain.outcome import (
     Accepted,
@@ -17,7 +18,7 @@ from worker.domain.outcome import (
     Unknown,
     Wait,
 )
-from worker.outbox.lanes import Block, account_of, block_lanes, free_lane
+from worker.outbox.lanes import Block, account_of, block_lanes, free_lane, return_probe
 from worker.outbox.loading import Loaded
 
 BRIEF_S = 1.0
@@ -47,6 +48,11 @@ class Blocking:
         for lane in (work.lane, account_of(work.lane)):
             self._plant.gates.open(lane)
             self._plant.database.run(lambda connection, lane=lane: free_lane(connection, lane))  # type: ignore[misc]
+
+    def pass_on(self, work: Loaded) -> None:
+        """A probe made no call: where its chat waits for a person, its account is for another lane to try."""
+        database = self._plant.database
+        database.run(lambda connection: return_probe(connection, database.now, work.lane, WAITING))
 
     def block(self, work: Loaded, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
         """Blocks the part's lane or account, now and in SQL."""

@@ -108,6 +108,8 @@ class Doorbell:
             calls = sum(one.called for one in delivered)
             if any(one.heard for one in delivered):
                 self._attempt.blocking.unpark(work)
+            elif not calls:
+                self._attempt.blocking.pass_on(work)
         self._leave(ids)
         return calls
 

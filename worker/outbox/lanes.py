@@ -103,6 +103,21 @@ def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -
     return bool(taken.rowcount)
 
 
+def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -> None:
+    """The probe of a lane made no call, for the lane is parked for its own reason: another may try the account."""
+    waits = fetch(
+        connection,
+        "select lane from worker_lanes where lane = :lane and parked = true and reason = :reason",
+        {"lane": lane, "reason": reason},
+    )
+    if waits:
+        run(
+            connection,
+            f"update worker_lanes set blocked_until = {now_sql} where lane = :account and parked = true",
+            {"account": account_of(lane)},
+        )
+
+
 def account_of(lane: str) -> str:
     """The account a lane key belongs to."""
     return lane.partition(":")[0]
