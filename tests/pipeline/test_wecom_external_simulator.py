@@ -230,6 +230,19 @@ def test_what_the_search_does_not_find_stays_in_doubt_past_its_expiry(sales: Sal
     assert "no task of those minutes" in sales.site.part(job).reason
 
 
+def test_what_was_held_last_week_does_not_hold_this_weeks(sales: Sales) -> None:
+    """The same words to the same customers every week; one was lost for good. The next lost answer is found."""
+    faults(sales.url, CREATE, {"cut_request_after": 150})
+    held = sales.ask()
+    sales.go(12, 40)
+    sales.advance(7 * 86_400)
+    faults(sales.url, CREATE, LOST)
+    again = sales.ask()
+    sales.go(30)
+
+    assert ("unknown", "accepted") == (sales.site.state(held), sales.site.state(again))
+
+
 def test_look_alikes_of_others(sales: Sales) -> None:
     """Twenty, made around it by others: ours is found among them."""
     faults(sales.url, CREATE, LOST)

@@ -34,6 +34,8 @@ AGE_S = 30 * 86_400
 """How long a task is followed where the producer does not say."""
 REMINDERS, REMIND_WINDOW_S = 3, 86_400
 """The vendor takes three reminders of a task in 24 h (page 97610)."""
+APART_S = 3600
+"""Of a part whose last call was so long before this one's first, the task is none of the time that is searched."""
 TWIN_S = 2
 """How soon a search looks again whether an equal message was answered."""
 
@@ -130,12 +132,13 @@ class Tracking:
         return Ready(work.spec, {"doubt": doubt, "known": known})
 
     def _twins(self, connection: Connection, work: Loaded, channel: Channel, account: Account) -> list[Beside]:
-        """Other parts without an answer whose tasks would look just like this one's."""
+        """Other parts without an answer whose tasks would look just like this one's, also by their time."""
         own = channel.body_hash(_as_part(work.id, work.job_id, work.kind, work.message, work.spec), account)
         return [
             one
             for one in others_unanswered(connection, work.account, work.kind, work.lane, work.id)
-            if channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
+            if one.marked_at + APART_S * SECOND >= (work.first_marked_at or 0)
+            and channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
         ]
 
 

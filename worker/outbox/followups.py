@@ -83,6 +83,8 @@ class Beside:
     job_id: str
     in_the_air: bool
     """Its first call is being made: nothing of it is in doubt yet."""
+    marked_at: int
+    """Its last call."""
     kind: str
     message: Mapping[str, Any] = field(repr=False)
     spec: Mapping[str, Any] = field(repr=False)
@@ -92,14 +94,17 @@ def others_unanswered(connection: Connection, account: str, kind: str, lane: str
     """The other parts of an account and kind that are in doubt, whatever becomes of them next, or in the air."""
     rows = connection.execute(
         text(
-            "select p.id, p.job_id, p.doubts = 0, j.kind, j.message, p.spec from worker_parts p"
+            "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from worker_parts p"
             " join worker_jobs j on j.id = p.job_id"
             " where ((p.state = 6 and p.doubts > 0) or (p.state = 0 and p.lane = :lane and p.doubts > 0)"
             " or (p.state = 1 and p.lane = :lane)) and p.id <> :own and j.account = :account and j.kind = :kind"
         ),
         {"account": account, "kind": kind, "lane": lane, "own": own_id},
     )
-    return [Beside(row[0], row[1], bool(row[2]), row[3], json.loads(row[4]), json.loads(row[5])) for row in rows]
+    return [
+        Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]))
+        for row in rows
+    ]
 
 
 def is_recalled(connection: Connection, part: str) -> bool:
