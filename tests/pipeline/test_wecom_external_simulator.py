@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -81,7 +81,8 @@ def sales(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Sale
     settings = {"external": {"dispatch_s": 0}, "token": {"lifetime_s": 10_000_000}}
     with running(SimulatorSettings.model_validate(settings)) as url, closing(RequestsTransport()) as transport:
         account = Account("sales", "wecom_external", url, {"corpid": "ww1"}, Secret(lambda: "s1"), allow_everyone=True)
-        with planted(sqlite_database, driven_clock, accounts=[account], transport=transport) as site:
+        both = [account, replace(account, name="more")]
+        with planted(sqlite_database, driven_clock, accounts=both, transport=transport) as site:
             made = Sales(site, url)
             made.advance(0)
             yield made
@@ -228,6 +229,26 @@ def test_what_the_search_does_not_find_stays_in_doubt_past_its_expiry(sales: Sal
 
     assert ("unknown", []) == (sales.site.state(job), sales.tasks())
     assert "no task of those minutes" in sales.site.part(job).reason
+
+
+def test_a_search_takes_no_task_of_another_account_of_the_corp(sales: Sales) -> None:
+    """The vendor's list is the corp's: what another account of it sent has an owner, too."""
+    faults(sales.url, CREATE, {"cut_request_after": 150})
+    mine = sales.ask()
+    sales.site.run()
+    other = sales.site.ask(HELLO, ANN, account="more")
+    sales.go(20, 30)
+
+    assert ("unknown", "accepted", 1) == (sales.site.state(mine), sales.site.state(other), len(sales.tasks()))
+
+
+def test_two_accounts_in_doubt_about_the_same_are_both_held(sales: Sales) -> None:
+    """One of them made the task that is there."""
+    faults(sales.url, CREATE, {"cut_request_after": 150}, LOST)
+    jobs = [sales.site.ask(HELLO, ANN, account=name) for name in ("sales", "more")]
+    sales.go(20, 30)
+
+    assert (["unknown"] * 2, 1) == ([sales.site.state(job) for job in jobs], len(sales.tasks()))
 
 
 def test_what_was_held_last_week_does_not_hold_this_weeks(sales: Sales) -> None:

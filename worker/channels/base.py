@@ -156,7 +156,9 @@ class Channel(Protocol):
         ...
 
     def media_scope(self, account: Account) -> str:
-        """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key)."""
+        """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key), and what
+        a search is shown.
+        """
         ...
 
     def upload_limit(self, upload_type: str) -> int:

@@ -140,7 +140,7 @@ def build(outside: Outside) -> Plant:
         tokens=_tokens(outside, life),
         transport=outside.transport,
         followups=followups,
-        tracking=Tracking(database, followups, writer.change),
+        tracking=Tracking(database, outside.accounts, followups, writer.change),
         media=Media(database, _remote(outside, writer, gates, draining), new_id=outside.new_id, lane_of=lane_of),
         gates=gates,
         lane_of=lane_of,

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
+from worker.config.accounts import AccountSource
 from worker.delivery.followups import Followups, Hold, Looked, NothingSent, Parked, Plan, Ready, Refuse, Resolved
 from worker.domain import settle
 from worker.domain.account import Account
+from worker.domain.errors import ConfigurationError
 from worker.domain.job import Part
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
@@ -26,6 +29,7 @@ from worker.outbox.database import Database
 from worker.outbox.followups import Beside, TargetPart, is_recalled, others_unanswered, reminders
 from worker.outbox.items import Change
 from worker.outbox.loading import Loaded
+from worker.outbox.site import lane_key, lane_name
 
 PACE_S = 300
 """The least time between two rounds: people confirm, and the vendor asks for slow polling."""
@@ -43,8 +47,14 @@ TWIN_S = 2
 class Tracking:
     """Finds what the next call of a track, a remind or a look-up needs."""
 
-    def __init__(self, database: Database, followups: Followups, change: Callable[[Sequence[Change]], None]):
-        self._database, self._followups, self._change = database, followups, change
+    def __init__(
+        self,
+        database: Database,
+        accounts: AccountSource,
+        followups: Followups,
+        change: Callable[[Sequence[Change]], None],
+    ):
+        self._database, self._accounts, self._followups, self._change = database, accounts, followups, change
 
     def track(self, work: Loaded) -> Resolved:
         """One task after another is read page by page until nothing can change or it is too old."""
@@ -117,26 +127,37 @@ class Tracking:
         """
         with self._database.reading() as connection:
             now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
-            twins = self._twins(connection, work, channel, account)
-            known = named_ids(connection, work.account)
+            names = self._sharing(channel, account)
+            twins = [twin for name in names for twin in self._twins(connection, name, work, channel, account)]
+            known = [one for name in names for one in named_ids(connection, name)]
         if not all(twin.in_the_air for twin in twins):
             return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
             self._change([Change(work.id, _wait_for_twin)])
             return Parked()
-        first = work.first_marked_at or now
-        doubt = [
-            min(first, now) // SECOND,
-            max(first, now) // SECOND + 1,
-        ]  # the database's clock may have been set back
+        first = work.first_marked_at or now  # after now, where the database's clock was set back
+        doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
         return Ready(work.spec, {"doubt": doubt, "known": known})
 
-    def _twins(self, connection: Connection, work: Loaded, channel: Channel, account: Account) -> list[Beside]:
-        """Other parts without an answer whose tasks would look just like this one's, also by their time."""
+    def _sharing(self, channel: Channel, account: Account) -> list[str]:
+        """The accounts whose tasks stand in the same list: those that share what is uploaded share a corp."""
+        scope, names = channel.media_scope(account), [account.name]
+        for name in self._accounts.names():
+            with suppress(ConfigurationError):  # one that is not configured rightly makes nothing
+                other = self._accounts.get(name)
+                if other.channel == account.channel and channel.media_scope(other) == scope:
+                    names.append(name)
+        return list(dict.fromkeys(names))
+
+    def _twins(
+        self, connection: Connection, name: str, work: Loaded, channel: Channel, account: Account
+    ) -> list[Beside]:
+        """Parts of an account without an answer whose tasks would look just like this one's, also by their time."""
+        lane = lane_name(lane_key(connection), name, channel.lane(work.kind, work.message, work.spec))
         own = channel.body_hash(_as_part(work.id, work.job_id, work.kind, work.message, work.spec), account)
         return [
             one
-            for one in others_unanswered(connection, work.account, work.kind, work.lane, work.id)
+            for one in others_unanswered(connection, name, work.kind, lane, work.id)
             if one.marked_at + APART_S * SECOND >= (work.first_marked_at or 0)
             and channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
         ]
