@@ -84,7 +84,7 @@ def test_the_table_was_read_whole(capsys: pytest.CaptureFixture[str]):
 
 def test_each_class_is_what_happens():
     """A code's class in the catalogue is the outcome of a call that meets it; the exceptions are named."""
-    special = {81013, 86008}
+    special = {81013, 86008, 45035}  # 45035 is the lane's fault: it waits, and costs no attempt
     for row in ROWS:
         code = row.code
         if code in special or find(code) is not row:

@@ -14,6 +14,7 @@ from worker.domain.outcome import (
     Accepted,
     Parked,
     Partial,
+    Penalty,
     Refusal,
     Rejected,
     Retry,
@@ -158,9 +159,13 @@ def test_success_without_errcode():
         (40001, StaleToken("40001 bad credential")),
         (41001, StaleToken("41001 access_token missing")),
         (42001, StaleToken("42001 access_token expired")),
-        (45009, Wait(Scope.LANE, 60.0, "45009 frequency limit")),
-        (45033, Wait(Scope.LANE, 2.0, "45033 too many concurrent calls")),
-        (45036, Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic")),
+        (45009, Wait(Scope.LANE, 60.0, "45009 frequency limit", Penalty.FREQUENCY)),
+        (45033, Wait(Scope.LANE, 2.0, "45033 too many concurrent calls", Penalty.PARALLEL)),
+        (45035, Wait(Scope.LANE, 2.0, "45035 concurrent change conflict", Penalty.SERIAL)),
+        (
+            45036,
+            Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic", Penalty.ALARM),
+        ),
         (44004, Rejected("44004 text content empty")),
         (42014, Rejected("42014 task_id exists, is empty, too long or illegal")),
         (40058, Rejected("40058 bad parameter (JSON, length, array size, empty field, or another app's msgid)")),
@@ -179,6 +184,14 @@ def test_account_codes(code):
 
     assert (Parked, Scope.ACCOUNT) == (type(found), found.scope)
     assert found.remedy
+
+
+def test_an_untrusted_ip_is_named_in_the_remedy():
+    """60020: the operator reads which address to trust; other refusals name none, though their text does too."""
+    untrusted, elsewhere = outcome(reply("ip_not_trusted")), outcome(coded(43012, "x, from ip: 203.0.113.7, more"))
+
+    assert untrusted.remedy.endswith("(the vendor sees 203.0.113.7)")
+    assert "203.0.113.7" not in elsewhere.remedy
 
 
 @pytest.mark.parametrize("code", [43012, 48002, 60011, 90206, 90208])

@@ -83,10 +83,12 @@ CODED = [
 
 @pytest.mark.parametrize(("code", "kind"), CODED)
 def test_every_code_does_what_its_class_says(code: int, kind: str):
-    """For the call that makes a task; each is in the catalogue, in two languages."""
+    """For the call that makes a task; each is in the catalogue, in two languages. (45035 is the lane's fault: it goes
+    again like a transient one, and costs no attempt.)
+    """
     found = outcome(coded(code), part({**part().message, "files": {}}))
 
-    assert isinstance(found, OUTCOMES[kind])
+    assert isinstance(found, Wait if code == 45035 else OUTCOMES[kind])
     row = find(code)
     assert row is not None
     assert re.search("[\u4e00-\u9fff]", row.meaning_zh)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
-from worker.outbox.lanes import Block, account_of, block_lanes, blocked, free_lane, parked, take_probe
+from worker.outbox.lanes import Block, Noted, account_of, block_lanes, noted, resume_lanes, take_probe
 
 SECOND = 1_000_000
 
@@ -33,9 +33,13 @@ def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
         return SimpleNamespace(**found.one())
 
 
-def left(database: Database) -> dict[str, float]:
+def known(database: Database) -> Noted:
     with database.reading() as connection:
-        return {lane: micros / SECOND for lane, micros in blocked(connection, database.now).items()}
+        return noted(connection, database.now)
+
+
+def left(database: Database) -> dict[str, float]:
+    return {lane: micros / SECOND for lane, micros in known(database).blocked.items()}
 
 
 def test_a_block_ends_by_itself(database: Database, driven_clock: DrivenClock) -> None:
@@ -82,8 +86,7 @@ def test_a_parking_whose_probe_is_due_survives_a_passing_limit(database: Databas
 
     write(database, a_block(2, "no connection"))
 
-    with database.reading() as connection:
-        assert {"hr:1"} == parked(connection)
+    assert {"hr:1"} == known(database).parked
 
 
 def test_a_parking_takes_over_a_passing_limit(database: Database, driven_clock: DrivenClock) -> None:
@@ -139,10 +142,9 @@ def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) ->
     """Free at once, and no longer parked."""
     write(database, a_parking(), a_block(60, lane="hr:2"))
 
-    database.run(lambda connection: free_lane(connection, "hr:1"))
+    database.run(lambda connection: resume_lanes(connection, database.now, ["hr:1"], "a person resumed it"))
 
-    with database.reading() as connection:
-        assert set() == parked(connection)
+    assert set() == known(database).parked
     assert {"hr:2": 60.0} == left(database)
 
 

@@ -18,8 +18,9 @@ _LINE = "event level timestamp logger"
 _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration"
 _PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
 _REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
-_PURGED = "jobs bodies attempts callbacks windows media budgets"
-FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_PURGED}".split())
+_LANE = "what label hint until"
+_PURGED = "jobs bodies attempts callbacks windows media budgets lanes lane_events"
+FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".split())
 """Every field a line may have; another one is dropped and its name told, so that somebody notices."""
 
 _SECRET = re.compile(

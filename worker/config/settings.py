@@ -137,6 +137,17 @@ class DeliverySettings(BaseModel):
     """Hosts, and networks such as `10.2.0.0/16`, that files may be fetched from although they are not public."""
     park_probe_s: Seconds = 600
     """How often a parked lane or account is tried with one job."""
+    strike_s: Seconds = 60
+    """How long a lane waits after a frequency limit (45009);"""
+    strike_again_s: Seconds = 3_600
+    """and when it is struck again right after. Once more, and it waits until midnight in Asia/Shanghai."""
+    silence_s: Annotated[float, Field(ge=0)] = 60
+    """A lane without a success for so long starts with one call in the air; 0: never."""
+    breaker_failures: Count = 5
+    """Calls in a row without an answer, or connections that failed, that open an account's breaker."""
+    breaker_s: Seconds = 2
+    """How long it is open before one call tries; doubles up to `breaker_max_s`."""
+    breaker_max_s: Seconds = 60
     token_refresh_s: Seconds = 300
     """How long before its end a token is replaced."""
     token_lease_s: Seconds = 15
@@ -167,6 +178,8 @@ class DeliverySettings(BaseModel):
             ("backoff_base_s", "backoff_max_s"),
             ("hook_backoff_base_s", "hook_backoff_max_s"),
             ("offer_s", "offer_max_s"),
+            ("strike_s", "strike_again_s"),
+            ("breaker_s", "breaker_max_s"),
             ("token_call_s", "token_lease_s"),
         ):
             if getattr(self, low) > getattr(self, high):
@@ -187,7 +200,7 @@ class RetentionSettings(BaseModel):
     attempts_days: Days = 30
     """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""
     callbacks_days: Days = 30
-    """What vendors told us, with the events that were heard."""
+    """What vendors told us, with the events that were heard; and what happened to lanes."""
     jobs_days: Days = 90
     """Jobs that have ended, with message, recipients, receipts, failures and codes, and the files no other job names.
     Until then they can be recalled, updated and replayed as far as the vendor lets it, and their dedupe key is taken.

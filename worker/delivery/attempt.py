@@ -22,7 +22,18 @@ from worker.delivery.writer import Ticket, WriterClosed
 from worker.domain import settle
 from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
 from worker.domain.job import Kind, RepeatRule
-from worker.domain.outcome import Accepted, Partial, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
+from worker.domain.outcome import (
+    Accepted,
+    Partial,
+    Progress,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Verdict,
+    Wait,
+)
 from worker.outbox.answers import outcome_name
 from worker.outbox.codes import SPENT_BY_VENDOR
 from worker.outbox.items import End, Mark, Marked, MarkReply
@@ -94,7 +105,7 @@ class Attempt:
         connection = self._plant.transport.connect(errand.request)
         if isinstance(connection, NeverLeft):
             delay = self._plant.gates.failed(errand.account.name, self._plant.rng)
-            self.blocking.block(errand.work, Scope.ACCOUNT, delay, f"no connection: {connection.reason}")
+            self.blocking.unreachable(errand.work, delay, f"no connection: {connection.reason}")
             self._log(errand, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
             return None
         self._plant.gates.reached(errand.account.name)
@@ -237,7 +248,8 @@ class Attempt:
                 int(result.duration_s * 1000),
                 flagged=reply.flagged,
                 delay_s=delay,
-                block=self.blocking.consequence(work, verdict.outcome),
+                block=self.blocking.consequence(work, verdict),
+                eases=self._eases(work.lane, result, verdict),
                 never_left=isinstance(result, NeverLeft),
                 code_id=errand.ready.code_id,
                 is_card=errand.rule is RepeatRule.TASK_ID,
@@ -257,6 +269,14 @@ class Attempt:
         if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
             plant.tokens.refused(errand.account, errand.token)
         return Delivered(ticket, called=True, heard=isinstance(result, Answered) and _says_something(verdict))
+
+    def _eases(self, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+        """Where this answer means something: nowhere, as a rule."""
+        if not isinstance(result, Answered) or (isinstance(verdict.outcome, Unknown) and verdict.errcode is None):
+            return ()
+        if isinstance(verdict.outcome, (Accepted, Partial, Progress)):
+            self._plant.gates.succeeded(lane)
+        return self._plant.gates.uneasy(lane)
 
     def _heal(self, errand: Errand, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
         """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt.

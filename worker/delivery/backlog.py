@@ -133,6 +133,10 @@ class Backlogs:
         """Doorbells of an account that are in the broker."""
         return sum(known.out for known in self._accounts.get(account, {}).values())
 
+    def names(self, account: str) -> list[str]:
+        """The lanes of an account that have work."""
+        return list(self._accounts.get(account, ()))
+
     def any_looked_at(self) -> bool:
         """True while some lane is known to have a backlog."""
         return any(known.looked is not None for lanes in self._accounts.values() for known in lanes.values())

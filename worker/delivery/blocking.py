@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.delivery.chat_blocks import WAITING
-from worker.delivery.plant import Plant
+from worker.delivery.plant import Plant, policy_of
+from worker.delivery.writer import log_steps
 from worker.domain.outcome import (
     Accepted,
     Held,
-    Outcome,
     Parked,
     Partial,
+    Penalty,
     Progress,
     Rejected,
     Retry,
     Scope,
     StaleToken,
     Unknown,
+    Verdict,
     Wait,
 )
-from worker.outbox.lanes import Block, account_of, block_lanes, free_lane, return_probe
+from worker.outbox.lanes import Block, account_of, block_lanes, resume_lanes, return_probe
 from worker.outbox.loading import Loaded
 
+ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
 """Shorter waits stay in this process."""
 
@@ -30,24 +35,52 @@ class Blocking:
 
     def __init__(self, plant: Plant):
         self._plant = plant
+        self._rules = policy_of(plant.settings).lanes
 
-    def consequence(self, work: Loaded, outcome: Outcome) -> Block | None:
+    def consequence(self, work: Loaded, verdict: Verdict) -> Block | None:
         """What an outcome means for the others; the writer stores it with the result."""
-        match outcome:
+        match verdict.outcome:
+            case Wait(penalty=Penalty() as penalty) as wait:
+                return self._penalty(work, wait, penalty)
             case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
                 return self._block(work, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
                 return self._block(work, scope, self._plant.settings.park_probe_s, reason, remedy, parked=True)
+            case Unknown(held=False, reason=reason) if verdict.errcode is None:
+                return self.failure(work, reason, 0.0)
             case (
                 Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken()
             ):
                 return None
 
+    def _penalty(self, work: Loaded, wait: Wait, penalty: Penalty) -> Block:
+        """The steps of a penalty stand in SQL; here the lane rests for as long as the answer says at least."""
+        self._plant.gates.note(work.lane)
+        if wait.scope is Scope.PART:  # the part waits by itself, its lane goes on more slowly
+            return Block(work.lane, account_of(work.lane), _label(work), 0.0, wait.reason, penalty=penalty)
+        delay = self._plant.settings.strike_s if penalty is Penalty.FREQUENCY else wait.delay
+        remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
+        return replace(self._block(work, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
+
+    def failure(self, work: Loaded, reason: str, delay: float) -> Block:
+        """No answer came: counts for the account's breaker, and keeps it closed to others for `delay` seconds."""
+        account = account_of(work.lane)
+        self._plant.gates.note(account)
+        if delay:
+            self._plant.gates.close(account, delay)
+        return Block(account, account, work.account, delay, reason, failed=True)
+
     def unpark(self, work: Loaded) -> None:
-        """A probe got through: its lane and its account are open again."""
-        for lane in (work.lane, account_of(work.lane)):
+        """A probe got through: its lane and its account start again, with one call in the air."""
+        lanes, database = (work.lane, account_of(work.lane)), self._plant.database
+        for lane in lanes:
             self._plant.gates.open(lane)
-            self._plant.database.run(lambda connection, lane=lane: free_lane(connection, lane))  # type: ignore[misc]
+        log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
+
+    def unreachable(self, work: Loaded, delay: float, reason: str) -> None:
+        """No connection: nothing has left. The account waits, and its breaker counts."""
+        block, database, rules = self.failure(work, reason, delay), self._plant.database, self._rules
+        log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
 
     def pass_on(self, work: Loaded) -> None:
         """A probe made no call: where its chat waits for a person, its account is for another lane to try."""
@@ -75,5 +108,10 @@ class Blocking:
         account = account_of(work.lane)
         lane = account if scope is Scope.ACCOUNT else work.lane
         self._plant.gates.close(lane, delay)
-        label = work.account if scope is Scope.ACCOUNT else f"{work.kind} {work.message.get('type', '')}".strip()
+        label = work.account if scope is Scope.ACCOUNT else _label(work)
         return Block(lane, account, label, delay, reason, remedy, parked)
+
+
+def _label(work: Loaded) -> str:
+    """For people: which calls the lane holds."""
+    return f"{work.kind} {work.message.get('type', '')}".strip()

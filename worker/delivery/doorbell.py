@@ -24,7 +24,7 @@ from worker.domain.message import INLINE
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.outbox.items import Change
-from worker.outbox.lanes import account_of, blocked
+from worker.outbox.lanes import account_of, noted
 from worker.outbox.loading import Loaded, leave, load
 
 PERMIT_S = 0.2
@@ -87,7 +87,8 @@ class Doorbell:
     def _answer(self, lane: str, ids: Sequence[str]) -> int:
         plant = self._plant
         with plant.database.reading() as connection:
-            plant.gates.learn(blocked(connection, plant.database.now))
+            known = noted(connection, plant.database.now)
+            plant.gates.learn(known.blocked, known.calls, known.uneasy)
             works = [] if plant.gates.closed(lane) else load(connection, plant.database.now, ids)
         left, calls = self._work_off(lane, deque(works), plant.monotonic() + plant.settings.doorbell_s)
         if left or not works:
@@ -152,7 +153,7 @@ class Doorbell:
     def _deliver(self, errand: Errand, left: list[Loaded]) -> Delivered | None:
         """A lane that was blocked by the part before it makes no further call."""
         plant = self._plant
-        if plant.gates.closed(errand.work.lane) or plant.draining.is_set():
+        if plant.gates.closed(errand.work.lane) or plant.gates.full(errand.work.lane) or plant.draining.is_set():
             self._attempt.give_back(errand)
             left.append(errand.work)
             return None

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from worker.outbox.lanes import account_of
 
 _WEIGHT = 0.2
 """Of the newest sample in the running mean of a lane's latency."""
+
+_NOTHING: Mapping[str, int] = {}
 
 YOUNG_S = 5.0
 """A block of our own may need so long to get into SQL; until then SQL's not knowing it proves nothing."""
@@ -33,6 +35,11 @@ class Gates:
         self._last_end = 0.0
         self._air: dict[str, int] = {}
         self._failures: dict[str, int] = {}
+        self._calls: Mapping[str, int] = {}
+        self._uneasy: frozenset[str] = frozenset()
+        self._noted_at: dict[str, float] = {}
+        """When this process itself brought something on a lane."""
+        self._succeeded: dict[str, float] = {}
 
     def close(self, lane: str, delay: float) -> None:
         """Blocks a lane (or an account) for so many seconds."""
@@ -41,8 +48,13 @@ class Gates:
             self._closed[lane] = max(self._closed.get(lane, 0.0), now + delay)
             self._closed_at[lane] = now
 
-    def learn(self, blocked: Mapping[str, int]) -> None:
-        """Takes over what SQL says (microseconds to go); a block it does not know any more was lifted by somebody."""
+    def learn(
+        self, blocked: Mapping[str, int], calls: Mapping[str, int] = _NOTHING, uneasy: Iterable[str] = ()
+    ) -> None:
+        """Takes over what SQL says (microseconds to go); a block it does not know any more was lifted by somebody.
+
+        `calls`: how many may be in the air; `uneasy`: lanes and accounts that an answer means something to.
+        """
         now = self._monotonic()
         told = {lane: now + left / 1_000_000 for lane, left in blocked.items()}
         with self._guard:
@@ -50,6 +62,8 @@ class Gates:
             for lane in self._closed_at:
                 told[lane] = max(self._closed.get(lane, 0.0), told.get(lane, 0.0))
             self._closed = {lane: until for lane, until in told.items() if until > now}
+            self._calls, self._uneasy = calls, frozenset(uneasy)
+            self._noted_at = {lane: at for lane, at in self._noted_at.items() if now - at < YOUNG_S}
 
     def open(self, lane: str) -> None:
         """Lifts a block at once."""
@@ -60,6 +74,32 @@ class Gates:
         """True while the lane or its account is blocked."""
         now = self._monotonic()
         return now < self._closed.get(lane, 0.0) or now < self._closed.get(account_of(lane), 0.0)
+
+    def full(self, lane: str) -> bool:
+        """True while this process alone has as many calls out as its lane, or its account, may have in all."""
+        account = account_of(lane)
+        mine = self._calls.get(lane), self._calls.get(account)
+        if mine == (None, None):
+            return False
+        with self._guard:
+            out = self._air.get(lane, 0), sum(n for name, n in self._air.items() if account_of(name) == account)
+        return any(most is not None and n >= most for n, most in zip(out, mine, strict=True))
+
+    def note(self, lane: str) -> None:
+        """Something is about to stand on this lane or account; the next answer means something to it."""
+        with self._guard:
+            self._noted_at[lane] = self._monotonic()
+
+    def uneasy(self, lane: str) -> tuple[str, ...]:
+        """The lane and its account, as far as an answer means something to them."""
+        if not self._uneasy and not self._noted_at:
+            return ()
+        names = (lane, account_of(lane))
+        return tuple(name for name in names if name in self._uneasy or name in self._noted_at)
+
+    def succeeded(self, lane: str) -> None:
+        """The vendor took a call of this lane just now."""
+        self._succeeded[lane] = self._monotonic()
 
     def failed(self, account: str, rng: random.Random) -> float:
         """A connection could not be made: seconds to leave the account alone, growing to a minute, with jitter."""
@@ -111,10 +151,17 @@ class Gates:
             return sum(self._air.values())
 
     def summary(self) -> dict[str, list[int]]:
-        """Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], for the heartbeat."""
+        """Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], for the heartbeat; behind them,
+        where there was one, the whole seconds since the last success.
+        """
+        now = self._monotonic()
         with self._guard:
             lanes = sorted(set(self._air) | set(self._latency))
-            return {lane: [self._air.get(lane, 0), _ms(self._latency, lane), _ms(self._cycle, lane)] for lane in lanes}
+            seen = {lane: [int(now - at)] for lane, at in self._succeeded.items()}
+            return {
+                lane: [self._air.get(lane, 0), _ms(self._latency, lane), _ms(self._cycle, lane), *seen.get(lane, ())]
+                for lane in lanes
+            }
 
 
 def _ms(seconds: Mapping[str, float], lane: str) -> int:

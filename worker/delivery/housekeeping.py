@@ -19,6 +19,7 @@ ENDED_PROCESS_DAYS = 1.0
 PAST_WINDOW_DAYS = 1.0
 FORGOTTEN_MEDIA_DAYS = 30.0
 IDLE_BUDGET_DAYS = 1.0
+QUIET_LANE_DAYS = 1 / 24
 BETWEEN_BATCHES_S = 0.2
 BETWEEN_ROUNDS_S = 600.0
 
@@ -42,6 +43,8 @@ class Housekeeping:
             _Task("jobs", settings.jobs_days, purge.purge_jobs),
             _Task("windows", PAST_WINDOW_DAYS, purge.purge_windows),
             _Task("media", FORGOTTEN_MEDIA_DAYS, purge.purge_media),
+            _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
+            _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
         )
         self._tasks = [task for task in tasks if task.days > 0]

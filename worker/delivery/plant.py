@@ -29,6 +29,7 @@ from worker.delivery.transport import Transport
 from worker.delivery.web import SocketWeb, Web
 from worker.delivery.writer import Writer
 from worker.domain.address import Allowed
+from worker.domain.lane import LaneRules
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.database import Database
@@ -101,6 +102,13 @@ def policy_of(settings: DeliverySettings) -> Policy:
         repeats=settings.repeats,
         max_age_s=settings.max_age_s,
         doubt_margin_s=settings.deadline_margin_s,
+        lanes=LaneRules(
+            strike_s=settings.strike_s,
+            strike_again_s=settings.strike_again_s,
+            failures=settings.breaker_failures,
+            open_s=settings.breaker_s,
+            open_max_s=settings.breaker_max_s,
+        ),
     )
 
 

@@ -22,7 +22,7 @@ from worker.domain.state import PartState
 from worker.outbox.database import Database
 from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Change
-from worker.outbox.lanes import parked
+from worker.outbox.lanes import noted
 from worker.outbox.offering import Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 from worker.outbox.turns import mend, orders_after, stalled
@@ -78,7 +78,7 @@ class Recovery:
         database = self._database
         with database.reading() as connection:
             page = orders_after(connection, self._order_after, BATCH)
-            blocked = parked(connection) if page else set()
+            blocked = noted(connection, database.now).parked if page else frozenset[str]()
             turns = stalled(connection, page, blocked)
         self._order_after = page[-1] if len(page) == BATCH else ""
         if turns:

@@ -16,11 +16,12 @@ from sqlalchemy import Connection
 from worker.delivery.backlog import Backlog, Backlogs
 from worker.delivery.pacing import Pacing
 from worker.delivery.sharing import BULK_EVERY, BULK_STEP, Bell, Share, Sharing
+from worker.delivery.starts import Starts
 from worker.delivery.walk import Walk
 from worker.domain.job import Kind, Priority
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
-from worker.outbox.lanes import account_of, blocked, parked, take_probe
+from worker.outbox.lanes import account_of, begin_lanes, noted, take_probe
 from worker.outbox.offering import Head, head_of_lane, kinds_of, lanes_newly_due, offer, put_off
 from worker.outbox.processes import free_lease, living, take_lease
 from worker.outbox.sql import fetch
@@ -72,6 +73,8 @@ class RelayTimes:
     park_probe_s: float = 600.0
     look_s: float = 0.2
     """How often the head of a lane with a backlog is looked at."""
+    silence_s: float = 0.0
+    """A lane without a success for so long starts with one call in the air; 0: never."""
 
 
 @dataclass(slots=True)
@@ -90,6 +93,15 @@ class _Look:
         before = sum(len(head.ids) for head in self.heads.values())
         self.heads = {priority: head.without(later) for priority, head in self.heads.items()}
         return before > sum(len(head.ids) for head in self.heads.values())
+
+    def offered(self) -> int:
+        """How many of its parts are in the broker, as far as we know."""
+        return sum(head.due - len(head.ids) for head in self.heads.values())
+
+    def narrow(self, room: int) -> None:
+        """So many more go, each in a doorbell of its own; the most urgent first."""
+        self.put_aside(set(list(self.free())[max(0, room) :]))
+        self.share = replace(self.share, size=1)
 
 
 class Relay:
@@ -121,6 +133,7 @@ class Relay:
         self._parts: dict[str, float] = {}
         """Accounts with work -> their part of all weights, for this turn."""
         self._shares_at = -1.0
+        self._starts = Starts(times.silence_s)
 
     def turn(self) -> float:
         """One turn: lease, due parts, offers. Raises what the database raises; the caller waits and comes again."""
@@ -169,8 +182,13 @@ class Relay:
         found = sorted(lane for lane in self._walk.found() if not self._is_looked_after(lane))
         for lane in new:
             self._backlogs.want(lane, pressing=due[lane][1] == Priority.URGENT)
-        for lane in (*later, *found):
+        for lane in (*later, *found, *self._bound()):
             self._backlogs.want(lane)
+
+    def _bound(self) -> list[str]:
+        """Lanes with work that have a bound: each success may double it, so they are looked at in every turn."""
+        lanes = [lane for name in self._starts.names() for lane in (name, *self._backlogs.names(name))]
+        return [lane for lane in lanes if self._is_looked_after(lane)]
 
     def _may_go_at_once(self, lane: str, priority: int) -> bool:
         known = self._backlogs.of(lane)
@@ -204,19 +222,20 @@ class Relay:
         now = self._monotonic()
         rings: list[Ring] = []
         with self._database.reading() as connection:
-            closed = blocked(connection, self._database.now)
-            waiting_for_people = parked(connection)
+            stands = noted(connection, self._database.now)
+            self._starts.look(connection, self._database.now, stands)
             if now - self._shares_at >= 1.0:
                 self._sharing.learn(living(connection, self._database.now))
+                self._starts.heard(self._sharing.silent_s, now)
                 self._shares_at = now
             looks = []
             for known in lanes:
                 lane = known.lane
                 keys = {lane, account_of(lane)}
-                if keys & closed.keys():
+                if keys & stands.blocked.keys():
                     self._backlogs.forget(lane)
-                elif keys & waiting_for_people:
-                    rings += self._probe(connection, lane, sorted(keys & waiting_for_people))
+                elif keys & stands.parked:
+                    rings += self._probe(connection, lane, sorted(keys & stands.parked))
                 else:
                     looks.append(self._look(connection, known))
             waits = self._out_of_turn(connection, looks)
@@ -230,6 +249,9 @@ class Relay:
     def _look(self, connection: Connection, known: Backlog) -> _Look:
         """Urgent parts have a window of their own; normal and bulk share one."""
         share = self._share(known.lane)
+        most = self._starts.most(known.lane)
+        if most is not None:  # what goes stands at the head
+            share = replace(share, window=min(share.window, most), urgent_window=min(share.urgent_window, most))
         known.pressing = False
         heads: dict[Priority, Head] = {}
         for priority in Priority:
@@ -300,14 +322,16 @@ class Relay:
 
     def _rings(self, look: _Look, now: float) -> list[Ring]:
         """Doorbells for the head of a lane: urgent parts in their own share, normal and bulk mixed as they deserve."""
-        known, share, heads = look.known, look.share, look.heads
-        if not any(head.due for head in heads.values()):
+        known = look.known
+        if not any(head.due for head in look.heads.values()):
             self._forget_unless_wanted(known)
             return []
         known.looked = now
         patient = now - known.rang < PATIENCE_S
-        stands_s = known.stands_s(list(heads.values()), now, self._times.offer_s, self._times.offer_max_s)
-        again = any(head.again for head in heads.values())
+        stands_s = known.stands_s(list(look.heads.values()), now, self._times.offer_s, self._times.offer_max_s)
+        again = any(head.again for head in look.heads.values())
+        self._bind(look, now)
+        share, heads = look.share, look.heads
         files = self._kinds.get(known.lane) == Kind.UPLOAD and not again
         urgent = [
             Ring(known.lane, ids, urgent=True, stands_s=stands_s)
@@ -321,7 +345,15 @@ class Relay:
         ]
         if urgent or rest:
             known.rang = now
+            self._starts.offered(known.lane, [part for ring in (*urgent, *rest) for part in ring.ids])
         return [*urgent, *rest]
+
+    def _bind(self, look: _Look, now: float) -> None:
+        """A lane that starts, or was told to call less in parallel, has less than its share."""
+        due = sum(head.due for head in look.heads.values())
+        room = self._starts.room(look.known.lane, due, look.offered(), now)
+        if room is not None:
+            look.narrow(room)
 
     def _forget_unless_wanted(self, known: Backlog) -> None:
         """Nothing is due; unless what was is put aside, and more stands behind it."""
@@ -354,4 +386,5 @@ class Relay:
         for ring in rings:
             by_length.setdefault(ring.stands_s, []).extend(ring.ids)
         now = self._database.now
+        begin_lanes(connection, now, self._starts.begun)
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]

@@ -83,6 +83,8 @@ class Sharing:
         self._size, self._threads = doorbell_size, default_threads
         self._latency_ms: dict[str, int] = {}
         self._cycle_ms: dict[str, int] = {}
+        self.silent_s: dict[str, float] = {}
+        """Lanes that succeeded -> how many seconds ago, as the heartbeats told it."""
 
     def learn(self, processes: Sequence[Process]) -> None:
         """Takes over what the living processes report."""
@@ -90,11 +92,14 @@ class Sharing:
         self._threads = sum(process.threads for process in fresh) or self._threads
         latency: dict[str, int] = {}
         cycle: dict[str, int] = {}
+        silent: dict[str, float] = {}
         for process in fresh:
             for lane, (_, call_ms, *more) in json.loads(process.lanes).items():
                 latency[lane] = max(call_ms, latency.get(lane, 0))
-                cycle[lane] = max([*more, cycle.get(lane, 0)])
-        self._latency_ms, self._cycle_ms = latency, cycle
+                cycle[lane] = max([*more[:1], cycle.get(lane, 0)])
+                for seconds in more[1:]:
+                    silent[lane] = min(seconds, silent.get(lane, seconds))
+        self._latency_ms, self._cycle_ms, self.silent_s = latency, cycle, silent
 
     def threads(self, part: float = 1.0) -> int:
         """An account's threads, by its part of all weights with work."""

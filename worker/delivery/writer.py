@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.domain.errors import WorkerError
+from worker.domain.lane import LaneEvent
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.scrub import scrub
 from worker.domain.settle import Policy
@@ -201,6 +202,7 @@ class Writer:
         self.rows += len(entries)
         for entry, reply in zip(entries, done.replies, strict=True):
             entry.ticket.finish(reply)
+        log_steps(done.steps)
         if heard:
             self._tell(list(heard))
 
@@ -234,6 +236,22 @@ class Writer:
             return
         entry.item = plainer
         self._write([entry])
+
+
+def log_steps(steps: Sequence[LaneEvent]) -> None:
+    """One line a step, always the same fields; what ends is told like what begins."""
+    for step in steps:
+        log.warning(
+            "lane",
+            what=step.what,
+            lane=step.lane,
+            account=step.account,
+            label=step.label,
+            reason=step.reason,
+            remedy=step.remedy,
+            hint=step.hint,
+            until=step.until,
+        )
 
 
 _BARRIER: Change = Change("", lambda part, now: None)

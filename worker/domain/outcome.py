@@ -15,6 +15,19 @@ class Scope(StrEnum):
     ACCOUNT = "account"
 
 
+class Penalty(StrEnum):
+    """What a refusal means for its lane beyond the wait it names; the steps are in `lane.py`."""
+
+    FREQUENCY = "frequency"
+    """Blocked for the window exceeded, which nobody tells and evidence must find."""
+    PARALLEL = "parallel"
+    """Half as many calls in the air."""
+    SERIAL = "serial"
+    """One call in the air."""
+    ALARM = "alarm"
+    """An operator must look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """What became of a group-send at one member or at one customer of that member, as last read."""
@@ -88,6 +101,7 @@ class Wait:
     scope: Scope
     delay: float
     reason: str
+    penalty: Penalty | None = None
 
 
 @dataclass(frozen=True, slots=True)

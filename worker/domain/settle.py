@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worker.domain.lane import RULES, LaneRules
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -66,6 +67,8 @@ class Policy:
     max_age_s: float = 86_400.0
     doubt_margin_s: float = 5.0
     """An unknown's policy acts no earlier than the call's deadline plus this."""
+    lanes: LaneRules = RULES
+    """Penalties and breaker of what the parts stand in."""
 
 
 def heard(part: PartFacts) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
+from worker.domain.lane import Ease
 from worker.domain.outcome import (
     Accepted,
     Outcome,
@@ -55,7 +57,8 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
     spoil_media(connection, end.spoiled)
     if end.block:
-        batch.blocks.append(end.block)
+        batch.blocks.append(replace(end.block, hint=end.verdict.hint, marked_at=started_at))
+    batch.eases += [Ease(lane, started_at, *_meaning(outcome)) for lane in end.eases]
     if end.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
         chats.give_back(connection, end.spending, started_at)
     if part.state is PartState.QUEUED:
@@ -77,11 +80,18 @@ def _stays_in_doubt(part: PartFacts) -> bool:
     return part.state is PartState.UNKNOWN
 
 
+def _meaning(outcome: Outcome) -> tuple[bool, bool]:
+    """For the lane: whether the vendor carried the call out, and whether it judged it at all."""
+    taken = isinstance(outcome, (Accepted, Partial, Progress))
+    return taken, taken or isinstance(outcome, Rejected)
+
+
 def _wait_s(end: End) -> float:
     """How long the part, or everything of its lane, waits now."""
-    if end.block:
-        return end.block.delay
-    return end.verdict.outcome.delay if isinstance(end.verdict.outcome, (Wait, Progress)) else end.delay_s
+    blocked_s = end.block.delay if end.block else 0.0
+    if isinstance(end.verdict.outcome, (Wait, Progress)):
+        return max(blocked_s, end.verdict.outcome.delay)
+    return blocked_s or end.delay_s
 
 
 def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | Partial) -> None:

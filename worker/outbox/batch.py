@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.domain.lane import Block, Ease
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
-from worker.outbox.lanes import Block
 from worker.outbox.turns import Line
 
 
@@ -27,6 +27,7 @@ class Batch:
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    eases: list[Ease] = field(default_factory=list)
     specs: list[dict[str, Any]] = field(default_factory=list)
     """What parts go on with."""
     burned: list[str] = field(default_factory=list)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from worker.domain.lane import Block, LaneEvent
 from worker.domain.outcome import Verdict
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
-from worker.outbox.lanes import Block
 
 
 class Marked(Enum):
@@ -112,6 +112,8 @@ class End:
     named: bool = False
     """Its msgid is kept by name, so that no search gives it to another part."""
     code_ttl_s: int = 259_200
+    eases: tuple[str, ...] = ()
+    """Its lane, or its account, where something stands there that an answer means something to."""
     spending: Spending | None = None
     """Of its mark: given back when the vendor certainly did not take the message, and may later."""
 
@@ -170,3 +172,5 @@ class Committed:
 
     replies: list[MarkReply | None]
     happened: list[Happened] = field(default_factory=list)
+    steps: list[LaneEvent] = field(default_factory=list)
+    """What happened to lanes and accounts."""

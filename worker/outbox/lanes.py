@@ -1,94 +1,113 @@
-"""What blocks a lane, or a whole account, is written once, here; the parts behind it are not touched."""
+"""What stands on a lane, or a whole account, is written once, here; the parts behind it are not touched.
+
+Locks the rows in the order of their keys, has `domain/lane.py` decide, and writes them with an event for each step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
+from uuid_utils import uuid7
 
+from worker.domain import lane as deciding
+from worker.domain.lane import RULES, Block, Ease, LaneEvent, LaneFacts, LaneRules
+from worker.domain.outcome import Penalty
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, in_order, insert_rows
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
 from worker.outbox.sql import fetch, run
+
+__all__ = ["Block", "Ease", "LaneEvent"]
+
+_NAMES = tuple(column.name for column in tables.lanes.columns)
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Nothing of `lane` (a lane key, or an account's name) is offered or marked for `delay` seconds."""
+class Noted:
+    """Everything that stands on lanes and accounts now; most of them have none of it."""
 
-    lane: str
-    account: str
-    label: str
-    delay: float
-    reason: str
-    remedy: str | None = None
-    parked: bool = False
-
-
-def block_lanes(connection: Connection, now_sql: str, blocks: Sequence[Block]) -> None:
-    """Writes the blocks. A later end wins over an earlier one of the same lane, and what waits for a person goes on
-    waiting for one: a passing limit must not lift a parking.
-    """
-    if not blocks:
-        return
-    now = int(fetch(connection, f"select {now_sql}")[0][0])
-    longest: dict[str, Block] = {}
-    for block in blocks:
-        if block.lane not in longest or block.delay >= longest[block.lane].delay:
-            longest[block.lane] = block
-    known = _lock(connection, sorted(longest))
-    rows = [_merged(known.get(lane), _row(block, now), now) for lane, block in sorted(longest.items())]
-    insert_rows(connection, tables.lanes, rows, conflict="replace")
+    blocked: Mapping[str, int] = field(default_factory=dict)
+    """Microseconds to go."""
+    parked: frozenset[str] = frozenset()
+    """They wait for a person; when their block runs out, one job may try."""
+    calls: Mapping[str, int] = field(default_factory=dict)
+    """How many calls all processes together may have in the air."""
+    uneasy: frozenset[str] = frozenset()
+    """Those that an answer means something to."""
 
 
-def _row(block: Block, now: int) -> dict[str, Any]:
-    return {
-        "lane": block.lane,
-        "account": block.account,
-        "label": block.label,
-        "blocked_until": now + int(block.delay * 1_000_000),
-        "reason": block.reason[:300],
-        "remedy": block.remedy,
-        "parked": block.parked,
-        "blocked_at": now,
-    }
-
-
-def _lock(connection: Connection, lanes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    dialect = connection.dialect.name
-    names = tuple(column.name for column in tables.lanes.columns)
-    rows = fetch(
-        connection,
-        f"select {', '.join(names)} from {chosen(dialect, 'worker_lanes', 'lane')}{in_order(dialect, 'lane')}",
-        {"ids": ids_json(lanes)},
-    )
-    found = (dict(zip(names, row, strict=True)) for row in rows)
-    return {row["lane"]: {**row, "parked": bool(row["parked"])} for row in found}
-
-
-def _merged(old: dict[str, Any] | None, new: dict[str, Any], now: int) -> dict[str, Any]:
-    """What holds when a block meets another one of its lane."""
-    if old is None or not (old["parked"] or old["blocked_until"] > now):
-        return new
-    if old["parked"] != new["parked"]:
-        says = old if old["parked"] else new
-    else:
-        says = max(new, old, key=lambda row: row["blocked_until"])  # the new one when they end together
-    return {**says, "blocked_until": max(old["blocked_until"], new["blocked_until"])}
-
-
-def blocked(connection: Connection, now_sql: str) -> dict[str, int]:
-    """Blocked lanes and accounts, and the microseconds each has to go."""
+def noted(connection: Connection, now_sql: str) -> Noted:
+    """What stands on lanes and accounts."""
     rows = connection.execute(
-        text(f"select lane, blocked_until - {now_sql} from worker_lanes where blocked_until > {now_sql}")
+        text(
+            f"select lane, blocked_until - {now_sql}, parked, calls, step + failures from worker_lanes"
+            f" where blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
+        )
+    ).all()
+    return Noted(
+        {row[0]: int(row[1]) for row in rows if row[1] > 0},
+        frozenset(row[0] for row in rows if row[2]),
+        {row[0]: int(row[3]) for row in rows if row[3] is not None},
+        frozenset(row[0] for row in rows if row[3] is not None or row[4]),
     )
-    return {row[0]: int(row[1]) for row in rows}
 
 
-def parked(connection: Connection) -> set[str]:
-    """Lanes and accounts that wait for a person; when their block runs out, one job may try."""
-    return {row[0] for row in connection.execute(text("select lane from worker_lanes where parked = true"))}
+def block_lanes(
+    connection: Connection, now_sql: str, blocks: Sequence[Block], rules: LaneRules = RULES
+) -> list[LaneEvent]:
+    """Writes the blocks; see `domain/lane.py` for what happens when they meet others."""
+    if not blocks:
+        return []
+    return move_lanes(connection, _read_now(connection, now_sql), blocks, (), rules)
+
+
+def move_lanes(
+    connection: Connection, now: int, blocks: Sequence[Block], eases: Sequence[Ease], rules: LaneRules
+) -> list[LaneEvent]:
+    """What a transaction's answers mean for lanes and accounts; the steps, as they were written."""
+    if not blocks and not eases:
+        return []
+    rows = _lock(connection, {block.lane for block in blocks} | {answer.lane for answer in eases})
+    air = _in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
+    before = {name: asdict(facts) for name, facts in rows.items()}
+    events: list[LaneEvent] = []
+    for answer in eases:
+        if answer.lane in rows:
+            events += deciding.ease(rows[answer.lane], answer, now, rules)
+    for block in blocks:
+        facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
+        event = deciding.meet(facts, block, now, rules, air.get(block.lane, 0))
+        events += [event] if event else []
+    _save(connection, [facts for name, facts in sorted(rows.items()) if before.get(name) != asdict(facts)], now)
+    _keep(connection, events, now)
+    return events
+
+
+def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> None:
+    """After a silence these start with one call in the air."""
+    names = sorted(set(lanes))
+    if not names:
+        return
+    now = _read_now(connection, now_sql)
+    rows = _lock(connection, names)
+    started = [rows.get(name) or LaneFacts(name, account_of(name)) for name in names]
+    for facts in started:
+        if facts.blocked_until <= now and (facts.calls is None or not facts.rest_s):
+            deciding.begin(facts, now)
+    _save(connection, started, now)
+
+
+def resume_lanes(connection: Connection, now_sql: str, lanes: Sequence[str], why: str) -> list[LaneEvent]:
+    """Lifts what blocks or parks these now; then each starts with one call in the air."""
+    now = _read_now(connection, now_sql)
+    rows = [facts for _, facts in sorted(_lock(connection, lanes).items())]
+    closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
+    events = [deciding.resume(facts, now, why) for facts in closed]
+    _save(connection, closed, now)
+    _keep(connection, events, now)
+    return events
 
 
 def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
@@ -132,8 +151,84 @@ def open_lane(connection: Connection, lane: str, reason: str) -> None:
     )
 
 
-def free_lane(connection: Connection, lane: str) -> None:
-    """Lifts a block: a person resumed it, or its cause is gone."""
-    connection.execute(
-        text("update worker_lanes set blocked_until = 0, parked = false where lane = :lane"), {"lane": lane}
+def calls_in_the_air(connection: Connection) -> dict[str, int]:
+    """Lanes, and how many of their parts are marked now."""
+    return _in_the_air(connection)
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+def list_lanes(connection: Connection, now_sql: str, account: str | None) -> list[dict[str, Any]]:
+    """What is blocked, parked, struck, narrowed or starting; `now` beside each row."""
+    mine = "" if account is None else " and account = :account"
+    rows = connection.execute(
+        text(
+            f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes where (blocked_until > {now_sql}"
+            f" or parked = true or calls is not null or step > 0 or failures > 0){mine} order by account, lane"
+        ),
+        {} if account is None else {"account": account},
     )
+    return [dict(row) for row in rows.mappings()]
+
+
+def list_lane_events(connection: Connection, account: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest steps (ids sort by time)."""
+    mine = "" if account is None else " where account = :account"
+    rows = connection.execute(
+        text(f"select * from worker_lane_events{mine} order by id desc limit :limit"),
+        {"limit": limit} if account is None else {"limit": limit, "account": account},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def lanes_of(connection: Connection, name: str) -> list[str]:
+    """The lane of this key; of an account's name it, and all of its lanes that were ever blocked."""
+    rows = connection.execute(
+        text("select lane from worker_lanes where lane = :name or account = :name order by lane"), {"name": name}
+    )
+    return [row[0] for row in rows]
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _read_now(connection: Connection, now_sql: str) -> int:
+    return int(fetch(connection, f"select {now_sql}")[0][0])
+
+
+def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
+    dialect = connection.dialect.name
+    rows = fetch(
+        connection,
+        f"select {', '.join(_NAMES)} from {chosen(dialect, 'worker_lanes', 'lane')}{in_order(dialect, 'lane')}",
+        {"ids": ids_json(lanes)},
+    )
+    found = (LaneFacts(**dict(zip(_NAMES, row, strict=True))) for row in rows)
+    return {facts.lane: _with_bool(facts) for facts in found}
+
+
+def _with_bool(facts: LaneFacts) -> LaneFacts:
+    facts.parked = bool(facts.parked)
+    return facts
+
+
+def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
+    """Rows that say nothing any more go: the table is read whole, and often."""
+    kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
+    gone = [facts.lane for facts in rows if facts.says_nothing(now)]
+    if kept:
+        insert_rows(connection, tables.lanes, kept, conflict="replace")
+    if gone:
+        run(connection, delete_chosen(connection.dialect.name, "worker_lanes", "lane"), {"ids": ids_json(gone)})
+
+
+def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
+    if events:
+        rows = [{"id": uuid7().hex, **asdict(event), "what": str(event.what), "happened_at": now} for event in events]
+        insert_rows(connection, tables.lane_events, rows)
+
+
+def _in_the_air(connection: Connection) -> dict[str, int]:
+    rows = fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane")
+    return {row[0]: int(row[1]) for row in rows}

@@ -18,6 +18,7 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.hook import EventKind
 from worker.domain.job import job_of
+from worker.domain.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox import codes, tables, turns
@@ -28,7 +29,7 @@ from worker.outbox.database import Database
 from worker.outbox.events import event_row
 from worker.outbox.inbound import note_task_ids
 from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
-from worker.outbox.lanes import block_lanes
+from worker.outbox.lanes import move_lanes
 from worker.outbox.marks import begin_marks
 from worker.outbox.narrowing import narrow
 from worker.outbox.news import tell
@@ -78,8 +79,8 @@ def _carry_out(
             case Mark():
                 replies[index] = LOST
     begin_marks(connection, batch, items, replies)
-    happened = _write(connection, now_sql, batch, jobs)
-    return Committed(replies, happened)
+    happened, steps = _write(connection, now_sql, batch, jobs)
+    return Committed(replies, happened, steps)
 
 
 def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None) -> None:
@@ -142,7 +143,9 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
         batch.receipts.append(unsent_receipt(batch, part.id, claim))
 
 
-def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts]) -> list[Happened]:
+def _write(
+    connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts]
+) -> tuple[list[Happened], list[LaneEvent]]:
     """Everything the batch came to; dependants are woken after the rows they wait on were written."""
     followed = _follow_jobs(connection, batch, jobs)
     writes = Writes(connection.dialect.name)
@@ -162,9 +165,9 @@ def _write(connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, J
         batch.line.close(now_sql)
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
-    block_lanes(connection, now_sql, batch.blocks)
+    steps = move_lanes(connection, batch.now, batch.blocks, batch.eases, batch.policy.lanes)
     codes.burn_leases(connection, batch.burned)
-    return tell(connection, batch, followed.jobs, followed.changed)
+    return tell(connection, batch, followed.jobs, followed.changed), steps
 
 
 def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@ offered. Never counts a backlog; every question is bounded by an index and a lim
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -119,6 +119,12 @@ def put_off(connection: Connection, until: Mapping[str, int]) -> None:
     """These queued parts are due at another instant each."""
     rows = [{"id": part, "not_before": instant} for part, instant in sorted(until.items())]
     update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
+
+
+def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[str]:
+    """Those of the ids that wait in the broker: neither marked, nor left, nor lost there."""
+    query = f"select id from {chosen(connection.dialect.name, 'worker_parts')} and state = 0 and offered_until > {now}"
+    return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
 
 @lru_cache(maxsize=8)

@@ -302,6 +302,16 @@ def purge_processes(database: Database, before: int, after: str) -> Look:
     return _purge_found(database, _PROCESSES, {"before": before}, ("worker_processes",))
 
 
+def purge_lanes(database: Database, before: int, after: str) -> Look:
+    """Lanes on which nothing stood since, and those that began and then fell silent."""
+    return _purge_found(database, _LANES, {"before": before}, ("worker_lanes",), "lane")
+
+
+def purge_lane_events(database: Database, before: int, after: str) -> Look:
+    """What happened to lanes."""
+    return _purge_found(database, _LANE_EVENTS, {"before": before}, ("worker_lane_events",))
+
+
 def purge_windows(database: Database, before: int, after: str) -> Look:
     """Windows of the duplicate check that are over. Their ids are hashes: a look goes through all of them."""
     return _purge_through(database, "worker_duplicates", "until", before, after)
@@ -323,13 +333,23 @@ _PROCESSES = (
 )
 
 
-def _purge_found(database: Database, query: str, values: Mapping[str, int], tables: Sequence[str]) -> Look:
+# A lane that was struck, narrowed or broken keeps its count: only an answer ends that.
+_LANES = (
+    "select lane from worker_lanes where blocked_until < :before and blocked_at < :before and changed_at < :before"
+    " and parked = false and rest_s = 0 and step = 0 and failures = 0 limit :limit"
+)
+_LANE_EVENTS = "select id from worker_lane_events where happened_at < :before order by id limit :limit"
+
+
+def _purge_found(
+    database: Database, query: str, values: Mapping[str, int], tables: Sequence[str], key: str = "id"
+) -> Look:
     """Deletes what a query finds: one column of ids for each table."""
 
     def batch(connection: Connection) -> Look:
         rows = fetch(connection, query, {**values, "limit": ROWS})
         for column, table in enumerate(tables):
-            _delete(connection, table, [row[column] for row in rows])
+            _delete(connection, table, [row[column] for row in rows], key)
         return Look(len(rows), "" if len(rows) == ROWS else None)
 
     return database.run(batch)

@@ -471,7 +471,40 @@ lanes = _table(
     Column("reason", _key(300), nullable=False, doc="why, in our words and codes"),
     Column("remedy", _key(300), doc="what a person must do; null when time alone heals it"),
     Column("parked", Boolean, nullable=False, doc="true: a person must act; blocked_until is the next probe"),
-    Column("blocked_at", BigInteger, nullable=False, doc="when the block was written"),
+    Column("blocked_at", BigInteger, nullable=False, doc="when the block was written; 0: nothing ever was"),
+    Column("hint", _key(80), doc="the vendor's trace number of the answer that blocked it; null without one"),
+    Column("step", SmallInteger, nullable=False, server_default=text("0"), doc="45009s without a success in between"),
+    Column(
+        "struck_until",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        doc="end of the last 45009's block; a call marked later is evidence",
+    ),
+    Column("calls", Integer, doc="calls that may be in the air, over all processes; null: no bound"),
+    Column(
+        "changed_at",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        doc="since when `calls` is so; a success of a call marked later doubles it",
+    ),
+    _count("rest_s", "seconds between two growths of `calls`"),
+    _count("failures", "calls in a row without an answer; see `breaker_failures`"),
+)
+
+lane_events = _table(
+    "lane_events",
+    Column("id", _key(ID), primary_key=True, doc="UUIDv7"),
+    Column("lane", _key(LANE), nullable=False, doc="a lane key, or an account's name"),
+    Column("account", _key(60), nullable=False, doc="the account's name"),
+    Column("label", _key(100), nullable=False, doc="readable, as in `lanes`"),
+    Column("what", _key(20), nullable=False, doc="the step, such as struck, parked, breaker opened"),
+    Column("reason", _key(300), nullable=False, doc="why, in our words and codes"),
+    Column("remedy", _key(300), doc="what a person must do; null when time alone heals it"),
+    Column("hint", _key(80), doc="the vendor's trace number; null without one"),
+    Column("until", BigInteger, doc="when the block ends, or the next probe is due; null: nothing is blocked"),
+    Column("happened_at", BigInteger, nullable=False, doc="when it was written, with the answer that brought it"),
 )
 
 leases = _table(

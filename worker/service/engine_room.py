@@ -329,6 +329,7 @@ def relay_times(delivery: DeliverySettings) -> RelayTimes:
         offer_s=delivery.offer_s,
         offer_max_s=delivery.offer_max_s,
         park_probe_s=delivery.park_probe_s,
+        silence_s=delivery.silence_s,
     )
 
 

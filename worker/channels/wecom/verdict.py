@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.channels.wecom import errcodes, redact
 from worker.channels.wecom.errcodes import Class, Errcode
 from worker.channels.wecom.reply import Answer
@@ -14,18 +16,16 @@ from worker.domain.job import Part
 from worker.domain.outcome import Outcome, Parked, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
 
 WRONG_FORMAT = "wrong json format"
+UNTRUSTED = frozenset({60020, 301042})
+"""Codes that are about the caller's IP; the vendor's text names it."""
 
 
 def verdict(part: Part, answer: Answer, outcome: Outcome, status: int) -> Verdict:
     """An outcome with the facts of the answer that may be kept."""
-    return Verdict(
-        outcome,
-        answer.errcode,
-        redact.reason(answer.errmsg, part),
-        redact.hint(answer.errmsg),
-        redact.caller_ip(answer.errmsg),
-        status,
-    )
+    ip = redact.caller_ip(answer.errmsg)
+    if isinstance(outcome, Parked) and answer.errcode in UNTRUSTED and ip:
+        outcome = replace(outcome, remedy=f"{outcome.remedy} (the vendor sees {ip})")
+    return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip, status)
 
 
 def no_vendor(reply: Reply) -> Outcome:
@@ -45,12 +45,14 @@ def by_class(row: Errcode, code: int) -> Outcome:
     """The same of a code's row."""
     reason = f"{code} {row.meaning}"
     match row.kind:
+        case Class.RETRY if row.penalty is not None:
+            return Wait(row.scope, row.delay, reason, row.penalty)  # its lane was at fault, not this call
         case Class.RETRY:
             return Retry(reason, busy=code == -1)
         case Class.TOKEN:
             return StaleToken(reason)
         case Class.DEFER:
-            return Wait(row.scope, row.delay, reason)
+            return Wait(row.scope, row.delay, reason, row.penalty)
         case Class.CONFIG:
             return Parked(row.scope, reason, row.what)
         case Class.PERMANENT:

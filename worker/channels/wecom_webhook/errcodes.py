@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from worker.channels.wecom import errcodes as shared
 from worker.channels.wecom.errcodes.explained import explained
 from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, refused
-from worker.domain.outcome import Scope
+from worker.domain.outcome import Penalty, Scope
 
 Rows = Mapping[int, tuple[Said, Said]]
 
@@ -62,9 +62,11 @@ _MESSAGE: Mapping[int, Said] = {
     301016: ("the voice does not conform", "语音不符合要求"),
     301019: ("the md5 does not match the picture", "图片的 md5 不匹配"),
 }
-# An equal body in the air, or too many calls at once: the part waits, others go on.
+# An equal body in the air, or too many calls at once: the part waits, and its lane makes fewer calls at a time.
 _PARALLEL: Rows = {
     45033: (("too many concurrent calls", "并发调用过多"), ("again shortly", "稍后自动重试")),
+}
+_CONFLICT: Rows = {
     45035: (("concurrent operation conflict", "并发操作冲突"), ("again shortly", "稍后自动重试")),
 }
 
@@ -73,7 +75,8 @@ ROWS: tuple[Errcode, ...] = (
     *coded(Class.PERMANENT, _CHAT),
     *coded(Class.PERMANENT, _PERSON),
     *refused(_MESSAGE, ("correct the message", "更正消息内容")),
-    *coded(Class.DEFER, _PARALLEL, Scope.PART, delay=2.0),
+    *coded(Class.DEFER, _PARALLEL, Scope.PART, delay=2.0, penalty=Penalty.PARALLEL),
+    *coded(Class.DEFER, _CONFLICT, Scope.PART, delay=2.0, penalty=Penalty.SERIAL),
 )
 """What goes before the shared catalogue."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded
-from worker.domain.outcome import Scope
+from worker.domain.outcome import Penalty, Scope
 
 Rows = Mapping[int, tuple[Said, Said]]
 
@@ -13,9 +13,11 @@ _AGAIN: Said = ("again", "自动重试")
 _RETRY: Rows = {
     -1: (("the vendor is busy", "系统繁忙"), ("again, at most three times", "自动重试，最多三次")),
     6000: (("data version conflict", "数据版本冲突"), _AGAIN),
-    45035: (("concurrent change conflict", "并发修改冲突"), ("again, one at a time", "逐个重试")),
     81026: (("feature under maintenance", "功能维护中"), ("again in some minutes", "几分钟后重试")),
     830003: (("download failed", "下载失败"), _AGAIN),
+}
+_CONFLICT: Rows = {
+    45035: (("concurrent change conflict", "并发修改冲突"), ("again, one at a time", "逐个重试")),
 }
 _TOKEN: Rows = {
     40001: (
@@ -126,7 +128,8 @@ ROWS: tuple[Errcode, ...] = (
     *coded(Class.CONFIG, _ACCOUNT, Scope.ACCOUNT),
     *coded(Class.CONFIG, _LANE, Scope.LANE),
     *coded(Class.CONFIG, _ONE_CHAT),
-    *coded(Class.DEFER, _FREQUENCY, Scope.LANE, delay=60.0),
-    *coded(Class.DEFER, _PARALLEL, Scope.LANE, delay=2.0),
-    *coded(Class.DEFER, _ABNORMAL, Scope.LANE, delay=60.0),
+    *coded(Class.DEFER, _FREQUENCY, Scope.LANE, delay=60.0, penalty=Penalty.FREQUENCY),
+    *coded(Class.DEFER, _PARALLEL, Scope.LANE, delay=2.0, penalty=Penalty.PARALLEL),
+    *coded(Class.RETRY, _CONFLICT, Scope.LANE, delay=2.0, penalty=Penalty.SERIAL),
+    *coded(Class.DEFER, _ABNORMAL, Scope.LANE, delay=60.0, penalty=Penalty.ALARM),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.domain.outcome import Scope
+from worker.domain.outcome import Penalty, Scope
 
 
 class Class(StrEnum):
@@ -43,14 +43,20 @@ class Errcode:
     last: int | None = None
     meaning_zh: str = ""
     what_zh: str = ""
+    penalty: Penalty | None = None
+    """What it does to its lane, for DEFER."""
 
 
 def coded(
-    kind: Class, rows: Mapping[int, tuple[Said, Said]], scope: Scope = Scope.PART, delay: float = 0.0
+    kind: Class,
+    rows: Mapping[int, tuple[Said, Said]],
+    scope: Scope = Scope.PART,
+    delay: float = 0.0,
+    penalty: Penalty | None = None,
 ) -> Iterator[Errcode]:
     """The rows of one class, each with its own remedy."""
     for code, ((meaning, meaning_zh), (what, what_zh)) in rows.items():
-        yield Errcode(code, meaning, kind, what, scope, delay, None, meaning_zh, what_zh)
+        yield Errcode(code, meaning, kind, what, scope, delay, None, meaning_zh, what_zh, penalty)
 
 
 def refused(rows: Mapping[int, Said], what: Said) -> Iterator[Errcode]:

@@ -1,0 +1,287 @@
+"""Penalties, breaker and parking in SQL: all processes and a restart agree, no attempt is burnt, each step is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.plant import Site, lost, planted, refused, unsent
+from worker.delivery.doorbell import Doorbell
+from worker.domain.call import NeverLeft, Request
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+
+HINT = "freq out of limit, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at https://x"
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, breaker_failures=3) as planted_site:
+        yield planted_site
+
+
+def steps(site: Site) -> list[str]:
+    return [row.what for row in site.rows("select what from worker_lane_events order by id")]
+
+
+def row_of(site: Site, lane: str) -> SimpleNamespace:
+    found = site.lane(lane)
+    assert found is not None
+    return found
+
+
+def waits_s(site: Site, lane: str) -> float:
+    return float(row_of(site, lane).blocked_until - site.clock.micros) / 1_000_000
+
+
+def test_struck_again_right_after_waits_an_hour_then_until_midnight(site: Site) -> None:
+    """The steps stand on the lane, and so does every event, with the vendor's hint; no attempt is burnt."""
+    job, waits = site.send(), []
+    lane = site.part(job).lane
+
+    for _ in range(3):
+        site.vendor.says(refused(45009, HINT))
+        site.ring(job)
+        waits.append(waits_s(site, lane))
+        site.advance(waits[-1] + 0.1)
+    site.ring(job)
+
+    assert [60.0, 3_600.0] == waits[:2]
+    assert 0 == (site.clock.micros // 1_000_000 + 8 * 3_600) % 86_400, "the last block ended at midnight in Shanghai"
+    assert ("accepted", 0) == (site.state(job), site.part(job).tries)
+    assert ["struck", "struck", "struck", "penalty over"] == steps(site)
+    hints = site.rows("select hint from worker_lane_events where what = 'struck'")
+    assert {"1767225600123456789012347"} == {row.hint for row in hints}
+
+
+def test_a_restart_does_not_forget_the_step(database: Database, driven_clock: DrivenClock) -> None:
+    """Another process is struck next, and waits for the hour."""
+    with planted(database, driven_clock) as first:
+        job = first.send()
+        first.vendor.says(refused(45009))
+        first.ring(job)
+    driven_clock.advance(61)
+
+    with planted(database, driven_clock) as second:
+        second.vendor.says(refused(45009))
+        second.ring(job)
+
+        assert 3_600.0 == waits_s(second, second.part(job).lane)
+
+
+def test_a_success_resets_the_steps(site: Site) -> None:
+    """Whoever is struck later waits a minute again."""
+    first, second = site.send("one"), site.send("two", "u2")
+    lane = site.part(first).lane
+    site.vendor.says(refused(45009))
+    site.ring(first)
+    site.advance(61)
+    site.ring(first)
+
+    site.vendor.says(refused(45009))
+    site.ring(second)
+
+    assert 60.0 == waits_s(site, lane)
+
+
+def test_another_accounts_lane_does_not_notice(site: Site) -> None:
+    """Neither its block nor its steps."""
+    site.vendor.says(refused(45009))
+    site.ring(site.send())
+
+    other = site.send(account="it")
+    site.ring(other)
+
+    assert "accepted" == site.state(other)
+    assert site.lane(site.part(other).lane) is None
+
+
+def test_too_many_in_parallel_narrows_the_lane(site: Site) -> None:
+    """45033: half of what is in the air, with an event; a success much later widens it, and the part lost nothing."""
+    job, more = site.send("one"), site.send("two", "u2")
+    lane = site.part(job).lane
+    # Five others of the lane are in the air elsewhere.
+    others = [site.send(str(n), f"u{n}") for n in range(5)]
+    for other in others:
+        site.sql("update worker_parts set state = 1 where job_id = :job", job=other)
+
+    site.vendor.says(refused(45033))
+    site.ring(job)
+    narrowed = row_of(site, lane).calls
+    site.advance(15)
+    site.ring(more)
+
+    assert (2, 4) == (narrowed, row_of(site, lane).calls)
+    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+    assert ["narrowed"] == steps(site)
+
+
+def test_a_conflict_serialises_the_lane(site: Site) -> None:
+    """45035: one call at a time; no attempt is burnt."""
+    job = site.send()
+    site.vendor.says(refused(45035))
+
+    site.ring(job)
+
+    assert 1 == row_of(site, site.part(job).lane).calls
+    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+
+
+def test_an_alarm_tells_an_operator_and_goes_on_by_itself(site: Site) -> None:
+    """45036: a remedy stands beside it, and after a minute the next call goes."""
+    job = site.send()
+    site.vendor.says(refused(45036))
+    site.ring(job)
+    row = row_of(site, site.part(job).lane)
+
+    site.advance(61)
+    site.ring(job)
+
+    assert ("find out what called so much" in row.remedy, bool(row.parked)) == (True, False)
+    assert "accepted" == site.state(job)
+    assert ["alarm"] == steps(site)
+
+
+def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> None:
+    """While as many are out as all may have together, what rings here is left to be offered again."""
+    job = site.send()
+    lane = site.part(job).lane
+    site.plant.gates.learn({}, {lane: 1})
+
+    with site.plant.gates.call(lane, 20.0):
+        site.sql(
+            "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls)"
+            " values (:lane, 'hr', 'send text', 0, '', false, 0, 1)",
+            lane=lane,
+        )
+        during = site.ring(job)
+    after = site.ring(job)
+
+    assert (0, 1) == (during, after)
+
+
+# -- parking ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_parked_account_names_the_ip_and_starts_again_with_one_call(site: Site) -> None:
+    """60020: the remedy holds the address out of the vendor's text; the probe that gets through lets one call go."""
+    first, second = site.send("one"), site.send("two", "u2")
+    site.vendor.says(refused(60020, "not allow, hint: [12], from ip: 203.0.113.7, more info"))
+    site.ring(first)
+    row = row_of(site, "hr")
+    site.advance(601)
+
+    site.ring(second, probe=True)
+
+    assert ("203.0.113.7" in row.remedy, "12", True) == (True, row.hint, bool(row.parked))
+    after = row_of(site, "hr")
+    assert (False, 0, 1) == (bool(after.parked), after.blocked_until, after.calls)
+    assert ["parked", "resumed"] == steps(site)
+
+
+def test_many_calls_in_the_air_park_once(site: Site) -> None:
+    """One event, however many hear the same refusal."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(3)]
+    site.vendor.says(*[refused(60020)] * 3)
+
+    for job in jobs:
+        site.plant.gates.open("hr")
+        site.sql("update worker_lanes set blocked_until = 0")
+        site.ring(job)
+
+    assert ["parked"] == steps(site)
+
+
+# -- breaker ----------------------------------------------------------------------------------------------------------
+
+
+def test_calls_in_a_row_without_an_answer_open_the_accounts_breaker(site: Site) -> None:
+    """The third; the backlog stays, its parts lose nothing, and another account goes on."""
+    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(5)]
+    site.vendor.says(lost(), lost(), lost())
+
+    for job in jobs:
+        site.ring(job)
+    other = site.send(account="it")
+    site.ring(other)
+
+    assert ["unknown"] * 3 + ["queued"] * 2 == [site.state(job) for job in jobs]
+    assert [0, 0] == [site.part(job).tries for job in jobs[3:]]
+    assert ("accepted", 2.0) == (site.state(other), waits_s(site, "hr"))
+    assert ["breaker opened"] == steps(site)
+
+
+def test_one_call_tries_and_closes_it(site: Site) -> None:
+    """Half-open: one call in the air at most for the whole account; a readable refusal closes it too."""
+    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(4)]
+    site.vendor.says(lost(), lost(), lost(), refused(40003))
+    for job in jobs[:3]:
+        site.ring(job)
+    half_open = row_of(site, "hr").calls
+    site.advance(2.1)
+
+    site.ring(jobs[3])
+
+    assert (1, "rejected") == (half_open, site.state(jobs[3]))
+    assert ["breaker opened", "breaker closed"] == steps(site)
+    assert 0 == row_of(site, "hr").failures
+
+
+def test_an_answer_in_between_keeps_it_closed(site: Site) -> None:
+    """Every other call fails: no three in a row, and the lane's row is gone when nothing stands on it."""
+    for n in range(8):
+        site.vendor.says(lost() if n % 2 else refused(40003))
+        site.ring(site.send(str(n), f"u{n}", duplicate_check=False))
+    site.vendor.says(refused(40003))
+    site.ring(site.send("last", "u9"))
+
+    assert [] == steps(site)
+    assert site.lane("hr") is None
+
+
+def test_a_proxys_word_counts_and_the_vendors_does_not(site: Site) -> None:
+    """502 without the vendor's JSON is no answer; its own -1 is one."""
+    from tests.support.scripted_transport import answered
+
+    for said in [answered(b"bad gateway", 502)] * 2 + [refused(-1)] + [answered(b"bad gateway", 502)] * 2:
+        site.vendor.says(said)
+        site.ring(site.send(said.__class__.__name__, f"u{len(site.calls())}", duplicate_check=False))
+
+    assert [] == steps(site)
+    assert 2 == row_of(site, "hr").failures
+
+
+def test_connections_that_fail_open_it_too(database: Database, driven_clock: DrivenClock) -> None:
+    """Nothing was marked, no attempt is burnt, no job dies; after the host is back everything goes."""
+    away = [True]
+
+    def refuse(request: Request) -> NeverLeft | None:
+        return unsent("dns") if away[0] and request.path != "/cgi-bin/gettoken" else None  # type: ignore[return-value]
+
+    with planted(database, driven_clock, refuse=refuse, breaker_failures=3) as site:
+        job = site.send()
+        for _ in range(3):
+            site.ring(job)
+            site.advance(61)
+        opened, part = steps(site), site.part(job)
+        away[0] = False
+        site.ring(job)
+
+        assert (["breaker opened"], "queued", 0, 0) == (opened, part.state, part.tries, part.claim)
+        assert "accepted" == site.state(job)
+        assert ["breaker opened", "breaker closed"] == steps(site)
+
+
+def test_a_second_process_counts_in_the_same_row(site: Site) -> None:
+    """Two processes that each lose calls open it together."""
+    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(3)]
+    other = Doorbell(site.plant)
+    site.vendor.says(lost(), lost(), lost())
+
+    for bell, job in zip((site.bell, other, site.bell), jobs, strict=True):
+        bell.answer(site.part(job).lane, [site.part(job).id])
+    site.settle()
+
+    assert ["breaker opened"] == steps(site)

@@ -1,0 +1,254 @@
+"""What stands on a lane, and how it moves: penalties by evidence, the breaker, and starting again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from worker.domain.lane import (
+    DAY,
+    FULL,
+    SECOND,
+    Block,
+    Ease,
+    LaneFacts,
+    LaneRules,
+    Step,
+    begin,
+    ease,
+    meet,
+    next_midnight,
+    resume,
+)
+from worker.domain.outcome import Penalty
+
+NOW = int(datetime(2026, 11, 20, 10, 0, tzinfo=UTC).timestamp()) * SECOND
+"""18:00 in Shanghai: six hours until midnight there."""
+RULES = LaneRules()
+MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
+
+
+def a_lane(**fields: Any) -> LaneFacts:
+    return LaneFacts("hr:1", "hr", "send text", **fields)
+
+
+def a_block(penalty: Penalty | None = None, delay: float = 60.0, **fields: Any) -> Block:
+    return Block("hr:1", "hr", "send text", delay, "why", penalty=penalty, **fields)
+
+
+def struck(lane: LaneFacts, now: int, marked_at: int | None = None) -> Step | None:
+    event = meet(lane, a_block(Penalty.FREQUENCY, hint="h1", marked_at=marked_at), now, RULES)
+    return event.what if event else None
+
+
+def taken(lane: LaneFacts, now: int, marked_at: int | None = None) -> list[Step]:
+    answer = Ease("hr:1", now if marked_at is None else marked_at, taken=True, heard=True)
+    return [event.what for event in ease(lane, answer, now, RULES)]
+
+
+def test_a_frequency_limit_is_found_by_evidence() -> None:
+    """A minute; struck again right after an hour; again until midnight in Shanghai, and so every day."""
+    lane, now, waits = a_lane(), NOW, []
+
+    for _ in range(4):
+        assert Step.STRUCK == struck(lane, now)
+        waits.append(lane.blocked_until - now)
+        now = lane.blocked_until + SECOND
+
+    midnight = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
+    assert [MINUTE, HOUR] == waits[:2]
+    assert int((midnight + timedelta(days=1)).timestamp()) * SECOND == lane.blocked_until
+    assert waits[3] == DAY - SECOND
+
+
+@pytest.mark.parametrize("hour", [0, 15, 16, 23])
+def test_the_vendors_day_ends_at_midnight_in_shanghai(hour: int) -> None:
+    """Which is 16:00 UTC; at that very instant the next day has begun."""
+    now = datetime(2026, 11, 20, hour, tzinfo=UTC)
+
+    ends = datetime(2026, 11, 20 if hour < 16 else 21, 16, tzinfo=UTC)
+
+    assert int(ends.timestamp()) * SECOND == next_midnight(int(now.timestamp()) * SECOND)
+
+
+def test_calls_that_were_in_the_air_are_no_evidence() -> None:
+    """Thirty answers of one storm are one step; those that were marked before the block ended, too."""
+    lane = a_lane()
+
+    steps = [struck(lane, NOW + n, NOW - SECOND) for n in range(30)]
+    late = struck(lane, NOW + 2 * MINUTE, NOW + MINUTE - 1)
+
+    assert [Step.STRUCK, *[None] * 29] == steps
+    assert (None, 1, NOW + MINUTE) == (late, lane.step, lane.struck_until)
+
+
+def test_a_success_after_the_block_resets_the_steps() -> None:
+    """The next strike waits a minute again. A success that had been in the air says nothing."""
+    lane = a_lane()
+    struck(lane, NOW)
+
+    before = taken(lane, NOW + SECOND, NOW - SECOND)
+    stood = lane.step
+    after = taken(lane, NOW + MINUTE + SECOND)
+    struck(lane, NOW + 2 * MINUTE)
+
+    assert ([], 1, [Step.OVER]) == (before, stood, after)
+    assert NOW + 3 * MINUTE == lane.blocked_until
+
+
+def test_right_after_means_within_the_time_it_had_waited() -> None:
+    """Struck two minutes after the block of one was over: another minute's limit may be meant."""
+    soon, late = a_lane(), a_lane()
+    struck(soon, NOW)
+    struck(late, NOW)
+
+    struck(soon, NOW + 2 * MINUTE - 1)
+    struck(late, NOW + 2 * MINUTE)
+
+    assert (2, 1) == (soon.step, late.step)
+
+
+def test_after_a_strike_one_call_tries() -> None:
+    """And each success doubles them, one step for each round trip, until there is no bound."""
+    lane, now, calls = a_lane(), NOW, []
+    struck(lane, NOW)
+
+    first = lane.calls
+    for _ in range(7):
+        now = max(now, lane.changed_at) + SECOND
+        taken(lane, now)
+        taken(lane, now + 1, now - 1)  # it was in the air before the number grew
+        calls.append(lane.calls)
+
+    assert 1 == first
+    assert [2, 4, 8, 16, 32, FULL, None] == calls
+    assert lane.says_nothing(now)
+
+
+@pytest.mark.parametrize(("calls", "in_the_air", "half"), [(None, 30, 15), (None, 0, 1), (8, 30, 4), (1, 1, 1)])
+def test_too_many_in_parallel_halves_them(calls: int | None, in_the_air: int, half: int) -> None:
+    """Half of what may be in the air, else of what is; once for all that were in the air then."""
+    lane = a_lane(calls=calls)
+
+    event = meet(lane, a_block(Penalty.PARALLEL, 2.0), NOW, RULES, in_the_air)
+    again = meet(lane, a_block(Penalty.PARALLEL, 2.0, marked_at=NOW - 1), NOW + 1, RULES, in_the_air)
+
+    assert half == lane.calls
+    assert Step.NARROWED == (event.what if event else Step.NARROWED)
+    assert again is None
+
+
+def test_a_narrowed_lane_recovers_with_time_and_success() -> None:
+    """It doubles at most every ten seconds, and says when it is as wide as before."""
+    lane = a_lane()
+    meet(lane, a_block(Penalty.PARALLEL, 2.0), NOW, RULES, 64)
+
+    soon = taken(lane, NOW + 9 * SECOND)
+    stood = lane.calls
+    then = taken(lane, NOW + 11 * SECOND)
+    end = taken(lane, NOW + 22 * SECOND)
+
+    assert ([], 32, [], [Step.WIDE]) == (soon, stood, then, end)
+    assert lane.calls is None
+
+
+def test_a_conflict_serialises() -> None:
+    """One call at a time for a minute, then two; a second conflict is no second event."""
+    lane = a_lane()
+
+    events = [meet(lane, a_block(Penalty.SERIAL, 2.0), NOW + n, RULES, 30) for n in range(2)]
+    taken(lane, NOW + MINUTE)
+    one = lane.calls
+    taken(lane, NOW + MINUTE + SECOND)
+
+    assert [True, False] == [bool(event) for event in events]
+    assert (1, 2) == (one, lane.calls)
+
+
+def test_an_alarm_waits_and_is_told_once_for_all_in_the_air() -> None:
+    """45036: a minute, with a remedy for an operator; not parked, so it goes on by itself."""
+    lane = a_lane()
+
+    first = meet(lane, a_block(Penalty.ALARM, remedy="look"), NOW, RULES)
+    second = meet(lane, a_block(Penalty.ALARM, remedy="look", marked_at=NOW - 1), NOW + 1, RULES)
+
+    assert first is not None
+    assert (Step.ALARM, "look", NOW + MINUTE) == (first.what, first.remedy, first.until)
+    assert (None, False, NOW + MINUTE) == (second, lane.parked, lane.blocked_until)
+
+
+def failed(lane: LaneFacts, now: int, marked_at: int | None = None) -> Step | None:
+    event = meet(lane, a_block(delay=0.0, failed=True, marked_at=marked_at), now, RULES)
+    return event.what if event else None
+
+
+def test_calls_in_a_row_without_an_answer_open_the_breaker() -> None:
+    """The fifth; four that an answer interrupts do not. It is one event, and then one call tries."""
+    lane = a_lane()
+    four = [failed(lane, NOW + n) for n in range(4)]
+    taken(lane, NOW + 4)
+
+    five = [failed(lane, NOW + n) for n in range(5, 10)]
+
+    assert ([None] * 4, [*[None] * 4, Step.OPENED]) == (four, five)
+    assert (NOW + 9 + 2 * SECOND, 1) == (lane.blocked_until, lane.calls)
+
+
+def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
+    """2, 4, ... 60 s, without an event each; what was in the air when it opened changes nothing."""
+    lane, now, waits = a_lane(failures=4), NOW, []
+    failed(lane, NOW)
+    late = failed(lane, NOW + SECOND, NOW - SECOND)
+
+    for _ in range(7):
+        waits.append((lane.blocked_until - now) // SECOND)
+        now = lane.blocked_until
+        assert failed(lane, now) is None
+
+    assert (None, [2, 4, 8, 16, 32, 60, 60]) == (late, waits)
+
+
+def test_an_answer_to_the_probe_closes_the_breaker() -> None:
+    """A refusal is an answer too; one of a call from before it opened is none."""
+    lane = a_lane(failures=4)
+    failed(lane, NOW)
+
+    before = ease(lane, Ease("hr", NOW - 1, taken=True, heard=True), NOW + 1, RULES)
+    after = ease(lane, Ease("hr", NOW + 2 * SECOND, taken=False, heard=False), NOW + 3 * SECOND, RULES)
+
+    assert [] == before
+    assert [Step.CLOSED] == [event.what for event in after]
+    assert (0, 1) == (lane.failures, lane.calls)
+
+
+def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
+    """Parked is one event, however many calls hear of it."""
+    lane = a_lane()
+    parking = a_block(delay=600.0, parked=True, remedy="do it")
+
+    events = [meet(lane, parking, NOW + n, RULES) for n in range(3)]
+    told = resume(lane, NOW + 10, "a person resumed it")
+
+    assert [Step.PARKED, None, None] == [event.what if event else None for event in events]
+    assert (Step.RESUMED, False, 0, 1) == (told.what, lane.parked, lane.blocked_until, lane.calls)
+
+
+def test_a_limit_that_passes_is_no_event() -> None:
+    """Our own limits block lanes all the time."""
+    lane = a_lane()
+
+    assert meet(lane, a_block(delay=5.0), NOW, RULES) is None
+    assert NOW + 5 * SECOND == lane.blocked_until
+
+
+def test_a_start_is_one_call_from_an_instant_on() -> None:
+    """A success of a call that was marked before it does not double anything."""
+    lane = a_lane()
+    begin(lane, NOW)
+
+    taken(lane, NOW + 1, NOW - 1)
+    taken(lane, NOW + 1, NOW)
+
+    assert 1 == lane.calls
