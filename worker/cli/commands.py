@@ -182,6 +182,32 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(looked.show(_say(), as_json=as_json))
 
 
+@app.command()
+def lanes(
+    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    steps: Annotated[bool, typer.Option("--events", help="What happened to them, newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Lists what is blocked, parked or slowed down: since when, until when, why, and what to do."""
+    from worker.cli import lanes as listed
+
+    if steps:
+        listed.show_events(_say(), account=account, limit=limit, as_json=as_json)
+    else:
+        listed.show(_say(), account=account, as_json=as_json)
+
+
+@app.command()
+def resume(
+    name: Annotated[str, typer.Argument(metavar="ACCOUNT_OR_LANE", help="An account's name, or a lane's key.")],
+) -> None:
+    """Lifts a parking or block now; what waits behind it starts with one call in the air."""
+    from worker.cli.lanes import resume
+
+    typer.echo("\n".join(resume(name)))
+
+
 @events.callback()
 def list_events(
     context: typer.Context,

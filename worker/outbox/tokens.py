@@ -187,6 +187,15 @@ def invalidate(database: Database, key: TokenKey, generation: int, *, reason: st
     database.run(work)
 
 
+def knock_now(connection: Connection, account: str) -> bool:
+    """A person says that refused credentials may be tried at once; False: none of this account's were refused."""
+    knocked = connection.execute(
+        text(f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"),
+        {"account": account},
+    )
+    return bool(knocked.rowcount)
+
+
 def _as_holder(database: Database, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
     return database.run(lambda connection: _set(connection, held, sets, values))
 

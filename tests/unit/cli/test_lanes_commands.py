@@ -1,0 +1,141 @@
+"""`worker lanes` and `worker resume`: what stands in the way, for people and for scripts, and a hand that lifts it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from worker.cli.lanes import resume, show, show_events
+from worker.domain.errors import WorkerError
+from worker.domain.outcome import Penalty
+from worker.outbox.database import Database, make_engine
+from worker.outbox.lanes import Block, begin_lanes, block_lanes
+from worker.outbox.tables import tokens
+from worker.outbox.tokens import TokenKey
+
+IP = "add the IP (the vendor sees 203.0.113.7)"
+
+
+@pytest.fixture
+def outbox(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setenv("WORKER_DATABASE", sqlite_url)
+    database = Database(make_engine(sqlite_url))
+    yield database
+    database.close()
+
+
+def write(database: Database, *blocks: Block) -> None:
+    database.run(lambda connection: block_lanes(connection, database.now, blocks))
+
+
+def parking(lane: str = "hr") -> Block:
+    return Block(lane, "hr", "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
+
+
+def listed(**options: Any) -> list[str]:
+    said: list[str] = []
+    show(said.append, **{"account": None, "as_json": False, **options})
+    return said
+
+
+def as_json(account: str | None = None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(listed(account=account, as_json=True)[0])
+    return found
+
+
+def test_what_stands_is_told_with_reason_and_remedy(outbox: Database) -> None:
+    """Since when, until when, why, what to do, and the hint for the vendor's support."""
+    write(outbox, parking())
+
+    [said] = listed()
+
+    assert said.startswith("hr  hr  parked since 20")
+    for words in ("until 20", "why: 60020", f"remedy: {IP}", "hint for the vendor's support: h1"):
+        assert words in said
+
+
+def test_every_state_has_its_word(outbox: Database) -> None:
+    """Parked, blocked, an open breaker, narrowed, starting; by account, as JSON."""
+    write(
+        outbox,
+        parking("hr:1"),
+        Block("hr:2", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY),
+        Block("hr:3", "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL),
+        *[Block("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5,
+        Block("it:1", "it", "send text", 0.0, "read_timeout", failed=True),
+    )
+    outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["hr:4"]))
+
+    mine, others = as_json("hr"), as_json("it")
+
+    assert ["parked", "blocked", "narrowed", "starting"] == [lane["state"] for lane in mine]
+    assert ["breaker open", "watched"] == [lane["state"] for lane in others]
+    assert (1, 1, 5) == (mine[1]["struck"], mine[2]["calls"], others[0]["failures"])
+    assert all("in the air at most" in line for line in listed(account="hr")[1:])
+
+
+def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
+    """Half-open: the next call tells."""
+    write(outbox, *[Block("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5)
+    with outbox.writing() as connection:
+        connection.exec_driver_sql("update worker_lanes set blocked_until = 1")
+
+    assert ["breaker half-open"] == [lane["state"] for lane in as_json()]
+
+
+def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
+    """No lanes, no events."""
+    said: list[str] = []
+    show_events(said.append, account=None, limit=5, as_json=False)
+
+    assert ["nothing is blocked, parked or slowed down"] == listed()
+    assert ["no events"] == said
+
+
+def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
+    """Each starts with one call in the air; another account's stay as they are; both steps are events."""
+    write(outbox, parking(), parking("hr:1"), Block("it", "it", "it", 60.0, "45009"))
+
+    told = resume("hr")
+    events: list[str] = []
+    show_events(events.append, account="hr", limit=10, as_json=False)
+    raw: list[str] = []
+    show_events(raw.append, account=None, limit=1, as_json=True)
+
+    assert ["hr starts with one call in the air", "hr:1 starts with one call in the air"] == told
+    assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [
+        (lane["lane"], lane["state"]) for lane in as_json()
+    ]
+    assert [2, 2] == [sum(word in line for line in events) for word in (" resumed: a person", " parked: 60020")]
+    assert "resumed" == json.loads(raw[0])[0]["what"]
+
+
+def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
+    """Its account's other lanes stay parked."""
+    write(outbox, parking("hr:1"), parking("hr:2"))
+
+    resume("hr:1")
+
+    assert [("hr:1", "starting"), ("hr:2", "parked")] == [(lane["lane"], lane["state"]) for lane in as_json()]
+
+
+def test_what_is_not_blocked_cannot_be_resumed(outbox: Database) -> None:
+    """One sentence that names the command which lists what is."""
+    with pytest.raises(WorkerError, match="nothing of 'nobody' is blocked or parked; `worker lanes` lists what is"):
+        resume("nobody")
+
+
+def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) -> None:
+    """The operator has set the secret right: nobody waits for the next knock."""
+    key = TokenKey("hr", "f1")
+    with outbox.writing() as connection:
+        connection.execute(tokens.insert(), [key.bind(generation=0, refused="40001", probe_at=9_000_000_000_000_000)])
+
+    told = resume("hr")
+
+    assert ["the secret of hr is tried now"] == told
+    with outbox.reading() as connection:
+        assert 0 == connection.execute(tokens.select()).mappings().one()["probe_at"]

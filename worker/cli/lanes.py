@@ -1,0 +1,121 @@
+"""Lanes and accounts for people: what stands in the way, what happened, and a hand that lifts it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.cli.reading import Say, outbox
+from worker.config.settings import load_settings
+from worker.delivery.writer import log_steps
+from worker.domain.errors import WorkerError
+from worker.outbox import lanes, tokens
+from worker.outbox.database import Database, make_engine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BY_A_PERSON = "a person resumed it"
+
+
+def show(say: Say, *, account: str | None, as_json: bool) -> None:
+    """Prints what stands on lanes and accounts."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database))
+    try:
+        with database.reading() as connection:
+            rows = lanes.list_lanes(connection, database.now, account)
+    finally:
+        database.close()
+    found = [_plain(row, settings.delivery.breaker_failures) for row in rows]
+    if as_json:
+        say(json.dumps(found, ensure_ascii=False))
+        return
+    for lane in found:
+        say("\n".join(_lines(lane)))
+    if not found:
+        say("nothing is blocked, parked or slowed down")
+
+
+def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:
+    """Prints the newest steps."""
+    with outbox() as connection:
+        found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
+    if as_json:
+        say(json.dumps(found, ensure_ascii=False))
+        return
+    for event in found:
+        until = f", until {event['until']}" if event["until"] else ""
+        say(f"{event['at']}  {event['lane']}  {event['label']:<20} {event['what']}: {event['reason']}{until}")
+    if not found:
+        say("no events")
+
+
+def resume(name: str) -> list[str]:
+    """Lifts what blocks an account and its lanes, or one lane; a line for each. WorkerError when nothing does."""
+    database = Database(make_engine(load_settings().database))
+    try:
+        with database.reading() as connection:
+            known = lanes.lanes_of(connection, name)
+        events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
+        refused = database.run(lambda connection: tokens.knock_now(connection, name))
+    finally:
+        database.close()
+    log_steps(events)
+    told = [f"{event.lane} starts with one call in the air" for event in events]
+    told += [f"the secret of {name} is tried now"] if refused else []
+    if not told:
+        raise WorkerError(f"nothing of {name!r} is blocked or parked; `worker lanes` lists what is")
+    return told
+
+
+def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
+    now = row["now"]
+    return {
+        "lane": row["lane"],
+        "account": row["account"],
+        "label": row["label"],
+        "state": _state(row, failures),
+        "since": _instant(row["blocked_at"]),
+        "until": _instant(row["blocked_until"]) if row["blocked_until"] > now else None,
+        "reason": row["reason"] or None,
+        "remedy": row["remedy"],
+        "hint": row["hint"],
+        "struck": row["step"],
+        "calls": row["calls"],
+        "failures": row["failures"],
+    }
+
+
+def _state(row: Mapping[str, Any], failures: int) -> str:
+    blocked = row["blocked_until"] > row["now"]
+    if row["parked"]:
+        return "parked"
+    if row["failures"] >= failures:
+        return "breaker open" if blocked else "breaker half-open"
+    if blocked:
+        return "blocked"
+    if row["calls"] is None:
+        return "watched"
+    return "narrowed" if row["rest_s"] else "starting"
+
+
+def _lines(lane: Mapping[str, Any]) -> list[str]:
+    until = f", until {lane['until']}" if lane["until"] else ""
+    probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
+    most = "" if lane["calls"] is None else f", {lane['calls']} in the air at most"
+    lines = [f"{lane['lane']}  {lane['label']}  {lane['state']} since {lane['since'] or '-'}{until}{probe}{most}"]
+    lines += [f"  why: {lane['reason']}"] if lane["reason"] else []
+    lines += [f"  struck {lane['struck']} times in a row"] if lane["struck"] else []
+    lines += [f"  remedy: {lane['remedy']}"] if lane["remedy"] else []
+    lines += [f"  hint for the vendor's support: {lane['hint']}"] if lane["hint"] else []
+    return lines
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("lane", "account", "label", "what", "reason", "remedy", "hint")}
+    return {"at": _instant(row["happened_at"]), **shown, "until": _instant(row["until"])}
+
+
+def _instant(at: int | None) -> str | None:
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="milliseconds") if at else None
