@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bench import scale
+from bench import ordering, scale
 from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
 from tests.support.plant import an_account
@@ -53,3 +53,13 @@ def test_a_producer_commits_one_job_after_the_other(postgres_url: str) -> None:
     assert done.jobs == stored > 0
     assert done.longest_s > 0
     assert 0 == watch.for_workers.total()
+
+
+def test_the_ordering_bench_sees_a_step_back_and_a_job_that_never_came() -> None:
+    """A repeat of the same one is no step back; what has no key may come in any order."""
+    good = {"key0": [0, 0, 1, 1, 2], ordering.NOBODYS: [*range(1, ordering.FREE), 0]}
+
+    assert [] == [*ordering._out_of_order(good), *ordering._missing(good, 1, 3)]
+    assert ["key0: 1 was sent before 0"] == ordering._out_of_order({"key0": [0, 1, 0, 1]})
+    assert ["key0: [1] never arrived"] == ordering._missing({**good, "key0": [0, 2]}, 1, 3)
+    assert ["held: [0, 1] never arrived"] == ordering._missing({}, 0, 2)

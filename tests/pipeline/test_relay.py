@@ -636,3 +636,18 @@ def test_the_times_are_settings() -> None:
         RelayTimes().offer_max_s,
         RelayTimes().round_s,
     )
+
+
+def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn looks at one lane only, and a full account's waiting lanes stand before the other's."""
+    monkeypatch.setattr("worker.delivery.relay.LANES", 1)
+    site.sharing._size, site.sharing._threads = 1, 4
+    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+    many_lanes(site, 30, "hr", 30)
+    for _ in range(8):
+        turn(site)
+    [other] = many_lanes(site, 1, "it", 1)
+
+    assert parts(other) == ids([*turn(site, 0.02), *turn(site, 0.02)])

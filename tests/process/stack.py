@@ -107,6 +107,11 @@ class Vendor:
         """Adds fault rules."""
         self.post("faults", list(rules))
 
+    def heal(self) -> None:
+        """Takes all fault rules away."""
+        reply = self._session.delete(f"{self.url}/_control/faults", timeout=30)
+        assert reply.status_code == 200, reply.text
+
     def calls(self, path: str | None = None) -> list[dict[str, Any]]:
         """Its log, without gettoken unless asked for."""
         found: list[dict[str, Any]] = self.get("calls", **({"path": path} if path else {}))["calls"]

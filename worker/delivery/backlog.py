@@ -94,12 +94,14 @@ class Backlogs:
         return [self._accounts[account_of(lane)][lane] for lane in picked]
 
     def _queues(self, most: int, is_full: Callable[[str], bool]) -> list[list[str]]:
-        queues = []
-        for account, lanes in islice(self._waiting.items(), most):
-            known = self._accounts[account]
-            waits = is_full(account)
+        queues: list[list[str]] = []
+        for account, lanes in self._waiting.items():
+            if len(queues) == most:
+                break
+            known, waits = self._accounts[account], is_full(account)
             eligible = (lane for lane in lanes if not waits or known[lane].out or known[lane].pressing)
-            queues.append(list(islice(eligible, most)))
+            if queue := list(islice(eligible, most)):
+                queues.append(queue)
         return queues
 
     def is_wanted(self, lane: str) -> bool:
