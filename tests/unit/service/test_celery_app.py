@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.plant import an_account
+from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.delivery.relay import Ring
 from worker.service import celery_app
 from worker.service.broker import Line, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
 from worker.service.doorbells import Doorbells
+from worker.service.engine_room import weight_of
 from worker.service.loop import Loop
+from worker.service.queues import queue_of
 from worker.service.steps import is_revoked
 
 
@@ -125,3 +129,22 @@ def test_a_job_revoked_in_flower_is_known() -> None:
     celery.worker.state.revoked.add("job-1")
 
     assert (True, False) == (is_revoked("job-1"), is_revoked("job-2"))
+
+
+def test_every_road_has_its_queue() -> None:
+    """What is urgent goes there whatever it is; files before bulk; the rest together."""
+    found = [
+        queue_of(urgent=urgent, files=files, bulk=bulk, prefix="p.").removeprefix("p.worker.")
+        for urgent in (True, False)
+        for files in (True, False)
+        for bulk in (True, False)
+    ]
+
+    assert ["urgent"] * 4 + ["files", "files", "bulk", "normal"] == found
+
+
+def test_an_account_weighs_what_it_is_set_to() -> None:
+    """One that this process does not know weighs as much as any."""
+    accounts = FixedAccounts([an_account("hr", weight=3.0)])
+
+    assert [3.0, 1.0] == [weight_of(accounts, name) for name in ("hr", "nobody")]

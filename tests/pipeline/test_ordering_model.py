@@ -1,0 +1,135 @@
+"""Random histories of ordered parts against a model: nothing is marked out of turn, and whoever has the turn is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.databases import empty
+from tests.support.plant import Site, planted
+from worker.delivery.ordering import skip
+from worker.domain.errors import NotReplayable
+from worker.domain.job import part_id
+from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.settle import FOREVER, Policy
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.items import End, Mark, Marked
+from worker.outbox.ledger import commit
+
+SECOND = 1_000_000
+ANSWERS: dict[str, Outcome] = {
+    "taken": Accepted(Taken("m")),
+    "refused": Rejected("no"),
+    "again": Retry("again"),
+    "held": Unknown("cut", held=True),
+}
+
+
+@dataclass
+class Known:
+    """One part as the model has it."""
+
+    job: str
+    key: str
+    due_at: int
+    skips: bool
+    claim: int = 0
+    state: str = "queued"
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What was called once goes before all others."""
+        return (0 if self.claim else self.due_at, self.job)
+
+    @property
+    def stands_in_the_way(self) -> bool:
+        """Until it has ended, or was passed."""
+        return self.state in ("queued", "sending") or (self.state == "held" and not self.skips)
+
+
+ASK = st.tuples(st.just("ask"), st.sampled_from("ab"), st.integers(-5, 0), st.booleans())
+ACTS = st.one_of(
+    ASK,
+    st.tuples(st.sampled_from(["mark", "skip"]), st.integers(0, 20)),
+    st.tuples(st.just("end"), st.integers(0, 20), st.sampled_from(sorted(ANSWERS))),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ASK, min_size=2, max_size=5), st.lists(ACTS, max_size=40))
+def test_any_history_keeps_the_order(
+    sqlite_database: Database, driven_clock: DrivenClock, first: list[Any], acts: list[Any]
+) -> None:
+    """Ids that ring in any order, late comers due earlier, retries, doubts, gaps that may be skipped and a person."""
+    empty(sqlite_database)
+    with planted(sqlite_database, driven_clock) as site:
+        parts: list[Known] = []
+        for act in [*first, *acts]:
+            step(site, parts, act)
+            for key in "ab":
+                check(site, [part for part in parts if part.key == key])
+
+
+def step(site: Site, parts: list[Known], act: Any) -> None:
+    """One act, in the outbox and in the model."""
+    match act:
+        case ("ask", key, earlier, skips):
+            due = datetime.fromtimestamp(site.clock.micros / SECOND + earlier, UTC)
+            job = site.send("x", order_key=key, due_at=due, on_gap="skip" if skips else "hold")
+            parts.append(Known(job, key, site.clock.micros + earlier * SECOND, skips))
+        case ("mark", n):
+            mark(site, parts, parts[n % len(parts)])
+        case ("end", n, answer):
+            in_the_air = [part for part in parts if part.state.endswith("sending")]
+            if in_the_air:
+                end(site, in_the_air[n % len(in_the_air)], answer)
+        case ("skip", n):
+            pass_by(site, parts, parts[n % len(parts)])
+
+
+def mark(site: Site, parts: list[Known], part: Known) -> None:
+    [reply] = commit(site.database, [Mark(part_id(part.job, 0), part.claim, "p1", 20 * SECOND)], Policy()).replies
+    assert reply is not None
+    may = part.state == "free" or (part.state == "queued" and has_turn(parts, part))
+    assert may == (reply.marked is Marked.YES)
+    if reply.marked is Marked.YES:
+        part.claim, part.state = part.claim + 1, "sending" if part.state == "queued" else "free and sending"
+
+
+def end(site: Site, part: Known, answer: str) -> None:
+    commit(
+        site.database, [End(part_id(part.job, 0), part.claim, "p1", Verdict(ANSWERS[answer]), 5)], Policy(attempts=99)
+    )
+    free = part.state == "free and sending"
+    part.state = {"again": "free" if free else "queued", "held": "ended" if free else "held"}.get(answer, "ended")
+
+
+def pass_by(site: Site, parts: list[Known], part: Known) -> None:
+    may = part.stands_in_the_way and part.state != "sending" and has_turn(parts, part)
+    try:
+        skip(site.database, part.job)
+    except NotReplayable:
+        assert not may
+        return
+    assert may
+    part.state = "ended" if part.state == "held" else "free"
+
+
+def has_turn(parts: list[Known], part: Known) -> bool:
+    line = [other for other in parts if other.key == part.key and other.stands_in_the_way]
+    return bool(line) and min(line, key=lambda other: other.place) is part
+
+
+def check(site: Site, parts: list[Known]) -> None:
+    """At most one is in the air, and it is never the first that sleeps."""
+    assert sum(part.state == "sending" for part in parts) <= 1
+    line = sorted((part for part in parts if part.stands_in_the_way), key=lambda part: part.place)
+    if line and line[0].state == "queued":
+        assert site.part(line[0].job).not_before != FOREVER
+    standing = {row.part_id for row in site.rows("select part_id from worker_turns")}
+    assert {part_id(part.job, 0) for part in line} == {part for part in standing if part[:32] in {p.job for p in parts}}
