@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from tests.support.plant import Site, planted, refused
+from tests.support.plant import Site, an_account, planted, refused
 from worker.delivery.writer import WriterClosed
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.window import permit_age_s
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
-from worker.outbox.lanes import Block, block_lanes
+from worker.outbox.lanes import Block, block_lanes, used_up
 
 
 @pytest.fixture
@@ -100,6 +100,36 @@ def test_a_block_stops_the_parts_behind_it(site: Site) -> None:
     assert ["accepted"] + ["queued"] * 4 == states(site, jobs)
     used = site.rows("select buckets from worker_budgets where buckets <> '[]'")
     assert 4 == len(used)  # two members, a minute and an hour each
+
+
+def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Database, driven_clock: DrivenClock) -> None:
+    """Five are reserved for together, two have room: both go, and their room is not given back for a whole window."""
+    with planted(database, driven_clock, accounts=[an_account(limits={"app_day": 2})]) as limited:
+        jobs = jobs_of(limited, 5)
+        limited.plant.gates.cycled(limited.part(jobs[0]).lane, 0.0)
+        assert 5 <= limited.bell._ahead(limited.part(jobs[0]).lane)
+
+        assert 2 == limited.ring(*jobs)
+
+        assert ["accepted"] * 2 + ["queued"] * 3 == states(limited, jobs)
+
+
+def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Site) -> None:
+    """Another process writes its block between the permit and the call, and a second doorbell of this one reads it."""
+    jobs = jobs_of(site, 1)
+    lane = site.part(jobs[0]).lane
+
+    def blocked_elsewhere(label: str) -> None:
+        if label == "before_mark":
+            with site.database.writing() as connection:
+                block_lanes(connection, site.database.now, [Block(lane, "hr", "send text", 60.0, used_up("app_day"))])
+            assert 0 == site.bell.answer(lane, [])
+            assert site.plant.gates.closed(lane)
+            assert not site.plant.gates.stopped(lane)
+
+    site.plant.probe = blocked_elsewhere
+
+    assert 1 == site.ring(*jobs)
 
 
 def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site) -> None:

@@ -155,3 +155,21 @@ def test_the_last_deadline_of_a_call_is_known() -> None:
     assert 60.0 == gates.longest_s()
     now[0] += 100.0
     assert 0.0 == gates.longest_s()
+
+
+def test_a_lane_without_room_is_closed_but_not_stopped() -> None:
+    """Whoever reserved before may go, unless something else stands in the way, too; also where SQL says it."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    gates.close("hr:1", 60, used_up=True)
+    gates.close("hr:2", 60, used_up=True)
+    gates.close("hr:2", 5)
+
+    assert [True, True] == [gates.closed("hr:1"), gates.closed("hr:2")]
+    assert [False, True] == [gates.stopped("hr:1"), gates.stopped("hr:2")]
+    ticks.advance(10)
+    assert [False, False] == [gates.stopped("hr:1"), gates.stopped("hr:2")]
+    gates.learn({"hr:1": 60_000_000, "hr:3": 60_000_000, "it": 60_000_000}, used_up={"hr:3"})
+    assert [True, False, True] == [gates.stopped(lane) for lane in ("hr:1", "hr:3", "it:1")]
+    gates.open("hr:1")
+    assert not gates.stopped("hr:1")

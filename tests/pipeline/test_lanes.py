@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
-from worker.outbox.lanes import Block, Noted, account_of, block_lanes, noted, resume_lanes, take_probe
+from worker.outbox.lanes import Block, Noted, account_of, block_lanes, noted, resume_lanes, take_probe, used_up
 
 SECOND = 1_000_000
 
@@ -158,3 +158,20 @@ def test_nothing_to_block_asks_nothing(database: Database) -> None:
 def test_a_lanes_account_is_in_its_name() -> None:
     """The account's own key is its name alone."""
     assert ["hr", "hr"] == [account_of("hr:0123"), account_of("hr")]
+
+
+def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: DrivenClock) -> None:
+    """From what the vendor said, and from what waits for a person."""
+    blocks = [
+        Block("hr:1", "hr", "send text", 60.0, used_up("app_day")),
+        Block("hr:2", "hr", "send card", 60.0, "45009"),
+        Block("hr:3", "hr", "recall", 60.0, "48002", parked=True),
+    ]
+    with database.writing() as connection:
+        block_lanes(connection, database.now, blocks)
+        block_lanes(connection, database.now, [Block("hr:3", "hr", "recall", 90.0, used_up("app_day"))])
+
+    with database.reading() as connection:
+        known = noted(connection, database.now)
+
+    assert ({"hr:1", "hr:2", "hr:3"}, {"hr:1"}) == (set(known.blocked), known.used_up)

@@ -17,7 +17,7 @@ from worker.delivery.relay import RelayTimes, Ring
 from worker.domain.job import part_id
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
-from worker.outbox.lanes import Block, block_lanes
+from worker.outbox.lanes import Block, account_of, block_lanes
 from worker.outbox.loading import leave
 from worker.outbox.processes import renew
 
@@ -587,6 +587,34 @@ def test_a_blocked_lane_is_skipped_and_others_go_on(site: Site, account_wide: bo
 
     assert parts(other) + parts(other) == during
     assert (parts(job), due) == (after, site.part(job).not_before)
+
+
+def test_a_blocked_lane_is_offered_in_the_turn_after_its_block(site: Site) -> None:
+    """At once, not when the walk over all lanes comes by."""
+    jobs = [site.send(str(n)) for n in range(3)]
+    lane = site.part(jobs[0]).lane
+    site.relay.turn()
+    site.rings.clear()
+    site.sql("update worker_parts set offered_until = null")
+    with site.database.writing() as connection:
+        block_lanes(connection, site.database.now, [Block(lane, "hr", "send text", 30.0, "limit app_day is used up")])
+    site.ticks.advance(1)
+    site.relay.turn()
+    assert [] == site.rings
+    site.advance(5)
+    site.send(account="it")  # newer than anything of the blocked lane: the walk by time is past that
+    site.relay.turn()
+    assert {"it"} == {account_of(ring.lane) for ring in site.rings}
+    site.sql("update worker_parts set state = 8 where lane <> :lane", lane=lane)
+    site.rings.clear()
+
+    site.advance(24.9)
+    site.relay.turn()
+    assert [] == site.rings
+    site.advance(1.2)
+    site.relay.turn()
+
+    assert {lane} == {ring.lane for ring in site.rings}
 
 
 def test_a_parked_lane_is_probed_with_one_job_an_interval(site: Site) -> None:

@@ -22,7 +22,8 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.outbox.lanes import Block, account_of, block_lanes, resume_lanes, return_probe
+from worker.domain.permit import Denied
+from worker.outbox.lanes import Block, account_of, block_lanes, resume_lanes, return_probe, used_up
 from worker.outbox.loading import Loaded
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
@@ -89,8 +90,14 @@ class Blocking:
 
     def block(self, work: Loaded, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
         """Blocks the part's lane or account, now and in SQL."""
-        block = self._block(work, scope, delay, reason, remedy)
-        if delay < BRIEF_S:
+        self._write(self._block(work, scope, delay, reason, remedy))
+
+    def fill(self, work: Loaded, denied: Denied) -> None:
+        """The same for a limit that is used up: whoever has reserved before still goes."""
+        self._write(self._block(work, denied.scope, denied.delay, used_up(denied.limit), limited=True))
+
+    def _write(self, block: Block) -> None:
+        if block.delay < BRIEF_S:
             return  # another sender of this process is about to end it; nobody else needs to know
         database = self._plant.database
         database.run(lambda connection: block_lanes(connection, database.now, [block]))
@@ -104,10 +111,11 @@ class Blocking:
         remedy: str | None = None,
         *,
         parked: bool = False,
+        limited: bool = False,
     ) -> Block:
         account = account_of(work.lane)
         lane = account if scope is Scope.ACCOUNT else work.lane
-        self._plant.gates.close(lane, delay)
+        self._plant.gates.close(lane, delay, used_up=limited)
         label = work.account if scope is Scope.ACCOUNT else _label(work)
         return Block(lane, account, label, delay, reason, remedy, parked)
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.delivery.admission import Denied
 from worker.delivery.attempt import Attempt
 from worker.delivery.errand import Delivered, Errand
-from worker.delivery.narrowing import first_to_go_s, used_up
+from worker.delivery.narrowing import first_to_go_s
 from worker.delivery.plant import Plant
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
@@ -24,7 +24,7 @@ from worker.domain.message import INLINE
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.outbox.items import Change
-from worker.outbox.lanes import account_of, noted
+from worker.outbox.lanes import account_of, noted, used_up
 from worker.outbox.loading import Loaded, leave, load
 
 PERMIT_S = 0.2
@@ -88,7 +88,7 @@ class Doorbell:
         plant = self._plant
         with plant.database.reading() as connection:
             known = noted(connection, plant.database.now)
-            plant.gates.learn(known.blocked, known.calls, known.uneasy)
+            plant.gates.learn(known.blocked, known.calls, known.uneasy, known.used_up)
             works = [] if plant.gates.closed(lane) else load(connection, plant.database.now, ids)
         left, calls = self._work_off(lane, deque(works), plant.monotonic() + plant.settings.doorbell_s)
         if left or not works:
@@ -151,9 +151,9 @@ class Doorbell:
         return delivered
 
     def _deliver(self, errand: Errand, left: list[Loaded]) -> Delivered | None:
-        """A lane that was blocked by the part before it makes no further call."""
+        """A lane blocked by the part before it makes no further call; one that is merely full those with a permit."""
         plant = self._plant
-        if plant.gates.closed(errand.work.lane) or plant.gates.full(errand.work.lane) or plant.draining.is_set():
+        if plant.gates.stopped(errand.work.lane) or plant.gates.full(errand.work.lane) or plant.draining.is_set():
             self._attempt.give_back(errand)
             left.append(errand.work)
             return None
@@ -186,7 +186,7 @@ class Doorbell:
         for errand in errands:
             errand.charges = errand.channel.limits(errand.part, errand.account)
         answers = self._plant.governor.reserve([errand.charges for errand in errands])
-        admitted, waits = [], []
+        admitted, waits, full = [], [], []
         for errand, answer in zip(errands, answers, strict=True):
             permit = self._attempt.narrow(errand, answer) if isinstance(answer, Denied) else answer
             if not isinstance(permit, Denied):
@@ -195,8 +195,11 @@ class Doorbell:
             elif permit.scope is Scope.PART:
                 waits.append(_wait_for_room(errand, permit))
             else:
-                self._attempt.blocking.block(errand.work, permit.scope, permit.delay, used_up(permit.limit))
+                full.append((errand, permit))
                 left.append(errand.work)
+        left += [errand.work for errand, _ in full]
+        for errand, denied in {denied.scope: (errand, denied) for errand, denied in reversed(full)}.values():
+            self._attempt.blocking.fill(errand.work, denied)  # the first that waits speaks for those behind it
         self._plant.writer.change(waits)
         return admitted
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from worker.outbox.lanes import account_of
@@ -28,6 +28,8 @@ class Gates:
         self._monotonic = monotonic
         self._guard = threading.Lock()
         self._closed: dict[str, float] = {}
+        self._stopped: dict[str, float] = {}
+        """Those of them that are closed for something else than a limit of ours that is used up."""
         self._closed_at: dict[str, float] = {}
         """When this process itself closed a lane last."""
         self._latency: dict[str, float] = {}
@@ -41,39 +43,56 @@ class Gates:
         """When this process itself brought something on a lane."""
         self._succeeded: dict[str, float] = {}
 
-    def close(self, lane: str, delay: float) -> None:
-        """Blocks a lane (or an account) for so many seconds."""
+    def close(self, lane: str, delay: float, *, used_up: bool = False) -> None:
+        """Blocks a lane (or an account) for so many seconds; `used_up`: by a limit of ours, so what has room may go."""
         now = self._monotonic()
         with self._guard:
-            self._closed[lane] = max(self._closed.get(lane, 0.0), now + delay)
+            for ends in (self._closed,) if used_up else (self._closed, self._stopped):
+                ends[lane] = max(ends.get(lane, 0.0), now + delay)
             self._closed_at[lane] = now
 
     def learn(
-        self, blocked: Mapping[str, int], calls: Mapping[str, int] = _NOTHING, uneasy: Iterable[str] = ()
+        self,
+        blocked: Mapping[str, int],
+        calls: Mapping[str, int] = _NOTHING,
+        uneasy: Iterable[str] = (),
+        used_up: Collection[str] = (),
     ) -> None:
         """Takes over what SQL says (microseconds to go); a block it does not know any more was lifted by somebody.
 
-        `calls`: how many may be in the air; `uneasy`: lanes and accounts that an answer means something to.
+        `calls`: how many may be in the air; `uneasy`: lanes and accounts that an answer means something
+        to; `used_up`: those that are blocked by nothing but a limit of ours.
         """
         now = self._monotonic()
         told = {lane: now + left / 1_000_000 for lane, left in blocked.items()}
         with self._guard:
             self._closed_at = {lane: at for lane, at in self._closed_at.items() if now - at < YOUNG_S}
-            for lane in self._closed_at:
-                told[lane] = max(self._closed.get(lane, 0.0), told.get(lane, 0.0))
-            self._closed = {lane: until for lane, until in told.items() if until > now}
+            stopped = {lane: until for lane, until in told.items() if lane not in used_up}
+            self._stopped = self._taken_over(stopped, self._stopped, now)
+            self._closed = self._taken_over(told, self._closed, now)
             self._calls, self._uneasy = calls, frozenset(uneasy)
             self._noted_at = {lane: at for lane, at in self._noted_at.items() if now - at < YOUNG_S}
+
+    def _taken_over(self, told: dict[str, float], own: Mapping[str, float], now: float) -> dict[str, float]:
+        for lane in self._closed_at:
+            told[lane] = max(own.get(lane, 0.0), told.get(lane, 0.0))
+        return {lane: until for lane, until in told.items() if until > now}
 
     def open(self, lane: str) -> None:
         """Lifts a block at once."""
         with self._guard:
             self._closed.pop(lane, None)
+            self._stopped.pop(lane, None)
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked."""
         now = self._monotonic()
         return now < self._closed.get(lane, 0.0) or now < self._closed.get(account_of(lane), 0.0)
+
+    def stopped(self, lane: str) -> bool:
+        """True while the lane or its account is blocked for those too who have room in every limit."""
+        now = self._monotonic()
+        return now < self._stopped.get(lane, 0.0) or now < self._stopped.get(account_of(lane), 0.0)
 
     def full(self, lane: str) -> bool:
         """True while this process alone has as many calls out as its lane, or its account, may have in all."""

@@ -18,6 +18,7 @@ from worker.delivery.preparing import Preparing
 from worker.domain import settle
 from worker.domain.limit import Charge
 from worker.outbox.items import Narrowing
+from worker.outbox.lanes import used_up
 
 TRIES = 3
 """So often somebody else may take the room of a few more before the part waits whole."""
@@ -71,11 +72,6 @@ class Narrower:
         errand.charges = charges
         self._preparing.render(errand)
         return permit
-
-
-def used_up(limit: str) -> str:
-    """Why a part waits."""
-    return f"limit {limit} is used up"
 
 
 def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> float:

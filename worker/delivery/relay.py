@@ -128,6 +128,8 @@ class Relay:
         self._since = 0
         self._walk = Walk(database, round_s=times.round_s, monotonic=walk_clock or monotonic)
         self._backlogs = Backlogs()
+        self._reopens: dict[str, float] = {}
+        """Blocked lanes with work -> when their block ends: they are looked at then, not when the walk comes by."""
         self._kinds: dict[str, str] = {}
         """Lane -> the kind of its jobs; it never changes."""
         self._parts: dict[str, float] = {}
@@ -166,7 +168,7 @@ class Relay:
         self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
         self._lease_until = now + self._times.lease_s / 3
         if self.active and not was:
-            self._since, self._backlogs = database.read_now(), Backlogs()
+            self._since, self._backlogs, self._reopens = database.read_now(), Backlogs(), {}
             log.info("relay_active", process=holder)
         return self.active
 
@@ -182,8 +184,16 @@ class Relay:
         found = sorted(lane for lane in self._walk.found() if not self._is_looked_after(lane))
         for lane in new:
             self._backlogs.want(lane, pressing=due[lane][1] == Priority.URGENT)
-        for lane in (*later, *found, *self._bound()):
+        for lane in (*later, *found, *self._open_again(), *self._bound()):
             self._backlogs.want(lane)
+
+    def _open_again(self) -> list[str]:
+        """Lanes whose block has ended."""
+        now = self._monotonic()
+        lanes = [lane for lane, ends_at in self._reopens.items() if ends_at <= now]
+        for lane in lanes:
+            del self._reopens[lane]
+        return lanes
 
     def _bound(self) -> list[str]:
         """Lanes with work that have a bound: each success may double it, so they are looked at in every turn."""
@@ -234,6 +244,8 @@ class Relay:
                 keys = {lane, account_of(lane)}
                 if keys & stands.blocked.keys():
                     self._backlogs.forget(lane)
+                    left_us = max(stands.blocked[key] for key in keys & stands.blocked.keys())
+                    self._reopens[lane] = now + left_us / 1_000_000
                 elif keys & stands.parked:
                     rings += self._probe(connection, lane, sorted(keys & stands.parked))
                 else:

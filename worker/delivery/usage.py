@@ -8,11 +8,11 @@ from sqlalchemy import Connection, text
 
 from worker.channels.base import Channel
 from worker.delivery.admission import budget_key
-from worker.delivery.narrowing import used_up
 from worker.domain.account import Account
 from worker.domain.limit import Counted
 from worker.domain.window import Window
 from worker.outbox.budgets import read
+from worker.outbox.lanes import used_up
 from worker.outbox.site import lane_key
 
 MOST_WAITING = 10_000

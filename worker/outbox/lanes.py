@@ -22,6 +22,13 @@ from worker.outbox.sql import fetch, run
 __all__ = ["Block", "Ease", "LaneEvent"]
 
 _NAMES = tuple(column.name for column in tables.lanes.columns)
+LIMIT = "limit "
+"""How the reason begins where a limit of ours is used up; what has reserved already may go."""
+
+
+def used_up(limit: str) -> str:
+    """Why a lane, or a part, waits for a limit of ours."""
+    return f"{LIMIT}{limit} is used up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +43,15 @@ class Noted:
     """How many calls all processes together may have in the air."""
     uneasy: frozenset[str] = frozenset()
     """Those that an answer means something to."""
+    used_up: frozenset[str] = frozenset()
+    """Of the blocked: those that wait for nothing but a limit of ours."""
 
 
 def noted(connection: Connection, now_sql: str) -> Noted:
     """What stands on lanes and accounts."""
     rows = connection.execute(
         text(
-            f"select lane, blocked_until - {now_sql}, parked, calls, step + failures from worker_lanes"
+            f"select lane, blocked_until - {now_sql}, parked, calls, step + failures, reason from worker_lanes"
             f" where blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
         )
     ).all()
@@ -51,6 +60,7 @@ def noted(connection: Connection, now_sql: str) -> Noted:
         frozenset(row[0] for row in rows if row[2]),
         {row[0]: int(row[3]) for row in rows if row[3] is not None},
         frozenset(row[0] for row in rows if row[3] is not None or row[4]),
+        frozenset(row[0] for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)),
     )
 
 
