@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+import requests
 
 from bench import ordering, scale
+from bench.arrivals import Arrivals, most, most_aligned, used
+from bench.members import FULL, QUICK, Scale
 from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
 from tests.support.plant import an_account
@@ -63,3 +67,50 @@ def test_the_ordering_bench_sees_a_step_back_and_a_job_that_never_came() -> None
     assert ["key0: 1 was sent before 0"] == ordering._out_of_order({"key0": [0, 1, 0, 1]})
     assert ["key0: [1] never arrived"] == ordering._missing({**good, "key0": [0, 2]}, 1, 3)
     assert ["held: [0, 1] never arrived"] == ordering._missing({}, 0, 2)
+
+
+def test_windows_are_counted_as_the_vendor_may() -> None:
+    """Sliding ones without their end, aligned ones by the calendar."""
+    times = [0.0, 5.0, 9.9, 10.0, 19.9, 20.0]
+
+    assert 3 == most(times, 10)
+    assert 3 == most_aligned(times, 10)
+    assert 0 == most([], 10) == most_aligned([], 10)
+
+
+def test_used_is_the_window_through_the_median_way_to_the_call_an_amount_later() -> None:
+    """Two in ten seconds, one of them late: 10 s through 10 s; too few calls are no use at all."""
+    assert 1.0 == used([0, 1, 10, 11, 20, 35], 2, 10)
+    assert 0.5 == used([0, 0, 20, 20], 2, 10)
+    assert 0.0 == used([0, 1], 2, 10)
+
+
+@pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])
+def test_members_are_dealt_their_messages(size: Scale) -> None:
+    """All of them, each member some, nobody more than the heaviest."""
+    sizes = size.sizes()
+
+    assert (size.messages, size.members, size.heaviest) == (sum(sizes), len(sizes), max(sizes))
+    assert min(sizes) >= 1
+
+
+def test_the_minimum_is_that_of_the_windows() -> None:
+    """600 at 30 in 10 s and 300 in 100 s: the twentieth burst is at 190 s."""
+    assert 190.0 == FULL.minimum_s()
+    assert 0.0 == Scale(30, 1, 30).minimum_s()
+
+
+def test_the_bare_vendor_of_a_bench_writes_down_who_was_sent_to(tmp_path: Path) -> None:
+    """When, and to whom; the body may come in pieces."""
+    arrivals = Arrivals(tmp_path, 0)
+    try:
+        body = {"touser": "anna", "text": {"content": "x" * 200_000}}
+        with requests.Session() as session:
+            session.trust_env = False
+            reply = session.post(f"{arrivals.url}/cgi-bin/message/send?access_token=t", json=body, timeout=10)
+        found = arrivals.all()
+    finally:
+        arrivals.close()
+
+    assert 0 == reply.json()["errcode"]
+    assert ["anna"] == [who for _, who in found]

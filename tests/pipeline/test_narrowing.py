@@ -209,6 +209,16 @@ def test_beside_parties_and_tags_a_part_waits_whole(site: Site) -> None:
     assert 60 * SECOND <= site.part(job).not_before - site.clock.micros < 61 * SECOND
 
 
+def test_a_part_with_a_place_in_a_line_waits_whole(site: Site) -> None:
+    """Those behind it wait for all of its members."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full"), order_key="k")
+
+    assert 0 == site.ring(job)
+
+    assert (1, {}) == (len(parts(site, job)), told(site, "news"))
+
+
 def test_members_whose_room_opens_within_one_window_go_together(site: Site) -> None:
     """Thirty members who fill up a second after each other: two calls, not thirty."""
     for n in range(30):
@@ -312,6 +322,30 @@ def test_room_is_asked_for_again_when_somebody_else_took_it(sqlite_site: Site) -
 
     assert [6, 4, 2] == asked
     assert ({"anna": 1}, 2) == (told(site, "news"), len(parts(site, job)))
+
+
+def test_those_who_wait_for_one_member_come_back_in_turns(site: Site) -> None:
+    """Thirty of seventy go, thirty come back in a minute, ten in two; an urgent one does not stand in that line."""
+    jobs = [site.send(str(n)) for n in range(70)]
+    site.ring(*jobs)
+    urgent = site.send("urgent", priority="urgent")
+
+    site.ring(urgent)
+
+    waits = Counter(
+        round((site.part(job).not_before - site.clock.micros) / SECOND / 60)
+        for job in jobs
+        if site.state(job) == "queued"
+    )
+    assert 40 == sum(waits.values())
+    assert 30 >= waits[1] > 0
+    assert 10 <= waits[2]
+    assert 60 * SECOND <= site.part(urgent).not_before - site.clock.micros < 61 * SECOND
+    site.advance(61)
+    site.ring(urgent, *jobs)
+    site.advance(61)
+    site.ring(*jobs)
+    assert {"accepted"} == {site.state(job) for job in [*jobs, urgent]}
 
 
 class Killed(Exception):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import threading
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
 from worker.crypto.keyed import keyed_hash
+from worker.delivery.turns import Turns
 from worker.domain.errors import WorkerError
 from worker.domain.limit import Charge, Limit
 from worker.domain.outcome import Scope
@@ -76,6 +78,8 @@ class Governor:
         self._waiting: deque[_Asked] = deque()
         self._running = False
         self._closed = False
+        self._turns = Turns()
+        """Used by whoever leads."""
         self.stretched = 0
         """Calls asked for whose permits had lapsed at least twice in a row; a gauge for operators."""
 
@@ -169,7 +173,8 @@ class Governor:
 
     def _lead(self, batch: Sequence[_Asked]) -> None:
         try:
-            answers = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
+            answers, told = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
+            self._turns.note(told)
             for asked, answer in zip(batch, answers, strict=True):
                 asked.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
@@ -187,15 +192,18 @@ class Governor:
             else:
                 self._running = False
 
-    def _decide(self, connection: Connection, batch: Sequence[_Asked]) -> list[list[Permit | Denied]]:
+    def _decide(
+        self, connection: Connection, batch: Sequence[_Asked]
+    ) -> tuple[list[list[Permit | Denied]], list[tuple[str, int]]]:
         keys = sorted({key for asked in batch for call in asked.calls for key in call})
         rows = self._budgets.locked(connection, keys)
         before = self._monotonic()  # a permit ages from before its clock was read, never from after
-        ledger = Ledger(rows, now=self._budgets.clock(connection), before=before, grant=self._permit)
+        now = self._budgets.clock(connection)
+        ledger = Ledger(rows, now=now, before=before, grant=self._permit, told=self._turns.told)
         answers = [[ledger.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
         self._budgets.save(connection, ledger.changed(), ledger.now)
         self.stretched += sum(len(asked.calls) for asked in batch if asked.lapses > 1)
-        return answers
+        return answers, ledger.told
 
     def _returns(self, permit: Permit) -> bool:
         return permit.owner is self._owner and permit.once.acquire(blocking=False)
@@ -224,8 +232,13 @@ class Ledger:
         now: int,
         before: float,
         grant: Callable[[float, tuple[Use, ...]], Permit],
+        told: Callable[[str, int], list[int]] = lambda key, now: [],
     ):
         self.now = now
+        self.told: list[tuple[str, int]] = []
+        """Keys, and the instants at which those who have to wait for them should come back."""
+        self._told_before = told
+        self._queues: dict[str, list[int]] = {}
         self._rows = rows
         self._before = before
         self._grant = grant
@@ -238,7 +251,8 @@ class Ledger:
             return self._grant(math.inf, ())
         short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
         if short:
-            return _denied(short)
+            denied = _denied(short)
+            return replace(denied, turn=self._turn(call)) if denied.members and _is_one_recipients(call) else denied
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
         return self._grant(self._before + age, uses)
@@ -252,6 +266,23 @@ class Ledger:
         if window is None:
             window = self._windows[key] = Window.load(cost.limit.window_s, self._rows[key], self.now)
         return window.wait_us(cost.units, cost.limit.amount, self.now)
+
+    def _turn(self, call: _Call) -> float:
+        """Seconds until it is the turn of a call that waits for one recipient; noted for those who come after it."""
+        turns = {key: self._turn_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
+        for key in turns:
+            at = self.now + max(turns.values())
+            insort(self._queues[key], at)
+            self.told.append((key, at))
+        return (max(turns.values()) + 0.5) * _MICRO
+
+    def _turn_us(self, key: str, cost: Cost) -> int:
+        limit, window = cost.limit, self._windows[key]
+        if key not in self._queues:
+            self._queues[key] = self._told_before(key, self.now)
+        wait = window.wait_us(cost.units, limit.amount, self.now) or 0
+        guard = guard_us(limit.window_s, permit_age_s({limit.window_s}))
+        return max(wait, window.turn_us(cost.units, limit.amount, self._queues[key], self.now, guard))
 
     def _take(self, key: str, cost: Cost, age: float) -> Use:
         slot = self._windows[key].take(cost.units, self.now, guard_us(cost.limit.window_s, age))
@@ -270,6 +301,11 @@ def _denied(short: Sequence[tuple[Cost, int | None]]) -> Denied:
     widest, delay = max((entry for entry in waits if entry[0].limit.scope is scope), key=lambda entry: entry[1])
     members = _members(waits) if scope is Scope.PART else {}
     return Denied(scope, delay, widest.limit.name, max(wait for _, wait in waits), members)
+
+
+def _is_one_recipients(call: _Call) -> bool:
+    recipients = {cost.recipient for cost in call.values()}
+    return len(recipients) == 1 and None not in recipients
 
 
 def _members(waits: Sequence[tuple[Cost, float]]) -> dict[str, float]:

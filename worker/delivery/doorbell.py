@@ -20,6 +20,7 @@ from worker.delivery.narrowing import first_to_go_s
 from worker.delivery.plant import Plant
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
+from worker.domain.job import Priority
 from worker.domain.message import INLINE
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
@@ -215,6 +216,8 @@ def _holds_bytes(work: Loaded) -> bool:
 def _wait_for_room(errand: Errand, denied: Denied) -> Change:
     """Members without room delay their part alone; it is not an attempt."""
     delay_s = first_to_go_s(denied.members, errand.charges) if denied.members else denied.delay
+    if denied.turn is not None and errand.work.priority != Priority.URGENT:
+        delay_s = denied.turn
     delay_us, claim, reason = int(delay_s * settle.SECOND), errand.work.claim, used_up(denied.limit)
 
     def wait(part: settle.PartFacts, now: int) -> None:

@@ -7,7 +7,8 @@ proves why no window of the vendor's, sliding or aligned, is overstepped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 MAX_BUCKETS = 100
@@ -18,6 +19,9 @@ AGE_S = 0.25
 LONGEST_AGE_S = 2.0
 JITTER_S = 0.05
 _GRAIN = 1_000  # SQLite's clock ticks in milliseconds and rounds down
+
+LONGEST_TURN_US = 300 * _SECOND
+"""Nobody is told to wait for longer behind others: some of those before him may be cancelled."""
 
 Bucket = list[int]
 """`[slot, used, until]`"""
@@ -67,6 +71,18 @@ class Window:
             if excess <= 0:
                 return until - now
         return None
+
+    def turn_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
+        """Microseconds until there is room for units also when everybody comes who was told to (instants in order, one
+        unit each); at most `LONGEST_TURN_US`. Units used anew are taken to last a window and a guard.
+        """
+        free, buckets = amount - self.used, sorted(self._buckets, key=_until)
+        for later in range(0, LONGEST_TURN_US, self._length + guard):
+            for _, used, until in buckets:
+                free += used
+                if free - bisect_right(told, until + later) >= units:
+                    return until + later - now
+        return LONGEST_TURN_US
 
     def take(self, units: int, now: int, guard: int) -> int:
         """Counts units granted now; returns the slot they lie in, which a give-back needs."""

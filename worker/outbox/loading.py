@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.job import Priority
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen
 from worker.outbox.sql import fetch, run
@@ -41,6 +42,7 @@ class Loaded:
     """The duplicate window that call was made in."""
     fault: str | None = None
     """Why its documents cannot be read; null: they can."""
+    priority: int = Priority.NORMAL
 
 
 _COLUMNS = (
@@ -58,7 +60,7 @@ def _select(dialect: str, now: str) -> str:
         f" left join worker_bodies b{by_key} on b.part_id = p.id and p.doubts > 0"
     )
     return (
-        f"select {_COLUMNS} from {chosen(dialect, 'worker_parts', alias='p', joins=joins)}"
+        f"select {_COLUMNS}, p.priority from {chosen(dialect, 'worker_parts', alias='p', joins=joins)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
@@ -71,7 +73,8 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[Loaded]:
 
 
 def _loaded(row: Sequence[Any]) -> Loaded:
-    loaded = Loaded(*row)
+    loaded = Loaded(*row[:-1])
+    loaded.priority = row[-1]
     try:
         loaded.spec, loaded.message = json.loads(row[10]), json.loads(row[13])
     except ValueError as error:  # one odd row must not keep the others of its doorbell

@@ -45,6 +45,8 @@ def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
 def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -> bool:
     if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.heard(part):
         return False
+    if part.turn is not None:  # one place in its line, for all of its recipients
+        return False
     if part.expires_at is not None and batch.now >= part.expires_at:
         return False
     return not _is_being_recalled(connection, part.job_id)
