@@ -9,7 +9,6 @@ from typing import Any
 
 from worker.cli.reading import Say, outbox
 from worker.config.settings import load_settings
-from worker.delivery.writer import log_steps
 from worker.domain.errors import WorkerError
 from worker.outbox import lanes, tokens
 from worker.outbox.database import Database, make_engine
@@ -61,7 +60,6 @@ def resume(name: str) -> list[str]:
         refused = database.run(lambda connection: tokens.knock_now(connection, name))
     finally:
         database.close()
-    log_steps(events)
     told = [f"{event.lane} starts with one call in the air" for event in events]
     told += [f"the secret of {name} is tried now"] if refused else []
     if not told:
