@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.plant import Site, busy, lost, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
-from worker import CheckFailed, NewJob, NotReplayable, Text, To, enqueue_many, replay
+from worker import CheckFailed, NewJob, NotReplayable, Text, enqueue_many, replay
 from worker.config.settings import RetentionSettings
 from worker.delivery.housekeeping import Housekeeping
 from worker.delivery.ordering import skip
@@ -524,21 +524,3 @@ def test_never_out_of_order_whatever_fails(database: Database, driven_clock: Dri
         assert sorted(numbers) == numbers
         assert set(range(each)) == set(numbers)
     assert 0 == vendor.overlaps
-
-
-def test_members_who_are_sent_to_later_keep_the_order_waiting(site: Site) -> None:
-    """A part taken apart for want of room stays in its place with both of its halves."""
-    site.ring(*[site.send(f"fill{n}", "full") for n in range(30)])
-    both = site.send("both", To(["full", "lisi"]), order_key="k")
-    behind = site.send("behind", "lisi", order_key="k")
-    site.ring(both)
-    until = site.part(both, 1).not_before
-
-    offers = offered(site)
-    early = mark(site, behind)
-    site.advance((until - site.clock.micros) / SECOND + 1)
-    site.ring(both)
-    late = mark(site, behind)
-
-    assert ([], Marked.LOST, Marked.YES) == (offers, early, late)
-    assert ["lisi", "full"] == [body["touser"] for body in site.bodies() if body["text"]["content"] == "both"]

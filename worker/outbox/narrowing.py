@@ -59,18 +59,16 @@ def _is_being_recalled(connection: Connection, job_id: str) -> bool:
 
 
 def _add_later(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts, job: JobFacts) -> None:
-    [(priority, account, first_at, last)] = fetch(
+    [(priority, account, last)] = fetch(
         connection,
-        "select p.priority, j.account, j.due_at, (select max(n) from worker_parts where id > :low and id < :high)"
+        "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
         " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id",
         {"id": part.id, **part_range(part.job_id)},
     )
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
     due_at = batch.now + item.delay_us
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.later_spec)
-    batch.added.append({**row, "expires_at": part.expires_at, "reason": item.reason[:300], "turn": part.turn})
-    if batch.line:
-        batch.line.join(part, row["id"], n, first_at)
+    batch.added.append({**row, "expires_at": part.expires_at, "reason": item.reason[:300]})
     if item.task_id is not None:
         named = {"account": account, "task_id": item.task_id, "part_id": part_id(part.job_id, n)}
         batch.task_ids.append(named)

@@ -83,7 +83,6 @@ class Line:
         self._ids = [part.id for part in parts.values() if part.turn]
         self._left: set[str] = set()
         self._begun: list[str] = []
-        self._joining: list[dict[str, Any]] = []
         _lock(connection, {part.turn for part in parts.values() if part.turn})
         self._places = _places(connection, self._ids)
 
@@ -110,17 +109,8 @@ class Line:
         if place is not None and not place.begun:
             self._begun.append(part.id)
 
-    def join(self, part: PartFacts, new: str, n: int, due_at: int) -> None:
-        """A further part of an ordered one's job queues up too, by its number; who left the line takes nobody back."""
-        place = self._places.get(part.id)
-        if place is not None:
-            row = {"part_id": new, "turn": place.turn, "place_at": due_at, "job_id": part.job_id, "n": n}
-            self._joining.append({**row, "skips": place.skips})
-
     def close(self, now: str) -> None:
         """After everything was written: whoever is next now is woken."""
-        if self._joining:
-            insert_rows(self._connection, tables.turns, self._joining)
         if self._begun:
             begun = update_chosen(self._connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
             run(self._connection, begun, {"ids": ids_json(self._begun)})
