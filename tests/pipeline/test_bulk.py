@@ -51,7 +51,8 @@ def test_what_is_written_is_what_is_read(
 
     insert(database, row, conflict="replace")
 
-    assert [row] == stored(database)
+    (found,) = stored(database)
+    assert row == {name: found[name] for name in row}
 
 
 def test_an_existing_row_is_an_error_or_ignored_or_replaced(database: Database) -> None:

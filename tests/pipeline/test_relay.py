@@ -13,7 +13,8 @@ import pytest
 from tests.support.plant import PNG, Site, planted, refused
 from worker.delivery import relay as relay_module
 from worker.delivery.pacing import Pacing
-from worker.delivery.relay import RelayTimes, Ring
+from worker.delivery.relay import Ring
+from worker.delivery.relay_times import RelayTimes
 from worker.domain.job import part_id
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database

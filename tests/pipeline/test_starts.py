@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.plant import Site, planted, refused
-from worker.delivery.relay import Relay, RelayTimes, Ring
+from worker.delivery.relay import Relay, Ring
+from worker.delivery.relay_times import RelayTimes
 from worker.delivery.starts import Starts
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database

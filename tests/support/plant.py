@@ -30,7 +30,8 @@ from worker.config.settings import DeliverySettings
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
-from worker.delivery.relay import Relay, RelayTimes, Ring
+from worker.delivery.relay import Relay, Ring
+from worker.delivery.relay_times import RelayTimes
 from worker.delivery.sharing import Sharing
 from worker.delivery.transport import Transport
 from worker.delivery.web import Web

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from worker.delivery.backlog import Backlog, Backlogs
 from worker.delivery.pacing import Pacing
+from worker.delivery.relay_times import RelayTimes
 from worker.delivery.sharing import BULK_EVERY, BULK_STEP, Bell, Share, Sharing
 from worker.delivery.starts import Starts
 from worker.delivery.walk import Walk
@@ -57,24 +58,6 @@ class Ring:
     """Nothing but bulk is in it."""
     files: bool = False
     """It moves files, which takes long."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayTimes:
-    """Seconds; all settings."""
-
-    poll_s: float = 0.02
-    idle_poll_s: float = 0.05
-    lease_s: float = 10.0
-    offer_s: float = 5.0
-    offer_max_s: float = 60.0
-    round_s: float = 1.0
-    """A full round over all lanes takes at most this long."""
-    park_probe_s: float = 600.0
-    look_s: float = 0.2
-    """How often the head of a lane with a backlog is looked at."""
-    silence_s: float = 0.0
-    """A lane without a success for so long starts with one call in the air; 0: never."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,8 @@ from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
 from worker.delivery.pacing import Pacing
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
-from worker.delivery.relay import Relay, RelayTimes
+from worker.delivery.relay import Relay
+from worker.delivery.relay_times import RelayTimes
 from worker.delivery.sharing import Sharing
 from worker.delivery.transport import RequestsTransport, Transport
 from worker.domain.errors import ConfigurationError, WorkerError
