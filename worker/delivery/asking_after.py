@@ -11,8 +11,8 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from worker.config.accounts import AccountSource
-from worker.delivery.draft import Instant, Options
 from worker.delivery.insert import JobRef
+from worker.delivery.options import Instant, Options
 from worker.delivery.related import follow_up
 from worker.delivery.tracking import AGE_S, PACE_S
 from worker.domain.errors import CheckFailed, Problem

@@ -13,18 +13,9 @@ from sqlalchemy import Connection
 
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
-from worker.delivery.draft import (
-    AWARE,
-    Asked,
-    Instant,
-    Options,
-    Recipient,
-    aware_problems,
-    document_of,
-    recipients_of,
-    update_problems,
-)
+from worker.delivery.draft import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.delivery.insert import JobRef, ask
+from worker.delivery.options import AWARE, Instant, Options, aware_problems
 from worker.domain.account import Account
 from worker.domain.code import INSTEAD
 from worker.domain.errors import CheckFailed, NotReplayable, Problem

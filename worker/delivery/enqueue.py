@@ -16,16 +16,9 @@ from sqlalchemy import Connection
 from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
-from worker.delivery.draft import (
-    Asked,
-    Instant,
-    Options,
-    Planned,
-    Recipient,
-    document_of,
-    recipients_of,
-)
+from worker.delivery.draft import Asked, Planned, Recipient, document_of, recipients_of
 from worker.delivery.insert import JobRef, ask, insert, planned_here
+from worker.delivery.options import Instant, Options
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import File, Message

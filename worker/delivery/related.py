@@ -17,18 +17,10 @@ from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.delivery.by_code import require_replayable
 from worker.delivery.counting import Share, recipients_under, standing
-from worker.delivery.draft import (
-    Asked,
-    Instant,
-    Options,
-    Recipient,
-    aware_problems,
-    document_of,
-    recipients_of,
-    update_problems,
-)
+from worker.delivery.draft import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.delivery.finding import row_of, rows_of
 from worker.delivery.insert import JobRef, ask
+from worker.delivery.options import Instant, Options, aware_problems
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import Message
