@@ -49,12 +49,11 @@ class Noted:
 
 def noted(connection: Connection, now_sql: str) -> Noted:
     """What stands on lanes and accounts."""
-    rows = connection.execute(
-        text(
-            f"select lane, blocked_until - {now_sql}, parked, calls, step + failures, reason from worker_lanes"
-            f" where blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
-        )
-    ).all()
+    rows = fetch(
+        connection,
+        f"select lane, blocked_until - {now_sql}, parked, calls, step + failures, reason from worker_lanes"
+        f" where blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0",
+    )
     return Noted(
         {row[0]: int(row[1]) for row in rows if row[1] > 0},
         frozenset(row[0] for row in rows if row[2]),
@@ -80,7 +79,7 @@ def move_lanes(
     if not blocks and not eases:
         return []
     rows = _lock(connection, {block.lane for block in blocks} | {answer.lane for answer in eases})
-    air = _in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
+    air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
     for answer in eases:
@@ -161,11 +160,6 @@ def open_lane(connection: Connection, lane: str, reason: str) -> None:
     )
 
 
-def calls_in_the_air(connection: Connection) -> dict[str, int]:
-    """Lanes, and how many of their parts are marked now."""
-    return _in_the_air(connection)
-
-
 # -- people -----------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +233,7 @@ def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None
         insert_rows(connection, tables.lane_events, rows)
 
 
-def _in_the_air(connection: Connection) -> dict[str, int]:
+def calls_in_the_air(connection: Connection) -> dict[str, int]:
+    """Lanes, and how many of their parts are marked now."""
     rows = fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane")
     return {row[0]: int(row[1]) for row in rows}
