@@ -263,6 +263,34 @@ def test_a_connection_cut_while_nobody_read_is_away_once(server_database: Databa
     assert [] == names(server_database) == names(server_database)
 
 
+# -- plans ------------------------------------------------------------------------------------------------------------
+
+
+def test_plans_made_while_a_table_is_empty_use_its_index(postgres_database: Database) -> None:
+    """A connection keeps them while the table grows; reading it whole would cost more with every row."""
+    with postgres_database.reading() as connection:
+        connection.exec_driver_sql("analyze worker_budgets")
+        plan = connection.exec_driver_sql(
+            "explain select buckets from worker_budgets where id = any(array(select json_array_elements_text('[]')))"
+        )
+        lines = "\n".join(line for (line,) in plan)
+        compiles = connection.exec_driver_sql("show jit").scalar_one()
+
+    assert "Seq Scan" not in lines
+    assert "worker_budgets_pkey" in lines
+    assert "off" == compiles
+
+
+def test_options_in_the_url_are_kept(postgres_database: Database) -> None:
+    url = postgres_database.engine.url.update_query_dict({"options": "-c statement_timeout=4321"})
+    other = Database(make_engine(url.render_as_string(hide_password=False)))
+    with other.reading() as connection:
+        found = [connection.exec_driver_sql(f"show {name}").scalar_one() for name in ("statement_timeout", "jit")]
+    other.close()
+
+    assert ["4321ms", "off"] == found
+
+
 # -- pipelined --------------------------------------------------------------------------------------------------------
 
 

@@ -187,8 +187,17 @@ def _postgres_engine(url: URL, pool_size: int) -> Engine:
             "application_name": "im-delivery-worker",
             "keepalives_idle": 10,
             "tcp_user_timeout": 15000,
+            "options": f"{url.query.get('options', '')} {_PLANNING}".strip(),
         },
     )
+
+
+_PLANNING = "-c enable_seqscan=off -c jit=off"
+"""Each statement of ours has its index. A plan made while a table was empty reads it whole, and a connection keeps its
+plans while the table grows (until the next ANALYZE); without indexes' rivals, an empty table plans like a full one.
+What has no index (the few rows of lanes and processes) is read whole all the same, at a price that must not look like
+one worth compiling for.
+"""
 
 
 _DRIVERS = {
