@@ -291,6 +291,26 @@ def test_renewing_can_be_denied(database: Database, driven_clock: DrivenClock) -
     assert Scope.PART is answer.scope
 
 
+@pytest.mark.parametrize(("units", "scope"), [(700, Scope.PART), (1, Scope.LANE)])
+@pytest.mark.parametrize("used", [400, 1_000])
+def test_a_call_too_big_for_the_room_that_is_left_waits_alone(
+    sqlite_database: Database, driven_clock: DrivenClock, used: int, units: int, scope: Scope
+) -> None:
+    """Only a limit without room for a single unit keeps the lane; else smaller calls, and urgent ones, still go."""
+    governor = a_governor(sqlite_database)
+    limit = a_limit(1_000, "app_day", 86_400, Scope.LANE)
+    granted(governor.reserve([[Charge(limit, "app", used)]]))
+
+    [answer] = governor.reserve([[Charge(limit, "app", units)]])
+
+    if used == 400 and units == 1:
+        assert isinstance(answer, Permit)
+    else:
+        assert isinstance(answer, Denied)
+        assert (scope if used == 400 else Scope.LANE) is answer.scope
+        assert 86_400 <= answer.delay < 86_410
+
+
 def test_a_database_too_slow_for_any_permit_stops_calls(database: Database, driven_clock: DrivenClock) -> None:
     """When even the longest age lapses nothing is called, nothing stays used, and nobody spins."""
     times = iter(range(0, 1_000, 3))

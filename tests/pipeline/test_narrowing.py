@@ -406,3 +406,20 @@ def test_every_member_gets_everything_once_and_nobody_too_much(
         for times in arrivals.values():
             assert max(sum(at <= other < at + 60 * SECOND for other in times) for at in times) <= MINUTE
         assert max(len(parts(one, job)) for job in jobs) <= 4
+
+
+def test_a_send_to_many_without_room_keeps_no_alarm(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """600 person-times of the day are left: 700 at once wait for the next day, one person's message goes now."""
+    with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"app_day": 1_000})]) as site:
+        site.send("first", To([f"a{n}" for n in range(400)]))
+        site.run()
+        many = site.send("many", To([f"b{n}" for n in range(700)]), priority="bulk")
+        site.run()
+        alarm = site.send("alarm", "boss", priority="urgent")
+        site.run()
+
+        assert ("queued", "accepted") == (site.state(many), site.state(alarm))
+        assert "limit app_day is used up" == site.part(many).reason
+        site.advance(86_400 + 900)
+        site.run()
+        assert "accepted" == site.state(many)

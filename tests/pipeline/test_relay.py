@@ -499,6 +499,19 @@ def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, w
         assert set(parts(*bulk)) <= set(ids([*turn(site), *turn(site, 0.3)]))
 
 
+@pytest.mark.parametrize(("seconds", "waits"), [(30, False), (359, False), (361, True)])
+def test_bulk_that_would_end_first_goes_in_a_busy_minute(site: Site, seconds: int, waits: bool) -> None:
+    """Nothing is lost for politeness: put off by at most five minutes, it needs one more to be sent in."""
+    site.relay._pacing = Pacing(random.Random(1))
+    site.clock.micros = site.clock.micros // (3_600 * SECOND) * 3_600 * SECOND
+    site.plant.life.beat()
+    job = site.send("bulk", priority="bulk", expires_at=timedelta(seconds=seconds))
+
+    offered = ids([*turn(site), *turn(site)])
+
+    assert ([] if waits else parts(job)) == offered
+
+
 # -- the lease --------------------------------------------------------------------------------------------------------
 
 

@@ -251,7 +251,7 @@ class Ledger:
             return self._grant(math.inf, ())
         short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
         if short:
-            denied = _denied(short)
+            denied = _denied(short, self._is_too_big_alone(call))
             return replace(denied, turn=self._turn(call)) if denied.members and _is_one_recipients(call) else denied
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
@@ -266,6 +266,14 @@ class Ledger:
         if window is None:
             window = self._windows[key] = Window.load(cost.limit.window_s, self._rows[key], self.now)
         return window.wait_us(cost.units, cost.limit.amount, self.now)
+
+    def _is_too_big_alone(self, call: _Call) -> bool:
+        """True when a call of one unit would have room everywhere: nobody else has to wait for what this one lacks."""
+        return all(
+            self._windows[key].wait_us(1, cost.limit.amount, self.now) == 0
+            for key, cost in call.items()
+            if cost.limit.scope is not Scope.PART
+        )
 
     def _turn(self, call: _Call) -> float:
         """Seconds until it is the turn of a call that waits for one recipient; noted for those who come after it."""
@@ -290,17 +298,19 @@ class Ledger:
         return Use(key, slot, cost.units)
 
 
-def _denied(short: Sequence[tuple[Cost, int | None]]) -> Denied:
-    """What to block: the widest scope that was short, for as long as the limits of that scope say."""
+def _denied(short: Sequence[tuple[Cost, int | None]], alone: bool) -> Denied:
+    """What to block: the widest scope that was short, for as long as the limits of that scope say. `alone`: the call
+    waits by itself whatever was short, for smaller ones have room.
+    """
     for cost, wait in short:
         if wait is None:  # its own fault: nobody else waits for it, and it is not asked again in a hurry
             return Denied(Scope.PART, float(cost.limit.window_s), cost.limit.name, math.inf)
     # Half a microsecond more: turned back into integer microseconds it is the wait again, not one less.
     waits = [(cost, ((wait or 0) + 0.5) * _MICRO) for cost, wait in short]
-    scope = max((cost.limit.scope for cost, _ in waits), key=_WIDTH.__getitem__)
-    widest, delay = max((entry for entry in waits if entry[0].limit.scope is scope), key=lambda entry: entry[1])
-    members = _members(waits) if scope is Scope.PART else {}
-    return Denied(scope, delay, widest.limit.name, max(wait for _, wait in waits), members)
+    short_of = max((cost.limit.scope for cost, _ in waits), key=_WIDTH.__getitem__)
+    widest, delay = max((entry for entry in waits if entry[0].limit.scope is short_of), key=lambda entry: entry[1])
+    members = _members(waits) if short_of is Scope.PART else {}
+    return Denied(Scope.PART if alone else short_of, delay, widest.limit.name, max(wait for _, wait in waits), members)
 
 
 def _is_one_recipients(call: _Call) -> bool:

@@ -27,6 +27,10 @@ class Pacing:
         """True in minute 0 and minute 30."""
         return now % HALF_HOUR < self.busy_s * SECOND
 
+    def latest(self, now: int) -> int:
+        """Whatever is put off by `later` is due before this instant."""
+        return now - now % HALF_HOUR + (self.busy_s + self.spread_s) * SECOND
+
     def later(self, now: int) -> int:
         """An instant after the busy minute that `now` is in."""
         start = now - now % HALF_HOUR

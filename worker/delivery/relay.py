@@ -23,7 +23,7 @@ from worker.domain.job import Kind, Priority
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of, begin_lanes, noted, take_probe
-from worker.outbox.offering import Head, head_of_lane, kinds_of, lanes_newly_due, offer, put_off
+from worker.outbox.offering import Head, ending_before, head_of_lane, kinds_of, lanes_newly_due, offer, put_off
 from worker.outbox.processes import free_lease, living, take_lease
 from worker.outbox.sql import fetch
 from worker.outbox.turns import out_of_turn, send_to_sleep
@@ -39,6 +39,8 @@ PROBED = 20
 KINDS_KEPT = 100_000
 PATIENCE_S = 1.0
 """How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
+LEFT_US = 60_000_000
+"""Bulk that is kept off a busy minute has so long after it, at least, before it ends."""
 OVERLAP_US = 500_000
 """How far behind the newest instant the walk by time starts again: commits arrive out of order."""
 
@@ -273,12 +275,17 @@ class Relay:
         return {part: turns[part] for part in out_of_turn(connection, list(turns))} if turns else {}
 
     def _kept_off(self, connection: Connection, looks: Sequence[_Look], waits: Collection[str]) -> dict[str, int]:
-        """Bulk that is due in a minute in which everybody sends, and when it is due instead."""
+        """Bulk that is due in a minute in which everybody sends, and when it is due instead; what could end before
+        that goes at once.
+        """
         bulk = [part for look in looks for part in look.heads[Priority.BULK].ids if part not in waits]
         if self._pacing is None or not bulk:
             return {}
         now = int(fetch(connection, f"select {self._database.now}")[0][0])
-        return {part: self._pacing.later(now) for part in bulk} if self._pacing.is_busy(now) else {}
+        if not self._pacing.is_busy(now):
+            return {}
+        ending = ending_before(connection, bulk, self._pacing.latest(now) + LEFT_US)
+        return {part: self._pacing.later(now) for part in bulk if part not in ending}
 
     def _learn_kinds(self, connection: Connection, looks: Sequence[_Look]) -> None:
         """One question for all lanes that were never seen before."""

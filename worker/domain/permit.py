@@ -36,7 +36,8 @@ class Denied:
     """No room. `scope`, `delay` and `limit` are what to block by; `call_delay` is when this very call can go."""
 
     scope: Scope
-    """The widest scope of the limits that were short; PART when the call is impossible."""
+    """The widest scope of the limits that were short; PART when the call is impossible, or so big that smaller ones
+    have room beside it."""
     delay: float
     """Seconds until the limits of that scope can have room: a lane never waits for a member's cap. Always finite."""
     limit: str

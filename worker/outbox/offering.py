@@ -121,6 +121,13 @@ def put_off(connection: Connection, until: Mapping[str, int]) -> None:
     update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
 
 
+def ending_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:
+    """Those of the ids that have to be sent by an instant."""
+    source = chosen(connection.dialect.name, "worker_parts")
+    query = f"select id from {source} and expires_at <= :instant"
+    return {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), "instant": instant})}
+
+
 def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[str]:
     """Those of the ids that wait in the broker: neither marked, nor left, nor lost there."""
     query = f"select id from {chosen(connection.dialect.name, 'worker_parts')} and state = 0 and offered_until > {now}"
