@@ -174,4 +174,4 @@ def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: 
     with database.reading() as connection:
         known = noted(connection, database.now)
 
-    assert ({"hr:1", "hr:2", "hr:3"}, {"hr:1"}) == (set(known.blocked), known.used_up)
+    assert ({"hr:1", "hr:2", "hr:3"}, {"hr:1": "app_day"}) == (set(known.blocked), known.used_up)

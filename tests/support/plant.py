@@ -27,6 +27,7 @@ from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recal
 from worker.channels import channel
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings
+from worker.delivery.accounts import amount_of
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
@@ -164,6 +165,7 @@ class Site:
             sharing=self.sharing,
             times=times or RelayTimes(),
             monotonic=self.ticks,
+            amount=lambda account, limit: amount_of(self.accounts, account, limit),
         )
 
     # -- asking -------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from worker import channels
 from worker.config.accounts import AccountSource
+from worker.delivery.limited import Amount
 from worker.domain.account import Account
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, WorkerError
 
 
 def require_usable_accounts(accounts: AccountSource) -> None:
@@ -31,6 +32,28 @@ def require_usable(account: Account) -> None:
 
 _usable: dict[str, Account] = {}
 """The newest account of each name that was found usable."""
+
+
+def weight_of(accounts: AccountSource, name: str) -> float:
+    """An account's weight; one that this process does not know weighs as much as any."""
+    try:
+        return accounts.get(name).weight
+    except WorkerError:
+        return 1.0
+
+
+def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
+    """An account's amount of a limit by its name; null where this process does not know one of them."""
+    try:
+        account = accounts.get(name)
+        channel = channels.channel(account.channel)
+    except WorkerError:
+        return None
+    counted = [one for one in channel.counted(account, None) if one.limit.name == limit and one.limit.amount]
+    if not counted:
+        return None
+    shared = len(counted) == 1 and counted[0].subject is not None
+    return Amount(min(one.limit.amount for one in counted), shared)
 
 
 def _sentences(account: Account) -> Iterator[str]:

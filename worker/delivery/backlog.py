@@ -5,7 +5,7 @@ Knows no SQL: it learns what happens to a lane from the heads that the relay rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import TypeVar
@@ -15,6 +15,7 @@ from worker.outbox.lanes import account_of
 from worker.outbox.offering import Head
 
 T = TypeVar("T")
+LANES_KEPT = 100_000
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class Backlog:
     """When its head was last looked at; null: never since it has work."""
     full: int = len(Priority)
     """From which priority on its window is full: what comes behind need not be looked at at once."""
+    front: bool = True
+    """It has more than bulk, as far as is known."""
     rang: float = 0.0
     """When something of it was last offered."""
     out: int = 0
@@ -66,19 +69,31 @@ class Backlogs:
         self._accounts: dict[str, dict[str, Backlog]] = {}
         self._waiting: dict[str, dict[str, None]] = {}
         """Account -> its lanes to look at, in order; the account that was looked at last comes last."""
+        self._bulk_only: set[str] = set()
+        """Lanes that had nothing but bulk when they were looked at last; this outlives a closed lane."""
 
     def of(self, lane: str) -> Backlog | None:
         """What is known of a lane; null: it has no work."""
         return self._accounts.get(account_of(lane), {}).get(lane)
 
-    def want(self, lane: str, *, pressing: bool = False) -> None:
-        """This lane is to be looked at."""
+    def want(self, lane: str, most_urgent: int | None = None) -> None:
+        """This lane is to be looked at; the most urgent priority of what just came."""
         account = account_of(lane)
         lanes = self._accounts.setdefault(account, {})
         if lane not in lanes:
-            lanes[lane] = Backlog(lane)
-        lanes[lane].pressing |= pressing
+            lanes[lane] = Backlog(lane, front=lane not in self._bulk_only and most_urgent != Priority.BULK)
+        lanes[lane].pressing |= most_urgent == Priority.URGENT
         self._waiting.setdefault(account, {})[lane] = None
+
+    def learn(self, known: Backlog, heads: Mapping[Priority, Head]) -> None:
+        """What stands at the head of a lane, as just read."""
+        known.front = bool(heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
+        if known.front or not heads[Priority.BULK].due:
+            self._bulk_only.discard(known.lane)
+        else:
+            self._bulk_only.add(known.lane)
+        if len(self._bulk_only) > LANES_KEPT:
+            self._bulk_only.clear()
 
     def next(self, most: int, is_full: Callable[[str], bool]) -> list[Backlog]:
         """So many lanes at most, accounts taking turns. Of an account that has its share out, only the pressing ones
@@ -127,9 +142,10 @@ class Backlogs:
         """Those with work."""
         return list(self._accounts)
 
-    def lanes(self, account: str) -> int:
-        """How many lanes of an account have work."""
-        return len(self._accounts.get(account, ()))
+    def lanes(self, account: str) -> dict[bool, int]:
+        """How many lanes of an account have work: with more than bulk (true), and with nothing else."""
+        fronts = sum(known.front for known in self._accounts.get(account, {}).values())
+        return {True: fronts, False: len(self._accounts.get(account, ())) - fronts}
 
     def out(self, account: str) -> int:
         """Doorbells of an account that are in the broker."""

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.delivery.backlog import Backlog, Backlogs
+from worker.delivery.limited import Amount, Limited, part_of
 from worker.delivery.pacing import Pacing
 from worker.delivery.relay_times import RelayTimes
 from worker.delivery.sharing import BULK_EVERY, BULK_STEP, Bell, Share, Sharing
@@ -41,6 +42,8 @@ PATIENCE_S = 1.0
 """How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
 LEFT_US = 60_000_000
 """Bulk that is kept off a busy minute has so long after it, at least, before it ends."""
+MICRO = 1e-6
+TOGETHER_S = 0.02
 OVERLAP_US = 500_000
 """How far behind the newest instant the walk by time starts again: commits arrive out of order."""
 
@@ -103,6 +106,7 @@ class Relay:
         monotonic: Callable[[], float],
         walk_clock: Callable[[], float] | None = None,
         weight: Callable[[str], float] = lambda account: 1.0,
+        amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
     ):
         self._database, self._holder, self._publish = database, holder, publish
@@ -113,6 +117,7 @@ class Relay:
         self._since = 0
         self._walk = Walk(database, round_s=times.round_s, monotonic=walk_clock or monotonic)
         self._backlogs = Backlogs()
+        self._limited = Limited(amount)
         self._reopens: dict[str, float] = {}
         """Blocked lanes with work -> when their block ends: they are looked at then, not when the walk comes by."""
         self._kinds: dict[str, str] = {}
@@ -168,14 +173,17 @@ class Relay:
         later = self._backlogs.overdue(self._monotonic() - self._times.look_s)
         found = sorted(lane for lane in self._walk.found() if not self._is_looked_after(lane))
         for lane in new:
-            self._backlogs.want(lane, pressing=due[lane][1] == Priority.URGENT)
+            self._backlogs.want(lane, due[lane][1])
         for lane in (*later, *found, *self._open_again(), *self._bound()):
             self._backlogs.want(lane)
 
     def _open_again(self) -> list[str]:
         """Lanes whose block has ended."""
         now = self._monotonic()
-        lanes = [lane for lane, ends_at in self._reopens.items() if ends_at <= now]
+        open_again = {account_of(lane) for lane, ends_at in self._reopens.items() if ends_at <= now}
+        # Those of one account together: what is urgent in one of them must not come a turn after the others.
+        soon = [lane for lane, ends_at in self._reopens.items() if ends_at <= now + TOGETHER_S]
+        lanes = [lane for lane in soon if account_of(lane) in open_again]
         for lane in lanes:
             del self._reopens[lane]
         return lanes
@@ -207,8 +215,33 @@ class Relay:
         return -(-two_a_thread * BULK_EVERY // (BULK_EVERY - 1)) - self._backlogs.out(account)
 
     def _share(self, lane: str) -> Share:
+        """Its part of its account's threads: all of its lanes with more than bulk have theirs first."""
         account = account_of(lane)
-        return self._sharing.of(lane, self._backlogs.lanes(account), self._parts.get(account, 1.0))
+        lanes, part = self._backlogs.lanes(account), self._parts.get(account, 1.0)
+        front = self._is_in_front(lane)
+        if lanes[True] and lanes[False]:
+            part = part * (BULK_EVERY - 1) / BULK_EVERY if front else part / BULK_EVERY
+        return self._bounded(self._sharing.of(lane, lanes[front], part), self._most(lane, lanes, front=front))
+
+    def _is_in_front(self, lane: str) -> bool:
+        known = self._backlogs.of(lane)
+        return known is None or known.front
+
+    def _most(self, lane: str, lanes: Mapping[bool, int], *, front: bool) -> int | None:
+        """The most parts of a lane that are worth offering; null: no limit is its bottleneck."""
+        shared = self._limited.most(account_of(lane))
+        of_account = None if shared is None else part_of(shared, lanes, front=front, every=BULK_EVERY)
+        return min((most for most in (self._limited.most(lane), of_account) if most is not None), default=None)
+
+    @staticmethod
+    def _bounded(share: Share, most: int | None) -> Share:
+        """No more than this at once, and in as few doorbells as hold it: threads that race know no order."""
+        if most is None:
+            return share
+        threads = max(1, min(share.threads, most // share.size))
+        return replace(
+            share, window=min(share.window, most), urgent_window=min(share.urgent_window, most), threads=threads
+        )
 
     # -- what of them -------------------------------------------------------------------------------------------------
 
@@ -218,10 +251,13 @@ class Relay:
         rings: list[Ring] = []
         with self._database.reading() as connection:
             stands = noted(connection, self._database.now)
+            for key, limit in stands.used_up.items():
+                self._limited.note(account_of(key), key, limit, now, stands.blocked[key] * MICRO)
             self._starts.look(connection, self._database.now, stands)
             if now - self._shares_at >= 1.0:
                 self._sharing.learn(living(connection, self._database.now))
                 self._starts.heard(self._sharing.silent_s, now)
+                self._limited.tidy(now)
                 self._shares_at = now
             looks = []
             for known in lanes:
@@ -230,7 +266,7 @@ class Relay:
                 if keys & stands.blocked.keys():
                     self._backlogs.forget(lane)
                     left_us = max(stands.blocked[key] for key in keys & stands.blocked.keys())
-                    self._reopens[lane] = now + left_us / 1_000_000
+                    self._reopens[lane] = now + left_us * MICRO
                 elif keys & stands.parked:
                     rings += self._probe(connection, lane, sorted(keys & stands.parked))
                 else:
@@ -261,6 +297,7 @@ class Relay:
 
     def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
         """Urgent parts are always looked at."""
+        self._backlogs.learn(known, heads)
         normal = heads[Priority.NORMAL].due
         if normal >= share.window:
             known.full = Priority.NORMAL
@@ -379,7 +416,8 @@ class Relay:
             return 0
         mine = set(self._database.run(lambda connection: self._note(connection, rings)))
         kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
-        self._publish([ring for ring in kept if ring.ids])
+        # What is first in the broker is mostly first at the vendor's.
+        self._publish(sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk)))
         return len(mine)
 
     def _note(self, connection: Connection, rings: Sequence[Ring]) -> list[str]:

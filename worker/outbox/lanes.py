@@ -24,11 +24,16 @@ __all__ = ["Block", "Ease", "LaneEvent"]
 _NAMES = tuple(column.name for column in tables.lanes.columns)
 LIMIT = "limit "
 """How the reason begins where a limit of ours is used up; what has reserved already may go."""
+IS_USED_UP = " is used up"
 
 
 def used_up(limit: str) -> str:
     """Why a lane, or a part, waits for a limit of ours."""
-    return f"{LIMIT}{limit} is used up"
+    return f"{LIMIT}{limit}{IS_USED_UP}"
+
+
+def _limit_of(reason: str) -> str:
+    return reason.removeprefix(LIMIT).removesuffix(IS_USED_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class Noted:
     """How many calls all processes together may have in the air."""
     uneasy: frozenset[str] = frozenset()
     """Those that an answer means something to."""
-    used_up: frozenset[str] = frozenset()
-    """Of the blocked: those that wait for nothing but a limit of ours."""
+    used_up: Mapping[str, str] = field(default_factory=dict)
+    """Of the blocked: those that wait for nothing but a limit of ours, and its name."""
 
 
 def noted(connection: Connection, now_sql: str) -> Noted:
@@ -59,7 +64,7 @@ def noted(connection: Connection, now_sql: str) -> Noted:
         frozenset(row[0] for row in rows if row[2]),
         {row[0]: int(row[3]) for row in rows if row[3] is not None},
         frozenset(row[0] for row in rows if row[3] is not None or row[4]),
-        frozenset(row[0] for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)),
+        {row[0]: _limit_of(row[5]) for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)},
     )
 
 

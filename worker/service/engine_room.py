@@ -20,7 +20,7 @@ import structlog
 from worker.channels import channel
 from worker.config.accounts import AccountSource, accounts_of
 from worker.config.settings import DeliverySettings, Settings
-from worker.delivery.accounts import require_usable_accounts
+from worker.delivery.accounts import amount_of, require_usable_accounts, weight_of
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.hooks import load_hooks
 from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
@@ -147,6 +147,7 @@ class EngineRoom:
             times=relay_times(delivery),
             monotonic=time.monotonic,
             weight=lambda account: weight_of(plant.accounts, account),
+            amount=lambda account, limit: amount_of(plant.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
         )
         self._recovery = Recovery(
@@ -332,14 +333,6 @@ def relay_times(delivery: DeliverySettings) -> RelayTimes:
         park_probe_s=delivery.park_probe_s,
         silence_s=delivery.silence_s,
     )
-
-
-def weight_of(accounts: AccountSource, name: str) -> float:
-    """An account's weight; one that this process does not know weighs as much as any."""
-    try:
-        return accounts.get(name).weight
-    except WorkerError:
-        return 1.0
 
 
 def where(error: BaseException) -> str:

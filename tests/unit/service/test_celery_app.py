@@ -12,12 +12,12 @@ from structlog.testing import capture_logs
 from tests.support.plant import an_account
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
+from worker.delivery.accounts import weight_of
 from worker.delivery.relay import Ring
 from worker.service import celery_app
 from worker.service.broker import Line, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
 from worker.service.doorbells import Doorbells
-from worker.service.engine_room import weight_of
 from worker.service.loop import Loop
 from worker.service.queues import queue_of
 from worker.service.steps import is_revoked

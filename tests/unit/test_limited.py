@@ -1,0 +1,64 @@
+"""What is worth offering where a limit is the bottleneck."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.delivery.limited import Amount, Limited, part_of
+
+
+def limited(amount: Amount | None) -> Limited:
+    return Limited(lambda account, limit: amount)
+
+
+def test_a_lane_that_a_limit_closed_has_one_window_of_it() -> None:
+    """Until it has not been closed for two minutes."""
+    known = limited(Amount(20, shared=False))
+
+    known.note("hr", "hr:1", "chat_minute", now=100.0, left_s=10.0)
+
+    assert (20, None, None) == (known.most("hr:1"), known.most("hr:2"), known.most("hr"))
+    known.tidy(229.0)
+    assert 20 == known.most("hr:1")
+    known.tidy(231.0)
+    assert known.most("hr:1") is None
+
+
+def test_a_limit_that_lanes_share_is_the_accounts() -> None:
+    """All of its lanes have one window together."""
+    known = limited(Amount(20, shared=True))
+
+    known.note("hr", "hr:1", "app_day", now=100.0, left_s=10.0)
+
+    assert (None, 20) == (known.most("hr:1"), known.most("hr"))
+
+
+def test_a_day_is_remembered_longer() -> None:
+    """A tenth of how long it was closed: nobody looks for minutes at what opens in hours."""
+    known = limited(Amount(20, shared=False))
+
+    known.note("hr", "hr:1", "app_day", now=0.0, left_s=1_000.0 * 60)
+
+    known.tidy(1_099.0 * 60)
+    assert 20 == known.most("hr:1")
+
+
+def test_an_account_that_is_not_known_here_is_not_bounded() -> None:
+    """Another process's configuration may have it."""
+    known = limited(None)
+
+    known.note("hr", "hr:1", "app_day", now=0.0, left_s=10.0)
+
+    assert known.most("hr:1") is None
+
+
+@pytest.mark.parametrize(
+    ("fronts", "backs", "front", "part"),
+    [
+        *((1, 0, True, 20), (2, 0, True, 10), (3, 0, True, 7), (0, 2, False, 10), (1, 1, True, 17)),
+        *((1, 1, False, 3), (50, 50, True, 1), (50, 50, False, 1), (2, 3, True, 9), (2, 3, False, 1)),
+    ],
+)
+def test_lanes_share_what_a_limit_lets_through(fronts: int, backs: int, front: bool, part: int) -> None:
+    """Those with nothing but bulk a ninth together, and everybody one at least."""
+    assert part == part_of(20, {True: fronts, False: backs}, front=front, every=9)
