@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import requests
 from bench import ordering, scale
 from bench.arrivals import Arrivals, most, most_aligned, used
 from bench.members import FULL, QUICK, Scale
+from bench.priorities_judge import lateness, least_share, waits_since
 from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
 from tests.support.plant import an_account
@@ -83,6 +85,36 @@ def test_used_is_the_window_through_the_median_way_to_the_call_an_amount_later()
     assert 1.0 == used([0, 1, 10, 11, 20, 35], 2, 10)
     assert 0.5 == used([0, 0, 20, 20], 2, 10)
     assert 0.0 == used([0, 1], 2, 10)
+
+
+def test_the_least_part_is_that_of_the_worst_window() -> None:
+    """Sliding ones, wherever they begin; too few calls, or no backlog yet, are none."""
+    calls = [(float(n), n % 4 == 0) for n in range(40)]
+    hole = [(at, marked and not 16 <= at < 24) for at, marked in calls]
+
+    assert 0.2 == least_share(calls, 10, 0.0, 5)
+    assert 0.0 == least_share(hole, 10, 0.0, 5)
+    assert 0.2 == least_share(hole, 10, 21.0, 5)
+    assert 1.0 == least_share(hole, 10, 0.0, 12)
+
+
+def test_a_backlog_stands_from_when_it_never_ran_out_again() -> None:
+    """Two wait all the time from the fifth second on; in the end there is one."""
+    asked = {n: float(n) for n in range(10)}
+
+    assert 5.0 == waits_since(asked, {0: 0.5, 1: 3.5, 2: 3.6, 3: 3.7}, 2)
+    assert 0.0 == waits_since(asked, {}, 1)
+    assert math.inf == waits_since(asked, dict.fromkeys(range(9), 9.5), 2)
+
+
+def test_whoever_is_urgent_is_late_from_the_next_room_on() -> None:
+    """Two in ten seconds: the room of the second window is at 10 s, and behind one that waits already at 11 s."""
+    times = [0.0, 1.0, 10.5, 13.0, 20.0]
+
+    assert [0.5, 2.0] == lateness(times, {1: 4.0, 2: 5.0}, {1: 10.5, 2: 13.0}, 2, 10)
+    assert [6.5, 8.0] == lateness(times, {1: 4.0, 2: 5.0}, {1: 10.5, 2: 13.0}, 0, 10)
+    assert [0.0] == lateness(times, {1: 0.5}, {1: 10.0}, 2, 10, notice_s=0.6)
+    assert [10.0] == lateness(times, {1: 4.0}, {}, 2, 10)
 
 
 @pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])

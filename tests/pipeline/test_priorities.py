@@ -93,7 +93,7 @@ def test_urgent_in_another_lane_has_the_first_of_the_room(site: Site) -> None:
 
 
 def test_a_lane_of_bulk_leaves_the_threads_to_the_others(sqlite_database: Database, driven_clock: DrivenClock) -> None:
-    """Without any limit: of an account's threads a lane with nothing but bulk has a ninth while another has work."""
+    """Without any limit: of an account's threads a lane with nothing but bulk has an eighth while another has work."""
     with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"member_minute": 0})]) as site:
         site.sharing = Sharing(5)
         site.relay = site.new_relay(lambda: site.plant.life.incarnation)

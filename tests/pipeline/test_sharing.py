@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import zip_longest
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.sharing import BULK_EVERY, BULK_STEP, Share, Sharing
+from worker.delivery.sharing import Share, Sharing
 from worker.outbox.offering import Head
 from worker.outbox.processes import Process
 
@@ -110,43 +109,46 @@ def test_an_id_never_waits_for_company_that_cannot_come(size: int, threads: int)
             assert ids == sum(len(doorbell) for doorbell in share.doorbells(a_head(ids), window))
 
 
-@pytest.mark.parametrize("room", [1, 2, 5, 9, 20, 60])
-@pytest.mark.parametrize("at_once", [1, 3, 12])
-def test_bulk_gets_a_tenth_of_a_full_lane(room: int, at_once: int) -> None:
-    """Whatever room the limit leaves in each round, and however many threads share it; what is left comes again."""
-    share, start = Share(10, 240, 60, 12), 1
-    normal, bulk = Head([f"n{n}" for n in range(240)], 240), Head([f"b{n}" for n in range(share.bulk_window(240))], 30)
-    sent: list[str] = []
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 50])
+def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
+    """However small its doorbells are: in any hundred parts that are offered in a row, over many rounds of them."""
+    share, owed, offered = Share(size, 24 * size, 6 * size, 12), 0, ""
+    normal = Head([f"n{n}" for n in range(share.window)], share.window)
+    bulk = Head([f"b{n}" for n in range(share.bulk_window(share.window))], share.bulk_window(share.window))
 
-    for _ in range(90):
-        bells = share.mixed(normal, bulk, start)
-        start = (start + BULK_STEP) % BULK_EVERY
-        each = [list(bell.ids) for bell in bells[:at_once]]
-        in_turn = [part for row in zip_longest(*each) for part in row if part]
-        sent += in_turn[:room]
+    while len(offered) < 1_000:
+        bells = share.mixed(normal, bulk, owed)[:3]
+        owed = bells[-1].owed
+        offered += "".join(part[0] for bell in bells for part in bell.ids)
 
-    share_of_bulk = sum(part.startswith("b") for part in sent) / len(sent)
-    assert 0.1 <= share_of_bulk <= 0.15
+    assert all(offered[at : at + 100].count("b") in (12, 13) for at in range(len(offered) - 100))
 
 
 def test_bulk_takes_what_normal_parts_leave() -> None:
-    """Without normal parts it has the whole window, and doorbells with nothing else in them."""
+    """Without normal parts it has the whole window, and doorbells of its own."""
     share = Share(10, 40, 10, 2)
 
     bells = share.mixed(a_head(0), a_head(40), 1)
 
-    assert (40, 35, 5) == (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40))
+    assert (40, 35, 6) == (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40))
     assert [(10, True)] * 4 == [(len(bell.ids), bell.bulk) for bell in bells]
 
 
+def test_beside_normal_parts_bulk_goes_their_way() -> None:
+    """Its own queue is emptied after theirs, so in doorbells of one each it would not have its part."""
+    bells = Share(1, 40, 10, 20).mixed(a_head(20), Head(["b"], 1), 7)
+
+    assert (("b",), False) == (bells[0].ids, bells[0].bulk)
+
+
 @given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 8))
-def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, start: int) -> None:
+def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, owed: int) -> None:
     """Every id once; normal parts among themselves, and bulk among itself, in the order of their time."""
     heads = Head([f"n{n}" for n in range(normal)], normal), Head([f"b{n}" for n in range(bulk)], bulk)
 
-    bells = Share(10, 240, 60, 12).mixed(*heads, start, patient=False)
+    bells = Share(10, 240, 60, 12).mixed(*heads, owed, patient=False)
 
     mixed = [part for bell in bells for part in bell.ids]
     for head in heads:
         assert head.ids == [part for part in mixed if part in set(head.ids)]
-    assert all(bell.bulk == all(part.startswith("b") for part in bell.ids) for bell in bells)
+    assert all(bell.bulk == (not normal) for bell in bells)

@@ -10,6 +10,8 @@ from tests.support.plant import Site, planted, refused
 from worker.delivery.relay import Relay, Ring
 from worker.delivery.relay_times import RelayTimes
 from worker.delivery.starts import Starts
+from worker.domain.job import part_id
+from worker.domain.outcome import Penalty
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import Block, Noted, block_lanes, resume_lanes
@@ -105,6 +107,23 @@ def test_a_lane_that_succeeded_just_now_has_its_whole_share(site: Site) -> None:
     late = turn(site)
 
     assert (10, 1) == (out(soon), out(late))
+
+
+def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> None:
+    """A lane that the vendor serialised takes its time: normal parts in front must not keep bulk waiting meanwhile."""
+    bulk = sends(site, 10, priority="bulk")
+    lane = site.part(sends(site, 40)[0]).lane
+    sends(site, 1, priority="urgent")
+    block = Block(lane, "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL)
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    called: list[str] = []
+    for _ in range(33):
+        rings = turn(site)
+        called += [part for ring in rings for part in ring.ids]
+        answer(site, rings)
+
+    assert 33 == len(called)
+    assert 33 // 8 == len({part_id(job, 0) for job in bulk} & set(called))
 
 
 def test_a_new_leader_keeps_to_the_bound(site: Site) -> None:

@@ -35,8 +35,8 @@ class Backlog:
     """When something of it was last offered."""
     out: int = 0
     """Doorbells of it that are in the broker, as far as its head told; urgent ones are not counted."""
-    mixed: int = 1
-    """Where the next doorbell is in the cycle that gives bulk its share."""
+    owed: int = 0
+    """What is owed to bulk behind what was offered of it, see `mixing.py`."""
     first: str = ""
     """The part at its head when it was looked at,"""
     rounds: int = 0

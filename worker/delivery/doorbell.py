@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.delivery.admission import Denied
 from worker.delivery.attempt import Attempt
 from worker.delivery.errand import Delivered, Errand
+from worker.delivery.mixing import Mixing
 from worker.delivery.narrowing import first_to_go_s
 from worker.delivery.plant import Plant
 from worker.delivery.writer import WriterClosed
@@ -44,6 +45,7 @@ class Doorbell:
         self._attempt = Attempt(plant)
         self._guard = threading.Lock()
         self._in_hand: set[str] = set()
+        self._mixing = Mixing()
         self._owed: deque[str] = deque(maxlen=OWED)
         """Ids that came while the database was away: they are to be left as soon as it is back."""
 
@@ -107,8 +109,8 @@ class Doorbell:
             plant.gates.open(account_of(work.lane))
             left: list[Loaded] = []
             delivered = self._work_off_chunk([work], left)
-            calls = sum(one.called for one in delivered)
-            if any(one.heard for one in delivered):
+            calls = sum(one.called for one in delivered.values())
+            if any(one.heard for one in delivered.values()):
                 self._attempt.blocking.unpark(work)
             elif not calls:
                 self._attempt.blocking.pass_on(work)
@@ -123,18 +125,20 @@ class Doorbell:
         with suppress(WriterClosed):  # the process ends: what is queued is left to others
             while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
                 ahead = 1 if _holds_bytes(works[0]) else self._ahead(lane)
-                chunk = [works.popleft() for _ in range(min(len(works), ahead))]
-                delivered = self._work_off_chunk(chunk, left)
-                calls += sum(one.called for one in delivered)
-                last = delivered[-1] if delivered else last
+                picked = self._mixing.pick(lane, works, ahead)
+                delivered = self._work_off_chunk(picked.works, left)
+                called = [part for part, one in delivered.items() if one.called]
+                self._mixing.take_back(lane, picked, called)
+                calls += len(called)
+                last = next(reversed(delivered.values()), last)
         if last is not None:
             last.ticket.wait(plant.settings.call_deadline_s)
         plant.probe("before_ack")
         return [*left, *works], calls
 
-    def _work_off_chunk(self, chunk: Sequence[Loaded], left: list[Loaded]) -> list[Delivered]:
+    def _work_off_chunk(self, chunk: Sequence[Loaded], left: list[Loaded]) -> dict[str, Delivered]:
         """Admits the parts together and delivers one after the other; room that is not used is given back."""
-        delivered = []
+        delivered = {}
         waiting = deque(self._admit(chunk, left))
         try:
             while waiting:
@@ -144,7 +148,8 @@ class Doorbell:
                 except BaseException:
                     left.append(errand.work)
                     raise
-                delivered += [one] if one else []
+                if one is not None:
+                    delivered[errand.work.id] = one
         finally:
             for errand in waiting:
                 self._attempt.give_back(errand)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from worker.delivery.mixing import BULK_EVERY
+from worker.outbox.lanes import account_of
+
 KEPT_S, KEPT_PART = 120.0, 0.1
 """A limit that has not closed anything for so long, and for this part of how long it was closed, is no bottleneck."""
 
@@ -46,18 +49,23 @@ class Limited:
         self._most = {key: kept for key, kept in self._most.items() if kept[1] > now}
         self._known = {key: until for key, until in self._known.items() if until > now}
 
-    def most(self, key: str) -> int | None:
-        """Parts at once; null: no limit closes it."""
-        known = self._most.get(key)
-        return known[0] if known else None
+    def most(self, lane: str, lanes: Mapping[bool, int], *, front: bool) -> int | None:
+        """Parts of a lane at once, of its own limits and those that it shares with others of its account (`lanes`: how
+        many have more than bulk, and how many have not; `front`: the lane has); null: no limit closes it.
+        """
+        own, shared = self._most.get(lane), self._most.get(account_of(lane))
+        bounds = [own[0]] if own else []
+        if shared:
+            bounds.append(part_of(shared[0], lanes, front=front))
+        return min(bounds, default=None)
 
 
-def part_of(amount: int, lanes: Mapping[bool, int], *, front: bool, every: int) -> int:
+def part_of(amount: int, lanes: Mapping[bool, int], *, front: bool) -> int:
     """One lane's part of what a limit lets through that an account's lanes share: those with nothing but bulk have one
-    in `every` of it together where others have work too (`lanes`: how many of the others, and of these).
+    in eight of it together where others have work too (`lanes`: how many of the others, and of these).
     """
     whole = amount
     if lanes[True] and lanes[False]:
-        of_bulk = -(-amount // every)
+        of_bulk = -(-amount // BULK_EVERY)
         whole = amount - of_bulk if front else of_bulk
     return max(1, -(-whole // max(1, lanes[front])))

@@ -14,10 +14,11 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.delivery.backlog import Backlog, Backlogs
-from worker.delivery.limited import Amount, Limited, part_of
+from worker.delivery.limited import Amount, Limited
+from worker.delivery.mixing import BULK_EVERY, OTHERS, after, mix
 from worker.delivery.pacing import Pacing
 from worker.delivery.relay_times import RelayTimes
-from worker.delivery.sharing import BULK_EVERY, BULK_STEP, Bell, Share, Sharing
+from worker.delivery.sharing import Bell, Share, Sharing
 from worker.delivery.starts import Starts
 from worker.delivery.walk import Walk
 from worker.domain.job import Kind, Priority
@@ -87,8 +88,10 @@ class _Look:
         return sum(head.due - len(head.ids) for head in self.heads.values())
 
     def narrow(self, room: int) -> None:
-        """So many more go, each in a doorbell of its own; the most urgent first."""
-        self.put_aside(set(list(self.free())[max(0, room) :]))
+        """So many more go, each in a doorbell of its own; urgent ones first, and bulk where it is owed."""
+        urgent, normal, bulk = (self.heads[priority].ids for priority in Priority)
+        line = [*urgent, *(part for part, _, _ in mix(normal, bulk, self.known.owed))]
+        self.put_aside(set(line[max(0, room) :]))
         self.share = replace(self.share, size=1)
 
 
@@ -212,7 +215,7 @@ class Relay:
         them, as one lane has.
         """
         two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0))
-        return -(-two_a_thread * BULK_EVERY // (BULK_EVERY - 1)) - self._backlogs.out(account)
+        return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account)
 
     def _share(self, lane: str) -> Share:
         """Its part of its account's threads: all of its lanes with more than bulk have theirs first."""
@@ -220,28 +223,13 @@ class Relay:
         lanes, part = self._backlogs.lanes(account), self._parts.get(account, 1.0)
         front = self._is_in_front(lane)
         if lanes[True] and lanes[False]:
-            part = part * (BULK_EVERY - 1) / BULK_EVERY if front else part / BULK_EVERY
-        return self._bounded(self._sharing.of(lane, lanes[front], part), self._most(lane, lanes, front=front))
+            part = part * OTHERS / BULK_EVERY if front else part / BULK_EVERY
+        most = self._limited.most(lane, lanes, front=front)
+        return self._sharing.of(lane, lanes[front], part).within(most)
 
     def _is_in_front(self, lane: str) -> bool:
         known = self._backlogs.of(lane)
         return known is None or known.front
-
-    def _most(self, lane: str, lanes: Mapping[bool, int], *, front: bool) -> int | None:
-        """The most parts of a lane that are worth offering; null: no limit is its bottleneck."""
-        shared = self._limited.most(account_of(lane))
-        of_account = None if shared is None else part_of(shared, lanes, front=front, every=BULK_EVERY)
-        return min((most for most in (self._limited.most(lane), of_account) if most is not None), default=None)
-
-    @staticmethod
-    def _bounded(share: Share, most: int | None) -> Share:
-        """No more than this at once, and in as few doorbells as hold it: threads that race know no order."""
-        if most is None:
-            return share
-        threads = max(1, min(share.threads, most // share.size))
-        return replace(
-            share, window=min(share.window, most), urgent_window=min(share.urgent_window, most), threads=threads
-        )
 
     # -- what of them -------------------------------------------------------------------------------------------------
 
@@ -376,7 +364,9 @@ class Relay:
             Ring(known.lane, ids, urgent=True, stands_s=stands_s)
             for ids in share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
         ]
-        bells = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.mixed, patient=patient)
+        for _ in [part for ring in urgent for part in ring.ids]:
+            known.owed = after(known.owed, is_bulk=False)
+        bells = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.owed, patient=patient)
         rest = [
             # What its own queue did not bring to anybody in time goes with the others.
             Ring(known.lane, bell.ids, urgent=False, stands_s=stands_s, bulk=bell.bulk and not again, files=files)
@@ -405,7 +395,7 @@ class Relay:
         known.out = -(-sum(head.due - len(head.ids) for head in heads) // look.share.size)
         may_go = bells[: max(0, self._room(account_of(known.lane)))]
         known.out += len(may_go)
-        known.mixed = (known.mixed + (BULK_STEP if may_go else 0)) % BULK_EVERY
+        known.owed = may_go[-1].owed if may_go else known.owed
         if len(may_go) < len(bells) and not known.out:
             self._backlogs.want(known.lane)
         return may_go

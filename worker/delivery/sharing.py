@@ -9,18 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+from worker.delivery.mixing import OTHERS, mix
 from worker.outbox.offering import Head
 from worker.outbox.processes import Process
 
 DOORBELL_S = 1.0
 SLOW_MS = 1000
 KEEP_FREE = 2
-BULK_EVERY = 9
-"""Of a full lane every ninth part is bulk, when there is any: a tenth of any minute's with something to spare."""
-BULK_STEP = 4
-"""How far the cycle jumps from one doorbell to the next, and from one round of them to the next: doorbells begin at all
-of its places in turn, so that bulk has its part of the calls also where only the first of each find room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,9 @@ class Bell:
 
     ids: tuple[str, ...]
     bulk: bool
-    """All of them are bulk."""
+    """The lane has nothing but bulk."""
+    owed: int
+    """What is owed to bulk behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,15 @@ class Share:
     threads: int
 
     def bulk_window(self, normal_due: int) -> int:
-        """What normal parts leave of the window; where they fill it, a ninth beside them."""
-        return max(self.window - normal_due, -(-self.window // (BULK_EVERY - 1)))
+        """What normal parts leave of the window; where they fill it, its own part beside them."""
+        return max(self.window - normal_due, -(-self.window // OTHERS))
+
+    def within(self, most: int | None) -> Share:
+        """No more than this at once, and in as few doorbells as hold it: threads that race know no order."""
+        if most is None:
+            return self
+        threads = max(1, min(self.threads, most // self.size))
+        return Share(self.size, min(self.window, most), min(self.urgent_window, most), threads)
 
     def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
         """The ids in doorbells. Few are spread over the threads; while half the window is out, only full ones ring
@@ -56,23 +62,15 @@ class Share:
             ids, size = ids[: len(ids) // self.size * self.size], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
-    def mixed(self, normal: Head, bulk: Head, start: int, *, patient: bool = True) -> list[Bell]:
-        """Normal and bulk in doorbells: normal first, but every ninth is bulk, counted from `start`."""
+    def mixed(self, normal: Head, bulk: Head, owed: int, *, patient: bool = True) -> list[Bell]:
+        """Normal and bulk in doorbells: normal first, and bulk where it is owed."""
         both = Head([*normal.ids, *bulk.ids], normal.due + bulk.due)
-        bells, at_normal, at_bulk = [], iter(normal.ids), iter(bulk.ids)
-        left_normal, left_bulk = len(normal.ids), len(bulk.ids)
-        for number, bell in enumerate(self.doorbells(both, self.window, patient=patient)):
-            ids: list[str] = []
-            whole = True
-            for place in range(start + number * BULK_STEP, start + number * BULK_STEP + len(bell)):
-                if left_bulk and (not left_normal or place % BULK_EVERY == 0):
-                    ids.append(next(at_bulk))
-                    left_bulk -= 1
-                else:
-                    ids.append(next(at_normal))
-                    left_normal -= 1
-                    whole = False
-            bells.append(Bell(tuple(ids), whole))
+        line = mix(normal.ids, bulk.ids, owed)
+        bells = []
+        for bell in self.doorbells(both, self.window, patient=patient):
+            parts = list(islice(line, len(bell)))
+            # Beside normal parts also a doorbell of bulk alone goes their way: its own is emptied after theirs.
+            bells.append(Bell(tuple(part for part, _, _ in parts), not normal.due, parts[-1][2]))
         return bells
 
 
