@@ -80,6 +80,19 @@ def test_bulk_has_its_part_of_each_window_and_no_more(site: Site, two_lanes: boo
     assert {"b": AMOUNT} == window(site, order)
 
 
+def test_urgent_leaves_bulk_its_part(site: Site) -> None:
+    """Of what the limit lets through, also when urgent parts alone would take all of it."""
+    fill(site, 0, 100, two_lanes=False)
+    for n in range(200):
+        site.send(f"u{n}", f"u{n}", priority="urgent")
+    order = random.Random(1)
+    window(site, order)
+
+    windows = [window(site, order) for _ in range(6)]
+
+    assert all(2 <= called["b"] <= 3 and called.total() == AMOUNT for called in windows)
+
+
 def test_urgent_in_another_lane_has_the_first_of_the_room(site: Site) -> None:
     """The lanes of an account open together, and what is urgent in any of them is rung first."""
     fill(site, 200, 0, two_lanes=False)

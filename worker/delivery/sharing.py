@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from worker.delivery.mixing import OTHERS, mix
+from worker.delivery.mixing import BULK_EVERY, OTHERS, mix
 from worker.outbox.offering import Head
 from worker.outbox.processes import Process
 
@@ -47,11 +47,14 @@ class Share:
         return max(self.window - normal_due, -(-self.window // OTHERS))
 
     def within(self, most: int | None) -> Share:
-        """No more than this at once, and in as few doorbells as hold it: threads that race know no order."""
+        """No more than this at once, and in as few doorbells as hold it: threads that race know no order. Urgent parts
+        leave of it what may be owed to bulk.
+        """
         if most is None:
             return self
+        urgent = max(1, most - -(-most // BULK_EVERY))
         threads = max(1, min(self.threads, most // self.size))
-        return Share(self.size, min(self.window, most), min(self.urgent_window, most), threads)
+        return Share(self.size, min(self.window, most), min(self.urgent_window, urgent), threads)
 
     def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
         """The ids in doorbells. Few are spread over the threads; while half the window is out, only full ones ring
