@@ -10,6 +10,7 @@ import pytest
 from tests.support.plant import Site, lost, planted, refused, unsent
 from worker.delivery.doorbell import Doorbell
 from worker.domain.call import NeverLeft, Request
+from worker.domain.lane import next_midnight
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 
@@ -54,6 +55,22 @@ def test_struck_again_right_after_waits_an_hour_then_until_midnight(site: Site) 
     assert ["struck", "struck", "struck", "penalty over"] == steps(site)
     hints = site.rows("select hint from worker_lane_events where what = 'struck'")
     assert {"1767225600123456789012347"} == {row.hint for row in hints}
+
+
+def test_a_message_every_three_minutes_is_struck_again(site: Site) -> None:
+    """Nothing was taken in between: the second refusal waits for the hour, the third for midnight."""
+    lane, ends = "", []
+    for n in range(3):
+        site.vendor.says(refused(45009, HINT))
+        job = site.send(str(n), f"u{n}")
+        struck_at, lane = site.clock.micros, site.part(job).lane
+        site.ring(job)
+        ends.append((row_of(site, lane).blocked_until - struck_at) // 1_000_000)
+        site.advance(ends[-1] + 180)
+
+    assert [60, 3_600] == ends[:2]
+    assert next_midnight(struck_at) == row_of(site, lane).blocked_until
+    assert ["struck"] * 3 == steps(site)
 
 
 def test_a_restart_does_not_forget_the_step(database: Database, driven_clock: DrivenClock) -> None:

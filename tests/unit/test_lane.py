@@ -49,7 +49,7 @@ def taken(lane: LaneFacts, now: int, marked_at: int | None = None) -> list[Step]
 
 
 def test_a_frequency_limit_is_found_by_evidence() -> None:
-    """A minute; struck again right after an hour; again until midnight in Shanghai, and so every day."""
+    """A minute; struck again, an hour; again, until midnight in Shanghai, and so every day."""
     lane, now, waits = a_lane(), NOW, []
 
     for _ in range(4):
@@ -98,16 +98,28 @@ def test_a_success_after_the_block_resets_the_steps() -> None:
     assert NOW + 3 * MINUTE == lane.blocked_until
 
 
-def test_right_after_means_within_the_time_it_had_waited() -> None:
-    """Struck two minutes after the block of one was over: another minute's limit may be meant."""
-    soon, late = a_lane(), a_lane()
-    struck(soon, NOW)
-    struck(late, NOW)
+@pytest.mark.parametrize(("step", "again_within"), [(1, HOUR), (2, DAY), (3, DAY)])
+def test_again_means_within_the_time_that_the_next_block_lasts(step: int, again_within: int) -> None:
+    """Counted from the end of the last one; later another window may be meant, and it begins with a minute."""
+    soon, late = a_lane(step=step, struck_until=NOW), a_lane(step=step, struck_until=NOW)
 
-    struck(soon, NOW + 2 * MINUTE - 1)
-    struck(late, NOW + 2 * MINUTE)
+    struck(soon, NOW + again_within - 1)
+    struck(late, NOW + again_within)
 
-    assert (2, 1) == (soon.step, late.step)
+    assert (min(step + 1, 3), 1) == (soon.step, late.step)
+
+
+def test_a_seldom_used_lane_finds_its_window_too() -> None:
+    """A message every three minutes, all refused: once a minute, once an hour, and then once a day."""
+    lane, now, steps = a_lane(), NOW, []
+
+    for _ in range(400):  # for 20 hours
+        if lane.blocked_until <= now:
+            struck(lane, now)
+            steps.append(lane.step)
+        now += 3 * MINUTE
+
+    assert [1, 2, 3, 3] == steps
 
 
 def test_after_a_strike_one_call_tries() -> None:

@@ -140,7 +140,7 @@ class DeliverySettings(BaseModel):
     strike_s: Seconds = 60
     """How long a lane waits after a frequency limit (45009);"""
     strike_again_s: Seconds = 3_600
-    """and when it is struck again right after. Once more, and it waits until midnight in Asia/Shanghai."""
+    """and when it is struck again with nothing taken since. Once more, and it waits until midnight in Asia/Shanghai."""
     silence_s: Annotated[float, Field(ge=0)] = 60
     """A lane without a success for so long starts with one call in the air; 0: never."""
     breaker_failures: Count = 5

@@ -52,7 +52,7 @@ class LaneRules:
     strike_s: float = 60.0
     """The first block of 45009;"""
     strike_again_s: float = 3_600.0
-    """and the one after it; every further one ends at midnight in Asia/Shanghai."""
+    """and the one after it, as nothing was taken in between; every further one ends at midnight in Asia/Shanghai."""
     failures: int = 5
     """Calls in a row without an answer that open the breaker."""
     open_s: float = 2.0
@@ -186,12 +186,15 @@ def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
 
 
 def _strike(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
-    """60 s; struck again right after: 60 min; again: until midnight. Right after: within the time it had waited."""
+    """60 s; again: 60 min; again: until midnight. Again is, with no success heard since, within the time that the next
+    block lasts: a lane that is asked for a call every few minutes is not struck for the first time for ever.
+    """
     if facts.step and marked_at < facts.struck_until:
         _hold(facts, block, facts.struck_until, now)
         return None
-    again = facts.step and now < facts.struck_until + _length(facts.step, rules)
-    facts.step = min(ALL_STEPS, facts.step + 1) if again else 1
+    next_step = min(ALL_STEPS, facts.step + 1)
+    again = facts.step and now < facts.struck_until + _length(next_step, rules)
+    facts.step = next_step if again else 1
     whole = facts.step == ALL_STEPS
     facts.struck_until = next_midnight(now) if whole else now + _length(facts.step, rules)
     _hold(facts, block, facts.struck_until, now)
