@@ -20,7 +20,7 @@ from worker import Chats, CheckFailed, File, FixedAccounts, Secret
 from worker.channels import channel
 from worker.channels.wecom_webhook import Action, Attachment, Image, Markdown, MarkdownV2, Text
 from worker.config.settings import Settings
-from worker.delivery.chat_blocks import waiting
+from worker.delivery.chat_blocks import GONE, WAITING, waiting
 from worker.delivery.hook_runs import heard_of
 from worker.delivery.receiving import Receiving
 from worker.domain.hook import CardPressed
@@ -32,6 +32,7 @@ from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.events import claim_event
 from worker.outbox.items import Mark, Spending
+from worker.outbox.lanes import Block, block_lanes
 from worker.outbox.ledger import commit
 from worker.service.receiver import Receiver
 from worker.simulator import running
@@ -171,6 +172,43 @@ def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None
     assert ("it was taken out of this chat", True) == (block.reason, bool(block.parked))
     assert "add it to the chat again" in block.remedy
     assert "accepted" == room.site.state(parked)
+
+
+def test_what_callbacks_do_to_a_lane_is_an_event_and_a_log_line(room: Room) -> None:
+    """Opened by a member who spoke, parked by our leaving, opened by our return; it starts with one call."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(4)]
+    room.site.run()
+    with capture_logs() as lines:
+        room.happens("message", "wozhang", person="zhang")
+        room.happens("add", "wr-1")
+        room.happens("delete", "wr-1")
+        room.happens("add", "wr-1")
+    opened = room.site.lane(room.site.part(jobs[3]).lane)
+
+    events = room.site.rows("select what, reason from worker_lane_events order by id")
+    waits, *told = [(row.what, row.reason) for row in events]
+    assert ("parked", WAITING) == waits
+    assert [("resumed", "its member spoke"), ("parked", GONE), ("resumed", "it is in the chat again")] == told
+    assert told == [(line["what"], line["reason"]) for line in lines if line["event"] == "lane"]
+    assert opened is not None
+    assert (0, False, 1) == (opened.blocked_until, bool(opened.parked), opened.calls)
+
+
+def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> None:
+    """Parked by what the vendor said: a member who speaks has not mended it."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    job = room.ask(Text(content="n"), "wozhang")
+    lane = room.site.part(job).lane
+    parking = Block(lane, "alerts", "send text", 600.0, "93004 disabled", "enable it", parked=True)
+    room.site.database.run(lambda c: block_lanes(c, room.site.database.now, [parking]))
+
+    room.happens("message", "wozhang", person="zhang")
+    room.happens("add", "wozhang", person="zhang")
+
+    found = room.site.lane(lane)
+    assert found is not None
+    assert ("93004 disabled", True) == (found.reason, bool(found.parked))
 
 
 @pytest.mark.parametrize("to", ["wozhang", "zhang", "ZHANG"])

@@ -12,6 +12,7 @@ from worker.channels.base import CallbackDoor
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.delivery.chat_blocks import WAITING, gone
+from worker.delivery.writer import log_steps
 from worker.domain.errors import ConfigurationError
 from worker.domain.inbound import CardPress, ChatNews, Inbound
 from worker.outbox.chats import ChatLanes
@@ -56,7 +57,9 @@ class Receiving:
             hooked=self._hooked,
             lanes=self._lanes(account, inbound.chat),
         )
-        return self._database.run(lambda connection: store(connection, self._database.now, delivery))
+        steps = self._database.run(lambda connection: store(connection, self._database.now, delivery))
+        log_steps(steps or ())
+        return steps is not None
 
     def _named(self, account: str, card: CardPress | None) -> str | None:
         """What the application calls what was pressed; null where nothing was."""

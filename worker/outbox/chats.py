@@ -16,7 +16,7 @@ from worker.domain.inbound import ChatChange, ChatNews
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, ids_json, insert_rows
 from worker.outbox.items import Spending
-from worker.outbox.lanes import Block, block_lanes, open_lane
+from worker.outbox.lanes import Block, LaneEvent, block_lanes, resume_lanes
 from worker.outbox.rows import for_update
 from worker.outbox.sql import fetch, run
 
@@ -32,8 +32,14 @@ class ChatLanes:
     """The reason of lanes that wait for the chat's person."""
 
 
-def note(connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int) -> None:
-    """Writes down what a callback says of a chat, and parks or opens its lanes."""
+CAME_BACK = "it is in the chat again"
+ALLOWED = "its member spoke"
+
+
+def note(
+    connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int
+) -> list[LaneEvent]:
+    """Writes down what a callback says of a chat, and parks or opens its lanes; the steps these took."""
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
     row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0}
@@ -48,18 +54,15 @@ def note(connection: Connection, now_sql: str, account: str, news: ChatNews, lan
         {**fresh, "now": now, "gone_at": (gone_at or now) if gone else None, "allowance": news.allowance},
     )
     if gone:
-        block_lanes(connection, now_sql, lanes.blocks)
-    else:
-        _open(connection, lanes, came_back=gone_at is not None, allowed=bool(news.allowance))
-
-
-def _open(connection: Connection, lanes: ChatLanes, *, came_back: bool, allowed: bool) -> None:
-    """Only what was blocked for this very reason: a lane may be parked for another, too."""
-    for lane, block in zip(lanes.lanes, lanes.blocks, strict=True):
-        if came_back:
-            open_lane(connection, lane, block.reason)
-        if allowed:
-            open_lane(connection, lane, lanes.waiting)
+        return block_lanes(connection, now_sql, lanes.blocks)
+    # Only what was blocked for this very reason: a lane may be parked for another, too.
+    opened: list[LaneEvent] = []
+    if gone_at is not None:
+        for reason in {block.reason for block in lanes.blocks}:
+            opened += resume_lanes(connection, now_sql, lanes.lanes, CAME_BACK, reason=reason)
+    if news.allowance:
+        opened += resume_lanes(connection, now_sql, lanes.lanes, ALLOWED, reason=lanes.waiting)
+    return opened
 
 
 def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int]:

@@ -20,6 +20,7 @@ from worker.outbox import chats, codes, tables
 from worker.outbox.bulk import insert_rows
 from worker.outbox.chats import ChatLanes
 from worker.outbox.events import event_row
+from worker.outbox.lanes import LaneEvent
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id of our own making names its part (`w<part id>`, see the channel's `render`)."""
@@ -42,8 +43,10 @@ class Delivery:
     """Where it says something of a chat: of what is sent to it."""
 
 
-def store(connection: Connection, now: str, delivery: Delivery) -> bool:
-    """Stores it and what follows from it; False: it was there already, and nothing was changed."""
+def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEvent] | None:
+    """Stores it and what follows from it; the steps of lanes it moved. None: it was there already, and nothing was
+    changed.
+    """
     inbound, card = delivery.inbound, delivery.inbound.card
     part_id = part_of_task(connection, delivery.account, card.task_id) if card else None
     instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
@@ -62,12 +65,12 @@ def store(connection: Connection, now: str, delivery: Delivery) -> bool:
     insert_rows(connection, tables.inbound, [row], conflict="ignore")
     # Who is stored, tells: row counts of ignored conflicts mean something else on every database.
     if connection.execute(_STORED_BY, {"id": key}).scalar_one() != delivery.id:
-        return False
+        return None
     if card is not None:
         _follow(connection, delivery, card, part_id, instant)
-    if inbound.chat is not None and delivery.lanes is not None:
-        chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant)
-    return True
+    if inbound.chat is None or delivery.lanes is None:
+        return []
+    return chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant)
 
 
 def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:

@@ -113,10 +113,14 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
     _save(connection, started, now)
 
 
-def resume_lanes(connection: Connection, now_sql: str, lanes: Sequence[str], why: str) -> list[LaneEvent]:
-    """Lifts what blocks or parks these now; then each starts with one call in the air."""
+def resume_lanes(
+    connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, reason: str | None = None
+) -> list[LaneEvent]:
+    """Lifts what blocks or parks these now; then each starts with one call in the air. `reason`: only what was blocked
+    for it.
+    """
     now = _read_now(connection, now_sql)
-    rows = [facts for _, facts in sorted(_lock(connection, lanes).items())]
+    rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if reason in (None, facts.reason)]
     closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
     events = [deciding.resume(facts, now, why) for facts in closed]
     _save(connection, closed, now)
@@ -154,15 +158,6 @@ def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -
 def account_of(lane: str) -> str:
     """The account a lane key belongs to."""
     return lane.partition(":")[0]
-
-
-def open_lane(connection: Connection, lane: str, reason: str) -> None:
-    """Lifts a block that was made for this reason; another one stays."""
-    run(
-        connection,
-        "update worker_lanes set blocked_until = 0, parked = false where lane = :lane and reason = :reason",
-        {"lane": lane, "reason": reason},
-    )
 
 
 # -- people -----------------------------------------------------------------------------------------------------------
