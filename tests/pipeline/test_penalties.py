@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.plant import Site, lost, planted, refused, unsent
+from tests.support.scripted_transport import answered
 from worker.delivery.doorbell import Doorbell
-from worker.domain.call import NeverLeft, Request
+from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.lane import next_midnight
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
@@ -211,6 +212,57 @@ def test_many_calls_in_the_air_park_once(site: Site) -> None:
     assert ["parked"] == steps(site)
 
 
+def test_an_account_whose_probe_is_refused_for_its_lane_is_open_again(site: Site) -> None:
+    """60020, then the address is trusted, and the probe is a card that needs a callback: texts do not wait for it."""
+    card, texts = site.card("x"), [site.send(f"t{n}", f"u{n}") for n in range(3)]
+    site.vendor.says(refused(60020, "not allow, from ip: 203.0.113.7"))
+    site.ring(card)
+    site.advance(601)
+    site.vendor.says(refused(43012))
+
+    site.ring(card, probe=True)
+    site.run()
+
+    assert ["accepted"] * 3 == [site.state(text) for text in texts]
+    assert ("queued", 0) == (site.state(card), site.part(card).tries)
+    parked = row_of(site, site.part(card).lane)
+    assert (True, "43012") == (bool(parked.parked), parked.reason[:5])
+    assert sorted(["parked", "parked", "resumed"]) == sorted(steps(site))
+
+
+def test_a_lane_whose_probe_must_wait_stays_parked_and_its_account_does_not(site: Site) -> None:
+    """45009 is no word about what parked the account; what parked the lane is not proved to be over."""
+    first = site.send()
+    lane = site.part(first).lane
+    site.vendor.says(refused(48002))
+    site.ring(first)
+    site.sql(
+        "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at)"
+        " values ('hr', 'hr', 'hr', 0, '60020', true, 0)"
+    )
+    site.advance(601)
+    site.vendor.says(refused(45009))
+
+    site.ring(first, probe=True)
+
+    assert (True, False) == (bool(row_of(site, lane).parked), bool(row_of(site, "hr").parked))
+
+
+@pytest.mark.parametrize("answer", [refused(60020), refused(42001), answered(b"later", 429, retry_after="30"), lost()])
+def test_an_account_stays_parked_when_its_probe_proves_nothing(site: Site, answer: CallResult) -> None:
+    """The same refusal, a token that is over, a proxy's word, no answer at all."""
+    first, second = site.send("one"), site.send("two", "u2")
+    site.vendor.says(refused(60020))
+    site.ring(first)
+    site.advance(601)
+    site.vendor.says(answer)
+
+    site.ring(second, probe=True)
+
+    assert row_of(site, "hr").parked
+    assert ["parked"] == steps(site)
+
+
 # -- breaker ----------------------------------------------------------------------------------------------------------
 
 
@@ -260,8 +312,6 @@ def test_an_answer_in_between_keeps_it_closed(site: Site) -> None:
 
 def test_a_proxys_word_counts_and_the_vendors_does_not(site: Site) -> None:
     """502 without the vendor's JSON is no answer; its own -1 is one."""
-    from tests.support.scripted_transport import answered
-
     for said in [answered(b"bad gateway", 502)] * 2 + [refused(-1)] + [answered(b"bad gateway", 502)] * 2:
         site.vendor.says(said)
         site.ring(site.send(said.__class__.__name__, f"u{len(site.calls())}", duplicate_check=False))

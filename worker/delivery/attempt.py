@@ -24,6 +24,8 @@ from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import (
     Accepted,
+    Held,
+    Parked,
     Partial,
     Progress,
     Rejected,
@@ -37,6 +39,7 @@ from worker.domain.outcome import (
 from worker.outbox.answers import outcome_name
 from worker.outbox.codes import SPENT_BY_VENDOR
 from worker.outbox.items import End, Mark, Marked, MarkReply
+from worker.outbox.lanes import account_of
 
 log = structlog.get_logger()
 
@@ -268,7 +271,7 @@ class Attempt:
             self.give_back(errand)
         if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
             plant.tokens.refused(errand.account, errand.token)
-        return Delivered(ticket, called=True, heard=isinstance(result, Answered) and _says_something(verdict))
+        return Delivered(ticket, called=True, heard=_heard(work.lane, result, verdict))
 
     def _eases(self, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
         """Where this answer means something: nowhere, as a rule."""
@@ -311,11 +314,19 @@ class Attempt:
         )
 
 
-def _says_something(verdict: Verdict) -> bool:
-    """The vendor itself answered this call, and nothing stands in the way of others."""
+def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+    """What stands open by this answer of the vendor's: the account unless it, or its token, was the reason to refuse;
+    and the lane where the call itself was judged.
+    """
+    if not isinstance(result, Answered):
+        return ()
+    account = account_of(lane)
     match verdict.outcome:
-        case Accepted() | Partial() | Rejected() | Retry():
-            return True
-        case Unknown(held=held):
-            return held
-    return False
+        case Accepted() | Partial() | Rejected() | Retry() | Held() | Unknown(held=True):
+            return lane, account
+        case Progress():
+            return (lane, account) if verdict.errcode == 0 else (account,)
+        case Wait(scope=Scope.PART | Scope.LANE) | Parked(scope=Scope.PART | Scope.LANE):
+            return () if verdict.errcode is None else (account,)  # without a code it was a proxy that spoke
+        case Wait() | Parked() | StaleToken() | Unknown():
+            return ()

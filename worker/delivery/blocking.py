@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.delivery.chat_blocks import WAITING
@@ -71,9 +72,9 @@ class Blocking:
             self._plant.gates.close(account, delay)
         return Block(account, account, work.account, delay, reason, failed=True)
 
-    def unpark(self, work: Loaded) -> None:
-        """A probe got through: its lane and its account start again, with one call in the air."""
-        lanes, database = (work.lane, account_of(work.lane)), self._plant.database
+    def unpark(self, lanes: Sequence[str]) -> None:
+        """A probe got through: what is proved to be open starts again, with one call in the air."""
+        database = self._plant.database
         for lane in lanes:
             self._plant.gates.open(lane)
         log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))

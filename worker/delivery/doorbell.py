@@ -99,7 +99,7 @@ class Doorbell:
         return calls
 
     def _try_parked(self, ids: Sequence[str]) -> int:
-        """One job tries a parked lane or account; when the vendor hears it out, everything behind it may go."""
+        """One job tries a parked lane or account; as far as the vendor hears it out, everything behind it may go."""
         plant = self._plant
         with plant.database.reading() as connection:
             works = load(connection, plant.database.now, ids)[:1]
@@ -110,8 +110,8 @@ class Doorbell:
             left: list[Loaded] = []
             delivered = self._work_off_chunk([work], left)
             calls = sum(one.called for one in delivered.values())
-            if any(one.heard for one in delivered.values()):
-                self._attempt.blocking.unpark(work)
+            if heard := [name for one in delivered.values() for name in one.heard]:
+                self._attempt.blocking.unpark(heard)
             elif not calls:
                 self._attempt.blocking.pass_on(work)
         self._leave(ids)

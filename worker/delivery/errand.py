@@ -64,5 +64,5 @@ class Delivered:
     ticket: Ticket
     called: bool
     """Bytes may have left."""
-    heard: bool = False
-    """The vendor answered, and neither the lane, the account nor the token was its reason to refuse."""
+    heard: tuple[str, ...] = ()
+    """The lane and its account, as far as the vendor's answer proves that nothing is in their way."""
