@@ -363,7 +363,7 @@ def test_nothing_makes_it_raise(body, status, header, in_doubt):
             TokenLater("errcode 0 without a usable token", 5.0),
         ),
         (reply("busy"), TokenLater("-1 the vendor is busy", 5.0)),
-        (reply("frequency_limit"), TokenLater("45009 frequency limit", 60.0)),
+        (reply("frequency_limit"), TokenLater("45009 frequency limit", 60.0, Penalty.FREQUENCY)),
         (reply(b"<html>", 502), TokenLater("http_502: no vendor answer", 5.0)),
         (reply(b"", 503, retry_after="9"), TokenLater("http_503: no vendor answer", 9.0)),
         (
@@ -384,6 +384,16 @@ def test_refused_credentials(code):
 
     assert (TokenRefused, code) == (type(found), found.errcode)
     assert found.remedy
+
+
+def test_an_untrusted_address_is_named_at_gettoken_too():
+    """With the vendor's trace number beside it."""
+    errmsg = "not allow to access from your ip, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at x"
+
+    found = CHANNEL.token_outcome(reply({"errcode": 60020, "errmsg": errmsg}), account(), "s3cret")
+
+    assert found.remedy.endswith("(the vendor sees 203.0.113.7)")
+    assert "1767225600123456789012347" == found.hint
 
 
 def test_token_is_not_shown():

@@ -459,7 +459,8 @@ def test_a_new_token_that_is_refused_too_stops_the_account(site: Site) -> None:
     lane = site.lane("hr")
     assert lane is not None
     assert (2, 2) == (len(site.calls()), tokens_fetched(site))
-    assert lane.blocked_until - lane.blocked_at == 15 * SECOND
+    # Found 20 s after the refusal, and until ten minutes after it.
+    assert (True, 580 * SECOND) == (bool(lane.parked), lane.blocked_until - lane.blocked_at)
     assert "agent and secret belong together" in lane.remedy
     assert ("queued", 0) == (site.state(job), site.part(job).tries)
 

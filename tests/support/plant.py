@@ -95,6 +95,7 @@ class ScriptedVendor:
 
     def __init__(self) -> None:
         self._next: deque[Say] = deque()
+        self._next_tokens: deque[CallResult] = deque()
         self.tokens = 0
         self.taken = 0
 
@@ -102,9 +103,15 @@ class ScriptedVendor:
         """What the next calls (tokens aside) are answered, in order; then everything is taken again."""
         self._next += answers
 
+    def says_for_tokens(self, *answers: CallResult) -> None:
+        """What the next gettoken calls are answered; then every one is given a token again."""
+        self._next_tokens += answers
+
     def __call__(self, request: Request) -> CallResult:
         if request.path == GETTOKEN:
             self.tokens += 1
+            if self._next_tokens:
+                return self._next_tokens.popleft()
             return refused(0, "ok", access_token=f"t{self.tokens}", expires_in=7200)
         if not self._next:
             return self.takes(request)

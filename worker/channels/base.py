@@ -12,7 +12,7 @@ from worker.domain.errors import Problem
 from worker.domain.inbound import Inbound
 from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.limit import Charge, Counted, Limit
-from worker.domain.outcome import Verdict
+from worker.domain.outcome import Penalty, Verdict
 from worker.domain.recipient import Recipients
 
 
@@ -31,6 +31,8 @@ class TokenRefused:
     reason: str
     remedy: str
     errcode: int | None = None
+    hint: str | None = None
+    """The vendor's trace number of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class TokenLater:
 
     reason: str
     delay: float
+    penalty: Penalty | None = None
+    """What the refusal means for the account beyond the wait."""
 
 
 class CallbackDoor(Protocol):

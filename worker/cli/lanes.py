@@ -56,8 +56,9 @@ def resume(name: str) -> list[str]:
     try:
         with database.reading() as connection:
             known = lanes.lanes_of(connection, name)
-        events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
+        # The token first: who meets the open lane before it may be asked for would park it again.
         refused = database.run(lambda connection: tokens.knock_now(connection, name))
+        events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
     finally:
         database.close()
     told = [f"{event.lane} starts with one call in the air" for event in events]

@@ -136,7 +136,7 @@ class DeliverySettings(BaseModel):
     fetch_allow: tuple[str, ...] = ()
     """Hosts, and networks such as `10.2.0.0/16`, that files may be fetched from although they are not public."""
     park_probe_s: Seconds = 600
-    """How often a parked lane or account is tried with one job."""
+    """How often a parked lane or account is tried with one job, and refused credentials with one gettoken."""
     strike_s: Seconds = 60
     """How long a lane waits after a frequency limit (45009);"""
     strike_again_s: Seconds = 3_600
@@ -152,8 +152,6 @@ class DeliverySettings(BaseModel):
     """How long before its end a token is replaced."""
     token_lease_s: Seconds = 15
     token_call_s: Seconds = 10
-    token_probe_s: Seconds = 600
-    """How often a refused secret is tried again."""
     callback_max_age_s: Seconds = 300
     """How far a callback's timestamp may be from this machine's clock, either way."""
     hook_threads: Count = 4

@@ -24,7 +24,8 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.permit import Denied
-from worker.outbox.lanes import Block, account_of, block_lanes, resume_lanes, return_probe, used_up
+from worker.domain.token import TokenParked, TokenWait
+from worker.outbox.lanes import GETTOKEN, Block, account_of, block_lanes, resume_lanes, return_probe, used_up
 from worker.outbox.loading import Loaded
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
@@ -97,11 +98,27 @@ class Blocking:
         """The same for a limit that is used up: whoever has reserved before still goes."""
         self._write(self._block(work, denied.scope, denied.delay, used_up(denied.limit), limited=True))
 
+    def no_token(self, work: Loaded, wait: TokenWait) -> None:
+        """Its account waits for a token; for as long as evidence says where the vendor set a penalty."""
+        if wait.penalty is None:
+            self.block(work, Scope.ACCOUNT, wait.delay, wait.reason)
+            return
+        self._plant.gates.note(account_of(work.lane))
+        remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None
+        block = self._block(work, Scope.ACCOUNT, wait.delay, GETTOKEN + wait.reason, remedy)
+        self._write(replace(block, penalty=wait.penalty))
+
+    def refused_token(self, work: Loaded, parked: TokenParked) -> None:
+        """Its account is parked until the next gettoken, which is one for all processes; see `knocking.py`."""
+        reason = GETTOKEN + parked.reason
+        block = self._block(work, Scope.ACCOUNT, parked.probe_in_s, reason, parked.remedy, parked=True)
+        self._write(replace(block, hint=parked.hint))
+
     def _write(self, block: Block) -> None:
-        if block.delay < BRIEF_S:
+        if block.delay < BRIEF_S and not block.parked:
             return  # another sender of this process is about to end it; nobody else needs to know
-        database = self._plant.database
-        database.run(lambda connection: block_lanes(connection, database.now, [block]))
+        database, rules = self._plant.database, self._rules
+        log_steps(database.run(lambda connection: block_lanes(connection, database.now, [block], rules)))
 
     def _block(
         self,

@@ -200,6 +200,6 @@ def _tokens(outside: Outside, life: Life) -> Tokens:
             refresh_ahead_s=settings.token_refresh_s,
             lease_s=settings.token_lease_s,
             call_s=settings.token_call_s,
-            probe_s=settings.token_probe_s,
+            probe_s=settings.park_probe_s,
         ),
     )

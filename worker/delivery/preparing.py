@@ -28,8 +28,6 @@ from worker.outbox.loading import Loaded, moves_until
 
 log = structlog.get_logger()
 
-TOKEN_RECHECK_S = 15.0
-"""How often an account whose secret was refused is looked at again (the vendor itself is asked far less often)."""
 ACCOUNT_RECHECK_S = 15.0
 """How often an account that is not configured rightly is looked at again."""
 AFTER_ANOTHER_S = 0.2
@@ -164,11 +162,10 @@ class Preparing:
             case Token():
                 errand.token = got
                 return True
-            case TokenWait(delay=delay, reason=reason):
-                self._blocking.block(errand.work, Scope.ACCOUNT, delay, reason)
-            case TokenParked(reason=reason, remedy=remedy, probe_in_s=probe_in_s):
-                # Asking again costs no knock at the vendor, and finds a new secret soon.
-                self._blocking.block(errand.work, Scope.ACCOUNT, min(probe_in_s, TOKEN_RECHECK_S), reason, remedy)
+            case TokenWait():
+                self._blocking.no_token(errand.work, got)
+            case TokenParked():
+                self._blocking.refused_token(errand.work, got)
         return False
 
     def render(self, errand: Errand) -> None:

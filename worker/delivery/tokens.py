@@ -143,6 +143,11 @@ class Tokens:
         probe_s = self._settings.probe_s
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
+    def may_ask(self, account: Account, channel: Channel) -> bool:
+        """Nothing keeps the vendor from being asked for a token: these credentials were not refused, or long ago."""
+        row = tokens.read(self._database, self._wanted(account, channel).key)
+        return not (row.parked_us or row.leased_us)
+
     def _wanted(self, account: Account, channel: Channel) -> _Wanted:
         secret = secret_of(account)
         fingerprint = _fingerprint(secret, channel.token_request(account, secret, _NO_INSTANT))
@@ -221,8 +226,8 @@ class Tokens:
         if held is not None:
             return self._later(held)
         if row.refused is not None:
-            reason, _, remedy = row.refused.partition("\n")
-            return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO)
+            reason, remedy, hint = [*row.refused.split("\n"), "", ""][:3]
+            return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO, hint or None)
         if row.lease_holder is None:
             return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; nobody asks before that")
         return None
@@ -241,11 +246,11 @@ class Tokens:
         match self._call(wanted):
             case TokenGranted(token=value, expires_in_s=life_s):
                 return self._granted(wanted, lease, value, life_s, before)
-            case TokenRefused(reason=reason, remedy=remedy):
-                return self._park(lease, held, reason, remedy)
-            case TokenLater(reason=reason, delay=delay):
+            case TokenRefused() as refused:
+                return self._park(lease, held, refused)
+            case TokenLater(reason=reason, delay=delay, penalty=penalty):
                 tokens.postpone(self._database, lease, seconds=delay)
-                return self._later(held) if held else TokenWait(delay, reason)
+                return self._later(held) if held else TokenWait(delay, reason, penalty)
 
     def _call(self, wanted: _Wanted) -> TokenOutcome:
         asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
@@ -282,12 +287,12 @@ class Tokens:
         token = Token(value, generation, wanted.key.fingerprint)
         return self._keep(wanted.account, token, before, life_s).token
 
-    def _park(self, lease: FetchLease, held: _Held | None, reason: str, remedy: str) -> TokenState | None:
+    def _park(self, lease: FetchLease, held: _Held | None, refused: TokenRefused) -> TokenState | None:
         probe_s = self._settings.probe_s
-        stored = f"{reason}\n{remedy}"[:_STORED_MOST]
-        if not tokens.park(self._database, lease, reason=stored, probe_s=probe_s):
+        lines = (refused.reason, refused.remedy, *([refused.hint] if refused.hint else []))
+        if not tokens.park(self._database, lease, reason="\n".join(lines)[:_STORED_MOST], probe_s=probe_s):
             return None
-        return self._later(held) if held else TokenParked(reason, remedy, probe_s)
+        return self._later(held) if held else TokenParked(refused.reason, refused.remedy, probe_s, refused.hint)
 
     def _soon(self) -> float:
         return self._rng.uniform(0.5, 1.5)

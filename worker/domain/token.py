@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from worker.domain.outcome import Penalty
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -20,6 +22,8 @@ class TokenWait:
 
     delay: float
     reason: str
+    penalty: Penalty | None = None
+    """What the vendor's refusal means for the account; told to the one that heard it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class TokenParked:
     reason: str
     remedy: str
     probe_in_s: float
+    hint: str | None = None
+    """The vendor's trace number of its refusal."""
 
 
 TokenState = Token | TokenWait | TokenParked

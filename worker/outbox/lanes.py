@@ -22,6 +22,8 @@ from worker.outbox.sql import fetch, run
 __all__ = ["Block", "Ease", "LaneEvent"]
 
 _NAMES = tuple(column.name for column in tables.lanes.columns)
+GETTOKEN = "gettoken: "
+"""How the reason begins where the vendor refuses an account a token."""
 LIMIT = "limit "
 """How the reason begins where a limit of ours is used up; what has reserved already may go."""
 IS_USED_UP = " is used up"
@@ -138,6 +140,26 @@ def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -
         {"delay": delay_us, "lane": lane},
     )
     return bool(taken.rowcount)
+
+
+def parked_for_token(connection: Connection, now_sql: str) -> list[str]:
+    """Accounts whose credentials were refused, and whose probe is not due yet."""
+    rows = fetch(
+        connection,
+        f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and reason like :reason",
+        {"reason": f"{GETTOKEN}%"},
+    )
+    return [row[0] for row in rows]
+
+
+def probe_now(connection: Connection, now_sql: str, account: str) -> None:
+    """An account that is parked for its token may be tried at once; it stays parked until that is heard."""
+    run(
+        connection,
+        f"update worker_lanes set blocked_until = {now_sql}"
+        f" where lane = :account and parked = true and blocked_until > {now_sql} and reason like :reason",
+        {"account": account, "reason": f"{GETTOKEN}%"},
+    )
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -> None:

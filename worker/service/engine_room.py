@@ -24,6 +24,7 @@ from worker.delivery.accounts import amount_of, require_usable_accounts, weight_
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.hooks import load_hooks
 from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
+from worker.delivery.knocking import Knocking
 from worker.delivery.pacing import Pacing
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
@@ -163,6 +164,7 @@ class EngineRoom:
         self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         if self._flower:
             self._loops["flower"] = Loop("flower", self._flower.turn)
+        self._loops["knocking"] = Loop("knocking", Knocking(plant.database, plant.accounts, plant.tokens).turn)
         housekeeping = Housekeeping(plant.database, self._settings.retention)
         self._loops["housekeeping"] = Loop("housekeeping", lambda: self._keep_house(housekeeping))
         if self._application:
@@ -276,7 +278,8 @@ class EngineRoom:
 
     def _offering(self) -> list[Loop]:
         """The threads that hand out work or tidy up; those of them that were started."""
-        return [self._loops[name] for name in ("relay", "walk", "hooks", "housekeeping") if name in self._loops]
+        names = ("relay", "walk", "hooks", "knocking", "housekeeping")
+        return [self._loops[name] for name in names if name in self._loops]
 
     def finish(self) -> None:
         """Calls in the air end by their deadline, results are flushed, lease and life are given back."""

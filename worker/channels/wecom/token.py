@@ -6,11 +6,13 @@ A refused secret is not knocked with again: repeated failures ban the caller's I
 from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.channels.wecom import errcodes
+from worker.channels.wecom import errcodes, redact
 from worker.channels.wecom.errcodes import WRONG_SECRET, Class
+from worker.channels.wecom.remedy import remedy
 from worker.channels.wecom.reply import Answer, integer, read, text_of
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
+from worker.domain.outcome import Penalty
 
 DEADLINE_S = 10.0
 USUAL_LIFE_S = 7200
@@ -29,7 +31,7 @@ def token_outcome(reply: Reply) -> TokenOutcome:
     answer = read(reply, "access_token")
     if answer is None:
         return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
-    return _granted(answer) if answer.errcode == 0 else _refused(answer.errcode)
+    return _granted(answer) if answer.errcode == 0 else _refused(answer.errcode, answer.errmsg)
 
 
 def retry_after(reply: Reply) -> float | None:
@@ -48,10 +50,13 @@ def _granted(answer: Answer) -> TokenOutcome:
     return TokenGranted(token, USUAL_LIFE_S if life is None else life)
 
 
-def _refused(code: int) -> TokenOutcome:
+def _refused(code: int, errmsg: str) -> TokenOutcome:
     row = WRONG_SECRET if code == WRONG_SECRET.code else errcodes.find(code)
     if row is None:
-        return TokenRefused(f"errcode {code} (not in the catalogue)", "look the code up on page 90313", code)
+        what = "look the code up on page 90313"
+        return TokenRefused(f"errcode {code} (not in the catalogue)", what, code, redact.hint(errmsg))
     if row.kind in (Class.RETRY, Class.DEFER):
-        return TokenLater(f"{code} {row.meaning}", row.delay or UNREADABLE_DELAY_S)
-    return TokenRefused(f"{code} {row.meaning}", row.what, code)
+        # One fetch at a time there is anyhow: only what blocks has further steps.
+        penalty = row.penalty if row.penalty in (Penalty.FREQUENCY, Penalty.ALARM) else None
+        return TokenLater(f"{code} {row.meaning}", row.delay or UNREADABLE_DELAY_S, penalty)
+    return TokenRefused(f"{code} {row.meaning}", remedy(row.what, code, errmsg), code, redact.hint(errmsg))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from worker.channels.wecom import errcodes, redact
 from worker.channels.wecom.errcodes import Class, Errcode
+from worker.channels.wecom.remedy import remedy
 from worker.channels.wecom.reply import Answer
 from worker.channels.wecom.token import retry_after
 from worker.domain.call import Reply
@@ -16,15 +17,13 @@ from worker.domain.job import Part
 from worker.domain.outcome import Outcome, Parked, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
 
 WRONG_FORMAT = "wrong json format"
-UNTRUSTED = frozenset({60020, 301042})
-"""Codes that are about the caller's IP; the vendor's text names it."""
 
 
 def verdict(part: Part, answer: Answer, outcome: Outcome, status: int) -> Verdict:
     """An outcome with the facts of the answer that may be kept."""
     ip = redact.caller_ip(answer.errmsg)
-    if isinstance(outcome, Parked) and answer.errcode in UNTRUSTED and ip:
-        outcome = replace(outcome, remedy=f"{outcome.remedy} (the vendor sees {ip})")
+    if isinstance(outcome, Parked):
+        outcome = replace(outcome, remedy=remedy(outcome.remedy, answer.errcode, answer.errmsg))
     return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip, status)
 
 

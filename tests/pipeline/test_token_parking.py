@@ -1,0 +1,221 @@
+"""What the vendor says to gettoken parks or strikes the account as if it had been said to a send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.plant import Site, an_account, lost, planted, refused
+from worker.cli.lanes import BY_A_PERSON
+from worker.delivery.knocking import LOOK_S, Knocking
+from worker.domain.account import Secret
+from worker.domain.lane import next_midnight
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.lanes import list_lanes, resume_lanes
+from worker.outbox.tokens import knock_now
+
+SECOND = 1_000_000
+UNTRUSTED = "not allow to access from your ip, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at x"
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def steps(site: Site) -> list[str]:
+    return [row.what for row in site.rows("select what from worker_lane_events order by id")]
+
+
+def account(site: Site) -> SimpleNamespace:
+    with site.database.reading() as connection:
+        rows = list_lanes(connection, site.database.now, "hr")
+    [row] = [row for row in rows if row["lane"] == "hr"]
+    return SimpleNamespace(**row)
+
+
+def backlog(site: Site) -> list[str]:
+    """Texts and a card: two lanes of one account."""
+    return [*(site.send(str(n), f"u{n}") for n in range(3)), site.card("u9")]
+
+
+def look(site: Site) -> None:
+    """What every process does now and then."""
+    Knocking(site.database, site.accounts, site.plant.tokens).turn()
+
+
+@pytest.mark.parametrize(
+    ("code", "errmsg", "remedy"),
+    [
+        (60020, UNTRUSTED, "add the IP to the app's trusted IPs; it acts after a minute (the vendor sees 203.0.113.7)"),
+        (50003, "app disabled", "enable the app in the admin console"),
+        (40013, "invalid corpid", "correct corpid"),
+        (45031, "unsafe", "reset the secret in the admin console and configure the new one"),
+        (40001, "invalid credential", "correct corpid and secret"),
+    ],
+)
+def test_a_configuration_error_at_gettoken_parks_the_account(site: Site, code: int, errmsg: str, remedy: str) -> None:
+    """One gettoken from cold and one a probe; an event, a log line, the remedy; then everything goes, nothing died."""
+    jobs, other = backlog(site), site.send(account="it")
+    site.ring(other)
+    site.vendor.says_for_tokens(refused(code, errmsg))
+    with capture_logs() as lines:
+        site.ring(*jobs[:3])
+        row = account(site)
+        site.ring(jobs[3])
+        site.run()
+    cold = site.vendor.tokens - 1
+    site.vendor.says_for_tokens(refused(code, errmsg))
+    site.advance(601)
+    for _ in range(3):
+        site.run()
+    probed, again = site.vendor.tokens - 1, account(site)
+    site.advance(601)
+    site.run()
+
+    told = [line for line in lines if line["event"] == "lane"]
+    assert [("parked", "hr", remedy)] == [(line["what"], line["account"], line["remedy"]) for line in told]
+    assert (True, remedy, 600 * SECOND) == (bool(row.parked), row.remedy, row.blocked_until - row.now)
+    assert row.reason.startswith(f"gettoken: {code} ")
+    assert (1, 2) == (cold, probed)
+    assert (True, 600 * SECOND) == (bool(again.parked), again.blocked_until - again.now)
+    assert ["accepted"] * 5 == [site.state(job) for job in (*jobs, other)]
+    assert [0] * 4 == [site.part(job).tries for job in jobs]
+    assert ["parked", "resumed"] == steps(site)
+
+
+def test_the_event_holds_the_vendors_hint(site: Site) -> None:
+    """Its support asks for it; a process that only read the row knows it too."""
+    job = site.send()
+    site.vendor.says_for_tokens(refused(60020, UNTRUSTED))
+    site.ring(job)
+    site.sql("delete from worker_lanes")
+    site.plant.gates.open("hr")
+    site.ring(job, probe=True)
+
+    hints = site.rows("select hint from worker_lane_events")
+    assert ["1767225600123456789012347"] * 2 == [row.hint for row in hints]
+    assert 1 == site.vendor.tokens
+
+
+def test_several_processes_make_one_gettoken_a_probe(database: Database, driven_clock: DrivenClock) -> None:
+    """Cold, and at each probe; it is parked once."""
+    with planted(database, driven_clock) as first, planted(database, driven_clock) as second:
+        jobs = [first.send(str(n), f"u{n}") for n in range(4)]
+        for site in (first, second):
+            site.vendor.says_for_tokens(*[refused(60020, UNTRUSTED)] * 9)
+        calls = []
+        for _ in range(3):
+            for site, job in zip((first, second, first, second), jobs, strict=True):
+                site.ring(job, probe=True)
+            calls.append(first.vendor.tokens + second.vendor.tokens)
+            first.advance(601)
+            second.ticks.advance(601)
+            second.plant.life.beat()
+
+        assert [1, 2, 3] == calls
+        assert ["parked"] == steps(first)
+
+
+def test_another_secret_is_tried_at_once(site: Site) -> None:
+    """Seen by looking, well before the interval; the same one is not knocked with again."""
+    jobs = backlog(site)
+    site.vendor.says_for_tokens(refused(40001))
+    site.ring(jobs[0])
+    site.advance(LOOK_S)
+    look(site)
+    site.run()
+    same = site.vendor.tokens, account(site).blocked_until > account(site).now
+
+    site.plant.accounts._accounts["hr"] = replace(an_account(), secret=Secret(lambda: "s2"))  # type: ignore[attr-defined]
+    look(site)
+    site.advance(6)
+    site.run()
+
+    assert (1, True) == same
+    assert ["accepted"] * 4 == [site.state(job) for job in jobs]
+    assert (2, ["parked", "resumed"]) == (site.vendor.tokens, steps(site))
+
+
+def test_an_account_that_is_not_configured_here_is_left_to_others(site: Site) -> None:
+    """Its secret may be another elsewhere."""
+    site.vendor.says_for_tokens(refused(40001))
+    site.ring(site.send())
+    del site.plant.accounts._accounts["hr"]  # type: ignore[attr-defined]
+
+    look(site)
+
+    assert 600 * SECOND == account(site).blocked_until - account(site).now
+
+
+def test_what_a_person_resumes_is_tried_now(site: Site) -> None:
+    """Also when a thread that had read the old refusal parks it once more."""
+    job, database = site.send(), site.database
+    site.vendor.says_for_tokens(refused(60020, UNTRUSTED))
+    site.ring(job)
+    database.run(lambda connection: knock_now(connection, "hr"))
+    look(site)
+    due = account(site)
+    database.run(lambda connection: resume_lanes(connection, database.now, ["hr"], BY_A_PERSON))
+    site.advance(6)
+    site.run()
+
+    assert (True, 0) == (bool(due.parked), due.blocked_until - due.now)
+    assert "accepted" == site.state(job)
+    assert ["parked", "resumed"] == steps(site)
+
+
+def test_a_probe_without_an_answer_keeps_it_parked(site: Site) -> None:
+    """A token was given; whether calls get through is not known yet, and one more tries soon."""
+    job, other = site.send(duplicate_check=False), site.send("two", "u2")
+    site.vendor.says_for_tokens(refused(50003))
+    site.ring(job)
+    site.advance(601)
+    site.vendor.says(lost())
+    site.ring(job, probe=True)
+    still = bool(account(site).parked)
+    site.advance(601)
+    site.run()
+
+    assert still
+    assert ("unknown", "accepted") == (site.state(job), site.state(other))
+    assert ["parked", "resumed"] == steps(site)
+
+
+def test_fresh_tokens_that_are_refused_park_it_too(site: Site) -> None:
+    """The second within its probation: an event, and the remedy."""
+    job = site.send()
+    site.vendor.says(refused(40014), refused(40014))
+    for _ in range(3):
+        site.ring(job)
+
+    row = account(site)
+    assert ("gettoken: the vendor refuses the token it has just given out", True) == (row.reason, bool(row.parked))
+    assert "agent and secret" in row.remedy
+    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+    assert (2, ["parked"]) == (site.vendor.tokens, steps(site))
+
+
+def test_a_frequency_limit_at_gettoken_is_found_by_evidence(site: Site) -> None:
+    """By the table of any lane: a minute, an hour, until midnight in Shanghai; a call that goes through ends it."""
+    job, waits = site.send(), []
+    site.vendor.says_for_tokens(*[refused(45009, "blocked")] * 3)
+    for _ in range(3):
+        site.ring(job)
+        site.ring(job)
+        row = account(site)
+        waits.append((row.blocked_until - row.now) // SECOND)
+        midnight = next_midnight(row.now)
+        site.advance(waits[-1] + 1)
+    ended = row.blocked_until
+    site.ring(job)
+
+    assert ([60, 3_600], midnight) == (waits[:2], ended)
+    assert ("accepted", 0, 4) == (site.state(job), site.part(job).tries, site.vendor.tokens)
+    assert ["struck", "struck", "struck", "penalty over"] == steps(site)
