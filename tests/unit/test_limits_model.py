@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from worker.delivery.admission import Cost, Denied, Ledger, Permit, Use
+from worker.domain.lane import SHANGHAI, next_midnight
 from worker.domain.limit import Limit, Unit
 from worker.domain.outcome import Scope
 from worker.domain.window import JITTER_S, LONGEST_AGE_S, MAX_BUCKETS, Window
@@ -72,11 +73,11 @@ class Reference:
             most = max(most, inside)
         return most
 
-    def worst_aligned(self, key: str, window_s: int) -> int:
-        """The most units in any window of the calendar."""
+    def worst_aligned(self, key: str, window_s: int, ahead: int = 0) -> int:
+        """The most units in any window of a calendar that is so many microseconds ahead of UTC."""
         counted: dict[int, int] = defaultdict(int)
         for at, units in self.arrivals[key]:
-            counted[at // (window_s * SECOND)] += units
+            counted[(at + ahead) // (window_s * SECOND)] += units
         return max(counted.values(), default=0)
 
 
@@ -156,6 +157,7 @@ class Governed(RuleBasedStateMachine):
             limit = limit_of(key)
             assert self.reference.worst(key, limit.window_s) <= limit.amount
             assert self.reference.worst_aligned(key, limit.window_s) <= limit.amount
+            assert self.reference.worst_aligned(key, limit.window_s, SHANGHAI) <= limit.amount
             assert len(Window.load(1, self.governor.rows[key], 0)) <= MAX_BUCKETS
 
 
@@ -207,6 +209,20 @@ def test_a_full_burst_is_allowed_at_once() -> None:
     assert all(isinstance(answer, Permit) for answer in burst[:30])
     # 60 s, the age of a permit 250 ms, the way 50 ms, the clock's grain 1 ms
     assert burst[30] == Denied(Scope.PART, pytest.approx(60.301), "member_minute", pytest.approx(60.301))
+
+
+def test_a_day_is_any_24_hours() -> None:
+    """Used up at 18:00 in Shanghai, there is room again at 18:00, not at midnight (docs/decisions/0018)."""
+    governor, at_18 = PureGovernor(), next_midnight(1_700_000_000 * SECOND) - 6 * 3_600 * SECOND
+    day = {"day": (a_limit("app_day", DAY, 10), 1)}
+    for _ in range(10):
+        assert isinstance(governor.ask(day, at_18), Permit)
+
+    after_midnight = governor.ask(day, at_18 + 6 * 3_600 * SECOND + 60 * SECOND)
+
+    assert isinstance(after_midnight, Denied)
+    assert after_midnight.delay == pytest.approx(18 * 3_600 - 60 + 0.301)
+    assert isinstance(governor.ask(day, at_18 + DAY * SECOND + 301_000), Permit)
 
 
 def test_permits_of_the_dead_stay_used() -> None:
