@@ -10,6 +10,7 @@ from typing import Any
 from worker.cli.reading import Say, outbox
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
+from worker.domain.lane import standing
 from worker.outbox import lanes, tokens
 from worker.outbox.database import Database, make_engine
 
@@ -74,7 +75,7 @@ def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
         "lane": row["lane"],
         "account": row["account"],
         "label": row["label"],
-        "state": _state(row, failures),
+        "state": standing(row, failures),
         "since": _instant(row["blocked_at"]),
         "until": _instant(row["blocked_until"]) if row["blocked_until"] > now else None,
         "reason": row["reason"] or None,
@@ -84,19 +85,6 @@ def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
         "calls": row["calls"],
         "failures": row["failures"],
     }
-
-
-def _state(row: Mapping[str, Any], failures: int) -> str:
-    blocked = row["blocked_until"] > row["now"]
-    if row["parked"]:
-        return "parked"
-    if row["failures"] >= failures:
-        return "breaker open" if blocked else "breaker half-open"
-    if blocked:
-        return "blocked"
-    if row["calls"] is None:
-        return "watched"
-    return "narrowed" if row["rest_s"] else "starting"
 
 
 def _lines(lane: Mapping[str, Any]) -> list[str]:

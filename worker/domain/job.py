@@ -109,3 +109,8 @@ def part_range(job_id: str) -> dict[str, str]:
 def job_of(part: str) -> str:
     """The job a part id belongs to."""
     return part.partition("-")[0]
+
+
+def first_id(instant: int) -> str:
+    """What every id made since stands behind: a UUIDv7 begins with its milliseconds."""
+    return f"{max(0, instant) // 1000:012x}"

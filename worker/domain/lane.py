@@ -6,8 +6,10 @@ after the last change: what was in the air before it tells of the state before, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from worker.domain.outcome import Penalty
 
@@ -43,6 +45,18 @@ class Step(StrEnum):
     """As many calls in the air as before it was narrowed."""
     RESUMED = "resumed"
     """By a person, or by a probe that got through."""
+
+
+class Standing(StrEnum):
+    """What stands on a lane now, for people."""
+
+    PARKED = "parked"
+    BREAKER_OPEN = "breaker open"
+    BREAKER_HALF_OPEN = "breaker half-open"
+    BLOCKED = "blocked"
+    WATCHED = "watched"
+    NARROWED = "narrowed"
+    STARTING = "starting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +134,20 @@ class LaneFacts:
         """The row may go."""
         stands = self.parked or self.blocked_until > now or self.calls is not None
         return not (stands or self.step or self.failures)
+
+
+def standing(row: Mapping[str, Any], failures: int) -> Standing:
+    """The one word for a lane's row with `now` beside it; so many `failures` open a breaker."""
+    blocked = row["blocked_until"] > row["now"]
+    if row["parked"]:
+        return Standing.PARKED
+    if row["failures"] >= failures:
+        return Standing.BREAKER_OPEN if blocked else Standing.BREAKER_HALF_OPEN
+    if blocked:
+        return Standing.BLOCKED
+    if row["calls"] is None:
+        return Standing.WATCHED
+    return Standing.NARROWED if row["rest_s"] else Standing.STARTING
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from worker.domain.job import job_of, part_range
+from worker.domain.job import first_id, job_of, part_range
 from worker.domain.state import PartState
 from worker.outbox.blobs import delete_blobs
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order
@@ -66,7 +66,7 @@ def purge_jobs(database: Database, before: int, after: str) -> Look:
     """
 
     def batch(connection: Connection) -> Look:
-        rows = fetch(connection, _JOBS, {"after": after, "young": _first_id(before), "limit": JOBS})
+        rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": JOBS})
         old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
         when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
         free = _free(connection, [job.id for job in old], when)
@@ -81,11 +81,6 @@ def purge_jobs(database: Database, before: int, after: str) -> Look:
 
 
 _JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"
-
-
-def _first_id(instant: int) -> str:
-    """What every id made since stands behind: a UUIDv7 begins with its milliseconds."""
-    return f"{max(0, instant) // 1000:012x}"
 
 
 def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
@@ -280,7 +275,7 @@ def _purge_of_parts(database: Database, table: str, made: str, ended: str, befor
     source = chosen(database.dialect, "worker_parts", alias="p")
 
     def batch(connection: Connection) -> Look:
-        rows = fetch(connection, page, {"after": after, "young": _first_id(before), "limit": ROWS})
+        rows = fetch(connection, page, {"after": after, "young": first_id(before), "limit": ROWS})
         old = ids_json(row[0] for row in rows if row[1] < before)
         ids = [row[0] for row in fetch(connection, f"select p.id from {source} and ({ended})", {"ids": old})]
         _delete(connection, table, ids, "part_id")

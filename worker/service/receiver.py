@@ -7,16 +7,12 @@ becomes of it the outbox's. Nothing that came in is ever logged.
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,10 +24,10 @@ from worker.config.accounts import accounts_of
 from worker.config.settings import Settings
 from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.receiving import Receiving, doors_of
-from worker.domain.errors import ConfigurationError
 from worker.domain.inbound import CallbackRefused, Inbound
 from worker.outbox.database import Database, make_engine
 from worker.outbox.migrate import require_current
+from worker.service.serving import serve
 
 log = structlog.get_logger()
 
@@ -41,9 +37,7 @@ BODY_BYTES = 256 * 1024
 READ_S = 3.0
 STORE_S = 4.0
 """The vendor waits 5 s for its answer (page 90930); what is stored later is there when the callback is repeated."""
-DRAIN_S = 10
 THREADS = 16
-CONNECTIONS = 1000
 
 Store = Callable[[str, Inbound], bool]
 
@@ -140,50 +134,6 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         require_current(database)
         our_logging.set_up(loglevel)
         receiver = Receiver(doors, Receiving(database, settings).store)
-        return serve(receiver.app, host, port)
+        return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
     finally:
         database.close()
-
-
-def serve(app: Starlette, host: str, port: int) -> int:
-    """One uvicorn server in this process."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            host,
-            port,
-            log_config=None,
-            access_log=False,  # its lines show queries
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=DRAIN_S,
-            lifespan="off",
-        )
-    )
-    try:
-        server.run()
-    except SystemExit:  # uvicorn's way of saying that it cannot listen
-        raise ConfigurationError(f"--host {host} --port {port}: cannot listen there; is the port in use?") from None
-    return 0
-
-
-class _Server(uvicorn.Server):
-    """Ends with status 0 when it is told to: uvicorn itself would die by the signal again."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    async def startup(self, sockets: Any = None) -> None:
-        """Says where it listens, as the other processes of a test or a demo need it."""
-        await super().startup(sockets)
-        if self.started:
-            place = self.servers[0].sockets[0].getsockname()
-            host = f"[{place[0]}]" if ":" in place[0] else place[0]
-            sys.stdout.write(f"receiver listening on http://{host}:{place[1]}\n")
-            sys.stdout.flush()
