@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from bench.scale_contents import active_lane, add_due, add_future, tidy
 from worker.domain.job import Priority
-from worker.outbox import offering
+from worker.outbox import gauges, offering
 from worker.outbox.database import Database
 from worker.outbox.walking import START, lanes_with_due
 
@@ -68,3 +68,20 @@ def test_the_head_of_a_lane_reads_no_other_lane(backlog: Database, priority: Pri
 def test_the_walk_reads_one_row_a_lane(later: Database) -> None:
     """Twelve lanes, whatever stands in them."""
     assert rows_read(later, lambda c: lanes_with_due(c, later.now, START, 100)) <= 12
+
+
+def test_metrics_read_no_more_than_they_count(backlog: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """50,000 due parts in ten lanes of one account: what a count is bounded by is what it reads."""
+    monkeypatch.setattr(gauges, "MOST", 100)
+    account = active_lane(0).partition(":")[0]
+
+    due = rows_read(backlog, lambda c: gauges.backlogs(c, backlog.now))
+    by_state = rows_read(backlog, lambda c: gauges.parts_by_state(c, [account]))
+
+    assert due <= 10 + 4 * 100
+    assert by_state <= 100
+
+
+def test_metrics_read_nothing_that_is_due_later(later: Database) -> None:
+    """A count of what is due ends at the clock."""
+    assert rows_read(later, lambda c: gauges.backlogs(c, later.now)) <= 12 + 100

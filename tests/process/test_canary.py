@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import requests
 import trustme
 
 from tests.process.eavesdropper import listening
@@ -80,6 +81,8 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     stack = make(broker=broker, account=account, delivery=delivery, env={"CANARY_YOUDU_KEY": YOUDU_KEY})
     url = _flower(stack)
     stack.vendor.faults(*_troubles())
+    stack.process("worker.cli", "metrics", "--listen", "127.0.0.1:0")
+    stack.until_logged("metrics listening on ")
     with listening(broker, stack.prefix) as heard:
         _ask(stack)
         stack.worker(loglevel="DEBUG")
@@ -97,6 +100,7 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     assert [] == [(place, canary) for place, text in places.items() for canary in canaries if canary in text]
     assert _heard_doorbells(stack, heard)
     assert "attempt" in places["logs"]
+    assert 'worker_lanes{account="tls",scope="account"' in places["metrics"]
     tried = {line["channel"] for line in stack.lines() if line.get("event") == "attempt"}
     assert {"wecom_app", "wecom_webhook", "wecom_external", "youdu"} == tried
     fetched = {line["reason"].partition(":")[0] for line in stack.lines() if line.get("event") == "fetch"}
@@ -168,6 +172,7 @@ def _places(stack: Stack, url: str, heard: list[str]) -> dict[str, str]:
         "flower": str([_get(url, path) for path in ("/api/tasks", "/api/workers?refresh=1&status=1")]),
         "flower's view of the settings": str(_get(url, "/api/workers")),
         "logs": stack.logs(),
+        "metrics": _metrics(stack),
         "lanes": str(stack.rows("select lane, label, reason, remedy from worker_lanes")),
         "lane keys": str(stack.rows("select lane from worker_parts")),
         "limit keys": str(stack.rows("select id from worker_budgets")),
@@ -175,6 +180,13 @@ def _places(stack: Stack, url: str, heard: list[str]) -> dict[str, str]:
         "reasons": str(stack.rows("select reason from worker_attempts")),
         "reasons of parts": str(stack.rows("select reason from worker_parts")),
     }
+
+
+def _metrics(stack: Stack) -> str:
+    """What Prometheus is told where a process tells it."""
+    listening = "metrics listening on "
+    url = next((line.removeprefix(listening) for line in stack.logs().splitlines() if line.startswith(listening)), None)
+    return "" if url is None else requests.get(f"{url}/metrics", timeout=30).text
 
 
 def _fail_a_doorbell(stack: Stack) -> None:

@@ -57,6 +57,20 @@ def receiver(
     raise typer.Exit(run_receiver(load_settings(), host, port, loglevel))
 
 
+@app.command()
+def metrics(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0 takes a free one.")
+    ] = "127.0.0.1:9464",
+    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
+) -> None:
+    """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
+    from worker.config.settings import load_settings
+    from worker.service.metrics import run_metrics
+
+    raise typer.Exit(run_metrics(load_settings(), listen, loglevel))
+
+
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

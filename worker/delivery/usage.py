@@ -38,10 +38,18 @@ class Usage:
 
 
 def usage(
-    connection: Connection, now_sql: str, channel: Channel, account: Account, recipient: str | None = None
+    connection: Connection,
+    now_sql: str,
+    channel: Channel,
+    account: Account,
+    recipient: str | None = None,
+    *,
+    count_waiting: bool = True,
 ) -> list[Usage]:
-    """Every limit that is kept for the account; those of recipients for the one named."""
-    key, waiting = lane_key(connection), _waiting(connection, account)
+    """Every limit that is kept for the account; those of recipients for the one named. Who waits is sought among all
+    queued parts of the account: not for every few seconds.
+    """
+    key, waiting = lane_key(connection), _waiting(connection, account) if count_waiting else {}
     now = int(connection.execute(text(f"select {now_sql}")).scalar_one())
     found = [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
     rows = read(connection, [row for _, row in found if row])

@@ -208,6 +208,16 @@ def list_lane_events(connection: Connection, account: str | None, limit: int) ->
     return [dict(row) for row in rows.mappings()]
 
 
+def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
+    """(id, account, what) of the next so many events behind an id."""
+    rows = fetch(
+        connection,
+        "select id, account, what from worker_lane_events where id > :after order by id limit :limit",
+        {"after": after, "limit": limit},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 def lanes_of(connection: Connection, name: str) -> list[str]:
     """The lane of this key; of an account's name it, and all of its lanes that were ever blocked."""
     rows = connection.execute(

@@ -23,18 +23,27 @@ def lanes_with_due(connection: Connection, now: str, after: Place, count: int) -
 
     None: there are no more.
     """
+    places, last = places_with_due(connection, now, after, count)
+    return {lane for lane, _, _ in places}, last
+
+
+def places_with_due(
+    connection: Connection, now: str, after: Place, count: int
+) -> tuple[list[tuple[str, int, int]], Place | None]:
+    """The same with the priority of each, and since when its first part is due."""
     lane, priority = after
     sql = _walk(connection.dialect.name, now)
     rows = fetch(connection, sql, {"lane": lane, "priority": priority, "count": count})
     last = next(((row[0], row[1]) for row in rows if row[2] == count), None)
-    return {row[0] for row in rows if row[3]}, last
+    return [(row[0], int(row[1]), int(row[4])) for row in rows if row[3]], last
 
 
 @lru_cache(maxsize=8)
 def _walk(dialect: str, now: str) -> str:
     now = read_once(dialect, now)
     due = f"case when not_before <= {now} then 1 else 0 end"
-    return f"{_STEPS[dialect]} select lane, priority, nth, {due} from walk where not_before <= {now} or nth = :count"
+    columns = f"lane, priority, nth, {due}, not_before"
+    return f"{_STEPS[dialect]} select {columns} from walk where not_before <= {now} or nth = :count"
 
 
 _NEXT = "where state = 0 and (lane, priority) > ({}) order by lane, priority, not_before, id limit 1"

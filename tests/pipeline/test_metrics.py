@@ -1,0 +1,304 @@
+"""What Prometheus is told: what the tables hold, on every database, and nobody's name or word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+from starlette.applications import Starlette
+
+from tests.support.asgi import asked
+from tests.support.plant import Site, an_account, busy, lost, planted, refused
+from worker import To
+from worker.delivery.instants import instant
+from worker.domain.account import Account, Secret
+from worker.domain.hook import EventKind, EventState
+from worker.domain.lane import Standing, Step
+from worker.outbox import purge, tables
+from worker.outbox.bulk import insert_rows
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.events import event_row
+from worker.outbox.lanes import resume_lanes
+from worker.service import collector
+from worker.service.collector import Outbox
+from worker.service.metrics import metrics_app
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Scraper:
+    """Asks as Prometheus does, and reads the answer with its own parser."""
+
+    def __init__(self, site: Site, database: Database | None = None):
+        self.app: Starlette = metrics_app(Outbox(database or site.database, site.accounts, 5))
+        self.text = ""
+        self._told: Mapping[tuple[str, Labels], float] = {}
+
+    def scrape(self) -> Scraper:
+        """One request."""
+        answer = asked(self.app, "GET", "/metrics")
+        assert (200, True) == (answer.status, answer.headers["content-type"].startswith("text/plain"))
+        self.text = answer.body.decode()
+        samples = [one for family in text_string_to_metric_families(self.text) for one in family.samples]
+        self._told = {(one.name, tuple(sorted(one.labels.items()))): one.value for one in samples}
+        assert len(samples) == len(self._told), "Prometheus refuses an answer with the same series twice"
+        return self
+
+    def of(self, name: str, **labels: str) -> float | None:
+        """One series."""
+        return self._told.get((f"worker_{name}", tuple(sorted(labels.items()))))
+
+    def that_are(self, name: str) -> dict[Labels, float]:
+        """The series of a name that are not 0."""
+        return {labels: value for (found, labels), value in self._told.items() if found == f"worker_{name}" and value}
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """With the process's life begun."""
+    with planted(database, driven_clock) as site:
+        yield site
+
+
+def test_the_backlog_and_its_age_are_told_by_account_and_priority(site: Site) -> None:
+    """What is due in all lanes; what is due later, or waits to be tried again, is only queued."""
+    scraper = Scraper(site)
+    site.send()
+    site.advance(90)
+    site.send("b", priority="bulk")
+    site.card()
+    site.send("later", due_at=instant(site.clock.micros + 60_000_000))
+    site.vendor.says(busy())
+    site.ring(site.send("again", account="it"))
+
+    told = scraper.scrape()
+
+    assert {(("account", "hr"), ("priority", "normal")): 2, (("account", "hr"), ("priority", "bulk")): 1} == (
+        told.that_are("backlog_parts")
+    )
+    assert {(("account", "hr"), ("priority", "normal")): 90} == told.that_are("backlog_oldest_seconds")
+    assert (4, 1) == (
+        told.of("parts", account="hr", state="queued"),
+        told.of("parts", account="it", state="queued"),
+    )
+    assert 0 == told.of("backlog_parts", account="it", priority="urgent")
+
+
+def test_counts_end_at_their_bound(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog of any length costs no more to count; its age is true all the same."""
+    monkeypatch.setattr("worker.outbox.gauges.MOST", 3)
+    for n in range(6):
+        site.send(str(n))
+        site.card(str(n))
+    site.advance(5)
+
+    told = Scraper(site).scrape()
+
+    assert 3 == told.of("backlog_parts", account="hr", priority="normal")
+    assert 5 == told.of("backlog_oldest_seconds", account="hr", priority="normal")
+    assert 3 == told.of("parts", account="hr", state="queued")
+
+
+def test_what_is_in_the_air_and_in_doubt_is_told(site: Site) -> None:
+    """A part under a call, and one whose call brought no answer."""
+    site.vendor.says(lost())
+    site.ring(site.send("lost", duplicate_check=False))
+    site.send("marked")
+    site.sql("update worker_parts set state = 1, incarnation = 'x' where state = 0")
+
+    told = Scraper(site).scrape()
+
+    assert (0, 1, 1) == tuple(told.of("parts", account="hr", state=state) for state in ("queued", "sending", "unknown"))
+
+
+def test_jobs_of_the_last_minutes_are_told_by_kind_and_state(site: Site) -> None:
+    """Those asked for before are not."""
+    # Ids are made by the producer's own clock, the driven one stands still in 2023: all of them are young.
+    site.vendor.says(refused(40003))
+    site.ring(site.send("no"))
+    site.ring(site.send("yes"))
+    site.upload()
+
+    told = Scraper(site).scrape().that_are("jobs_recent")
+
+    assert {("send", "accepted"): 1, ("send", "rejected"): 1, ("upload", "open"): 1} == {
+        (dict(labels)["kind"], dict(labels)["state"]): value for labels, value in told.items()
+    }
+    site.clock.micros = (1 << 48) * 1000
+    assert {} == Scraper(site).scrape().that_are("jobs_recent")
+
+
+def test_lanes_are_told_by_what_stands_on_them(site: Site) -> None:
+    """A parked account is told apart from a parked lane; all other series are there, at 0."""
+    site.vendor.says(refused(60020, "not allow, from ip: 203.0.113.7"), refused(43012))
+    site.ring(site.send("a"))
+    site.ring(site.send("b", account="it"))
+
+    told = Scraper(site).scrape()
+
+    assert {("hr", "account", "parked"): 1, ("it", "lane", "parked"): 1} == {
+        tuple(value for _, value in labels): count for labels, count in told.that_are("lanes").items()
+    }
+    assert {what.value for what in Standing} == {
+        standing for standing in Standing if told.of("lanes", account="hr", scope="lane", standing=standing) == 0
+    }
+
+
+def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
+    """Those since the process began, each once, however often it is asked, also when their rows are gone."""
+    site.vendor.says(refused(43012))
+    site.ring(site.send("before"))
+    scraper = Scraper(site)
+    first = scraper.scrape().that_are("lane_events_total")
+    now = site.database.now
+    [lane] = [row.lane for row in site.rows("select lane from worker_lanes where parked = true")]
+    site.database.run(lambda connection: resume_lanes(connection, now, [lane], "a person"))
+    site.advance(10)
+    site.vendor.says(refused(43012))
+    site.ring(site.send("again"))
+
+    second = scraper.scrape().that_are("lane_events_total")
+    purge.purge_lane_events(site.database, site.database.read_now() + 1, "")
+    third = scraper.scrape()
+
+    assert [] == site.rows("select id from worker_lane_events")
+    counted = {(("account", "hr"), ("what", what)): 1 for what in ("parked", "resumed")}
+    assert ({}, counted, counted) == (first, second, third.that_are("lane_events_total"))
+    assert {what.value for what in Step} == {
+        step for step in Step if third.of("lane_events_total", account="it", what=step) == 0
+    }
+
+
+def test_steps_are_counted_once_over_pages_and_out_of_order(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event with an id before those already seen is one of another host's, and counts too."""
+    monkeypatch.setattr(collector, "PAGE", 2)
+    scraper = Scraper(site)
+    scraper.scrape()
+
+    def events(*numbers: int) -> None:
+        instant = site.clock.micros // 1000
+        rows = [
+            {"id": f"{instant:012x}{n:020x}", "lane": "hr", "account": "hr", "label": "", "what": "struck"}
+            | {"reason": "45009", "remedy": None, "hint": None, "until": None, "happened_at": site.clock.micros}
+            for n in numbers
+        ]
+        site.database.run(lambda connection: insert_rows(connection, tables.lane_events, rows))
+
+    events(2, 3, 4, 5)
+    before = scraper.scrape().of("lane_events_total", account="hr", what="struck")
+    events(1)
+    site.advance(300)
+    after = [scraper.scrape().of("lane_events_total", account="hr", what="struck") for _ in range(2)]
+    site.advance(3_000)
+
+    assert (4, [5, 5]) == (before, after)
+    assert 5 == scraper.scrape().of("lane_events_total", account="hr", what="struck")
+
+
+def test_limits_are_told_as_worker_limits_tells_them(database: Database, driven_clock: DrivenClock) -> None:
+    """Amount, use and room of those that are the account's own; a member's have no series."""
+    with planted(database, driven_clock, accounts=[an_account(settings={"account_cap": 10})]) as site:
+        site.ring(site.send("hello", To("anna|bert")))
+
+        told = Scraper(site).scrape()
+
+        labels = {"account": "hr", "limit": "app_day", "of": "the app"}
+        assert [2_000, 2, 1_998] == [told.of(f"limit_{what}", **labels) for what in ("amount", "used", "room")]
+        assert None is told.of("limit_amount", account="hr", limit="member_minute", of="each member")
+
+
+def test_processes_and_the_relay_are_told(site: Site) -> None:
+    """Fresh heartbeats with their threads, silent ones apart; and whether somebody leads."""
+    before = Scraper(site).scrape()
+    site.relay.lead()
+    leading = Scraper(site).scrape()
+    site.clock.advance(60)
+    after = Scraper(site).scrape()
+
+    assert (1, 32, 0, 0) == tuple(
+        before.of(name) for name in ("processes", "threads", "processes_silent", "relay_active")
+    )
+    assert 1 == leading.of("relay_active")
+    assert (0, 0, 1, 0) == tuple(
+        after.of(name) for name in ("processes", "threads", "processes_silent", "relay_active")
+    )
+    assert 60 == (after.of("database_clock_seconds") or 0) - (before.of("database_clock_seconds") or 0)
+
+
+def test_events_that_no_hook_has_heard_are_told(site: Site) -> None:
+    """Waiting and parked; done ones are not."""
+    states = (EventState.WAITING, EventState.WAITING, EventState.PARKED, EventState.DONE)
+    rows = [event_row(f"{n:032x}", EventKind.CARD_ACTION, 1, state=state) for n, state in enumerate(states)]
+    site.database.run(lambda connection: insert_rows(connection, tables.events, rows))
+
+    told = Scraper(site).scrape()
+
+    assert (2, 0, 1) == tuple(told.of("hook_events", state=state) for state in ("waiting", "running", "parked"))
+
+
+def test_a_database_that_is_away_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is readable all the same, counters keep standing, and it comes back by itself."""
+    scraper = Scraper(site)
+    scraper.scrape()
+    site.vendor.says(refused(43012))
+    site.ring(site.send("a"))
+    scraper.scrape()
+
+    def fails(connection: Connection, now: str) -> None:
+        raise OperationalError("select canary", {}, Exception("canary"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collector, "living", fails)
+        away = scraper.scrape()
+        assert (0, 1) == (away.of("database_up"), away.of("lane_events_total", account="hr", what="parked"))
+        assert None is away.of("processes")
+        assert None is away.of("backlog_parts", account="hr", priority="normal")
+    assert (1, 1) == (scraper.scrape().of("database_up"), scraper.of("processes"))
+
+
+def test_no_person_text_or_secret_is_in_a_series(database: Database, driven_clock: DrivenClock) -> None:
+    """Whatever the vendor refused or struck, and whoever has no room; nor is any lane's key."""
+    secret = Secret(lambda: "canary-secret")
+    settings = {"corpid": "canary-corp", "agentid": 7, "callback": True, "account_cap": 10}
+    account = Account("hr", "wecom_app", "http://canary-host", settings, secret)
+    webhook = Account("push", "wecom_webhook", "http://canary-host", {"edition": "push"}, secret)
+    with planted(database, driven_clock, accounts=[account, webhook]) as site:
+        site.vendor.says(refused(60020, "canary-vendor-text from ip: 203.0.113.7"), refused(45009, "canary"), busy())
+        for _ in range(4):
+            site.ring(site.send("canary-text", "canary-person", order_key="canary-order", tags=["canary-tag"]))
+            site.advance(700)
+        lanes = {row.lane for row in site.rows("select lane from worker_parts union select lane from worker_lanes")}
+
+        told = Scraper(site).scrape()
+
+        assert "canary" not in told.text
+        assert "203.0.113.7" not in told.text
+        assert [] == [lane for lane in lanes if lane not in ("hr", "push") and lane in told.text]
+        assert None is not told.of("limit_room", account="hr", limit="app_day", of="the app")
+
+
+def test_only_metrics_are_served(site: Site) -> None:
+    """And only for reading."""
+    app = metrics_app(Outbox(site.database, site.accounts, 5))
+
+    assert [404, 405] == [asked(app, "GET", "/").status, asked(app, "POST", "/metrics").status]
+
+
+def test_the_table_of_metrics_is_complete(site: Site) -> None:
+    """docs/operations.md lists every metric there is and no other, and its alerts ask for none that is not there."""
+    text = (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    section = text[text.index("## Metrics") : text.index("## Retention")]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `worker_")]
+    documented = {name for row in rows for name in re.findall(r"`(worker_\w+)`", row)}
+    asked_for = set(re.findall(r"\bworker_\w+", "\n".join(re.findall(r"expr: .*", section))))
+
+    told = set(re.findall(r"^# TYPE (\w+)", Scraper(site).scrape().text, re.M))
+
+    assert told == documented
+    assert asked_for <= told

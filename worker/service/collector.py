@@ -1,0 +1,209 @@
+"""What Prometheus is told, read from the outbox when it asks. Labels hold names of ours: accounts, states, limits;
+never a lane, a recipient, a text, or anything a vendor said.
+
+Everything is counted afresh from the tables but the steps of lanes: their rows go after a while, and a counter must not
+fall, so this process counts those that were written since it began.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.channels import channel
+from worker.config.accounts import AccountSource
+from worker.delivery.relay import LEASE
+from worker.delivery.usage import usage
+from worker.domain.job import Priority, first_id
+from worker.domain.lane import Standing, Step, standing
+from worker.domain.state import JobState, PartState
+from worker.outbox import gauges, lanes
+from worker.outbox.clock import SECOND
+from worker.outbox.database import Database
+from worker.outbox.processes import living
+
+log = structlog.get_logger()
+
+RECENT_S = 600
+OVERLAP_S = 600
+"""Events are written with ids by the clocks of many hosts, and become visible out of order."""
+PAGE = 1_000
+
+
+class Steps:
+    """Steps of lanes since this process began, by account and step. Each is counted once, whenever it is seen."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[tuple[str, str]] = Counter()
+        self._began = False
+        self._after = ""
+        self._seen: set[str] = set()
+
+    def look(self, connection: Connection, now: int) -> None:
+        """Counts what is new; what was there at the first look is not."""
+        if not self._began:
+            self._after = first_id(now - OVERLAP_S * SECOND)
+        found = list(self._new(connection))
+        if self._began:
+            self.counted.update((account, what) for id, account, what in found if id not in self._seen)
+        self._began = True
+        self._after = max(self._after, first_id(now - OVERLAP_S * SECOND))
+        self._seen = {id for id in (*self._seen, *(one[0] for one in found)) if id > self._after}
+
+    def _new(self, connection: Connection) -> Iterator[tuple[str, str, str]]:
+        after: str | None = self._after
+        while after is not None:
+            page = lanes.lane_events_after(connection, after, PAGE)
+            yield from page
+            after = page[-1][0] if len(page) == PAGE else None
+
+
+class Outbox(Collector):
+    """The outbox's gauges and counters; one look at a time, however many ask."""
+
+    def __init__(self, database: Database, accounts: AccountSource, breaker_failures: int):
+        self._database, self._accounts, self._failures = database, accounts, breaker_failures
+        self._steps = Steps()
+        self._guard = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything; while the database is away that it is, and what is known all the same."""
+        with self._guard:
+            yield from self._collected()
+
+    def _collected(self) -> list[Metric]:
+        read: list[Metric] = []
+        try:
+            with self._database.reading() as connection:
+                read = list(self._read(connection))
+        except SQLAlchemyError as error:
+            log.warning("database_away", error=type(error).__name__)
+        up = _gauge("worker_database_up", "1 when the database answered; else nothing below is told.")
+        up.add_metric([], 1 if read else 0)
+        return [up, *read, self._lane_steps()]
+
+    def _read(self, connection: Connection) -> Iterator[Metric]:
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        yield _one("worker_database_clock_seconds", "The database's clock, in seconds since 1970.", now / SECOND)
+        self._steps.look(connection, now)
+        backlogs = gauges.backlogs(connection, self._database.now)
+        yield from self._backlogs(backlogs, now)
+        yield self._parts(connection, {account for account, _ in backlogs})
+        yield _recent(gauges.recent_jobs(connection, now - RECENT_S * SECOND))
+        yield self._lanes(connection)
+        yield from self._limits(connection)
+        yield from self._processes(connection)
+        yield _hook_events(connection)
+
+    def _names(self) -> Sequence[str]:
+        return self._accounts.names()
+
+    def _backlogs(self, found: dict[tuple[str, int], gauges.Backlog], now: int) -> Iterator[Metric]:
+        due = _gauge("worker_backlog_parts", "Parts that are due, 10,000 at most.", "account", "priority")
+        oldest = _gauge(
+            "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
+        )
+        nothing = gauges.Backlog(0, now)
+        for account in sorted({*self._names(), *(account for account, _ in found)}):
+            for priority in Priority:
+                known = found.get((account, priority), nothing)
+                labels = [account, priority.name.lower()]
+                due.add_metric(labels, known.due)
+                oldest.add_metric(labels, max(0, now - known.oldest_at) / SECOND)
+        return iter((due, oldest))
+
+    def _parts(self, connection: Connection, waiting: set[str]) -> Metric:
+        told = _gauge("worker_parts", "Parts that can still move, 10,000 a state at most.", "account", "state")
+        found = gauges.parts_by_state(connection, sorted({*self._names(), *waiting}))
+        states = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
+        for account in sorted({*self._names(), *(account for account, _ in found)}):
+            for state in states:
+                told.add_metric([account, state.label], found[account, state])
+        return told
+
+    def _lanes(self, connection: Connection) -> Metric:
+        told = _gauge(
+            "worker_lanes", "Lanes, and whole accounts, on which something stands.", "account", "scope", "standing"
+        )
+        found: Counter[tuple[str, str, Standing]] = Counter()
+        for row in lanes.list_lanes(connection, self._database.now, None):
+            scope = "account" if row["lane"] == row["account"] else "lane"
+            found[row["account"], scope, standing(row, self._failures)] += 1
+        for account in sorted({*self._names(), *(one[0] for one in found)}):
+            for scope in ("account", "lane"):
+                for what in Standing:
+                    told.add_metric([account, scope, what], found[account, scope, what])
+        return told
+
+    def _lane_steps(self) -> Metric:
+        told = CounterMetricFamily(
+            "worker_lane_events",
+            "Steps of lanes and accounts since this process began.",
+            labels=["account", "what"],
+        )
+        counted = self._steps.counted
+        for account in sorted({*self._names(), *(account for account, _ in counted)}):
+            for what in Step:
+                told.add_metric([account, what], counted[account, what])
+        return told
+
+    def _limits(self, connection: Connection) -> Iterator[Metric]:
+        labels = ("account", "limit", "of")
+        amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
+        used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
+        room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
+        for name in self._names():
+            account = self._accounts.get(name)
+            now = self._database.now
+            for row in usage(connection, now, channel(account.channel), account, count_waiting=False):
+                if row.used is None or row.room is None:
+                    continue
+                which = [name, row.counted.limit.name, row.counted.of]
+                amount.add_metric(which, row.counted.limit.amount)
+                used.add_metric(which, row.used)
+                room.add_metric(which, row.room)
+        return iter((amount, used, room))
+
+    def _processes(self, connection: Connection) -> Iterator[Metric]:
+        alive = living(connection, self._database.now)
+        fresh = [process for process in alive if process.fresh]
+        relay = gauges.lease_is_held(connection, self._database.now, LEASE)
+        yield _one("worker_relay_active", "1 while a process holds the relay's lease.", int(relay))
+        yield _one("worker_processes", "Worker processes whose heartbeat is fresh.", len(fresh))
+        yield _one("worker_processes_silent", "Those that neither beat nor ended.", len(alive) - len(fresh))
+        yield _one("worker_threads", "Sender threads of the living.", sum(process.threads for process in fresh))
+
+
+def _recent(found: dict[tuple[str, str, int], int]) -> Metric:
+    told = _gauge(
+        "worker_jobs_recent",
+        f"Jobs asked for in the last {RECENT_S} s by the state they are in, of the newest 10,000.",
+        "account",
+        "kind",
+        "state",
+    )
+    for (account, kind, state), count in sorted(found.items()):
+        told.add_metric([account, kind, JobState(state).label], count)
+    return told
+
+
+def _hook_events(connection: Connection) -> Metric:
+    told = _gauge("worker_hook_events", "Events the application's hooks have not heard, 10,000 at most.", "state")
+    for state, count in gauges.hook_events(connection).items():
+        told.add_metric([state.label], count)
+    return told
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=labels)
+
+
+def _one(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
