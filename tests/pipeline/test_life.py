@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from tests.support.plant import Ticks
 from worker.delivery.life import Life, boot_clock
+from worker.domain.road import ALL_ROADS
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.processes import bury, bury_lapsed, living
@@ -55,6 +56,23 @@ def test_a_heartbeat_tells_who_and_for_how_long(database: Database, driven_clock
         row.lanes,
         row.ended_at,
     )
+
+
+def test_a_heartbeat_tells_what_the_process_takes(database: Database, ticks: Ticks) -> None:
+    """With each beat, for that may change; one of the release before tells nothing, and takes from all roads."""
+    roads: list[str] | None = ["urgent", "hooks"]
+    life = Life(database, threads=4, clock=ticks, new_id=lambda: "p1", roads=lambda: roads)
+
+    def told() -> frozenset[str]:
+        life.beat()
+        with database.reading() as connection:
+            [process] = living(connection, database.now)
+        return process.roads
+
+    first, roads = told(), []
+    none, roads = told(), None
+
+    assert ({"urgent", "hooks"}, frozenset(), ALL_ROADS) == (first, none, told())
 
 
 def test_it_stops_by_its_own_clock_before_anybody_may_call_it_dead(database: Database, ticks: Ticks) -> None:

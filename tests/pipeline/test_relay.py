@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -446,6 +447,58 @@ def test_bulk_and_files_have_roads_of_their_own(site: Site) -> None:
 
     expected = [(False, True, False), (True, False, False), (False, False, True), (False, False, False)]
     assert dict(zip(parts(*asked), expected, strict=True)) == rings
+
+
+def others(site: Site, *roads: str, threads: int = 32, lanes: dict[str, list[int]] | None = None) -> None:
+    """A living process that takes from these roads only."""
+    told = {"threads": threads, "lanes": json.dumps(lanes or {}), "roads": roads}
+    with site.database.writing() as connection:
+        renew(connection, site.database.now, roads[0], lease_us=10 * SECOND, host="h", pid=1, **told)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("call_ms", "most"), [(20, 4), (20_000, 2)])
+def test_a_hanging_lane_cannot_hold_the_threads_of_its_road(site: Site, call_ms: int, most: int) -> None:
+    """32 threads for urgent parts alone and four for all: a lane has no more doorbells out than two of four threads
+    can have in work and behind them, and one that takes 20 s a call holds one thread."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(40)]
+    lane = site.part(jobs[0]).lane
+    others(site, "urgent", lanes={lane: [1, call_ms, 1_000]})
+
+    assert most == len(turn(site))
+    assert [] == turn(site, 0.3)
+
+
+def test_urgent_parts_have_the_threads_of_their_own_road(site: Site) -> None:
+    """The same two processes: 34 of 36 threads, half of them for a lane's urgent parts."""
+    site.sharing._size = 1
+    for n in range(40):
+        site.send(str(n), f"u{n}", priority="urgent")
+    others(site, "urgent")
+
+    assert 17 == len(ids(turn(site)))
+
+
+def test_bulk_with_workers_of_its_own_has_their_threads(site: Site) -> None:
+    """Sixty doorbells of bulk alone for thirty threads; normal parts that join it have those of their own road, and go
+    beside it."""
+    site.sharing._size = 1
+    bulk = [site.send(f"b{n}", f"u{n}", priority="bulk") for n in range(80)]
+    site.plant.life._roads = lambda: ["urgent", "normal"]
+    site.advance(0)
+    others(site, "bulk")
+
+    first = turn(site)
+    card = site.card()
+    second = turn(site, 0.1)
+    others(site, "bulk")
+    again = turn(site, 5)
+
+    assert (60, {True}) == (len(ids(first)), {ring.bulk for ring in first})
+    assert set(ids(first)) <= set(parts(*bulk))
+    assert [(parts(card), False)] == [(list(ring.ids), ring.bulk) for ring in second]
+    # Nobody took them: they go with the others now, as many as those have room for.
+    assert {False} == {ring.bulk for ring in again}
+    assert 0 < len(again) <= 5
 
 
 def test_what_nobody_took_from_a_road_of_its_own_goes_with_the_others(site: Site) -> None:

@@ -11,6 +11,7 @@ from itertools import islice, zip_longest
 from typing import TypeVar
 
 from worker.domain.job import Priority
+from worker.domain.road import Road
 from worker.outbox.lanes import account_of
 from worker.outbox.offering import Head
 
@@ -37,6 +38,8 @@ class Backlog:
     """Doorbells of it that are in the broker, as far as its head told; urgent ones are not counted."""
     owed: int = 0
     """What is owed to bulk behind what was offered of it, see `mixing.py`."""
+    road: Road = Road.NORMAL
+    """Whose threads it has its share of."""
     first: str = ""
     """The part at its head when it was looked at,"""
     rounds: int = 0
@@ -95,7 +98,7 @@ class Backlogs:
         if len(self._bulk_only) > LANES_KEPT:
             self._bulk_only.clear()
 
-    def next(self, most: int, is_full: Callable[[str], bool]) -> list[Backlog]:
+    def next(self, most: int, is_full: Callable[[str, Road], bool]) -> list[Backlog]:
         """So many lanes at most, accounts taking turns. Of an account that has its share out, only the pressing ones
         and those of which something is out: they tell when it is taken.
         """
@@ -108,13 +111,16 @@ class Backlogs:
                 self._waiting[account] = lanes
         return [self._accounts[account_of(lane)][lane] for lane in picked]
 
-    def _queues(self, most: int, is_full: Callable[[str], bool]) -> list[list[str]]:
+    def _queues(self, most: int, is_full: Callable[[str, Road], bool]) -> list[list[str]]:
         queues: list[list[str]] = []
         for account, lanes in self._waiting.items():
             if len(queues) == most:
                 break
-            known, waits = self._accounts[account], is_full(account)
-            eligible = (lane for lane in lanes if not waits or known[lane].out or known[lane].pressing)
+            known = self._accounts[account]
+            waits = {road: is_full(account, road) for road in {one.road for one in known.values()}}
+            eligible = (
+                lane for lane in lanes if not waits[known[lane].road] or known[lane].out or known[lane].pressing
+            )
             if queue := list(islice(eligible, most)):
                 queues.append(queue)
         return queues
@@ -142,14 +148,16 @@ class Backlogs:
         """Those with work."""
         return list(self._accounts)
 
-    def lanes(self, account: str) -> dict[bool, int]:
-        """How many lanes of an account have work: with more than bulk (true), and with nothing else."""
-        fronts = sum(known.front for known in self._accounts.get(account, {}).values())
-        return {True: fronts, False: len(self._accounts.get(account, ())) - fronts}
+    def lanes(self, account: str, road: Road | None = None) -> dict[bool, int]:
+        """How many lanes of an account have work, for the threads of this road: with more than bulk (true), and with
+        nothing else.
+        """
+        fronts = [known.front for known in self._accounts.get(account, {}).values() if road in (None, known.road)]
+        return {True: sum(fronts), False: len(fronts) - sum(fronts)}
 
-    def out(self, account: str) -> int:
-        """Doorbells of an account that are in the broker."""
-        return sum(known.out for known in self._accounts.get(account, {}).values())
+    def out(self, account: str, road: Road = Road.NORMAL) -> int:
+        """Doorbells of an account that are in the broker for the threads of a road."""
+        return sum(known.out for known in self._accounts.get(account, {}).values() if known.road is road)
 
     def names(self, account: str) -> list[str]:
         """The lanes of an account that have work."""

@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from worker.outbox.database import Database
@@ -33,11 +33,13 @@ class Life:
         database: Database,
         *,
         threads: int,
+        roads: Callable[[], Iterable[str] | None] = lambda: None,
         lease_s: float = 10.0,
         clock: Callable[[], float] = boot_clock,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ):
         self._database, self._threads, self._lease_s = database, threads, lease_s
+        self._roads = roads
         self._clock, self._new_id = clock, new_id
         self._guard = threading.Lock()
         self._incarnation = new_id()
@@ -74,6 +76,7 @@ class Life:
                 host=socket.gethostname()[:100],
                 pid=os.getpid(),
                 lanes=lanes,
+                roads=self._roads(),
             )
 
     def end(self) -> None:

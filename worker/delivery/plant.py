@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -92,6 +92,8 @@ class Outside:
     probe: Callable[[str], None] | None = None
     reported: frozenset[JobState] = frozenset()
     """The ends of jobs that application hooks hear of; empty: nobody pays for any."""
+    roads: Callable[[], Iterable[str] | None] = lambda: None
+    """What this process takes from; null: everything."""
 
 
 def policy_of(settings: DeliverySettings) -> Policy:
@@ -117,9 +119,7 @@ def build(outside: Outside) -> Plant:
     database, settings = outside.database, outside.settings
     with database.reading() as connection:
         key = lane_key(connection)
-    life = Life(
-        database, threads=settings.threads, lease_s=settings.lease_s, clock=outside.life_clock, new_id=outside.new_id
-    )
+    life = _life(outside)
     writer = Writer(
         database,
         policy_of(settings),
@@ -184,6 +184,17 @@ def _remote(outside: Outside, writer: Writer, gates: Gates, draining: Callable[[
         new_id=outside.new_id,
         monotonic=outside.monotonic,
         took=gates.cycled,
+    )
+
+
+def _life(outside: Outside) -> Life:
+    return Life(
+        outside.database,
+        threads=outside.settings.threads,
+        roads=outside.roads,
+        lease_s=outside.settings.lease_s,
+        clock=outside.life_clock,
+        new_id=outside.new_id,
     )
 
 

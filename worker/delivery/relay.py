@@ -22,6 +22,7 @@ from worker.delivery.sharing import Bell, Share, Sharing
 from worker.delivery.starts import Starts
 from worker.delivery.walk import Walk
 from worker.domain.job import Kind, Priority
+from worker.domain.road import Road
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of, begin_lanes, noted, take_probe
@@ -136,7 +137,7 @@ class Relay:
             return self._times.lease_s / 10
         self._queue_lanes()
         self._divide()
-        lanes = self._backlogs.next(LANES, lambda account: self._room(account) <= 0)
+        lanes = self._backlogs.next(LANES, lambda account, road: self._room(account, road) <= 0)
         offered = self._offer_lanes(lanes) if lanes else 0
         return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
 
@@ -210,26 +211,26 @@ class Relay:
         whole = sum(weights.values())
         self._parts = {account: weight / whole for account, weight in weights.items()}
 
-    def _room(self, account: str) -> int:
-        """How many more doorbells of an account may go: with all of its lanes it has two out a thread, and bulk beside
-        them, as one lane has.
+    def _room(self, account: str, road: Road) -> int:
+        """How many more doorbells of an account may go: with all of its lanes it has two out a thread of the road, and
+        bulk beside them, as one lane has.
         """
-        two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0))
-        return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account)
+        two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0), road)
+        return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account, road)
 
-    def _share(self, lane: str) -> Share:
-        """Its part of its account's threads: all of its lanes with more than bulk have theirs first."""
-        account = account_of(lane)
-        lanes, part = self._backlogs.lanes(account), self._parts.get(account, 1.0)
-        front = self._is_in_front(lane)
+    def _share(self, known: Backlog, wanted: Road) -> Share:
+        """Its part of its account's threads of the road: all of its lanes with more than bulk have theirs first."""
+        lane, account, front = known.lane, account_of(known.lane), known.front
+        known.road = self._sharing.road(wanted)
+        lanes, part = self._backlogs.lanes(account, known.road), self._parts.get(account, 1.0)
         if lanes[True] and lanes[False]:
             part = part * OTHERS / BULK_EVERY if front else part / BULK_EVERY
-        most = self._limited.most(lane, lanes, front=front)
-        return self._sharing.of(lane, lanes[front], part).within(most)
-
-    def _is_in_front(self, lane: str) -> bool:
-        known = self._backlogs.of(lane)
-        return known is None or known.front
+        share = self._sharing.of(lane, lanes[front], part, known.road)
+        share = share.within(self._limited.most(lane, self._backlogs.lanes(account), front=front))
+        most = self._starts.most(lane)
+        if most is None:
+            return share
+        return replace(share, window=min(share.window, most), urgent_window=min(share.urgent_window, most))
 
     # -- what of them -------------------------------------------------------------------------------------------------
 
@@ -269,18 +270,20 @@ class Relay:
 
     def _look(self, connection: Connection, known: Backlog) -> _Look:
         """Urgent parts have a window of their own; normal and bulk share one."""
-        share = self._share(known.lane)
-        most = self._starts.most(known.lane)
-        if most is not None:  # what goes stands at the head
-            share = replace(share, window=min(share.window, most), urgent_window=min(share.urgent_window, most))
+        files = self._kinds.get(known.lane) == Kind.UPLOAD
+        share = self._share(known, Road.FILES if files else Road.NORMAL)
         known.pressing = False
         heads: dict[Priority, Head] = {}
         for priority in Priority:
             window = share.urgent_window if priority is Priority.URGENT else share.window
             if priority is Priority.BULK:
-                window = share.bulk_window(heads[Priority.NORMAL].due)
+                normal = heads[Priority.NORMAL].due
+                share = share if normal or files else self._share(known, Road.BULK)
+                window = share.bulk_window(normal)
             heads[priority] = head_of_lane(connection, self._database.now, known.lane, priority, window)
         self._note_full(known, share, heads)
+        if any(head.again for head in heads.values()):  # nobody took it there: it goes with the others
+            share = self._share(known, Road.NORMAL)
         return _Look(known, share, heads)
 
     def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
@@ -393,7 +396,7 @@ class Relay:
         """No more than its account has room for; a lane that got nothing comes first when there is room again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
         known.out = -(-sum(head.due - len(head.ids) for head in heads) // look.share.size)
-        may_go = bells[: max(0, self._room(account_of(known.lane)))]
+        may_go = bells[: max(0, self._room(account_of(known.lane), known.road))]
         known.out += len(may_go)
         known.owed = may_go[-1].owed if may_go else known.owed
         if len(may_go) < len(bells) and not known.out:

@@ -1,7 +1,8 @@
 """How much of a lane is offered: its share of the sender threads alive, in doorbells of about a second's work.
 
 Accounts share by their weight, the lanes of an account evenly. A lane alone gets all threads but two; a slow lane (over
-a second a call) a quarter of its share. In a lane bulk goes after normal, and gets its part of a lane that is full.
+a second a call) a quarter of its share. Only those threads count that take from the lane's road. In a lane bulk goes
+after normal, and gets its part of a lane that is full.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from worker.delivery.mixing import BULK_EVERY, OTHERS, mix
+from worker.domain.road import Road
 from worker.outbox.offering import Head
 from worker.outbox.processes import Process
 
@@ -82,6 +84,8 @@ class Sharing:
 
     def __init__(self, doorbell_size: int = 50, default_threads: int = 32):
         self._size, self._threads = doorbell_size, default_threads
+        self._of_road: dict[Road, int] = {}
+        """Threads that take from a road, where they are not the same that take normal parts."""
         self._latency_ms: dict[str, int] = {}
         self._cycle_ms: dict[str, int] = {}
         self.silent_s: dict[str, float] = {}
@@ -90,7 +94,12 @@ class Sharing:
     def learn(self, processes: Sequence[Process]) -> None:
         """Takes over what the living processes report."""
         fresh = [process for process in processes if process.fresh]
-        self._threads = sum(process.threads for process in fresh) or self._threads
+        if fresh:
+            takers = {road: [process for process in fresh if road in process.roads] for road in Road}
+            threads = {road: sum(process.threads for process in takers[road]) for road in Road}
+            self._threads = threads[Road.NORMAL]
+            aside = (road for road in Road if takers[road] and takers[road] != takers[Road.NORMAL])
+            self._of_road = {road: threads[road] for road in aside}
         latency: dict[str, int] = {}
         cycle: dict[str, int] = {}
         silent: dict[str, float] = {}
@@ -102,17 +111,22 @@ class Sharing:
                     silent[lane] = min(seconds, silent.get(lane, seconds))
         self._latency_ms, self._cycle_ms, self.silent_s = latency, cycle, silent
 
-    def threads(self, part: float = 1.0) -> int:
-        """An account's threads, by its part of all weights with work."""
-        return max(1, int((self._threads - KEEP_FREE) * part + 1e-9))
+    def road(self, wanted: Road) -> Road:
+        """Whose threads it has: those of normal parts, unless other workers take it."""
+        return wanted if wanted in self._of_road else Road.NORMAL
 
-    def of(self, lane: str, lanes: int, part: float = 1.0) -> Share:
-        """The share of one lane among so many of its account that have work."""
-        latency_ms = self._latency_ms.get(lane, 0)
-        threads = max(1, self.threads(part) // max(1, lanes))
-        if latency_ms > SLOW_MS:
-            threads = max(1, threads // 4)
+    def threads(self, part: float = 1.0, road: Road = Road.NORMAL) -> int:
+        """An account's threads, by its part of all weights with work."""
+        return max(1, int((self._of_road.get(road, self._threads) - KEEP_FREE) * part + 1e-9))
+
+    def of(self, lane: str, lanes: int, part: float = 1.0, road: Road = Road.NORMAL) -> Share:
+        """The share of one lane among so many of its account that have work on the road."""
+        threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (road, Road.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
         size = max(1, min(self._size, int(DOORBELL_S * 1000 / cycle_ms) if cycle_ms else self._size))
         # Twice over: one doorbell in work and one waiting behind it, so that no thread runs dry between two turns.
-        return Share(size, threads * size * 2, max(size, threads * size // 2), threads)
+        return Share(size, threads * size * 2, max(size, urgent * size // 2), threads)
+
+    def _of_lane(self, lane: str, lanes: int, part: float, road: Road) -> int:
+        threads = max(1, self.threads(part, road) // max(1, lanes))
+        return max(1, threads // 4) if self._latency_ms.get(lane, 0) > SLOW_MS else threads

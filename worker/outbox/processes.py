@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from worker.domain.road import ALL_ROADS
 from worker.outbox import tables
 from worker.outbox.bulk import ids_json, insert_rows, update_chosen
 
@@ -21,6 +22,8 @@ class Process:
     lanes: str
     fresh: bool
     """Its lease has not run out."""
+    roads: frozenset[str] = ALL_ROADS
+    """Those it takes from."""
 
 
 def renew(
@@ -33,14 +36,16 @@ def renew(
     host: str,
     pid: int,
     lanes: str,
+    roads: Iterable[str] | None = None,
 ) -> bool:
     """One heartbeat; False: this incarnation was called dead, nothing may be marked under it any more."""
+    taken = None if roads is None else ",".join(sorted(roads))
     renewed = connection.execute(
         text(
-            f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes"
+            f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, roads = :roads"
             " where id = :id and ended_at is null"
         ),
-        {"lease": lease_us, "lanes": lanes, "id": incarnation},
+        {"lease": lease_us, "lanes": lanes, "roads": taken, "id": incarnation},
     )
     if renewed.rowcount:
         return True
@@ -54,6 +59,7 @@ def renew(
         "host": host,
         "pid": pid,
         "lanes": lanes,
+        "roads": taken,
     }
     insert_rows(connection, tables.processes, [row], conflict="ignore")
     ended = connection.execute(text("select ended_at from worker_processes where id = :id"), {"id": incarnation})
@@ -79,10 +85,15 @@ def living(connection: Connection, now: str) -> list[Process]:
     """Every incarnation that has not ended, fresh or not."""
     rows = connection.execute(
         text(
-            f"select id, alive_until, threads, lanes, alive_until > {now} from worker_processes where ended_at is null"
+            f"select id, alive_until, threads, lanes, alive_until > {now}, roads from worker_processes"
+            " where ended_at is null"
         )
     )
-    return [Process(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+    return [Process(row[0], row[1], row[2], row[3], bool(row[4]), _roads(row[5])) for row in rows]
+
+
+def _roads(taken: str | None) -> frozenset[str]:
+    return ALL_ROADS if taken is None else frozenset(filter(None, taken.split(",")))
 
 
 def sending_of_the_ended(connection: Connection, limit: int) -> list[tuple[str, int, str]]:

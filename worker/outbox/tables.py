@@ -524,6 +524,9 @@ processes = _table(
     Column("host", _key(100), nullable=False, doc="for people"),
     Column("pid", Integer, nullable=False, doc="for people"),
     Column("lanes", _text(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
+    Column(
+        "roads", _key(100), doc="roads it takes from, with commas; null: all, also of a process of the release before"
+    ),
 )
 
 

@@ -23,6 +23,7 @@ from worker.delivery.relay import LEASE
 from worker.delivery.usage import usage
 from worker.domain.job import Priority, first_id
 from worker.domain.lane import Standing, Step, standing
+from worker.domain.road import Road
 from worker.domain.state import JobState, PartState
 from worker.outbox import gauges, lanes
 from worker.outbox.clock import SECOND
@@ -178,7 +179,10 @@ class Outbox(Collector):
         yield _one("worker_relay_active", "1 while a process holds the relay's lease.", int(relay))
         yield _one("worker_processes", "Worker processes whose heartbeat is fresh.", len(fresh))
         yield _one("worker_processes_silent", "Those that neither beat nor ended.", len(alive) - len(fresh))
-        yield _one("worker_threads", "Sender threads of the living.", sum(process.threads for process in fresh))
+        told = _gauge("worker_threads", "Sender threads of the living that take from a queue.", "queue")
+        for road in Road:
+            told.add_metric([road], sum(process.threads for process in fresh if road in process.roads))
+        yield told
 
 
 def _recent(found: dict[tuple[str, str, int], int]) -> Metric:

@@ -40,6 +40,7 @@ from worker.service.doorbells import Doorbells
 from worker.service.flower import Flower
 from worker.service.hook_room import HookRoom
 from worker.service.loop import Loop
+from worker.service.queues import roads_of
 
 log = structlog.get_logger()
 
@@ -127,6 +128,7 @@ class EngineRoom:
             revoked=self._hooks.revoked or (lambda job_id: False),
             probe=self._hooks.probe,
             reported=self._application.job_states,
+            roads=lambda: roads_of(self._app, self._settings.queue_prefix),
         )
 
     def _accounts(self) -> AccountSource:

@@ -9,6 +9,8 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
+from worker.domain.road import Road
+
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"
 """Events for the application's hooks; before the sends, for a click must not wait behind a mailing."""
@@ -56,3 +58,9 @@ def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: s
     if files:
         return prefix + FILES
     return prefix + (BULK if bulk else NORMAL)
+
+
+def roads_of(app: Any, prefix: str = "") -> list[str]:
+    """What this process takes from now: all, or what `-Q`, `-X` and `celery control` left."""
+    taken = app.amqp.queues.consume_from
+    return [road for road, name in zip(Road, NAMES, strict=True) if prefix + name in taken]

@@ -78,10 +78,11 @@ class Site:
         """A Celery app with this site's engine room."""
         return make_app(self.settings, self.hooks)
 
-    def send(self, text: str = "hello") -> str:
+    def send(self, text: str = "hello", **options: Any) -> str:
         """A job that waits."""
         with self.database.writing() as connection:
-            return enqueue(connection, "hr", Text(content=text), To(users=["anna"]), accounts=self.accounts).id
+            people = To(users=["anna"])
+            return enqueue(connection, "hr", Text(content=text), people, accounts=self.accounts, **options).id
 
     def one(self, query: str) -> Any:
         """A single value."""

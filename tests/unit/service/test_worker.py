@@ -17,6 +17,7 @@ from worker.domain.state import JobState
 from worker.service import celery_app
 from worker.service.celery_app import make_app
 from worker.service.engine_room import Hooks
+from worker.service.queues import HOOKS, NAMES, URGENT
 from worker.service.steps import EXIT_CONFIGURATION
 from worker.simulator import running
 
@@ -47,6 +48,19 @@ def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
     assert sorted(f"text {n}" for n in range(5)) == sorted(one["content"]["content"] for one in inbox["anna"])
     assert 0 == site.one("select count(*) from worker_processes where ended_at is null")
     assert 1 == len(levels)
+
+
+@pytest.mark.parametrize(
+    ("names", "roads"), [((URGENT, HOOKS), "hooks,urgent"), (NAMES, "bulk,files,hooks,normal,urgent")]
+)
+def test_a_worker_tells_which_queues_it_takes_from(sqlite_url: str, names: tuple[str, ...], roads: str) -> None:
+    """Those of `-Q`, without the installation's prefix."""
+    site = Site(sqlite_url)
+
+    with working(site.app(), queues=[site.prefix + name for name in names]) as status:
+        wait_for(site.database, site.send(priority="urgent"), LIMIT_S)
+
+    assert ([0], roads) == (status, site.one("select roads from worker_processes"))
 
 
 def test_events_are_published_under_the_jobs_id(sqlite_url: str) -> None:
