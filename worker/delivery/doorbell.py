@@ -1,7 +1,8 @@
 """A doorbell: up to fifty part ids of one lane, delivered one after another in one thread.
 
 It works for about two seconds and leaves the rest to be offered again. Admission is asked for the next few parts at
-once, as many as can start while a permit is young.
+once, as many as can start while a permit is young. Between them go parts of the lane that had no room for their member
+and have it now.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from worker.delivery.errand import Delivered, Errand
 from worker.delivery.mixing import Mixing
 from worker.delivery.narrowing import first_to_go_s
 from worker.delivery.plant import Plant
+from worker.delivery.returning import Returning
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Priority
@@ -28,6 +30,7 @@ from worker.domain.state import PartState
 from worker.outbox.items import Change
 from worker.outbox.lanes import account_of, noted, used_up
 from worker.outbox.loading import Loaded, leave, load
+from worker.outbox.offering import offer
 
 PERMIT_S = 0.2
 """Permits are young for 250 ms; calls reserved together must start well within."""
@@ -43,6 +46,7 @@ class Doorbell:
     def __init__(self, plant: Plant):
         self._plant = plant
         self._attempt = Attempt(plant)
+        self._returning = Returning(plant.monotonic)
         self._guard = threading.Lock()
         self._in_hand: set[str] = set()
         self._mixing = Mixing()
@@ -125,8 +129,9 @@ class Doorbell:
         with suppress(WriterClosed):  # the process ends: what is queued is left to others
             while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
                 ahead = 1 if _holds_bytes(works[0]) else self._ahead(lane)
+                returned = self._work_off_returned(lane, works[0].priority, ahead, left)
                 picked = self._mixing.pick(lane, works, ahead)
-                delivered = self._work_off_chunk(picked.works, left)
+                delivered = returned | self._work_off_chunk(picked.works, left)
                 called = [part for part, one in delivered.items() if one.called]
                 self._mixing.take_back(lane, picked, called)
                 calls += len(called)
@@ -135,6 +140,37 @@ class Doorbell:
             last.ticket.wait(plant.settings.call_deadline_s)
         plant.probe("before_ack")
         return [*left, *works], calls
+
+    def _work_off_returned(self, lane: str, lowest: int, most: int, left: list[Loaded]) -> dict[str, Delivered]:
+        """Parts that had no room when this process asked and are due again: no more than of the doorbell's own, and no
+        less urgent.
+        """
+        works = self._take_returned(lane, lowest, most)
+        try:
+            return self._work_off_chunk(works, left) if works else {}
+        finally:
+            self._let_go([work.id for work in works])
+
+    def _take_returned(self, lane: str, lowest: int, most: int) -> list[Loaded]:
+        """They become this thread's as if they had rung; the relay offers them to nobody meanwhile."""
+        plant = self._plant
+        if plant.gates.is_bound(lane):  # so many as may go are offered, and no more
+            return []
+        ids = self._take(self._returning.due(lane, lowest, most))
+        if not ids:
+            return []
+        try:
+            stands_us = int(plant.settings.offer_s * settle.SECOND)
+            with plant.database.reading() as connection:
+                works = load(connection, plant.database.now, ids)
+            due = [work.id for work in works]
+            mine = set(plant.database.run(lambda connection: offer(connection, plant.database.now, due, stands_us)))
+            works = [work for work in works if work.id in mine]
+        except BaseException:
+            self._let_go(ids)
+            raise
+        self._let_go([part for part in ids if part not in {work.id for work in works}])
+        return works
 
     def _work_off_chunk(self, chunk: Sequence[Loaded], left: list[Loaded]) -> dict[str, Delivered]:
         """Admits the parts together and delivers one after the other; room that is not used is given back."""
@@ -199,15 +235,23 @@ class Doorbell:
                 errand.permit = permit
                 admitted.append(errand)
             elif permit.scope is Scope.PART:
-                waits.append(_wait_for_room(errand, permit))
+                waits.append((errand, permit))
             else:
                 full.append((errand, permit))
                 left.append(errand.work)
         left += [errand.work for errand, _ in full]
         for errand, denied in {denied.scope: (errand, denied) for errand, denied in reversed(full)}.values():
             self._attempt.blocking.fill(errand.work, denied)  # the first that waits speaks for those behind it
-        self._plant.writer.change(waits)
+        self._wait_for_room(waits)
         return admitted
+
+    def _wait_for_room(self, waits: Sequence[tuple[Errand, Denied]]) -> None:
+        """Durable first: whoever comes back finds the part due."""
+        delays = [(errand.work, denied, _room_in_s(errand, denied)) for errand, denied in waits]
+        self._plant.writer.change([_wait(work, denied, delay_s) for work, denied, delay_s in delays])
+        for work, denied, delay_s in delays:
+            if not denied.impossible:
+                self._returning.note(work.lane, work.priority, work.id, delay_s)
 
     def _leave(self, ids: Sequence[str]) -> None:
         self._plant.database.run(lambda connection: leave(connection, ids))
@@ -218,15 +262,19 @@ def _holds_bytes(work: Loaded) -> bool:
     return any(file["upload_type"] == INLINE for file in (work.message.get("files") or {}).values())
 
 
-def _wait_for_room(errand: Errand, denied: Denied) -> Change:
-    """Members without room delay their part alone; it is not an attempt."""
-    delay_s = first_to_go_s(denied.members, errand.charges) if denied.members else denied.delay
+def _room_in_s(errand: Errand, denied: Denied) -> float:
+    """Seconds until a part whose members have no room may go; urgent ones stand in no line."""
     if denied.turn is not None and errand.work.priority != Priority.URGENT:
-        delay_s = denied.turn
-    delay_us, claim, reason = int(delay_s * settle.SECOND), errand.work.claim, used_up(denied.limit)
+        return denied.turn
+    return first_to_go_s(denied.members, errand.charges) if denied.members else denied.delay
+
+
+def _wait(work: Loaded, denied: Denied, delay_s: float) -> Change:
+    """Members without room delay their part alone; it is not an attempt."""
+    delay_us, claim, reason = int(delay_s * settle.SECOND), work.claim, used_up(denied.limit)
 
     def wait(part: settle.PartFacts, now: int) -> None:
         if part.state is PartState.QUEUED and part.claim == claim:
             settle.wait_turn(part, now + delay_us, reason)
 
-    return Change(errand.work.id, wait)
+    return Change(work.id, wait)

@@ -94,6 +94,10 @@ class Gates:
         now = self._monotonic()
         return now < self._stopped.get(lane, 0.0) or now < self._stopped.get(account_of(lane), 0.0)
 
+    def is_bound(self, lane: str) -> bool:
+        """True while there is a number of calls that the lane, or its account, may have out in all."""
+        return lane in self._calls or account_of(lane) in self._calls
+
     def full(self, lane: str) -> bool:
         """True while this process alone has as many calls out as its lane, or its account, may have in all."""
         account = account_of(lane)

@@ -1,0 +1,138 @@
+"""A part that had no room for its member goes, when there is some, ahead of whatever else its lane has to send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.plant import Site, an_account, planted
+from worker.domain.job import part_id
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.outbox.lanes import begin_lanes
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One message a minute to a member."""
+    with planted(database, driven_clock, accounts=[an_account(limits={"member_minute": 1})]) as planted_site:
+        yield planted_site
+
+
+def without_room(site: Site, count: int = 1, **options: str) -> list[str]:
+    """So many jobs that wait for a member each, and were refused once."""
+    for n in range(count):
+        site.ring(site.send("first", f"m{n}"))
+    waiting = [site.send(f"again {n}", f"m{n}", **options) for n in range(count)]
+    assert 0 == site.ring(*waiting)
+    return waiting
+
+
+def sent(site: Site) -> list[str]:
+    return [body["text"]["content"] for body in site.bodies()]
+
+
+def test_it_goes_ahead_of_the_backlog(site: Site) -> None:
+    """Nobody rang it: it is due later than all of the lane's backlog, and would be offered behind that."""
+    [waiting] = without_room(site)
+    others = [site.send(f"backlog {n}", f"u{n}") for n in range(3)]
+    site.advance(61)
+
+    calls = site.ring(*others)
+
+    assert (4, "accepted") == (calls, site.state(waiting))
+    assert ["first", "again 0", "backlog 0", "backlog 1", "backlog 2"] == sent(site)
+
+
+def test_it_does_not_go_before_there_is_room(site: Site) -> None:
+    """And is not asked about either."""
+    [waiting] = without_room(site)
+    site.advance(59)
+
+    assert 1 == site.ring(site.send("other", "u"))
+
+    assert "queued" == site.state(waiting)
+    assert ["first", "other"] == sent(site)
+
+
+def test_no_more_come_back_at_once_than_others_go(site: Site) -> None:
+    """Those who have room for the first time wait no longer than twice as long."""
+    waiting = without_room(site, 5)
+    lane = site.part(waiting[0]).lane
+    site.bell._ahead = lambda lane: 2  # type: ignore[method-assign]
+    others = [site.send(f"backlog {n}", f"u{n}") for n in range(4)]
+    site.advance(61)
+
+    assert 8 == site.ring(*others)
+
+    assert ["again 0", "again 1", "backlog 0", "backlog 1"] == sent(site)[5:9]
+    assert {"again 2", "again 3"} == set(sent(site)[9:11])
+    assert ["queued"] == [site.state(job) for job in waiting if site.state(job) != "accepted"]
+    assert [part_id(waiting[4], 0)] == site.bell._returning.due(lane, 1, 9)
+
+
+def test_bulk_does_not_come_along_with_what_is_more_urgent(site: Site) -> None:
+    """It has its share of the lane, and comes along with that."""
+    [waiting] = without_room(site, priority="bulk")
+    site.advance(61)
+
+    site.ring(site.send("normal", "u"))
+    before = site.state(waiting)
+    site.ring(site.send("bulk", "v", priority="bulk"))
+
+    assert ("queued", "accepted") == (before, site.state(waiting))
+    assert ["first", "normal", "again 0", "bulk"] == sent(site)
+
+
+def test_what_is_in_the_broker_is_left_to_whoever_gets_it(site: Site) -> None:
+    """Offered meanwhile, or in another process's hand: nothing is taken twice."""
+    [waiting] = without_room(site)
+    site.advance(61)
+    site.sql("update worker_parts set offered_until = 2000000000000000 where job_id = :job", job=waiting)
+
+    site.ring(site.send("other", "u"))
+
+    assert ("queued", 2_000_000_000_000_000) == (site.state(waiting), site.part(waiting).offered_until)
+    assert 1 == site.ring(waiting)
+
+
+def test_in_the_hand_of_one_it_is_offered_to_nobody_else(site: Site) -> None:
+    """In SQL it stands as offered before it is marked."""
+    [waiting] = without_room(site)
+    site.advance(61)
+    offered: list[int | None] = []
+
+    def look(label: str) -> None:
+        if label == "before_mark" and not offered:
+            offered.append(site.part(waiting).offered_until)
+
+    site.plant.probe = look
+    site.ring(site.send("other", "u"))
+
+    assert [site.clock.micros + 5_000_000] == offered
+
+
+def test_a_lane_that_starts_or_was_narrowed_makes_no_more_calls_than_are_offered(site: Site) -> None:
+    """The relay keeps the number of calls in the air by what it offers."""
+    [waiting] = without_room(site)
+    lane = site.part(waiting).lane
+    with site.database.writing() as connection:
+        begin_lanes(connection, site.database.now, [lane])
+    site.advance(61)
+
+    site.ring(site.send("other", "u"))
+
+    assert "queued" == site.state(waiting)
+
+
+def test_what_is_not_got_to_may_be_offered_at_once(site: Site) -> None:
+    """A drain that begins after the first of two stops the second, like what rang."""
+    first, second = without_room(site, 2)
+    site.advance(61)
+    site.plant.probe = lambda label: site.plant.draining.set() if label == "before_mark" else None
+
+    assert 1 == site.ring(site.send("other", "u"))
+
+    assert ("accepted", "queued", None) == (site.state(first), site.state(second), site.part(second).offered_until)
+    assert set() == site.bell._in_hand
