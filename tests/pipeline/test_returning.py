@@ -20,6 +20,13 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
+@pytest.fixture
+def busy(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """Ten messages a minute to a member; two, a fifth, at once are a hurry."""
+    with planted(database, driven_clock, accounts=[an_account(limits={"member_minute": 10})]) as planted_site:
+        yield planted_site
+
+
 def without_room(site: Site, count: int = 1, **options: str) -> list[str]:
     """So many jobs that wait for a member each, and were refused once."""
     for n in range(count):
@@ -136,3 +143,57 @@ def test_what_is_not_got_to_may_be_offered_at_once(site: Site) -> None:
 
     assert ("accepted", "queued", None) == (site.state(first), site.state(second), site.part(second).offered_until)
     assert set() == site.bell._in_hand
+
+
+def test_the_others_of_a_member_in_a_hurry_are_sought_and_fill_his_window(busy: Site) -> None:
+    """They stand far behind in the lane; sent at once they give room again at once, a window later."""
+    first = [busy.send(f"his {n}", "m0") for n in range(2)]
+    between = [busy.send(f"other {n}", f"u{n}") for n in range(20)]
+    behind = [busy.send(f"his {n}", "m0") for n in range(2, 12)]
+    for job in first:
+        busy.sql("update worker_parts set offered_until = 2000000000000000 where job_id = :job", job=job)
+
+    busy.ring(*first)
+    busy.ring(*between)
+
+    assert ["accepted"] * 8 + ["queued"] * 2 == [busy.state(job) for job in behind]
+    assert 0 == sum("limit" in (busy.part(job).reason or "") for job in behind)
+    assert [f"his {n}" for n in range(4)] == sent(busy)[:4]
+
+
+def test_an_even_pace_is_no_hurry(busy: Site) -> None:
+    """Where the limit gives room in time nobody is held up, and nothing is looked for."""
+    behind = [busy.send(f"late {n}", "m0") for n in range(3)]
+    for n in range(4):
+        busy.ring(busy.send(f"his {n}", "m0"))
+        busy.advance(9)
+
+    busy.ring(busy.send("other", "u"))
+
+    assert ["queued"] * 3 == [busy.state(job) for job in behind]
+
+
+@pytest.mark.parametrize("why", ["urgent", "ordered", "bulk"])
+def test_what_is_not_like_it_is_not_sought(busy: Site, why: str) -> None:
+    """Urgent parts have a window of their own, ordered ones their place, and bulk its share."""
+    options = {"order_key": "one"} if why == "ordered" else {"priority": why}
+    behind = busy.send("not alike", "m0", **options)
+    busy.ring(*[busy.send(f"his {n}", "m0") for n in range(2)])
+
+    busy.ring(busy.send("other", "u"))
+
+    assert "queued" == busy.state(behind)
+
+
+def test_a_search_is_followed_by_a_rest_as_long_as_twenty(busy: Site) -> None:
+    """However many members are in a hurry, no more than a twentieth of a thread's time goes into looking."""
+    known = busy.bell._returning
+
+    first, meanwhile = known.may_seek(), known.may_seek()
+    busy.ticks.advance(0.01)
+    known.sought(busy.ticks() - 0.01)
+    busy.ticks.advance(0.19)
+    still = known.may_seek()
+    busy.ticks.advance(0.02)
+
+    assert [True, False, False, True] == [first, meanwhile, still, known.may_seek()]

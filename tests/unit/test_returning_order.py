@@ -41,6 +41,15 @@ def test_the_more_urgent_come_first_and_the_less_urgent_not_at_all() -> None:
     assert ["BULK"] == known.due("hr:1", Priority.BULK, 9)
 
 
+def test_nobody_comes_back_twice() -> None:
+    """A part may be found again before it has gone."""
+    known = Returning(Ticks())
+    for _ in range(2):
+        known.note("hr:1", Priority.NORMAL, "a", 0.0)
+
+    assert ["a"] == known.due("hr:1", Priority.NORMAL, 9)
+
+
 def test_too_many_are_forgotten() -> None:
     """They go with the backlog, and whoever comes then is remembered again."""
     known = Returning(Ticks())

@@ -85,6 +85,38 @@ def test_the_turn_is_the_first_instant_that_has_room_behind_everybody_told() -> 
     assert turn(*[60] * 200) == LONGEST_TURN_US / SECOND
 
 
+@pytest.mark.parametrize(
+    ("used", "lasted_s", "filling"),
+    [(5, 0, False), (6, 0, True), (6, 13, True), (6, 14, False), (15, 37, True), (15, 38, False), (16, 0, False)],
+)
+def test_a_window_is_filling_while_a_fifth_to_a_half_is_used_too_fast(used: int, lasted_s: int, filling: bool) -> None:
+    """Of thirty a minute: the first now, the others up to so many seconds later."""
+    window = Window(60, [], 0)
+    window.take(1, 0, 0)
+    window.take(used - 1, lasted_s * SECOND, 0)
+
+    assert filling is window.is_filling(30, lasted_s * SECOND)
+
+
+@pytest.mark.parametrize("recipient", ["lisi", None])
+def test_only_a_permit_of_one_recipient_says_how_much_room_he_has(recipient: str | None) -> None:
+    """The least of his limits; a call to several members, or one that costs the app something too, says nothing."""
+    window = Window(60, [], 0)
+    window.take(6, BEGIN, SECOND)
+    ledger = Ledger(
+        {"minute": window.dump(), "hour": "[]"},
+        now=BEGIN + SECOND,
+        before=0.0,
+        grant=lambda until, uses: Permit(until, uses),
+    )
+    costs = {"minute": Cost(MEMBER_MINUTE, 1, "lisi"), "hour": Cost(MEMBER_HOUR, 1, recipient)}
+
+    permit = ledger.decide(costs, 0)
+
+    assert isinstance(permit, Permit)
+    assert (23 if recipient else 0) == permit.room
+
+
 def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None:
     """He has come, or he never will."""
     turns = Turns()

@@ -255,7 +255,15 @@ class Ledger:
             return replace(denied, turn=self._turn(call)) if denied.members and _is_one_recipients(call) else denied
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
-        return self._grant(self._before + age, uses)
+        permit = self._grant(self._before + age, uses)
+        return replace(permit, room=room) if (room := self._room(call)) else permit
+
+    def _room(self, call: _Call) -> int:
+        """How much is left to a recipient who will soon have none; 0: of him as of anybody."""
+        windows = [(self._windows[key], cost.limit.amount) for key, cost in call.items()]
+        if not any(window.is_filling(amount, self.now) for window, amount in windows) or not _is_one_recipients(call):
+            return 0
+        return min(amount - window.used for window, amount in windows)
 
     def changed(self) -> dict[str, str]:
         """Stored forms of the windows something was taken from, in key order."""

@@ -20,7 +20,7 @@ from worker.delivery.errand import Delivered, Errand
 from worker.delivery.mixing import Mixing
 from worker.delivery.narrowing import first_to_go_s
 from worker.delivery.plant import Plant
-from worker.delivery.returning import Returning
+from worker.delivery.returning import SEEN, Returning
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Priority
@@ -30,7 +30,7 @@ from worker.domain.state import PartState
 from worker.outbox.items import Change
 from worker.outbox.lanes import account_of, noted, used_up
 from worker.outbox.loading import Loaded, leave, load
-from worker.outbox.offering import offer
+from worker.outbox.offering import like, offer
 
 PERMIT_S = 0.2
 """Permits are young for 250 ms; calls reserved together must start well within."""
@@ -164,6 +164,9 @@ class Doorbell:
             with plant.database.reading() as connection:
                 works = load(connection, plant.database.now, ids)
             due = [work.id for work in works]
+            if not due:
+                self._let_go(ids)
+                return []
             mine = set(plant.database.run(lambda connection: offer(connection, plant.database.now, due, stands_us)))
             works = [work for work in works if work.id in mine]
         except BaseException:
@@ -234,6 +237,7 @@ class Doorbell:
             if not isinstance(permit, Denied):
                 errand.permit = permit
                 admitted.append(errand)
+                self._seek_others(errand.work, permit.room)
             elif permit.scope is Scope.PART:
                 waits.append((errand, permit))
             else:
@@ -244,6 +248,22 @@ class Doorbell:
             self._attempt.blocking.fill(errand.work, denied)  # the first that waits speaks for those behind it
         self._wait_for_room(waits)
         return admitted
+
+    def _seek_others(self, work: Loaded, room: int) -> None:
+        """More for a member whose limits will hold the rest up: his windows are best filled at once, for they give room
+        again when they were filled.
+        """
+        plant = self._plant
+        if not room or work.priority == Priority.URGENT or not self._returning.may_seek():
+            return
+        began = plant.monotonic()
+        try:
+            with plant.database.reading() as connection:
+                parts = like(connection, plant.database.now, work.lane, work.priority, work.id, SEEN, room)
+        finally:
+            self._returning.sought(began)
+        for part in parts:
+            self._returning.note(work.lane, work.priority, part, 0.0)
 
     def _wait_for_room(self, waits: Sequence[tuple[Errand, Denied]]) -> None:
         """Durable first: whoever comes back finds the part due."""

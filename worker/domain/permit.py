@@ -27,6 +27,8 @@ class Permit:
     """On the governor's monotonic clock."""
     uses: tuple[Use, ...] = field(default=(), repr=False)
     owner: object = field(default=None, repr=False)
+    room: int = 0
+    """Where a recipient is sent to faster than his limits allow for long: how many more of his would find room now."""
     once: threading.Lock = field(default_factory=threading.Lock, repr=False)
     """Taken by the give-back, so that there is only one."""
 

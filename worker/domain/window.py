@@ -84,6 +84,13 @@ class Window:
                     return until + later - now
         return LONGEST_TURN_US
 
+    def is_filling(self, amount: int, now: int) -> bool:
+        """True when a fifth to a half is used, and at this pace three quarters of it will be before any lapses."""
+        if not amount <= 5 * self.used or 2 * self.used > amount:
+            return False
+        lasted = now - min([until for _, _, until in self._buckets]) + self._length
+        return 3 * lasted * amount < 4 * (self.used - 1) * self._length
+
     def take(self, units: int, now: int, guard: int) -> int:
         """Counts units granted now; returns the slot they lie in, which a give-back needs."""
         bucket = self._bucket(now * _SLOTS // self._length)

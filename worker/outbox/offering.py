@@ -81,6 +81,32 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
     return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again, turns)
 
 
+@lru_cache(maxsize=8)
+def _like(dialect: str, now: str) -> str:
+    now = read_once(dialect, now)
+    lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
+    spec = "" if is_mariadb(dialect) else ", spec"  # a table made of long texts would be made on disk
+    head = (
+        f"(select id, offered_until, turn{spec} from worker_parts where state = 0 and lane = {lane}"
+        f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
+    )
+    if is_mariadb(dialect):
+        head += " straight_join worker_parts p force index (primary) on p.id = head.id"
+    return (
+        f"select head.id from {head} where head.id <> :id and head.turn is null"
+        f" and (head.offered_until is null or head.offered_until <= {now})"
+        " and spec = (select spec from worker_parts where id = :id) limit :most"
+    )
+
+
+def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
+    """Parts to the same recipients as this one, among the first `window` that are due in its lane; unordered ones that
+    are not in the broker.
+    """
+    params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
+    return [row[0] for row in fetch(connection, _like(connection.dialect.name, now), params)]
+
+
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
     """Notes, by compare-and-set, that these ids go into the broker for so long; returns the ones that do."""
     dialect = connection.dialect.name
