@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.support.plant import Site, an_account, planted
 from worker.domain.job import part_id
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import begin_lanes
+from worker.outbox.loading import Loaded, load
 
 
 @pytest.fixture
@@ -102,6 +105,28 @@ def test_what_is_in_the_broker_is_left_to_whoever_gets_it(site: Site) -> None:
 
     assert ("queued", 2_000_000_000_000_000) == (site.state(waiting), site.part(waiting).offered_until)
     assert 1 == site.ring(waiting)
+
+
+def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rings while another thread of this process is about to take it; nobody would have had it for five seconds."""
+    [waiting] = without_room(site)
+    lane, part, rang = site.part(waiting).lane, part_id(waiting, 0), []
+    site.advance(61)
+
+    def meanwhile(connection: Connection, now: str, ids: list[str]) -> list[Loaded]:
+        loaded = load(connection, now, ids)
+        if not rang:
+            rang.append(ids)
+            ringing = threading.Thread(target=site.bell.answer, args=(lane, [part]))
+            ringing.start()
+            ringing.join(10)
+        return loaded
+
+    monkeypatch.setattr("worker.delivery.doorbell.load", meanwhile)
+    site.bell._work_off_returned(lane, 1, 1, [])
+    site.settle()
+
+    assert ([[part]], "accepted", 2) == (rang, site.state(waiting), len(sent(site)))
 
 
 def test_in_the_hand_of_one_it_is_offered_to_nobody_else(site: Site) -> None:

@@ -152,28 +152,23 @@ class Doorbell:
             self._let_go([work.id for work in works])
 
     def _take_returned(self, lane: str, lowest: int, most: int) -> list[Loaded]:
-        """They become this thread's as if they had rung; the relay offers them to nobody meanwhile."""
+        """They become this thread's as if they had rung; the relay offers them to nobody meanwhile.
+
+        In hand only once they are ours: what the relay has just offered may ring here, and must not be sent away.
+        """
         plant = self._plant
         if plant.gates.is_bound(lane):  # so many as may go are offered, and no more
             return []
-        ids = self._take(self._returning.due(lane, lowest, most))
+        ids = self._returning.due(lane, lowest, most)
         if not ids:
             return []
-        try:
-            stands_us = int(plant.settings.offer_s * settle.SECOND)
-            with plant.database.reading() as connection:
-                works = load(connection, plant.database.now, ids)
-            due = [work.id for work in works]
-            if not due:
-                self._let_go(ids)
-                return []
-            mine = set(plant.database.run(lambda connection: offer(connection, plant.database.now, due, stands_us)))
-            works = [work for work in works if work.id in mine]
-        except BaseException:
-            self._let_go(ids)
-            raise
-        self._let_go([part for part in ids if part not in {work.id for work in works}])
-        return works
+        with plant.database.reading() as connection:
+            works = load(connection, plant.database.now, ids)
+        due, stands_us = [work.id for work in works], int(plant.settings.offer_s * settle.SECOND)
+        if not due:
+            return []
+        mine = self._take(plant.database.run(lambda connection: offer(connection, plant.database.now, due, stands_us)))
+        return [work for work in works if work.id in mine]
 
     def _work_off_chunk(self, chunk: Sequence[Loaded], left: list[Loaded]) -> dict[str, Delivered]:
         """Admits the parts together and delivers one after the other; room that is not used is given back."""
