@@ -29,6 +29,7 @@ from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings
 from worker.delivery.accounts import amount_of
 from worker.delivery.doorbell import Doorbell
+from worker.delivery.members import Resolver
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
 from worker.delivery.relay import Relay, Ring
@@ -340,6 +341,7 @@ def planted(
     seed: int = 7,
     reported: frozenset[JobState] = frozenset(),
     web: Web | None = None,
+    resolver: Resolver | None = None,
     **settings: Any,
 ) -> Iterator[Site]:
     """A plant with its writer running and its life begun; `settings` are those of `[delivery]`."""
@@ -366,6 +368,7 @@ def planted(
         died=died.append,
         revoked=revoked.__contains__,
         probe=probes.append,
+        resolver=resolver,
         reported=reported,
     )
     plant = build(outside)

@@ -70,6 +70,8 @@ class Channel(Protocol):
     uses_token: bool
     calls_with_secret: bool
     """Every call needs the account's secret itself (a webhook's key, an AES key), not only gettoken."""
+    counts_members: bool
+    """Each member behind a department, a tag or @all has limits that a call counts against, where he is known."""
     profile: Mapping[str, Limit]
     """Every published limit by the name under which an account overrides it."""
     recall_window_s: int | None
@@ -125,9 +127,12 @@ class Channel(Protocol):
         """Every limit kept for the account, whatever the call; those that count recipients apart for the one named."""
         ...
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def narrow(
+        self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """A part's spec without these recipients (those of `Charge.recipient`), and one for them alone; None where it
-        cannot be taken apart, or somebody could be reached by both.
+        cannot be taken apart, or somebody could be reached by both. `members` are all who stand behind its departments
+        and tags, where they are known.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from worker.cli.reading import Say
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.delivery.accounts import require_usable
+from worker.delivery.members import load_resolver
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.outbox import migrate
@@ -67,6 +68,7 @@ def findings(
         yield Finding("accounts", Level.CAUTION, "none is configured; add [accounts.NAME] to worker.toml")
     for name in names:
         yield from _account(accounts.get(name))
+    yield from _members(settings, [accounts.get(name) for name in names])
     yield from _database(settings, wall_clock)
     yield _broker(settings)
 
@@ -92,6 +94,27 @@ def _account(account: Account) -> Iterator[Finding]:
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
     if account.secret is not None and not unread:
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
+
+
+def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Finding]:
+    """Who names the members of departments and tags; silent where no channel counts them."""
+    if settings.members_of:
+        try:
+            load_resolver(settings.members_of)
+        except ConfigurationError as error:
+            yield Finding("members", Level.PROBLEM, str(error))
+        else:
+            yield Finding("members", Level.OK, f"{settings.members_of} names those of departments and tags")
+    elif any(_counts_members(account) for account in accounts):
+        text = "no members_of names those of departments, tags and @all: what each of them may get is not kept"
+        yield Finding("members", Level.CAUTION, f"{text} before the call, and the vendor drops the rest in silence")
+
+
+def _counts_members(account: Account) -> bool:
+    try:
+        return channel(account.channel).counts_members
+    except ConfigurationError:
+        return False  # told with the account
 
 
 def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[Finding]:

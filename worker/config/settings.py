@@ -152,6 +152,10 @@ class DeliverySettings(BaseModel):
     """How long before its end a token is replaced."""
     token_lease_s: Seconds = 15
     token_call_s: Seconds = 10
+    members_valid_s: Seconds = 300
+    """How long the resolver's word (`members_of`) on who is in a department is taken;"""
+    members_deadline_s: Seconds = 2
+    """and how long a part waits for it before it goes by the account's estimates."""
     callback_max_age_s: Seconds = 300
     """How far a callback's timestamp may be from this machine's clock, either way."""
     hook_threads: Count = 4
@@ -238,6 +242,8 @@ class Settings(BaseSettings):
     """How queues are declared in RabbitMQ; `classic` says nothing, so the virtual host's default type holds."""
     hooks: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
+    members_of: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
+    """The function that names the members of departments and tags, such as `shop.people:members_of`; empty: none."""
     accounts: dict[str, AccountSettings] = {}
     delivery: DeliverySettings = DeliverySettings()
     retention: RetentionSettings = RetentionSettings()

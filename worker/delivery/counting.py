@@ -36,6 +36,9 @@ class Share(StrEnum):
 _STRONGEST = tuple(Share)
 # Of a text that went out in pieces a recipient has nothing before he has all of it.
 _WEAKEST = (Share.UNDETERMINED, Share.NOT_YET, Share.REFUSED, Share.NOT_SENT, Share.ACCEPTED)
+# A department that was sent to member by member is through when all of them are; the refused among them are failures of
+# their own, as those of a call to the department are.
+_MEMBER_BY_MEMBER = (Share.UNDETERMINED, Share.NOT_YET, Share.NOT_SENT, Share.ACCEPTED, Share.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +82,22 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
     """Every recipient asked for under the one thing that is true of it; a pure function of the rows."""
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
     found: dict[Recipient, set[Share]] = {}
-    order = _STRONGEST
+    order, apart = _STRONGEST, set[Recipient]()
     for part in parts:
         share, spec = _share_of(part), json.loads(part["spec"])
         order = _WEAKEST if "piece" in spec else order
         for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
             refusal = _is_settled(share, part) and (part["id"], kind, one.lower()) in named
             found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
+        for kind, one in _ids(Recipients.from_json(spec.get("instead_of", {}))):
+            found.setdefault((kind, one.lower()), set()).add(share)
+            apart.add((kind, one.lower()))
     rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
     out: dict[Share, list[Recipient]] = {share: [] for share in Share}
     for kind, one in _ids(asked):
         present = found.get((kind, one.lower()), rest)
-        out[next(share for share in order if share in present)].append((kind, one))
+        ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in apart else order
+        out[next(share for share in ranks if share in present)].append((kind, one))
     return out
 
 

@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from sqlalchemy.orm import Session
@@ -135,12 +136,7 @@ def load_hooks(module: str) -> ApplicationHooks:
     """The marked functions that a module holds; a module that cannot be imported, or holds none, is one sentence."""
     if not module:
         return NO_HOOKS
-    if os.getcwd() not in sys.path:  # as Celery's own -A does; the `worker` command is started from the application
-        sys.path.insert(0, os.getcwd())
-    try:
-        loaded = importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
-        raise ConfigurationError(f"hooks: module {module} cannot be imported: {_why(error)}") from None
+    loaded = imported("hooks", module)
     # Statically: a module may hold objects that do things when they are asked for an attribute.
     found = [one for one in vars(loaded).values() if isinstance(inspect.getattr_static(one, _MARK, None), _Listens)]
     if not found:
@@ -148,6 +144,16 @@ def load_hooks(module: str) -> ApplicationHooks:
             f"hooks: module {module} holds no hook; mark functions with @on_card_action or @on_job_done"
         )
     return ApplicationHooks(found)
+
+
+def imported(setting: str, module: str) -> ModuleType:
+    """A module of the application's that a setting names; ConfigurationError when it cannot be imported."""
+    if os.getcwd() not in sys.path:  # as Celery's own -A does; the `worker` command is started from the application
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
+        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {_why(error)}") from None
 
 
 def _why(error: Exception) -> str:

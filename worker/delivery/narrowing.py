@@ -49,7 +49,7 @@ class Narrower:
         """The part's spec for those with room, and for those without; None: it cannot be taken apart."""
         if not denied.members or errand.work.doubts:
             return None
-        return errand.channel.narrow(errand.work.spec, denied.members.keys())
+        return errand.channel.narrow(errand.work.spec, denied.members.keys(), errand.part.members or ())
 
     def _take_apart(
         self, errand: Errand, specs: Specs, charges: Sequence[Charge], permit: Permit, denied: Denied

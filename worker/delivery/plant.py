@@ -22,6 +22,7 @@ from worker.delivery.followups import Followups
 from worker.delivery.gates import Gates
 from worker.delivery.life import Life, boot_clock
 from worker.delivery.media import Media
+from worker.delivery.members import Members, Resolver
 from worker.delivery.remote import Remote
 from worker.delivery.tokens import Tokens, TokenSettings
 from worker.delivery.tracking import Tracking
@@ -56,6 +57,7 @@ class Plant:
     followups: Followups
     tracking: Tracking
     media: Media
+    members: Members
     gates: Gates
     lane_of: Callable[[str, str], str]
     rng: random.Random
@@ -90,6 +92,8 @@ class Outside:
     died: Callable[[BaseException], None] = die
     revoked: Callable[[str], bool] = lambda job_id: False
     probe: Callable[[str], None] | None = None
+    resolver: Resolver | None = None
+    """Names the members of departments and tags; none: the accounts' estimates are all there is."""
     reported: frozenset[JobState] = frozenset()
     """The ends of jobs that application hooks hear of; empty: nobody pays for any."""
     roads: Callable[[], Iterable[str] | None] = lambda: None
@@ -150,6 +154,7 @@ def build(outside: Outside) -> Plant:
         followups=followups,
         tracking=Tracking(database, outside.accounts, followups, writer.change),
         media=Media(database, _remote(outside, writer, gates, draining), new_id=outside.new_id, lane_of=lane_of),
+        members=_members(outside),
         gates=gates,
         lane_of=lane_of,
         rng=outside.rng,
@@ -158,6 +163,16 @@ def build(outside: Outside) -> Plant:
         probe=outside.probe or (lambda label: None),
     )
     return plant
+
+
+def _members(outside: Outside) -> Members:
+    settings = outside.settings
+    return Members(
+        outside.resolver,
+        valid_s=settings.members_valid_s,
+        deadline_s=settings.members_deadline_s,
+        monotonic=outside.monotonic,
+    )
 
 
 def _followups(outside: Outside, writer: Writer) -> Followups:

@@ -3,6 +3,7 @@ holds up the others of its doorbell."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -64,7 +65,8 @@ class Preparing:
         ready = self._resolve(work, channel, account)
         if ready is None:
             return None
-        errand = Errand(work, channel, account, ready, _part(work, ready), self._plant.life.incarnation)
+        part = replace(_part(work, ready), members=self._members(work, channel, account, ready))
+        errand = Errand(work, channel, account, ready, part, self._plant.life.incarnation)
         if not self._take_token(errand):
             return None
         self.render(errand)
@@ -149,6 +151,12 @@ class Preparing:
                 apply(part, now)
 
         self._plant.writer.change([Change(work.id, unmoved, receipt_not_sent=receipt_not_sent)])
+
+    def _members(self, work: Loaded, channel: Channel, account: Account, ready: Ready) -> tuple[str, ...] | None:
+        """Who stands behind the departments and tags of a send; asks the application, and waits for it a little."""
+        if not channel.counts_members or work.kind != Kind.SEND:
+            return None
+        return self._plant.members.of(account.name, ready.spec)
 
     # -- token, render ------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,8 @@ class Part:
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What resolve found just now: `media` (message path -> media_id), `response_code`; for a look-up `doubt` (Unix
     seconds from, until) and `known` (ids that belong to other parts)."""
+    members: tuple[str, ...] | None = field(default=None, repr=False)
+    """Who stands behind its departments, tags or @all, by the application's word; None: unknown."""
 
     def recipients(self) -> Recipients:
         """The recipients of this part alone."""

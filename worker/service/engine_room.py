@@ -25,6 +25,7 @@ from worker.delivery.doorbell import Doorbell
 from worker.delivery.hooks import load_hooks
 from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
 from worker.delivery.knocking import Knocking
+from worker.delivery.members import load_resolver
 from worker.delivery.pacing import Pacing
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
@@ -90,6 +91,7 @@ class EngineRoom:
         """Builds everything and beats once; waits for a database that is away. False: told to end before that."""
         require_usable_accounts(self._accounts())
         self._application = load_hooks(self._settings.hooks)
+        self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
         self._flower = Flower(self._app, node) if events else None
         while not given_up():
@@ -127,6 +129,7 @@ class EngineRoom:
             died=self._writer_died,
             revoked=self._hooks.revoked or (lambda job_id: False),
             probe=self._hooks.probe,
+            resolver=self._resolver,
             reported=self._application.job_states,
             roads=lambda: roads_of(self._app, self._settings.queue_prefix),
         )

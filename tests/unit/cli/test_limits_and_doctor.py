@@ -113,17 +113,21 @@ def test_a_healthy_installation_has_no_problem(run: Run) -> None:
     assert "account_cap is not set" in printed
     assert "200 times" in printed
     assert "callback is not set" in printed
+    assert "party_estimate and tag_estimate not set" in printed
+    assert "caution  members: no members_of names those of departments, tags and @all" in printed
     assert "ok       database: reachable, tables at revision" in printed
     assert "ok       clock: the database's is" in printed
     assert "ok       broker: embedded" in printed
 
 
-def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path) -> None:
+def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cautions are left."""
     add(
         config,
-        'account_cap = 50\ncallback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n',
+        "account_cap = 50\nparty_estimate = 9\ntag_estimate = 9\n"
+        'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n',
     )
+    monkeypatch.setenv("WORKER_MEMBERS_OF", "os.path:join")
 
     status, printed = run("doctor", "--json")
 
@@ -150,6 +154,12 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{config.parent}/empty.db")
             case "broker":
                 monkeypatch.setenv("WORKER_BROKER", "redis://user:canary-password@127.0.0.1:1/0")
+            case "resolver":
+                monkeypatch.setenv("WORKER_MEMBERS_OF", "os.path:members_of")
+            case "resolver's module":
+                monkeypatch.setenv("WORKER_MEMBERS_OF", "nowhere.people:members_of")
+            case "resolver's name":
+                monkeypatch.setenv("WORKER_MEMBERS_OF", "os.path")
             case "settings":
                 add(config, "nonsense")
         status, printed = run("doctor", "--json")
@@ -170,6 +180,9 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("database", "database", "cannot be opened"),
         ("tables", "database", "run `worker db upgrade`"),
         ("broker", "broker", "does not answer"),
+        ("resolver", "members", "module os.path holds no function members_of"),
+        ("resolver's module", "members", "module nowhere.people cannot be imported: there is no module nowhere"),
+        ("resolver's name", "settings", "members_of"),
         ("settings", "settings", "not valid TOML"),
     ],
 )

@@ -9,6 +9,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 
 COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", "chat_estimate")
+ESTIMATES = ("party_estimate", "tag_estimate")
 ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 CALLBACK_KEYS = ("token", "aes_key")
@@ -24,6 +25,8 @@ def cautions(account: Account) -> Iterator[str]:
     """What is left out, and what that means."""
     if not account.settings.get("account_cap") and "app_day" not in account.limits:
         yield "account_cap is not set: the corp's daily limit (200 times its account limit) is not kept before the call"
+    if missing := [name for name in ESTIMATES if name not in account.settings]:
+        yield f"{' and '.join(missing)} not set: one whose members nobody names is taken for one person"
     callback = account.settings.get("callback", False)
     if callback is False:
         yield "callback is not set: cards that call back (buttons, votes, choices) are refused at enqueue"

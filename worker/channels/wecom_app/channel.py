@@ -41,6 +41,7 @@ class WecomApp:
     sends = SENDS
     uses_token = True
     calls_with_secret = False
+    counts_members = True
     profile = limits.PROFILE
     recall_window_s: int | None = RECALL_WINDOW_S
 
@@ -106,9 +107,11 @@ class WecomApp:
         """See `Channel.counted`."""
         return list(limits.all_counted(account, recipient))
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def narrow(
+        self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """See `Channel.narrow`."""
-        return split.narrow(spec, later)
+        return split.narrow(spec, later, members)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window.

@@ -13,6 +13,7 @@ from worker.channels.wecom.limits import (
     counted_by_api,
     with_amount,
 )
+from worker.channels.wecom_app.people import people
 from worker.channels.wecom_app.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
@@ -77,9 +78,9 @@ def limits(part: Part, account: Account) -> list[Charge]:
 
 
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
-    """Two charges per named user. Members of parties and tags are unknown here and cannot be counted."""
+    """Two charges per named user, and per member of parties and tags where the application names them."""
     kept = adjusted(_MEMBER, account)
-    named = [(user, f"{app}/{user.lower()}") for user in part.spec.get("users", ())]
+    named = [(user, f"{app}/{user.lower()}") for user in people(part.spec, part.members)]
     return [Charge(limit, subject, recipient=user) for user, subject in named for limit in kept]
 
 
@@ -120,8 +121,12 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
 
 
 def person_times(part: Part, account: Account) -> int:
-    """How many members the call is taken to reach; parties, tags and everyone by the account's estimates."""
+    """How many members the call is taken to reach; parties, tags and everyone that nobody names the members of by the
+    account's estimates.
+    """
     spec, settings = part.spec, account.settings
+    if part.members is not None:
+        return len(people(spec, part.members))
     if spec.get("everyone"):
         return int(settings.get("everyone_estimate", settings.get("account_cap") or 1))
     users, parties, tags = (len(spec.get(name, ())) for name in ("users", "parties", "tags"))

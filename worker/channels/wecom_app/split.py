@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.channels.wecom_app.content import SENDS
 from worker.channels.wecom_app.fields.cards import TASK_ID_MAX
+from worker.channels.wecom_app.people import GROUPS, people
 from worker.channels.wecom_app.targets import TARGETS, Target, ids
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients
@@ -24,16 +25,22 @@ def split(draft: Draft) -> list[dict[str, Any]]:
     return [_slices(draft.recipients, 0) if draft.kind == "update_card" else {}]
 
 
-def narrow(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def narrow(
+    spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """A send's spec without these users, and one for them alone.
 
-    None where all or none of its users are named; and beside parties or tags, in which one of them may stand too: he
-    would get the message twice.
+    None where all or none of its users are named; and beside parties, tags or everyone, in which one of them may stand
+    too: he would get the message twice. Where all of their members are known both are for users, and say instead of
+    whom; None where these are more than one call takes.
     """
-    users = spec.get("users", ())
+    groups = {name: spec[name] for name in GROUPS if spec.get(name)}
+    users = people(spec, members)
     now, then = [user for user in users if user not in later], [user for user in users if user in later]
-    if not now or not then or spec.keys() & {"parties", "tags", "everyone"}:
+    if not now or not then or (groups and (not members or len(users) > TARGETS[0].maximum)):
         return None
+    if groups:
+        spec = {**{name: value for name, value in spec.items() if name not in GROUPS}, "instead_of": groups}
     if "task_id" not in spec:
         return {**spec, "users": now}, {**spec, "users": then}
     times = spec.get("narrowed", 0) + 1

@@ -40,6 +40,7 @@ class WecomExternal:
     sends = frozenset({Kind.SEND.value})
     uses_token = True
     calls_with_secret = False
+    counts_members = False
     profile = limits.PROFILE
     recall_window_s: int | None = None
     """What members have not sent yet can be cancelled as long as the task exists (page 97611)."""
@@ -105,7 +106,7 @@ class WecomExternal:
         """See `Channel.counted`."""
         return list(limits.all_counted(account, recipient))
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
         """Never asked: the vendor counts no recipient while it takes the call, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:

@@ -39,6 +39,7 @@ class WecomWebhook:
     sends = frozenset({Kind.SEND.value})
     uses_token = False
     calls_with_secret = True
+    counts_members = False
     profile = limits.PROFILE
     recall_window_s: int | None = None
 
@@ -97,7 +98,7 @@ class WecomWebhook:
         """See `Channel.counted`."""
         return list(limits.all_counted(account, recipient))
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
         """Never asked: a part has one chat, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:

@@ -34,6 +34,7 @@ class Youdu:
     sends = content.SENDS
     uses_token = True
     calls_with_secret = True
+    counts_members = False
     profile = limits.PROFILE
     recall_window_s: int | None = None
 
@@ -93,7 +94,7 @@ class Youdu:
         """See `Channel.counted`."""
         return list(limits.all_counted(account, recipient))
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str]) -> None:
+    def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
         """Never asked: the server counts no recipient, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:

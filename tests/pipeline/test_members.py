@@ -1,0 +1,319 @@
+"""Members of departments and tags whom the application names: counted like named users, and not dropped in silence."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+import worker
+from tests.pipeline.test_windows_simulator import Vendor
+from tests.support.plant import Site, Ticks, an_account, planted
+from worker import Everyone, Recipients, To
+from worker.delivery.counting import Share
+from worker.delivery.members import AT_ONCE, RESTS_S, Members
+from worker.delivery.transport import RequestsTransport
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
+from worker.simulator import running
+
+MINUTE = 30
+PEOPLE = {"12": ["Anna", "bert"], "13": ["carl"], "@all": ["anna", "bert", "carl"]}
+TAGS = {"4": ["dora"]}
+
+
+def told(account: str, parties: Sequence[str], tags: Sequence[str]) -> list[str] | None:
+    """What the application knows: two departments, a tag and everybody."""
+    found = [PEOPLE.get(party) for party in parties] + [TAGS.get(tag) for tag in tags]
+    return None if None in found else [one for members in found for one in members or ()]
+
+
+Plant = Callable[..., Site]
+
+
+@pytest.fixture
+def plant(database: Database, driven_clock: DrivenClock) -> Iterator[Plant]:
+    """A site whose accounts allow broadcasts, with the resolver that is asked for."""
+    made: list[Any] = []
+
+    def make(resolver: Any = told, **options: Any) -> Site:
+        account = an_account(allow_everyone=True, **options)
+        made.append(planted(database, driven_clock, accounts=[account], resolver=resolver))
+        site: Site = made[-1].__enter__()
+        return site
+
+    yield make
+    for one in made:
+        one.__exit__(None, None, None)
+
+
+def fill(site: Site, *members: str) -> None:
+    """These members have had all that they may get in a minute."""
+    site.ring(*[site.send(f"fill {n}", To(list(members))) for n in range(MINUTE)])
+
+
+def addressed(site: Site, content: str) -> list[dict[str, str]]:
+    """Whom each call with a text was for."""
+    fields = ("touser", "toparty", "totag")
+    bodies = [body for body in site.bodies() if body["text"]["content"] == content]
+    return [{name: body[name] for name in fields if name in body} for body in bodies]
+
+
+def shares(site: Site, job: str) -> dict[Share, tuple[str, ...]]:
+    """Who stands where; nobody is left out."""
+    with site.database.reading() as connection:
+        report = worker.get_job(connection, job)
+    counts = report.counts
+    shared = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
+    assert counts.asked == shared
+    return {share: who for share, who in report.recipients.items() if who}
+
+
+def test_a_department_with_room_is_one_call_to_the_department(plant: Plant) -> None:
+    """The vendor knows best who is in it."""
+    site = plant()
+
+    site.ring(job := site.send("news", To(parties=[12], tags=[4])))
+
+    assert [{"toparty": "12", "totag": "4"}] == addressed(site, "news")
+    assert {Share.ACCEPTED: ("12", "4")} == shares(site, job)
+
+
+@pytest.mark.parametrize("people", [To(parties=[12]), To("anna", parties=[13]), Everyone()])
+def test_what_reaches_a_member_through_a_department_counts_for_him(plant: Plant, people: Recipients) -> None:
+    """Thirty of these, and one more to him by name waits; to somebody else it goes."""
+    site = plant()
+    site.ring(*[site.send(f"news {n}", people) for n in range(MINUTE)])
+
+    calls = site.ring(job := site.send("one more", "ANNA")) + site.ring(site.send("one more", "emil"))
+
+    assert (1, "queued") == (calls, site.state(job))
+
+
+def test_members_with_room_get_it_now_by_name_and_the_others_later(plant: Plant) -> None:
+    """Nobody twice, nobody never; the department is accepted when the last of them has it."""
+    site = plant()
+    fill(site, "anna")
+    job = site.send("news", To("emil|BERT", parties=[12], tags=[4]))
+
+    site.ring(job)
+
+    assert [{"touser": "emil|BERT|dora"}] == addressed(site, "news")
+    assert {Share.ACCEPTED: ("emil", "BERT"), Share.NOT_YET: ("12", "4")} == shares(site, job)
+    site.advance(61)
+    site.ring(job)
+    assert [{"touser": "Anna"}] == addressed(site, "news")[1:]
+    assert {Share.ACCEPTED: ("emil", "BERT", "12", "4")} == shares(site, job)
+    assert "accepted" == site.job(job).state
+
+
+def test_everybody_is_sent_to_by_name_where_one_has_no_room(plant: Plant) -> None:
+    """A broadcast is asked for as the department `@all`."""
+    site = plant()
+    fill(site, "carl")
+
+    site.ring(job := site.send("news", Everyone()))
+
+    assert [{"touser": "anna|bert"}] == addressed(site, "news")
+    assert {Share.NOT_YET: ("@all",)} == shares(site, job)
+
+
+def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(plant: Plant) -> None:
+    """The department was sent to all the same; asked for again as refused, it would reach the others twice."""
+    site = plant()
+    fill(site, "anna")
+    job = site.send("news", To(parties=[12]))
+    site.ring(job)
+    site.advance(61)
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="anna"))
+
+    site.ring(job)
+
+    assert {Share.ACCEPTED: ("12",)} == shares(site, job)
+    assert ["Anna"] == [failure.recipient for failure in site.of("failures", job)]
+
+
+@pytest.mark.parametrize("options", [{"order_key": "k"}, {}])
+def test_what_cannot_be_taken_apart_waits_whole(plant: Plant, options: dict[str, Any]) -> None:
+    """In its place in a line, or with more members than one call names: as a department, when all have room."""
+    crowd = ["anna", *(f"u{n}" for n in range(1 if options else 1_000))]
+    site = plant(lambda account, parties, tags: crowd)
+    fill(site, "anna")
+    job = site.send("news", To(parties=[12]), **options)
+
+    site.ring(job)
+
+    assert ([], "limit member_minute is used up") == (addressed(site, "news"), site.part(job).reason)
+    site.advance(61)
+    site.ring(job)
+    assert [{"toparty": "12"}] == addressed(site, "news")
+
+
+def _raises(*_: Any) -> list[str]:
+    raise RuntimeError("canary-person cannot be looked up")
+
+
+UNKNOWN: dict[str, Any] = {
+    "none given": None,
+    "unknown": lambda *_: None,
+    "nobody": lambda *_: [],
+    "raises": _raises,
+    "a text": lambda *_: "canary-person",
+    "everybody": lambda *_: ["canary-person", "@all"],
+    "no names": lambda *_: [1, 2],
+    "two in one": lambda *_: ["canary|person"],
+}
+
+
+@pytest.mark.parametrize("resolver", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_without_a_usable_word_the_estimate_is_used(plant: Plant, resolver: Any) -> None:
+    """The job is sent as it was asked, counted as the account says, and no recipient is logged."""
+    site = plant(resolver, settings={"party_estimate": 7, "account_cap": 1})
+
+    with capture_logs() as logs:
+        site.ring(job := site.send("news", To(parties=[12])))
+
+    assert [{"toparty": "12"}] == addressed(site, "news")
+    assert "accepted" == site.state(job)
+    assert "canary" not in str(logs)
+    used = sum(int(bucket[1]) for row in site.rows("select buckets from worker_budgets") for bucket in _buckets(row))
+    assert 7 == used
+
+
+def _buckets(row: Any) -> list[list[int]]:
+    found: list[list[int]] = json.loads(row.buckets)
+    return found
+
+
+# -- what is asked, and how often --------------------------------------------------------------------------------------
+
+
+class Asked:
+    """A resolver that counts, and waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.questions: list[tuple[Any, ...]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.fails = False
+
+    def __call__(self, *question: Any) -> list[str]:
+        self.questions.append(question)
+        assert self.go.wait(10)
+        if self.fails:
+            raise RuntimeError
+        return ["anna", "ANNA", "bert"]
+
+
+@pytest.fixture
+def asked() -> Iterator[Asked]:
+    made = Asked()
+    yield made
+    made.go.set()
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def members(asked: Asked, ticks: Ticks) -> Members:
+    return Members(asked, valid_s=300, deadline_s=0.05, monotonic=ticks)
+
+
+GROUPS = {"parties": ["2", "12"], "tags": ["4"]}
+
+
+def test_an_answer_is_remembered_for_a_while(members: Members, asked: Asked, ticks: Ticks) -> None:
+    """By account and all of the groups; then the application is asked again."""
+    found = [members.of("hr", GROUPS), members.of("hr", {**GROUPS, "parties": ["12", "2"]})]
+    ticks.advance(300)
+    members.of("hr", GROUPS)
+    members.of("it", GROUPS)
+
+    assert [("ANNA", "bert")] * 2 == found
+    assert [("hr", ("12", "2"), ("4",))] * 2 + [("it", ("12", "2"), ("4",))] == asked.questions
+
+
+def test_named_users_are_no_question(members: Members, asked: Asked) -> None:
+    """Nor is a part without anybody."""
+    assert (None, None) == (members.of("hr", {"users": ["anna"]}), members.of("hr", {}))
+    assert [] == asked.questions
+
+
+def test_one_that_fails_is_left_alone_for_a_while(members: Members, asked: Asked, ticks: Ticks) -> None:
+    """Else every part would ask it once more."""
+    asked.fails = True
+    first = [members.of("hr", GROUPS), members.of("hr", {"parties": ["7"]})]
+    asked.fails = False
+    ticks.advance(RESTS_S)
+
+    assert ([None, None], 1) == (first, len(asked.questions))
+    assert ("ANNA", "bert") == members.of("hr", GROUPS)
+
+
+def test_one_that_is_slow_is_waited_for_a_little(members: Members, asked: Asked) -> None:
+    """Its answer is kept when it comes, and then it may be asked again at once."""
+    asked.go.clear()
+    with capture_logs() as logs:
+        assert members.of("hr", GROUPS) is None
+    assert ["too slow"] == [line["error"] for line in logs]
+
+    asked.go.set()
+    while (found := members.of("hr", GROUPS)) is None:  # its thread is about to write it down
+        pass
+
+    assert (("ANNA", "bert"), 1) == (found, len(asked.questions))
+    assert ("ANNA", "bert") == members.of("it", GROUPS)
+
+
+def test_one_that_hangs_holds_a_few_threads_and_no_more(members: Members, asked: Asked, ticks: Ticks) -> None:
+    """Parts go by the estimates meanwhile."""
+    asked.go.clear()
+
+    for n in range(AT_ONCE + 3):
+        assert members.of("hr", {"parties": [str(n)]}) is None
+        ticks.advance(RESTS_S)
+
+    assert AT_ONCE == len(asked.questions)
+
+
+# -- against the simulated vendor --------------------------------------------------------------------------------------
+
+
+def test_the_vendor_drops_nobody(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Departments, tags and names by turns, fifty in a minute for each member: each gets every one of them once."""
+    with running() as url, closing(RequestsTransport()) as transport:
+        vendor = Vendor(url)
+        account = an_account(base_url=url)
+        groups = {"12": ["p12u1", "p12u2", "p12u3"], "4": ["t4u1", "t4u2", "t4u3", "p12u1"]}
+        vendor.control("POST", "reset", {"settings": {"directory": {"tags": {"4": groups["4"]}}}})
+
+        def resolver(account: str, parties: Sequence[str], tags: Sequence[str]) -> list[str]:
+            return [one for group in (*parties, *tags) for one in groups[group]]
+
+        with planted(sqlite_database, driven_clock, accounts=[account], transport=transport, resolver=resolver) as site:
+            ways = [To(parties=[12]), To(tags=[4]), To("p12u2", tags=[4]), To("p12u1|emil")]
+            jobs = {f"news {n}": site.send(f"news {n}", ways[n % len(ways)]) for n in range(60)}
+            for _ in range(8):
+                site.ring(*jobs.values())
+                site.advance(31)
+                vendor.control("POST", "clock", {"advance_s": 31})
+
+            states = Counter(site.job(job).state for job in jobs.values())
+            people = vendor.control("GET", "inbox")["people"]
+            drops = vendor.control("GET", "violations")["drops"]
+        vendor.session.close()
+
+    assert (Counter({"accepted": 60}), []) == (states, drops)
+    got = {who: Counter(str(message["content"]) for message in inbox) for who, inbox in people.items()}
+    expected = {"p12u3": 15, "t4u1": 30, "p12u1": 60, "p12u2": 30, "emil": 15}
+    assert expected == {who: sum(got[who].values()) for who in expected}
+    assert {1} == {count for counts in got.values() for count in counts.values()}

@@ -1,0 +1,48 @@
+"""The application's resolver in real workers: found, asked, and by its word the vendor drops nobody."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.process.stack import ACCOUNT, SHORT, until
+from tests.process.stacks import REDIS, Make, on_every_stack
+from worker import NewJob, Text, To, enqueue_many
+
+
+@on_every_stack(REDIS)
+def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None:
+    """Forty to a department whose members may get thirty a minute: thirty go, and not one is dropped in silence. One to
+    a department of which nobody can tell the members goes too, and the log says that somebody could not.
+    """
+    stack = make(top='members_of = "tests.process.members_of:told"', delivery=SHORT)
+    new = [NewJob(ACCOUNT, Text(content=f"news {n}"), To(parties=[12])) for n in range(40)]
+    with stack.database.writing() as connection:
+        enqueue_many(connection, new, accounts=stack.accounts)
+    for _ in range(2):
+        stack.worker()
+    until(lambda: stack.vendor.sends() == 30, "as many as each may get")
+
+    until(lambda: stack.number("select count(*) from worker_parts where reason like 'limit member%'") == 10, "ten wait")
+    with stack.database.writing() as connection:
+        unknown = NewJob(ACCOUNT, Text(content="to others"), To(parties=[7]))
+        enqueue_many(connection, [unknown], accounts=stack.accounts)
+    until(lambda: stack.vendor.sends() == 31, "the unknown department's")
+
+    got = {who: len(messages) for who, messages in stack.vendor.inbox().items()}
+    assert Counter({f"p12u{n}": 30 for n in (1, 2, 3)} | {f"p7u{n}": 1 for n in (1, 2, 3)}) == Counter(got)
+    assert [] == stack.vendor.get("violations")["drops"]
+    [line] = [line for line in stack.lines() if line["event"] == "members_unknown"]
+    assert ACCOUNT == line["account"]
+    assert line["error"].startswith("KeyError > members_of.py:")
+    for process in stack.processes:
+        assert 0 == stack.end(process)
+
+
+@on_every_stack(REDIS)
+def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make) -> None:
+    """Not when the first department is sent to."""
+    stack = make(top='members_of = "tests.process.members_of:nobody"')
+
+    assert 2 == stack.worker().wait(60)
+
+    assert "worker: members_of: module tests.process.members_of holds no function nobody" in stack.logs()
