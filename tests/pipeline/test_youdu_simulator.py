@@ -12,6 +12,7 @@ from tests.conformance.case import calls, control, faults
 from tests.support.plant import Site, planted
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, recall, resend_failed, youdu
+from worker.delivery.knocking import Knocking
 from worker.delivery.transport import RequestsTransport
 from worker.domain.account import Account, Secret
 from worker.outbox.clock import DrivenClock
@@ -284,6 +285,7 @@ def test_a_wrong_key_parks_the_account_and_a_right_one_opens_it(made: Made) -> N
     keys["oa"] = KEYS[APP]
     for _ in range(3):
         site.advance(20)
+        Knocking(site.database, site.accounts, site.plant.tokens).turn()
         site.run()
 
     assert (1, 2) == (knocks, len(calls(url, TOKEN)))
