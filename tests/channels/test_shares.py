@@ -58,6 +58,42 @@ def test_every_charge_is_in_the_list_of_the_accounts_limits(
     assert charged <= counted
 
 
+@pytest.mark.parametrize(("channel", "kind", "spec"), [(one[0], one[1], one[3]) for one in PARTS])
+def test_calls_of_all_corps_behind_an_address_are_charged_to_it(channel: str, kind: str, spec: dict[str, Any]) -> None:
+    """Every call but an application's send, under a subject that names no corp, so it is one row for all of them."""
+    vendor, part = channels.channel(channel), Part("j-0", "j", 0, kind, TEXT, spec)
+    charged, listed = [], []
+    for corpid in ("ww1", "ww2"):
+        account = Account(corpid, channel, "http://vendor", ACCOUNTS[channel] | {"corpid": corpid, "ip": "office"})
+        charged.append([one for one in vendor.limits(part, account) if one.limit.name in ("ip_minute", "ip_hour")])
+        listed += [(one.limit, one.subject) for one in vendor.counted(account, None)]
+
+    wanted = channel in ("wecom_app", "wecom_external") and (channel, kind) != ("wecom_app", "send")
+    assert ([20_000, 600_000] if wanted else []) == [one.limit.amount for one in charged[0]]
+    assert charged[0] == charged[1]
+    assert {(one.limit, one.subject) for one in charged[0]} <= set(listed)
+    assert not [one for one in charged[0] if "ww1" in one.subject]
+
+
+@pytest.mark.parametrize("channel", ACCOUNTS)
+def test_what_nobody_keeps_is_charged_to_nobody(channel: str) -> None:
+    """It says why, and has the vendor's own amount whatever share is left to us."""
+    vendor = channels.channel(channel)
+    account = an_account(channel, share=0.5)
+
+    not_kept = {one.limit for one in vendor.counted(account, None) if one.limit.not_kept}
+    charged = {
+        charge.limit.name
+        for name, kind, message, spec, _ in PARTS
+        if name == channel
+        for charge in vendor.limits(Part("j-0", "j", 0, kind, message, spec), account)
+    }
+
+    assert {limit.name for limit in vendor.profile.values() if limit.not_kept} <= {limit.name for limit in not_kept}
+    assert not charged & {limit.name for limit in not_kept}
+    assert all(limit.amount == vendor.profile[limit.name].amount for limit in not_kept)
+
+
 @pytest.mark.parametrize("channel", ACCOUNTS)
 def test_the_list_names_every_published_limit_by_a_row(channel: str) -> None:
     """With its page, and what it counts; those that are off, too."""

@@ -37,6 +37,28 @@ def test_use_and_room_are_those_that_admission_sees(database: Database, driven_c
         assert 15 == read(site, recipient="lisi")["member_minute"].room
 
 
+def test_corps_behind_one_address_share_its_limit(database: Database, driven_clock: DrivenClock) -> None:
+    """Three corps that each stay within their own would exceed the address's together: the last of them waits."""
+    accounts = [
+        an_account(name, settings={"corpid": f"ww-{name}", "ip": "office"}, limits={"ip_minute": 2})
+        for name in ("hr", "it", "pr")
+    ]
+    with planted(database, driven_clock, accounts=accounts) as site:
+        sends = [site.send(name, account=name) for name in ("hr", "it", "pr")]
+        for send in sends:
+            site.ring(send)
+        recalls = [site.recall(send) for send in sends]
+
+        called = [site.ring(recall) for recall in recalls]
+
+        assert [1, 1, 0] == called
+        assert ["accepted", "accepted", "queued"] == [site.state(recall) for recall in recalls]
+        site.advance(61)
+        site.plant.gates.open("pr")
+        site.run()
+        assert "accepted" == site.state(recalls[2])
+
+
 def test_reading_makes_no_row(database: Database, driven_clock: DrivenClock) -> None:
     """Nothing was used: all is room."""
     with planted(database, driven_clock) as site:

@@ -67,5 +67,8 @@ def _sentences(account: Account) -> Iterator[str]:
     shares = account.share if isinstance(account.share, Mapping) else {}
     for key, named in (("limits", account.limits), ("share", shares)):
         for name in named.keys() - channel.profile.keys():
-            known = ", ".join(sorted(channel.profile))
+            known = ", ".join(sorted(name for name, limit in channel.profile.items() if not limit.not_kept))
             yield f"accounts.{account.name}.{key}.{name}: is no limit of {channel.name}; use one of {known}"
+        for name in sorted(named.keys() & channel.profile.keys()):
+            if reason := channel.profile[name].not_kept:
+                yield f"accounts.{account.name}.{key}.{name}: is not kept ({reason}); leave it out"

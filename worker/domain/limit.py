@@ -35,6 +35,8 @@ class Limit:
     """What the vendor does beyond it: `45009`, `silent drop`."""
     source: str
     """The vendor's page and date."""
+    not_kept: str = ""
+    """Why no call is counted against it, though the vendor may; empty: it is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,25 @@ def test_limits_are_listed_with_amount_use_and_page(run: Run) -> None:
     assert "off" in next(line for line in printed.splitlines() if "app_day" in line)
 
 
+def test_limits_that_nobody_keeps_are_listed_with_the_reason(run: Run, config: Path) -> None:
+    """What the vendor counts is not hidden; those of an address are kept once the account names it."""
+    without = run("limits")[1].splitlines()
+    add(config, 'ip = "203.0.113.7"\n')
+    with_ip = run("limits")[1].splitlines()
+    rows = json.loads(run("limits", "--json")[1])["hr"]
+
+    def said(lines: list[str], name: str) -> str:
+        return next(line for line in lines if f" {name} " in line)
+
+    assert "not kept: no call of ours has debug=1" in said(without, "debug_minute")
+    assert "40000 calls in 60 s" in said(without, "provider_ip_minute")
+    assert "not kept: `ip` is not set" in said(without, "ip_minute")
+    assert "used 0, room 20000" in said(with_ip, "ip_minute")
+    assert {"ip_minute": None, "debug_minute": "no call of ours has debug=1"} == {
+        row["name"]: row["not_kept"] for row in rows if row["name"] in ("ip_minute", "debug_minute")
+    }
+
+
 def test_limits_are_data(run: Run, config: Path) -> None:
     """For scripts; with the account's share, and one member's own limits when he is named."""
     add(config, "share = 0.5\n")
@@ -84,6 +103,8 @@ def test_limits_are_data(run: Run, config: Path) -> None:
         ("share = 1.5", "less than or equal to 1"),
         ("share = { member_minut = 0.5 }", "accounts.hr.share.member_minut: is no limit of wecom_app"),
         ("limits = { member_minut = 5 }", "accounts.hr.limits.member_minut: is no limit of wecom_app"),
+        ("limits = { debug_minute = 9 }", "accounts.hr.limits.debug_minute: is not kept (no call of ours has debug=1)"),
+        ("ip = 5", "accounts.hr.ip: is not a text"),
     ],
 )
 def test_a_wrong_share_or_limit_is_one_sentence(run: Run, config: Path, line: str, words: str) -> None:
@@ -114,6 +135,7 @@ def test_a_healthy_installation_has_no_problem(run: Run) -> None:
     assert "200 times" in printed
     assert "callback is not set" in printed
     assert "party_estimate and tag_estimate not set" in printed
+    assert "chat_estimate not set: a chat is taken for one person" in printed
     assert "caution  members: no members_of names those of departments, tags and @all" in printed
     assert "ok       database: reachable, tables at revision" in printed
     assert "ok       clock: the database's is" in printed
@@ -124,7 +146,7 @@ def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: p
     """No cautions are left."""
     add(
         config,
-        "account_cap = 50\nparty_estimate = 9\ntag_estimate = 9\n"
+        "account_cap = 50\nparty_estimate = 9\ntag_estimate = 9\nchat_estimate = 9\n"
         'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n',
     )
     monkeypatch.setenv("WORKER_MEMBERS_OF", "os.path:join")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from worker.domain.account import Account
-from worker.domain.limit import Counted, Limit, Unit
+from worker.domain.errors import Problem
+from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
 
 RATES = "page 90312 访问频率限制 (2023/08/28, read again 2026-02-12)"
@@ -23,6 +26,44 @@ UPLOAD_IMAGE = (
 )
 
 
+# What leaves through one address, of however many corps: three that each use their own up exceed it.
+IP = (
+    Limit("ip_minute", 60, 20_000, Unit.CALLS, Scope.LANE, "45009", RATES),
+    Limit("ip_hour", 3600, 600_000, Unit.CALLS, Scope.LANE, "45009", RATES),
+)
+NO_IP = "`ip` is not set, so nobody knows whose calls leave through the same address"
+
+_PROVIDER = "for the services of third parties; these accounts are apps of the corp's own"
+_ERRORS = "page 90313 全局错误码, help of 45009 (read 2026-07-26)"
+DEBUG = Limit("debug_minute", 60, 5, Unit.CALLS, Scope.LANE, "45009", _ERRORS, "no call of ours has debug=1")
+UNKEPT = (
+    Limit("provider_ip_minute", 60, 40_000, Unit.CALLS, Scope.LANE, "45009", RATES, _PROVIDER),
+    Limit("provider_ip_hour", 3600, 1_200_000, Unit.CALLS, Scope.LANE, "45009", RATES, _PROVIDER),
+    DEBUG,
+    Limit(
+        "bad_secret_hour",
+        3600,
+        2_000,
+        Unit.CALLS,
+        Scope.ACCOUNT,
+        "the ip is shut out for an hour",
+        f"{_ERRORS}; the amount by the vendor's staff (2021-08-13)",
+        "a refused secret parks its account, and one call tries it every ten minutes",
+    ),
+    Limit(
+        "parallel_calls",
+        0,
+        400,
+        Unit.IN_THE_AIR,
+        Scope.LANE,
+        "45033",
+        f"{_ERRORS}; no number is published, it was seen from 400 on (2021-12)",
+        "45033 halves the lane's calls in the air",
+    ),
+)
+"""What the vendor counts and nobody here reserves."""
+
+
 def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
     """The limits that are on, with the account's amounts; 0 switches one off."""
     if not account.has_own_amounts:
@@ -32,7 +73,7 @@ def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
 
 def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
     """The limits with the account's amounts, those that are off too."""
-    return tuple(with_amount(limit, account.amount_of(limit)) for limit in profile)
+    return tuple(one if one.not_kept else with_amount(one, account.amount_of(one)) for one in profile)
 
 
 def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[Counted]:
@@ -43,10 +84,33 @@ def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | 
 def counted_by_api(
     paths: Iterable[str], of_path: Mapping[str, tuple[Limit, ...]], account: Account
 ) -> Iterator[Counted]:
-    """The base limits of each API of a corp, and what some have beside them."""
+    """The base limits of each API of a corp and of its address, what some have beside them, and what nobody keeps."""
     for path in sorted(set(paths)):
         profile = (*CORP, *of_path.get(path, ()))
         yield from counted(profile, account, path, f"{account.settings['corpid']}/{path}")
+        if ip := account.settings.get("ip"):
+            yield from counted(IP, account, f"{path}, all of the ip", _of_ip(ip, path))
+    if not account.settings.get("ip"):
+        unknown = (replace(limit, not_kept=NO_IP) for limit in IP)
+        yield from counted(unknown, account, "each API, all of the ip", None)
+    yield from counted(UNKEPT, account, "not kept", None)
+
+
+def ip_charges(account: Account, path: str) -> list[Charge]:
+    """What a call costs the address it leaves through, where the account names it."""
+    ip = account.settings.get("ip")
+    return [Charge(limit, _of_ip(ip, path)) for limit in adjusted(IP, account)] if ip else []
+
+
+def ip_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """A name that cannot be one."""
+    ip = settings.get("ip", "none")
+    if not isinstance(ip, str) or not ip.strip():
+        yield Problem("ip", "is not a text", "give the address as the vendor sees it, or leave it out")
+
+
+def _of_ip(ip: str, path: str) -> str:
+    return f"ip/{ip}/{path}"
 
 
 @lru_cache(maxsize=1024)
@@ -54,4 +118,4 @@ def with_amount(limit: Limit, amount: int) -> Limit:
     """The same limit of another amount."""
     if amount == limit.amount:
         return limit
-    return Limit(limit.name, limit.window_s, amount, limit.unit, limit.scope, limit.penalty, limit.source)
+    return replace(limit, amount=amount)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.channels.wecom.limits import ip_problems
 from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 
@@ -27,6 +28,8 @@ def cautions(account: Account) -> Iterator[str]:
         yield "account_cap is not set: the corp's daily limit (200 times its account limit) is not kept before the call"
     if missing := [name for name in ESTIMATES if name not in account.settings]:
         yield f"{' and '.join(missing)} not set: one whose members nobody names is taken for one person"
+    if "chat_estimate" not in account.settings:
+        yield "chat_estimate not set: a chat is taken for one person in the corp's limits of sends to chats"
     callback = account.settings.get("callback", False)
     if callback is False:
         yield "callback is not set: cards that call back (buttons, votes, choices) are refused at enqueue"
@@ -49,6 +52,7 @@ def _found(settings: Any) -> Iterator[Problem]:
             yield Problem(name, "is not a boolean", "use true or false")
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
         yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
+    yield from ip_problems(settings)
     yield from _callback_problems(settings.get("callback", True))
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from worker.channels.wecom.limits import (
     CORP,
+    IP,
     RATES,
+    UNKEPT,
     UPLOAD_IMAGE,
     adjusted,
     counted,
     counted_by_api,
+    ip_charges,
     with_amount,
 )
 from worker.channels.wecom_app.people import people
@@ -60,6 +63,7 @@ PROFILE: Mapping[str, Limit] = {
     for limit in (
         *(*_MEMBER, _APP_DAY, *CORP),
         *(*_CHAT_SENDS, *_CHAT_MEMBER, *_CREATE_CHAT, *_CHANGE_CHAT, *UPLOAD_IMAGE),
+        *(*IP, *UNKEPT),
     )
 }
 """By the name under which an account overrides the amount; `app_day` has none before the account says its size."""
@@ -72,6 +76,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
         path = path_of(part)
         profile = (*CORP, *_OF_PATH.get(path, ()))
         calls = [Charge(limit, f"{corpid}/{path}") for limit in adjusted(profile, account)]
+        calls += ip_charges(account, path)
         return [*calls, *_chat_charges(part, account)] if part.kind == "send_chat" else calls
     app = f"{corpid}/{account.settings['agentid']}"
     return [*_member_charges(part, account, app), *_day_charges(part, account, app)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.channels.wecom.limits import ip_problems
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 
@@ -38,3 +39,4 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("corpid", "is missing or not a text", "add the corp's id (企业ID), such as ww0123456789abcdef")
     if settings.get("customer_cap", "month") not in CAPS:
         yield Problem("customer_cap", "is no cap", f"use one of {', '.join(CAPS)}")
+    yield from ip_problems(settings)

@@ -7,8 +7,9 @@ told at enqueue and by tracking, never reserved: what members send by themselves
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from worker.channels.wecom.limits import CORP, UPLOAD_IMAGE, adjusted, counted, counted_by_api
+from worker.channels.wecom.limits import CORP, IP, UNKEPT, UPLOAD_IMAGE, adjusted, counted, counted_by_api, ip_charges
 from worker.channels.wecom.uploading import IMAGE_PATH
 from worker.channels.wecom_external import look_up
 from worker.channels.wecom_external.render import PATHS, path_of
@@ -21,7 +22,18 @@ REMINDERS = "page 97610 提醒成员群发 (its older introduction)"
 
 REMIND = (Limit("remind_day", 86400, 3, Unit.CALLS, Scope.PART, "41094", REMINDERS),)
 
-PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*CORP, *UPLOAD_IMAGE, *REMIND)}
+_MASS = "page 92135 创建企业群发 (read 2026-02-12)"
+_BY_HAND = "what members send by themselves counts too; told at enqueue, and tracking tells whom it passed over"
+# A month's amount is its days; the least of them.
+CUSTOMER: Mapping[str, Limit] = {
+    cap: Limit(f"customer_{cap}", days * 86400, amount, Unit.CALLS, Scope.PART, "status 3, no message", _MASS, _BY_HAND)
+    for cap, days, amount in (("month", 31, 28), ("week", 7, 7), ("day", 1, 1))
+}
+"""By `customer_cap`: what a customer or group may be sent; the administrator has chosen one."""
+
+PROFILE: Mapping[str, Limit] = {
+    limit.name: limit for limit in (*CORP, *UPLOAD_IMAGE, *REMIND, *IP, *CUSTOMER.values(), *UNKEPT)
+}
 """By the name under which an account overrides the amount."""
 
 
@@ -30,6 +42,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
     corpid, path = account.settings["corpid"], path_of(part)
     profile = (*CORP, *UPLOAD_IMAGE) if path == IMAGE_PATH else CORP
     calls = [Charge(limit, f"{corpid}/{path}") for limit in adjusted(profile, account)]
+    calls += ip_charges(account, path)
     return [*calls, *_reminders(part, account, corpid)] if part.kind == "remind" else calls
 
 
@@ -42,6 +55,10 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     corpid = account.settings["corpid"]
     task = ("each task", None) if recipient is None else (f"task {recipient}", f"{corpid}/remind/{recipient}")
     yield from counted(REMIND, account, *task)
+    chosen = account.settings.get("customer_cap", "month")
+    for cap, limit in CUSTOMER.items():
+        not_kept = limit.not_kept if cap == chosen else f"customer_cap is {chosen}"
+        yield Counted(replace(limit, not_kept=not_kept), "each customer or group")
     yield from counted_by_api(
         {*PATHS.values(), *look_up.PATHS.values(), IMAGE_PATH}, {IMAGE_PATH: UPLOAD_IMAGE}, account
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from worker.channels.wecom.limits import counted, with_amount
+from worker.channels.wecom.limits import DEBUG, counted, with_amount
 from worker.channels.wecom_webhook import fields, render
 from worker.channels.wecom_webhook.account import edition
 from worker.domain.account import Account
@@ -24,7 +24,9 @@ _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHE
 _EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
 _ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUSHES)
 
-PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE)}
+PROFILE: Mapping[str, Limit] = {
+    limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE, DEBUG)
+}
 """By the name under which an account overrides the amount; 0 switches one off."""
 
 
@@ -58,6 +60,7 @@ def _kept(charges: list[Charge], account: Account) -> list[Charge]:
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     """Every limit of a webhook; those of a chat for the one named."""
+    yield from counted((DEBUG,), account, "not kept", None)
     if edition(account) == fields.ROBOT:
         yield from counted(_ROBOT, account, "the webhook", account.name)
         return
