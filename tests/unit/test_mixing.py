@@ -6,7 +6,7 @@ from collections import deque
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.delivery.mixing import OTHERS, Mixing, Picked, mix
@@ -51,6 +51,7 @@ def test_every_eighth_is_bulk_and_each_keeps_its_own_order() -> None:
     assert [6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0] == [owed for _, _, owed in line]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(-OTHERS, 4 * OTHERS))
 def test_nothing_is_lost_between_the_two(others: int, bulk: int, owed: int) -> None:
     """Every part once."""
@@ -104,6 +105,7 @@ def test_urgent_calls_count_too() -> None:
     assert "bnn" == letters(mixing.pick(LANE, a_doorbell(9, 2), 3))
 
 
+@settings(deadline=None)
 @given(
     rounds=st.lists(st.tuples(st.integers(1, 30), st.lists(st.integers(0, 16), min_size=1, max_size=6)), max_size=40),
     processes=st.integers(1, 4),
