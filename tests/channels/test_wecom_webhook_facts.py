@@ -116,14 +116,12 @@ def told(outcome: Outcome) -> str:
             return f"wait {scope} {delay:.0f} s"
         case Parked(scope=Scope.ACCOUNT):
             return "park account"
-        case Parked(scope=Scope.LANE):
-            return "park its chat"
         case Rejected(refusals=()):
             return "rejected"
         case Rejected():
             return "rejected, its chat"
         case Progress(delay=delay):
-            return f"again after {delay:.0f} s, then park its chat"
+            return f"again after {delay:.0f} s, then rejected, its chat"
     return repr(outcome)
 
 

@@ -39,7 +39,7 @@ from worker.domain.call import Access
 from worker.domain.errors import WorkerError
 from worker.domain.job import Part, RepeatRule
 from worker.domain.message import File
-from worker.domain.outcome import Accepted, Parked, Progress, Rejected, Scope, Unknown, Wait
+from worker.domain.outcome import Accepted, Progress, Rejected, Scope, Unknown, Wait
 from worker.domain.recipient import Chats, Everyone, Recipients
 
 GOLDEN = Path(__file__).parent / "golden" / "webhook"
@@ -287,14 +287,15 @@ def test_the_errcode_decides_whatever_the_status() -> None:
 
 
 def test_a_member_is_refused_the_second_time() -> None:
-    """93005 goes on with a spec that remembers, and then waits for somebody to act."""
+    """93005 goes on with a spec that remembers, and then names him."""
     first = outcome({"errcode": 93005, "errmsg": "x"}, part(spec={"chats": ["zhangsan"], "piece": 1}))
     assert isinstance(first, Progress)
 
     second = outcome({"errcode": 93005, "errmsg": "x"}, part(spec=dict(first.spec)))
 
-    assert isinstance(second, Parked)
-    assert Scope.LANE is second.scope
+    assert ("zhangsan", "chat", "chatid") == tuple(
+        getattr(second.refusals[0], name) for name in ("recipient", "kind", "field")
+    )
     assert {"chats": ["zhangsan"], "piece": 1, "asked_again": True} == first.spec
     assert "opted out" in second.reason
 

@@ -32,16 +32,13 @@ _CHAT: Rows = {
         ("this chat does not allow pushes", "该会话不允许消息推送"),
         ("allow them in the chat's settings; other chats go on", "在群设置中允许消息推送；其他会话不受影响"),
     ),
-    93008: (
-        ("the webhook is not in that chat", "消息推送不在该群中"),
-        ("add it to the chat; other chats go on", "把消息推送加入该群；其他会话不受影响"),
-    ),
-}
-# Nothing that anybody could mend but who asked: the id stands in the job.
-_NO_CHAT: Rows = {
     93006: (
         ("the chatid is invalid", "chatid 无效"),
         ("use an id that a callback brought; other chats go on", "使用回调中得到的 chatid；其他会话不受影响"),
+    ),
+    93008: (
+        ("the webhook is not in that chat", "消息推送不在该群中"),
+        ("add it to the chat; other chats go on", "把消息推送加入该群；其他会话不受影响"),
     ),
 }
 CAUSES: Said = (
@@ -52,8 +49,8 @@ _PERSON: Rows = {
     93005: (
         (f"no single-chat message to this member: {CAUSES[0]}", f"不允许向该用户发送单聊消息：{CAUSES[1]}"),
         (
-            "tried once more after a minute, then what is for him waits: widen the scope, or let him write first",
-            "一分钟后再试一次，之后发给该用户的消息等待：扩大订阅范围，或让用户先向消息推送发消息",
+            "tried once more after a minute; then widen the scope, or let the member write to the webhook first",
+            "一分钟后再试一次；之后扩大订阅范围，或让用户先向消息推送发消息",
         ),
     ),
 }
@@ -75,16 +72,13 @@ _CONFLICT: Rows = {
 
 ROWS: tuple[Errcode, ...] = (
     *coded(Class.CONFIG, _KEY, Scope.ACCOUNT),
-    *coded(Class.CONFIG, _CHAT, Scope.LANE),
-    *coded(Class.CONFIG, _PERSON, Scope.LANE),
-    *coded(Class.PERMANENT, _NO_CHAT),
+    *coded(Class.PERMANENT, _CHAT),
+    *coded(Class.PERMANENT, _PERSON),
     *refused(_MESSAGE, ("correct the message", "更正消息内容")),
     *coded(Class.DEFER, _PARALLEL, Scope.PART, delay=2.0, penalty=Penalty.PARALLEL),
     *coded(Class.DEFER, _CONFLICT, Scope.PART, delay=2.0, penalty=Penalty.SERIAL),
 )
 """What goes before the shared catalogue."""
-
-_LANE: Said = ("this chat alone (a group robot: its key's messages)", "仅该会话（群机器人：该 key 的消息）")
 
 _BY_CODE: Mapping[int, Errcode] = {row.code: row for row in ROWS}
 
@@ -97,4 +91,4 @@ def find(code: int) -> Errcode | None:
 def explain(code: int, lang: str = "en") -> list[str] | None:
     """What a code means to a webhook, what the worker does, and what a person should do; None for an unknown code."""
     row = find(code)
-    return None if row is None else explained(code, row, None, chinese=lang == "zh", lane=_LANE)
+    return None if row is None else explained(code, row, None, chinese=lang == "zh")

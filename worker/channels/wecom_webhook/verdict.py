@@ -82,16 +82,17 @@ def _by_class(row: Errcode, code: int) -> Outcome:
     return Rejected(f"{code} {row.meaning}") if row.kind is Class.TOKEN else by_class(row, code)
 
 
-def _no_such_chat(part: Part, code: int, row: Errcode) -> Outcome:
+def _chat_refused(part: Part, code: int, row: Errcode) -> Outcome:
     """This chat alone; the key and its other chats go on."""
     return Rejected(f"{code} {row.meaning}", refusals=_named(part))
 
 
 def _person_refused(part: Part, code: int, row: Errcode) -> Outcome:
     """Three causes that nobody can tell apart; one of them passes with the minute."""
+    reason = f"{code} {row.meaning}"
     if part.spec.get(ASKED_AGAIN):
-        return by_class(row, code)
-    return Progress({**part.spec, ASKED_AGAIN: True}, f"{code} {row.meaning}", AGAIN_S)
+        return Rejected(reason, refusals=_named(part))
+    return Progress({**part.spec, ASKED_AGAIN: True}, reason, AGAIN_S)
 
 
 def _named(part: Part) -> tuple[Refusal, ...]:
@@ -108,7 +109,9 @@ def _media_gone(part: Part, code: int, row: Errcode) -> Outcome:
 SPECIAL: Mapping[int, Callable[[Part, int, Errcode], Outcome]] = {
     40007: _media_gone,
     40145: _media_gone,
+    93001: _chat_refused,
     93005: _person_refused,
-    93006: _no_such_chat,
+    93006: _chat_refused,
+    93008: _chat_refused,
 }
 """Codes whose meaning depends on the part."""

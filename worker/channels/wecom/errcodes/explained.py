@@ -27,16 +27,13 @@ _LABELS: Mapping[str, Said] = {
 }
 
 
-def explained(
-    code: int, row: Errcode, at_gettoken: Errcode | None, *, chinese: bool, lane: Said = _SCOPES[Scope.LANE]
-) -> list[str]:
-    """Code and meaning, then class, scope and what to do; `lane`: what a lane is to this channel."""
+def explained(code: int, row: Errcode, at_gettoken: Errcode | None, *, chinese: bool) -> list[str]:
+    """Code and meaning, then class, scope and what to do."""
     said = int(chinese)
-    scope = lane if row.scope is Scope.LANE else _SCOPES[row.scope]
     lines = [
         f"{code}  {_meaning(row)[said]}",
         f"{_LABELS['class'][said]}: {_CLASSES[row.kind][said]}",
-        f"{_LABELS['scope'][said]}: {scope[said]}",
+        f"{_LABELS['scope'][said]}: {_SCOPES[row.scope][said]}",
         f"{_LABELS['do'][said]}: {(row.what, row.what_zh)[said]}",
     ]
     if at_gettoken is not None:
