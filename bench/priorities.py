@@ -30,10 +30,10 @@ from worker.channels import wecom_webhook as webhook
 from worker.domain.job import Priority
 
 GOAL = 0.1
-SOON_S = 2.0
+SOON_S = 3.0
 """What an urgent call may be later than its limit's next room: a bucket of the limit lapses whole (0.6 s of a minute's)
-after its guard (0.3 s), and doorbells last about a second."""
-FAR = 4
+after its guard (0.3 s), and every thread may be at a doorbell, which it works at for two seconds at most."""
+FAR = 3
 """The 99th of a hundred normal calls is so many times as late as that of urgent ones, at least."""
 PROCESSES, THREADS = 2, 8
 LATENCY_S = 0.3
@@ -46,8 +46,12 @@ NORMAL, BULK, URGENT = 2.0, 1.0, 0.05
 """How fast they come in, as parts of what the lane can do."""
 WAITING = 10
 """So many parts of bulk and of normal ones wait all the time in a minute that counts."""
-NOTICE_S = 0.5
-"""Whoever has reserved room when an urgent part comes goes before it."""
+NOTICE_S = 1.0
+"""Until an urgent part is in a thread's hands, others reserve room: at the end of a burst that is the last of it, and
+the next comes with the next window.
+"""
+CALLS_A_PROCESS = 40
+"""Each process counts for itself: an eighth of all calls less one a process is a tenth from so many on."""
 POLL_S = 0.1
 KEY = "key-push"
 SEND = "/cgi-bin/message/send"
@@ -233,5 +237,5 @@ def _share(ride: Ride, account: str, calls: Sequence[tuple[float, Priority]]) ->
     since = max(waits_since(asked, called, WAITING) for asked, called in backlogs)
     if since > calls[-1][0] - ride.window_s:
         raise BenchFailed(f"{ride.name} {account}: there was no backlog all through a window, so nothing is shown")
-    full = int(PER_SECOND[account] * ride.window_s / 2)
+    full = max(CALLS_A_PROCESS * PROCESSES, int(PER_SECOND[account] * ride.window_s / 2))
     return least_share([(at, one is Priority.BULK) for at, one in calls], ride.window_s, since, full)
