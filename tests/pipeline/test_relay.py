@@ -527,6 +527,43 @@ def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch
     assert [3] == asked
 
 
+# -- slow vendors -----------------------------------------------------------------------------------------------------
+
+
+def slow_turn(site: Site) -> list[Ring]:
+    """One turn after a heartbeat that tells how long calls take."""
+    site.advance(1.1)
+    site.plant.life.beat(site.plant.gates.summary())
+    return turn(site)
+
+
+@pytest.mark.parametrize(("call_s", "bells"), [(5.0, 16), (1.0, 69)])
+@pytest.mark.parametrize("priority", ["normal", "bulk"])
+def test_a_slow_lane_has_no_more_threads_than_its_share(
+    sqlite_database: Database, driven_clock: DrivenClock, call_s: float, bells: int, priority: str
+) -> None:
+    """Each thread that takes a part makes room in the broker; its call in the air still counts, until it ends. Two for
+    each of its seven, or thirty, threads and bulk's eighth.
+    """
+    with planted(sqlite_database, driven_clock, threads=32) as site:
+        for n in range(200):
+            site.send(f"n{n}", f"u{n}", priority=priority)
+        lane = site.rows("select lane from worker_parts limit 1")[0].lane
+        site.plant.gates.took(lane, call_s)
+        site.plant.gates.cycled(lane, call_s)
+        taken: list[str] = []
+
+        for _ in range(30):
+            rung = ids(slow_turn(site))
+            taken += rung
+            for part in rung:
+                site.sql("update worker_parts set state = 1 where id = :id", id=part)
+
+        assert bells == len(taken)
+        site.sql("update worker_parts set state = 2 where id = :id", id=taken[0])
+        assert 1 == len(ids(slow_turn(site)))
+
+
 # -- pacing -----------------------------------------------------------------------------------------------------------
 
 

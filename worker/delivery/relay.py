@@ -7,6 +7,7 @@ is offered is a window at the head of each lane: as parts are marked they leave 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.road import Road
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
-from worker.outbox.lanes import account_of, begin_lanes, noted, take_probe
+from worker.outbox.lanes import account_of, begin_lanes, calls_in_the_air, noted, take_probe
 from worker.outbox.offering import Head, ending_before, head_of_lane, kinds_of, lanes_newly_due, offer, put_off
 from worker.outbox.processes import free_lease, living, take_lease
 from worker.outbox.sql import fetch
@@ -44,6 +45,8 @@ PATIENCE_S = 1.0
 """How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
 LEFT_US = 60_000_000
 """Bulk that is kept off a busy minute has so long after it, at least, before it ends."""
+FEW = 5
+"""Ids of a doorbell whose calls take a thread long: from a fifth of a second each."""
 MICRO = 1e-6
 TOGETHER_S = 0.02
 OVERLAP_US = 500_000
@@ -74,6 +77,14 @@ class _Look:
     known: Backlog
     share: Share
     heads: dict[Priority, Head]
+    air: int | None = None
+    """Its calls in the air, where a thread has one for long."""
+
+    def most_bells(self) -> int:
+        """So many doorbells more may have a thread of it, or wait for one; urgent ones are not counted."""
+        if self.air is None:
+            return sys.maxsize
+        return max(0, -(-2 * self.share.threads * BULK_EVERY // OTHERS) - self.air)
 
     def free(self) -> Iterator[str]:
         return (part for head in self.heads.values() for part in head.ids)
@@ -260,6 +271,7 @@ class Relay:
                     rings += self._probe(connection, lane, sorted(keys & stands.parked))
                 else:
                     looks.append(self._look(connection, known))
+            self._count_air(connection, looks)
             waits = self._out_of_turn(connection, looks)
             later = self._kept_off(connection, looks, waits)
             self._learn_kinds(connection, looks)
@@ -285,6 +297,15 @@ class Relay:
         if any(head.again for head in heads.values()):  # nobody took it there: it goes with the others
             share = self._share(known, Road.NORMAL)
         return _Look(known, share, heads)
+
+    def _count_air(self, connection: Connection, looks: Sequence[_Look]) -> None:
+        """Where a doorbell is a call or a few, what threads have taken is hardly in the broker. The calls in the
+        air count too, else a slow lane has thread after thread.
+        """
+        slow = [look for look in looks if look.share.size <= FEW]
+        air = calls_in_the_air(connection) if slow else {}
+        for look in slow:
+            look.air = air.get(look.known.lane, 0)
 
     def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
         """Urgent parts are always looked at."""
@@ -363,10 +384,8 @@ class Relay:
         self._bind(look, now)
         share, heads = look.share, look.heads
         files = self._kinds.get(known.lane) == Kind.UPLOAD and not again
-        urgent = [
-            Ring(known.lane, ids, urgent=True, stands_s=stands_s)
-            for ids in share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
-        ]
+        pressing = share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
+        urgent = [Ring(known.lane, ids, urgent=True, stands_s=stands_s) for ids in pressing]
         for _ in [part for ring in urgent for part in ring.ids]:
             known.owed = after(known.owed, is_bulk=False)
         bells = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.owed, patient=patient)
@@ -395,8 +414,10 @@ class Relay:
     def _as_many_as_may_go(self, look: _Look, bells: Sequence[Bell]) -> Sequence[Bell]:
         """No more than its account has room for; a lane that got nothing comes first when there is room again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
-        known.out = -(-sum(head.due - len(head.ids) for head in heads) // look.share.size)
-        may_go = bells[: max(0, self._room(account_of(known.lane), known.road))]
+        waiting = -(-sum(head.due - len(head.ids) for head in heads) // look.share.size)
+        known.out = waiting + (look.air or 0)
+        room = min(self._room(account_of(known.lane), known.road), look.most_bells() - waiting)
+        may_go = bells[: max(0, room)]
         known.out += len(may_go)
         known.owed = may_go[-1].owed if may_go else known.owed
         if len(may_go) < len(bells) and not known.out:
