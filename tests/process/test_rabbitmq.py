@@ -96,7 +96,7 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     make: Make, own_rabbitmq: RabbitMQ, queue_type: str
 ) -> None:
     """From classic and from quorum queues: the rest stays in the broker for others; in the end all is sent once."""
-    stack = make({"latency_s": 1.5}, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
+    stack = make({"latency_s": 0.9}, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
     enqueue_texts(stack, 120)
     worker, normal = stack.worker(threads=4), stack.prefix + NORMAL
     found = until(lambda: _busy(own_rabbitmq, normal), "doorbells lie there while four are in work")

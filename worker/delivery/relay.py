@@ -414,8 +414,9 @@ class Relay:
     def _as_many_as_may_go(self, look: _Look, bells: Sequence[Bell]) -> Sequence[Bell]:
         """No more than its account has room for; a lane that got nothing comes first when there is room again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
-        waiting = -(-sum(head.due - len(head.ids) for head in heads) // look.share.size)
-        known.out = waiting + (look.air or 0)
+        offered, size, air = sum(head.due - len(head.ids) for head in heads), look.share.size, look.air or 0
+        waiting = -(-max(0, offered - air * (size - 1)) // size)  # behind each call stand the others of its doorbell
+        known.out = waiting + air
         room = min(self._room(account_of(known.lane), known.road), look.most_bells() - waiting)
         may_go = bells[: max(0, room)]
         known.out += len(may_go)
