@@ -46,7 +46,7 @@ def run(rig: Rig, jobs: int) -> Run:
     folder = rig.folder / f"ours-{secrets.token_hex(4)}"
     with (
         empty_broker(rig.broker),
-        bare_vendor(rig.folder) as vendor,
+        bare_vendor(rig) as vendor,
         scratch(rig.stack, folder.name.replace("-", "_"), rig.folder) as url,
     ):
         broker = EMBEDDED if rig.stack == EMBEDDED else rig.broker

@@ -52,7 +52,7 @@ VARIANTS = [Variant(prefetch, trust_env) for prefetch in (1, 4, 16) for trust_en
 
 def run(rig: Rig, variant: Variant, jobs: int) -> Run:
     """Carries out so many tasks and says how fast; fails unless calls (and events) = jobs."""
-    with empty_broker(rig.broker), bare_vendor(rig.folder) as vendor:
+    with empty_broker(rig.broker), bare_vendor(rig) as vendor:
         given: dict[str, Any] = {"prefetch": variant.prefetch, "trust_env": variant.trust_env}
         app = make_app(rig.broker, vendor.url, **given)
         publish(app, (body_of(n) for n in range(jobs)))

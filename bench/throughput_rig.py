@@ -46,6 +46,8 @@ class Rig:
     broker: str
     threads: int
     seconds: float
+    latency_ms: int = LATENCY_MS
+    """Of the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,9 @@ def user_of(n: int) -> str:
 
 
 @contextmanager
-def bare_vendor(folder: Path) -> Iterator[Vendor]:
+def bare_vendor(rig: Rig) -> Iterator[Vendor]:
     """A simulator of this run's own."""
-    vendor = Vendor(folder, bare=True, latency_ms=LATENCY_MS)
+    vendor = Vendor(rig.folder, bare=True, latency_ms=rig.latency_ms)
     try:
         yield vendor
     finally:
