@@ -19,7 +19,7 @@ def test_a_lane_that_a_limit_closed_has_one_window_of_it() -> None:
     """Until it has not been closed for two minutes."""
     known = limited(Amount(20, shared=False))
 
-    known.note("hr", "hr:1", "chat_minute", now=100.0, left_s=10.0)
+    known.note("hr:1", "chat_minute", now=100.0, left_s=10.0)
 
     assert (20, None) == (most(known, "hr:1"), most(known, "hr:2"))
     known.tidy(229.0)
@@ -32,7 +32,7 @@ def test_a_limit_that_lanes_share_is_the_accounts() -> None:
     """All of its lanes have one window together."""
     known = limited(Amount(20, shared=True))
 
-    known.note("hr", "hr:1", "app_day", now=100.0, left_s=10.0)
+    known.note("hr:1", "app_day", now=100.0, left_s=10.0)
 
     assert (20, 20, None) == (most(known, "hr:1"), most(known, "hr:2"), most(known, "it:1"))
 
@@ -41,7 +41,7 @@ def test_a_day_is_remembered_longer() -> None:
     """A tenth of how long it was closed: nobody looks for minutes at what opens in hours."""
     known = limited(Amount(20, shared=False))
 
-    known.note("hr", "hr:1", "app_day", now=0.0, left_s=1_000.0 * 60)
+    known.note("hr:1", "app_day", now=0.0, left_s=1_000.0 * 60)
 
     known.tidy(1_099.0 * 60)
     assert 20 == most(known, "hr:1")
@@ -51,7 +51,7 @@ def test_an_account_that_is_not_known_here_is_not_bounded() -> None:
     """Another process's configuration may have it."""
     known = limited(None)
 
-    known.note("hr", "hr:1", "app_day", now=0.0, left_s=10.0)
+    known.note("hr:1", "app_day", now=0.0, left_s=10.0)
 
     assert most(known, "hr:1") is None
 

@@ -33,9 +33,9 @@ class Limited:
         self._most: dict[str, tuple[int, float]] = {}
         self._known: dict[str, float] = {}
 
-    def note(self, account: str, key: str, limit: str, now: float, left_s: float) -> None:
+    def note(self, key: str, limit: str, now: float, left_s: float) -> None:
         """This lane or account is closed by a limit for so long."""
-        known = self._known.get(key)
+        account, known = account_of(key), self._known.get(key)
         if known is not None and known >= now + left_s:
             return
         amount = self._amount(account, limit)

@@ -26,7 +26,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.road import Road
 from worker.outbox.clock import micros
 from worker.outbox.database import Database
-from worker.outbox.lanes import account_of, begin_lanes, calls_in_the_air, noted, take_probe
+from worker.outbox.lanes import account_of, begin_lanes, noted, take_probe
 from worker.outbox.offering import Head, ending_before, head_of_lane, kinds_of, lanes_newly_due, offer, put_off
 from worker.outbox.processes import free_lease, living, take_lease
 from worker.outbox.sql import fetch
@@ -252,7 +252,7 @@ class Relay:
         with self._database.reading() as connection:
             stands = noted(connection, self._database.now)
             for key, limit in stands.used_up.items():
-                self._limited.note(account_of(key), key, limit, now, stands.blocked[key] * MICRO)
+                self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
             self._starts.look(connection, self._database.now, stands)
             if now - self._shares_at >= 1.0:
                 self._sharing.learn(living(connection, self._database.now))
@@ -303,7 +303,7 @@ class Relay:
         air count too, else a slow lane has thread after thread.
         """
         slow = [look for look in looks if look.share.size <= FEW]
-        air = calls_in_the_air(connection) if slow else {}
+        air = self._starts.in_the_air(connection) if slow else {}
         for look in slow:
             look.air = air.get(look.known.lane, 0)
 

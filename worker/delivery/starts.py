@@ -31,6 +31,8 @@ class Starts:
         self._silence_s = silence_s
         self._calls: dict[str, int] = {}
         self._air = _Air()
+        self._counted = False
+        """The air was read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
         """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
         self._heard: dict[str, float] = {}
@@ -40,18 +42,24 @@ class Starts:
 
     def look(self, connection: Connection, now_sql: str, noted: Noted) -> None:
         """Takes over the bounds; asks what is in the air only while there are any."""
-        self._calls, self.begun = dict(noted.calls), []
+        self._calls, self.begun, self._counted = dict(noted.calls), [], False
         accounts = {name for name in noted.calls if account_of(name) == name}
         self._offered = {name: ids for name, ids in self._offered.items() if name in accounts}
         if not noted.calls:
             return
-        by_lane = calls_in_the_air(connection)
-        by_account: dict[str, int] = {}
-        for lane, calls in by_lane.items():
-            by_account[account_of(lane)] = by_account.get(account_of(lane), 0) + calls
-        self._air = _Air(by_lane, by_account)
+        self.in_the_air(connection)
         for name, ids in self._offered.items():
             self._offered[name] = dict.fromkeys(still_offered(connection, now_sql, ids))
+
+    def in_the_air(self, connection: Connection) -> Mapping[str, int]:
+        """Calls out by lane, of all processes; read once a turn."""
+        if not self._counted:
+            by_lane = calls_in_the_air(connection)
+            by_account: dict[str, int] = {}
+            for lane, calls in by_lane.items():
+                by_account[account_of(lane)] = by_account.get(account_of(lane), 0) + calls
+            self._air, self._counted = _Air(by_lane, by_account), True
+        return self._air.by_lane
 
     def heard(self, silent_s: Mapping[str, float], now: float) -> None:
         """What the heartbeats say: how long ago each lane succeeded."""
