@@ -30,15 +30,16 @@ class Story:
         return sorted((at, one) for one, calls in self.called.items() for at in calls.values())
 
 
-def least_share(calls: Sequence[tuple[float, bool]], window_s: float, since: float, least: int) -> float:
-    """The least part that the marked ones have of the calls in any window of at least so many that lies within them
-    and begins no earlier than `since`; in order. 1.0: there is no such window.
+def least_share(calls: Sequence[tuple[float, bool]], window_s: float, within: tuple[float, float], least: int) -> float:
+    """The least part that the marked ones have of the calls in any window of at least so many calls that lies between
+    the two instants; in order. 1.0: there is no such window.
     """
+    since, until = within
     times = [at for at, _ in calls]
     marked = [0, *accumulate(mark for _, mark in calls)]
     found = 1.0
-    for start in sorted({*times, *(at - window_s for at in times)}):
-        if not since <= start <= times[-1] - window_s:
+    for start in sorted({*times, *(at - window_s for at in times), since, until - window_s}):
+        if not since <= start <= until - window_s:
             continue
         for cut in (bisect_left, bisect_right):  # with what arrives at its start, or with what arrives at its end
             first, end = cut(times, start), cut(times, start + window_s)

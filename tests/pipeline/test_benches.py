@@ -92,10 +92,17 @@ def test_the_least_part_is_that_of_the_worst_window() -> None:
     calls = [(float(n), n % 4 == 0) for n in range(40)]
     hole = [(at, marked and not 16 <= at < 24) for at, marked in calls]
 
-    assert 0.2 == least_share(calls, 10, 0.0, 5)
-    assert 0.0 == least_share(hole, 10, 0.0, 5)
-    assert 0.2 == least_share(hole, 10, 21.0, 5)
-    assert 1.0 == least_share(hole, 10, 0.0, 12)
+    assert 0.2 == least_share(calls, 10, (0.0, 39.0), 5)
+    assert 0.0 == least_share(hole, 10, (0.0, 39.0), 5)
+    assert 0.2 == least_share(hole, 10, (21.0, 39.0), 5)
+    assert 1.0 == least_share(hole, 10, (0.0, 39.0), 12)
+
+
+def test_a_window_may_lie_between_two_bursts() -> None:
+    """It holds the whole second burst, though no call is at its start nor at its end."""
+    bursts = [(at, at == 61.0) for at in (0.0, 1.0, 2.0, 60.0, 61.0, 62.0, 63.0)]
+
+    assert 0.25 == least_share(bursts, 60, (20.0, 90.0), 4)
 
 
 def test_a_backlog_stands_from_when_it_never_ran_out_again() -> None:
