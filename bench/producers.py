@@ -1,11 +1,10 @@
-"""What a worker costs producers: single enqueues of 64 at once, beside a worker that delivers all the time.
+"""What a worker costs producers: single enqueues of 64 at once, with and without a worker that delivers all the time.
 
-The claim is about waiting, and the machine's processors are shared, so both sides have the same worker at work: on one
-it delivers a backlog of the producers' own database, on the other one of another database of the same server. The
-vendor's latency sets its pace, so that it takes as much of the processors on both. Windows of two seconds take turns,
-so that the machine's other business hits both; the worker whose turn it is not is stopped for so long. The median of
-the rounds' ratios is the figure; the rate without any worker is printed too. All the time the database is asked who
-waits for whom: no producer may ever wait for a lock that a worker's transaction holds.
+Producers and database have one half of the processors, worker and vendor the other, as on two hosts; `--together` lets
+everybody run everywhere, and measures mostly what is left of the processors. Windows of two seconds take turns, so that
+the machine's other business hits both; the worker is stopped while it is not its turn. The median of the rounds' ratios
+is the figure. All the time the database is asked who waits for whom: no producer may ever wait for a lock that a
+worker's transaction holds.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,9 @@ PAUSE_S = 0.3
 PROCESSES, THREADS = 4, 16
 WORKER_THREADS = 32
 LATENCY_MS = 200
-"""A vendor slow enough that the worker has the same work in both phases, whatever the processors have left for it."""
+"""A vendor as slow as the real one, which sets the worker's pace: some 150 calls a second."""
 WARM_UP_CALLS = 100
 LEASE_S = 120.0
-"""A worker that is stopped for some windows must not take itself for dead."""
 CONNECTIONS = 300
 """Of the server that is started for this: usual settings are too few for both sides."""
 SERVERS: Mapping[str, Callable[[int], AbstractContextManager[Any]]] = {
@@ -106,49 +104,69 @@ class Producers:
             process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The processors of both sides."""
+
+    data: frozenset[int]
+    """Of the producers and their database."""
+    delivery: frozenset[int]
+    """Of the worker and the vendor."""
+
+    @classmethod
+    def of(cls, cores: Collection[int], *, together: bool) -> Places:
+        """Halves, or everything for everybody."""
+        every = sorted(cores)
+        if together:
+            return cls(frozenset(every), frozenset(every))
+        if len(every) < 2:
+            raise BenchFailed("one processor cannot be shared out; --together measures what is left of it")
+        return cls(frozenset(every[: len(every) // 2]), frozenset(every[len(every) // 2 :]))
+
+
+def bind(pid: int, cores: Collection[int]) -> None:
+    """A process and all of its threads run there from now on."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
 @dataclass(slots=True)
 class Scene:
-    """Two databases of one server with a worker each, the producers of the first, and a vendor."""
+    """A database with producers, a worker and a vendor."""
 
-    stacks: Mapping[str, Stack]
-    """`here` is the producers' own."""
+    stack: Stack
     vendor: Vendor
     producers: Producers
     watch: Watch
-    workers: dict[str, Any] = field(default_factory=dict)
+    worker: Any
 
     def start(self) -> None:
-        """Both workers at work, and stopped in the midst of it."""
-        for name, stack in self.stacks.items():
-            worker, before = stack.worker(threads=WORKER_THREADS), self.vendor.sends()
-            until(lambda before=before: self.vendor.sends() - before >= WARM_UP_CALLS, worker, 60.0, "first calls")  # type: ignore[misc]
-            worker.send_signal(signal.SIGSTOP)
-            self.workers[name] = worker
+        """The worker is at work, and stopped in the midst of it."""
+        until(lambda: self.vendor.sends() >= WARM_UP_CALLS, self.worker, 60.0, "first calls")
+        self.worker.send_signal(signal.SIGSTOP)
 
-    def window(self, name: str, seconds: float) -> Window:
-        """Producing beside one of the workers, or beside none."""
-        worker = self.workers.get(name)
+    def window(self, seconds: float, *, worker: bool) -> Window:
+        """Producing beside the worker, or beside none."""
         if worker:
-            worker.send_signal(signal.SIGCONT)
+            self.worker.send_signal(signal.SIGCONT)
         time.sleep(PAUSE_S)
         before = self.vendor.sends()
         enqueued, longest_s, refused = self.producers.run(seconds)
         delivered = (self.vendor.sends() - before) / seconds
         if worker:
-            worker.send_signal(signal.SIGSTOP)
+            self.worker.send_signal(signal.SIGSTOP)
         return Window(enqueued, delivered, longest_s, refused)
 
     def end(self) -> None:
-        """They must have had work to the end, and nothing to complain about."""
-        for name, stack in self.stacks.items():
-            if stack.number("select count(*) from (select 1 from worker_parts where state = 0 limit 500) few") < 500:
-                raise BenchFailed("a worker ran out of work")
-            self.workers[name].send_signal(signal.SIGCONT)
-            if status := stack.end(self.workers[name]):
-                raise BenchFailed(f"a worker ended with {status}")
-            # What the broker hands out while a worker ends goes back, and kombu says so.
-            lines = (line for line in stack.logs().splitlines() if line and "Requeuing undeliverable" not in line)
-            complaints(lines)
+        """It must have had work to the end, and nothing to complain about."""
+        if self.stack.number("select count(*) from (select 1 from worker_parts where state = 0 limit 500) few") < 500:
+            raise BenchFailed("the worker ran out of work")
+        self.worker.send_signal(signal.SIGCONT)
+        if status := self.stack.end(self.worker):
+            raise BenchFailed(f"the worker ended with {status}")
+        # What the broker hands out while a worker ends goes back, and kombu says so.
+        lines = (line for line in self.stack.logs().splitlines() if line and "Requeuing undeliverable" not in line)
+        complaints(lines)
 
 
 def main(argv: list[str]) -> Figure:
@@ -173,6 +191,7 @@ def _options(argv: list[str]) -> Any:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each window")
     parser.add_argument("--backlog", type=int, default=0, help="jobs laid ready in each database; 0: enough")
     parser.add_argument("--latency-ms", type=int, default=LATENCY_MS, help="of the vendor: the worker's pace")
+    parser.add_argument("--together", action="store_true", help="everybody on all processors")
     parser.add_argument("--quick", action="store_true", help="three rounds: only a hint")
     options = parser.parse_args(argv)
     if options.quick:
@@ -184,25 +203,25 @@ def _options(argv: list[str]) -> Any:
 
 @contextmanager
 def _scene(kind: str, options: Any) -> Iterator[Scene]:
+    places = Places.of(os.sched_getaffinity(0), together=options.together)
     with ExitStack() as scope:
-        url = scope.enter_context(SERVERS[kind](CONNECTIONS)).url
+        scope.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+        os.sched_setaffinity(0, places.data)  # and whatever is started from here
+        server = scope.enter_context(SERVERS[kind](CONNECTIONS)).url
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-producers-")))
+        url = scope.enter_context(_database(server, f"worker_bench_{os.getpid()}"))
         vendor = Vendor(folder, bare=True, latency_ms=options.latency_ms)
         scope.callback(vendor.close)
-        stacks = {name: _stack(scope, url, folder / name, vendor, options.backlog) for name in ("here", "elsewhere")}
-        own = stacks["here"].database_url
-        producers = Producers(own, vendor.url)
+        # A worker that is stopped for some windows must not take itself for dead.
+        stack = Stack(folder / "stack", url, databases.REDIS.url, vendor, delivery={"lease_s": LEASE_S})
+        scope.callback(stack.close)
+        prepare(stack, options.backlog)
+        producers = Producers(url, vendor.url)
         scope.callback(producers.close)
-        yield Scene(stacks, vendor, producers, Watch(own, producers.connections))
-
-
-def _stack(scope: ExitStack, server: str, folder: Path, vendor: Vendor, backlog: int) -> Stack:
-    """A database with work in it, and the settings of a worker for it."""
-    url = scope.enter_context(_database(server, f"worker_bench_{folder.name}_{os.getpid()}"))
-    stack = Stack(folder, url, databases.REDIS.url, vendor, delivery={"lease_s": LEASE_S})
-    scope.callback(stack.close)
-    prepare(stack, backlog)
-    return stack
+        worker = stack.worker(threads=WORKER_THREADS)
+        for process in (vendor.process, worker):
+            bind(process.pid, places.delivery)
+        yield Scene(stack, vendor, producers, Watch(url, producers.connections), worker)
 
 
 @contextmanager
@@ -227,42 +246,41 @@ def _drop(admin: Engine, name: str) -> None:
 
 def measure(kind: str, scene: Scene, options: Any) -> tuple[float, int]:
     """The median ratio of the rounds on one database, and how many waits were seen."""
-    own = scene.stacks["here"].database_url
+    own = scene.stack.database_url
     if not sees_a_wait(own) or (kind == "mariadb" and not is_refused_a_wait(own)):
         raise BenchFailed("a producer was made to wait for a worker, and it was not noticed")
     print(
         f"{kind}: {PROCESSES} processes of {THREADS} threads, a connection each, one job a transaction;"
-        f" {options.rounds} rounds of three windows of {options.seconds:g} s;\n"
+        f" {options.rounds} rounds of two windows of {options.seconds:g} s;\n"
         f"a worker with {WORKER_THREADS} threads, vendor {options.latency_ms} ms, {options.backlog} jobs ready;"
-        f" {os.cpu_count()} cores\na wait made on purpose was seen",
+        f" {os.cpu_count()} cores, {'all for everybody' if options.together else 'half of them for the worker'}\n"
+        "a wait made on purpose was seen",
         flush=True,
     )
     scene.start()
-    names = ["here", "elsewhere", "nowhere"]
     scene.producers.run(options.seconds)
-    rounds = []
+    rounds: list[dict[bool, Window]] = []
     with scene.watch.looking():
         for number in range(options.rounds):
-            order = names[number % 3 :] + names[: number % 3]
-            rounds.append({name: scene.window(name, options.seconds) for name in order})
+            order = (False, True) if number % 2 else (True, False)
+            rounds.append({worker: scene.window(options.seconds, worker=worker) for worker in order})
     scene.end()
     return _told(kind, scene.watch, rounds)
 
 
-def _told(kind: str, watch: Watch, rounds: list[dict[str, Window]]) -> tuple[float, int]:
-    for name in ("here", "elsewhere", "nowhere"):
-        every = [found[name] for found in rounds]
+def _told(kind: str, watch: Watch, rounds: list[dict[bool, Window]]) -> tuple[float, int]:
+    for worker in (True, False):
+        every = [found[worker] for found in rounds]
         print(
-            f"  worker {name:<10} {statistics.median(one.enqueued for one in every):>6.0f} enqueued/s,"
+            f"  {'beside a worker' if worker else 'without one':<16}"
+            f" {statistics.median(one.enqueued for one in every):>6.0f} enqueued/s,"
             f" {statistics.median(one.delivered for one in every):>4.0f} delivered/s,"
             f" longest transaction {max(one.longest_s for one in every) * 1000:.0f} ms,"
             f" refused {sum(one.refused for one in every)}"
         )
-    ratios = [found["here"].enqueued / found["elsewhere"].enqueued for found in rounds]
-    bare = statistics.median(found["here"].enqueued / found["nowhere"].enqueued for found in rounds)
+    ratios = [found[True].enqueued / found[False].enqueued for found in rounds]
     median = statistics.median(ratios)
-    print(f"{kind}: here to elsewhere {median:.2f}, median of " + " ".join(f"{ratio:.2f}" for ratio in sorted(ratios)))
-    print(f"{kind}: here to nowhere {bare:.2f}")
+    print(f"{kind}: {median:.2f}, median of " + " ".join(f"{ratio:.2f}" for ratio in sorted(ratios)))
     refused = sum(window.refused for found in rounds for window in found.values())
     if kind == "mariadb":
         print(f"{kind}: transactions of producers that would have had to wait for any row's lock: {refused}")
