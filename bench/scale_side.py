@@ -16,8 +16,9 @@ import uuid_utils
 from sqlalchemy import text
 
 from bench.scale_contents import ACTIVE_LANES, SPEC, active_lane
-from worker.delivery.relay import Relay, Ring
+from worker.delivery.relay import Relay
 from worker.delivery.relay_times import RelayTimes
+from worker.delivery.ringing import Ring
 from worker.delivery.sharing import Sharing
 from worker.domain.settle import Policy
 from worker.domain.state import PartState

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.plant import Site, an_account, planted
 from worker import Markdown
-from worker.delivery.relay import Ring
+from worker.delivery.ringing import Ring
 from worker.delivery.sharing import Sharing
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database

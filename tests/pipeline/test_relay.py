@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from tests.support.plant import PNG, Site, planted, refused
-from worker.delivery import relay as relay_module
+from worker.delivery import heads
 from worker.delivery.pacing import Pacing
-from worker.delivery.relay import Ring
 from worker.delivery.relay_times import RelayTimes
+from worker.delivery.ringing import Ring
 from worker.domain.job import part_id
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
@@ -398,7 +398,7 @@ def of_account(site: Site, rings: Sequence[Ring]) -> Counter[str]:
 def test_accounts_share_by_weight(site: Site) -> None:
     """Three times the weight, three times the window."""
     site.sharing._size, site.sharing._threads = 1, 10
-    site.relay._weight = {"hr": 3.0, "it": 1.0}.__getitem__
+    site.relay = site.new_relay(lambda: "p1", weight={"hr": 3.0, "it": 1.0}.__getitem__)
     many_lanes(site, 30, "hr", 1)
     many_lanes(site, 30, "it", 1)
     site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
@@ -515,8 +515,8 @@ def test_what_nobody_took_from_a_road_of_its_own_goes_with_the_others(site: Site
 def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And for all new lanes of a turn together."""
     asked: list[int] = []
-    ask = relay_module.kinds_of
-    monkeypatch.setattr(relay_module, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
+    ask = heads.kinds_of
+    monkeypatch.setattr(heads, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
     for _ in range(2):
         jobs = [site.send(), site.card(), site.send(account="it")]
         turn(site, 0.3)
@@ -570,7 +570,7 @@ def test_a_slow_lane_has_no_more_threads_than_its_share(
 @pytest.mark.parametrize(("minute", "second", "waits"), [(0, 0, True), (30, 59, True), (1, 0, False), (29, 59, False)])
 def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, waits: bool) -> None:
     """As the vendor advises; it is due at random in the minutes after, and normal parts go at once."""
-    site.relay._pacing = Pacing(random.Random(1))
+    site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))
     hour = 3_600 * SECOND
     site.clock.micros = site.clock.micros // hour * hour + (minute * 60 + second) * SECOND
     site.plant.life.beat()
@@ -592,7 +592,7 @@ def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, w
 @pytest.mark.parametrize(("seconds", "waits"), [(30, False), (359, False), (361, True)])
 def test_bulk_that_would_end_first_goes_in_a_busy_minute(site: Site, seconds: int, waits: bool) -> None:
     """Nothing is lost for politeness: put off by at most five minutes, it needs one more to be sent in."""
-    site.relay._pacing = Pacing(random.Random(1))
+    site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))
     site.clock.micros = site.clock.micros // (3_600 * SECOND) * 3_600 * SECOND
     site.plant.life.beat()
     job = site.send("bulk", priority="bulk", expires_at=timedelta(seconds=seconds))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.plant import Site, planted, refused
-from worker.delivery.relay import Relay, Ring
+from worker.delivery.relay import Relay
 from worker.delivery.relay_times import RelayTimes
+from worker.delivery.ringing import Ring
 from worker.delivery.starts import Starts
 from worker.domain.job import part_id
 from worker.domain.outcome import Penalty

@@ -14,7 +14,7 @@ from tests.process.stack import Stack, until
 from tests.process.stacks import RABBITMQ, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.config.settings import Settings
-from worker.delivery.relay import Ring
+from worker.delivery.ringing import Ring
 from worker.service.celery_app import make_app
 from worker.service.doorbells import Doorbells
 from worker.service.queues import NAMES, NORMAL, queues

@@ -32,8 +32,9 @@ from worker.delivery.doorbell import Doorbell
 from worker.delivery.members import Resolver
 from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
-from worker.delivery.relay import Relay, Ring
+from worker.delivery.relay import Relay
 from worker.delivery.relay_times import RelayTimes
+from worker.delivery.ringing import Ring
 from worker.delivery.sharing import Sharing
 from worker.delivery.transport import Transport
 from worker.delivery.web import Web
@@ -164,7 +165,7 @@ class Site:
             monotonic=self.ticks,
         )
 
-    def new_relay(self, holder: Callable[[], str], times: RelayTimes | None = None) -> Relay:
+    def new_relay(self, holder: Callable[[], str], times: RelayTimes | None = None, **more: Any) -> Relay:
         """A relay that publishes into `rings`."""
         return Relay(
             self.database,
@@ -174,6 +175,7 @@ class Site:
             times=times or RelayTimes(),
             monotonic=self.ticks,
             amount=lambda account, limit: amount_of(self.accounts, account, limit),
+            **more,
         )
 
     # -- asking -------------------------------------------------------------------------------------------------------

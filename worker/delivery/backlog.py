@@ -75,6 +75,12 @@ class Backlogs:
         self._bulk_only: set[str] = set()
         """Lanes that had nothing but bulk when they were looked at last; this outlives a closed lane."""
 
+    def clear(self) -> None:
+        """Nothing is known of any lane."""
+        self._accounts.clear()
+        self._waiting.clear()
+        self._bulk_only.clear()
+
     def of(self, lane: str) -> Backlog | None:
         """What is known of a lane; null: it has no work."""
         return self._accounts.get(account_of(lane), {}).get(lane)

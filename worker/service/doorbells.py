@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from worker.delivery.relay import Ring
+from worker.delivery.ringing import Ring
 from worker.service.broker import Line
 from worker.service.queues import HOOKS, TRANSIENT, queue_of
 from worker.service.tasks import HEAR, RING

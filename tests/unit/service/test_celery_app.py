@@ -13,7 +13,7 @@ from tests.support.plant import an_account
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.delivery.accounts import weight_of
-from worker.delivery.relay import Ring
+from worker.delivery.ringing import Ring
 from worker.service import celery_app
 from worker.service.broker import Line, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app

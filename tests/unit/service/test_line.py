@@ -11,7 +11,7 @@ from amqp.exceptions import AccessRefused, PreconditionFailed
 from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
-from worker.delivery.relay import Ring
+from worker.delivery.ringing import Ring
 from worker.service.broker import TIMEOUT_S, Line
 from worker.service.celery_app import make_app
 from worker.service.doorbells import Doorbells

@@ -1,0 +1,89 @@
+"""Which lanes are to be looked at: those with newly due parts, those known to have work that nobody looked at for a
+while, the walk's finds, those whose block has ended, and those with a bound.
+
+Knows no part: what of a lane may go is seen when its head is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker.delivery.backlog import Backlogs
+from worker.delivery.starts import Starts
+from worker.delivery.walk import Walk
+from worker.outbox.database import Database
+from worker.outbox.lanes import account_of
+from worker.outbox.offering import lanes_newly_due
+
+NEWLY_DUE = 2_000
+TOGETHER_S = 0.02
+OVERLAP_US = 500_000
+"""How far behind the newest instant the walk by time starts again: commits arrive out of order."""
+
+
+class DueLanes:
+    """Has the backlogs want what is to be looked at next, turn by turn."""
+
+    def __init__(
+        self,
+        database: Database,
+        backlogs: Backlogs,
+        walk: Walk,
+        starts: Starts,
+        *,
+        look_s: float,
+        monotonic: Callable[[], float],
+    ):
+        self._database, self._backlogs, self._walk, self._starts = database, backlogs, walk, starts
+        self._look_s, self._monotonic = look_s, monotonic
+        self._since = 0
+        self._reopens: dict[str, float] = {}
+        """Blocked lanes with work -> when their block ends: they are looked at then, not when the walk comes by."""
+
+    def begin(self, since: int) -> None:
+        """A relay that becomes active knows nothing yet; what was due before this instant is the walk's to find."""
+        self._since = since
+        self._backlogs.clear()
+        self._reopens.clear()
+
+    def gather(self) -> None:
+        """Asks what is newly due, and has all lanes wanted that this turn should look at."""
+        with self._database.reading() as connection:
+            due = lanes_newly_due(connection, self._database.now, self._since - OVERLAP_US, NEWLY_DUE)
+        self._since = max([self._since, *(newest for newest, _ in due.values())])
+        new = sorted(lane for lane, (_, priority) in due.items() if self._may_go_at_once(lane, priority))
+        later = self._backlogs.overdue(self._monotonic() - self._look_s)
+        found = sorted(lane for lane in self._walk.found() if not self._is_looked_after(lane))
+        for lane in new:
+            self._backlogs.want(lane, due[lane][1])
+        for lane in (*later, *found, *self._open_again(), *self._bound()):
+            self._backlogs.want(lane)
+
+    def close(self, lane: str, until: float) -> None:
+        """Nothing of a blocked lane may go before this instant; then it is looked at again."""
+        self._backlogs.forget(lane)
+        self._reopens[lane] = until
+
+    def _open_again(self) -> list[str]:
+        """Lanes whose block has ended."""
+        now = self._monotonic()
+        open_again = {account_of(lane) for lane, ends_at in self._reopens.items() if ends_at <= now}
+        # Those of one account together: what is urgent in one of them must not come a turn after the others.
+        soon = [lane for lane, ends_at in self._reopens.items() if ends_at <= now + TOGETHER_S]
+        lanes = [lane for lane in soon if account_of(lane) in open_again]
+        for lane in lanes:
+            del self._reopens[lane]
+        return lanes
+
+    def _bound(self) -> list[str]:
+        """Lanes with work that have a bound: each success may double it, so they are looked at in every turn."""
+        lanes = [lane for name in self._starts.names() for lane in (name, *self._backlogs.names(name))]
+        return [lane for lane in lanes if self._is_looked_after(lane)]
+
+    def _may_go_at_once(self, lane: str, priority: int) -> bool:
+        known = self._backlogs.of(lane)
+        return known is None or priority < known.full
+
+    def _is_looked_after(self, lane: str) -> bool:
+        known = self._backlogs.of(lane)
+        return known is not None and known.looked is not None
