@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from typing import Any
 
 import kombu
 import pytest
@@ -69,10 +71,12 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
     first, second = stack.worker(threads=8), stack.worker(threads=8)
     enqueue_texts(stack, 1_500)
     until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= 200, "200 ids lie in the broker")
+    _signal(signal.SIGSTOP, first, second)  # else they hand back what they took, until the alarm is there
 
     with own_rabbitmq.alarm():
         stack.vendor.post("settings", {"latency_s": 0.005})
-        until(lambda: stack.vendor.sends() > 200, "what lay there is delivered")
+        _signal(signal.SIGCONT, first, second)
+        until(lambda: stack.vendor.sends() >= 200, "what lay there is delivered")
         until(lambda: "broker_blocked" in _told(stack), "publishing has stopped")
         status = stack.end(first)
         left = stack.open_jobs()
@@ -84,6 +88,11 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
     assert_each_once(stack, 1_500)
     until(lambda: _told(stack)[-1] == "broker_back", "it is told")
     assert _told(stack).count("broker_blocked") <= 2, "once by a relay, or by the two that led"
+
+
+def _signal(number: signal.Signals, *workers: Any) -> None:
+    for one in workers:
+        one.send_signal(number)
 
 
 def _told(stack: Stack) -> list[str]:
