@@ -119,9 +119,10 @@ def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
         after = offering.lanes_newly_due(connection, site.database.now, now - 1, 100)
 
     lanes = [site.part(job).lane for job in (text, card, later)]
-    assert {lanes[0]: (now, Priority.NORMAL), lanes[1]: (now, Priority.URGENT)} == due
+    urgent = offering.NewlyDue(now, Priority.URGENT, 1)
+    assert {lanes[0]: offering.NewlyDue(now, Priority.NORMAL, 1), lanes[1]: urgent} == due
     assert {} == none
-    assert {lanes[1]: (now, Priority.URGENT), lanes[2]: (now + 5 * SECOND, Priority.NORMAL)} == after
+    assert {lanes[1]: urgent, lanes[2]: offering.NewlyDue(now + 5 * SECOND, Priority.NORMAL, 1)} == after
 
 
 def walked(site: Site, after: Place, count: int) -> tuple[set[str], Place | None]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.plant import PNG, Site, planted, refused
-from worker.delivery import heads
+from worker.delivery import due_lanes, heads
 from worker.delivery.pacing import Pacing
 from worker.delivery.relay_times import RelayTimes
 from worker.delivery.ringing import Ring
@@ -21,6 +21,7 @@ from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import Block, account_of, block_lanes
 from worker.outbox.loading import leave
+from worker.outbox.offering import NewlyDue, lanes_newly_due
 from worker.outbox.processes import renew
 
 SECOND = 1_000_000
@@ -92,6 +93,33 @@ def test_a_late_commit_is_found_within_a_second(site: Site, driven_clock: Driven
     found = [part for _ in range(5) for part in ids(turn(site, 0.25))]
 
     assert parts(late)[0] in found
+
+
+def test_behind_a_backlog_that_comes_in_fast_the_walk_by_time_goes_far_back_now_and_then(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most turns read the last moments alone; a commit that was late by less than half a second waits for a quarter."""
+    turn(site)
+    site.relay._walk.step = lambda: 1.0  # type: ignore[method-assign]  # nothing is found by it
+    many = [site.send(f"one of many {n}", to=f"u{n}") for n in range(2 * due_lanes.MANY + 100)]
+    site.advance(0.4)
+    site.send("newer")
+    turn(site)
+    read: list[int] = []
+
+    def looked(*given: Any) -> dict[str, NewlyDue]:
+        found = lanes_newly_due(*given)
+        read.append(sum(due.parts for due in found.values()))
+        return found
+
+    monkeypatch.setattr(due_lanes, "lanes_newly_due", looked)
+    late = site.send("late", account="it")
+    site.sql("update worker_parts set not_before = not_before - 300000 where job_id = :job", job=late)
+    found = [ids(turn(site, 0.02)) for _ in range(14)]
+
+    first = next(n for n, offered in enumerate(found) if parts(late)[0] in offered)
+    assert 10 <= first <= 13
+    assert max(read[:first]) < 10 < due_lanes.MANY < read[first] < len(many)
 
 
 def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: Site) -> None:

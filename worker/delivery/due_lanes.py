@@ -13,12 +13,17 @@ from worker.delivery.starts import Starts
 from worker.delivery.walk import Walk
 from worker.outbox.database import Database
 from worker.outbox.lanes import account_of
-from worker.outbox.offering import lanes_newly_due
+from worker.outbox.offering import NewlyDue, lanes_newly_due
 
 NEWLY_DUE = 2_000
 TOGETHER_S = 0.02
 OVERLAP_US = 500_000
 """How far behind the newest instant the walk by time starts again: commits arrive out of order."""
+BRIEF_US = 60_000
+"""The same where many parts stand there that cannot be offered yet."""
+MANY = 200
+FAR_EVERY_S = 0.25
+"""So often it starts far behind all the same."""
 
 
 class DueLanes:
@@ -37,27 +42,40 @@ class DueLanes:
         self._database, self._backlogs, self._walk, self._starts = database, backlogs, walk, starts
         self._look_s, self._monotonic = look_s, monotonic
         self._since = 0
+        self._stand = 0
+        """So many parts were found far behind the newest instant, not offered."""
+        self._far_at = -FAR_EVERY_S
         self._reopens: dict[str, float] = {}
         """Blocked lanes with work -> when their block ends: they are looked at then, not when the walk comes by."""
 
     def begin(self, since: int) -> None:
         """A relay that becomes active knows nothing yet; what was due before this instant is the walk's to find."""
-        self._since = since
+        self._since, self._stand = since, 0
         self._backlogs.clear()
         self._reopens.clear()
 
     def gather(self) -> None:
         """Asks what is newly due, and has all lanes wanted that this turn should look at."""
-        with self._database.reading() as connection:
-            due = lanes_newly_due(connection, self._database.now, self._since - OVERLAP_US, NEWLY_DUE)
-        self._since = max([self._since, *(newest for newest, _ in due.values())])
-        new = sorted(lane for lane, (_, priority) in due.items() if self._may_go_at_once(lane, priority))
-        later = self._backlogs.overdue(self._monotonic() - self._look_s)
+        now = self._monotonic()
+        due = self._newly_due(now)
+        new = sorted(lane for lane, found in due.items() if self._may_go_at_once(lane, found.priority))
+        later = self._backlogs.overdue(now - self._look_s)
         found = sorted(lane for lane in self._walk.found() if not self._is_looked_after(lane))
         for lane in new:
-            self._backlogs.want(lane, due[lane][1])
+            self._backlogs.want(lane, due[lane].priority)
         for lane in (*later, *found, *self._open_again(), *self._bound()):
             self._backlogs.want(lane)
+
+    def _newly_due(self, now: float) -> dict[str, NewlyDue]:
+        """Behind a backlog that comes in fast the same parts would be read turn after turn, each some twenty times."""
+        far = self._stand < MANY or now - self._far_at >= FAR_EVERY_S
+        since = self._since - (OVERLAP_US if far else BRIEF_US)
+        with self._database.reading() as connection:
+            due = lanes_newly_due(connection, self._database.now, since, NEWLY_DUE)
+        if far:
+            self._far_at, self._stand = now, sum(found.parts for found in due.values())
+        self._since = max([self._since, *(found.newest for found in due.values())])
+        return due
 
     def close(self, lane: str, until: float) -> None:
         """Nothing of a blocked lane may go before this instant; then it is looked at again."""

@@ -19,19 +19,30 @@ from worker.outbox.sql import fetch
 @lru_cache(maxsize=8)
 def _due(dialect: str, now: str) -> TextClause:
     return text(
-        "select lane, max(not_before), min(priority) from"
+        "select lane, max(not_before), min(priority), count(*) from"
         " (select lane, not_before, priority from worker_parts where state = 0"
         f" and not_before > :since and not_before <= {read_once(dialect, now)} and offered_until is null"
         " order by not_before limit :limit) due group by lane"
     )
 
 
-def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, tuple[int, int]]:
-    """Lanes with parts that became due after an instant and are not offered -> the newest such instant, and the most
-    urgent priority among them.
+@dataclass(frozen=True, slots=True)
+class NewlyDue:
+    """What became due in a lane and is not offered."""
+
+    newest: int
+    """The latest instant at which one of them did."""
+    priority: int
+    """The most urgent one among them."""
+    parts: int
+
+
+def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, NewlyDue]:
+    """Lanes with parts that became due after an instant and are not offered; so many parts are read at most, the
+    oldest first.
     """
     rows = connection.execute(_due(connection.dialect.name, now), {"since": since, "limit": limit})
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: NewlyDue(row[1], row[2], row[3]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
