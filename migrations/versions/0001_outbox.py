@@ -1,6 +1,6 @@
 """The outbox as it was first released.
 
-Written out, never derived from `outbox/tables.py`: what this revision makes must not change when the tables move on.
+Written out, never derived from `outbox/tables`: what this revision makes must not change when the tables move on.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Ease:
 
 @dataclass(slots=True)
 class LaneFacts:
-    """The columns of a lane's row; see `outbox/tables.py` for their meaning."""
+    """The columns of a lane's row; see `outbox/tables/` for their meaning."""
 
     lane: str
     account: str

@@ -31,7 +31,7 @@ SECOND = 1_000_000
 
 @dataclass(slots=True)
 class PartFacts:
-    """The columns of a part's row that decide and change; see `outbox/tables.py` for their meaning."""
+    """The columns of a part's row that decide and change; see `outbox/tables/` for their meaning."""
 
     id: str
     job_id: str

@@ -1,0 +1,58 @@
+"""The tables, column by column: where each value comes from and when it is null.
+
+They live in the producer's database, so every name starts with `worker_`. Instants are integer microseconds UTC by
+the database's clock. Ids are UUIDv7 as 32 hex digits, made by the producer; a part's id is `<job id>-<n>`, so all
+parts of a job stand side by side in the primary key. No foreign keys: producers must never wait for a row that workers
+update.
+"""
+
+from __future__ import annotations
+
+from worker.outbox.tables.callback import chats, events, inbound
+from worker.outbox.tables.columns import PREFIX, is_made, metadata
+from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
+from worker.outbox.tables.job import jobs, orders, parts, turns
+from worker.outbox.tables.lane import budgets, lane_events, lanes, tokens
+from worker.outbox.tables.process import leases, processes, site
+from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids
+
+__all__ = [
+    "VERSION_TABLE",
+    "attempts",
+    "blob_chunks",
+    "blob_uses",
+    "blobs",
+    "bodies",
+    "budgets",
+    "chats",
+    "confirmations",
+    "duplicates",
+    "events",
+    "failures",
+    "inbound",
+    "include_object",
+    "is_made",
+    "jobs",
+    "lane_events",
+    "lanes",
+    "leases",
+    "media",
+    "metadata",
+    "orders",
+    "parts",
+    "processes",
+    "receipts",
+    "response_codes",
+    "site",
+    "task_ids",
+    "tokens",
+    "turns",
+]
+
+VERSION_TABLE = PREFIX + "alembic_version"
+
+
+def include_object(obj: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:
+    """For the application's own Alembic `env.py`: leaves our tables out of its autogenerate."""
+    table = name if type_ == "table" else getattr(getattr(obj, "table", None), "name", None)
+    return not (table or "").startswith(PREFIX)

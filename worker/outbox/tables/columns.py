@@ -1,0 +1,103 @@
+"""How a table, a column and an index are made: the same on every database, or only on those that need it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+PREFIX = "worker_"
+ID = 32
+PART_ID = 40
+LANE = 100
+"""How long their keys are at most."""
+
+metadata = MetaData()
+
+_MARIADB = ("mysql", "mariadb")
+_WITH_PARTIAL_INDEXES = ("postgresql", "sqlite")
+
+
+class Key(TypeDecorator[str]):
+    """Text that compares byte for byte on every database, trailing spaces included."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int):
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """The collation that does so, by its name there."""
+        if dialect.name in _MARIADB:
+            return mysql.VARCHAR(self.length, charset="utf8mb4", collation=byte_collation(dialect))
+        return String(self.length, collation="C") if dialect.name == "postgresql" else String(self.length)
+
+
+class LongText(TypeDecorator[str]):
+    """JSON documents and vendor texts."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """Above 64 KiB on MariaDB too."""
+        if dialect.name in _MARIADB:
+            return mysql.LONGTEXT(charset="utf8mb4", collation=byte_collation(dialect))
+        return Text()
+
+
+def byte_collation(dialect: Any) -> str:
+    """The one that does not pad: `utf8mb4_bin` takes "k " for "k"."""
+    return "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
+
+
+def table(name: str, *items: Column[Any] | Index) -> Table:
+    """One of ours: by its prefix, and as MariaDB has to make it."""
+    return Table(
+        PREFIX + name,
+        metadata,
+        *items,
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
+    )
+
+
+def count(name: str, doc: str) -> Column[int]:
+    """A number that begins at nought."""
+    return Column(name, Integer, nullable=False, server_default=text("0"), doc=doc)
+
+
+def partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows that are still to do; finished rows are out of its way. On MariaDB it holds all rows, those
+    with a null first.
+    """
+    return Index(PREFIX + name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
+def only_partial(name: str, *columns: str, where: str) -> Index:
+    """A partial index that MariaDB has another one for."""
+    return _only_on(_WITH_PARTIAL_INDEXES, partial(name, *columns, where=where))
+
+
+def by_state(name: str, *columns: str) -> Index:
+    """MariaDB's: the state first, so that a question about queued rows never walks past finished ones."""
+    return _only_on(_MARIADB, Index(f"{PREFIX}{name}_by_state", "state", *columns))
+
+
+def _only_on(dialects: tuple[str, ...], index: Index) -> Index:
+    def wanted(*_: Any, dialect: Dialect, **__: Any) -> bool:
+        return dialect.name in dialects
+
+    index.info["dialects"] = dialects
+    return index.ddl_if(callable_=wanted)
+
+
+def is_made(index: Index, dialect: str) -> bool:
+    """True when this database has the index."""
+    return dialect in index.info.get("dialects", (dialect,))

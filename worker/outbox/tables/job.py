@@ -1,0 +1,134 @@
+"""What was asked, part by part, where each part stands, and in which order parts wait for each other."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, text
+
+from worker.outbox.tables.columns import (
+    ID,
+    LANE,
+    PART_ID,
+    PREFIX,
+    Key,
+    LongText,
+    by_state,
+    count,
+    only_partial,
+    partial,
+    table,
+)
+
+jobs = table(
+    "jobs",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7 made by the producer"),
+    Column("kind", Key(40), nullable=False, doc="send, recall, upload, update_card; open text"),
+    Column("channel", Key(40), nullable=False, doc="the account's channel at enqueue"),
+    Column("account", Key(60), nullable=False, doc="the account's name in the settings"),
+    Column("message", LongText(), nullable=False, doc="JSON message document; `{}` when nothing is said (recall)"),
+    Column("recipients", LongText(), nullable=False, doc="JSON of all recipients asked for"),
+    Column("asked", Integer, nullable=False, doc="how many recipient ids were asked for"),
+    Column("priority", SmallInteger, nullable=False, doc="0 urgent, 1 normal, 2 bulk"),
+    Column("due_at", BigInteger, nullable=False, doc="not before this instant; never changes"),
+    Column("expires_at", BigInteger, doc="null: never expires"),
+    Column("dedupe_key", Key(200), doc="the producer's; unique per account while the row exists; null: none"),
+    Column("content_hash", Key(64), doc="SHA-256 of kind, message, recipients; null without dedupe_key"),
+    Column("order_key", Key(200), doc="parts of an account's jobs with the same one go one by one; null: unordered"),
+    Column("tags", LongText(), doc="JSON list of the producer's own words; null: none"),
+    Column("on_unknown", Key(12), nullable=False, doc="default, hold, resend"),
+    Column("target_job_id", Key(ID), doc="the job a recall or card update is about; null for the others"),
+    Column(
+        "replay_of", Key(ID), doc="the original this one repeats, also when a replay was replayed; null: an original"
+    ),
+    Column("warnings", LongText(), doc="JSON list of sentences said at enqueue; null: none"),
+    Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
+    Column("state", SmallInteger, nullable=False, server_default=text("0"), doc="JobState, out of the counters"),
+    Column("finished_at", BigInteger, doc="when the last part left the open states; null while open"),
+    Column("awaited", Boolean, nullable=False, server_default=text("false"), doc="a follow-up is parked on this job"),
+    count("n_open", "parts queued or sending"),
+    count("n_accepted", "parts accepted"),
+    count("n_partial", "parts partial"),
+    count("n_rejected", "parts rejected"),
+    count("n_exhausted", "parts exhausted"),
+    count("n_unknown", "parts unknown"),
+    count("n_expired", "parts expired"),
+    count("n_cancelled", "parts cancelled"),
+    Column("on_gap", Key(4), doc="hold, skip: who comes behind its held or exhausted part; null without order_key"),
+    Index(
+        PREFIX + "jobs_dedupe",
+        "account",
+        "dedupe_key",
+        unique=True,
+        postgresql_where=text("dedupe_key is not null"),
+        sqlite_where=text("dedupe_key is not null"),
+    ),
+    partial("jobs_target", "target_job_id", where="target_job_id is not null"),
+    partial("jobs_replay", "replay_of", where="replay_of is not null"),
+)
+
+parts = table(
+    "parts",
+    Column("id", Key(PART_ID), primary_key=True, doc="`<job id>-<n>`"),
+    Column("job_id", Key(ID), nullable=False, doc="the job"),
+    Column("n", Integer, nullable=False, doc="0, 1, ... inside the job"),
+    Column("lane", Key(LANE), nullable=False, doc="account name, colon, keyed hash of the lane inside the account"),
+    Column("priority", SmallInteger, nullable=False, doc="the job's"),
+    Column("state", SmallInteger, nullable=False, server_default=text("0"), doc="PartState"),
+    Column(
+        "not_before",
+        BigInteger,
+        doc="queued: earliest next mark; unknown: when its policy may act; null: held for a person, or ended",
+    ),
+    Column("expires_at", BigInteger, doc="the job's"),
+    Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
+    count("claim", "number of the last mark, or of the last narrowing; results match on it"),
+    Column("incarnation", Key(ID), doc="the process incarnation that marked it last; null before the first mark"),
+    Column("marked_at", BigInteger, doc="instant of the last mark; null before the first"),
+    Column("first_marked_at", BigInteger, doc="instant of the first mark; null before it"),
+    Column("deadline_at", BigInteger, doc="when the last call must have ended; null before the first mark"),
+    Column("tries", SmallInteger, nullable=False, server_default=text("0"), doc="calls that counted as attempts"),
+    Column("busy", SmallInteger, nullable=False, server_default=text("0"), doc="answers -1 so far"),
+    Column("repeats", SmallInteger, nullable=False, server_default=text("0"), doc="calls made while in doubt"),
+    Column("doubts", SmallInteger, nullable=False, server_default=text("0"), doc="attempts without a readable answer"),
+    Column(
+        "unheard",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        doc="of those, under which nothing left",
+    ),
+    Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
+    Column("waits_on", Key(ID), doc="the job this part is parked on; null: none"),
+    Column(
+        "spec",
+        LongText(),
+        nullable=False,
+        doc="JSON: this part's share (recipients, task_id, msgid, targets, fetched file)",
+    ),
+    Column("reason", Key(300), doc="why it is where it is, in our words and codes; null: nothing to say"),
+    Column("turn", Key(ID), doc="the order it waits its turn in: hash of account and order_key; null: unordered"),
+    only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
+    only_partial("parts_due", "not_before", "id", where="state = 0"),
+    only_partial("parts_sending", "incarnation", where="state = 1"),
+    only_partial("parts_doubt", "not_before", where="state = 6"),
+    only_partial("parts_expiry", "expires_at", where="state = 0 and expires_at is not null"),
+    partial("parts_waiting", "waits_on", where="waits_on is not null"),
+    by_state("parts_queue", "lane", "priority", "not_before", "id"),
+    by_state("parts_due", "not_before", "id"),  # also for those sending (few) and in doubt
+    by_state("parts_expiry", "expires_at"),
+)
+
+turns = table(
+    "turns",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="an ordered part that is not out of the others' way yet"),
+    Column("turn", Key(ID), nullable=False, doc="the part's"),
+    Column("place_at", BigInteger, nullable=False, doc="the job's due_at; 0 from its first mark on: it goes first"),
+    Column("job_id", Key(ID), nullable=False, doc="the job; tells apart what is due at once"),
+    Column("n", Integer, nullable=False, doc="the part's"),
+    Column("skips", Boolean, nullable=False, doc="the others go on when it is held, exhausted or parked"),
+    Index(PREFIX + "turns_line", "turn", "place_at", "job_id", "n"),
+)
+
+orders = table(
+    "orders",
+    Column("id", Key(ID), primary_key=True, doc="the turn of parts in a line; who decides about them locks it"),
+)

@@ -1,0 +1,75 @@
+"""What lets calls go or holds them back: lanes and what happened on them, the budgets of limits, tokens."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, text
+
+from worker.outbox.tables.columns import ID, LANE, Key, LongText, count, table
+
+lanes = table(
+    "lanes",
+    Column("lane", Key(LANE), primary_key=True, doc="a lane key, or an account's name for all of its lanes"),
+    Column("account", Key(60), nullable=False, doc="the account's name"),
+    Column("label", Key(100), nullable=False, doc="readable, for the command line: `send/text`"),
+    Column("blocked_until", BigInteger, nullable=False, doc="nothing is offered or marked before this instant"),
+    Column("reason", Key(300), nullable=False, doc="why, in our words and codes"),
+    Column("remedy", Key(300), doc="what a person must do; null when time alone heals it"),
+    Column("parked", Boolean, nullable=False, doc="true: a person must act; blocked_until is the next probe"),
+    Column("blocked_at", BigInteger, nullable=False, doc="when the block was written; 0: nothing ever was"),
+    Column("hint", Key(80), doc="the vendor's trace number of the answer that blocked it; null without one"),
+    Column("step", SmallInteger, nullable=False, server_default=text("0"), doc="45009s without a success in between"),
+    Column(
+        "struck_until",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        doc="end of the last 45009's block; a call marked later is evidence",
+    ),
+    Column("calls", Integer, doc="calls that may be in the air, over all processes; null: no bound"),
+    Column(
+        "changed_at",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        doc="since when `calls` is so; a success of a call marked later doubles it",
+    ),
+    count("rest_s", "seconds between two growths of `calls`"),
+    count("failures", "calls in a row without an answer; see `breaker_failures`"),
+)
+
+lane_events = table(
+    "lane_events",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("lane", Key(LANE), nullable=False, doc="a lane key, or an account's name"),
+    Column("account", Key(60), nullable=False, doc="the account's name"),
+    Column("label", Key(100), nullable=False, doc="readable, as in `lanes`"),
+    Column("what", Key(20), nullable=False, doc="the step, such as struck, parked, breaker opened"),
+    Column("reason", Key(300), nullable=False, doc="why, in our words and codes"),
+    Column("remedy", Key(300), doc="what a person must do; null when time alone heals it"),
+    Column("hint", Key(80), doc="the vendor's trace number; null without one"),
+    Column("until", BigInteger, doc="when the block ends, or the next probe is due; null: nothing is blocked"),
+    Column("happened_at", BigInteger, nullable=False, doc="when it was written, with the answer that brought it"),
+)
+
+budgets = table(
+    "budgets",
+    Column("id", Key(64), primary_key=True, doc="keyed hash of limit name, window and subject"),
+    Column("buckets", LongText(), nullable=False, doc="JSON list of [slot, used, until]"),
+    Column("updated_at", BigInteger, nullable=False, doc="last reservation; old rows are purged by it"),
+)
+
+tokens = table(
+    "tokens",
+    Column("account", Key(60), primary_key=True, doc="the account's name"),
+    Column("fingerprint", Key(64), primary_key=True, doc="keyed hash of the credentials"),
+    Column(
+        "sealed", LongText(), doc="the token, sealed with a key derived from the secret; null before the first fetch"
+    ),
+    Column("generation", Integer, nullable=False, doc="counts tokens; a refused token is named by it"),
+    Column("fetched_at", BigInteger, doc="null before the first fetch"),
+    Column("expires_at", BigInteger, doc="null before the first fetch; in the past when the vendor refused it"),
+    Column("lease_holder", Key(ID), doc="the process that is fetching; null: nobody"),
+    Column("lease_until", BigInteger, doc="end of that lease; null: none"),
+    Column("refused", Key(300), doc="why the vendor refused the credentials; null: it did not"),
+    Column("probe_at", BigInteger, doc="next knock after a refusal; null: none refused"),
+)
