@@ -273,7 +273,7 @@ def test_waiting_is_no_attempt() -> None:
     part = a_part(offered_until=9)
 
     settle.park_on(part, "other", NOW, "waits")
-    settle.wait_turn(part, NOW + 5, "full")
+    settle.wait_until(part, NOW + 5, "full")
 
     assert (0, 0, NOW + 5, "other", None) == (
         part.tries,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from worker.crypto.keyed import keyed_hash
-from worker.delivery.turns import Turns
+from worker.delivery.appointments import Appointments
 from worker.domain.errors import WorkerError
 from worker.domain.limit import Charge, Limit
 from worker.domain.outcome import Scope
@@ -78,7 +78,7 @@ class Governor:
         self._waiting: deque[_Asked] = deque()
         self._running = False
         self._closed = False
-        self._turns = Turns()
+        self._appointments = Appointments()
         """Used by whoever leads."""
         self.stretched = 0
         """Calls asked for whose permits had lapsed at least twice in a row; a gauge for operators."""
@@ -174,7 +174,7 @@ class Governor:
     def _lead(self, batch: Sequence[_Asked]) -> None:
         try:
             answers, told = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
-            self._turns.note(told)
+            self._appointments.note(told)
             for asked, answer in zip(batch, answers, strict=True):
                 asked.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
@@ -199,7 +199,7 @@ class Governor:
         rows = self._budgets.locked(connection, keys)
         before = self._monotonic()  # a permit ages from before its clock was read, never from after
         now = self._budgets.clock(connection)
-        ledger = Ledger(rows, now=now, before=before, grant=self._permit, told=self._turns.told)
+        ledger = Ledger(rows, now=now, before=before, grant=self._permit, told=self._appointments.told)
         answers = [[ledger.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
         self._budgets.save(connection, ledger.changed(), ledger.now)
         self.stretched += sum(len(asked.calls) for asked in batch if asked.lapses > 1)
@@ -252,7 +252,9 @@ class Ledger:
         short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
         if short:
             denied = _denied(short, self._is_too_big_alone(call))
-            return replace(denied, turn=self._turn(call)) if denied.members and _is_one_recipients(call) else denied
+            if denied.members and _is_one_recipients(call):
+                return replace(denied, appointment_s=self._appointment_s(call))
+            return denied
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
         permit = self._grant(self._before + age, uses)
@@ -283,22 +285,22 @@ class Ledger:
             if cost.limit.scope is not Scope.PART
         )
 
-    def _turn(self, call: _Call) -> float:
-        """Seconds until it is the turn of a call that waits for one recipient; noted for those who come after it."""
-        turns = {key: self._turn_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
-        for key in turns:
-            at = self.now + max(turns.values())
+    def _appointment_s(self, call: _Call) -> float:
+        """Seconds until a call that waits for one recipient should ask again; noted for those who come after it."""
+        waits = {key: self._appointment_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
+        for key in waits:
+            at = self.now + max(waits.values())
             insort(self._queues[key], at)
             self.told.append((key, at))
-        return (max(turns.values()) + 0.5) * _MICRO
+        return (max(waits.values()) + 0.5) * _MICRO
 
-    def _turn_us(self, key: str, cost: Cost) -> int:
+    def _appointment_us(self, key: str, cost: Cost) -> int:
         limit, window = cost.limit, self._windows[key]
         if key not in self._queues:
             self._queues[key] = self._told_before(key, self.now)
         wait = window.wait_us(cost.units, limit.amount, self.now) or 0
         guard = guard_us(limit.window_s, permit_age_s({limit.window_s}))
-        return max(wait, window.turn_us(cost.units, limit.amount, self._queues[key], self.now, guard))
+        return max(wait, window.appointment_us(cost.units, limit.amount, self._queues[key], self.now, guard))
 
     def _take(self, key: str, cost: Cost, age: float) -> Use:
         slot = self._windows[key].take(cost.units, self.now, guard_us(cost.limit.window_s, age))

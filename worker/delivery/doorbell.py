@@ -279,8 +279,8 @@ def _holds_bytes(work: Loaded) -> bool:
 
 def _room_in_s(errand: Errand, denied: Denied) -> float:
     """Seconds until a part whose members have no room may go; urgent ones stand in no line."""
-    if denied.turn is not None and errand.work.priority != Priority.URGENT:
-        return denied.turn
+    if denied.appointment_s is not None and errand.work.priority != Priority.URGENT:
+        return denied.appointment_s
     return first_to_go_s(denied.members, errand.charges) if denied.members else denied.delay
 
 
@@ -290,6 +290,6 @@ def _wait(work: Loaded, denied: Denied, delay_s: float) -> Change:
 
     def wait(part: settle.PartFacts, now: int) -> None:
         if part.state is PartState.QUEUED and part.claim == claim:
-            settle.wait_turn(part, now + delay_us, reason)
+            settle.wait_until(part, now + delay_us, reason)
 
     return Change(work.id, wait)

@@ -341,7 +341,7 @@ def _stop(is_looked_up: bool, part: PartFacts, now: int) -> None:
 
 def _wait_for_code(part: PartFacts, now: int) -> None:
     if part.state is PartState.QUEUED:
-        settle.wait_turn(part, now + settle.SECOND, "its response_code is in use by another update")
+        settle.wait_until(part, now + settle.SECOND, "its response_code is in use by another update")
 
 
 def _one_each(parts: list[TargetPart]) -> list[TargetPart]:

@@ -74,7 +74,7 @@ class Preparing:
 
     def _postpone(self, work: Loaded, reason: str) -> None:
         until_us = int(UNPREPARED_S * settle.SECOND)
-        self._change(work, lambda part, now: settle.wait_turn(part, now + until_us, reason))
+        self._change(work, lambda part, now: settle.wait_until(part, now + until_us, reason))
 
     # -- resolve ------------------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class Preparing:
         if moves_at is None:
             return True
         pause_us, reason = int(AFTER_ANOTHER_S * settle.SECOND), "waits for the part before it"
-        self._change(work, lambda part, now: settle.wait_turn(part, max(moves_at, now) + pause_us, reason))
+        self._change(work, lambda part, now: settle.wait_until(part, max(moves_at, now) + pause_us, reason))
         return False
 
     def _look(self, work: Loaded, channel: Channel, account: Account) -> Resolved:

@@ -116,7 +116,7 @@ class Remote:
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
-        settle.wait_turn(facts, now, "its file was fetched")
+        settle.wait_until(facts, now, "its file was fetched")
         save_parts(connection, [facts])
         return Ready(spec)
 
@@ -127,7 +127,7 @@ class Remote:
         def claim(part: PartFacts, now: int) -> None:
             nonlocal mine
             if part.claim == work.claim and _is_due(part, now):
-                settle.wait_turn(part, now + self._lease_us, FETCHING)
+                settle.wait_until(part, now + self._lease_us, FETCHING)
                 mine = True
 
         self._change([Change(work.id, claim)])
@@ -138,7 +138,7 @@ class Remote:
 
         def free(part: PartFacts, now: int) -> None:
             if part.state is PartState.QUEUED and part.claim == work.claim and part.reason == FETCHING:
-                settle.wait_turn(part, now, "the process that fetched its file ended")
+                settle.wait_until(part, now, "the process that fetched its file ended")
 
         self._change([Change(work.id, free)])
 
@@ -154,7 +154,7 @@ def _is_due(part: PartFacts, now: int) -> bool:
 
 def _wait_for_a_slot(part: PartFacts, now: int) -> None:
     if _is_due(part, now):
-        settle.wait_turn(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
+        settle.wait_until(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
 
 
 def _log(work: Loaded, found: Fetched | NotFetched | Later | Stopped, duration_s: float) -> None:

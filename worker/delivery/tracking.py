@@ -93,10 +93,10 @@ class Tracking:
             if settled or now - since >= age_us or (cancelled and work.spec.get("last")):
                 settle.finish(part)
             elif cancelled:
-                settle.wait_turn(part, now, "was cancelled: reads once more what became of it")
+                settle.wait_until(part, now, "was cancelled: reads once more what became of it")
             else:
                 pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
-                settle.wait_turn(part, min(now + pause_us, since + age_us), "reads again what became of it")
+                settle.wait_until(part, min(now + pause_us, since + age_us), "reads again what became of it")
 
         again = {**work.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
         self._change([Change(work.id, end, spec=json.dumps(again, ensure_ascii=False))])
@@ -165,7 +165,9 @@ class Tracking:
 
 def _wait_for_twin(part: PartFacts, now: int) -> None:
     if part.state is PartState.QUEUED:
-        settle.wait_turn(part, now + TWIN_S * SECOND, "an equal message is in the air: its search waits for the answer")
+        settle.wait_until(
+            part, now + TWIN_S * SECOND, "an equal message is in the air: its search waits for the answer"
+        )
 
 
 def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> Part:

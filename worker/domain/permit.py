@@ -48,8 +48,8 @@ class Denied:
     """Seconds until all limits of this call have room, if nobody else asks; `inf` when it is impossible."""
     members: Mapping[str, float] = field(default_factory=dict, repr=False)
     """Where only recipients' own limits were short: each of those, and the seconds until there is room for them."""
-    turn: float | None = None
-    """Where all of the call is one recipient's: seconds until it is its turn, behind the others who wait for him."""
+    appointment_s: float | None = None
+    """Where all of the call is one recipient's: seconds until it may ask again, behind the others who wait for him."""
 
     @property
     def impossible(self) -> bool:

@@ -215,7 +215,7 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
             _queue(part, now, outcome.reason)
 
 
-def wait_turn(part: PartFacts, until: int, reason: str) -> None:
+def wait_until(part: PartFacts, until: int, reason: str) -> None:
     """Stays queued until an instant: not an attempt."""
     _queue(part, until, reason)
 

@@ -20,7 +20,7 @@ LONGEST_AGE_S = 2.0
 JITTER_S = 0.05
 _GRAIN = 1_000  # SQLite's clock ticks in milliseconds and rounds down
 
-LONGEST_TURN_US = 300 * _SECOND
+LONGEST_APPOINTMENT_US = 300 * _SECOND
 """Nobody is told to wait for longer behind others: some of those before him may be cancelled."""
 
 Bucket = list[int]
@@ -72,17 +72,17 @@ class Window:
                 return until - now
         return None
 
-    def turn_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
+    def appointment_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
         """Microseconds until there is room for units also when everybody comes who was told to (instants in order, one
-        unit each); at most `LONGEST_TURN_US`. Units used anew are taken to last a window and a guard.
+        unit each); at most `LONGEST_APPOINTMENT_US`. Units used anew are taken to last a window and a guard.
         """
         free, buckets = amount - self.used, sorted(self._buckets, key=_until)
-        for later in range(0, LONGEST_TURN_US, self._length + guard):
+        for later in range(0, LONGEST_APPOINTMENT_US, self._length + guard):
             for _, used, until in buckets:
                 free += used
                 if free - bisect_right(told, until + later) >= units:
                     return until + later - now
-        return LONGEST_TURN_US
+        return LONGEST_APPOINTMENT_US
 
     def is_filling(self, amount: int, now: int) -> bool:
         """True when a fifth to a half is used, and at this pace three quarters of it will be before any lapses."""

@@ -119,7 +119,7 @@ def _begin(
 
 
 def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
-    settle.wait_turn(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
+    settle.wait_until(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
     batch.touch(part)
     return LOST
 

@@ -1,4 +1,4 @@
-"""A backlog for one member comes back in turns: about one question a message, and no window is left unused for it."""
+"""A backlog for one member comes back by appointment: about one question a message, and no window is left unused."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import pytest
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, Reference
 from worker.delivery.admission import Cost, Denied, Ledger, Permit
-from worker.delivery.turns import MOST_KEYS, Turns
+from worker.delivery.appointments import MOST_KEYS, Appointments
 from worker.domain.limit import Limit
-from worker.domain.window import LONGEST_TURN_US, Window
+from worker.domain.window import LONGEST_APPOINTMENT_US, Window
 from worker.outbox.clock import micros
 
 BEGIN = 1_700_000_000 * SECOND
 
 
 def work_off(
-    limits: tuple[Limit, ...], messages: int, processes: int, *, in_turns: bool = True
+    limits: tuple[Limit, ...], messages: int, processes: int, *, by_appointment: bool = True
 ) -> tuple[int, float, Reference]:
     """So many messages to one member, all due now, dealt out to processes: how often somebody asked, seconds until the
     last was sent, and all arrivals.
     """
     rows, reference = {limit.name: "[]" for limit in limits}, Reference()
-    turns = [Turns() for _ in range(processes)]
+    appointments = [Appointments() for _ in range(processes)]
     due = [(BEGIN, n) for n in range(messages)]
     heapify(due)
     asked = last = 0
     while due:
         now, n = heappop(due)
-        mine = turns[n % processes]
-        told = mine.told if in_turns else (lambda key, now: [])
+        mine = appointments[n % processes]
+        told = mine.told if by_appointment else (lambda key, now: [])
         ledger = Ledger(rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses), told=told)
         answer = ledger.decide({limit.name: Cost(limit, 1, "lisi") for limit in limits}, 0)
         asked += 1
         mine.note(ledger.told)
         rows |= ledger.changed()
         if isinstance(answer, Denied):
-            heappush(due, (now + micros(answer.turn or 0.0), n))
+            heappush(due, (now + micros(answer.appointment_s or 0.0), n))
             continue
         for limit in limits:
             reference.arrivals[limit.name].append((now, 1))
@@ -47,9 +47,9 @@ def work_off(
 
 @pytest.mark.parametrize("processes", [1, 4])
 def test_six_hundred_messages_to_one_member_ask_a_few_times_each(processes: int) -> None:
-    """Thirty a minute: twenty windows; without turns the last would have asked twenty times."""
+    """Thirty a minute: twenty windows; without appointments the last would have asked twenty times."""
     asked, took_s, reference = work_off((MEMBER_MINUTE,), 600, processes)
-    without, _, _ = work_off((MEMBER_MINUTE,), 600, processes, in_turns=False)
+    without, _, _ = work_off((MEMBER_MINUTE,), 600, processes, by_appointment=False)
 
     assert 600 * 10 < without
     assert asked < without / 2
@@ -68,21 +68,21 @@ def test_a_thousand_an_hour_are_kept_and_used_as_well() -> None:
     assert asked < 1_500 * 30
 
 
-def test_the_turn_is_the_first_instant_that_has_room_behind_everybody_told() -> None:
+def test_an_appointment_is_the_first_instant_that_has_room_behind_everybody_told() -> None:
     """Ten lapse at 60 s, twenty at 90 s; those told for them come first, and then the windows repeat."""
     window = Window(60, [[1, 10, 60 * SECOND], [2, 20, 90 * SECOND]], 0)
     guard = SECOND
 
-    def turn(*told: int) -> float:
-        return window.turn_us(1, 30, [at * SECOND for at in told], 0, guard) / SECOND
+    def appointment(*told: int) -> float:
+        return window.appointment_us(1, 30, [at * SECOND for at in told], 0, guard) / SECOND
 
-    assert turn() == 60
-    assert turn(*[60] * 9) == 60
-    assert turn(*[60] * 10) == 90
-    assert turn(*[60] * 10, *[90] * 19) == 90
-    assert turn(*[60] * 10, *[90] * 20) == 60 + 61
-    assert turn(*[70] * 9) == 60, "who was told a later instant is not before this one"
-    assert turn(*[60] * 200) == LONGEST_TURN_US / SECOND
+    assert appointment() == 60
+    assert appointment(*[60] * 9) == 60
+    assert appointment(*[60] * 10) == 90
+    assert appointment(*[60] * 10, *[90] * 19) == 90
+    assert appointment(*[60] * 10, *[90] * 20) == 60 + 61
+    assert appointment(*[70] * 9) == 60, "who was told a later instant is not before this one"
+    assert appointment(*[60] * 200) == LONGEST_APPOINTMENT_US / SECOND
 
 
 @pytest.mark.parametrize(
@@ -119,21 +119,21 @@ def test_only_a_permit_of_one_recipient_says_how_much_room_he_has(recipient: str
 
 def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None:
     """He has come, or he never will."""
-    turns = Turns()
-    turns.note([("a", 30), ("a", 10), ("b", 10)])
+    appointments = Appointments()
+    appointments.note([("a", 30), ("a", 10), ("b", 10)])
 
-    assert [10, 30] == turns.told("a", 9)
-    assert [30] == turns.told("a", 10)
-    assert [] == turns.told("b", 10)
-    assert [] == turns.told("never heard of", 0)
+    assert [10, 30] == appointments.told("a", 9)
+    assert [30] == appointments.told("a", 10)
+    assert [] == appointments.told("b", 10)
+    assert [] == appointments.told("never heard of", 0)
 
 
 def test_too_many_members_are_forgotten() -> None:
     """They only ask more often."""
-    turns = Turns()
-    turns.note((str(n), 10) for n in range(MOST_KEYS))
-    assert [10] == turns.told("5", 0)
+    appointments = Appointments()
+    appointments.note((str(n), 10) for n in range(MOST_KEYS))
+    assert [10] == appointments.told("5", 0)
 
-    turns.note([("one more", 10)])
+    appointments.note([("one more", 10)])
 
-    assert [] == turns.told("5", 0)
+    assert [] == appointments.told("5", 0)

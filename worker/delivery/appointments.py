@@ -12,7 +12,7 @@ from collections.abc import Iterable
 MOST_KEYS = 20_000
 
 
-class Turns:
+class Appointments:
     """Instants (microseconds of the database's clock) told to those who wait, by limit key."""
 
     def __init__(self) -> None:
