@@ -14,8 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import uuid_utils
@@ -30,14 +29,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
     insert,
-    make_url,
 )
 from sqlalchemy.exc import OperationalError
 
 import worker
 from bench import Figure
+from bench.servers import own_database
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account
 from worker.outbox.database import make_engine
@@ -74,7 +72,7 @@ def main(argv: list[str]) -> Figure:
     with tempfile.TemporaryDirectory() as folder:
         measure(f"sqlite:///{Path(folder) / 'bench.db'}", options.seconds, options.rounds)
     try:
-        with scratch(options.postgres) as url:
+        with own_database(options.postgres, f"worker_bench_{os.getpid()}") as url:
             found = measure(url, options.seconds, options.rounds)
     except OperationalError:
         return Figure("enqueue", "PostgreSQL does not answer", "single 0.45, bulk 0.4", ok=False)
@@ -160,19 +158,3 @@ def bare_row() -> dict[str, object]:
 ACCOUNTS = FixedAccounts(
     [Account("hr", "wecom_app", "https://qyapi.weixin.qq.com", {"corpid": "ww0000000000000000", "agentid": 1000002})]
 )
-
-
-@contextmanager
-def scratch(server: str) -> Iterator[str]:
-    """A database of its own, dropped at the end."""
-    admin = create_engine(server, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
-    name = f"worker_bench_{os.getpid()}"
-    try:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name}")
-            try:
-                yield make_url(server).set(database=name).render_as_string(hide_password=False)
-            finally:
-                connection.exec_driver_sql(f"drop database {name} with (force)")
-    finally:
-        admin.dispose()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.installation import installation, lay_ready
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from tests.process.stack import ACCOUNT, SECRET, Stack, Vendor, until
-from tests.process.stacks import broker_of, migrated
-from worker import NewJob, To, enqueue_many
+from worker import NewJob, To
 from worker.domain.errors import WorkerError
 
 OTHER = "it"
@@ -54,10 +53,9 @@ def floor(name: str, stack: str, delivery: Mapping[str, Any]) -> Iterator[Stack]
     """An installation whose workers have not started; its vendor answers after 20 ms and knows both apps."""
     with ExitStack() as scope:
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix=f"bench-{name}-")))
-        url = scope.enter_context(migrated(stack, f"bench_{name}_{os.getpid()}", folder))
         vendor = scope.enter_context(closing(Vendor(folder, {"latency_s": 0.02, "apps": [HERE, THERE]})))
-        made = Stack(folder / "stack", url, broker_of(stack), vendor, dict(delivery), account=_OTHER_ACCOUNT)
-        yield scope.enter_context(closing(made))
+        made = installation(name, stack, folder, vendor, delivery=dict(delivery), account=_OTHER_ACCOUNT)
+        yield scope.enter_context(made)
 
 
 def start(stack: Stack) -> int:
@@ -70,10 +68,7 @@ def start(stack: Stack) -> int:
 
 def ask(stack: Stack, account: str, make: Callable[[int], Any], numbers: range) -> None:
     """A job a number, each to a person of its own: no member's limit is near."""
-    for at in range(0, len(numbers), 1_000):
-        new = [NewJob(account, make(n), To(users=[f"{account}{n}"])) for n in numbers[at : at + 1_000]]
-        with stack.database.writing() as connection:
-            enqueue_many(connection, new, accounts=stack.accounts)
+    lay_ready(stack, (NewJob(account, make(n), To(users=[f"{account}{n}"])) for n in numbers))
 
 
 def app(stack: Stack, **changes: Any) -> None:

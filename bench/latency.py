@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import Figure
+from bench.installation import installation
 from bench.stacks import STACKS, missing_service
 from bench.throughput_ours import complaints
 from bench.throughput_rig import BenchFailed
 from tests.process.stack import ACCOUNT, Stack, Vendor, until
-from tests.process.stacks import broker_of, scratch
 from worker import Text, To, enqueue
-from worker.outbox.migrate import upgrade
 
 GOAL_MS = 50
 SEND = "/cgi-bin/message/send"
@@ -60,18 +58,12 @@ def _stack(kind: str) -> Iterator[Stack]:
     """A worker that is ready and has nothing to do."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-latency-") as folder,
-        scratch(kind, f"bench_latency_{os.getpid()}", Path(folder)) as url,
+        closing(Vendor(Path(folder))) as vendor,
+        installation("latency", kind, Path(folder), vendor, delivery={}) as stack,
     ):
-        vendor = Vendor(Path(folder))
-        stack = Stack(Path(folder), url, broker_of(kind), vendor, delivery={})
-        try:
-            upgrade(stack.database.engine)
-            stack.worker(threads=THREADS)
-            until(lambda: stack.number("select count(*) from worker_processes"), "the worker is there")
-            yield stack
-        finally:
-            stack.close()
-            vendor.close()
+        stack.worker(threads=THREADS)
+        until(lambda: stack.number("select count(*) from worker_processes"), "the worker is there")
+        yield stack
 
 
 def sample(stack: Stack, samples: int, rng: random.Random) -> list[tuple[float, float]]:

@@ -14,20 +14,20 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from bench import Figure
 from bench.arrivals import Arrivals, most, most_aligned
+from bench.installation import installation, lay_ready, start_with_windows
+from bench.servers import own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput_rig import BenchFailed, empty_broker, text_of
 from tests.process.stack import ACCOUNT, Stack, Vendor
-from tests.process.stacks import broker_of, scratch
-from worker import NewJob, Text, To, enqueue_many
-from worker.outbox.migrate import upgrade
+from worker import NewJob, Text, To
 
 MOST_OVER, QUICK_OVER = 0.06, 0.1
 WINDOWS = {"member_minute": (10, 30), "member_hour": (100, 300)}
@@ -80,34 +80,25 @@ def main(argv: list[str]) -> Figure:
     if missing := missing_service((REDIS,)):
         return Figure("members", f"{missing} does not answer", goal, ok=False)
     scale = QUICK if given.quick else FULL
-    broker = f"{broker_of(REDIS).rpartition('/')[0]}/{given.redis_db}"
-    with tempfile.TemporaryDirectory(prefix="bench-members-") as folder, _installation(Path(folder), broker) as found:
-        stack, arrivals = found
-        took_s = _run(stack, arrivals, scale)
+    with tempfile.TemporaryDirectory(prefix="bench-members-") as folder:
+        took_s = _run(Path(folder), own_redis(given.redis_db), scale)
     over = took_s / scale.minimum_s() - 1
     return Figure("members", f"{over:.1%} over", goal, over <= most_over)
 
 
-@contextmanager
-def _installation(folder: Path, broker: str) -> Iterator[tuple[Stack, Arrivals]]:
+def _run(folder: Path, broker: str, scale: Scale) -> float:
     amounts = ", ".join(f"{name} = {amount}" for name, (_, amount) in WINDOWS.items())
-    with (
-        empty_broker(broker),
-        scratch(REDIS, "members", folder) as url,
-        closing(Arrivals(folder, LATENCY_MS)) as arrivals,
-    ):
+    limits = f"limits = {{ {amounts} }}\n"
+    with empty_broker(broker), closing(Arrivals(folder, LATENCY_MS)) as arrivals:
         vendor = cast("Vendor", arrivals)  # a stack only asks where it is
-        limits = f"limits = {{ {amounts} }}\n"
-        with closing(Stack(folder / "stack", url, broker, vendor, delivery={}, account=limits)) as stack:
-            upgrade(stack.database.engine)
-            yield stack, arrivals
+        with installation("members", REDIS, folder, vendor, broker=broker, delivery={}, account=limits) as stack:
+            return _took_s(stack, arrivals, scale)
 
 
-def _run(stack: Stack, arrivals: Arrivals, scale: Scale) -> float:
+def _took_s(stack: Stack, arrivals: Arrivals, scale: Scale) -> float:
     """Seconds from the first call to the last; fails when one would have been dropped, or was never made."""
     _lay_ready(stack, scale.sizes())
-    windows = [f"{name}={window}" for name, (window, _) in WINDOWS.items()]
-    workers = [stack.process("bench.windows_worker", str(THREADS), *windows) for _ in range(PROCESSES)]
+    workers = start_with_windows(stack, PROCESSES, THREADS, {name: window for name, (window, _) in WINDOWS.items()})
     _until_done(stack, workers, 10 * scale.minimum_s() + 60)
     times = defaultdict[str, list[float]](list)
     for at, member in arrivals.all():
@@ -138,13 +129,9 @@ def _lay_ready(stack: Stack, sizes: Sequence[int]) -> None:
     """All messages wait before the first call, in no order."""
     members = [f"u{member}" for member, size in enumerate(sizes) for _ in range(size)]
     random.Random(7).shuffle(members)
-    for first in range(0, len(members), 1_000):
-        new = [
-            NewJob(ACCOUNT, Text(content=text_of(n)), To(users=[members[n]]))
-            for n in range(first, min(first + 1_000, len(members)))
-        ]
-        with stack.database.writing() as connection:
-            enqueue_many(connection, new, accounts=stack.accounts)
+    lay_ready(
+        stack, (NewJob(ACCOUNT, Text(content=text_of(n)), To(users=[member])) for n, member in enumerate(members))
+    )
     with stack.database.writing() as connection:
         connection.exec_driver_sql("analyze")
 

@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from bench import Figure
+from bench.installation import installation
 from bench.stacks import EMBEDDED, STACKS, missing_service
 from tests.process.stack import ACCOUNT, SHORT, Stack, Vendor, until
-from tests.process.stacks import broker_of, scratch
 from worker import NewJob, Text, To, enqueue_many
 from worker.delivery.ordering import skip
-from worker.outbox.migrate import upgrade
 
 SEND = "/cgi-bin/message/send"
 KEYS, EACH, FREE = 50, 6, 100
@@ -72,16 +70,10 @@ def main(argv: list[str]) -> Figure:
 def _stack(kind: str) -> Iterator[Stack]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-ordering-") as folder,
-        scratch(kind, f"bench_ordering_{os.getpid()}", Path(folder)) as url,
+        closing(Vendor(Path(folder))) as vendor,
+        installation("ordering", kind, Path(folder), vendor, delivery=DELIVERY) as stack,
     ):
-        vendor = Vendor(Path(folder))
-        stack = Stack(Path(folder), url, broker_of(kind), vendor, delivery=DELIVERY)
-        try:
-            upgrade(stack.database.engine)
-            yield stack
-        finally:
-            stack.close()
-            vendor.close()
+        yield stack
 
 
 def run(stack: Stack, rng: random.Random, keys: int, each: int, kind: str) -> tuple[int, list[str]]:

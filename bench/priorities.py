@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import Figure
+from bench.installation import installation, start_with_windows
 from bench.priorities_judge import Story, lateness, least_share, quantile, waits_since
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput_rig import BenchFailed
 from tests.process.stack import ACCOUNT, SHORT, Stack, Vendor
-from tests.process.stacks import broker_of, migrated
 from worker import Chats, NewJob, Text, To, enqueue_many
 from worker.channels import wecom_webhook as webhook
 from worker.domain.job import Priority
@@ -106,9 +105,7 @@ def _run(kind: str, ride: Ride) -> None:
     with _installation(kind, ride) as stack:
         if ride.standing:
             _lay_ready(stack, ride)
-        windows = f"chat_minute={ride.window_s}"
-        for _ in range(PROCESSES):
-            stack.process("bench.windows_worker", str(THREADS), windows)
+        start_with_windows(stack, PROCESSES, THREADS, {"chat_minute": ride.window_s})
         try:
             _watch(stack, ride)
         except BenchFailed as error:
@@ -132,11 +129,10 @@ def _installation(kind: str, ride: Ride) -> Iterator[Stack]:
     }
     with ExitStack() as scope:
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-priorities-")))
-        url = scope.enter_context(migrated(kind, f"bench_priorities_{os.getpid()}", folder))
         vendor = scope.enter_context(closing(Vendor(folder, settings)))
         table = PUSH.format(amount=ride.amount("push"))
-        made = Stack(folder / "stack", url, broker_of(kind), vendor, delivery=SHORT, account=table)
-        stack = scope.enter_context(closing(made))
+        made = installation("priorities", kind, folder, vendor, delivery=SHORT, account=table)
+        stack = scope.enter_context(made)
         (stack.folder / KEY).write_text(KEY, encoding="utf-8")
         yield stack
 

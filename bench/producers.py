@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, make_url
-
 from bench import Figure
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
+from bench.servers import own_database
 from bench.stacks import REDIS, missing_service
 from bench.throughput_ours import complaints, prepare
 from bench.throughput_rig import BenchFailed, until
@@ -209,7 +208,7 @@ def _scene(kind: str, options: Any) -> Iterator[Scene]:
         os.sched_setaffinity(0, places.data)  # and whatever is started from here
         server = scope.enter_context(SERVERS[kind](CONNECTIONS)).url
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-producers-")))
-        url = scope.enter_context(_database(server, f"worker_bench_{os.getpid()}"))
+        url = scope.enter_context(own_database(server, f"worker_bench_{os.getpid()}"))
         vendor = Vendor(folder, bare=True, latency_ms=options.latency_ms)
         scope.callback(vendor.close)
         # A worker that is stopped for some windows must not take itself for dead.
@@ -222,26 +221,6 @@ def _scene(kind: str, options: Any) -> Iterator[Scene]:
         for process in (vendor.process, worker):
             bind(process.pid, places.delivery)
         yield Scene(stack, vendor, producers, Watch(url, producers.connections), worker)
-
-
-@contextmanager
-def _database(server: str, name: str) -> Iterator[str]:
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name}")
-        try:
-            yield make_url(server).set(database=name).render_as_string(hide_password=False)
-        finally:
-            _drop(admin, name)
-    finally:
-        admin.dispose()
-
-
-def _drop(admin: Engine, name: str) -> None:
-    force = " with (force)" if admin.dialect.name == "postgresql" else ""
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"drop database {name}{force}")
 
 
 def measure(kind: str, scene: Scene, options: Any) -> tuple[float, int]:

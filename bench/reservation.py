@@ -12,17 +12,16 @@ import argparse
 import os
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, create_engine, make_url
-
 from bench import Figure
 from bench import throughput_ours as ours
+from bench.servers import own_database, own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput import Side
 from bench.throughput_rig import Rig
-from tests.process.stacks import broker_of
 from worker.delivery.admission import Governor, Permit
 from worker.domain.limit import Charge, Limit, Unit
 from worker.domain.outcome import Scope
@@ -79,7 +78,7 @@ def measure(database: Database) -> tuple[float, float]:
 
 def _part_us(options: Any) -> float:
     """Microseconds of the worker's CPU a part, the vendor answering at once."""
-    broker = make_url(broker_of(REDIS)).set(database=str(options.redis_db)).render_as_string(hide_password=False)
+    broker = own_redis(options.redis_db)
     with tempfile.TemporaryDirectory(prefix="bench-reservation-") as folder:
         found = Side(ours.run).run(Rig(Path(folder), REDIS, broker, THREADS, PART_S, latency_ms=0))
     return found.used.worker / found.calls * 1e6
@@ -94,24 +93,14 @@ def main(argv: list[str]) -> Figure:
     if missing := missing_service((REDIS,)):
         return Figure("reservation", f"{missing} does not answer", f"{GOAL:.0%}", ok=False)
     before = _part_us(options)
-    each, left = _reserving(make_url(options.server))
+    each, left = _reserving(options.server)
     part = (before + _part_us(options)) / 2
     ok = each <= GOAL * part and left >= BROADCAST_LEFT_S
     figure = f"{each / part:.1%} of {part:.0f} us, {left * 1000:.0f} ms left after 1,000 recipients"
     return Figure("reservation", figure, f"{GOAL:.0%}, {BROADCAST_LEFT_S * 1000:.0f} ms", ok)
 
 
-def _reserving(server: URL) -> tuple[float, float]:
-    name = f"worker_adm_{os.getpid()}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"create database {name}")
-    database = Database(make_engine(server.set(database=name).render_as_string(hide_password=False)))
-    try:
+def _reserving(server: str) -> tuple[float, float]:
+    with own_database(server, f"worker_adm_{os.getpid()}") as url, closing(Database(make_engine(url))) as database:
         metadata.create_all(database.engine)
         return measure(database)
-    finally:
-        database.close()
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"drop database {name} with (force)")
-        admin.dispose()

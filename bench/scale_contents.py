@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import create_engine, make_url
-
+from bench.servers import own_database
 from worker.outbox.database import Database, make_engine
 from worker.outbox.migrate import upgrade
 
@@ -48,19 +47,8 @@ def _empty(kind: str, name: str) -> Iterator[str]:
             yield f"sqlite:///{Path(folder) / name}.db"
         return
     variable, default = SERVERS[kind]
-    server = make_url(os.environ.get(variable) or default)
-    admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
-    force = " with (force)" if kind == "postgres" else ""
-    try:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name}")
-        try:
-            yield server.set(database=name).render_as_string(hide_password=False)
-        finally:
-            with admin.connect() as connection:
-                connection.exec_driver_sql(f"drop database {name}{force}")
-    finally:
-        admin.dispose()
+    with own_database(os.environ.get(variable) or default, name) as url:
+        yield url
 
 
 def active_lane(number: int) -> str:

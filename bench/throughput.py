@@ -20,11 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
-
 from bench import Figure
 from bench import throughput_ours as ours
 from bench import throughput_plain as plain
+from bench.servers import own_redis
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput_rig import LATENCY_MS, USERS, WARM_UP, RanDry, Rig, Run
 from tests.process.stacks import broker_of
@@ -96,7 +95,7 @@ def _broker(options: Any) -> str:
     """The plain task's, and ours unless it is embedded: a Redis database of its own, or RabbitMQ."""
     url = broker_of(REDIS if options.stack == EMBEDDED else options.stack)
     if url.startswith("redis"):
-        return make_url(url).set(database=str(options.redis_db)).render_as_string(hide_password=False)
+        return own_redis(options.redis_db)
     return url
 
 

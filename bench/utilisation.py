@@ -22,14 +22,14 @@ import redis
 
 from bench import Figure
 from bench.arrivals import most, most_aligned, used
+from bench.installation import installation, lay_ready, start_with_windows
+from bench.servers import own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput_rig import BenchFailed, empty_broker
 from tests.process.stack import SHORT, Stack, Vendor
-from tests.process.stacks import broker_of, scratch
-from worker import Chats, NewJob, enqueue_many
+from worker import Chats, NewJob
 from worker.channels import wecom_webhook as webhook
 from worker.domain.recipient import Recipients
-from worker.outbox.migrate import upgrade
 
 GOAL = 0.98
 PROCESSES, THREADS = 4, 8
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> Figure:
         Ride(name, seconds / 2, window_s, amounts, disturbed)
         for name, disturbed in (("undisturbed", False), ("kill -9 and flush", True))
     ]
-    broker = f"{broker_of(REDIS).rpartition('/')[0]}/{given.redis_db}"
+    broker = own_redis(given.redis_db)
     with tempfile.TemporaryDirectory(prefix="bench-utilisation-") as folder:
         found = [_ride(Path(folder) / str(number), broker, ride) for number, ride in enumerate(rides)]
     least = min(found)
@@ -108,8 +108,7 @@ def _ride(folder: Path, broker: str, ride: Ride) -> float:
     """One run; the least used lane. Fails when a window was overstepped or the vendor had to say so."""
     with _installation(folder, broker, ride) as stack:
         _lay_ready(stack, ride)
-        windows = [f"{lane.limit}={ride.window_s}" for lane in LANES]
-        workers = [stack.process("bench.windows_worker", str(THREADS), *windows) for _ in range(PROCESSES)]
+        workers = start_with_windows(stack, PROCESSES, THREADS, {lane.limit: ride.window_s for lane in LANES})
         try:
             arrivals = _watch(stack, broker, ride, workers)
         except BenchFailed as error:
@@ -133,31 +132,26 @@ def _installation(folder: Path, broker: str, ride: Ride) -> Iterator[Stack]:
         },
         "limits": {"ip_per_minute": 0, "ip_per_hour": 0},
     }
+    tables = "".join(lane.table(ride.window_s) for lane in LANES)
+    tables = tables.replace(f"chat_minute = {FAST.amount}", f"chat_minute = {ride.amounts[FAST.account]}")
+    delivery = {} if enforced else SHORT
     folder.mkdir(parents=True)
     with (
         empty_broker(broker),
-        scratch(REDIS, f"utilisation_{folder.name}", folder) as url,
         closing(Vendor(folder, settings)) as vendor,
+        installation("utilisation", REDIS, folder, vendor, broker=broker, delivery=delivery, account=tables) as stack,
     ):
-        tables = "".join(lane.table(ride.window_s) for lane in LANES)
-        tables = tables.replace(f"chat_minute = {FAST.amount}", f"chat_minute = {ride.amounts[FAST.account]}")
-        delivery = {} if enforced else SHORT
-        with closing(Stack(folder / "stack", url, broker, vendor, delivery=delivery, account=tables)) as stack:
-            for lane in LANES:
-                (stack.folder / lane.key).write_text(lane.key, encoding="utf-8")
-            upgrade(stack.database.engine)
-            yield stack
+        for lane in LANES:
+            (stack.folder / lane.key).write_text(lane.key, encoding="utf-8")
+        yield stack
 
 
 def _lay_ready(stack: Stack, ride: Ride) -> None:
     """A backlog that no lane can work off."""
     for lane in LANES:
         count = int(ride.amounts[lane.account] * (ride.seconds / ride.window_s + 2))
-        for first in range(0, count, 1_000):
-            texts = (webhook.Text(content=f"{lane.account} {n}") for n in range(first, min(first + 1_000, count)))
-            with stack.database.writing() as connection:
-                jobs = [NewJob(lane.account, text, lane.to) for text in texts]
-                enqueue_many(connection, jobs, accounts=stack.accounts)
+        texts = (webhook.Text(content=f"{lane.account} {n}") for n in range(count))
+        lay_ready(stack, (NewJob(lane.account, text, lane.to) for text in texts))
 
 
 def _watch(stack: Stack, broker: str, ride: Ride, workers: list[Any]) -> dict[str, list[float]]:
