@@ -25,6 +25,9 @@ from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database, FifoLock, is_lost, is_retryable, make_engine
 from worker.outbox.sql import collect, driver_sql, fetch, run, send
 
+CAN_BE_CUT = pytest.mark.fewer_databases("nobody else can end a connection to a file")
+HAS_A_PIPELINE = pytest.mark.fewer_databases("only PostgreSQL's driver has a pipeline")
+
 
 class Told(Exception):
     """A driver's exception with a sqlstate, or with a number first."""
@@ -83,7 +86,7 @@ def test_a_wrong_statement_is_neither(error: Exception) -> None:
     assert (False, False) == (is_retryable(error), is_lost(error))
 
 
-def test_an_invalidated_connection_is_away(sqlite_database: Database) -> None:
+def test_an_invalidated_connection_is_away(database: Database) -> None:
     """SQLAlchemy's own word for a connection that broke."""
     error = DBAPIError("x", {}, Told("x", sqlstate="99999"), connection_invalidated=True)
 
@@ -117,10 +120,10 @@ def test_a_transaction_is_run_again_with_growing_pauses(database: Database, pipe
 
 @pytest.mark.parametrize(("error", "tries"), [(Told("x", sqlstate="40P01"), 8), (Told("x", sqlstate="23505"), 1)])
 def test_it_gives_up_after_eight_tries_and_at_once_on_anything_else(
-    sqlite_database: Database, error: Exception, tries: int
+    database: Database, error: Exception, tries: int
 ) -> None:
     """The error is the caller's then."""
-    sqlite_database._pause = lambda seconds: None
+    database._pause = lambda seconds: None
     tried: list[int] = []
 
     def work(connection: Connection) -> None:
@@ -128,7 +131,7 @@ def test_it_gives_up_after_eight_tries_and_at_once_on_anything_else(
         raise wrapped(error)
 
     with pytest.raises(OperationalError):
-        sqlite_database.run(work)
+        database.run(work)
 
     assert tries == len(tried)
 
@@ -205,6 +208,7 @@ CUTS = [
 ]
 
 
+@CAN_BE_CUT
 @pytest.mark.parametrize("then", CUTS)
 @PLAIN_OR_PIPELINED
 def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(
@@ -228,6 +232,7 @@ def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(
     assert pids[0] != server_database.run(backend, pipelined=pipelined)
 
 
+@CAN_BE_CUT
 @PLAIN_OR_PIPELINED
 def test_a_connection_cut_while_nobody_used_it_is_away(server_database: Database, pipelined: bool) -> None:
     """It died in the pool: the first transaction hears that it is away, whoever tries again gets through."""
@@ -247,6 +252,7 @@ def test_a_connection_cut_while_nobody_used_it_is_away(server_database: Database
     assert ["a"] == names(server_database)
 
 
+@CAN_BE_CUT
 def test_a_connection_cut_while_nobody_read_is_away_once(server_database: Database) -> None:
     """Of all that lay idle only one costs an error: the others are given up with it."""
     with server_database.reading() as one, server_database.reading() as two:
@@ -266,6 +272,7 @@ def test_a_connection_cut_while_nobody_read_is_away_once(server_database: Databa
 # -- plans ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fewer_databases("PostgreSQL keeps plans with a connection; MariaDB: test_mariadb_connection.py")
 def test_plans_made_while_a_table_is_empty_use_its_index(postgres_database: Database) -> None:
     """A connection keeps them while the table grows; reading it whole would cost more with every row."""
     with postgres_database.reading() as connection:
@@ -281,19 +288,10 @@ def test_plans_made_while_a_table_is_empty_use_its_index(postgres_database: Data
     assert "off" == compiles
 
 
-def test_options_in_the_url_are_kept(postgres_database: Database) -> None:
-    url = postgres_database.engine.url.update_query_dict({"options": "-c statement_timeout=4321"})
-    other = Database(make_engine(url.render_as_string(hide_password=False)))
-    with other.reading() as connection:
-        found = [connection.exec_driver_sql(f"show {name}").scalar_one() for name in ("statement_timeout", "jit")]
-    other.close()
-
-    assert ["4321ms", "off"] == found
-
-
 # -- pipelined --------------------------------------------------------------------------------------------------------
 
 
+@HAS_A_PIPELINE
 def test_what_is_pipelined_is_one_transaction(postgres_database: Database) -> None:
     """Although its connection commits by itself: one transaction at READ COMMITTED, nobody sees any of it before its
     end, and everybody all of it after."""
@@ -327,6 +325,7 @@ def test_what_is_pipelined_is_one_transaction(postgres_database: Database) -> No
     assert ["a", "b"] == names(postgres_database)
 
 
+@HAS_A_PIPELINE
 def test_writes_are_not_waited_for_one_by_one(postgres_database: Database) -> None:
     """Four writes that take the server 0.1 s each are sent in no time; what follows a fetch is sent before its rows
     are collected; the commit waits for all of it."""
@@ -358,6 +357,7 @@ FAILURES = [
 ]
 
 
+@HAS_A_PIPELINE
 @pytest.mark.parametrize("steps", FAILURES)
 def test_a_failed_pipeline_leaves_nothing_and_its_connection_as_it_was(
     postgres_database: Database, steps: list[str]
@@ -395,6 +395,7 @@ def test_a_failed_pipeline_leaves_nothing_and_its_connection_as_it_was(
     assert ["a", "b"] == names(postgres_database)
 
 
+@HAS_A_PIPELINE
 def test_an_error_somebody_swallowed_is_not_committed_over(postgres_database: Database) -> None:
     """The transaction is lost even if its work goes on as if nothing had been: the run fails, nothing was written."""
 
@@ -425,6 +426,7 @@ def deferred(postgres_database: Database) -> Iterator[Database]:
         run(connection, "drop table worker_test_deferred")
 
 
+@HAS_A_PIPELINE
 @PLAIN_OR_PIPELINED
 def test_a_commit_that_fails_is_an_error(deferred: Database, pipelined: bool) -> None:
     """Every statement went well and the commit did not: the caller hears it, again and again, nothing was written, and
@@ -446,6 +448,7 @@ def test_a_commit_that_fails_is_an_error(deferred: Database, pipelined: bool) ->
     assert pid == deferred.run(backend, pipelined=pipelined)
 
 
+@HAS_A_PIPELINE
 @pytest.mark.parametrize("state", ["40001", "40P01"], ids=["serialization", "deadlock"])
 @pytest.mark.parametrize("at_commit", [False, True], ids=["statement", "commit"])
 def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
@@ -481,6 +484,7 @@ def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
             run(connection, "drop function worker_test_again cascade")
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Database) -> None:
     """A real one: each holds what the other wants; the server ends one of them, which starts over."""
     insert = "insert into worker_leases values (:name, 'p', 0)"
@@ -572,6 +576,7 @@ def test_a_wrong_database_url_is_a_clear_sentence(url: str) -> None:
         make_engine(url)
 
 
+@pytest.mark.fewer_databases("SQLite's settings of a connection")
 def test_sqlite_connections_are_durable_and_wait(sqlite_database: Database) -> None:
     """WAL and a full sync for every commit."""
     with sqlite_database.reading() as connection:

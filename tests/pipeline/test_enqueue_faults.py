@@ -48,21 +48,29 @@ def told(error: BaseException) -> str:
     return found
 
 
-def test_a_missing_table_says_what_to_run(sqlite_database: Database) -> None:
-    """SQLite, after the key was read once: the driver's own error would show the whole row."""
-    with sqlite_database.writing() as connection:
+def test_a_missing_table_says_what_to_run(database: Database) -> None:
+    """After the key was read once: the driver's own error would show the whole row."""
+    with database.writing() as connection:
         ask(connection)
-    with sqlite_database.writing() as connection:
-        connection.execute(text("drop table worker_jobs"))
+    rename(database, "worker_jobs", "worker_jobs_away")
 
-        with pytest.raises(ConfigurationError, match="worker db upgrade") as caught:
+    try:
+        with database.writing() as connection, pytest.raises(ConfigurationError, match="worker db upgrade") as caught:
             ask(connection)
+    finally:
+        rename(database, "worker_jobs_away", "worker_jobs")
 
     assert "canary" not in told(caught.value)
 
 
+def rename(database: Database, old: str, new: str) -> None:
+    with database.writing() as connection:
+        connection.execute(text(f"alter table {old} rename to {new}"))
+
+
+@pytest.mark.fewer_databases("SQLite's own words")
 def test_a_broken_constraint_shows_no_row(sqlite_database: Database) -> None:
-    """SQLite: the class stays, the row does not."""
+    """The class stays, the row does not."""
     with sqlite_database.writing() as connection:
         connection.execute(text("create trigger no before insert on worker_jobs begin select raise(abort, 'no'); end"))
         with pytest.raises(IntegrityError) as caught:
@@ -72,6 +80,7 @@ def test_a_broken_constraint_shows_no_row(sqlite_database: Database) -> None:
     assert "canary" not in told(caught.value)
 
 
+@pytest.mark.fewer_databases("PostgreSQL's own words")
 @pytest.mark.postgres
 def test_postgresqls_detail_shows_no_row(postgres_database: Database) -> None:
     """Its DETAIL says "Failing row contains (...)": what remains is SQLSTATE, table and constraint."""
@@ -86,6 +95,7 @@ def test_postgresqls_detail_shows_no_row(postgres_database: Database) -> None:
     assert "canary" not in told(caught.value)
 
 
+@pytest.mark.fewer_databases("PostgreSQL's own words")
 @pytest.mark.postgres
 def test_a_lock_that_is_not_free_shows_no_row(postgres_database: Database) -> None:
     """PostgreSQL's lock_timeout of the caller's own: an OperationalError as before, without the parameters."""
@@ -101,6 +111,7 @@ def test_a_lock_that_is_not_free_shows_no_row(postgres_database: Database) -> No
     assert "canary" not in told(caught.value)
 
 
+@pytest.mark.fewer_databases("PostgreSQL's own words")
 @pytest.mark.postgres
 def test_a_transaction_to_repeat_shows_no_row(postgres_database: Database) -> None:
     """RetryTransaction names its cause, and the cause has no values either."""
@@ -170,7 +181,9 @@ class Said(Exception):
         (Said(1969, "x"), "took too long"),
         (Said('connection failed: FATAL:  password authentication failed for user "u"'), "user or password is wrong"),
         (Said('FATAL:  database "x" does not exist'), "database does not exist"),
+        (Said('FATAL:  role "x" does not exist'), "user or password is wrong"),
         (Said("[Errno -2] failed to resolve host 'h'"), "server cannot be reached"),
+        (Said("FATAL:  unsupported startup parameter: options"), "ignore_startup_parameters"),
         (Said("unable to open database file"), "create its folder"),
     ],
 )
@@ -185,14 +198,14 @@ def test_an_unknown_fault_has_no_remedy(error: Exception) -> None:
     assert remedy_of(error) is None
 
 
-def test_the_errors_of_every_function_of_the_door_are_cleaned(sqlite_database: Database) -> None:
+def test_the_errors_of_every_function_of_the_door_are_cleaned(database: Database) -> None:
     """They all go through the same place."""
 
     @in_callers_transaction
     def broken(connection: Connection) -> None:
         connection.execute(text("select nothing(:a)"), {"a": CANARY})
 
-    with sqlite_database.reading() as connection, pytest.raises(OperationalError) as caught:
+    with database.reading() as connection, pytest.raises(DBAPIError) as caught:
         broken(connection)
 
     assert "canary" not in told(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -14,6 +15,8 @@ class Door:
 
     host: str
     port: int
+    back: Callable[[bytes], bytes] = bytes
+    """What becomes of what the service says."""
     _pairs: list[socket.socket] = field(default_factory=list)
     _listener: socket.socket | None = None
 
@@ -52,14 +55,14 @@ class Door:
                 for one in (caller, inside):  # else small packets wait 40 ms for an acknowledgement
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._pairs += [caller, inside]
-                for source, sink in ((caller, inside), (inside, caller)):
-                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                for pump in ((caller, inside, bytes), (inside, caller, self.back)):
+                    threading.Thread(target=_pump, args=pump, daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
-            sink.sendall(data)
+            sink.sendall(change(data))
     for one in (source, sink):
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)

@@ -20,6 +20,7 @@ from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.outbox import migrate
 from worker.outbox.database import Database, make_engine
+from worker.outbox.postgresql import left_to_the_role
 
 CLOCK_S = 5.0
 """A difference of the clocks that is worth a word; a callback's may be 300 s (`delivery.callback_max_age_s`)."""
@@ -126,6 +127,7 @@ def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[F
     try:
         migrate.require_current(database)
         yield Finding("database", Level.OK, f"reachable, tables at revision {migrate.head()}")
+        yield from _plans(database)
         before = wall_clock()
         at = database.read_now() / 1_000_000
         yield _clock(at - (before + wall_clock()) / 2)
@@ -133,6 +135,17 @@ def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[F
         yield Finding("database", Level.PROBLEM, _said(error))
     finally:
         database.close()
+
+
+def _plans(database: Database) -> Iterator[Finding]:
+    """Behind a pooler nothing is set on a connection; silent elsewhere."""
+    if database.dialect != "postgresql":
+        return
+    with database.reading() as connection:
+        left = left_to_the_role(connection)
+    if left:
+        remedy = " and ".join(f"`alter role ROLE set {name} = off`" for name in left)
+        yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
 
 
 def _clock(ahead_s: float) -> Finding:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -28,6 +27,7 @@ from sqlalchemy.exc import (
 from worker.domain.errors import ConfigurationError
 from worker.outbox import mariadb
 from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.postgresql import postgres_engine
 from worker.outbox.sql import can_pipeline, pipeline, translated
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     try:
         if backend != "postgresql":
             return mariadb.mariadb_engine(parsed, pool_size=pool_size)
-        return _postgres_engine(parsed, pool_size)
+        return postgres_engine(parsed, pool_size=pool_size)
     except ImportError:
         raise ConfigurationError(
             f"database: the driver of {parsed.drivername} is not installed;"
@@ -172,32 +172,6 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         raise ConfigurationError(
             f"database: there is no driver {parsed.drivername}; use {backend}+{driver}://"
         ) from None
-
-
-def _postgres_engine(url: URL, pool_size: int) -> Engine:
-    return create_engine(
-        url,
-        isolation_level="READ COMMITTED",
-        pool_size=pool_size,
-        max_overflow=32,
-        pool_pre_ping=False,
-        pool_timeout=10,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "im-delivery-worker",
-            "keepalives_idle": 10,
-            "tcp_user_timeout": 15000,
-            "options": f"{url.query.get('options', '')} {_PLANNING}".strip(),
-        },
-    )
-
-
-_PLANNING = "-c enable_seqscan=off -c jit=off"
-"""Each statement of ours has its index. A plan made while a table was empty reads it whole, and a connection keeps its
-plans while the table grows (until the next ANALYZE); without indexes' rivals, an empty table plans like a full one.
-What has no index (the few rows of lanes and processes) is read whole all the same, at a price that must not look like
-one worth compiling for.
-"""
 
 
 _DRIVERS = {

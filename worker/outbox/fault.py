@@ -19,6 +19,8 @@ _FOLDER = "the file cannot be opened; create its folder, check its rights or cor
 _HOST = "the server cannot be reached; start it or correct host and port in the database URL"
 _RIGHTS = "the database user may not do this; give it the rights"
 
+_OPTIONS = "a pooler refuses the options in the database URL; set its ignore_startup_parameters, or leave them out"
+
 _LOCKED = "a lock was not free in time; try again"
 _CANCELLED = "the statement took too long or was cancelled; try again"
 _FULL = "the server has no connection left; give it more or use fewer processes"
@@ -63,6 +65,8 @@ _WORDS = (
     ("password authentication failed", _PASSWORD),
     ("no password supplied", _PASSWORD),
     ("no pg_hba.conf entry", _PASSWORD),
+    ("unsupported startup parameter", _OPTIONS),
+    (' role "', _PASSWORD),
     ("does not exist", _DATABASE),
     ("connection refused", _HOST),
     ("could not translate host name", _HOST),

@@ -142,6 +142,20 @@ def test_a_healthy_installation_has_no_problem(run: Run) -> None:
     assert "ok       broker: embedded" in printed
 
 
+@pytest.mark.postgres
+def test_settings_a_pooler_keeps_away_are_named(run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what its role should bring; elsewhere the worker sets them itself."""
+    monkeypatch.setenv("WORKER_DATABASE", postgres_url)
+    direct = run("doctor")
+    monkeypatch.setattr("worker.outbox.postgresql.is_pooled", lambda connection: True)
+
+    status, printed = run("doctor")
+
+    assert (0, 0) == (direct[0], status)
+    assert "pooler" not in direct[1]
+    assert "say `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
+
+
 def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cautions are left."""
     add(
