@@ -19,8 +19,10 @@ Row = Mapping[str, Any]
 
 
 # JSON_TABLE cuts a text and clamps a number in silence where its column is too narrow, even with ERROR ON ERROR: so the
-# columns are wider than what they are stored in, which is strict. Text without a character set would take the
-# database's; a binary collation here would not mix with the keys'.
+# columns are wider than what they are stored in, which is strict. MySQL's loses the sign or the last digits of a number
+# of more than 63 bits, even in a decimal column, so numbers are taken as the text they are. Text without a character
+# set would take the database's; a binary collation here would not mix with the keys'.
+MARIADB_NUMBER = "varchar(80) character set utf8mb4"
 MARIADB_TEXT = "longtext character set utf8mb4"
 MARIADB_KEY = "varchar(255) character set utf8mb4 collate utf8mb4_general_ci"
 
@@ -41,8 +43,8 @@ def _postgres_type(table: Table, column: str) -> str:
 
 def _mariadb_type(table: Table, column: str, keys: Sequence[str]) -> str:
     kind = table.c[column].type
-    if isinstance(kind, BigInteger) and column not in keys:
-        return "decimal(65, 0)"
+    if isinstance(kind, Integer) and column not in keys:
+        return MARIADB_NUMBER
     if isinstance(kind, (Boolean, Integer)):
         return "bigint"
     return MARIADB_KEY if column in keys else MARIADB_TEXT
