@@ -192,7 +192,8 @@ def chosen(
     MariaDB through a join in the order written, which also locks the rows in the order of the ids.
     """
     if is_mariadb(dialect):
-        return f"{_opened_before(table, key, alias, index)}{joins} where true"
+        # From a select of its own: beside a locking clause MySQL refuses a document opened in the same FROM (3569).
+        return f"(select wanted from {_opened()}) chosen{_before(table, key, alias, index)}{joins} where true"
     return f"{table} {alias}".rstrip() + f"{joins} where {alias or table}.{key} {_among(dialect)}"
 
 
@@ -211,7 +212,7 @@ def in_order(dialect: str, key: str = "id") -> str:
 def update_chosen(dialect: str, table: str, sets: str, key: str = "id", *, index: str = "primary") -> str:
     """An update of the rows whose key is among the ids of `:ids`; `and ...` may follow."""
     if is_mariadb(dialect):
-        return f"update {_opened_before(table, key, '', index)} set {sets} where true"
+        return f"update {_opened()}{_before(table, key, '', index)} set {sets} where true"
     return f"update {table} set {sets} where {key} {_among(dialect)}"
 
 
@@ -219,14 +220,18 @@ def update_chosen(dialect: str, table: str, sets: str, key: str = "id", *, index
 def delete_chosen(dialect: str, table: str, key: str = "id") -> str:
     """A delete of the rows whose key, first in the primary key, is among the ids of `:ids`; `and ...` may follow."""
     if is_mariadb(dialect):
-        return f"delete {table} from {_opened_before(table, key, '', 'primary')} where true"
+        return f"delete {table} from {_opened()}{_before(table, key, '', 'primary')} where true"
     return f"delete from {table} where {key} {_among(dialect)}"
 
 
-def _opened_before(table: str, key: str, alias: str, index: str) -> str:
-    """The ids, then the table, in that order. `in (select ...)` would walk, and lock, the whole table."""
-    ids = f"json_table(:ids, '$[*]' columns (wanted {MARIADB_KEY} path '$')) as chosen"
-    return f"{ids} straight_join {table} {alias} force index ({index}) on {alias or table}.{key} = chosen.wanted"
+def _opened() -> str:
+    """The ids."""
+    return f"json_table(:ids, '$[*]' columns (wanted {MARIADB_KEY} path '$')) as chosen"
+
+
+def _before(table: str, key: str, alias: str, index: str) -> str:
+    """The table after the ids, in that order. `in (select ...)` would walk, and lock, the whole table."""
+    return f" straight_join {table} {alias} force index ({index}) on {alias or table}.{key} = chosen.wanted"
 
 
 def _among(dialect: str) -> str:

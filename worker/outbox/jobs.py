@@ -297,7 +297,7 @@ def _owners(dialect: str, lock: str) -> TextClause:
             source = "(select value->>'$.a' as a, value->>'$.k' as k from json_each(:keys)) as v join worker_jobs j"
         case _:
             columns = f"a {MARIADB_KEY} path '$.a', k {MARIADB_KEY} path '$.k'"
-            opened = f"json_table(:keys, '$[*]' columns ({columns})) as v"
+            opened = f"(select a, k from json_table(:keys, '$[*]' columns ({columns})) as v) v"  # as in `chosen`
             source = f"{opened} straight_join worker_jobs j force index (worker_jobs_dedupe)"
     return text(
         "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
