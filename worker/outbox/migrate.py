@@ -111,7 +111,7 @@ def _named_lock(connection: Connection) -> Iterator[None]:
 
     Names of locks belong to the whole server, so ours carries the database's.
     """
-    lock = f"concat('{VERSION_TABLE}:', md5(database()))"
+    lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
     got = connection.exec_driver_sql(f"select get_lock({lock}, {WAIT_FOR_OTHERS_S})").scalar()
     if got != 1:
         raise ConfigurationError(f"another `worker db upgrade` has been running for {WAIT_FOR_OTHERS_S} s; try again")
