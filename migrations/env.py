@@ -5,9 +5,53 @@ Our version table is our own, so the application's Alembic beside us in the same
 
 from __future__ import annotations
 
-from alembic import context
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from alembic import context
+from alembic.ddl.mysql import MySQLImpl
+from sqlalchemy.exc import DBAPIError
+
+from worker.outbox.mariadb import number
 from worker.outbox.tables import VERSION_TABLE, metadata
+
+DONE_BEFORE = frozenset({1060, 1061, 1091})
+"""A column or an index that is there already; nothing there to drop."""
+
+
+class Continued(MySQLImpl):
+    """MySQL commits every change at once, like MariaDB, but takes "if not exists" for tables only."""
+
+    def add_column(self, *args: Any, **options: Any) -> None:
+        """Adds it, unless a run that was cut short did."""
+        with _unless_done():
+            super().add_column(*args, **options)
+
+    def drop_column(self, *args: Any, **options: Any) -> None:
+        """Drops it, unless a run that was cut short did."""
+        with _unless_done():
+            super().drop_column(*args, **options)
+
+    def create_index(self, *args: Any, **options: Any) -> None:
+        """Makes it, unless a run that was cut short did."""
+        with _unless_done():
+            super().create_index(*args, **options)
+
+    def drop_index(self, *args: Any, **options: Any) -> None:
+        """Drops it, unless a run that was cut short did."""
+        with _unless_done():
+            super().drop_index(*args, **options)
+
+
+@contextmanager
+def _unless_done() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if number(error.orig) not in DONE_BEFORE:
+            raise
+
 
 connection = context.config.attributes.get("connection")
 if connection is None:
@@ -19,5 +63,8 @@ context.configure(
     version_table=VERSION_TABLE,
     compare_server_default=True,
 )
+if connection.dialect.name == "mysql" and not connection.dialect.is_mariadb:
+    migration = context.get_context()
+    migration.impl = Continued(connection.dialect, connection, False, None, None, migration.opts)
 with context.begin_transaction():
     context.run_migrations()
