@@ -29,7 +29,7 @@ _WAITS = {
         " select w.pid, blocker, w.wait_event from waiting w"
         " cross join lateral unnest(pg_blocking_pids(w.pid)) as blocker"
     ),
-    "mysql": (
+    "mariadb": (
         "select r.trx_mysql_thread_id, b.trx_mysql_thread_id, concat(l.lock_table, ' ', l.lock_index)"
         " from information_schema.innodb_lock_waits w"
         " join information_schema.innodb_trx r on r.trx_id = w.requesting_trx_id"
@@ -37,8 +37,15 @@ _WAITS = {
         " join information_schema.innodb_locks l on l.lock_id = w.requested_lock_id"
         " join information_schema.processlist p on p.id = r.trx_mysql_thread_id and p.db = database()"
     ),
+    "mysql": (
+        "select r.trx_mysql_thread_id, b.trx_mysql_thread_id, concat(l.object_name, ' ', l.index_name)"
+        " from performance_schema.data_lock_waits w"
+        " join information_schema.innodb_trx r on r.trx_id = w.requesting_engine_transaction_id"
+        " join information_schema.innodb_trx b on b.trx_id = w.blocking_engine_transaction_id"
+        " join performance_schema.data_locks l on l.engine_lock_id = w.requesting_engine_lock_id"
+        " join information_schema.processlist p on p.id = r.trx_mysql_thread_id and p.db = database()"
+    ),
 }
-_WAITS["mariadb"] = _WAITS["mysql"]
 
 
 class Watch:
@@ -72,10 +79,11 @@ class Watch:
             raise failed[0]
 
     def _look_on(self, engine: Engine, told: threading.Event, failed: list[Exception]) -> None:
-        question = text(_WAITS[engine.dialect.name])
         try:
             with engine.connect() as connection:
-                while not told.wait(EVERY_S[engine.dialect.name]):
+                server = "mariadb" if getattr(engine.dialect, "is_mariadb", False) else engine.dialect.name
+                question = text(_WAITS[server])
+                while not told.wait(EVERY_S[server]):
                     self._count([(row[0], row[1], row[2]) for row in connection.execute(question)])
         except Exception as error:  # noqa: BLE001  the bench fails with it when the look-out ends
             failed.append(error)
