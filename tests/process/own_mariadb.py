@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ def running(connections: int = 151) -> Iterator[MariaDB]:
             USER, _command(folder, port, connections), folder / "out", lambda: own_server.listens(port), os.environ
         )
         install = ("--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method=normal")
-        own_server.run(USER, str(shutil.which("mariadb-install-db")), *install, "--skip-test-db")
+        own_server.run(USER, str(own_server.program("mariadb-install-db")), *install, "--skip-test-db")
         (folder / "init.sql").write_text("create database if not exists worker;\n", encoding="utf-8")
         process.start()
         try:
@@ -55,12 +54,13 @@ def running(connections: int = 151) -> Iterator[MariaDB]:
 
 def found() -> bool:
     """Whether this machine has the programs, and a user who may run them."""
-    return bool(shutil.which("mariadb-install-db") and shutil.which("mariadbd")) and own_server.can_be(USER)
+    programs = own_server.program("mariadb-install-db") and own_server.program("mariadbd")
+    return bool(programs) and own_server.can_be(USER)
 
 
 def _command(folder: Path, port: int, connections: int) -> tuple[str, ...]:
     return (
-        str(shutil.which("mariadbd")),
+        str(own_server.program("mariadbd")),
         "--no-defaults",
         f"--datadir={folder}/data",
         f"--socket={folder}/socket",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.process import own_server
 from tests.support.databases import Service
 
 PROGRAMS = Service("PostgreSQL's server programs", "TEST_RESTART_POSTGRES", "", "apt-get install postgresql")
@@ -95,8 +96,9 @@ def _run(program: str, *words: str) -> None:
 def _programs() -> Path | None:
     wanted = ("initdb", "pg_ctl", "postgres")
     folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    whole = [folder for folder in folders if all((folder / name).exists() for name in wanted)]
-    return max(whole, key=lambda folder: float(folder.parent.name), default=None)
+    newest = sorted(folders, key=lambda folder: float(folder.parent.name), reverse=True)
+    folder = (own_server.program("initdb", usual=newest) or Path("/nowhere/none")).parent
+    return folder if all((folder / name).exists() for name in wanted) else None
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -118,13 +118,13 @@ def running() -> Iterator[RabbitMQ]:
 
 def found() -> bool:
     """Whether this machine has the programs, and a user who may run them."""
-    return (_programs() / "rabbitmq-server").exists() and own_server.can_be(USER)
+    return own_server.can_be(USER) and (_programs() / "rabbitmq-server").exists()
 
 
 def _programs() -> Path:
     # Not the wrappers of the packages: those work for one node only.
-    beside = Path("/usr/lib/rabbitmq/bin")
-    return beside if beside.exists() else Path(shutil.which("rabbitmq-server") or "/nowhere/none").parent
+    server = own_server.program("rabbitmq-server", usual=[Path("/usr/lib/rabbitmq/bin")])
+    return (server or Path("/nowhere/none")).parent
 
 
 def _environment(folder: Path, node: str, port: int) -> dict[str, str]:

@@ -1,9 +1,8 @@
-"""A Redis server of a test's own."""
+"""A Redis (or Valkey) server of a test's own."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Redis:
 @contextmanager
 def running() -> Iterator[Redis]:
     """A fresh server on a free port; gone at the end."""
-    program = shutil.which("redis-server")
+    program = own_server.program("redis-server", "valkey-server")
     own_server.need(PROGRAMS, found=bool(program))
     port = own_server.free_port()
     with own_server.folder("redis", "root") as folder:

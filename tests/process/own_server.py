@@ -1,6 +1,7 @@
 """Servers of a test's own, in a temporary folder: they may be restarted and emptied without disturbing anybody.
 
-As root a server's programs run as the user its package made.
+As root a server's programs run as the user its package made. `TEST_PROGRAMS` names folders, separated like those of
+PATH, in which they are looked for first: another version of a server is tried that way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,13 @@ import pytest
 from tests.process.stack import until
 from tests.support import databases
 from tests.support.databases import Service
+
+
+def program(*names: str, usual: Sequence[Path] = ()) -> Path | None:
+    """Where the first of these programs is: in the folders of `TEST_PROGRAMS`, else in the usual ones, else on PATH."""
+    places = [os.environ.get("TEST_PROGRAMS", ""), *map(str, usual), os.environ.get("PATH", "")]
+    found = (shutil.which(name, path=os.pathsep.join(filter(None, places))) for name in names)
+    return next((Path(path) for path in found if path), None)
 
 
 class Server(Protocol):
