@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import typer.main
+from sqlalchemy import make_url
 
-from tests.process.stacks import WITH_A_BROKER
+from tests.process.stacks import STACKS, WITH_A_BROKER
 from worker.cli.commands import app
 from worker.config.settings import Settings
 from worker.service import queues
@@ -32,15 +33,30 @@ def test_every_stack_has_a_preset_of_services(name: str) -> None:
     settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
 
     hosts = [urlsplit(url).hostname for url in (settings.database, settings.broker)]
-    assert preset["COMPOSE_PROFILES"].split(",") == hosts == name.split("-")
+    assert preset["COMPOSE_PROFILES"].split(",") == ["worker", *hosts]
+    assert hosts == name.split("-")
     assert set(hosts) <= {service for service, profile in profiles.items() if service == profile}
+
+
+def test_the_embedded_preset_keeps_its_outbox_in_a_volume() -> None:
+    """One process that delivers, whose file lies where the image lets it write and a volume is mounted."""
+    preset = dict(line.split("=", 1) for line in _read("docker/embedded.env").splitlines())
+    compose = _read("docker/compose.yaml")
+
+    settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
+
+    folder = str(Path(str(make_url(settings.database).database)).parent)
+    assert settings.broker == preset["COMPOSE_PROFILES"] == "embedded"
+    assert f"    - outbox:{folder}\n" in compose
+    assert f"install -d -o worker {folder}" in _read("docker/Dockerfile")
+    assert "    profiles: [embedded]\n    command: worker up" in compose
 
 
 def test_the_presets_are_those_of_the_stacks() -> None:
     """No preset without tests, and the comment that says how to start names each of them."""
     presets = {path.name for path in (ROOT / "docker").glob("*.env")}
 
-    assert {f"{name.replace('+', '-')}.env" for name in WITH_A_BROKER} == presets
+    assert {f"{name.replace('+', '-')}.env" for name in STACKS} == presets
     assert [] == [preset for preset in presets if preset not in _read("docker/compose.yaml")]
 
 
@@ -60,7 +76,7 @@ def test_compose_starts_what_the_procfile_starts() -> None:
 
     started = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    command: (.*)$", _read("docker/compose.yaml"), re.M))
 
-    assert processes == {name: command for name, command in started.items() if name != "migrate"}
+    assert processes == {name: command for name, command in started.items() if name not in ("migrate", "embedded")}
     assert shlex.split(processes["worker"]) == re.findall(r'"([^"]+)"', _read("docker/Dockerfile").split("CMD")[1])
 
 
