@@ -49,11 +49,21 @@ def folder(name: str, user: str) -> Iterator[Path]:
     """A folder that the server's user may enter; pytest's own are closed to others."""
     made = Path(tempfile.mkdtemp(prefix=f"worker-{name}-"))
     try:
-        if os.geteuid() == 0:
-            shutil.chown(made, user)
+        _give(made, user)
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def make_folder(path: Path, user: str) -> None:
+    """A folder of the server's user."""
+    path.mkdir()
+    _give(path, user)
+
+
+def _give(path: Path, user: str) -> None:
+    if os.geteuid() == 0:
+        shutil.chown(path, user)
 
 
 def can_be(user: str) -> bool:

@@ -201,7 +201,7 @@ def in_order(dialect: str, key: str = "id") -> str:
     """What follows `chosen` to lock its rows in the order of the ids.
 
     SQLite's writers are alone. On MariaDB the order is that of the join; to sort, it would make a temporary table, on
-    disk where the rows hold long texts (and 10.11.19 has crashed while it dropped one of those).
+    disk where the rows hold long texts.
     """
     if is_mariadb(dialect):
         return " for update"
