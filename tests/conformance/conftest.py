@@ -1,4 +1,4 @@
-"""A site for each channel: the whole plant on SQLite, a driven clock, and the channel's simulated vendor over HTTP."""
+"""A site for each channel: the whole plant, on each database; a driven clock, and the vendor simulated over HTTP."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Stand:
 
 
 @pytest.fixture
-def stand(sqlite_database: Database, driven_clock: DrivenClock, case: Case) -> Iterator[Stand]:
+def stand(database: Database, driven_clock: DrivenClock, case: Case) -> Iterator[Stand]:
     """The channel's site."""
     with (
         running(SimulatorSettings.model_validate(case.settings)) as url,
         closing(RequestsTransport()) as transport,
         planted(
-            sqlite_database,
+            database,
             driven_clock,
             accounts=[case.account(name, url) for name in (OWN, OTHER, TIGHT)],
             transport=transport,

@@ -127,6 +127,7 @@ def test_two_governors_share_one_limit(database: Database) -> None:
     assert 100 == sum(counts)
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_opposite_orders_do_not_deadlock(server_database: Database) -> None:
     """Reservations that name the same new and old keys in opposite orders never wait in a circle."""
     governors = [a_governor(server_database), a_governor(server_database)]
@@ -166,29 +167,29 @@ def reserved_behind(
         return [future.result(30) for future in [first, *others]], waiting
 
 
-def test_callers_share_a_transaction(sqlite_database: Database) -> None:
+def test_callers_share_a_transaction(database: Database) -> None:
     """Those who ask while a reservation runs are served together by the next one."""
     gate = Gate()
-    with transactions(sqlite_database) as seen:
-        answers, waiting = reserved_behind(gate, a_governor(sqlite_database, gate), [[[a_charge()]]] * 8)
+    with transactions(database) as seen:
+        answers, waiting = reserved_behind(gate, a_governor(database, gate), [[[a_charge()]]] * 8)
 
     assert 8 == waiting
     assert [1] * 9 == [len(granted(answer)) for answer in answers]
     assert 2 == len(seen)
 
 
-def test_a_shared_transaction_is_bounded(sqlite_database: Database) -> None:
+def test_a_shared_transaction_is_bounded(database: Database) -> None:
     """A batch takes up only so many keys; whoever does not fit leads the next one."""
     gate = Gate()
     many = [a_charge(f"member{n}") for n in range(MOST_KEYS // 2 + 1)]
-    with transactions(sqlite_database) as seen:
-        answers, _ = reserved_behind(gate, a_governor(sqlite_database, gate), [[many]] * 2)
+    with transactions(database) as seen:
+        answers, _ = reserved_behind(gate, a_governor(database, gate), [[many]] * 2)
 
     assert [1] * 3 == [len(granted(answer)) for answer in answers]
     assert 3 == len(seen)
 
 
-def test_a_failed_reservation_is_heard_and_the_next_one_works(sqlite_database: Database) -> None:
+def test_a_failed_reservation_is_heard_and_the_next_one_works(database: Database) -> None:
     """An error reaches the caller, nothing is reserved, and nobody waits for a leader that failed."""
     times = iter([OSError("gone"), 1.0])
 
@@ -198,7 +199,7 @@ def test_a_failed_reservation_is_heard_and_the_next_one_works(sqlite_database: D
             raise now
         return now
 
-    governor = a_governor(sqlite_database, monotonic)
+    governor = a_governor(database, monotonic)
     with pytest.raises(OSError, match="gone"):
         governor.reserve([[a_charge()]] * 30)
 
@@ -233,10 +234,10 @@ def test_a_give_back_after_the_window_changes_nothing(database: Database, driven
     assert 30 == len(granted(governor.reserve([[a_charge()]] * 30)))
 
 
-def test_a_permit_ages_from_before_the_clock_was_read(sqlite_database: Database) -> None:
+def test_a_permit_ages_from_before_the_clock_was_read(database: Database) -> None:
     """A slow database eats the permit's age; it never lengthens it."""
     times = iter([100.0, 100.2, 100.3])
-    governor = a_governor(sqlite_database, lambda: next(times))
+    governor = a_governor(database, lambda: next(times))
 
     [permit] = granted(governor.reserve([[a_charge()]]))
 
@@ -270,9 +271,9 @@ def test_a_lapsed_permit_is_renewed_with_more_age(database: Database) -> None:
     assert pytest.approx(1.1) == renewed.starts_before
 
 
-def test_a_fresh_permit_is_kept(sqlite_database: Database) -> None:
+def test_a_fresh_permit_is_kept(database: Database) -> None:
     """Renewing costs nothing while there is nothing to renew."""
-    governor = a_governor(sqlite_database)
+    governor = a_governor(database)
     [permit] = granted(governor.reserve([[a_charge()]]))
 
     assert permit is governor.renew(permit, [a_charge()])
@@ -294,10 +295,10 @@ def test_renewing_can_be_denied(database: Database, driven_clock: DrivenClock) -
 @pytest.mark.parametrize(("units", "scope"), [(700, Scope.PART), (1, Scope.LANE)])
 @pytest.mark.parametrize("used", [400, 1_000])
 def test_a_call_too_big_for_the_room_that_is_left_waits_alone(
-    sqlite_database: Database, driven_clock: DrivenClock, used: int, units: int, scope: Scope
+    database: Database, driven_clock: DrivenClock, used: int, units: int, scope: Scope
 ) -> None:
     """Only a limit without room for a single unit keeps the lane; else smaller calls, and urgent ones, still go."""
-    governor = a_governor(sqlite_database)
+    governor = a_governor(database)
     limit = a_limit(1_000, "app_day", 86_400, Scope.LANE)
     granted(governor.reserve([[Charge(limit, "app", used)]]))
 
@@ -354,10 +355,10 @@ def test_purged_rows_are_made_again(database: Database, driven_clock: DrivenCloc
     assert 30 == len(granted(governor.reserve([[a_charge("old1")]] * 31)))
 
 
-def test_the_memory_of_known_rows_is_bounded(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_known_rows_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has met very many members forgets and asks the database again."""
     monkeypatch.setattr(budgets, "_KNOWN_MOST", 3)
-    governor = a_governor(sqlite_database)
+    governor = a_governor(database)
 
     for _ in range(2):
         governor.reserve([[a_charge(f"member{n}") for n in range(4)]])
@@ -366,9 +367,9 @@ def test_the_memory_of_known_rows_is_bounded(sqlite_database: Database, monkeypa
     assert len(governor._budgets._known) <= 5
 
 
-def test_a_closed_governor_grants_nothing(sqlite_database: Database) -> None:
+def test_a_closed_governor_grants_nothing(database: Database) -> None:
     """After close nothing may be called."""
-    governor = a_governor(sqlite_database)
+    governor = a_governor(database)
     governor.close()
 
     with pytest.raises(WorkerError, match="closed"):

@@ -123,6 +123,7 @@ def at_once(site: Site, *wishes: Mark) -> list[Marked]:
     return sorted(replies, key=lambda reply: reply.name)
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database: Database) -> None:
     """The second reads under the lock that the first one's part is in the air."""
     with planted(server_database, DrivenClock()) as site:
@@ -142,6 +143,7 @@ def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database:
         assert ["queued", "sending"] == sorted([site.state(first), site.state(second)])
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_of_two_that_are_the_first_to_send_a_body_one_gets_the_seat(server_database: Database) -> None:
     """No row of it is there yet; whoever makes it has it."""
     with planted(server_database, DrivenClock()) as site:

@@ -36,12 +36,6 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-@pytest.fixture
-def sqlite_site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(sqlite_database, driven_clock) as planted_site:
-        yield planted_site
-
-
 def tokens_fetched(site: Site) -> int:
     return sum(request.path == GETTOKEN for request in site.transport.calls)
 
@@ -203,7 +197,7 @@ def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
 
 
 def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
-    sqlite_database: Database, driven_clock: DrivenClock
+    database: Database, driven_clock: DrivenClock
 ) -> None:
     """The host goes away between two parts of one doorbell, reserved together: the second's room is given back, and no
     attempt is counted."""
@@ -212,7 +206,7 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
         gone = request.path == SEND and isinstance(request.body, bytes) and b"two" in request.body
         return NeverLeft("refused", 0.0) if gone else None
 
-    with planted(sqlite_database, driven_clock, refuse=refuse) as site:
+    with planted(database, driven_clock, refuse=refuse) as site:
         jobs = [site.send("one"), site.send("two", "wangwu")]
         site.plant.gates.cycled(site.part(jobs[0]).lane, 0.01)
         reserved: list[int] = []
@@ -305,10 +299,10 @@ def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Databas
         assert 0 == site.transport.open
 
 
-def test_a_lease_lost_before_the_mark_marks_nothing(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_clock: DrivenClock) -> None:
     """Without a lease neither a doorbell is answered nor a part marked."""
     life = Ticks()
-    with planted(sqlite_database, driven_clock, life_clock=life) as site:
+    with planted(database, driven_clock, life_clock=life) as site:
         job = site.send()
         life.advance(9)
         unanswered = site.ring(job)
@@ -326,9 +320,8 @@ def test_a_lease_lost_before_the_mark_marks_nothing(sqlite_database: Database, d
         assert (0, [], "queued", 0) == (unanswered, site.calls(), site.state(job), site.part(job).claim)
 
 
-def test_a_permit_that_lapsed_is_asked_for_again(sqlite_site: Site) -> None:
+def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
     """The mark took longer than the permit lives: another one is reserved before the call."""
-    site = sqlite_site
     job = site.send()
     site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
 
@@ -337,9 +330,8 @@ def test_a_permit_that_lapsed_is_asked_for_again(sqlite_site: Site) -> None:
     assert "accepted" == site.state(job)
 
 
-def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(sqlite_site: Site) -> None:
+def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> None:
     """Somebody else took the room meanwhile: queued again, uncounted, nothing left."""
-    site = sqlite_site
     job = site.send()
     site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
     full = Denied(Scope.PART, 1.0, "member_minute", 1.0)
@@ -352,9 +344,8 @@ def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(sqlite_site: Site)
 
 
 @pytest.fixture
-def away(sqlite_site: Site) -> Iterator[list[str]]:
+def away(site: Site) -> Iterator[list[str]]:
     """Giving room back fails as long as the test runs; the part's state in SQL each time it was tried."""
-    site = sqlite_site
     tried: list[str] = []
 
     def give_back(permits: Any) -> None:
@@ -367,10 +358,9 @@ def away(sqlite_site: Site) -> Iterator[list[str]]:
     return tried
 
 
-def test_room_that_cannot_be_given_back_keeps_no_part_in_the_air(sqlite_site: Site, away: list[str]) -> None:
+def test_room_that_cannot_be_given_back_keeps_no_part_in_the_air(site: Site, away: list[str]) -> None:
     """The lease was lost after the mark and the database fails: the end was on its way first, so the part is queued
     again, uncounted, whatever becomes of its room."""
-    site = sqlite_site
     job = site.send()
     alive = site.plant.life.may_act
     site.plant.life.may_act = lambda *args: "after_mark" not in site.probes and alive(*args)  # type: ignore[method-assign]
@@ -389,9 +379,8 @@ def test_room_that_cannot_be_given_back_keeps_no_part_in_the_air(sqlite_site: Si
     )
 
 
-def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(sqlite_site: Site, away: list[str]) -> None:
+def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(site: Site, away: list[str]) -> None:
     """The call certainly never left and the database fails right after: the first end stands, not one in doubt."""
-    site = sqlite_site
     site.vendor.says(unsent())
     job = site.send()
 
@@ -404,9 +393,8 @@ def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(sqlite_s
     assert [("retry", False)] == [(one.outcome, bool(one.doubtful)) for one in site.of("attempts", job)]
 
 
-def test_a_permit_that_cannot_be_renewed_sends_nothing(sqlite_site: Site) -> None:
+def test_a_permit_that_cannot_be_renewed_sends_nothing(site: Site) -> None:
     """It grew old while the mark was written, and the database fails when asked again: queued again, nothing left."""
-    site = sqlite_site
     job = site.send()
     site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
     reserve, asked = site.plant.governor.reserve, []
@@ -465,15 +453,13 @@ def test_a_new_token_that_is_refused_too_stops_the_account(site: Site) -> None:
     assert ("queued", 0) == (site.state(job), site.part(job).tries)
 
 
-def test_no_token_now_blocks_the_account_and_costs_no_attempt(
-    sqlite_database: Database, driven_clock: DrivenClock
-) -> None:
+def test_no_token_now_blocks_the_account_and_costs_no_attempt(database: Database, driven_clock: DrivenClock) -> None:
     """gettoken cannot be reached: the account's lanes wait, nothing is marked."""
 
     def refuse(request: Request) -> NeverLeft | None:
         return NeverLeft("refused", 0.0) if request.path == GETTOKEN else None
 
-    with planted(sqlite_database, driven_clock, refuse=refuse) as site:
+    with planted(database, driven_clock, refuse=refuse) as site:
         job = site.send()
 
         site.ring(job)
@@ -519,9 +505,8 @@ def test_busy_is_tried_again_three_times(site: Site) -> None:
     assert ("exhausted", 4) == (site.state(job), len(site.calls()))
 
 
-def test_the_backoff_is_drawn_from_the_whole_range(sqlite_site: Site) -> None:
+def test_the_backoff_is_drawn_from_the_whole_range(site: Site) -> None:
     """Full jitter: anything between nothing and 1 s x 2^n, never above, and not always the same."""
-    site = sqlite_site
     site.vendor.says(*[refused(6000)] * 60)
     jobs = [site.send(str(n), f"u{n}") for n in range(20)]
 
@@ -560,10 +545,10 @@ def test_an_unknown_is_repeated_five_times_at_most(site: Site) -> None:
     ],
 )
 def test_what_the_caller_wants_of_unknowns_is_done(
-    sqlite_database: Database, driven_clock: DrivenClock, wish: str, account_wish: str, calls: int
+    database: Database, driven_clock: DrivenClock, wish: str, account_wish: str, calls: int
 ) -> None:
     """hold: never repeated, though it were safe; resend: repeated, safe or not; the job's word wins."""
-    with planted(sqlite_database, driven_clock, accounts=[an_account(on_unknown=account_wish)]) as site:
+    with planted(database, driven_clock, accounts=[an_account(on_unknown=account_wish)]) as site:
         site.vendor.says(lost())
         job = site.send(duplicate_check=wish == "hold" or account_wish == "hold", on_unknown=wish)
 
@@ -614,10 +599,10 @@ def test_a_call_in_doubt_is_never_healed_with_other_bytes(site: Site) -> None:
 # -- two equal, one line ----------------------------------------------------------------------------------------------
 
 
-def test_an_attempt_is_one_log_line_without_content(sqlite_site: Site) -> None:
+def test_an_attempt_is_one_log_line_without_content(site: Site) -> None:
     """Always the same fields; no text, no recipient, no token."""
     with structlog.testing.capture_logs() as lines:
-        sqlite_site.ring(sqlite_site.send("very secret", "zhangsan"))
+        site.ring(site.send("very secret", "zhangsan"))
 
     [line] = [line for line in lines if line["event"] == "attempt"]
     expected = {"event", "log_level", "job", "part", "channel", "account", "kind", "attempt", "outcome", "errcode"}
@@ -625,9 +610,8 @@ def test_an_attempt_is_one_log_line_without_content(sqlite_site: Site) -> None:
     assert not any(word in str(lines) for word in ("very secret", "zhangsan", "t1"))
 
 
-def test_a_part_somebody_else_marked_is_left_alone(sqlite_site: Site) -> None:
+def test_a_part_somebody_else_marked_is_left_alone(site: Site) -> None:
     """The id was rung twice: the second finds it marked, gives its room back and calls nobody."""
-    site = sqlite_site
     job = site.send()
     seen: list[int] = []
 
@@ -644,9 +628,8 @@ def test_a_part_somebody_else_marked_is_left_alone(sqlite_site: Site) -> None:
     assert [1, 1] == used
 
 
-def test_changes_of_a_stranger_are_not_undone(sqlite_site: Site) -> None:
+def test_changes_of_a_stranger_are_not_undone(site: Site) -> None:
     """A refusal decided on an old reading of the part is dropped when the part has moved since."""
-    site = sqlite_site
     job = site.send()
     site.ring(job)
     work = site.rows("select * from worker_parts where id = :id", id=part_id(job, 0))[0]
@@ -656,9 +639,8 @@ def test_changes_of_a_stranger_are_not_undone(sqlite_site: Site) -> None:
     assert "accepted" == site.state(job)
 
 
-def test_an_error_of_ours_after_the_mark_leaves_an_unknown(sqlite_site: Site) -> None:
+def test_an_error_of_ours_after_the_mark_leaves_an_unknown(site: Site) -> None:
     """A defect in reading an answer must not leave a living process's part in the air: in doubt, and recorded."""
-    site = sqlite_site
 
     def broken(request: Request) -> Any:
         raise ZeroDivisionError
@@ -672,9 +654,9 @@ def test_an_error_of_ours_after_the_mark_leaves_an_unknown(sqlite_site: Site) ->
     assert "unknown" == site.state(job)
 
 
-def test_the_duplicate_check_can_be_switched_off_for_all(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_the_duplicate_check_can_be_switched_off_for_all(database: Database, driven_clock: DrivenClock) -> None:
     """`duplicate_check = false`: nothing is flagged, and an unknown is held."""
-    with planted(sqlite_database, driven_clock, duplicate_check=False) as site:
+    with planted(database, driven_clock, duplicate_check=False) as site:
         site.vendor.says(lost())
         job = site.send()
 
@@ -684,9 +666,9 @@ def test_the_duplicate_check_can_be_switched_off_for_all(sqlite_database: Databa
         assert "unknown" == site.state(job)
 
 
-def test_a_shorter_window_is_a_setting(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_shorter_window_is_a_setting(database: Database, driven_clock: DrivenClock) -> None:
     """`duplicate_window_s`: a repeat after it is held, though the vendor's own window is longer."""
-    with planted(sqlite_database, driven_clock, duplicate_window_s=600) as site:
+    with planted(database, driven_clock, duplicate_window_s=600) as site:
         site.vendor.says(lost())
         job = site.send()
         site.ring(job)
@@ -715,12 +697,12 @@ class Tokenless(WecomApp):
     uses_token = False
 
 
-def test_a_channel_without_tokens_fetches_none(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_channel_without_tokens_fetches_none(database: Database, driven_clock: DrivenClock) -> None:
     """The call goes without asking anybody for a token."""
     register(Tokenless())
     try:
         account = replace(an_account(), channel="tokenless")
-        with planted(sqlite_database, driven_clock, accounts=[account]) as site:
+        with planted(database, driven_clock, accounts=[account]) as site:
             job = site.send()
 
             site.ring(job)

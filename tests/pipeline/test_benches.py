@@ -41,15 +41,18 @@ def test_the_watch_sees_a_producer_that_waits_for_a_worker(server: str, request:
     assert sees_a_wait(request.getfixturevalue(server))
 
 
+@pytest.mark.fewer_databases("PostgreSQL is asked who waits")
 def test_on_mariadb_a_producer_of_the_bench_is_refused_every_wait(mariadb_url: str) -> None:
     """No wait is too short to be noticed."""
     assert is_refused_a_wait(mariadb_url)
 
 
-def test_a_producer_commits_one_job_after_the_other(postgres_url: str) -> None:
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_a_producer_commits_one_job_after_the_other(server: str, request: pytest.FixtureRequest) -> None:
     """And says how many, and how long the longest took; nobody waited."""
-    engine = producers_engine(postgres_url, 1)
-    watch = Watch(postgres_url, [])
+    url = request.getfixturevalue(server)
+    engine = producers_engine(url, 1)
+    watch = Watch(url, [])
 
     with watch.looking(), engine.connect() as connection:
         done = produce(connection, FixedAccounts([an_account()]), time.monotonic() + 0.1)

@@ -12,11 +12,9 @@ from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 
 
-def test_of_what_nobody_carries_out_there_is_nothing_to_read(
-    sqlite_database: Database, driven_clock: DrivenClock
-) -> None:
+def test_of_what_nobody_carries_out_there_is_nothing_to_read(database: Database, driven_clock: DrivenClock) -> None:
     """A chat that was posted to does not wait for anybody."""
-    with planted(sqlite_database, driven_clock, accounts=[an_account(), a_webhook("http://vendor")]) as site:
+    with planted(database, driven_clock, accounts=[an_account(), a_webhook("http://vendor")]) as site:
         jobs = [site.send(), site.ask(Text(content="hi"), Chats("wr-1"), account="alerts"), site.upload()]
 
         for job in jobs:

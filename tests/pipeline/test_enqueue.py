@@ -213,9 +213,9 @@ def test_instants(database: Database, driven_clock: DrivenClock) -> None:
         ({"on_unknown": "again"}, "on_unknown"),
     ],
 )
-def test_wrong_options_are_refused_by_name(sqlite_database: Database, options: dict[str, Any], field: str) -> None:
+def test_wrong_options_are_refused_by_name(database: Database, options: dict[str, Any], field: str) -> None:
     """Every wrong argument is named before anything is inserted, and the transaction stays usable."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         with pytest.raises(CheckFailed) as caught:
             worker.enqueue(connection, "hr", HELLO, ANN, **options)
         assert 0 == count(connection)
@@ -224,9 +224,9 @@ def test_wrong_options_are_refused_by_name(sqlite_database: Database, options: d
     assert "payroll" not in str(caught.value).replace("tags=", "") or field == "tags"
 
 
-def test_what_the_channel_refuses_is_refused_before_the_insert(sqlite_database: Database) -> None:
+def test_what_the_channel_refuses_is_refused_before_the_insert(database: Database) -> None:
     """The channel's problems come through, all of them, without the text."""
-    with sqlite_database.writing() as connection, pytest.raises(CheckFailed) as caught:
+    with database.writing() as connection, pytest.raises(CheckFailed) as caught:
         worker.enqueue(connection, "hr", Text(content="机密" * 2000), To(users=["not a userid"]))
 
     assert {"text.content", "touser"} == {problem.field for problem in caught.value.problems}
@@ -239,31 +239,31 @@ def test_what_the_channel_refuses_is_refused_before_the_insert(sqlite_database: 
     [("hello", ANN), (HELLO, 7), (CardUpdate(replace_name="x"), ANN)],
     ids=["text instead of a message", "number instead of recipients", "card update without its job"],
 )
-def test_wrong_arguments_have_clear_errors(sqlite_database: Database, message: Any, to: Any) -> None:
+def test_wrong_arguments_have_clear_errors(database: Database, message: Any, to: Any) -> None:
     """What is no message, no recipient or the wrong door is said."""
-    with sqlite_database.writing() as connection, pytest.raises(CheckFailed, match=r"use \w"):
+    with database.writing() as connection, pytest.raises(CheckFailed, match=r"use \w"):
         worker.enqueue(connection, "hr", message, to)
 
 
-def test_recipients_may_be_users_alone(sqlite_database: Database) -> None:
+def test_recipients_may_be_users_alone(database: Database) -> None:
     """A list or the vendor's `"a | b"` is taken as users."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         refs = [worker.enqueue(connection, "hr", HELLO, to) for to in ("ann | bob", ["ann", "bob"], ("ann", "ANN"))]
         found = [json.loads(row(connection, "worker_jobs", id=ref.id)["recipients"]) for ref in refs]
 
     assert [{"users": ["ann", "bob"]}, {"users": ["ann", "bob"]}, {"users": ["ann"]}] == found
 
 
-def test_an_unknown_account_names_the_known_ones(sqlite_database: Database) -> None:
+def test_an_unknown_account_names_the_known_ones(database: Database) -> None:
     """A typing error in the account is one clear sentence."""
-    with sqlite_database.writing() as connection, pytest.raises(ConfigurationError, match="hr, ops"):
+    with database.writing() as connection, pytest.raises(ConfigurationError, match="hr, ops"):
         worker.enqueue(connection, "hrr", HELLO, ANN)
 
 
-def test_enqueue_many_names_the_place_of_every_problem(sqlite_database: Database) -> None:
+def test_enqueue_many_names_the_place_of_every_problem(database: Database) -> None:
     """All or none: problems of all jobs at once, nothing inserted."""
     jobs = [NewJob("hr", HELLO, ANN), NewJob("hr", Text(content=""), ANN), NewJob("hr", HELLO, ANN, priority="x")]
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         with pytest.raises(CheckFailed) as caught:
             worker.enqueue_many(connection, jobs)
         assert 0 == count(connection)
@@ -271,16 +271,16 @@ def test_enqueue_many_names_the_place_of_every_problem(sqlite_database: Database
     assert ["jobs[1].text.content", "jobs[2].priority"] == [problem.field for problem in caught.value.problems]
 
 
-def test_enqueue_many_of_nothing(sqlite_database: Database) -> None:
+def test_enqueue_many_of_nothing(database: Database) -> None:
     """No jobs, no statement, no error."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         assert [] == worker.enqueue_many(connection, [])
 
 
-def test_warnings_are_said_and_kept(sqlite_database: Database) -> None:
+def test_warnings_are_said_and_kept(database: Database) -> None:
     """What the channel warns of is in the reference and in the job."""
     to = Recipients(users=tuple(f"u{n}" for n in range(1001)), parties=("1",))
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         ref = worker.enqueue(connection, "hr", HELLO, to)
         kept = json.loads(row(connection, "worker_jobs", id=ref.id)["warnings"])
 
@@ -304,9 +304,9 @@ def test_recall_and_update_name_their_job(database: Database) -> None:
     assert "{}" == jobs[0]["message"]
 
 
-def test_follow_ups_of_the_wrong_thing(sqlite_database: Database) -> None:
+def test_follow_ups_of_the_wrong_thing(database: Database) -> None:
     """No such job, a job that is no send, an update that is no update: each said clearly."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         target = worker.enqueue(connection, "hr", HELLO, ANN)
         recall = worker.recall(connection, target.id)
         with pytest.raises(JobNotFound, match="no job"):
@@ -342,9 +342,9 @@ def test_replay_is_a_new_job_linked_to_the_original(database: Database) -> None:
     assert 3 == len({spec["task_id"] for spec in specs})
 
 
-def test_replay_of_what_cannot_be_replayed(sqlite_database: Database) -> None:
+def test_replay_of_what_cannot_be_replayed(database: Database) -> None:
     """Open, purged or without its file: NotReplayable; no such job: JobNotFound."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         open_job = worker.enqueue(connection, "hr", HELLO, ANN)
         with pytest.raises(NotReplayable, match="still open"):
             worker.replay(connection, open_job.id)
@@ -352,8 +352,8 @@ def test_replay_of_what_cannot_be_replayed(sqlite_database: Database) -> None:
             worker.replay(connection, "0" * 32)
         upload = worker.upload(connection, "hr", worker.File(b"0123456789", "a.txt"))
     for ref in (open_job, upload):
-        end(sqlite_database, ref.id)
-    with sqlite_database.writing() as connection:
+        end(database, ref.id)
+    with database.writing() as connection:
         again = worker.replay(connection, upload.id)
         assert (
             row(connection, "worker_jobs", id=upload.id)["message"]
@@ -367,21 +367,21 @@ def test_replay_of_what_cannot_be_replayed(sqlite_database: Database) -> None:
             worker.replay(connection, open_job.id)
 
 
-def test_a_recall_can_be_replayed(sqlite_database: Database) -> None:
+def test_a_recall_can_be_replayed(database: Database) -> None:
     """Its message is empty by nature, not purged; the new one is about the same target."""
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         target = worker.enqueue(connection, "hr", HELLO, ANN)
         recall = worker.recall(connection, target.id)
-    end(sqlite_database, recall.id)
-    with sqlite_database.writing() as connection:
+    end(database, recall.id)
+    with database.writing() as connection:
         again = worker.replay(connection, recall.id)
         assert target.id == row(connection, "worker_jobs", id=again.id)["target_job_id"]
 
 
-def test_an_upload_is_a_message_too(sqlite_database: Database) -> None:
+def test_an_upload_is_a_message_too(database: Database) -> None:
     """`enqueue(Upload(...))` and `upload(...)` ask for the same."""
     file = worker.File(b"0123456789", "a.txt")
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         refs = [
             worker.enqueue(connection, "hr", Upload(file=file), dedupe_key="one"),
             worker.upload(connection, "hr", file, dedupe_key="two"),
@@ -442,9 +442,9 @@ def test_a_database_without_tables_says_what_to_run(tmp_path: Any) -> None:
     [{"x": {"a": "b\x00"}}, {"x": {"a": "\ud800"}}, {"x": {"a": object()}}, {"x": {"a": float("nan")}}],
     ids=["NUL", "half a surrogate pair", "no JSON", "NaN"],
 )
-def test_what_no_database_can_hold_is_refused(sqlite_database: Database, body: dict[str, Any]) -> None:
+def test_what_no_database_can_hold_is_refused(database: Database, body: dict[str, Any]) -> None:
     """A raw body is looked through before it can break a bulk insert."""
-    with sqlite_database.writing() as connection, pytest.raises(CheckFailed):
+    with database.writing() as connection, pytest.raises(CheckFailed):
         worker.enqueue(connection, "hr", Raw(msgtype="x", body=body), ANN)
 
 
@@ -458,12 +458,12 @@ def test_what_no_database_can_hold_is_refused(sqlite_database: Database, body: d
     ],
 )
 def test_a_wrong_account_is_found_before_anything_is_stored(
-    sqlite_database: Database, settings: dict[str, Any], key: str
+    database: Database, settings: dict[str, Any], key: str
 ) -> None:
     """A key missing in the settings is no trace out of a sender, hours later."""
     accounts = worker.FixedAccounts([worker.Account("hr", "wecom_app", "http://vendor", settings)])
 
-    with sqlite_database.writing() as connection:
+    with database.writing() as connection:
         with pytest.raises(ConfigurationError, match=rf"accounts\.hr\.{key}: is "):
             worker.enqueue(connection, "hr", HELLO, ANN, accounts=accounts)
         assert 0 == count(connection)

@@ -112,6 +112,7 @@ def test_a_repeated_upload_stores_no_second_copy(database: Database) -> None:
     assert [True, False, False] == [ref.created for ref in refs]
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_a_key_in_flight_waits_for_its_holder(server_database: Database) -> None:
     """The second producer waits; the first commits: it gets the first one's job."""
     database, found = server_database, []
@@ -130,6 +131,7 @@ def test_a_key_in_flight_waits_for_its_holder(server_database: Database) -> None
     assert [(first.id, False)] == [(ref.id, ref.created) for ref in found]
 
 
+@pytest.mark.fewer_databases("MariaDB's answer is in test_mariadb_waiting.py, SQLite has one level")
 def test_a_stricter_level_asks_to_run_the_transaction_again(postgres_database: Database) -> None:
     """PostgreSQL, REPEATABLE READ: a key committed after the snapshot is RetryTransaction, as documented."""
     strict = postgres_database.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -141,8 +143,8 @@ def test_a_stricter_level_asks_to_run_the_transaction_again(postgres_database: D
             worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
 
 
-def test_a_key_given_up_between_insert_and_look(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_given_up_between_insert_and_look(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder's row vanished: nobody can say who won, so the caller runs again."""
     monkeypatch.setattr("worker.outbox.jobs.owners", lambda *_: {})
-    with sqlite_database.writing() as connection, pytest.raises(RetryTransaction, match="again"):
+    with database.writing() as connection, pytest.raises(RetryTransaction, match="again"):
         worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")

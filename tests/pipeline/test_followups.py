@@ -487,32 +487,31 @@ def test_looking_again_with_the_send_still_in_the_air_does_not_spin(site: Site) 
     assert (job, site.clock.micros + 20 * SECOND) == (site.part(recall).waits_on, site.part(recall).not_before)
 
 
-def test_a_wake_up_is_never_lost(postgres_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_wake_up_is_never_lost(site: Site) -> None:
     """The writer ends the send while resolve parks on it, fifty times: the recall always ends with its call."""
-    with planted(postgres_database, driven_clock) as site:
-        waited = 0
-        for n in range(50):
-            job = site.send(str(n), f"u{n}")
-            recall = site.recall(job)
-            in_the_air(site, job)
-            with site.database.reading() as connection:
-                [work] = load(connection, site.database.now, [part_id(recall, 0)])
-            start = threading.Barrier(2)
+    waited = 0
+    for n in range(50):
+        job = site.send(str(n), f"u{n}")
+        recall = site.recall(job)
+        in_the_air(site, job)
+        with site.database.reading() as connection:
+            [work] = load(connection, site.database.now, [part_id(recall, 0)])
+        start = threading.Barrier(2)
 
-            def end(job: str = job, start: threading.Barrier = start) -> None:
-                start.wait()
-                answered(site, job)
-
-            thread = threading.Thread(target=end)
-            thread.start()
+        def end(job: str = job, start: threading.Barrier = start) -> None:
             start.wait()
-            waited += site.plant.followups.recall(work, WecomApp()) == Parked()
-            thread.join()
+            answered(site, job)
 
-            assert None is site.part(recall).waits_on
-            site.ring(recall)
-            assert "accepted" == site.state(recall)
-        assert 50 == len(site.calls(RECALL))
+        thread = threading.Thread(target=end)
+        thread.start()
+        start.wait()
+        waited += site.plant.followups.recall(work, WecomApp()) == Parked()
+        thread.join()
+
+        assert None is site.part(recall).waits_on
+        site.ring(recall)
+        assert "accepted" == site.state(recall)
+    assert 50 == len(site.calls(RECALL))
 
 
 def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> None:

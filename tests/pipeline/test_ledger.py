@@ -432,6 +432,7 @@ def test_whoever_waits_on_an_unknown_hears_that_it_is_held(site: Site) -> None:
     assert None is site.part(other).waits_on
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database: Database) -> None:
     """The clock is read under the lock: a mark that waited for its row is not older than the wait."""
     with planted(server_database, DrivenClock()) as site:

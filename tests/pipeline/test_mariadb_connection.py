@@ -21,7 +21,7 @@ from worker.outbox.offering import expired, head_of_lane, lanes_newly_due
 from worker.outbox.sql import fetch
 from worker.outbox.walking import START, lanes_with_due
 
-pytestmark = pytest.mark.mariadb
+pytestmark = [pytest.mark.mariadb, pytest.mark.fewer_databases("MariaDB's own manners")]
 
 SET = ("sql_mode", "time_zone", "character_set_client", "autocommit", "wait_timeout")
 

@@ -24,7 +24,10 @@ from worker.outbox.processes import take_lease
 from worker.outbox.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
 from worker.outbox.windows import enter
 
-pytestmark = pytest.mark.mariadb
+pytestmark = [
+    pytest.mark.mariadb,
+    pytest.mark.fewer_databases("only MariaDB locks gaps"),
+]
 
 LEVELS = pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
 

@@ -288,7 +288,7 @@ def test_one_that_hangs_holds_a_few_threads_and_no_more(members: Members, asked:
 # -- against the simulated vendor --------------------------------------------------------------------------------------
 
 
-def test_the_vendor_drops_nobody(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_the_vendor_drops_nobody(database: Database, driven_clock: DrivenClock) -> None:
     """Departments, tags and names by turns, fifty in a minute for each member: each gets every one of them once."""
     with running() as url, closing(RequestsTransport()) as transport:
         vendor = Vendor(url)
@@ -299,7 +299,7 @@ def test_the_vendor_drops_nobody(sqlite_database: Database, driven_clock: Driven
         def resolver(account: str, parties: Sequence[str], tags: Sequence[str]) -> list[str]:
             return [one for group in (*parties, *tags) for one in groups[group]]
 
-        with planted(sqlite_database, driven_clock, accounts=[account], transport=transport, resolver=resolver) as site:
+        with planted(database, driven_clock, accounts=[account], transport=transport, resolver=resolver) as site:
             ways = [To(parties=[12]), To(tags=[4]), To("p12u2", tags=[4]), To("p12u1|emil")]
             jobs = {f"news {n}": site.send(f"news {n}", ways[n % len(ways)]) for n in range(60)}
             for _ in range(8):

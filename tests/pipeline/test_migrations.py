@@ -179,6 +179,7 @@ def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
         assert is_current(connection)
 
 
+@pytest.mark.fewer_databases("PostgreSQL's lock of an upgrade")
 def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database) -> None:
     """PostgreSQL: lock_timeout is short inside, so producers do not queue up behind a migration."""
     held = text("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
@@ -188,6 +189,7 @@ def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database) ->
         assert 1 == connection.execute(held).scalar_one()
 
 
+@pytest.mark.fewer_databases("MariaDB's lock of an upgrade")
 def test_upgrades_on_mariadb_go_one_after_another(mariadb_database: Database) -> None:
     """A named lock of this database, a short wait for tables; the connection goes back as it was."""
     engine = mariadb_database.engine
@@ -203,6 +205,7 @@ def test_upgrades_on_mariadb_go_one_after_another(mariadb_database: Database) ->
         assert after.execute(text(f"select is_free_lock({lock})")).scalar_one()
 
 
+@pytest.mark.fewer_databases("MariaDB's lock of an upgrade")
 def test_an_upgrade_that_waits_too_long_for_another_says_so(
     mariadb_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +219,7 @@ def test_an_upgrade_that_waits_too_long_for_another_says_so(
         pass
 
 
+@pytest.mark.fewer_databases("only MariaDB commits each change of a table by itself")
 @pytest.mark.mariadb
 @pytest.mark.parametrize("lost", ["worker_processes", "worker_parts", "worker_site"])
 def test_an_upgrade_that_was_cut_short_goes_on(mariadb_database: Database, lost: str) -> None:

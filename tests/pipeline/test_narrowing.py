@@ -32,12 +32,6 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-@pytest.fixture
-def sqlite_site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(sqlite_database, driven_clock) as planted_site:
-        yield planted_site
-
-
 def fill(site: Site, *members: str, sends: int = MINUTE) -> None:
     """These members have had so many sends just now."""
     people = To(list(members))
@@ -302,9 +296,8 @@ def test_while_a_recall_is_on_its_way_nothing_is_taken_apart(site: Site) -> None
     assert (1, {}) == (len(parts(site, job)), told(site, "news"))
 
 
-def test_room_is_asked_for_again_when_somebody_else_took_it(sqlite_site: Site) -> None:
+def test_room_is_asked_for_again_when_somebody_else_took_it(site: Site) -> None:
     """Between the refusal and the narrower question bert fills up: anna alone goes, and no part is made in vain."""
-    site = sqlite_site
     fill(site, "full")
     job = site.send("news", To("anna|bert|full"))
     reserve = site.plant.governor.reserve
@@ -408,9 +401,9 @@ def test_every_member_gets_everything_once_and_nobody_too_much(
         assert max(len(parts(one, job)) for job in jobs) <= 4
 
 
-def test_a_send_to_many_without_room_keeps_no_alarm(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_send_to_many_without_room_keeps_no_alarm(database: Database, driven_clock: DrivenClock) -> None:
     """600 person-times of the day are left: 700 at once wait for the next day, one person's message goes now."""
-    with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"app_day": 1_000})]) as site:
+    with planted(database, driven_clock, accounts=[an_account(limits={"app_day": 1_000})]) as site:
         site.send("first", To([f"a{n}" for n in range(400)]))
         site.run()
         many = site.send("many", To([f"b{n}" for n in range(700)]), priority="bulk")

@@ -16,6 +16,8 @@ from worker.outbox import gauges, offering
 from worker.outbox.database import Database
 from worker.outbox.walking import START, lanes_with_due
 
+pytestmark = pytest.mark.fewer_databases("PostgreSQL counts what it read; MariaDB does in test_mariadb_connection.py")
+
 READ = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'worker_parts'"
 
 

@@ -72,10 +72,10 @@ def acts(rng: random.Random) -> Iterator[Any]:
 
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32))
-def test_any_history_keeps_the_order(sqlite_database: Database, driven_clock: DrivenClock, seed: int) -> None:
+def test_any_history_keeps_the_order(database: Database, driven_clock: DrivenClock, seed: int) -> None:
     """Ids that ring in any order, late comers due earlier, retries, doubts, gaps that may be skipped and a person."""
-    empty(sqlite_database)
-    with planted(sqlite_database, driven_clock) as site:
+    empty(database)
+    with planted(database, driven_clock) as site:
         parts: list[Known] = []
         for act in acts(random.Random(seed)):
             step(site, parts, act)

@@ -20,8 +20,8 @@ LIMITS = {"app_day": AMOUNT, "member_minute": 0, "member_hour": 0}
 
 
 @pytest.fixture
-def site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(sqlite_database, driven_clock, accounts=[an_account(limits=LIMITS)]) as planted_site:
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, accounts=[an_account(limits=LIMITS)]) as planted_site:
         yield planted_site
 
 
@@ -105,9 +105,9 @@ def test_urgent_in_another_lane_has_the_first_of_the_room(site: Site) -> None:
         assert (1, AMOUNT, "accepted") == (called["u"], called.total(), site.state(job))
 
 
-def test_a_lane_of_bulk_leaves_the_threads_to_the_others(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_lane_of_bulk_leaves_the_threads_to_the_others(database: Database, driven_clock: DrivenClock) -> None:
     """Without any limit: of an account's threads a lane with nothing but bulk has an eighth while another has work."""
-    with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"member_minute": 0})]) as site:
+    with planted(database, driven_clock, accounts=[an_account(limits={"member_minute": 0})]) as site:
         site.sharing = Sharing(5)
         site.relay = site.new_relay(lambda: site.plant.life.incarnation)
         fill(site, 400, 400, two_lanes=True)

@@ -7,9 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import worker
+from tests.support.producing import an_engine
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 
@@ -26,7 +28,7 @@ class Order(Base):
 
     __tablename__ = "orders"
     id: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(String(40))
 
 
 def block(language: str) -> str:
@@ -57,9 +59,9 @@ def test_the_settings_of_the_readme_load(sample: Path) -> None:
     assert "not-so-secret" == account.secret.read()
 
 
-def test_the_enqueue_example_runs(sample: Path, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_enqueue_example_runs(sample: Path, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An application that pastes the example gets three jobs, a recall and an update, and can read the first back."""
-    engine = worker.sqlite_engine(sqlite_url)
+    engine = an_engine(database_url)
     Base.metadata.create_all(engine)
     worker.configure(sample)
 
@@ -69,6 +71,7 @@ def test_the_enqueue_example_runs(sample: Path, sqlite_url: str, capsys: pytest.
             kinds = sorted(job.kind for job in worker.list_jobs(connection))
     finally:
         worker.configure(None)
+        Base.metadata.drop_all(engine)
         engine.dispose()
 
     assert "open 0 0\n" == capsys.readouterr().out

@@ -568,12 +568,12 @@ def slow_turn(site: Site) -> list[Ring]:
 @pytest.mark.parametrize(("call_s", "bells"), [(5.0, 16), (1.0, 69)])
 @pytest.mark.parametrize("priority", ["normal", "bulk"])
 def test_a_slow_lane_has_no_more_threads_than_its_share(
-    sqlite_database: Database, driven_clock: DrivenClock, call_s: float, bells: int, priority: str
+    database: Database, driven_clock: DrivenClock, call_s: float, bells: int, priority: str
 ) -> None:
     """Each thread that takes a part makes room in the broker; its call in the air still counts, until it ends. Two for
     each of its seven, or thirty, threads and bulk's eighth.
     """
-    with planted(sqlite_database, driven_clock, threads=32) as site:
+    with planted(database, driven_clock, threads=32) as site:
         for n in range(200):
             site.send(f"n{n}", f"u{n}", priority=priority)
         lane = site.rows("select lane from worker_parts limit 1")[0].lane

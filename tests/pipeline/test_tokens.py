@@ -136,12 +136,12 @@ def test_one_fetch_serves_every_process(database: Database, driven_clock: Driven
     assert 0 == vendor.transport.open
 
 
-def test_the_hot_path_costs_no_sql(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_the_hot_path_costs_no_sql(database: Database, driven_clock: DrivenClock) -> None:
     """While a token lives, get is a look into memory: no statement, no reading of the secret."""
-    process = Vendor(sqlite_database, driven_clock, numbered()).process()
+    process = Vendor(database, driven_clock, numbered()).process()
     process.get(HR, CHANNEL)
     statements: list[str] = []
-    event.listen(sqlite_database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    event.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
 
     driven_clock.advance(LIFE - SPARE - 301)
 
@@ -208,10 +208,10 @@ def test_a_failed_refresh_goes_on_with_the_old_token(database: Database, driven_
     assert parked.probe_in_s == pytest.approx(320)
 
 
-def test_a_short_life_is_refreshed_in_its_last_quarter(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_short_life_is_refreshed_in_its_last_quarter(database: Database, driven_clock: DrivenClock) -> None:
     """A token of 100 s is kept for 95, and refreshed in the last quarter of them, not at once."""
     numbers = count(1)
-    vendor = Vendor(sqlite_database, driven_clock, lambda _r: grant(f"tok{next(numbers)}", 100))
+    vendor = Vendor(database, driven_clock, lambda _r: grant(f"tok{next(numbers)}", 100))
     process = vendor.process()
 
     first = value(process.get(HR, CHANNEL))
@@ -449,10 +449,10 @@ def test_silence_is_answered_with_growing_pauses(database: Database, driven_cloc
     assert {} == process._silences
 
 
-def test_a_connection_that_never_stood_is_silence_too(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+def test_a_connection_that_never_stood_is_silence_too(database: Database, driven_clock: DrivenClock) -> None:
     """DNS, refused, TLS: wait and ask again."""
     transport = ScriptedTransport([], refuse=lambda _request: NeverLeft("refused", 0.0))
-    process = Vendor(sqlite_database, driven_clock, []).process(transport)
+    process = Vendor(database, driven_clock, []).process(transport)
 
     access = process.get(HR, CHANNEL)
 
@@ -502,9 +502,9 @@ def test_a_lease_is_taken_by_one(database: Database, driven_clock: DrivenClock) 
     assert token_rows.store(database, third, sealed="new", lifetime_s=60, probation_s=60)
 
 
-def test_an_account_without_a_secret_is_a_configuration_error(sqlite_database: Database) -> None:
+def test_an_account_without_a_secret_is_a_configuration_error(database: Database) -> None:
     """The sentence names the setting."""
-    process = Vendor(sqlite_database, DrivenClock(), []).process()
+    process = Vendor(database, DrivenClock(), []).process()
 
     with pytest.raises(ConfigurationError, match=r"accounts\.hr has no secret"):
         process.get(replace(HR, secret=None), CHANNEL)

@@ -371,6 +371,7 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
     assert 1 == len(posted(room.url)["known1"])
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Database) -> None:
     """Whoever is first, the lane is not left waiting for a member who has spoken."""
     with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:

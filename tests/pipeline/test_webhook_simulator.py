@@ -152,11 +152,11 @@ def test_pictures_are_held_one_at_a_time(site: Site) -> None:
 
 
 def test_a_picture_behind_a_url_is_fetched_for_its_call(
-    sqlite_database: Database, driven_clock: DrivenClock, url: str
+    database: Database, driven_clock: DrivenClock, url: str
 ) -> None:
     """Judged like a file that was given; one that does not fit refuses its part with the reason."""
     pages = {"https://e.com/a.png": Page(PNG), "https://e.com/b.png": Page(b"GIF89a" + bytes(30))}
-    with webhooks(sqlite_database, driven_clock, a_webhook(url), web=ScriptedWeb(pages)) as site:
+    with webhooks(database, driven_clock, a_webhook(url), web=ScriptedWeb(pages)) as site:
         good, bad = (ask(site, Image(file=File.from_url(f"https://e.com/{name}.png")), "wr-1") for name in "ab")
         through(site)
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import worker
-from tests.support.producing import ACCOUNTS
+from tests.support.producing import ACCOUNTS, an_engine
 from worker.channels.wecom_app import card, fields, reading
 from worker.domain.message import Message
 
@@ -22,12 +22,12 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
 
 @pytest.fixture
-def namespace(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def namespace(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the page's examples leave: run one after another in a folder with their picture."""
     (tmp_path / "menu.png").write_bytes(PNG)
     monkeypatch.chdir(tmp_path)
     worker.configure(ACCOUNTS)
-    engine = worker.sqlite_engine(sqlite_url)
+    engine = an_engine(database_url)
     with Session(engine) as session:
         names: dict[str, Any] = {"session": session, "File": worker.File, "To": worker.To, "enqueue": worker.enqueue}
         for block in re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL):

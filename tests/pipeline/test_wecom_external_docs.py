@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import worker
+from tests.support.producing import an_engine
 from worker.channels.wecom_external import account
 from worker.channels.wecom_external.limits import PROFILE
 
@@ -24,12 +25,12 @@ SALES = worker.Account(
 
 
 @pytest.fixture
-def namespace(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def namespace(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the page's examples leave: run one after another in a folder with their picture."""
     (tmp_path / "poster.png").write_bytes(PNG)
     monkeypatch.chdir(tmp_path)
     worker.configure(worker.FixedAccounts([SALES]))
-    engine = worker.sqlite_engine(sqlite_url)
+    engine = an_engine(database_url)
     with Session(engine) as session:
         names: dict[str, Any] = {"session": session, "File": worker.File, "enqueue": worker.enqueue}
         for block in re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL):

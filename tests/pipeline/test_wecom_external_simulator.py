@@ -76,13 +76,13 @@ class Sales:
 
 
 @pytest.fixture
-def sales(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Sales]:
+def sales(database: Database, driven_clock: DrivenClock) -> Iterator[Sales]:
     """Nothing sent yet; tokens outlive every test."""
     settings = {"external": {"dispatch_s": 0}, "token": {"lifetime_s": 10_000_000}}
     with running(SimulatorSettings.model_validate(settings)) as url, closing(RequestsTransport()) as transport:
         account = Account("sales", "wecom_external", url, {"corpid": "ww1"}, Secret(lambda: "s1"), allow_everyone=True)
         both = [account, replace(account, name="more")]
-        with planted(sqlite_database, driven_clock, accounts=both, transport=transport) as site:
+        with planted(database, driven_clock, accounts=both, transport=transport) as site:
             made = Sales(site, url)
             made.advance(0)
             yield made

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import worker
 from tests.pipeline.webhook_site import a_webhook
+from tests.support.producing import an_engine
 from worker.channels.wecom_webhook import card, reading
 from worker.channels.wecom_webhook.fields import UPLOADS
 from worker.channels.wecom_webhook.limits import PROFILE
@@ -25,12 +26,12 @@ SETTINGS = {"chatid_for": ["miniprogram", "file", "voice", "template_card"]}
 
 
 @pytest.fixture
-def namespace(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def namespace(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the page's examples leave: run one after another in a folder with their picture."""
     (tmp_path / "menu.png").write_bytes(PNG)
     monkeypatch.chdir(tmp_path)
     worker.configure(worker.FixedAccounts([a_webhook("", settings=SETTINGS, allow_everyone=True)]))
-    engine = worker.sqlite_engine(sqlite_url)
+    engine = an_engine(database_url)
     with Session(engine) as session:
         names: dict[str, Any] = {"session": session, "File": worker.File, "enqueue": worker.enqueue}
         for block in re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL):

@@ -93,6 +93,7 @@ def check(vendor: Vendor, site: Site, jobs: list[str], case: Any) -> None:
     assert shown >= states.count("accepted"), (case, states, shown)
 
 
+@pytest.mark.fewer_databases("every reading of the vendor, eight times over; histories drawn from them run on each")
 @pytest.mark.parametrize("kind", ["text", "image"])
 @pytest.mark.parametrize("lost", list(LOST))
 def test_two_equal_messages_are_two_or_one_and_an_unknown(

@@ -31,12 +31,6 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-@pytest.fixture
-def sqlite_site(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(sqlite_database, driven_clock) as planted_site:
-        yield planted_site
-
-
 def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
     return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, body=body)
 
@@ -66,9 +60,9 @@ def a_writer(database: Any, **parts: Any) -> Writer:
     return Writer(database, Policy(), **parts)
 
 
-def test_while_the_database_is_away_results_are_kept_and_marks_wait(sqlite_site: Site) -> None:
+def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) -> None:
     """Nothing is lost and nothing is confirmed before it is durable; on return all of it is written in order."""
-    site, pauses = sqlite_site, []
+    pauses: list[float] = []
     job, other = site.send("one"), site.send("two")
     site.plant.writer.mark(a_mark(job))
     away = Away(site.database, 40)
@@ -96,10 +90,10 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(sqlite_site:
     ],
     ids=["connection lost", "busy to the end"],
 )
-def test_every_way_of_being_away_is_waited_for(sqlite_site: Site, error: Exception) -> None:
+def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> None:
     """A lost connection, and a database that says "again" more often than one transaction is tried: for ever."""
-    job = sqlite_site.send()
-    writer = a_writer(Away(sqlite_site.database, 3, error))
+    job = site.send()
+    writer = a_writer(Away(site.database, 3, error))
     writer.start()
 
     reply = writer.mark(a_mark(job))
@@ -122,9 +116,8 @@ def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> Non
     assert ["accepted"] * 19 == states
 
 
-def test_whatever_queues_up_goes_in_one_transaction(sqlite_site: Site) -> None:
+def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
     """No timer: a batch is what came while the one before was written, at most 400 rows."""
-    site = sqlite_site
     jobs = [site.send(str(n)) for n in range(5)]
     writer = a_writer(site.database)
     tickets = [writer.end(an_end(job)) for job in jobs]
@@ -137,9 +130,8 @@ def test_whatever_queues_up_goes_in_one_transaction(sqlite_site: Site) -> None:
     assert writer.stop(10)
 
 
-def test_a_batch_of_big_bodies_is_limited_by_bytes(sqlite_site: Site) -> None:
+def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site) -> None:
     """Four MiB of frozen bodies are one transaction, not four hundred."""
-    site = sqlite_site
     jobs = [site.send(str(n)) for n in range(3)]
     writer = a_writer(site.database)
     replies: list[Any] = []
@@ -214,26 +206,26 @@ def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
     assert Marked.YES is site.plant.writer.mark(a_mark(good)).marked
 
 
-def test_a_stopped_writer_marks_nothing_and_has_written_everything(sqlite_site: Site) -> None:
+def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -> None:
     """Stop flushes what is queued; a mark after it raises."""
-    job = sqlite_site.send()
-    sqlite_site.plant.writer.mark(a_mark(job))
-    writer = a_writer(sqlite_site.database)
+    job = site.send()
+    site.plant.writer.mark(a_mark(job))
+    writer = a_writer(site.database)
     writer.end(an_end(job))
     writer.start()
 
     assert writer.stop(10)
 
-    assert "accepted" == sqlite_site.state(job)
+    assert "accepted" == site.state(job)
     with pytest.raises(WriterClosed):
         writer.mark(a_mark(job))
 
 
-def test_stop_and_flush_say_when_the_database_did_not_take_it(sqlite_site: Site) -> None:
+def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
     """A process that ends with results unwritten knows it, and can say so with its exit status."""
     gate = threading.Event()
-    writer = a_writer(Away(sqlite_site.database, 1), pause=lambda seconds: gate.wait(10))
-    writer.end(an_end(sqlite_site.send()))
+    writer = a_writer(Away(site.database, 1), pause=lambda seconds: gate.wait(10))
+    writer.end(an_end(site.send()))
     writer.start()
 
     flushed, stopped = writer.flush(0.01), writer.stop(0.01)
@@ -254,7 +246,7 @@ def test_flush_waits_for_what_was_queued_before_it(site: Site) -> None:
     assert "accepted" == site.state(job)
 
 
-def test_the_death_of_the_thread_is_told(sqlite_site: Site) -> None:
+def test_the_death_of_the_thread_is_told(site: Site) -> None:
     """An error that is not the database's ends the process, never the thread alone; who waits hears of it."""
     died: list[BaseException] = []
     told = threading.Event()
@@ -266,26 +258,26 @@ def test_the_death_of_the_thread_is_told(sqlite_site: Site) -> None:
     def broken(part: settle.PartFacts, now: int) -> None:
         raise ZeroDivisionError
 
-    writer = a_writer(sqlite_site.database, died=note)
+    writer = a_writer(site.database, died=note)
     writer.start()
-    job = sqlite_site.send()
+    job = site.send()
     with pytest.raises(WriterClosed):
         writer.change([Change(part_id(job, 0), broken)])
 
     assert told.wait(10)
     assert [ZeroDivisionError] == [type(error) for error in died]
-    assert "queued" == sqlite_site.state(job)
+    assert "queued" == site.state(job)
 
 
-def test_watchers_hear_after_the_commit_only(sqlite_site: Site) -> None:
+def test_watchers_hear_after_the_commit_only(site: Site) -> None:
     """What happened is told when it is durable; the probe of the tests strikes between the two."""
     seen: list[tuple[str, str]] = []
-    job = sqlite_site.send()
+    job = site.send()
 
     def tell(happened: Sequence[Happened]) -> None:
-        seen.extend(("told", sqlite_site.state(job)) for _ in happened)
+        seen.extend(("told", site.state(job)) for _ in happened)
 
-    writer = a_writer(sqlite_site.database, tell=tell, probe=lambda label: seen.append((label, sqlite_site.state(job))))
+    writer = a_writer(site.database, tell=tell, probe=lambda label: seen.append((label, site.state(job))))
     writer.start()
     writer.mark(a_mark(job))
     writer.end(an_end(job))
@@ -295,11 +287,11 @@ def test_watchers_hear_after_the_commit_only(sqlite_site: Site) -> None:
     assert writer.stop(10)
 
 
-def test_being_away_is_logged_once_and_without_content(sqlite_site: Site) -> None:
+def test_being_away_is_logged_once_and_without_content(site: Site) -> None:
     """One line a break, with a class and a count: no text, no URL."""
-    job = sqlite_site.send()
+    job = site.send()
     with structlog.testing.capture_logs() as lines:
-        writer = a_writer(Away(sqlite_site.database, 5))
+        writer = a_writer(Away(site.database, 5))
         writer.start()
         writer.mark(a_mark(job, body="secret"))
         writer.stop(10)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import worker
+from tests.support.producing import an_engine
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import youdu
 from worker.channels.youdu import account, fields, roles
@@ -41,12 +42,12 @@ def accounts() -> FixedAccounts:
 
 
 @pytest.fixture
-def namespace(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def namespace(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the page's examples leave: run one after another in a folder with their picture."""
     (tmp_path / "menu.png").write_bytes(b"a picture")
     monkeypatch.chdir(tmp_path)
     worker.configure(accounts())
-    engine = worker.sqlite_engine(sqlite_url)
+    engine = an_engine(database_url)
     with Session(engine) as session:
         names: dict[str, Any] = {"session": session}
         for block in re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL):

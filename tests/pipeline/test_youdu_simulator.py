@@ -33,7 +33,7 @@ Made = Callable[..., tuple[Site, str]]
 
 
 @pytest.fixture
-def made(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Made]:
+def made(database: Database, driven_clock: DrivenClock) -> Iterator[Made]:
     """A site and its server, which treats unknown accounts in some way that the account knows, or not."""
     with ExitStack() as stack:
 
@@ -47,7 +47,7 @@ def made(sqlite_database: Database, driven_clock: DrivenClock) -> Iterator[Made]
                 an_account("mail", url, "sysExmailAssistant"),
                 an_account("sms", url, "sysSmsAssistant"),
             ]
-            site = planted(sqlite_database, driven_clock, accounts=accounts, transport=transport)
+            site = planted(database, driven_clock, accounts=accounts, transport=transport)
             return stack.enter_context(site), url
 
         yield make

@@ -161,7 +161,7 @@ class Stack:
     """The workers' way to the broker, when it is not the tests'."""
     queue_type: str = "classic"
     fresh: bool = True
-    """Processes start from nothing; else they are forked from one that has imported everything."""
+    """Processes start from nothing; else those from now on are forked from one that has imported everything."""
     prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
     processes: list[Process] = field(default_factory=list)
     left: list[str] = field(default_factory=list)

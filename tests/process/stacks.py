@@ -1,7 +1,8 @@
 """The four stacks that process tests run on, all at once: most of a test is waiting.
 
 A test under `on_every_stack` is called once a stack, each in a thread of its own with a maker of that stack; a stack
-whose services are missing is left out and named in the run's last lines (or fails under REQUIRE_SERVICES=1).
+whose services are missing is left out and named in the run's last lines (or fails under REQUIRE_SERVICES=1). Whatever
+runs on fewer stacks says why.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class Make:
     database_url: str
     broker: str
     scope: ExitStack
+
+    def workers(self, count: int) -> int:
+        """So many worker processes, where there may be more than one."""
+        return count if self.name != EMBEDDED else 1
 
     def __call__(self, vendor: dict[str, Any] | None = None, *, bare: bool = False, **options: Any) -> Stack:
         """`vendor` are the fake vendor's settings, `options` those of `Stack`."""
@@ -122,11 +127,15 @@ def broker_of(name: str) -> str:
     return NEEDS[name][1].url if NEEDS[name] else "embedded"
 
 
-def on_every_stack(*names: str, **variants: Sequence[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Calls a test whose first parameter is `make` on these stacks at once; all four without names.
+def on_every_stack(
+    *names: str, why: str = "", **variants: Sequence[Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Calls a test whose first parameter is `make` on all four stacks at once; on those named, for the reason `why`.
 
     `variants`, a parameter's name and its values: on every stack with every value, all at once too.
     """
+    if bool(names) != bool(why):
+        raise TypeError("a test names its stacks and says why not all of them, or neither")
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         ((name, values),) = variants.items() or ((None, [None]),)
@@ -153,6 +162,13 @@ def on_every_stack(*names: str, **variants: Sequence[Any]) -> Callable[[Callable
         return pytest.mark.process(run)
 
     return decorate
+
+
+def on_its_own(*, why: str) -> pytest.MarkDecorator:
+    """A process test that makes what it needs itself, for the reason `why`."""
+    if not why:
+        raise TypeError("a test that runs on no stack says why")
+    return pytest.mark.process
 
 
 def each(names: Sequence[str], checks: Sequence[Callable[[], None]]) -> None:

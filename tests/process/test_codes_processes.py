@@ -28,7 +28,7 @@ TAKEN_BY_THE_VENDOR = {"after_mark": 0, "answer_read": 1}
 """Where the process dies -> the calls it had made until then."""
 
 
-@on_every_stack(*WITH_A_BROKER, by=("job", "code"))
+@on_every_stack(*WITH_A_BROKER, why="two worker processes race", by=("job", "code"))
 def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str) -> None:
     """Both have read the code as fresh and are about to mark: one has it, the other says what to do instead."""
     meeting = make.folder / "meeting"

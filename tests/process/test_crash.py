@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.process.crash_matrix import STEPS, run_all, table
-from tests.process.stacks import STACKS, available, place
+from tests.process.stacks import STACKS, available, on_its_own, place
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
+@pytest.mark.timeout(600)
+@on_its_own(why="it lays out every step on every stack, each a database of its own")
 def test_sigkill_at_every_step_on_every_stack(tmp_path: Path) -> None:
     """Killed at any step, on any stack: once each, and what is in doubt is named."""
     with ExitStack() as scope:

@@ -35,6 +35,7 @@ def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     assert stack.number("select count(*) from worker_parts where state = 0") > 0, "it was under load"
     assert 0 == stack.number("select count(*) from worker_processes where ended_at is null")
     assert 0 == stack.number("select count(*) from worker_leases where name = 'relay' and held_until > 0")
+    stack.fresh = False
     stack.worker(threads=8)
     stack.until_settled()
     assert_each_once(stack, 120)
@@ -61,6 +62,7 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     assert 0 < len(left) <= max(4, marked)
     assert 0 == stack.number("select count(*) from worker_parts where state = 6")
     stack.vendor.post("settings", {"latency_s": 0.02})
+    stack.fresh = False
     stack.worker(threads=4)
     stack.until_settled()
     doubts = stack.rows("select part_id, claim from worker_attempts where doubtful or outcome = 'unknown'")
@@ -70,7 +72,7 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     assert_each_once(stack, 40)
 
 
-@on_every_stack(REDIS)
+@on_every_stack(REDIS, why="it ends before it looks at database or broker, and `worker up` takes no pool")
 def test_another_pool_is_refused_with_a_sentence(make: Make) -> None:
     """A pool without threads ends the process at its start with status 2 and one sentence.
 
@@ -84,7 +86,7 @@ def test_another_pool_is_refused_with_a_sentence(make: Make) -> None:
     assert "worker: -P prefork: the worker needs threads" in stack.logs()
 
 
-@on_every_stack(*WITH_A_BROKER)
+@on_every_stack(*WITH_A_BROKER, why="`worker up` upgrades the tables itself")
 def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
     """Tables of another revision end the process at its start with status 2 and the command to run."""
     stack = make(fresh=True)

@@ -12,7 +12,7 @@ from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
 from worker import Text, To, enqueue
 
 
-@on_every_stack(*WITH_A_BROKER)
+@on_every_stack(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind."""
     stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.process.stack import ACCOUNT, SHORT, until
-from tests.process.stacks import REDIS, Make, on_every_stack
+from tests.process.stacks import Make, on_every_stack
 from worker import NewJob, Text, To, enqueue_many
 
 
-@on_every_stack(REDIS)
+@on_every_stack()
 def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None:
     """Forty to a department whose members may get thirty a minute: thirty go, and not one is dropped in silence. One to
-    a department of which nobody can tell the members goes too, and the log says that somebody could not.
+    a department of which nobody can tell the members goes too, and the log says that somebody could not. Embedded: one.
     """
     stack = make(top='members_of = "tests.process.members_of:told"', delivery=SHORT)
     new = [NewJob(ACCOUNT, Text(content=f"news {n}"), To(parties=[12])) for n in range(40)]
     with stack.database.writing() as connection:
         enqueue_many(connection, new, accounts=stack.accounts)
-    for _ in range(2):
+    for _ in range(make.workers(2)):
         stack.worker()
     until(lambda: stack.vendor.sends() == 30, "as many as each may get")
 
@@ -38,7 +38,7 @@ def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None
         assert 0 == stack.end(process)
 
 
-@on_every_stack(REDIS)
+@on_every_stack()
 def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make) -> None:
     """Not when the first department is sent to."""
     stack = make(top='members_of = "tests.process.members_of:nobody"')

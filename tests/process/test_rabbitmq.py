@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.process import brokers
 from tests.process.own_rabbitmq import RabbitMQ
 from tests.process.stack import Stack, until
-from tests.process.stacks import RABBITMQ, Make, on_every_stack
+from tests.process.stacks import RABBITMQ, Make, on_every_stack, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.config.settings import Settings
 from worker.delivery.ringing import Ring
@@ -33,7 +33,7 @@ def bells(own_rabbitmq: RabbitMQ) -> Iterator[Doorbells]:
     brokers.forget(own_rabbitmq.url, "bells.")
 
 
-@pytest.mark.process
+@on_its_own(why="a relay's line to RabbitMQ, without a database")
 def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
     """A node that hangs while its machine still takes bytes is noticed and told once; then messages pass."""
     bells.publish([RING])
@@ -47,7 +47,7 @@ def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Door
     assert ["broker_away", "broker_back"] == [entry["event"] for entry in logs]
 
 
-@pytest.mark.process
+@on_its_own(why="a relay's line to RabbitMQ, without a database")
 def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
     """Nobody consumes: the broker sends the doorbell back, and the queues are declared again."""
     bells.publish([RING])
@@ -61,7 +61,7 @@ def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: Rabbit
     assert {"a-0", "b-0"} == brokers.waiting(own_rabbitmq.url, "bells.")
 
 
-@on_every_stack(RABBITMQ)
+@on_every_stack(RABBITMQ, why="only RabbitMQ has alarms")
 def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """Out of memory: what lies in the broker is delivered, the rest waits in SQL, told once; then all is sent once.
 
@@ -100,13 +100,15 @@ def _told(stack: Stack) -> list[str]:
     return [line["event"] for line in stack.lines() if line.get("line") == "doorbells"]
 
 
-@on_every_stack(RABBITMQ, queue_type=["classic", "quorum"])
+@on_every_stack(
+    RABBITMQ, why="it counts what RabbitMQ says of its queues of both types", queue_type=["classic", "quorum"]
+)
 def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     make: Make, own_rabbitmq: RabbitMQ, queue_type: str
 ) -> None:
     """From classic and from quorum queues: the rest stays in the broker for others; in the end all is sent once."""
     stack = make({"latency_s": 0.9}, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
-    enqueue_texts(stack, 120)
+    enqueue_texts(stack, 400)  # for as long as RabbitMQ takes to say what lies there
     worker, normal = stack.worker(threads=4), stack.prefix + NORMAL
     found = until(lambda: _busy(own_rabbitmq, normal), "doorbells lie there while four are in work")
 
@@ -114,7 +116,7 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     stack.until_settled()
 
     assert 4 == found[1]
-    assert_each_once(stack, 120)
+    assert_each_once(stack, 400)
     assert 0 == stack.end(worker)
     assert {queue_type} == set(own_rabbitmq.types(stack.prefix).values())
     assert [] == [name for name in own_rabbitmq.exchanges() if "delayed" in name]
@@ -129,7 +131,7 @@ def _busy(node: RabbitMQ, queue: str) -> tuple[int, int] | None:
     return (untaken, taken) if untaken and taken >= 4 else None
 
 
-@on_every_stack(RABBITMQ, there=["quorum", "classic"])
+@on_every_stack(RABBITMQ, why="only RabbitMQ has types of queues", there=["quorum", "classic"])
 def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: str) -> None:
     """The worker ends with status 2, names the queue and the difference, and says what to do."""
     stack = make(queue_type="quorum" if there == "classic" else "classic")
@@ -146,7 +148,7 @@ def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: s
     assert "delete it there" in sentence
 
 
-@on_every_stack(RABBITMQ)
+@on_every_stack(RABBITMQ, why="only RabbitMQ has rights to queues")
 def test_rights_that_are_missing_are_told_in_one_sentence(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """The worker ends with status 2 and says which rights its user needs."""
     stack = make(broker=own_rabbitmq.url, worker_broker=own_rabbitmq.user_without_queues())

@@ -15,7 +15,7 @@ import pytest
 from tests.process import brokers, own_mariadb, own_postgres, own_rabbitmq, own_redis
 from tests.process.own_server import Server
 from tests.process.stack import Process, Stack, until
-from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there, make_tables
+from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there, make_tables, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from tests.support import databases
 
@@ -116,7 +116,7 @@ def mariadb_restarted(make: Make) -> None:
 def broker_swapped_and_back(make: Make) -> None:
     """Workers end and start again on the other kind of broker while ids lie in the old one, and later go back to it."""
     first = make.broker
-    second = databases.need(brokers.RABBITMQ if make.name == REDIS else databases.REDIS)
+    second = databases.need(brokers.RABBITMQ if first.startswith("redis") else databases.REDIS)
     stack = make_quick(make)
     enqueue_texts(stack, JOBS)
 
@@ -140,11 +140,14 @@ SCENES: Sequence[tuple[Callable[[Make], None], str]] = (
     (rabbitmq_without_queues, RABBITMQ),
     (rabbitmq_restarted, RABBITMQ),
     (postgresql_restarted, REDIS),
+    (postgresql_restarted, RABBITMQ),
     (mariadb_restarted, MARIADB),
     (broker_swapped_and_back, REDIS),
     (broker_swapped_and_back, RABBITMQ),
+    (broker_swapped_and_back, MARIADB),
 )
-AT_ONCE = 5
+"""Each part on every stack that has it; embedded has none that can be restarted alone."""
+AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +172,7 @@ def _title(scene: Callable[[Make], None], name: str) -> str:
     return f"{scene.__name__}-{name}"
 
 
-@pytest.mark.process
+@on_its_own(why="each scene is about one part, on the stacks that have it; they run at once")
 @pytest.mark.parametrize("title", [_title(*scene) for scene in SCENES])
 def test_nothing_is_lost_or_doubled(title: str, scenes: dict[str, Future[None]]) -> None:
     """What each scene is, its function above says."""

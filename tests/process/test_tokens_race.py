@@ -160,7 +160,7 @@ def serving() -> Iterator[Vendor]:
         vendor.server_close()
 
 
-@on_every_stack(REDIS, MARIADB)
+@on_every_stack(REDIS, MARIADB, why="each database of several processes; tokens know no broker")
 def test_eight_processes_meet_an_expired_token_with_one_fetch(make: Make) -> None:
     """Eight processes are refused at once, one of them hears it after the refresh: the vendor is asked once.
 

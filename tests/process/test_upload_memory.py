@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests.process.stack import ROOT, SHORT, Stack, peak_kib
-from tests.process.stacks import EMBEDDED, MARIADB, REDIS, Make, on_every_stack
+from tests.process.stack import ROOT, SHORT, Process, Stack, peak_kib
+from tests.process.stacks import Make, on_every_stack
 
 MB = 1024 * 1024
 MORE_KIB = 8 * 1024
@@ -31,36 +31,43 @@ class Peaks:
     worker: int
 
 
-@on_every_stack(REDIS, MARIADB, EMBEDDED, source=("path", "url"))  # the broker holds ids only
+@on_every_stack(source=("path", "url"))
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
-    """A producer and a worker of their own for each size, started from nothing, over real HTTP."""
+    """By a producer and a worker that were started from nothing, over real HTTP: a small file, then a large one."""
     stack = make(fresh=True, delivery={**SHORT, "fetch_allow": ["127.0.0.1"]})
+    worker = stack.worker(threads=2)
 
-    with _serving(stack.folder) as url:
+    with _serving(stack.folder) as url, _producing(stack) as producer:
         start = url if source == "url" else str(stack.folder)
-        small, large = _uploaded(stack, start, 1 * MB), _uploaded(stack, start, 20 * MB)
+        small, large = (_uploaded(stack, worker, producer, start, size * MB) for size in (1, 20))
 
     print(f"\n{make.name}, {source}: 1 MB {small}, 20 MB {large}")
     assert [1 * MB, 20 * MB] == [call["body"]["size"] for call in stack.vendor.calls(UPLOAD)]
     assert large.producer - small.producer < MORE_KIB
     assert large.worker - small.worker < MORE_KIB
-
-
-def _uploaded(stack: Stack, start: str, size: int) -> Peaks:
-    (stack.folder / f"{size}.bin").write_bytes(random.Random(size).randbytes(size))
-    producer = _produce(stack, f"{start}/{size}.bin")
-    worker = stack.worker(threads=2)
-    stack.until_settled()
-    peak = peak_kib(worker.pid)
     assert 0 == stack.end(worker)
-    return Peaks(producer, peak)
 
 
-def _produce(stack: Stack, source: str) -> int:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.process.upload_producer", source]
-    env = {**os.environ, "WORKER_CONFIG": str(stack.config)}
-    said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
-    return int(said.split()[1])
+def _uploaded(stack: Stack, worker: Process, producer: subprocess.Popen[str], start: str, size: int) -> Peaks:
+    """What both sides have held when a file of this size has gone all its way."""
+    (stack.folder / f"{size}.bin").write_bytes(random.Random(size).randbytes(size))
+    assert producer.stdin
+    assert producer.stdout
+    producer.stdin.write(f"{start}/{size}.bin\n")
+    producer.stdin.flush()
+    peak = int(producer.stdout.readline())
+    stack.until_settled()
+    return Peaks(peak, peak_kib(worker.pid))
+
+
+@contextmanager
+def _producing(stack: Stack) -> Iterator[subprocess.Popen[str]]:
+    """A producer that reads what to upload."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.process.upload_producer"]
+    env, pipe = {**os.environ, "WORKER_CONFIG": str(stack.config)}, subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, text=True) as producer:
+        yield producer
+    assert 0 == producer.returncode
 
 
 class _Quiet(SimpleHTTPRequestHandler):

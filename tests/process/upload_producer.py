@@ -1,6 +1,6 @@
-"""A producer of its own: `python -m tests.process.upload_producer PATH_OR_URL` asks for one upload; tests only.
+"""A producer of its own: `python -m tests.process.upload_producer` asks for an upload of each path or URL it reads.
 
-Prints the job's id, and the most memory this process ever held, in KiB.
+Tests only. Answers each with the most memory this process ever held, in KiB.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from worker.outbox.database import Database, make_engine
 if __name__ == "__main__":
     settings = load_settings()
     database = Database(make_engine(settings.database))
-    with database.writing() as connection:
-        file = File.from_url(sys.argv[1]) if sys.argv[1].startswith("http") else File.at(sys.argv[1])
-        job = upload(connection, ACCOUNT, file, accounts=accounts_of(settings)).id
+    for source in map(str.strip, sys.stdin):
+        with database.writing() as connection:
+            file = File.from_url(source) if source.startswith("http") else File.at(source)
+            upload(connection, ACCOUNT, file, accounts=accounts_of(settings))
+        print(peak_kib(), flush=True)
     database.close()
-    print(job, peak_kib())

@@ -40,7 +40,7 @@ POSTGRES = Service(
     "PostgreSQL",
     "TEST_POSTGRES_URL",
     "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
-    "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:15",
+    "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:15 -c max_connections=400",
 )
 MARIADB = Service(
     "MariaDB",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
-from worker import Account, FixedAccounts, Text, To
+from worker import Account, FixedAccounts, Text, To, sqlite_engine
 
 HR = Account(
     "hr",
@@ -18,6 +18,11 @@ OPS = Account("ops", "wecom_app", "http://127.0.0.1:8081", {"corpid": "ww0000000
 ACCOUNTS = FixedAccounts([HR, OPS])
 HELLO = Text(content="你好")
 ANN = To(users=["ann"])
+
+
+def an_engine(url: str) -> Engine:
+    """An application's own: SQLAlchemy's, for SQLite ours."""
+    return sqlite_engine(url) if url.startswith("sqlite:") else create_engine(url)
 
 
 def count(connection: Connection, table: str = "worker_jobs") -> int:
