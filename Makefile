@@ -18,13 +18,13 @@ demo: install
 	$(BIN)/worker demo $(ARGS)
 
 # First all that run inside a pytest process, in two of them; then the tests of real processes, which have the machine to
-# themselves. `make test ARGS=...` hands everything to one pytest instead.
+# themselves, two files at a time: they mostly wait. `make test ARGS=...` hands everything to one pytest instead.
 test: install
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	$(BIN)/python -m pytest --ignore tests/process -n 2
-	$(BIN)/python -m pytest tests/process
+	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
 endif
 
 check: install

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from tests.process import own_pgbouncer, own_postgres, own_server
 from tests.process.own_rabbitmq import RabbitMQ, running
 from tests.process.stacks import Stacks
+from tests.support.databases import POSTGRES
+
+CONNECTIONS = 400
+"""Two dozen workers at a time, and those that watch them: more than a server has by default."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_postgres() -> Iterator[None]:
+    """A PostgreSQL server of the run's own, where its programs are and no other is named."""
+    if POSTGRES.variable in os.environ or not own_postgres.found():
+        yield
+        return
+    with own_postgres.running(CONNECTIONS) as server:
+        os.environ[POSTGRES.variable] = server.url
+        yield
+        del os.environ[POSTGRES.variable]
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +41,10 @@ def own_rabbitmq() -> Iterator[RabbitMQ]:
     """A RabbitMQ node of this run's own, which takes seconds to start; every test uses it alone."""
     with running() as node:
         yield node
+
+
+@pytest.fixture
+def pgbouncer() -> Callable[[str, own_pgbouncer.Mode, int], AbstractContextManager[str]]:
+    """Puts a PgBouncer of the test's own before a database."""
+    own_server.need(own_pgbouncer.PROGRAMS, found=own_pgbouncer.found())
+    return own_pgbouncer.running

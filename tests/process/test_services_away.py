@@ -78,7 +78,7 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
         away_until = time.monotonic() + AWAY_S
         until(lambda: time.monotonic() > away_until, "it has been away")
         door.open()
-        stack.until_settled()
+        stack.until_settled(120)
 
         assert {None} == {worker.poll() for worker in workers}
         assert_each_once(stack, 600)

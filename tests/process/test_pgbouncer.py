@@ -1,0 +1,31 @@
+"""Workers whose way to PostgreSQL leads through a pooler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from tests.process.own_pgbouncer import Mode
+from tests.process.stacks import REDIS, Make, make_tables, on_every_stack
+from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+
+CONNECTIONS = {"session": 40, "transaction": 5}
+"""Of the server. In transaction mode fewer than threads, so that many share each."""
+
+
+@on_every_stack(REDIS, why="PgBouncer is PostgreSQL's, whatever the broker", mode=("session", "transaction"))
+def test_nothing_is_lost_or_fails_behind_pgbouncer(
+    make: Make, pgbouncer: Callable[[str, Mode, int], AbstractContextManager[str]], mode: Mode
+) -> None:
+    """Upgraded through it, two workers through it: each of 300 is sent once, and no statement failed on the way."""
+    url = make.scope.enter_context(pgbouncer(make.database_url, mode, CONNECTIONS[mode]))
+    make_tables(url)
+    stack = make({"latency_s": 0.02}, worker_database=url)
+    enqueue_texts(stack, 300)
+
+    workers = [stack.worker(threads=4) for _ in range(2)]
+    stack.until_settled()
+
+    assert_each_once(stack, 300)
+    assert [0, 0] == [stack.end(worker) for worker in workers]
+    assert [] == [line for line in stack.lines() if line["level"] not in ("debug", "info")]
