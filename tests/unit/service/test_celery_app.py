@@ -55,6 +55,17 @@ def test_every_broker_has_its_timeouts(broker: str, url: str, option: tuple[str,
     assert (url, option[1]) == (broker_url(broker), transport_options(broker).get(option[0]))
 
 
+def test_every_queue_is_durable_or_its_connections_own() -> None:
+    """RabbitMQ 4 may deny others (`transient_nonexcl_queues`): ours, Flower's, those of remote control."""
+    app = make_app(Settings(broker="amqp://h"))
+    mailbox = app.control.mailbox
+    events = app.events.Receiver(app.connection_for_read().clone(transport="memory"))
+
+    queues = [*app.conf.task_queues, events.queue, mailbox.get_queue("w1@test"), mailbox.get_reply_queue()]
+
+    assert [] == [queue.name for queue in queues if not (queue.durable or queue.exclusive)]
+
+
 def test_doorbells_hold_ids_only_and_no_events() -> None:
     """A ring becomes one message in the queue of its priority, under a random id."""
     app = make_app(Settings(queue_prefix="doorbell-test."))
