@@ -19,7 +19,7 @@ from tests.support.databases import Service
 from worker.service.queues import NAMES
 
 RABBITMQ = Service(
-    "RabbitMQ", "TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//", "docker run -d -p 5672:5672 rabbitmq:3"
+    "RabbitMQ", "TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//", "docker run -d -p 5672:5672 rabbitmq:4"
 )
 
 

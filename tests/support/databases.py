@@ -40,16 +40,16 @@ POSTGRES = Service(
     "PostgreSQL",
     "TEST_POSTGRES_URL",
     "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
-    "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:15 -c max_connections=400",
+    "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:17 -c max_connections=400",
 )
 MARIADB = Service(
     "MariaDB",
     "TEST_MARIADB_URL",
     # PyMySQL reads the system's certificates for every connection that might use TLS: 10 ms and more.
     "mysql+pymysql://root@127.0.0.1:3306/?ssl_disabled=true",
-    "docker run -d -p 3306:3306 -e MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1 mariadb:10.11",
+    "docker run -d -p 3306:3306 -e MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1 mariadb:11.8",
 )
-REDIS = Service("Redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0", "docker run -d -p 6379:6379 redis:7")
+REDIS = Service("Redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0", "docker run -d -p 6379:6379 redis:8")
 
 missing: dict[str, Service] = {}
 """Services a test of this process asked for in vain; the terminal summary prints them."""
