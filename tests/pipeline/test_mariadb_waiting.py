@@ -17,11 +17,12 @@ from worker import DedupeConflict, JobRef, NewJob, RetryTransaction, Text
 from worker.domain.job import part_id
 from worker.outbox.budgets import Budgets
 from worker.outbox.database import Database
-from worker.outbox.followups import lock_vault, wake_overdue
+from worker.outbox.followups import wake_overdue
 from worker.outbox.lanes import Block, block_lanes
 from worker.outbox.offering import expired, lanes_newly_due, offer
 from worker.outbox.processes import take_lease
 from worker.outbox.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
+from worker.outbox.vault import lock_vault
 from worker.outbox.windows import enter
 
 pytestmark = [

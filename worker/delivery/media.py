@@ -24,8 +24,9 @@ from worker.domain.message import INLINE
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.blobs import blob_chunks, stored_blobs
 from worker.outbox.database import Database
-from worker.outbox.followups import VaultRow, add_upload, lock_own, lock_vault, new_part, park
+from worker.outbox.followups import lock_own, new_part, park
 from worker.outbox.loading import Loaded
+from worker.outbox.vault import VaultRow, add_upload, lock_vault, valid_media
 
 MARGIN_US = 600 * SECOND
 """A media_id that ends within ten minutes is not used any more."""
@@ -62,7 +63,7 @@ class Media:
                     return stored
                 ready.facts["inline"][path], ready.spec = stored, work.spec
                 continue
-            got = self._database.run(lambda c, file=file: self._one(c, work, channel, account, file))  # type: ignore[misc]
+            got = self._one(work, channel, account, file)
             if not isinstance(got, str):
                 return got
             ready.facts["media"][path] = got
@@ -78,13 +79,33 @@ class Media:
             file = stored.spec["fetched"]
         return b"".join(self._chunks(file["blob"]))
 
-    def _one(
-        self, connection: Connection, work: Loaded, channel: Channel, account: Account, file: Mapping[str, Any]
-    ) -> str | Resolved:
-        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+    def _one(self, work: Loaded, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
+        """The media_id, which is a look without locks; else the part waits for the upload, which may have to begin."""
         key = vault_key(channel.media_scope(account), file)
+        with self._database.reading() as connection:
+            valid = valid_media(connection, key["id"], work.job_id, f"{self._database.now} + {MARGIN_US}")
+        if valid is not None and _is_of_its_time(valid[1], file):
+            return valid[0]
+        got = None
+        while got is None:  # more than once only where others begin uploads of it meanwhile
+            got = self._database.run(lambda connection: self._wait(connection, work, channel, account, file, key))
+        return got
+
+    def _wait(
+        self,
+        connection: Connection,
+        work: Loaded,
+        channel: Channel,
+        account: Account,
+        file: Mapping[str, Any],
+        key: Mapping[str, Any],
+    ) -> str | Resolved | None:
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         row = lock_vault(connection, key, work.job_id, now)
-        if row.media_id and row.valid_until and row.valid_until > now + MARGIN_US and _is_of_its_time(row, file):
+        if row is None:
+            return None
+        is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
+        if row.media_id and is_valid and _is_of_its_time(row.after_send, file):
             return row.media_id
         # By the database's clock, not by ids: hosts' clocks differ, and a failed upload would be made anew for ever.
         if not row.open and row.media_id is None and row.after_send:
@@ -137,9 +158,9 @@ def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _is_of_its_time(row: VaultRow, file: Mapping[str, Any]) -> bool:
+def _is_of_its_time(after_send: bool, file: Mapping[str, Any]) -> bool:
     """Whoever sends a URL wants what is there when it is sent, not what was there two days ago."""
-    return "url" not in file or row.after_send
+    return "url" not in file or after_send
 
 
 def _as_fetched(connection: Connection, row: VaultRow, file: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
+from worker.domain.job import job_of
 from worker.domain.lane import Ease
 from worker.domain.outcome import (
     Accepted,
@@ -26,9 +27,9 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import chats, codes, confirmations
 from worker.outbox.batch import Batch
-from worker.outbox.followups import spoil_media
 from worker.outbox.items import End
 from worker.outbox.sql import run
+from worker.outbox.vault import keep_media, spoil_media
 
 PAGES_KEPT = 50
 """Attempts of a track that stay: it reads for weeks, and what its pages told stands elsewhere."""
@@ -109,17 +110,10 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
             {"now": batch.now, "part": part_id, "claim": claim},
         )
     url = taken.extra.get("url")
-    if end.vault_valid_s is not None and (taken.media_id or url):
+    media_id = taken.media_id or url
+    if end.vault_valid_s is not None and media_id:
         valid_s = end.vault_valid_s if taken.media_id else URL_VALID_S
-        run(
-            connection,
-            "update worker_media set media_id = :media, valid_until = :until where job_id = :job",
-            {
-                "media": taken.media_id or url,
-                "until": batch.now + valid_s * settle.SECOND,
-                "job": end.part_id.partition("-")[0],
-            },
-        )
+        keep_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
 
 
 def _attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:

@@ -14,13 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.domain.job import job_of, part_id, part_range
-from worker.domain.settle import FOREVER, PartFacts, park_on
+from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.blobs import note_uses
 from worker.outbox.bulk import insert_rows
 from worker.outbox.rows import for_update, lock_parts, save_parts
-from worker.outbox.sql import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,79 +206,3 @@ def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, 
 
 def _dump(spec: Mapping[str, Any]) -> str:
     return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
-
-
-# -- the vault --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class VaultRow:
-    """One file as one scope knows it at the vendor."""
-
-    job_id: str
-    media_id: str | None
-    valid_until: int | None
-    open: bool
-    """The newest upload job for it may still bring a media_id without a person's help."""
-    look_again_at: int
-    """When who waits for it looks again unasked."""
-    after_send: bool
-    """It was made after the send that asks now: for it, or for one beside it."""
-    reason: str | None
-    """Why that upload ended without a media_id."""
-    fetched: Mapping[str, Any] | None
-    """The copy (blob, size, sha256) it made of what was behind its URL; null without one."""
-
-
-def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow:
-    """Locks the vault row of a file, making it (without an upload job) when this send is the first to need it."""
-    fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
-    own = text(f"select job_id from worker_media where id = :id{for_update(connection.dialect.name)}")
-    found = None
-    while found is None:  # more than once only where an old row was taken out between the two statements
-        insert_rows(connection, tables.media, [fresh], conflict="ignore")
-        found = connection.execute(own, {"id": row["id"]}).scalar()
-    if not found or not lock_job_row(connection, found):
-        return VaultRow("", None, None, False, FOREVER, False, None, None)
-    upload = connection.execute(
-        text(
-            "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
-            " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
-        ),
-        {"id": part_id(found, 0), "send": send_job_id},
-    ).one()
-    acts = upload[0] == PartState.UNKNOWN and upload[1] is not None
-    current = connection.execute(
-        text("select media_id, valid_until from worker_media where id = :id"), {"id": row["id"]}
-    ).one()
-    return VaultRow(
-        found,
-        current[0],
-        current[1],
-        acts or upload[0] in (PartState.QUEUED, PartState.SENDING),
-        max(upload[1], now) + 1_000_000 if acts else FOREVER,
-        bool(upload[3]),
-        upload[2],
-        json.loads(upload[4]).get("fetched"),
-    )
-
-
-def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any], part: Mapping[str, Any]) -> None:
-    """An upload job made by the send that needs it."""
-    insert_rows(connection, tables.jobs, [job])
-    insert_rows(connection, tables.parts, [part])
-    note_uses(connection, [(job["id"], file["blob"]) for file in json.loads(job["message"])["files"].values()])
-    connection.execute(
-        text("update worker_media set job_id = :job, media_id = null, valid_until = null where id = :id"),
-        {"job": job["id"], "id": media_row_id},
-    )
-
-
-def spoil_media(connection: Connection, spoiled: Sequence[tuple[str, str]]) -> None:
-    """The vendor no longer knows these media_ids: the next send uploads anew. A newer one in the row stays."""
-    for row_id, media_id in spoiled:
-        run(
-            connection,
-            "update worker_media set valid_until = 0 where id = :id and media_id = :media",
-            {"id": row_id, "media": media_id},
-        )
