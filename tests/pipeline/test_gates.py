@@ -39,7 +39,7 @@ def test_what_sql_says_is_taken_over() -> None:
     ticks = Ticks()
     gates = Gates(ticks)
 
-    gates.learn({"hr:1": 30_000_000})
+    gates.learn(["hr:1"], {"hr:1": 30_000_000})
     ticks.advance(29.9)
 
     assert gates.closed("hr:1")
@@ -55,7 +55,7 @@ def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
     gates.close("hr:2", 600)
 
     ticks.advance(YOUNG_S - 0.1)
-    gates.learn({"hr:2": 1_000_000})
+    gates.learn(["hr:1", "hr:2"], {"hr:2": 1_000_000})
 
     assert (True, True) == (gates.closed("hr:1"), gates.closed("hr:2"))
     ticks.advance(1.2)
@@ -70,7 +70,7 @@ def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
     gates.close("hr:2", 600)
 
     ticks.advance(YOUNG_S)
-    gates.learn({"hr:2": 2_000_000})
+    gates.learn(["hr:1", "hr:2"], {"hr:2": 2_000_000})
     lifted, shortened = gates.closed("hr:1"), gates.closed("hr:2")
     ticks.advance(2.1)
 
@@ -83,11 +83,25 @@ def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> Non
     gates = Gates(ticks)
     gates.close("hr:1", 1)
     ticks.advance(2)
-    gates.learn({})
+    gates.learn(["hr:1"])
 
-    gates.learn({"hr:1": 60_000_000})
+    gates.learn(["hr:1"], {"hr:1": 60_000_000})
 
     assert gates.closed("hr:1")
+
+
+def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
+    """A doorbell asks about its own lane and account: of what others know it has heard nothing."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    gates.learn(["hr:1", "hr:2"], {"hr:1": 60_000_000}, {"hr:1": 1, "hr:2": 2}, uneasy={"hr:1", "hr:2"})
+    ticks.advance(YOUNG_S)
+
+    gates.learn(["hr:2", "hr"])
+
+    assert [True, False] == [gates.closed(lane) for lane in ("hr:1", "hr:2")]
+    assert [True, False] == [gates.is_bound(lane) for lane in ("hr:1", "hr:2")]
+    assert [("hr:1",), ()] == [gates.uneasy(lane) for lane in ("hr:1", "hr:2")]
 
 
 def test_a_block_lifted_by_hand_opens_at_once() -> None:
@@ -169,7 +183,8 @@ def test_a_lane_without_room_is_closed_but_not_stopped() -> None:
     assert [False, True] == [gates.stopped("hr:1"), gates.stopped("hr:2")]
     ticks.advance(10)
     assert [False, False] == [gates.stopped("hr:1"), gates.stopped("hr:2")]
-    gates.learn({"hr:1": 60_000_000, "hr:3": 60_000_000, "it": 60_000_000}, used_up={"hr:3"})
+    told = {"hr:1": 60_000_000, "hr:3": 60_000_000, "it": 60_000_000}
+    gates.learn(told, told, used_up={"hr:3"})
     assert [True, False, True] == [gates.stopped(lane) for lane in ("hr:1", "hr:3", "it:1")]
     gates.open("hr:1")
     assert not gates.stopped("hr:1")

@@ -10,7 +10,17 @@ from sqlalchemy import text
 
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
-from worker.outbox.lanes import Block, Noted, account_of, block_lanes, noted, resume_lanes, take_probe, used_up
+from worker.outbox.lanes import (
+    Block,
+    Noted,
+    account_of,
+    block_lanes,
+    noted,
+    resume_lanes,
+    take_probe,
+    used_up,
+    with_accounts,
+)
 
 SECOND = 1_000_000
 
@@ -33,9 +43,9 @@ def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
         return SimpleNamespace(**found.one())
 
 
-def known(database: Database) -> Noted:
+def known(database: Database, *names: str) -> Noted:
     with database.reading() as connection:
-        return noted(connection, database.now)
+        return noted(connection, database.now, names or ("hr:1", "hr:2", "hr:3", "hr"))
 
 
 def left(database: Database) -> dict[str, float]:
@@ -171,7 +181,14 @@ def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: 
         block_lanes(connection, database.now, blocks)
         block_lanes(connection, database.now, [Block("hr:3", "hr", "recall", 90.0, used_up("app_day"))])
 
-    with database.reading() as connection:
-        known = noted(connection, database.now)
+    found = known(database)
 
-    assert ({"hr:1", "hr:2", "hr:3"}, {"hr:1": "app_day"}) == (set(known.blocked), known.used_up)
+    assert ({"hr:1", "hr:2", "hr:3"}, {"hr:1": "app_day"}) == (set(found.blocked), found.used_up)
+
+
+def test_only_what_was_asked_about_is_told(database: Database, driven_clock: DrivenClock) -> None:
+    """A doorbell asks about two names, however many lanes are at work."""
+    write(database, a_block(60), a_block(60, lane="hr:2"), a_block(60, lane="hr"))
+
+    assert [{"hr", "hr:2"}, set()] == [set(known(database, *names).blocked) for names in (("hr:2", "hr"), ("it:1",))]
+    assert {"hr:1", "hr", "it"} == with_accounts(["hr:1", "hr", "it"])

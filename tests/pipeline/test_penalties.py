@@ -166,7 +166,7 @@ def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> Non
     """While as many are out as all may have together, what rings here is left to be offered again."""
     job = site.send()
     lane = site.part(job).lane
-    site.plant.gates.learn({}, {lane: 1})
+    site.plant.gates.learn([lane], calls={lane: 1})
 
     with site.plant.gates.call(lane, 20.0):
         site.sql(

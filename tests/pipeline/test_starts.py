@@ -211,11 +211,14 @@ def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
     """An account that is free again owes nothing to what it once offered."""
     starts = Starts(60.0)
     with database.reading() as connection:
-        starts.look(connection, database.now, Noted(calls={"hr": 1}))
+        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
         starts.offered("hr:1", ["a"])
-        starts.look(connection, database.now, Noted(calls={"hr": 1}))
+        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
         lost = starts.room("hr:1", 10, 0, 1.0)
-        starts.look(connection, database.now, Noted())
+        starts.offered("hr:1", ["b"])
+        starts.look(connection, database.now, ["it:1", "it"], Noted())
+        others = starts.names()
+        starts.look(connection, database.now, ["hr:2", "hr"], Noted())
 
-    assert 1 == lost
+    assert (1, ["hr"]) == (lost, others)
     assert [] == starts.names()

@@ -6,7 +6,7 @@ Learns all of these before a head is read. Knows no part and rings nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -17,7 +17,7 @@ from worker.delivery.mixing import BULK_EVERY, OTHERS
 from worker.delivery.sharing import Share, Sharing
 from worker.delivery.starts import Starts
 from worker.domain.road import Road
-from worker.outbox.lanes import Noted, account_of, noted
+from worker.outbox.lanes import Noted, account_of, noted, with_accounts
 from worker.outbox.processes import living
 
 MICRO = 1e-6
@@ -48,12 +48,13 @@ class Allotment:
         whole = sum(weights.values())
         self._parts = {account: weight / whole for account, weight in weights.items()}
 
-    def learn(self, connection: Connection, now_sql: str, now: float) -> Noted:
-        """Takes over what stands on lanes and accounts, and now and then what the living processes tell."""
-        stands = noted(connection, now_sql)
+    def learn(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> Noted:
+        """Takes over what stands on these lanes and their accounts, and now and then what the living processes tell."""
+        names = with_accounts(lanes)
+        stands = noted(connection, now_sql, names)
         for key, limit in stands.used_up.items():
             self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
-        self._starts.look(connection, now_sql, stands)
+        self._starts.look(connection, now_sql, names, stands)
         if now - self._heard_at >= HEARD_EVERY_S:
             self._sharing.learn(living(connection, now_sql))
             self._starts.heard(self._sharing.silent_s, now)

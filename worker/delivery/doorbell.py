@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.admission import Denied
@@ -28,7 +29,7 @@ from worker.domain.message import INLINE
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.outbox.items import Change
-from worker.outbox.lanes import account_of, noted, used_up
+from worker.outbox.lanes import account_of, noted, used_up, with_accounts
 from worker.outbox.loading import Loaded, leave, load
 from worker.outbox.offering import like, offer
 
@@ -94,19 +95,26 @@ class Doorbell:
     def _answer(self, lane: str, ids: Sequence[str]) -> int:
         plant = self._plant
         with plant.database.reading() as connection:
-            known = noted(connection, plant.database.now)
-            plant.gates.learn(known.blocked, known.calls, known.uneasy, known.used_up)
+            self._learn(connection, lane)
             works = [] if plant.gates.closed(lane) else load(connection, plant.database.now, ids)
         left, calls = self._work_off(lane, deque(works), plant.monotonic() + plant.settings.doorbell_s)
         if left or not works:
             self._leave([work.id for work in left] if works else list(ids))
         return calls
 
+    def _learn(self, connection: Connection, lane: str) -> None:
+        """What stands on the lane and its account."""
+        names = with_accounts([lane])
+        known = noted(connection, self._plant.database.now, names)
+        self._plant.gates.learn(names, known.blocked, known.calls, known.uneasy, known.used_up)
+
     def _try_parked(self, ids: Sequence[str]) -> int:
         """One job tries a parked lane or account; as far as the vendor hears it out, everything behind it may go."""
         plant = self._plant
         with plant.database.reading() as connection:
             works = load(connection, plant.database.now, ids)[:1]
+            for work in works:
+                self._learn(connection, work.lane)
         calls = 0
         for work in works:
             plant.gates.open(work.lane)

@@ -95,8 +95,13 @@ class DueLanes:
 
     def _bound(self) -> list[str]:
         """Lanes with work that have a bound: each success may double it, so they are looked at in every turn."""
-        lanes = [lane for name in self._starts.names() for lane in (name, *self._backlogs.names(name))]
-        return [lane for lane in lanes if self._is_looked_after(lane)]
+        found: list[str] = []
+        for name in self._starts.names():
+            lanes = [lane for lane in (name, *self._backlogs.names(name)) if self._backlogs.of(lane)]
+            if not lanes:
+                self._starts.forget(name)
+            found += [lane for lane in lanes if self._is_looked_after(lane)]
+        return found
 
     def _may_go_at_once(self, lane: str, priority: int) -> bool:
         known = self._backlogs.of(lane)

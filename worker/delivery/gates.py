@@ -9,13 +9,17 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 from worker.outbox.lanes import account_of
+
+N = TypeVar("N", int, float)
 
 _WEIGHT = 0.2
 """Of the newest sample in the running mean of a lane's latency."""
 
 _NOTHING: Mapping[str, int] = {}
+_NEVER = float("-inf")
 
 YOUNG_S = 5.0
 """A block of our own may need so long to get into SQL; until then SQL's not knowing it proves nothing."""
@@ -37,8 +41,8 @@ class Gates:
         self._last_end = 0.0
         self._air: dict[str, int] = {}
         self._failures: dict[str, int] = {}
-        self._calls: Mapping[str, int] = {}
-        self._uneasy: frozenset[str] = frozenset()
+        self._calls: dict[str, int] = {}
+        self._uneasy: set[str] = set()
         self._noted_at: dict[str, float] = {}
         """When this process itself brought something on a lane."""
         self._succeeded: dict[str, float] = {}
@@ -53,30 +57,29 @@ class Gates:
 
     def learn(
         self,
-        blocked: Mapping[str, int],
+        names: Iterable[str],
+        blocked: Mapping[str, int] = _NOTHING,
         calls: Mapping[str, int] = _NOTHING,
-        uneasy: Iterable[str] = (),
+        uneasy: Collection[str] = (),
         used_up: Collection[str] = (),
     ) -> None:
-        """Takes over what SQL says (microseconds to go); a block it does not know any more was lifted by somebody.
+        """Takes over what SQL says of these lanes and accounts, and of no others (microseconds to go); a block it does
+        not know any more was lifted by somebody.
 
-        `calls`: how many may be in the air; `uneasy`: lanes and accounts that an answer means something
-        to; `used_up`: those that are blocked by nothing but a limit of ours.
+        `calls`: how many may be in the air; `uneasy`: those that an answer means something to; `used_up`: those that
+        are blocked by nothing but a limit of ours.
         """
         now = self._monotonic()
-        told = {lane: now + left / 1_000_000 for lane, left in blocked.items()}
         with self._guard:
-            self._closed_at = {lane: at for lane, at in self._closed_at.items() if now - at < YOUNG_S}
-            stopped = {lane: until for lane, until in told.items() if lane not in used_up}
-            self._stopped = self._taken_over(stopped, self._stopped, now)
-            self._closed = self._taken_over(told, self._closed, now)
-            self._calls, self._uneasy = calls, frozenset(uneasy)
-            self._noted_at = {lane: at for lane, at in self._noted_at.items() if now - at < YOUNG_S}
-
-    def _taken_over(self, told: dict[str, float], own: Mapping[str, float], now: float) -> dict[str, float]:
-        for lane in self._closed_at:
-            told[lane] = max(own.get(lane, 0.0), told.get(lane, 0.0))
-        return {lane: until for lane, until in told.items() if until > now}
+            for name in names:
+                until = now + blocked.get(name, 0) / 1_000_000
+                is_ours = now - self._closed_at.get(name, _NEVER) < YOUNG_S
+                for ends, told in ((self._closed, until), (self._stopped, now if name in used_up else until)):
+                    _keep(ends, name, max(told, ends.get(name, 0.0)) if is_ours else told, now)
+                _keep(self._calls, name, calls.get(name, 0), 0)
+                (self._uneasy.add if name in uneasy else self._uneasy.discard)(name)
+                _keep(self._closed_at, name, self._closed_at.get(name, _NEVER), now - YOUNG_S)
+                _keep(self._noted_at, name, self._noted_at.get(name, _NEVER), now - YOUNG_S)
 
     def open(self, lane: str) -> None:
         """Lifts a block at once."""
@@ -185,6 +188,14 @@ class Gates:
                 lane: [self._air.get(lane, 0), _ms(self._latency, lane), _ms(self._cycle, lane), *seen.get(lane, ())]
                 for lane in lanes
             }
+
+
+def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
+    """What is no more than nothing is forgotten."""
+    if value > nothing:
+        known[name] = value
+    else:
+        known.pop(name, None)
 
 
 def _ms(seconds: Mapping[str, float], lane: str) -> int:

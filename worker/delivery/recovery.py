@@ -22,7 +22,6 @@ from worker.domain.state import PartState
 from worker.outbox.database import Database
 from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Change
-from worker.outbox.lanes import noted
 from worker.outbox.offering import Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 from worker.outbox.turns import mend, orders_after, stalled
@@ -78,11 +77,10 @@ class Recovery:
         database = self._database
         with database.reading() as connection:
             page = orders_after(connection, self._order_after, BATCH)
-            blocked = noted(connection, database.now).parked if page else frozenset[str]()
-            turns = stalled(connection, page, blocked)
+            turns = stalled(connection, page)
         self._order_after = page[-1] if len(page) == BATCH else ""
         if turns:
-            database.run(lambda connection: mend(connection, database.now, turns, blocked))
+            database.run(lambda connection: mend(connection, database.now, turns))
 
     def _bury_the_dead(self) -> None:
         before = self._monotonic()

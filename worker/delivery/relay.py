@@ -112,7 +112,7 @@ class Relay:
         """Reads the heads of these lanes, then offers what of them may go; the number of ids offered."""
         now = self._monotonic()
         with self._database.reading() as connection:
-            stands = self._allotment.learn(connection, self._database.now, now)
+            stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
             looks, rings = self._look(connection, lanes, stands, now)
             waits, later = self._heads.ask_more(connection, looks)
         self._heads.put_aside(looks, waits, later)

@@ -30,6 +30,9 @@ class Starts:
     def __init__(self, silence_s: float):
         self._silence_s = silence_s
         self._calls: dict[str, int] = {}
+        """Bounds of this turn's lanes and their accounts."""
+        self._bound: dict[str, None] = {}
+        """Lanes and accounts that had a bound when they were last asked about."""
         self._air = _Air()
         self._counted = False
         """The air was read in this turn."""
@@ -40,16 +43,20 @@ class Starts:
         self.begun: list[str] = []
         """Lanes that this turn begins: to be written with its offers."""
 
-    def look(self, connection: Connection, now_sql: str, noted: Noted) -> None:
-        """Takes over the bounds; asks what is in the air only while there are any."""
+    def look(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
+        """Takes over the bounds of those that were asked about; asks what is in the air only while there are any."""
         self._calls, self.begun, self._counted = dict(noted.calls), [], False
-        accounts = {name for name in noted.calls if account_of(name) == name}
-        self._offered = {name: ids for name, ids in self._offered.items() if name in accounts}
+        for name in names:
+            if name in noted.calls:
+                self._bound[name] = None
+                continue
+            self._bound.pop(name, None)
+            self._offered.pop(name, None)
         if not noted.calls:
             return
         self.in_the_air(connection)
-        for name, ids in self._offered.items():
-            self._offered[name] = dict.fromkeys(still_offered(connection, now_sql, ids))
+        for name in self._offered.keys() & noted.calls.keys():
+            self._offered[name] = dict.fromkeys(still_offered(connection, now_sql, self._offered[name]))
 
     def in_the_air(self, connection: Connection) -> Mapping[str, int]:
         """Calls out by lane, of all processes; read once a turn."""
@@ -68,8 +75,12 @@ class Starts:
         self._heard = {lane: at for lane, at in self._heard.items() if now - at < self._silence_s}
 
     def names(self) -> list[str]:
-        """Lanes and accounts that have a bound."""
-        return list(self._calls)
+        """Lanes and accounts that have a bound, as far as they were asked about."""
+        return list(self._bound)
+
+    def forget(self, name: str) -> None:
+        """It has no work: when it has some it is asked about again."""
+        self._bound.pop(name, None)
 
     def most(self, lane: str) -> int | None:
         """The most that a bound lane may ever have out; null: it has no bound."""
@@ -95,6 +106,7 @@ class Starts:
             return False
         self._heard[lane] = now
         self._calls[lane] = 1
+        self._bound[lane] = None
         self.begun.append(lane)
         return True
 

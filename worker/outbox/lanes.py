@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -40,7 +41,7 @@ def _limit_of(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Everything that stands on lanes and accounts now; most of them have none of it."""
+    """What stands on the lanes and accounts that were asked about; most of them have none of it."""
 
     blocked: Mapping[str, int] = field(default_factory=dict)
     """Microseconds to go."""
@@ -54,13 +55,9 @@ class Noted:
     """Of the blocked: those that wait for nothing but a limit of ours, and its name."""
 
 
-def noted(connection: Connection, now_sql: str) -> Noted:
-    """What stands on lanes and accounts."""
-    rows = fetch(
-        connection,
-        f"select lane, blocked_until - {now_sql}, parked, calls, step + failures, reason from worker_lanes"
-        f" where blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0",
-    )
+def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
+    """What stands on these lanes and accounts; however many others something stands on."""
+    rows = fetch(connection, _noted(connection.dialect.name, now_sql), {"ids": ids_json(names)})
     return Noted(
         {row[0]: int(row[1]) for row in rows if row[1] > 0},
         frozenset(row[0] for row in rows if row[2]),
@@ -68,6 +65,19 @@ def noted(connection: Connection, now_sql: str) -> Noted:
         frozenset(row[0] for row in rows if row[3] is not None or row[4]),
         {row[0]: _limit_of(row[5]) for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)},
     )
+
+
+@lru_cache(maxsize=8)
+def _noted(dialect: str, now_sql: str) -> str:
+    stands = f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
+    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, reason"
+    return f"select {columns} from {chosen(dialect, 'worker_lanes', 'lane')} and ({stands})"
+
+
+def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Those of these lanes and accounts that wait for a person."""
+    query = f"select lane from {chosen(connection.dialect.name, 'worker_lanes', 'lane')} and parked = true"
+    return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
 
 
 def block_lanes(
@@ -182,6 +192,11 @@ def account_of(lane: str) -> str:
     return lane.partition(":")[0]
 
 
+def with_accounts(lanes: Iterable[str]) -> set[str]:
+    """These lanes and their accounts: whatever stands on either stands in their way."""
+    return {name for lane in lanes for name in (lane, account_of(lane))}
+
+
 # -- people -----------------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +265,7 @@ def _with_bool(facts: LaneFacts) -> LaneFacts:
 
 
 def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
-    """Rows that say nothing any more go: the table is read whole, and often."""
+    """Rows that say nothing any more go."""
     kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
     gone = [facts.lane for facts in rows if facts.says_nothing(now)]
     if kept:

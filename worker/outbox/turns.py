@@ -20,7 +20,7 @@ from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb, update_chosen
-from worker.outbox.lanes import account_of
+from worker.outbox.lanes import account_of, parked_among, with_accounts
 from worker.outbox.sql import fetch, run
 
 TRIES = 10
@@ -169,7 +169,7 @@ def orders_after(connection: Connection, after: str, count: int) -> list[str]:
     return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
 
 
-def stalled(connection: Connection, turns: Sequence[str], parked: Collection[str]) -> list[str]:
+def stalled(connection: Connection, turns: Sequence[str]) -> list[str]:
     """Those of these orders that do not go on by themselves.
 
     Their first part would rather be passed while its lane is parked; or a worker of another release, or a person's own
@@ -179,16 +179,16 @@ def stalled(connection: Connection, turns: Sequence[str], parked: Collection[str
         return []
     heads = _heads(connection, turns)
     found = {one.part: one for one in _standing(connection, [head for head in heads.values() if head])}
-    return [turn for turn, head in heads.items() if head is None or _is_stalled(found.get(head), parked)]
+    return [turn for turn, head in heads.items() if head is None or _is_stalled(found.get(head))]
 
 
-def mend(connection: Connection, now: str, turns: Iterable[str], parked: Collection[str]) -> None:
+def mend(connection: Connection, now: str, turns: Iterable[str]) -> None:
     """Takes out what keeps these orders, and wakes whoever is first then."""
     turns = set(turns)
     _lock(connection, turns)
     while True:
         heads = [head for head in _heads(connection, turns).values() if head]
-        gone = [one.part for one in _standing(connection, heads) if one.lets_go(parked)]
+        gone = [one.part for one in _standing(connection, heads) if one.lets_go]
         if not gone:
             break
         _leave(connection, gone)
@@ -210,20 +210,21 @@ class _Standing:
     state: PartState | None
     not_before: int | None
     waits_on: str | None
-    lane: str
+    is_parked: bool
+    """Its lane, or its account, waits for a person."""
 
-    def lets_go(self, parked: Collection[str]) -> bool:
+    @property
+    def lets_go(self) -> bool:
         if self.state is None or lets_others_go(self.state, self.not_before is None, self.skips):
             return True
-        is_parked = self.lane in parked or account_of(self.lane) in parked
-        return self.skips and is_parked and self.state is PartState.QUEUED
+        return self.skips and self.is_parked and self.state is PartState.QUEUED
 
     def sleeps(self) -> bool:
         return self.state is PartState.QUEUED and self.not_before == FOREVER and self.waits_on is None
 
 
-def _is_stalled(found: _Standing | None, parked: Collection[str]) -> bool:
-    return found is not None and (found.lets_go(parked) or found.sleeps())
+def _is_stalled(found: _Standing | None) -> bool:
+    return found is not None and (found.lets_go or found.sleeps())
 
 
 def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Standing]:
@@ -236,8 +237,17 @@ def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Stan
     )
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
+    names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
+    parked = parked_among(connection, names) if names else set[str]()
     return [
-        _Standing(row[0], bool(row[1]), None if row[2] is None else PartState(row[2]), row[3], row[4], row[5] or "")
+        _Standing(
+            row[0],
+            bool(row[1]),
+            None if row[2] is None else PartState(row[2]),
+            row[3],
+            row[4],
+            bool(row[5]) and not parked.isdisjoint((row[5], account_of(row[5]))),
+        )
         for row in rows
     ]
 
