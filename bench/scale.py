@@ -1,4 +1,5 @@
-"""What the size of the outbox costs: relay turn, offer and mark beside much that is finished, queued, or due later.
+"""What the size of the outbox costs: relay turn, offer, mark, a doorbell's question and recovery's wake-up, beside much
+that is finished, queued, due later or at work.
 
 For each claim there are two outboxes side by side, a small and a big one, and their samples are taken in turn, so that
 the machine's other business hits both. A round is 200 samples of each; a ratio is that of a round's p50s or p99s, and
@@ -23,7 +24,7 @@ from typing import Any
 import structlog
 
 from bench import Figure
-from bench.scale_contents import KINDS, add_due, add_finished, add_future, scratch, tidy
+from bench.scale_contents import KINDS, add_at_work, add_due, add_finished, add_future, scratch, tidy
 from bench.scale_side import Samples, Side
 from worker.delivery.walk import Walk
 
@@ -41,6 +42,8 @@ class Sizes:
     finished: tuple[int, int]
     queued: tuple[int, int]
     lanes: tuple[int, int]
+    at_work: tuple[int, int] = (10, 10_000)
+    """Lanes on which something stands."""
     parts_a_lane: int = 10
     due: int = 10_000
     """Parts that wait in every outbox."""
@@ -51,7 +54,7 @@ SIZES = {
     "mariadb": Sizes((10_000, 1_000_000), (10_000, 1_000_000), (10, 10_000)),
     "sqlite": Sizes((10_000, 1_000_000), (10_000, 1_000_000), (10, 10_000)),
 }
-QUICK = Sizes((10_000, 50_000), (10_000, 50_000), (10, 500))
+QUICK = Sizes((10_000, 50_000), (10_000, 50_000), (10, 500), (10, 2_000))
 
 Pair = tuple[Side, Side]
 Ratios = list[float]
@@ -92,6 +95,8 @@ def measure(kind: str, sizes: Sizes, rounds: int, samples: int) -> tuple[Ratios,
         ratios += _claim(f"finished {_sizes(sizes.finished)}", pair, rounds, samples)
     with _pair(kind, "queued", lambda d, n: add_finished(d, sizes.due), sizes.queued) as pair:
         ratios += _claim(f"queued {_sizes(sizes.queued)}", pair, rounds, samples)
+    with _pair(kind, "at_work", lambda d, n: add_at_work(d, n), sizes.at_work, sizes.due) as pair:
+        ratios += _claim(f"lanes at work {_sizes(sizes.at_work)}", pair, rounds, samples)
     with _pair(kind, "lanes", lambda d, n: add_future(d, n, sizes.parts_a_lane), sizes.lanes, 0) as pair:
         ratios += _idle(f"lanes {_sizes(sizes.lanes)}, idle", pair, rounds, samples)
         for side in pair:
@@ -126,7 +131,7 @@ def _pair(
 
 
 def _claim(name: str, pair: Pair, rounds: int, samples: int) -> Ratios:
-    """Turn, offer and mark."""
+    """Everything that is timed in a cycle."""
     _take(pair, WARM_UP, Side.cycle)
     return _show(name, [_take(pair, samples, Side.cycle) for _ in range(rounds)])
 

@@ -1,4 +1,5 @@
-"""What stands in the outbox while the scale bench measures: finished, waiting and future parts, made by the database.
+"""What stands in the outbox while the scale bench measures: finished, waiting and future parts, and lanes at work, all
+made by the database.
 
 One `insert ... select` over a series of numbers each; then what autovacuum would have done by and by.
 """
@@ -73,6 +74,16 @@ def add_future(database: Database, lanes: int, parts_each: int) -> None:
     _add(database, lanes * parts_each, 3, columns, lanes=lanes, account="later")
 
 
+def add_at_work(database: Database, count: int) -> None:
+    """Lanes of their own that have started and are not yet free of their bound; they have nothing due now."""
+    lane = _joined(database.dialect, "'hr:w'", _hex(database.dialect, "g.n", 15))
+    statement = (
+        "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls, changed_at)"
+        f" select {lane}, 'hr', 'send/text', 0, '', false, 0, 4, {database.now} from {_series(database.dialect, count)}"
+    )
+    _run(database, statement)
+
+
 def _add(
     database: Database, count: int, series: int, columns: str, lanes: int = ACTIVE_LANES, account: str = "hr"
 ) -> None:
@@ -87,8 +98,12 @@ def _add(
     part = _joined(dialect, job, "'-0'")
     select = f"select {part}, {job}, 0, {columns}, '{SPEC}' from {_series(dialect, count)}"
     statement = f"insert into worker_parts ({_COLUMNS}) {select} cross join (select {database.now} as now) c"
+    _run(database, statement)
+
+
+def _run(database: Database, statement: str) -> None:
     with database.writing() as connection:
-        connection.exec_driver_sql(statement.replace("%", "%%") if dialect != "sqlite" else statement)
+        connection.exec_driver_sql(statement.replace("%", "%%") if database.dialect != "sqlite" else statement)
 
 
 def _series(dialect: str, count: int) -> str:
@@ -115,9 +130,9 @@ def _joined(dialect: str, *texts: str) -> str:
 def tidy(database: Database) -> None:
     """Statistics and visibility as autovacuum would have left them; what was written is on the disk."""
     statements = {
-        "postgresql": ("vacuum (analyze) worker_parts", "checkpoint"),
+        "postgresql": ("vacuum (analyze) worker_parts, worker_lanes", "checkpoint"),
         "sqlite": ("analyze", "pragma wal_checkpoint(truncate)"),
-    }.get(database.dialect, ("analyze table worker_parts",))
+    }.get(database.dialect, ("analyze table worker_parts, worker_lanes",))
     with database.reading() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)

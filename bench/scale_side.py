@@ -1,7 +1,7 @@
 """One of the two outboxes that are compared: a relay at work on it, and one cycle of what is measured.
 
-A cycle adds as many parts as it takes away, so the contents stay what they are. Timed are only the turn, the offer and
-the mark, through the functions that the worker calls.
+A cycle adds as many parts as it takes away, so the contents stay what they are. Timed are only the turn, what a
+doorbell asks first, the offer, the mark and recovery's wake-up, through the functions that the worker calls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.bulk import insert_rows, update_rows
 from worker.outbox.database import Database
+from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Mark, Marked
+from worker.outbox.lanes import noted, with_accounts
 from worker.outbox.ledger import commit
 from worker.outbox.loading import leave
 from worker.outbox.offering import offer
@@ -87,12 +89,14 @@ class Side:
         return spent
 
     def cycle(self) -> dict[str, float]:
-        """New parts come, a turn, an offer, a mark; what was marked ends."""
+        """New parts come, a turn, a question, an offer, a wake-up, a mark; what was marked ends."""
         self.cycles += 1
         lane = active_lane(self.cycles % ACTIVE_LANES)
         self._enqueue(lane)
         found = {"turn": self.turn()}
+        found["asks"] = self._ask(lane)
         found["offer"] = self._offer(lane)
+        found["wake"] = _timed(lambda: self.database.run(lambda c: wake_overdue(c, self.database.now)))
         if len(self.offered) >= BATCH:
             found["mark"] = self._mark(list(islice(self.offered, BATCH)))
         return found
@@ -130,6 +134,11 @@ class Side:
         ]
         self.database.run(lambda connection: insert_rows(connection, tables.parts, rows))
         return [f"{job}-0" for job in jobs]
+
+    def _ask(self, lane: str) -> float:
+        """What stands on the lane and its account, as a doorbell asks."""
+        with self.database.reading() as connection:
+            return _timed(lambda: noted(connection, self.database.now, with_accounts([lane])))
 
     def _offer(self, lane: str) -> float:
         """The newest of the lane, which no window has reached; they are left again at once."""
