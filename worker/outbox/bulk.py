@@ -32,6 +32,13 @@ def is_mariadb(dialect: str) -> bool:
     return dialect in ("mysql", "mariadb")
 
 
+def by_index(dialect: str, index: str) -> str:
+    """What follows a table that must be read through this index; PostgreSQL plans by how many rows it holds."""
+    if dialect == "postgresql":
+        return ""
+    return f" force index ({index})" if is_mariadb(dialect) else f" indexed by {index}"
+
+
 def _postgres_type(table: Table, column: str) -> str:
     kind = table.c[column].type
     if isinstance(kind, Boolean):

@@ -17,7 +17,7 @@ from worker.domain.job import job_of, part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.bulk import insert_rows
+from worker.outbox.bulk import by_index, insert_rows
 from worker.outbox.rows import for_update, lock_parts, save_parts
 
 
@@ -149,9 +149,11 @@ def park(connection: Connection, part: PartFacts, job_id: str, until: int, reaso
 
 def wake_overdue(connection: Connection, now: str) -> None:
     """Parks that have ended by themselves: who waited looks again."""
+    # Few wait, and many are due: a plan that begins with those reads the whole backlog.
+    waiting = by_index(connection.dialect.name, "worker_parts_waiting")
     connection.execute(
         text(
-            "update worker_parts set waits_on = null, offered_until = null"
+            f"update worker_parts{waiting} set waits_on = null, offered_until = null"
             f" where waits_on is not null and state = 0 and not_before <= {now}"
         )
     )
