@@ -78,13 +78,13 @@ def test_what_rang_while_the_database_was_away_is_left_when_it_is_back(site: Sit
     lane = site.part(jobs[0]).lane
     ids = [part_id(job, 0) for job in jobs]
     offered(site, *jobs)
-    database, engine, reader = site.database, site.database.engine, site.database._reader
-    database.engine = database._reader = create_engine("sqlite:////nowhere/outbox.db")
+    database, writer, reader = site.database, site.database._writer, site.database._reader
+    database._writer = database._reader = create_engine("sqlite:////nowhere/outbox.db")
     with pytest.raises(OperationalError):
         site.bell.answer(lane, ids)
     with pytest.raises(OperationalError):
         site.bell.leave_owed()
-    database.engine, database._reader = engine, reader
+    database._writer, database._reader = writer, reader
 
     site.bell.leave_owed()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 import worker
-from tests.support.producing import ACCOUNTS
+from tests.support.producing import ACCOUNTS, told
 from worker import RetryTransaction, Text, To
 from worker.domain.errors import ConfigurationError
 from worker.outbox.caller import in_callers_transaction
@@ -36,16 +35,6 @@ def _accounts() -> Iterator[None]:
 def ask(connection: Connection) -> None:
     """A job whose text and recipient must not be seen again."""
     worker.enqueue(connection, "hr", Text(content=CANARY), To(users=[PERSON]), dedupe_key="k")
-
-
-def told(error: BaseException) -> str:
-    """Everything somebody could print of an error and of all that is chained to it."""
-    found, chain = "".join(traceback.format_exception(error)), [error]
-    while chain:
-        one = chain.pop()
-        found += f"{one}{one!r}{vars(one)}{getattr(one, 'orig', None)!r}"
-        chain += [other for other in (one.__cause__, one.__context__) if other is not None]
-    return found
 
 
 def test_a_missing_table_says_what_to_run(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -34,3 +35,13 @@ def row(connection: Connection, table: str, **where: Any) -> dict[str, Any]:
     """The one row with these values."""
     condition = " and ".join(f"{name} = :{name}" for name in where) or "1 = 1"
     return dict(connection.execute(text(f"select * from {table} where {condition}"), where).mappings().one())
+
+
+def told(error: BaseException) -> str:
+    """Everything somebody could print of an error and of all that is chained to it."""
+    found, chain = "".join(traceback.format_exception(error)), [error]
+    while chain:
+        one = chain.pop()
+        found += f"{one}{one!r}{vars(one)}{getattr(one, 'orig', None)!r}"
+        chain += [other for other in (one.__cause__, one.__context__) if other is not None]
+    return found

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.errors import WorkerError
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, delete_chosen, ids_json, insert_rows
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, insert_rows, is_mariadb
 from worker.outbox.clock import SqlClock, micros
 from worker.outbox.database import Database
 
@@ -34,7 +34,8 @@ def _insert(now: str) -> TextClause:
     return text(f"insert into worker_blobs (id, sha256, size, created_at) values (:id, :sha256, :size, {now})")
 
 
-_INSERT_CHUNK = text("insert into worker_blob_chunks (blob_id, n, data) values (:id, :n, :data)")
+_INSERT_CHUNK = "insert into worker_blob_chunks (blob_id, n, data) values (:id, :n, {data})"
+_INSERT_BYTES, _INSERT_DIGITS = (text(_INSERT_CHUNK.format(data=data)) for data in (":data", "unhex(:data)"))
 _READ_CHUNK = text("select data from worker_blob_chunks where blob_id = :id and n = :n")
 
 
@@ -50,8 +51,11 @@ def insert_blob(
     """Stores a file, one statement a piece."""
     now = clock.now(connection.dialect.name)
     connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
+    # PyMySQL sends bytes as hexadecimal digits anyway; aiomysql 0.3.2 beside PyMySQL 1.2.3 or newer cannot send any.
+    as_digits = is_mariadb(connection.dialect.name)
     for n, chunk in enumerate(chunks):
-        connection.execute(_INSERT_CHUNK, {"id": blob_id, "n": n, "data": chunk})
+        row = {"id": blob_id, "n": n, "data": chunk.hex() if as_digits else chunk}
+        connection.execute(_INSERT_DIGITS if as_digits else _INSERT_BYTES, row)
 
 
 def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:

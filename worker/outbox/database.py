@@ -27,8 +27,9 @@ from sqlalchemy.exc import (
 from worker.domain.errors import ConfigurationError
 from worker.outbox import mariadb
 from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.fault import code_of
 from worker.outbox.postgresql import postgres_engine
-from worker.outbox.sql import can_pipeline, pipeline, translated
+from worker.outbox.sql import can_pipeline, ours, pipeline, translated
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def is_retryable(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
-    if getattr(cause, "sqlstate", None) in _RETRYABLE_SQLSTATES:
+    if code_of(cause) in _RETRYABLE_SQLSTATES:
         return True
     if mariadb.number(cause) in mariadb.RETRYABLE:
         return True
@@ -60,8 +61,8 @@ def is_lost(error: BaseException) -> bool:
         return False
     if error.connection_invalidated:
         return True
-    state = getattr(error.orig, "sqlstate", None)
-    if isinstance(state, str) and state.startswith(_LOST_SQLSTATES):
+    state = code_of(error.orig)
+    if state is not None and state.startswith(_LOST_SQLSTATES):
         return True
     number = mariadb.number(error.orig)
     if number is not None:
@@ -81,8 +82,7 @@ def is_about_the_row(error: BaseException) -> bool:
         return isinstance(error, ValueError)  # text that is no UTF-8
     if mariadb.number(error.orig) in mariadb.ABOUT_THE_ROW:
         return True
-    state = getattr(error.orig, "sqlstate", None)
-    return isinstance(state, str) and state.startswith(("22", "23"))
+    return (code_of(error.orig) or "").startswith(("22", "23"))
 
 
 class FifoLock:
@@ -196,7 +196,7 @@ class Database:
         self.engine = engine
         self.dialect = engine.dialect.name
         self.clock = clock or DatabaseClock()
-        self._reader = _reader_of(engine)
+        self._writer, self._reader = ours(engine), ours(_reader_of(engine))
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         self._fifo = FifoLock() if self.dialect == "sqlite" else None
         self._can_pipeline = can_pipeline(engine)
@@ -218,10 +218,10 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """One transaction, committed at the end; on SQLite in order of arrival."""
         if self._fifo is None:
-            with self.engine.begin() as connection, translated(connection, *self._pools):
+            with self._writer.begin() as connection, translated(connection, *self._pools):
                 yield connection
             return
-        with self._fifo.held(), self.engine.begin() as connection, translated(connection, *self._pools):
+        with self._fifo.held(), self._writer.begin() as connection, translated(connection, *self._pools):
             yield connection
 
     @contextmanager

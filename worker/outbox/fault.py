@@ -97,6 +97,9 @@ def remedy_of(error: BaseException) -> str | None:
 def code_of(cause: BaseException | None) -> str | None:
     """The SQLSTATE, where the driver gives one."""
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    args = getattr(cause, "args", ())
+    if state is None and args and isinstance(args[0], dict):  # pg8000 gives the server's fields by their letters
+        state = args[0].get("C")
     return state if isinstance(state, str) else None
 
 

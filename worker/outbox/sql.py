@@ -3,6 +3,9 @@
 One style of placeholder, `:name`, on every database. On PostgreSQL a transaction may be pipelined: writes are sent
 without waiting for their answers, and only a fetch or the commit waits. Errors of the driver are translated where the
 connection was taken (`Database`), so callers see SQLAlchemy's.
+
+Only connections of ours, and only where this knows the driver, are gone around so. Any other goes through SQLAlchemy,
+whatever its driver: so a statement may be shared by the producer's door and the worker.
 """
 
 from __future__ import annotations
@@ -13,13 +16,22 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import TextClause
 
 from worker.outbox import mariadb
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
 _NOTHING: Mapping[str, Any] = {}
+_OURS = "worker_outbox"
+_KNOWN_DRIVERS = frozenset({"psycopg", "pymysql", "pysqlite"})
+"""Whose placeholders `driver_sql` writes."""
+
+
+def ours(engine: Engine) -> Engine:
+    """The same engine and pool; what is taken from it may be gone around."""
+    return engine.execution_options(**{_OURS: engine.dialect.driver in _KNOWN_DRIVERS})
 
 
 @lru_cache(maxsize=1024)
@@ -30,6 +42,11 @@ def driver_sql(dialect: str, sql: str) -> str:
     return _PLACEHOLDER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
+@lru_cache(maxsize=1024)
+def _for_any_driver(sql: str) -> TextClause:
+    return text(sql)
+
+
 def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[tuple[Any, ...]]:
     """Runs a statement and returns all of its rows."""
     return collect(send(connection, sql, params))
@@ -37,6 +54,8 @@ def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING
 
 def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
     """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
+    if not connection.get_execution_options().get(_OURS):
+        return connection.execute(_for_any_driver(sql), params)
     cursor = connection.connection.cursor()
     cursor.execute(driver_sql(connection.dialect.name, sql), params)
     return cursor
