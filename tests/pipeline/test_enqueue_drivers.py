@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -34,7 +33,7 @@ from worker import (
     external,
     webhook,
 )
-from worker.domain.errors import RetryTransaction
+from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.domain.state import JobState, PartState
 from worker.outbox.database import Database
 from worker.outbox.tables import metadata
@@ -151,9 +150,9 @@ def ours(database: Database, scenario: Scenario) -> set[str]:
     return called
 
 
-def plainly(url: str, scenario: Scenario) -> None:
+def plainly(url: str, scenario: Scenario, **options: Any) -> None:
     """Through a session of this driver, each call in a transaction of its own."""
-    engine, answer = create_engine(url), None
+    engine, answer = create_engine(url, **options), None
     try:
         while (call := _next(scenario, answer)) is not None:
             function, args, options = call
@@ -164,9 +163,9 @@ def plainly(url: str, scenario: Scenario) -> None:
         engine.dispose()
 
 
-async def awaited(url: str, scenario: Scenario) -> None:
+async def awaited(url: str, scenario: Scenario, **options: Any) -> None:
     """The same, awaited."""
-    engine, answer = create_async_engine(url), None
+    engine, answer = create_async_engine(url, **options), None
     try:
         while (call := _next(scenario, answer)) is not None:
             function, args, options = call
@@ -177,12 +176,12 @@ async def awaited(url: str, scenario: Scenario) -> None:
         await engine.dispose()
 
 
-def through(url: str, asynchronous: bool, scenario: Scenario) -> None:
+def through(url: str, asynchronous: bool, scenario: Scenario, **options: Any) -> None:
     """Through this driver."""
     if asynchronous:
-        asyncio.run(awaited(url, scenario))
+        asyncio.run(awaited(url, scenario, **options))
     else:
-        plainly(url, scenario)
+        plainly(url, scenario, **options)
 
 
 def _next(scenario: Scenario, answer: Any) -> Call | None:
@@ -224,8 +223,70 @@ def test_every_driver_leaves_the_same_rows(database: Database, scheme: str, asyn
     through(of_driver(database, scheme), asynchronous, everything(database, tmp_path))
 
     assert expected == left(database)
-    doors = {name for name in worker.__all__ if hasattr(inspect.unwrap(getattr(worker, name)), "__code__")}
-    assert {name for name in doors if hasattr(getattr(worker, name), "__wrapped__")} == called
+    assert called == DOORS
+
+
+DOORS = {name for name in worker.__all__ if hasattr(getattr(worker, name), "__wrapped__")}
+"""The functions that take the caller's session."""
+READERS = {"campaign", "failures", "get_job", "list_jobs", "receipts", "timeline"}
+
+
+@EVERY_DRIVER
+@pytest.mark.parametrize("by_driver", [False, True], ids=["by SQLAlchemy", "by the driver"])
+def test_nothing_is_written_without_a_transaction(
+    database: Database, scheme: str, asynchronous: bool, by_driver: bool
+) -> None:
+    """Statement by statement half a job could be stored: every function that writes refuses such a connection with
+    what to change, those that read do not mind."""
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+    if by_driver:
+        options = {"connect_args": {"isolation_level": None} if database.dialect == "sqlite" else {"autocommit": True}}
+        if scheme in ("postgresql+psycopg2", "postgresql+pg8000", "postgresql+asyncpg"):
+            options = {"isolation_level": "AUTOCOMMIT"}  # these take no such argument
+
+    def scenario() -> Scenario:
+        for writer in sorted(DOORS - READERS):
+            yield refused, (getattr(worker, writer),), {}
+        assert [] == (yield worker.list_jobs, (), {})
+
+    through(of_driver(database, scheme), asynchronous, scenario(), **options)
+
+
+def refused(session: Any, function: Callable[..., Any]) -> Any:
+    """A call that has to be refused; with what, it does not come to."""
+
+    async def later() -> None:
+        with pytest.raises(ConfigurationError, match=r"commits every statement by itself .* use "):
+            await function(session)
+
+    if isinstance(session, AsyncSession):
+        return later()
+    with pytest.raises(ConfigurationError, match=r"commits every statement by itself .* use "):
+        function(session)
+    return None
+
+
+@pytest.mark.fewer_databases("SQLite's driver alone leaves beginning to others")
+def test_a_begin_of_the_applications_own_is_a_transaction(sqlite_database: Database) -> None:
+    """An asynchronous engine that is set up like `sqlite_engine`: BEGIN IMMEDIATE by an event."""
+
+    async def produce() -> None:
+        engine = create_async_engine(
+            of_driver(sqlite_database, "sqlite+aiosqlite"), connect_args={"isolation_level": None}
+        )
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        async with engine.connect() as connection:
+            await worker.enqueue(connection, "hr", HELLO, ANN)
+            await connection.rollback()
+            assert [] == await worker.list_jobs(connection)
+            await connection.rollback()
+            await worker.enqueue(connection, "hr", HELLO, ANN)
+            await connection.commit()
+        async with engine.connect() as connection:
+            assert 1 == len(await worker.list_jobs(connection))
+        await engine.dispose()
+
+    asyncio.run(produce())
 
 
 @EVERY_DRIVER

@@ -194,7 +194,7 @@ def test_the_errors_of_every_function_of_the_door_are_cleaned(database: Database
     def broken(connection: Connection) -> None:
         connection.execute(text("select nothing(:a)"), {"a": CANARY})
 
-    with database.reading() as connection, pytest.raises(DBAPIError) as caught:
+    with database.engine.connect() as connection, pytest.raises(DBAPIError) as caught:
         broken(connection)
 
     assert "canary" not in told(caught.value)

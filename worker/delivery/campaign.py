@@ -22,7 +22,7 @@ from worker.domain.job import Kind
 from worker.domain.recipient import Recipients
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
 from worker.outbox import confirmations
-from worker.outbox.caller import Bind, in_callers_transaction
+from worker.outbox.caller import Bind, on_callers_connection
 from worker.outbox.followups import follow_ups_of
 from worker.outbox.reading import JobRows
 
@@ -105,7 +105,7 @@ _LISTS = (
 """Best first: where a recipient stands in several tasks, the first of these counts."""
 
 
-@in_callers_transaction
+@on_callers_connection
 def campaign(connection: Connection, job_id: str, *, bind: Bind | None = None) -> Campaign:
     """What became of a group-send: who has sent, who waits, who was not reached and why. JobNotFound for no job."""
     rows = rows_of(connection, job_id)

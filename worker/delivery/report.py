@@ -23,7 +23,7 @@ from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
 from worker.outbox import reading
-from worker.outbox.caller import Bind, in_callers_transaction
+from worker.outbox.caller import Bind, on_callers_connection
 from worker.outbox.database import Database
 from worker.outbox.reading import JobRows
 
@@ -125,25 +125,25 @@ class JobReport(JobSummary):
     """The recipients behind the counts, as the producer wrote them: `report.recipients[Share.UNDETERMINED]`."""
 
 
-@in_callers_transaction
+@on_callers_connection
 def get_job(connection: Connection, job_id: str, *, bind: Bind | None = None) -> JobReport:
     """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
     return _report(rows_of(connection, job_id))
 
 
-@in_callers_transaction
+@on_callers_connection
 def receipts(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Receipt]:
     """What the vendor gave for the job: msgids, media_ids."""
     return [_receipt(row) for row in rows_of(connection, job_id).receipts]
 
 
-@in_callers_transaction
+@on_callers_connection
 def failures(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Failure]:
     """Every recipient of the job that the vendor refused."""
     return [_failure(row) for row in rows_of(connection, job_id).failures]
 
 
-@in_callers_transaction
+@on_callers_connection
 def list_jobs(
     connection: Connection,
     *,

@@ -14,7 +14,7 @@ from worker.delivery.finding import rows_of
 from worker.delivery.instants import instant
 from worker.domain.hook import EventState
 from worker.domain.state import JobState
-from worker.outbox.caller import Bind, in_callers_transaction
+from worker.outbox.caller import Bind, on_callers_connection
 from worker.outbox.reading import JobRows, Rows
 
 REASONS = 3
@@ -33,7 +33,7 @@ class Event:
     """Who did it; null: nobody outside."""
 
 
-@in_callers_transaction
+@on_callers_connection
 def timeline(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Event]:
     """What happened to the job, in order."""
     return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)

@@ -3,6 +3,7 @@
 A function written for a plain `Connection` becomes one that takes any of them and works in the caller's transaction:
 nothing is committed, nothing flushed, no savepoint made. With an asynchronous session the call returns an awaitable.
 A database error comes out without the statement's values: it may end up in the application's log.
+Who writes needs a transaction: on a connection that commits each statement by itself half a job could be stored.
 """
 
 from __future__ import annotations
@@ -46,6 +47,17 @@ class InCallersTransaction(Protocol[P, R]):
 
 def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
     """Makes a function of a connection take the caller's session; its `bind=` picks one of a session's binds."""
+
+    @wraps(work)
+    def whole(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        _require_transaction(connection)
+        return work(connection, *args, **kwargs)
+
+    return on_callers_connection(whole)
+
+
+def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
+    """The same for a function that only reads: it may do so without a transaction."""
 
     @wraps(work)
     def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -108,3 +120,40 @@ def _connection(session: Session | Connection, bind: Any) -> Connection:
     # An asynchronous engine or connection wraps the plain one that the session knows.
     plain = getattr(bind, "sync_connection", None) or getattr(bind, "sync_engine", bind)
     return session.connection(bind_arguments={"bind": plain})
+
+
+NO_TRANSACTION = (
+    "the connection commits every statement by itself (AUTOCOMMIT), so half a job could be stored; use one with"
+    ' transactions: leave isolation_level="AUTOCOMMIT" and the driver\'s own autocommit away, or give'
+    ' engine.execution_options(isolation_level="READ COMMITTED")'
+)
+NO_BEGIN = (
+    "the connection commits every statement by itself (AUTOCOMMIT, or isolation_level=None without a BEGIN), so half a"
+    " job could be stored; use worker.sqlite_engine(url), or begin transactions as it does"
+)
+
+
+def _require_transaction(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        if _sqlite_has_none(connection):
+            raise ConfigurationError(NO_BEGIN)
+    elif _commits_by_itself(connection):
+        raise ConfigurationError(NO_TRANSACTION)
+
+
+def _sqlite_has_none(connection: Connection) -> bool:
+    """SQLite's driver begins by itself before a write, unless it was told not to: then somebody must have begun."""
+    if not connection.in_transaction():
+        connection.begin()  # what the first statement would do: the engine's own BEGIN, if it has one, is sent now
+    driver: Any = connection.connection.driver_connection
+    told_not_to = driver.isolation_level is None or getattr(driver, "autocommit", None) is True
+    return told_not_to and not driver.in_transaction
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    """As the driver has it at hand, where SQLAlchemy can tell; no round trip."""
+    raw = connection.connection.dbapi_connection
+    try:
+        return raw is not None and bool(connection.dialect.detect_autocommit_setting(raw))
+    except NotImplementedError:
+        return connection.get_isolation_level() == "AUTOCOMMIT"
