@@ -25,6 +25,7 @@ from worker.outbox.vault import keep_media
 
 DAY = 86_400
 CROWD = 12
+WAITS = pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def look_for_file(site: Site, work: Loaded) -> object:
     return site.plant.media.attached(work, site.plant.channel("wecom_app"), site.accounts.get("hr"))
 
 
+@WAITS
 def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: Site) -> None:
     """A group commit has the upload's job, a send asks for it: the media_id is written all the same, and the send
     finds it. Before, the send had the vault's row by then, and each waited for the other."""
@@ -130,6 +132,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
     assert {"image.media_id": "media1"} == found.facts["media"]
 
 
+@WAITS
 def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
     """Both wait for the old upload's job; the second then finds that the row names another, and waits for that."""
     site = server_site
@@ -151,6 +154,7 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
     assert (2, []) == (len(uploads(site)), refused)
 
 
+@WAITS
 def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Site) -> None:
     """Both want to make the file's row; one does, the other waits for its upload."""
     site = server_site
