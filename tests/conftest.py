@@ -80,23 +80,17 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _postgres_migrated() -> Iterator[str]:
+def _postgres_migrated() -> Iterator[Database]:
     """One migrated database a run."""
     with databases.scratch_postgres(f"worker_test_{os.getpid()}") as url:
-        engine = make_engine(url)
-        upgrade(engine)
-        engine.dispose()
-        yield url
+        yield from _migrated(url)
 
 
 @pytest.fixture(scope="session")
-def _mariadb_migrated() -> Iterator[str]:
+def _mariadb_migrated() -> Iterator[Database]:
     """One migrated database a run."""
     with databases.scratch_mariadb(f"worker_test_{os.getpid()}") as url:
-        engine = make_engine(url)
-        upgrade(engine)
-        engine.dispose()
-        yield url
+        yield from _migrated(url)
 
 
 @pytest.fixture
@@ -108,13 +102,13 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(_postgres_migrated: str) -> str:
+def postgres_url(_postgres_migrated: Database) -> str:
     """URL of the run's PostgreSQL database, its tables emptied."""
     return _emptied(_postgres_migrated)
 
 
 @pytest.fixture
-def mariadb_url(_mariadb_migrated: str) -> str:
+def mariadb_url(_mariadb_migrated: Database) -> str:
     """URL of the run's MariaDB database, its tables emptied."""
     return _emptied(_mariadb_migrated)
 
@@ -174,11 +168,17 @@ def redis_url() -> str:
     return databases.need(databases.REDIS)
 
 
-def _emptied(url: str) -> str:
+def _migrated(url: str) -> Iterator[Database]:
+    """With tables; whoever empties it for each test keeps a connection that knows them all."""
     database = Database(make_engine(url))
-    databases.empty(database)
+    upgrade(database.engine)
+    yield database
     database.close()
-    return url
+
+
+def _emptied(migrated: Database) -> str:
+    databases.empty(migrated)
+    return migrated.engine.url.render_as_string(hide_password=False)
 
 
 def _opened(url: str, clock: SqlClock) -> Iterator[Database]:
