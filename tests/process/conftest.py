@@ -23,7 +23,7 @@ def _own_postgres() -> Iterator[None]:
     if POSTGRES.variable in os.environ or not own_postgres.found():
         yield
         return
-    with own_postgres.running(CONNECTIONS) as server:
+    with own_postgres.running(CONNECTIONS, durable=False) as server:
         os.environ[POSTGRES.variable] = server.url
         yield
         del os.environ[POSTGRES.variable]
