@@ -9,6 +9,7 @@ from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, 
 
 from worker.channels.base import Channel
 from worker.channels.wecom_app import CardUpdate, Image, Raw, Text
+from worker.delivery.related import REPLAY_MARK
 from worker.domain.call import Access
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Scope
@@ -55,7 +56,7 @@ def test_split_of_everyone_and_follow_ups():
     assert [{}] == CHANNEL.split(draft(update, Everyone(), kind="update_card"))
 
 
-@pytest.mark.parametrize(("replay", "ids"), [(0, ["own", "own_1"]), (2, ["own_r2", "own_1_r2"])])
+@pytest.mark.parametrize(("replay", "ids"), [("", ["own", "own_1"]), ("x-2", ["own_rx-2", "own_1_rx-2"])])
 def test_own_task_ids(replay, ids):
     """A caller's task_id is distinct per part and per replay."""
     specs = CHANNEL.split(draft(card(task_id="own"), To([f"u{n}" for n in range(1001)]), replay=replay))
@@ -65,7 +66,7 @@ def test_own_task_ids(replay, ids):
 
 def test_longest_task_id_keeps_room():
     """The longest task_id that is let through stays inside the vendor's 128 bytes with its suffix."""
-    job = draft(card(task_id="a" * 116), To([f"u{n}" for n in range(1001)]), replay=9999)
+    job = draft(card(task_id="a" * 116), To([f"u{n}" for n in range(1001)]), replay="r" * REPLAY_MARK)
 
     assert [] == CHANNEL.check(job)
     assert all(len(spec["task_id"]) <= 128 for spec in CHANNEL.split(job))

@@ -156,7 +156,7 @@ def test_a_follow_up_whose_target_went_says_so(site: Site) -> None:
 
 
 def test_replays_go_with_their_original(site: Site) -> None:
-    """The next replay is numbered by those that are there, and its task_id must differ from all of them."""
+    """A replay that is left alone would be linked to nothing."""
     job = site.card(task_id="mine")
     site.run()
     site.advance(6 * DAY)

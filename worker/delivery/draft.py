@@ -47,7 +47,7 @@ class Asked:
     about: Mapping[str, Any] | None = field(default=None, repr=False)
     """The message of the target, where the channel has to know it."""
     replay_of: str | None = None
-    replay: int = 0
+    replay: str = ""
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What every part is told beside its share."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -62,8 +62,8 @@ class Draft:
     message: Mapping[str, Any] = field(repr=False)
     """The message document, see `Message.document` in `message.py`."""
     recipients: Recipients = field(default_factory=Recipients)
-    replay: int = 0
-    """0 for an original, n for its n-th replay (task_ids must differ)."""
+    replay: str = ""
+    """Of a replay: what tells its task_ids from those of the original and of other replays."""
     about: Mapping[str, Any] | None = field(default=None, repr=False)
     """Of a card update: the document of the send it is about; None where it is no longer kept."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.errors import WorkerError
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, delete_chosen, ids_json, insert_rows, is_mariadb
+from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb
 from worker.outbox.clock import SqlClock, micros
 from worker.outbox.database import Database
 
@@ -77,6 +77,29 @@ def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     among = chosen(connection.dialect.name, "worker_blobs")
     rows = connection.execute(text(f"select id from {among}"), {"ids": ids_json(ids)})
     return {str(row[0]) for row in rows}
+
+
+def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these files are still there; those stay until the caller's commit. Only housekeeping meets the lock, and
+    passes them by.
+    """
+    there = stored_blobs(connection, ids)  # on MariaDB a locking look at one that is gone locks where it was
+    if not there or connection.dialect.name == "sqlite":
+        return there
+    query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{_SHARED[connection.dialect.name]}"
+    return {str(row[0]) for row in connection.execute(text(query), {"ids": ids_json(there)})}
+
+
+_SHARED = {"postgresql": " for share", "mysql": " lock in share mode", "mariadb": " lock in share mode"}
+
+
+def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these files somebody keeps; the others are locked."""
+    if connection.dialect.name == "sqlite":
+        return set()
+    query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{in_order(connection.dialect.name)}"
+    free = connection.execute(text(f"{query} skip locked"), {"ids": ids_json(ids)})
+    return stored_blobs(connection, ids) - {str(row[0]) for row in free}
 
 
 def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:

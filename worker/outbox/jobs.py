@@ -188,20 +188,8 @@ def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
     return told
 
 
-def number_of_replays(connection: Connection, original: str) -> int:
-    """How many replays of a job there are; its row is locked, so that two replays at once count differently.
-
-    The job has ended, so no worker waits for that lock; housekeeping passes it by.
-    """
-    if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK_JOB, {"id": original})
-    return int(connection.execute(_COUNT_REPLAYS, {"id": original}).scalar_one())
-
-
 _FIRST_SPEC = text("select spec from worker_parts where id = :id")
 _READ_JOB = text("select * from worker_jobs where id = :id")
-_LOCK_JOB = text("select id from worker_jobs where id = :id for update")
-_COUNT_REPLAYS = text("select count(*) from worker_jobs where replay_of = :id")
 
 # The job's own row is the source: a job left out for its dedupe key gets no parts.
 _PARTS_OF = (

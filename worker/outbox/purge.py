@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from worker.domain.job import first_id, job_of, part_range
 from worker.domain.state import PartState
-from worker.outbox.blobs import delete_blobs
+from worker.outbox.blobs import delete_blobs, held_blobs
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order
 from worker.outbox.confirmations import count_of_job
 from worker.outbox.database import Database
@@ -62,7 +62,7 @@ class _Job:
 def purge_jobs(database: Database, before: int, after: str) -> Look:
     """Jobs that ended before an instant, with everything of theirs; `deleted` counts jobs.
 
-    An original and its replays go together: the next replay's task_ids are numbered by those that are there.
+    An original and its replays go together: one that is left is linked to nothing.
     """
 
     def batch(connection: Connection) -> Look:
@@ -154,6 +154,14 @@ def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str
     return {job_of(part) for part in in_line(connection, _all(jobs))}
 
 
+def _is_replayed_now(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+    """With files that a producer has just asked for again, and not committed."""
+    source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
+    uses = fetch(connection, f"select job_id, blob_id from {source}", {"ids": ids_json(jobs)})
+    held = held_blobs(connection, [blob for _, blob in uses]) if uses else set()
+    return {job for job, blob in uses if blob in held}
+
+
 def _all(jobs: Parts) -> list[str]:
     return [part for parts in jobs.values() for part in parts]
 
@@ -169,6 +177,7 @@ REASONS: tuple[Reason, ...] = (
     _waits_to_repeat,
     _code_is_good,
     _keeps_others_waiting,
+    _is_replayed_now,
 )
 """Why a job that is over stays all the same: each gives those of the ids that it holds."""
 

@@ -50,13 +50,14 @@ def queue_up(connection: Connection, parts: Sequence[str]) -> None:
 def take_place(connection: Connection, old_job: str, new_job: str) -> None:
     """The parts of a job that was just asked for go where one that has ended keeps others waiting, and in its stead.
 
-    No order's row is needed: with the caller's commit one first part is replaced by another, which is awake.
+    No order's row is needed: with the caller's commit one first part is replaced by another, which is awake. The rows
+    of the old ones are locked until then, and whoever would take them out passes them by.
     """
     holding = _of_job(connection, old_job)
     if holding:
         first = update_chosen(connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
-        _leave(connection, holding)
+        _take_out(connection, holding)
 
 
 def _of_job(connection: Connection, job_id: str) -> list[str]:
@@ -159,6 +160,8 @@ def let_pass(connection: Connection, now: str, job_id: str) -> list[str]:
     passed = [one.part for one in found if one.state is not PartState.SENDING]
     if passed:
         _leave(connection, passed)
+        kept = in_line(connection, passed)
+        passed = [part for part in passed if part not in kept]
         _wake(connection, {turns[part] for part in passed}, now)
     return passed
 
@@ -186,12 +189,14 @@ def mend(connection: Connection, now: str, turns: Iterable[str]) -> None:
     """Takes out what keeps these orders, and wakes whoever is first then."""
     turns = set(turns)
     _lock(connection, turns)
+    tried: set[str] = set()
     while True:
         heads = [head for head in _heads(connection, turns).values() if head]
-        gone = [one.part for one in _standing(connection, heads) if one.lets_go]
+        gone = {one.part for one in _standing(connection, heads) if one.lets_go} - tried
         if not gone:
             break
         _leave(connection, gone)
+        tried |= gone
     _wake(connection, turns, now)
 
 
@@ -292,7 +297,22 @@ def _heads(connection: Connection, turns: Collection[str]) -> dict[str, str | No
     return {row[0]: row[1] for row in rows}
 
 
-def _leave(connection: Connection, parts: Sequence[str]) -> None:
+def _leave(connection: Connection, parts: Collection[str]) -> None:
+    """Parts leave their lines. A part whose place a replay is taking keeps its row: no worker waits for a producer's
+    commit. It is gone with that commit; after a rollback the leader finds it.
+    """
+    dialect = connection.dialect.name
+    free = f"select part_id from {chosen(dialect, 'worker_turns', 'part_id')} for update skip locked"
+    if dialect == "postgresql":
+        run(connection, f"delete from worker_turns where part_id = any(array({free}))", {"ids": ids_json(parts)})
+        return
+    if is_mariadb(dialect):
+        parts = [row[0] for row in fetch(connection, free, {"ids": ids_json(parts)})]
+    if parts:
+        _take_out(connection, parts)
+
+
+def _take_out(connection: Connection, parts: Collection[str]) -> None:
     run(connection, delete_chosen(connection.dialect.name, "worker_turns", "part_id"), {"ids": ids_json(parts)})
 
 

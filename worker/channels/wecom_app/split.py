@@ -74,7 +74,7 @@ def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
     return spec
 
 
-def task_id(own: str, n: int, replay: int) -> str:
+def task_id(own: str, n: int, replay: str) -> str:
     """The caller's task_id made distinct per part and per replay: the vendor takes each only once per app."""
     part = f"_{n}" if n else ""
     again = f"_r{replay}" if replay else ""
