@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -176,6 +177,71 @@ def test_what_a_hook_wrote_is_there_with_the_events_end_or_not_at_all(hall: Make
     assert (0, 1) == (between, site.rows(query)[0].n)
     assert 2 == len(runs)
     assert 1 == len(set(runs))
+
+
+LIMIT = {
+    "postgresql": (
+        "select setting::int / 1000 from pg_settings where name = 'idle_in_transaction_session_timeout'",
+        "set idle_in_transaction_session_timeout = '10ms'",
+        "select pg_backend_pid()",
+        "select 1 from pg_stat_activity where pid = :id",
+        "select pg_sleep(0.005)",
+    ),
+    "mysql": (
+        "select @@session.idle_transaction_timeout",
+        "set session idle_transaction_timeout = 1",
+        "select connection_id()",
+        "select 1 from information_schema.processlist where id = :id",
+        "select sleep(0.005)",
+    ),
+}
+"""How long a transaction of ours may idle, in seconds; how to shorten that; who it is; whether he is still there."""
+
+
+def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
+    server_database: Database, driven_clock: DrivenClock
+) -> None:
+    """After 60 s the server takes back what it wrote; the run has failed, and the next one writes it once."""
+    driven_clock.micros = int(NOW) * SECOND
+    limit, shorten, who, is_there, pause = LIMIT[server_database.dialect]
+    with server_database.reading() as connection:
+        if server_database.dialect == "mysql" and not getattr(connection.dialect, "is_mariadb", False):
+            pytest.skip("MySQL ends no transaction that idles")
+    limits: list[int] = []
+
+    with planted(server_database, driven_clock) as site:
+
+        @on_card_action
+        def hook(action: CardPressed, session: Session) -> None:
+            update = CardUpdate(replace_name="approved")
+            update_card(session, action.job_id, update, accounts=site.accounts, clock=site.clock)
+            limits.append(session.execute(text(limit)).scalar_one())
+            if len(limits) == 1:
+                mine = session.execute(text(who)).scalar_one()
+                session.execute(text(shorten))
+                until_gone(mine)
+
+        def until_gone(connection_id: int) -> None:
+            for _ in range(2_000):
+                if not site.rows(is_there, id=connection_id):
+                    return
+                site.rows(pause)
+            raise AssertionError("the server did not end it")
+
+        here = Hall(site, ApplicationHooks([hook]), site.plant.settings)
+        job = site.card()
+        site.ring(job)
+        here.press(job)
+        query = "select count(*) as n from worker_jobs where kind = 'update_card'"
+
+        here.turn()
+        between = (here.event().state, site.rows(query)[0].n)
+        site.advance(2)
+        here.turn()
+
+        assert [60, 60] == limits
+        assert (0, 0) == between
+        assert (2, 1) == (here.event().state, site.rows(query)[0].n)
 
 
 def test_every_hook_of_an_event_is_run_in_one_transaction(hall: MakeHall, card: str) -> None:
