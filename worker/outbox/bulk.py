@@ -39,6 +39,11 @@ def by_index(dialect: str, index: str) -> str:
     return f" force index ({index})" if is_mariadb(dialect) else f" indexed by {index}"
 
 
+def by_partial_index(dialect: str, index: str) -> str:
+    """The same of an index that MariaDB has by state instead."""
+    return by_index(dialect, f"{index}_by_state" if is_mariadb(dialect) else index)
+
+
 def _postgres_type(table: Table, column: str) -> str:
     kind = table.c[column].type
     if isinstance(kind, Boolean):

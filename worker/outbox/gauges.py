@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from worker.domain.hook import EventState
 from worker.domain.job import first_id
 from worker.domain.state import PartState
+from worker.outbox.bulk import by_partial_index
 from worker.outbox.clock import read_once
 from worker.outbox.lanes import account_of, calls_in_the_air
 from worker.outbox.sql import fetch
@@ -73,9 +74,9 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
     """How much is due in each of these, in one statement."""
     if not places:
         return []
-    now = read_once(connection.dialect.name, now)
+    now, queue = read_once(connection.dialect.name, now), _queue(connection)
     counts = (
-        f"select {n} as n, count(*) as due from (select 1 from worker_parts where state = 0 and lane = :lane{n}"
+        f"select {n} as n, count(*) as due from (select 1 from {queue} where state = 0 and lane = :lane{n}"
         f" and priority = :priority{n} and not_before <= {now} order by not_before, id limit {MOST}) due{n}"
         for n in range(len(places))
     )
@@ -100,11 +101,15 @@ def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[t
 
 def _queued(connection: Connection, account: str) -> int:
     # In order of the lane: else PostgreSQL may walk the index by time through all other accounts' backlogs.
-    queued = (
-        f"select lane from worker_parts where state = 0 and lane > :low and lane < :high order by lane limit {MOST}"
-    )
+    order = f"order by lane limit {MOST}"
+    queued = f"select lane from {_queue(connection)} where state = 0 and lane > :low and lane < :high {order}"
     values = {"low": f"{account}:", "high": f"{account};"}
     return int(fetch(connection, f"select count(*) from ({queued}) queued", values)[0][0])
+
+
+def _queue(connection: Connection) -> str:
+    """Parts in the order of their lane."""
+    return f"worker_parts{by_partial_index(connection.dialect.name, 'worker_parts_queue')}"
 
 
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
