@@ -143,8 +143,27 @@ def test_a_stricter_level_asks_to_run_the_transaction_again(postgres_database: D
             worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
 
 
+@pytest.mark.fewer_databases("PostgreSQL alone lets everybody read at SERIALIZABLE and judges afterwards")
+@pytest.mark.postgres
+def test_serializable_producers_with_keys_of_their_own_do_not_fail_each_other(postgres_database: Database) -> None:
+    """What a call needs to know of its own rows is told by the insert: a look would meet every other's insert."""
+    strict = postgres_database.engine.execution_options(isolation_level="SERIALIZABLE")
+    with strict.connect() as one, strict.connect() as two:
+        for n, connection in enumerate((one, two)):
+            worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key=f"k{n}", order_key=f"o{n}")
+        for n, connection in enumerate((one, two)):
+            worker.enqueue_many(connection, [NewJob("hr", HELLO, ANN, dedupe_key=f"m{n}", order_key="o")] * 2)
+        one.commit()
+        two.commit()
+
+    with postgres_database.reading() as connection:
+        assert (4, 4) == (count(connection), count(connection, "worker_turns"))
+
+
 def test_a_key_given_up_between_insert_and_look(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder's row vanished: nobody can say who won, so the caller runs again."""
+    with database.writing() as connection:
+        worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
     monkeypatch.setattr("worker.outbox.jobs.owners", lambda *_: {})
     with database.writing() as connection, pytest.raises(RetryTransaction, match="again"):
         worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")

@@ -6,7 +6,7 @@ Knows the order of the inserts and what a conflict means; the SQL is in `outbox/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from worker.outbox.chats import known_types
 from worker.outbox.clock import SqlClock
 from worker.outbox.inbound import note_task_ids
 from worker.outbox.site import lane_key
-from worker.outbox.turns import queue_up
+from worker.outbox.turns import Place, queue_up
 
 
 class JobRef(NamedTuple):
@@ -66,10 +66,11 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
     new_blobs = _name_blobs(connection, planned, clock)
+    inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
     for jobs, parts in outbox.portions((one.job, one.parts) for one in sorted(planned, key=_dedupe_order)):
-        outbox.insert_jobs(connection, clock, jobs, parts, known)
-    refs = _references(connection, planned)
+        inserted |= outbox.insert_jobs(connection, clock, jobs, parts, known)
+    refs = _references(connection, planned, inserted)
     wanted = {entry["blob"] for one, ref in zip(planned, refs, strict=True) if ref.created for _, entry in one.files}
     try:
         for blob in (new for new in new_blobs if new.id in wanted):
@@ -83,17 +84,15 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     note_task_ids(
         connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
     )
-    queue_up(
-        connection, [part for one, ref in zip(planned, refs, strict=True) if ref.created for part in _ordered(one)]
-    )
+    places = [place for one, ref in zip(planned, refs, strict=True) if ref.created for place in _places(one)]
+    queue_up(connection, places, inserted)
     return refs
 
 
-def _ordered(planned: Planned) -> list[str]:
-    """Those of a job's parts that go in an order: all of them, or none."""
-    if "order_key" not in planned.job:
-        return []
-    return [part["id"] for part in planned.parts or [outbox.only_part(planned.job)]]
+def _places(planned: Planned) -> Iterator[Place]:
+    """Of those of a job's parts that go in an order: all of them, or none."""
+    for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
+        yield Place(part["id"], part["turn"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
 
 
 def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:
@@ -138,18 +137,22 @@ def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
         raise OSError("not the content that was checked")
 
 
-def _references(connection: Connection, planned: Sequence[Planned]) -> list[JobRef]:
+def _references(connection: Connection, planned: Sequence[Planned], won: Collection[str]) -> list[JobRef]:
     """What became of each job; on a conflict nothing of this call is left in the caller's transaction."""
-    keys = [one.key for one in planned if one.key is not None]
+    keys = [one.key for one in planned if one.key is not None and one.job["id"] not in won]
     if not keys:
-        return [JobRef(one.job["id"], warnings=one.warnings) for one in planned]
+        return [_new(one) for one in planned]
     owners = outbox.owners(connection, keys)
     try:
         _refuse_conflicts(planned, owners)
     except DedupeConflict:
         _take_back(connection, planned)
         raise
-    return [_reference(one, owners) for one in planned]
+    return [_reference(one, owners) if one.job["id"] not in won else _new(one) for one in planned]
+
+
+def _new(one: Planned) -> JobRef:
+    return JobRef(one.job["id"], warnings=one.warnings)
 
 
 def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None:
@@ -167,7 +170,7 @@ def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None
 def _reference(one: Planned, owners: outbox.Owners) -> JobRef:
     own = one.job["id"]
     if one.key is None:
-        return JobRef(own, warnings=one.warnings)
+        return _new(one)
     owner = owners.get(one.key)
     if owner is None:
         raise RetryTransaction("a dedupe key is just being taken or given up; roll back and run the transaction again")

@@ -102,23 +102,24 @@ def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Own
 
 def insert_jobs(
     connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow], known: Owners
-) -> None:
+) -> dict[str, int]:
     """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
 
     On PostgreSQL one statement does both, for one job as for a thousand; SQLite has no round trips to save and
-    runs prepared statements row by row, which is faster there than opening a document.
+    runs prepared statements row by row, which is faster there than opening a document. Returns which jobs are known
+    to be in, with their due_at; it may be none of them.
     """
     dialect = connection.dialect.name
     now = clock.now(dialect)
     if dialect == "postgresql":
-        connection.execute(_postgres(now), {"jobs": _dump(jobs), "parts": _dump(parts)})
-        return
+        return _insert_into_postgres(connection, now, jobs, parts)
     parts = [*parts, *(only_part(job) for job in jobs if "lane" in job)]
     if dialect == "sqlite":
         connection.execute(_sqlite_jobs(now), [{**_NO_JOB, **job} for job in jobs])
         connection.execute(_SQLITE_PARTS, [{**_NO_PART, **part} for part in parts])
     else:
         _insert_into_mariadb(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
+    return {}
 
 
 _NO_JOB: dict[str, Any] = dict.fromkeys(_JOB)
@@ -210,18 +211,30 @@ def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
     return (f"{name} {number if name in _NUMBERS else word}" for name in names)
 
 
+def _insert_into_postgres(
+    connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
+) -> dict[str, int]:
+    """What is asked about later is returned, where there is such, and not read: at SERIALIZABLE a look beside which
+    others insert theirs is a conflict with each of them.
+    """
+    telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
+    found = connection.execute(_postgres(now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)})
+    return {row[0]: row[1] for row in found} if telling else {}
+
+
 @lru_cache(maxsize=8)
-def _postgres(now: str) -> TextClause:
+def _postgres(now: str, telling: bool) -> TextClause:
     """Volatile and materialized: the clock is read once, so all rows of a call carry the same instant."""
     jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
     only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, turn from v where lane is not null"
     parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
+    into_parts = _PARTS_OF.format(v="p.", greatest="greatest")
+    into_parts += f" from ({only} union all {parts}) p join j on j.id = p.job_id"
     return text(
         f"with c as materialized (select {now} as now), v as materialized ({jobs}),"
         f" j as ({_insert_into_jobs('c cross join v')}{_WINS}"
-        " returning id, recipients, priority, due_at, created_at, expires_at) "
-        + _PARTS_OF.format(v="p.", greatest="greatest")
-        + f" from ({only} union all {parts}) p join j on j.id = p.job_id"
+        " returning id, recipients, priority, due_at, created_at, expires_at)"
+        + (f", i as ({into_parts}) select id, due_at from j" if telling else f" {into_parts}")
     )
 
 

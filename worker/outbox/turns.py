@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -30,21 +30,33 @@ TRIES = 10
 # -- the producer -----------------------------------------------------------------------------------------------------
 
 
-def queue_up(connection: Connection, parts: Sequence[str]) -> None:
-    """Puts ordered parts that the caller's transaction has just inserted into their lines."""
-    if not parts:
+class Place(NamedTuple):
+    """Where a new part goes in its line, behind what is due earlier."""
+
+    part_id: str
+    turn: str
+    job_id: str
+    n: int
+    skips: bool
+
+
+def queue_up(connection: Connection, places: Sequence[Place], due: Mapping[str, int]) -> None:
+    """Puts ordered parts that the caller's transaction has just inserted into their lines.
+
+    `due` has the due_at of jobs where it is known already; of the others it is read.
+    """
+    if not places:
         return
-    dialect = connection.dialect.name
-    join = " straight_join worker_jobs j force index (primary)" if is_mariadb(dialect) else " join worker_jobs j"
-    source = chosen(dialect, "worker_parts", alias="p", joins=f"{join} on j.id = p.job_id")
-    rows = fetch(
-        connection,
-        f"select p.id, p.turn, j.due_at, p.job_id, p.n, j.on_gap from {source} and p.turn is not null",
-        {"ids": ids_json(parts)},
-    )
-    names = ("part_id", "turn", "place_at", "job_id", "n")
-    new = [{**dict(zip(names, row, strict=False)), "skips": row[5] == "skip"} for row in rows]
-    insert_rows(connection, tables.turns, sorted(new, key=lambda row: str(row["part_id"])))
+    unknown = {place.job_id for place in places} - set(due)
+    if unknown:
+        due = {**due, **_due(connection, unknown)}
+    rows = [{**place._asdict(), "place_at": due[place.job_id]} for place in sorted(places)]
+    insert_rows(connection, tables.turns, rows)
+
+
+def _due(connection: Connection, jobs: set[str]) -> dict[str, int]:
+    query = f"select id, due_at from {chosen(connection.dialect.name, 'worker_jobs')}"
+    return {row[0]: row[1] for row in fetch(connection, query, {"ids": ids_json(jobs)})}
 
 
 def take_place(connection: Connection, old_job: str, new_job: str) -> None:
