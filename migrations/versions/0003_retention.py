@@ -77,9 +77,14 @@ def note_uses(connection: sa.Connection) -> None:
 
 
 def blobs_of(message: str) -> list[str]:
-    """The files a job's message names."""
-    files = json.loads(message).get("files")
-    return [file["blob"] for file in files.values() if file.get("blob")] if isinstance(files, dict) else []
+    """The files a job's message names; none of one that cannot be read, which must not stop an upgrade."""
+    try:
+        document = json.loads(message)
+    except ValueError:
+        return []
+    files = document.get("files") if isinstance(document, dict) else None
+    entries = files.values() if isinstance(files, dict) else ()
+    return [file["blob"] for file in entries if isinstance(file, dict) and file.get("blob")]
 
 
 def downgrade() -> None:

@@ -15,6 +15,7 @@ depends_on = None
 
 NAME = "worker_chats_person"
 NAMED = sa.text("person is not null")
+CHATS_AT_ONCE = 500
 
 
 def is_mariadb() -> bool:
@@ -24,7 +25,8 @@ def is_mariadb() -> bool:
 
 def upgrade() -> None:
     """Writes the members as they are compared, and makes the index."""
-    op.execute("update worker_chats set person = lower(person) where person is not null")
+    if not op.get_context().as_sql:
+        write_in_lower_case(op.get_bind())
     op.create_index(
         NAME,
         "worker_chats",
@@ -33,6 +35,24 @@ def upgrade() -> None:
         sqlite_where=NAMED,
         if_not_exists=is_mariadb() or None,
     )
+
+
+def write_in_lower_case(connection: sa.Connection) -> None:
+    """As the worker does it: SQLite's own lower(), and PostgreSQL's under the collation C, know ASCII alone."""
+    page = sa.text(
+        "select account, chat_id, person from worker_chats where person is not null"
+        " and (account > :account or (account = :account and chat_id > :chat))"
+        f" order by account, chat_id limit {CHATS_AT_ONCE}"
+    )
+    change = sa.text("update worker_chats set person = :person where account = :account and chat_id = :chat")
+    account = chat = ""
+    while rows := connection.execute(page, {"account": account, "chat": chat}).all():
+        account, chat = rows[-1][0], rows[-1][1]
+        changed = [
+            {"account": row[0], "chat": row[1], "person": row[2].lower()} for row in rows if row[2] != row[2].lower()
+        ]
+        if changed:
+            connection.execute(change, changed)
 
 
 def downgrade() -> None:

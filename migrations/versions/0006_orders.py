@@ -61,8 +61,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops what this revision made: what waits in a line is due again, and goes unordered."""
-    op.execute("update worker_parts set not_before = 0 where turn is not null and not_before = 4611686018427387904")
+    """Drops what this revision made: what waits in a line, and for nothing else, is due again and goes unordered."""
+    op.execute(
+        "update worker_parts set not_before = 0, offered_until = null, reason = null where turn is not null"
+        " and state = 0 and waits_on is null and not_before = 4611686018427387904"
+    )
     again = is_mariadb() or None
     op.drop_table("worker_orders", if_exists=is_mysql())
     op.drop_table("worker_turns", if_exists=is_mysql())
