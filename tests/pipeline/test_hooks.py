@@ -198,6 +198,7 @@ LIMIT = {
 """How long a transaction of ours may idle, in seconds; how to shorten that; who it is; whether he is still there."""
 
 
+@pytest.mark.fewer_databases("SQLite ends no transaction that idles")
 def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
     server_database: Database, driven_clock: DrivenClock
 ) -> None:

@@ -26,6 +26,7 @@ from worker.outbox.items import End
 from worker.outbox.ledger import commit
 from worker.outbox.tables import metadata
 
+pytestmark = pytest.mark.fewer_databases("on SQLite a transaction that has written keeps everybody waiting")
 DAY = 86_400
 ANN = To(users=["ann"])
 LEVELS = pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
