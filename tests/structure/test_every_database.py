@@ -59,9 +59,9 @@ def test_fewer_databases_need_a_reason(room: str) -> None:
 
 def test_fewer_databases_are_noticed() -> None:
     """Asked for by name, or through a fixture of the module or of a folder above."""
-    path = TESTS / "pipeline" / "test_offering_bounds.py"
+    path = TESTS / "pipeline" / "test_media_waiting.py"
     direct, through, each = (
-        ast.parse(f"def test_it({asked}): ...").body[0] for asked in ("mariadb_url", "backlog", "database")
+        ast.parse(f"def test_it({asked}): ...").body[0] for asked in ("mariadb_url", "server_site", "database")
     )
 
     assert [True, True, False] == [_runs_on_fewer(path, one) for one in (direct, through, each)]  # type: ignore[arg-type]
