@@ -1,6 +1,7 @@
 """Jobs about earlier jobs: take a message back, update a card, ask again for all or for those who were refused.
 
-Like `enqueue.py`, inside the caller's own transaction and inserts only; what there is to do is found out by a worker.
+Like `enqueue.py`, inside the caller's own transaction and inserts only; what there is to do is found out by a worker. A
+replay also keeps its files from housekeeping and takes its place in an order: rows for which no worker waits.
 """
 
 from __future__ import annotations
