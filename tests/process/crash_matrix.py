@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.process.crash_mix import Mix, enqueue_mix, vendor_settings
 from tests.process.crash_others import judge_others
-from tests.process.stack import Stack, Vendor, until
+from tests.process.stack import SHORT, Stack, Vendor, until
 
 STEPS = (
     "before_mark",
@@ -42,6 +42,8 @@ ON_THE_WIRE = STEPS[4:8]
 THREADS = 8
 SETTLED_S = 180.0
 """Leases, deadlines and repeats one after the other, with a machine that is busy with the other cells."""
+LANES_START_SLOWLY = {"silence_s": 60}
+"""As in production; every second cell. The others have their lanes' whole share in the air from the start."""
 PARALLEL = 6
 """Cells at once: they mostly wait for leases and deadlines."""
 
@@ -148,7 +150,7 @@ def _counted(stack: Stack, mix: Mix, wreck: Wreck, cell: tuple[str, str, int]) -
     lost = sum(inbox.get(person, 0) == 0 for person in sent) + stack.open_jobs() + others.lost
     died = {(row[0], row[1]) for row in stack.rows(_DIED)}
     name, step, seed = cell
-    broken = _broken(twice, lost, died, wreck) + _vacuous(step, wreck) + others.broken
+    broken = _broken(twice, lost, died, wreck) + _vacuous(step, wreck) + others.broken + _disorder(stack, mix)
     if any(person in inbox for person in never):
         broken += ("somebody saw a message that counts as never sent",)
     once = seen[1] + others.once
@@ -180,6 +182,18 @@ def _vacuous(step: str, wreck: Wreck) -> tuple[str, ...]:
         "nothing was recorded when it died": step not in STEPS[8:] or wreck.recorded > 0,
     }
     return tuple(rule for rule, holds in rules.items() if not holds)
+
+
+def _disorder(stack: Stack, mix: Mix) -> tuple[str, ...]:
+    """Parts of one order are marked for the first time in their order, whoever died in between."""
+    parts: dict[str, list[tuple[int, int | None]]] = {}
+    for job_id, n, marked_at in stack.rows("select job_id, n, first_marked_at from worker_parts"):
+        parts.setdefault(job_id, []).append((n, marked_at))
+    for jobs in mix.orders.values():
+        marks = [at for job in jobs for _, at in sorted(parts[job]) if at is not None]
+        if marks != sorted(set(marks)):
+            return ("parts of one order were marked out of turn, or at once",)
+    return ()
 
 
 def _people(stack: Stack, mix: Mix, wanted: Callable[[int], bool]) -> list[str]:
@@ -264,9 +278,10 @@ class Place:
 def run_place(place: Place, step: str, seed: int) -> Cell:
     """Builds the stack of one cell, runs it, takes it down."""
     drawn = draw_seed(place.name, step, seed)
+    delivery = {**SHORT, **(LANES_START_SLOWLY if (STEPS.index(step) + seed) % 2 else {})}
     with (
         closing(Vendor(place.folder, vendor_settings(drawn))) as vendor,
-        closing(Stack(place.folder, place.database_url, place.broker, vendor, fresh=False)) as stack,
+        closing(Stack(place.folder, place.database_url, place.broker, vendor, delivery, fresh=False)) as stack,
     ):
         return run_cell(stack, place.name, step, seed)
 

@@ -25,6 +25,8 @@ class Mix:
     """Job -> its people."""
     others: list[str] = field(default_factory=list)
     """Recalls, updates, uploads."""
+    orders: dict[str, list[str]] = field(default_factory=dict)
+    """order_key -> its jobs, in their order."""
 
     @property
     def jobs(self) -> int:
@@ -50,14 +52,22 @@ def vendor_settings(seed: str) -> dict[str, Any]:
 
 def enqueue_mix(stack: Stack, seed: str, count: int = 30) -> Mix:
     """Asks for everything in one transaction, in an order drawn by the seed."""
-    rng, mix = random.Random(f"mix {seed}"), Mix()
+    rng, chooser, mix = random.Random(f"mix {seed}"), random.Random(f"options {seed}"), Mix()
     with stack.database.writing() as connection:
         for number in range(count):
-            _one(connection, stack, rng, mix, number)
+            _one(connection, stack, rng, mix, number, _options(chooser))
     return mix
 
 
-def _one(connection: Any, stack: Stack, rng: random.Random, mix: Mix, number: int) -> None:
+def _options(rng: random.Random) -> dict[str, Any]:
+    """Of a send: some urgent, some bulk, some one after the other; what is held in doubt lets those behind it go."""
+    options: dict[str, Any] = {"priority": rng.choices(("normal", "bulk", "urgent"), (6, 3, 1))[0]}
+    if rng.random() < 0.3:
+        options |= {"order_key": rng.choice("ab"), "on_gap": "skip"}
+    return options
+
+
+def _one(connection: Any, stack: Stack, rng: random.Random, mix: Mix, number: int, options: dict[str, Any]) -> None:
     kind = rng.choices(("text", "many", "card", "image", "upload"), (8, 3, 4, 3, 2))[0]
     people = [f"j{number}u{n}" for n in range(1_003 if kind == "many" else rng.randint(1, 3))]
     accounts = stack.accounts
@@ -72,8 +82,10 @@ def _one(connection: Any, stack: Stack, rng: random.Random, mix: Mix, number: in
         "card": lambda: _card(number),
         "image": lambda: Image(file=File(PNG + b"%d" % number, f"image{number}.png"), duplicate_check=check),
     }[kind]()
-    job = enqueue(connection, ACCOUNT, message, To(users=people), accounts=accounts).id
+    job = enqueue(connection, ACCOUNT, message, To(users=people), **options, accounts=accounts).id
     mix.sends[job] = people
+    if "order_key" in options:
+        mix.orders.setdefault(options["order_key"], []).append(job)
     if kind == "card" and rng.random() < 0.6:
         update = CardUpdate(replace_name=f"done {number}")
         mix.others.append(update_card(connection, job, update, accounts=accounts).id)
