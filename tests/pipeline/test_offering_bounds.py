@@ -10,8 +10,10 @@ from sqlalchemy import text
 
 from bench.scale_contents import active_lane, add_at_work, add_due, add_future, tidy
 from tests.support.reads import rows_read
+from worker.domain.hook import EventKind, EventState
 from worker.domain.job import Priority
-from worker.outbox import followups, gauges, lanes, offering
+from worker.outbox import events, followups, gauges, lanes, offering, tables, vault
+from worker.outbox.bulk import insert_rows, is_mariadb
 from worker.outbox.database import Database
 from worker.outbox.walking import START, Place, lanes_with_due
 
@@ -106,6 +108,32 @@ def test_metrics_read_nothing_that_is_due_later(later: Database) -> None:
 def test_the_wake_up_reads_nobody_who_does_not_wait(backlog: Database) -> None:
     """Each second, with the write lock in its hand on SQLite."""
     assert rows_read(backlog, lambda c: followups.wake_overdue(c, backlog.now)) <= A_FEW
+
+
+def test_the_poll_for_hooks_reads_no_event_that_has_ended(database: Database) -> None:
+    """Nor one that is due later: the window is what it reads."""
+    ended = [events.event_row(f"1{n:031x}", EventKind.JOB_DONE, 1, state=EventState.DONE) for n in range(FUTURE)]
+    due = [events.event_row(f"2{n:031x}", EventKind.JOB_DONE, n + 1) for n in range(100)]
+    later = [events.event_row(f"3{n:031x}", EventKind.JOB_DONE, 2**60 + n) for n in range(FUTURE)]
+    with database.writing() as connection:
+        for rows in (ended, due, later):
+            insert_rows(connection, tables.events, rows)
+    with database.reading() as connection:  # as autovacuum does
+        connection.exec_driver_sql("analyze table worker_events" if is_mariadb(database.dialect) else "analyze")
+
+    read = rows_read(database, lambda c: events.head_of_events(c, database.now, 8))
+
+    assert read <= 8 + A_FEW
+
+
+def test_an_upload_that_ends_reads_its_own_file(database: Database) -> None:
+    """It does so in the group commit, with everybody's results behind it."""
+    own = {"scope": "corp", "upload_type": "image", "media_id": None, "valid_until": None, "created_at": 1}
+    rows = [{**own, "id": f"{n:064x}", "job_id": f"{n:032x}"} for n in range(FUTURE)]
+    with database.writing() as connection:
+        insert_rows(connection, tables.media, rows)
+
+    assert rows_read(database, lambda c: vault.keep_media(c, f"{7:032x}", "M", 1)) <= A_FEW
 
 
 def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:

@@ -16,6 +16,7 @@ media = table(
     Column("media_id", LongText(), doc="the vendor's, or a picture's URL; null while the upload is open"),
     Column("valid_until", BigInteger, doc="when we stop using it; null while the upload is open"),
     Column("created_at", BigInteger, nullable=False, doc="when the first send needed it"),
+    Index(PREFIX + "media_job", "job_id"),
 )
 
 blobs = table(
