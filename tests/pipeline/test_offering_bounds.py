@@ -136,6 +136,15 @@ def test_an_upload_that_ends_reads_its_own_file(database: Database) -> None:
     assert rows_read(database, lambda c: vault.keep_media(c, f"{7:032x}", "M", 1)) <= A_FEW
 
 
+def test_a_search_for_twins_reads_no_other_lane(backlog: Database) -> None:
+    """A look-up asks for the parts beside it that have no answer."""
+    own = "0" * 32 + "-0"
+
+    read = rows_read(backlog, lambda c: followups.others_unanswered(c, "hr", "send", "hr:of-few", own))
+
+    assert read <= A_FEW
+
+
 def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:
     """A doorbell asks about two names, and an order's part about its own, however many lanes are at work."""
     add_at_work(database, FUTURE)

@@ -17,7 +17,7 @@ from worker.domain.job import job_of, part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.bulk import by_index, insert_rows
+from worker.outbox.bulk import by_index, by_partial_index, insert_rows
 from worker.outbox.rows import for_update, lock_parts, save_parts
 
 
@@ -90,12 +90,16 @@ class Beside:
 
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
     """The other parts of an account and kind that are in doubt, whatever becomes of them next, or in the air."""
+    queue = by_partial_index(connection.dialect.name, "worker_parts_queue")
     rows = connection.execute(
         text(
-            "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from worker_parts p"
-            " join worker_jobs j on j.id = p.job_id"
-            " where ((p.state = 6 and p.doubts > 0) or (p.state = 0 and p.lane = :lane and p.doubts > 0)"
-            " or (p.state = 1 and p.lane = :lane)) and p.id <> :own and j.account = :account and j.kind = :kind"
+            "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
+            # Each by an index of its own: asked at once, MariaDB reads every part there is.
+            " (select id from worker_parts where state = 6 and doubts > 0"
+            f" union all select id from worker_parts{queue} where state = 0 and lane = :lane and doubts > 0"
+            " union all select id from worker_parts where state = 1 and lane = :lane) found"
+            " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
+            " where p.id <> :own and j.account = :account and j.kind = :kind"
         ),
         {"account": account, "kind": kind, "lane": lane, "own": own_id},
     )
