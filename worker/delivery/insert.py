@@ -6,9 +6,9 @@ Knows the order of the inserts and what a conflict means; the SQL is in `outbox/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uuid_utils
 from sqlalchemy import Connection
@@ -137,22 +137,23 @@ def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
         raise OSError("not the content that was checked")
 
 
-def _references(connection: Connection, planned: Sequence[Planned], won: Collection[str]) -> list[JobRef]:
+def _references(connection: Connection, planned: Sequence[Planned], inserted: Collection[str]) -> list[JobRef]:
     """What became of each job; on a conflict nothing of this call is left in the caller's transaction."""
-    keys = [one.key for one in planned if one.key is not None and one.job["id"] not in won]
-    if not keys:
-        return [_new(one) for one in planned]
-    owners = outbox.owners(connection, keys)
+    owners = {one.key: _owner(one) for one in planned if one.key is not None and one.job["id"] in inserted}
+    unknown = [one.key for one in planned if one.key is not None and one.key not in owners]
+    if unknown:
+        owners |= outbox.owners(connection, unknown)
     try:
         _refuse_conflicts(planned, owners)
     except DedupeConflict:
         _take_back(connection, planned)
         raise
-    return [_reference(one, owners) if one.job["id"] not in won else _new(one) for one in planned]
+    return [_reference(one, owners) for one in planned]
 
 
-def _new(one: Planned) -> JobRef:
-    return JobRef(one.job["id"], warnings=one.warnings)
+def _owner(one: Planned) -> Mapping[str, Any]:
+    """A new job, as `outbox.owners` would tell of it."""
+    return {"id": one.job["id"], "state": JobState.OPEN, "content_hash": one.job.get("content_hash")}
 
 
 def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None:
@@ -170,7 +171,7 @@ def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None
 def _reference(one: Planned, owners: outbox.Owners) -> JobRef:
     own = one.job["id"]
     if one.key is None:
-        return _new(one)
+        return JobRef(own, warnings=one.warnings)
     owner = owners.get(one.key)
     if owner is None:
         raise RetryTransaction("a dedupe key is just being taken or given up; roll back and run the transaction again")
