@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.youdu_client import APP, BUIN, KEYS
@@ -162,8 +162,17 @@ def test_every_path_is_tried() -> None:
     assert set(ROUTES) == {f"/cgi-bin/{path}" for path in BODIES} | {f"/cgi/{path}" for path in YOUDU}
 
 
+ODD_TAGS = {
+    "chat_type": "single",
+    "sender": "zhangsan",
+    "tag_filter": {"group_list": [{"tag_list": [[]]}]},
+    "text": {"content": "hello"},
+}
+
+
 @settings(deadline=None, max_examples=300)
 @given(calls(BODIES))
+@example(("externalcontact/add_msg_template", ODD_TAGS))
 def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     """errcode and errmsg, and nobody sees a message that was refused."""
     path, body = call

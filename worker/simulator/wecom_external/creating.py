@@ -90,7 +90,9 @@ def _tags(world: "World", body: Json) -> list[list[str]]:
     ]
     if any(not isinstance(tags, list) or len(tags) > TAGS_PER_LIST for tags in lists):
         raise Refused(40058, "invalid param 'tag_filter'")
-    if not all(world.external.contacts.has_tag(str(tag)) for tags in lists for tag in tags):
+    if not all(isinstance(tag, str) for tags in lists for tag in tags):
+        raise Refused(40058, "invalid param 'tag_filter'")
+    if not all(world.external.contacts.has_tag(tag) for tags in lists for tag in tags):
         raise Refused(40068)
     return lists
 
