@@ -52,8 +52,8 @@ LONG = [
     (MpNews(items=[{"title": "x" * 65, "media_id": "m", "content": "c"}]), "mpnews[0].title"),
     (MpNews(items=[{"title": "t", "media_id": "m", "content": "x" * 601}]), "mpnews[0].content"),
     (MpNews(items=[{"title": "t", "media_id": "m", "content": "c", "digest": "x" * 121}]), "mpnews[0].digest"),
-    (ExLink(items=[{"title": "x" * 65, "url": "u"}]), "exlink[0].title"),
-    (ExLink(items=[{"title": "t", "url": "u", "digest": "x" * 121}]), "exlink[0].digest"),
+    (ExLink(items=[{"title": "x" * 65, "url": "u", "media_id": "m"}]), "exlink[0].title"),
+    (ExLink(items=[{"title": "t", "url": "u", "media_id": "m", "digest": "x" * 121}]), "exlink[0].digest"),
     (SysMsg(title="x" * 65, msg=[{"text": {"content": "c"}}]), "sysMsg.title"),
     (SysMsg(title="t", msg=[{"text": {"content": "x" * 601}}]), "sysMsg.msg[0].text.content"),
     (SysMsg(title="t", msg=[{"link": {**LINK, "title": "x" * 65}}]), "sysMsg.msg[0].link.title"),
@@ -129,7 +129,7 @@ GOOD = [
     Mail(action="new", subject="", fromUser="a", time=1_700_000_000, link="https://m/1"),
     Mail(action="unread", unreadCount=0),
     Sms(sender="13800000000", content="received"),
-    ExLink(items=[{"title": "t", "url": "u", "link_type": 0, "date_hide": 0, "tail_hide": 0, "subtitle": ""}]),
+    ExLink(items=[{"title": "t", "url": "u", "media_id": "", "link_type": 0, "date_hide": 0, "subtitle": ""}]),
     PopWindow(url="https://a/", duration=-1, position=0, pop_mode=9),
     Badge(count=0),
     Raw(msgtype="voice", body={"voice": {"media_id": "m"}}),
@@ -310,7 +310,7 @@ def test_titles_that_an_older_server_may_find_too_long_are_warned_of():
 @pytest.mark.parametrize(
     ("message", "to", "word"),
     [
-        (ExLink(items=[{"title": "t", "url": "u"}]), None, "media_id"),
+        (ExLink(items=[{"title": "t", "url": "u", "media_id": ""}]), None, "media_id"),
         (PopWindow(url="u", tip="t"), None, "tip"),
         (Badge(count=0, tip="t"), None, "tip"),
         (Text(content="c"), To("a", ["7"]), "twice"),
@@ -410,6 +410,17 @@ def test_a_file_fills_an_empty_place():
     document = {**Image(media_id="m").document(), "files": {"image.media_id": file(), "image.cover.id": file()}}
 
     assert ["image.media_id", "image.cover.id"] == problems(document)
+
+
+def test_an_exlink_has_a_cover_or_says_that_it_has_none():
+    """A media_id or a file; an empty media_id goes out as the vendor's SDK sends it, with a warning."""
+    bare = ExLink(items=[{"title": "t", "url": "u"}]).document()
+    covered = {**bare, "files": {"exlink.0.media_id": file()}}
+    empty = ExLink(items=[{"title": "t", "url": "u", "media_id": ""}]).document()
+
+    assert ["exlink[0].media_id"] == problems(bare)
+    assert ([], []) == (problems(covered), CHANNEL.warnings(draft(covered)))
+    assert ([], 1) == (problems(empty), len(CHANNEL.warnings(draft(empty))))
 
 
 def test_an_upload_of_its_own():

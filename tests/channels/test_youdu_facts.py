@@ -70,10 +70,11 @@ def test_every_field_is_ours(row: dict[str, str]):
     (ours,) = [one for one in table_of(place) if isinstance(one, FieldRule) and one.path == own]
 
     assert in_model(place, path.removesuffix("[]") if path != f"{place}[]" else place)
-    if row["required"].startswith("yes") and "may be empty" not in row["required"]:
+    if row["required"].startswith("yes"):
         assert ours.required
-    if row["required"] in ("no", "-") or "may be empty" in row["required"]:
+    if row["required"] in ("no", "-"):
         assert not ours.required
+    assert ours.blank == ("may be empty" in row["required"])
     if (most := size("characters", rule)) is not None:
         assert most == ours.max_utf16
         assert ("cut off" in rule) == (ours.effect is Effect.CUT)

@@ -64,7 +64,7 @@ BODIES: dict[str, st.SearchStrategy[Any]] = {
         obj(
             title=text(64),
             url=URL,
-            media_id=maybe(MEDIA),
+            media_id=st.one_of(MEDIA, st.just("")),
             digest=maybe(text(120)),
             link_type=maybe(NUMBER),
             date_hide=maybe(NUMBER),

@@ -110,6 +110,6 @@ def _limit_one(holder: Schema, name: str, row: FieldRule) -> None:
         said |= {"minimum": row.between[0], "exclusiveMaximum": row.between[1]}
     if row.charset is not None:
         said["pattern"] = f"^{row.charset}$"
-    if row.required and row.type is str:
+    if row.required and row.type is str and not row.blank:
         said["minLength"] = 1
     holder["properties"][name] |= said

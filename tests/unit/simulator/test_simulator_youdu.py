@@ -166,6 +166,7 @@ def test_the_wrong_kind_of_app_is_an_invalid_app(youdu: Client, msgtype: str) ->
         ("mpnews", []),
         ("mpnews", TYPES["exlink"] * 6),
         ("mpnews", [{"title": "t", "content": "c"}]),
+        ("exlink", [{"title": "t", "url": "https://a/"}]),
         ("mpnews", {"title": "t"}),
         ("link", {"title": "t"}),
         ("link", {"title": "t", "url": "u", "action": 2}),
@@ -206,7 +207,7 @@ def test_what_is_too_long_is_cut_in_silence_and_noted(youdu: Client) -> None:
 
 
 def test_an_exlink_without_a_cover(youdu: Client) -> None:
-    """Required by the documentation, sent empty by the vendor's SDK."""
+    """An empty media_id, which the vendor's SDK sends, is taken until a setting refuses it."""
     assert 0 == youdu.send("exlink", TYPES["exlink"])["errcode"]
     settings(youdu, exlink_cover_code=100003)
     assert 100003 == youdu.send("exlink", TYPES["exlink"])["errcode"]

@@ -36,6 +36,8 @@ class FieldRule:
     type: type = str
     """str, int, bool, float (any number), list or dict."""
     required: bool = False
+    blank: bool = False
+    """Required, and yet taken when it is empty: then it says that there is none."""
     when: tuple[str, int] | None = None
     """Required only if this sibling has this value; an absent sibling counts as 0."""
     entries: tuple[int, int] | None = None

@@ -114,13 +114,19 @@ def _field_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value:
     if row.banned:
         if value is not None:
             yield Problem(path, f"must not be here: {row.banned}", "leave it out")
-    elif value is None or (needed and _is_empty(value)):
+    elif value is None or (needed and _is_empty(value) and not row.blank):
         if needed:
-            yield Problem(path, f"is missing or empty{_vendor(row.missing or row.code)}", "give it a value")
+            yield _missing(row, path)
     elif not _has_type(row, value):
         yield Problem(path, f"is not {_type_name(row)}{_vendor(row.code)}", "use the vendor's type")
     else:
         yield from _value_problems(row, path, parent, value)
+
+
+def _missing(row: FieldRule, path: str) -> Problem:
+    if row.blank:
+        return Problem(path, f"is missing{_vendor(row.missing)}", 'give it a value, or "" to say that there is none')
+    return Problem(path, f"is missing or empty{_vendor(row.missing or row.code)}", "give it a value")
 
 
 def _is_empty(value: Any) -> bool:

@@ -55,8 +55,8 @@ class ExLinkItem(VendorObject):
     url: str
     """Required."""
     media_id: str | None = None
-    """The cover, of an `image` upload. Required by the documentation; the vendor's SDK sends it empty, as is done here
-    when there is none (warned)."""
+    """The cover, of an `image` upload. Required, or a file; `""` sends the card without one, as the vendor's SDK does
+    against its documentation (warned)."""
     file: Attached | None = NO_FILE
     """The cover."""
     digest: str | None = None

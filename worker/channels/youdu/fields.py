@@ -82,7 +82,8 @@ def bodies(unit: str) -> Mapping[str, tuple[Row, ...]]:
             R("exlink", list, required=True, entries=ITEMS),
             title("exlink[].title", unit),
             R("exlink[].url", required=True),
-            R("exlink[].media_id", media="image"),
+            # Required by the page; the vendor's own SDK, of the same year, sends it empty for a card without a cover.
+            R("exlink[].media_id", required=True, blank=True, media="image"),
             cut("exlink[].digest", DIGEST),
             R("exlink[].link_type", int),
             R("exlink[].date_hide", int),

@@ -88,7 +88,7 @@ def _send(part: Part) -> dict[str, Any]:
         body = put(body, SPLIT_FIELD.split("."), part.message["pieces"][part.spec["piece"]])
     for path, media_id in (part.facts.get("media") or {}).items():
         body = put(body, path.split("."), media_id)
-    if msgtype == "exlink":
+    if msgtype == "exlink":  # a job of an earlier release may lack it, and the documentation wants it there
         body = {**body, msgtype: [{**item, "media_id": item.get("media_id") or ""} for item in body[msgtype]]}
     return {**_recipients(part), "msgType": msgtype, **body}
 

@@ -46,7 +46,7 @@ def _content(draft: Draft) -> Iterator[str]:
         files = draft.message.get("files") or {}
         for n, item in enumerate(body["exlink"]):
             if not item.get("media_id") and f"exlink.{n}.media_id" not in files:
-                yield f"exlink[{n}].media_id: required by the documentation, though the vendor's own SDK sends it empty"
+                yield f"exlink[{n}].media_id: is empty; the documentation requires a cover, the vendor's SDK sends none"
 
 
 def _twice(draft: Draft) -> Iterator[str]:

@@ -81,7 +81,7 @@ class YouduSettings(Part):
     long_title_code: int = 0
     """(unconfirmed) a title of link, exlink or sysMsg beyond 64; 0 shows it, and says so in `altered`."""
     exlink_cover_code: int = 0
-    """(unconfirmed) an exlink without media_id."""
+    """(unconfirmed) an exlink whose media_id is empty; one without the field is a wrong body."""
     character: Literal["code_point", "utf16"] = "code_point"
     """(unconfirmed) what a character is where texts are cut."""
     sms_by_message_app: bool = True

@@ -168,8 +168,10 @@ def _item(msgtype: str, n: int, item: Any, found: Findings) -> Json:
     seen = fields(f"{msgtype}[{n}]", item, ITEMS[msgtype], found)
     if seen.get("media_id"):
         found.media.append(("image", seen["media_id"]))
-    elif msgtype == "exlink" and found.settings.exlink_cover_code:
-        raise Refusal(found.settings.exlink_cover_code)
+    elif msgtype == "exlink":
+        code = found.settings.exlink_cover_code if "media_id" in seen else found.settings.body_code
+        if code:
+            raise Refusal(code)
     return seen
 
 
