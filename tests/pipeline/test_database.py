@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,10 +19,11 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from sqlalchemy.orm import Session
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database, FifoLock, is_lost, is_retryable, make_engine
+from worker.outbox.database import Database, FifoLock, is_about_the_row, is_lost, is_retryable, make_engine
 from worker.outbox.sql import collect, driver_sql, fetch, run, send
 
 CAN_BE_CUT = pytest.mark.fewer_databases("nobody else can end a connection to a file")
@@ -55,6 +56,10 @@ AWAY = [
     pytest.param(wrapped(Told("x", sqlstate="57P03")), id="starting up"),
     pytest.param(wrapped(Told(2006, "gone away")), id="mariadb gone"),
     pytest.param(wrapped(Told(2003, "refused")), id="mariadb refused"),
+    pytest.param(wrapped(Told("x", sqlstate="25006")), id="read only"),
+    pytest.param(wrapped(Told(1047, "not yet prepared")), id="galera without quorum"),
+    pytest.param(wrapped(Told(1290, "--read-only")), id="mariadb read only"),
+    pytest.param(wrapped(Told(1836, "read-only mode")), id="mysql read only"),
     pytest.param(wrapped(Told("connection failed")), id="no sqlstate"),
     pytest.param(wrapped(Told("closed"), InterfaceError), id="closed"),
     pytest.param(InvalidRequestError("Can't reconnect until invalid transaction is rolled back."), id="invalidated"),
@@ -267,6 +272,86 @@ def test_a_connection_cut_while_nobody_read_is_away_once(server_database: Databa
 
     assert is_lost(caught.value)
     assert [] == names(server_database) == names(server_database)
+
+
+def write(connection: Connection) -> None:
+    """On the driver's own cursor, as the hot path does."""
+    run(connection, "insert into worker_leases values ('a', 'p', 0)")
+
+
+def write_through_sqlalchemy(connection: Connection) -> None:
+    connection.execute(text("insert into worker_leases values ('a', 'p', 0)"))
+
+
+WAYS = pytest.mark.parametrize(
+    ("pipelined", "writes"),
+    [(False, write), (True, write), (False, write_through_sqlalchemy)],
+    ids=["plain", "pipelined", "sqlalchemy"],
+)
+
+
+def turn_read_only(connection: Connection) -> None:
+    """What its server says from now on: no writes here."""
+    is_postgres = connection.dialect.name == "postgresql"
+    characteristics = "characteristics as transaction" if is_postgres else "transaction"
+    run(connection, f"set session {characteristics} read only")
+
+
+@pytest.mark.fewer_databases("SQLite has no other server to go to")
+@WAYS
+def test_a_connection_whose_server_takes_no_writes_any_more_is_given_up(
+    server_database: Database, pipelined: bool, writes: Callable[[Connection], None]
+) -> None:
+    """After a switchover connections to the old primary live on: the first write that it refuses gives up them all,
+    those for single reads too, and the next write goes through a new one."""
+    server_database.run(turn_read_only)
+    with server_database.reading() as connection:
+        reader = backend(connection)
+    old = server_database.run(backend)
+
+    with pytest.raises(DBAPIError) as caught:
+        server_database.run(writes, pipelined=pipelined)
+    server_database.run(writes, pipelined=pipelined)
+
+    assert (True, False, False) == (is_lost(caught.value), is_retryable(caught.value), is_about_the_row(caught.value))
+    assert ["a"] == names(server_database)
+    with server_database.reading() as connection:
+        assert backend(connection) not in (old, reader)
+
+
+@pytest.mark.fewer_databases("SQLite has no other server to go to")
+def test_a_hook_that_meets_such_a_server_gives_up_its_connections_too(server_database: Database) -> None:
+    """A hook's session takes its connection from the engine itself; what lies idle for single reads goes with it."""
+    server_database.run(turn_read_only)
+    with server_database.reading() as connection:
+        reader = backend(connection)
+
+    with pytest.raises(DBAPIError), Session(server_database.engine) as session:
+        session.execute(text("insert into worker_leases values ('a', 'p', 0)"))
+
+    with server_database.reading() as connection:
+        assert reader != backend(connection)
+
+
+@pytest.mark.fewer_databases("the only server with such a default for a database")
+@PLAIN_OR_PIPELINED
+def test_new_connections_are_tried_until_one_may_write(postgres_database: Database, pipelined: bool) -> None:
+    """A name or a proxy may lead to a standby again and again; each new connection is a new chance."""
+    name = postgres_database.engine.url.database
+    admin = Database(make_engine(postgres_database.engine.url.render_as_string(hide_password=False)))
+    said = "alter database {} {} default_transaction_read_only"
+
+    try:
+        admin.run(lambda c: run(c, said.format(name, "set") + " = on"))
+        for _ in range(3):
+            with pytest.raises(DBAPIError, match="read-only"):
+                postgres_database.run(write, pipelined=pipelined)
+    finally:
+        admin.run(lambda c: run(c, said.format(name, "reset")))
+        admin.close()
+    postgres_database.run(write, pipelined=pipelined)
+
+    assert ["a"] == names(postgres_database)
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------

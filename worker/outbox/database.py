@@ -25,10 +25,9 @@ from sqlalchemy.exc import (
 )
 
 from worker.domain.errors import ConfigurationError
-from worker.outbox import mariadb
+from worker.outbox import mariadb, postgresql
 from worker.outbox.clock import DatabaseClock, SqlClock
 from worker.outbox.fault import code_of
-from worker.outbox.postgresql import postgres_engine
 from worker.outbox.sql import can_pipeline, ours, pipeline, translated
 
 T = TypeVar("T")
@@ -36,7 +35,6 @@ T = TypeVar("T")
 # PostgreSQL: serialization failure, deadlock. MariaDB: by number. SQLite speaks in words.
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 _RETRYABLE_WORDS = ("database is locked", "database table is locked")
-_LOST_SQLSTATES = ("08", "57P")
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -52,7 +50,9 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """True when the database cannot be reached (down, restarting, cut): nothing says the statement was wrong."""
+    """True when the database cannot be reached (down, restarting, cut), or its server takes no writes: nothing says
+    that the statement was wrong.
+    """
     if isinstance(error, InterfaceError):
         return True
     if isinstance(error, InvalidRequestError):
@@ -62,7 +62,7 @@ def is_lost(error: BaseException) -> bool:
     if error.connection_invalidated:
         return True
     state = code_of(error.orig)
-    if state is not None and state.startswith(_LOST_SQLSTATES):
+    if state is not None and state.startswith(postgresql.LOST):
         return True
     number = mariadb.number(error.orig)
     if number is not None:
@@ -73,8 +73,8 @@ def is_lost(error: BaseException) -> bool:
 def is_about_the_row(error: BaseException) -> bool:
     """True when the very data was refused (a NUL, a value out of range): the same statement can never pass.
 
-    Everything else that is neither lost nor retryable (disk full, read-only after a failover, a timeout, a cancelled
-    statement) says nothing about the row: it is waited for like a database that is away.
+    Everything else that is neither lost nor retryable (disk full, a timeout, a cancelled statement) says nothing about
+    the row: it is waited for like a database that is away.
     """
     if isinstance(error, DataError | IntegrityError):
         return True
@@ -162,7 +162,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     try:
         if backend != "postgresql":
             return mariadb.mariadb_engine(parsed, pool_size=pool_size)
-        return postgres_engine(parsed, pool_size=pool_size)
+        return postgresql.postgres_engine(parsed, pool_size=pool_size)
     except ImportError:
         raise ConfigurationError(
             f"database: the driver of {parsed.drivername} is not installed;"
@@ -198,6 +198,8 @@ class Database:
         self.clock = clock or DatabaseClock()
         self._writer, self._reader = ours(engine), ours(_reader_of(engine))
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
+        for pool in self._pools:
+            event.listen(pool, "invalidate", self._give_up_idle)
         self._fifo = FifoLock() if self.dialect == "sqlite" else None
         self._can_pipeline = can_pipeline(engine)
         self._rng = rng or random.Random()
@@ -211,23 +213,23 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for single reads; each statement stands alone."""
-        with self._reader.connect() as connection, translated(connection, *self._pools):
+        with self._reader.connect() as connection, translated(connection):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, committed at the end; on SQLite in order of arrival."""
         if self._fifo is None:
-            with self._writer.begin() as connection, translated(connection, *self._pools):
+            with self._writer.begin() as connection, translated(connection):
                 yield connection
             return
-        with self._fifo.held(), self._writer.begin() as connection, translated(connection, *self._pools):
+        with self._fifo.held(), self._writer.begin() as connection, translated(connection):
             yield connection
 
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
         """One transaction whose writes are not waited for one by one."""
-        with self._reader.connect() as connection, translated(connection, *self._pools), pipeline(connection):
+        with self._reader.connect() as connection, translated(connection), pipeline(connection):
             yield connection
 
     def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
@@ -249,6 +251,12 @@ class Database:
         """The database's clock, read once."""
         with self.reading() as connection:
             return int(connection.exec_driver_sql(f"select {self.now}").scalar_one())
+
+    def _give_up_idle(self, *_: Any) -> None:
+        """Closes what lies idle beside a connection that was lost, however the loss was noticed: the others are as
+        dead, or on the same server that takes no writes, and each would cost an error.
+        """
+        self.close()
 
     def close(self) -> None:
         """Closes every connection."""

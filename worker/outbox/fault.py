@@ -24,8 +24,10 @@ _OPTIONS = "a pooler refuses the options in the database URL; set its ignore_sta
 _LOCKED = "a lock was not free in time; try again"
 _CANCELLED = "the statement took too long or was cancelled; try again"
 _FULL = "the server has no connection left; give it more or use fewer processes"
+_READ_ONLY = "the server takes no writes; let the database URL lead to the primary"
 
 _SQLSTATES = {
+    "25006": _READ_ONLY,
     "28P01": _PASSWORD,
     "28000": _PASSWORD,
     "3D000": _DATABASE,
@@ -37,6 +39,10 @@ _SQLSTATES = {
     "53300": _FULL,
 }
 _MYSQL = {
+    1047: _READ_ONLY,
+    1290: _READ_ONLY,
+    1792: _READ_ONLY,
+    1836: _READ_ONLY,
     1040: _FULL,
     1203: _FULL,
     1205: _LOCKED,

@@ -16,8 +16,13 @@ from worker.domain.errors import ConfigurationError
 
 RETRYABLE = frozenset({1020, 1205, 1213})
 """Record changed since the snapshot, lock wait timeout, deadlock."""
-LOST = frozenset({1053, 1077, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2055, 3169, 4031})
-"""Server shutting down, connection killed or cut, server not reached."""
+LOST = frozenset(
+    {1053, 1077, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2055, 3169, 4031}
+    | {1047, 1290, 1792, 1836}
+)
+"""Server shutting down, connection killed or cut, server not reached; and a server that takes no writes (a Galera node
+without its quorum, a primary made read-only): a new connection may reach one that does.
+"""
 ABOUT_THE_ROW = frozenset(
     {1048, 1062, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1690, 3140, 3819, *range(4035, 4045)}
 )

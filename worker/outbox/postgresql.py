@@ -12,6 +12,12 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from worker.domain.errors import ConfigurationError
+from worker.outbox.fault import code_of
+
+LOST = ("08", "57P", "25006")
+"""SQLSTATEs, or their beginnings: cut or not reached, server shutting down; and a server that takes no writes (a
+standby, or a primary made read-only): a new connection may reach one that does.
+"""
 
 PREPARE = "prepare_threshold"
 """psycopg's own word, as the URL may say it: after how many uses a statement is prepared; none: never."""
@@ -60,6 +66,11 @@ def postgres_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engi
             elif not prepare:
                 connection.prepare_threshold = None
             connection.autocommit = False
+
+    @event.listens_for(engine, "handle_error")
+    def _notice_the_end(context: Any) -> None:
+        if (code_of(context.original_exception) or "").startswith(LOST):
+            context.is_disconnect = True
 
     return engine
 

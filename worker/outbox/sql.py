@@ -20,7 +20,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import TextClause
 
-from worker.outbox import mariadb
+from worker.outbox import mariadb, postgresql
+from worker.outbox.fault import code_of
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
 _NOTHING: Mapping[str, Any] = {}
@@ -96,10 +97,8 @@ def can_pipeline(engine: Engine) -> bool:
 
 
 @contextmanager
-def translated(connection: Connection, *pools: Engine) -> Iterator[None]:
-    """Raises the driver's errors as SQLAlchemy's; a broken connection is given up, and with it what lies idle in these
-    pools: the others are as dead, and each would cost somebody an error.
-    """
+def translated(connection: Connection) -> Iterator[None]:
+    """Raises the driver's errors as SQLAlchemy's; a connection that is lost goes back to no pool."""
     dialect = connection.dialect
     driver_error = dialect.loaded_dbapi.Error
     try:
@@ -108,8 +107,6 @@ def translated(connection: Connection, *pools: Engine) -> Iterator[None]:
         lost = _is_disconnect(connection, error)
         if lost:
             connection.invalidate(error)
-            for engine in pools:
-                engine.dispose()
         raise DBAPIError.instance(
             None, None, error, driver_error, connection_invalidated=lost, dialect=dialect
         ) from error
@@ -119,4 +116,6 @@ def _is_disconnect(connection: Connection, error: Any) -> bool:
     raw = None if connection.invalidated or connection.closed else connection.connection.dbapi_connection
     if bool(connection.dialect.is_disconnect(error, raw, None)) or bool(getattr(raw, "closed", False)):
         return True
-    return connection.dialect.name in ("mysql", "mariadb") and mariadb.number(error) in mariadb.LOST
+    if connection.dialect.name == "postgresql":
+        return (code_of(error) or "").startswith(postgresql.LOST)
+    return mariadb.number(error) in mariadb.LOST
