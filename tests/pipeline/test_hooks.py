@@ -69,7 +69,7 @@ class Hall:
 
     def press(self, job: str, **fields: Any) -> None:
         """Somebody presses a job's card."""
-        one = sent(press(f"w{part_id(job, 0)}", **fields))
+        one = sent(press(fields.pop("task_id", f"w{part_id(job, 0)}"), **fields))
         assert 200 == asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status
 
     def turn(self) -> int:
@@ -132,6 +132,41 @@ def test_a_press_is_heard_with_everything_about_it(hall: MakeHall, card: str) ->
     assert ("button_interaction", False, int(NOW)) == (action.card_type, action.menu, action.happened_at.timestamp())
     assert (2, 1, None) == (here.event().state, here.event().tries, here.event().holder)
     assert "LiSi" not in repr(action)
+
+
+def test_the_press_of_a_replayed_card_names_what_the_application_asked_for(hall: MakeHall, site: Site) -> None:
+    """A replay has an id that the application never saw: the first job of the chain, its tags and its key are told."""
+    heard: list[CardPressed] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action)))
+    site.vendor.says(refused(40003), refused(40003))
+    first = site.card(tags=["leave", "5521"], dedupe_key="leave-5521")
+    site.ring(first)
+    second = site.replay(first)
+    site.ring(second)
+    third = site.replay(second)
+    site.ring(third)
+
+    here.press(third, task_id=site.bodies()[-1]["template_card"]["task_id"])
+    here.turn()
+
+    [action] = heard
+    assert (third, first) == (action.job_id, action.replay_of)
+    assert (("leave", "5521"), "leave-5521") == (action.tags, action.dedupe_key)
+
+
+def test_the_press_of_an_original_names_no_other_job(hall: MakeHall, site: Site) -> None:
+    """Without a replay there is no chain; its own tags and key are told, and the key stays out of logs."""
+    heard: list[CardPressed] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action)))
+    job = site.card(tags=["leave"], dedupe_key="leave-5521")
+    site.ring(job)
+
+    here.press(job)
+    here.turn()
+
+    [action] = heard
+    assert (None, ("leave",), "leave-5521") == (action.replay_of, action.tags, action.dedupe_key)
+    assert "5521" not in repr(action)
 
 
 def test_a_hook_updates_the_card_with_the_code_of_the_press(hall: MakeHall, site: Site, card: str) -> None:
@@ -555,25 +590,20 @@ def reporting(database: Database, clock: DrivenClock, *states: JobState) -> Any:
 
 
 def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Database, driven_clock: DrivenClock) -> None:
-    """Only in the states that somebody wants to hear of; told with kind, state and tags."""
+    """Only in the states that somebody wants to hear of; told with kind, state, tags and key."""
     heard: list[JobDone] = []
     hook = on_job_done(states=[JobState.REJECTED])(lambda done, session: heard.append(done))
     with reporting(database, driven_clock, JobState.REJECTED) as site:
         site.vendor.says(refused(40003))
-        job, fine = site.send(tags=["payroll"]), site.send()
+        job, fine = site.send(tags=["payroll"], dedupe_key="pay-7"), site.send()
         site.ring(job)
         site.ring(fine)
         here = Hall(site, ApplicationHooks([hook]), site.plant.settings)
         here.turn()
 
     [done] = heard
-    assert (job, "send", JobState.REJECTED, ("payroll",), "hr") == (
-        done.job_id,
-        done.kind,
-        done.state,
-        done.tags,
-        done.account,
-    )
+    assert (job, "send", JobState.REJECTED, "hr") == (done.job_id, done.kind, done.state, done.account)
+    assert (("payroll",), "pay-7", None) == (done.tags, done.dedupe_key, done.replay_of)
 
 
 def test_an_unknown_that_is_decided_later_is_heard_twice(database: Database, driven_clock: DrivenClock) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import text
 
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.support.scripted_web import ScriptedWeb
-from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, update_card, upload
+from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, replay, update_card, upload
 from worker.channels import channel
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings
@@ -222,6 +222,11 @@ class Site:
             update = CardUpdate(replace_name="done")
             options = {"accounts": self.accounts, "clock": self.clock, **options}
             return update_card(connection, job, update, To(to) if to else None, **options).id
+
+    def replay(self, job: str, **options: Any) -> str:
+        """The same job once more."""
+        with self.database.writing() as connection:
+            return replay(connection, job, accounts=self.accounts, clock=self.clock, **options).id
 
     # -- doing --------------------------------------------------------------------------------------------------------
 

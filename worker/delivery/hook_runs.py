@@ -156,6 +156,11 @@ def heard_of(event: Claimed) -> CardPressed | JobDone | None:
     """What the hooks are told; None: its job or its callback is kept no longer."""
     if event.job_id is None or event.account is None:
         return None
+    about: dict[str, Any] = {
+        "tags": tuple(json.loads(event.tags or "[]")),
+        "dedupe_key": event.dedupe_key,
+        "replay_of": event.replay_of,
+    }
     if event.kind == EventKind.JOB_DONE and event.job_state is not None:
         return JobDone(
             event.id,
@@ -163,8 +168,8 @@ def heard_of(event: Claimed) -> CardPressed | JobDone | None:
             event.job_id,
             event.job_kind or "",
             JobState(event.job_state),
-            tuple(json.loads(event.tags or "[]")),
             _instant(event.created_at),
+            **about,
         )
     press = json.loads(event.payload or "{}").get("press")
     if not press or event.part_id is None:
@@ -181,6 +186,7 @@ def heard_of(event: Claimed) -> CardPressed | JobDone | None:
         press["card_type"],
         press["menu"],
         _instant(event.happened_at or event.created_at),
+        **about,
     )
 
 

@@ -54,6 +54,12 @@ class CardPressed:
     """It was an entry of the menu, not a button."""
     happened_at: datetime
     """By the vendor's clock, in whole seconds."""
+    tags: tuple[str, ...] = ()
+    """Those the job was asked for with; a replay has its original's."""
+    dedupe_key: str | None = field(default=None, repr=False)
+    """The key the job was asked for with; a replay tells its original's. None: it was asked for without one."""
+    replay_of: str | None = None
+    """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,11 @@ class JobDone:
     job_id: str
     kind: str
     state: JobState
-    tags: tuple[str, ...]
     happened_at: datetime
     """By the database's clock."""
+    tags: tuple[str, ...] = ()
+    """Those the job was asked for with; a replay has its original's."""
+    dedupe_key: str | None = field(default=None, repr=False)
+    """The key the job was asked for with; a replay tells its original's. None: it was asked for without one."""
+    replay_of: str | None = None
+    """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""

@@ -98,6 +98,9 @@ class Claimed:
     account: str | None
     job_kind: str | None
     tags: str | None
+    dedupe_key: str | None = field(repr=False)
+    """The job's own, or that of the job it replays: a key belongs to one job."""
+    replay_of: str | None
     event: str | None
     person: str | None = field(repr=False)
     happened_at: int | None
@@ -106,7 +109,8 @@ class Claimed:
 
 _CLAIMED = text(
     "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, j.account, j.kind, j.tags,"
-    " i.event, i.person, i.happened_at, i.payload from worker_events e left join worker_jobs j on j.id = e.job_id"
+    " coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event, i.person, i.happened_at, i.payload"
+    " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
     " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
 )
 
