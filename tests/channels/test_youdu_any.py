@@ -8,11 +8,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from wecom_app_facts import rows, size
 from youdu_messages import ACCOUNT, BODIES, bodies
 from youdu_samples import ACCESS, CHANNEL, account, account_for, draft, part, reply, sent
 
-from worker.channels.youdu import message_from_json, message_to_json
+from worker.channels.youdu import message_from_json, message_schema, message_to_json
 from worker.channels.youdu.reading import ITEMS, PLAIN
 from worker.delivery.counting import Share, shares
 from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
@@ -20,6 +21,7 @@ from worker.domain.recipient import Recipients, To
 from worker.domain.state import PartState
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+SCHEMAS = {name: Draft202012Validator(message_schema(name)) for name in (*PLAIN, *ITEMS, None)}
 LIMITS = {row["field"]: row["rule"] for row in rows("youdu/fields")}
 
 
@@ -47,10 +49,12 @@ def test_valid_messages_pass_and_go_out_within_all_limits(body: dict[str, Any], 
 @QUICK
 @given(bodies())
 def test_messages_survive_json(body: dict[str, Any]):
-    """Out as JSON and in again is the same message."""
+    """Out as JSON and in again is the same message, and fits the schema of its type and that of all types."""
     message = message_from_json(body)
 
     assert message == message_from_json(json.dumps(message_to_json(message)))
+    for schema in SCHEMAS[body["msgType"]], SCHEMAS[None]:
+        schema.validate(message_to_json(message))
 
 
 def assert_within_limits(out: dict[str, Any]) -> None:

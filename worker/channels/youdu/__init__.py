@@ -4,6 +4,7 @@ from worker.channels.youdu.articles import ExLink, ExLinkItem, MpNews, MpNewsIte
 from worker.channels.youdu.channel import Youdu
 from worker.channels.youdu.message import Raw, Upload
 from worker.channels.youdu.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.youdu.schema import message_schema
 from worker.channels.youdu.simple import FileMessage, Image, Link, Mail, Sms, Text
 from worker.channels.youdu.system import SysItem, SysLink, SysMsg, SysText
 from worker.channels.youdu.windows import Badge, PopWindow
@@ -29,6 +30,7 @@ __all__ = [
     "Upload",
     "Youdu",
     "message_from_json",
+    "message_schema",
     "message_to_json",
     "recipients_from_json",
 ]
