@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.support.plant import Site, lost, planted, refused
+from tests.support.plant import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
+from tests.unit.transport.raw_server import Peer, RawServer, Script, response
 from worker.channels import channel
+from worker.delivery.transport import RequestsTransport
 from worker.delivery.writer import Writer
 from worker.domain.call import NeverLeft
 from worker.domain.job import part_id
@@ -182,3 +187,38 @@ def test_a_part_that_a_living_process_lost_hold_of_is_found(site: Site) -> None:
 
     assert 1 == site.part(job).doubts
     assert [True] == [attempt.doubtful for attempt in site.of("attempts", job)]
+
+
+def vendor_behind(seen: list[str]) -> Script:
+    """One kept connection to a vendor that takes tokens, messages and uploads, and remembers each request line."""
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_request():
+            line = head.partition(b"\r\n")[0].decode()
+            seen.append(re.sub(r"\?\S*", "", line).removesuffix(" HTTP/1.1"))
+            given = {"access_token": "t", "expires_in": 7200, "msgid": "m", "media_id": "i", "type": "image"}
+            peer.send(response(json.dumps({"errcode": 0, "errmsg": "ok", **given}).encode()))
+
+    return script
+
+
+def test_an_accounts_calls_leave_by_its_own_proxy_alone(database: Database, driven_clock: DrivenClock) -> None:
+    """Three accounts of one base_url, two proxies: token, upload and message of each go its own way, and no other."""
+    ways: list[list[str]] = [[], [], []]
+    with ExitStack() as stack:
+        one, other, direct = (stack.enter_context(RawServer(vendor_behind(way))) for way in ways)
+        transport = stack.enter_context(closing(RequestsTransport()))
+        proxies = {"a": one.url, "b": None, "c": other.url}
+        accounts = [
+            an_account(name, direct.url, proxy=proxy, settings={"corpid": f"ww{name}"})
+            for name, proxy in proxies.items()
+        ]
+        site = stack.enter_context(planted(database, driven_clock, accounts=accounts, transport=transport))
+        for name in proxies:
+            site.image(account=name)
+
+        site.run()
+
+    calls = [f"GET {GETTOKEN}", f"POST {UPLOAD}", f"POST {SEND}"]
+    through = [f"{method} {direct.url}{path}" for method, path in (call.split() for call in calls)]
+    assert [through, calls, through] == [ways[0], ways[2], ways[1]]

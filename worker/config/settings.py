@@ -72,7 +72,7 @@ class AccountSettings(BaseModel):
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """How much of the threads it gets beside other accounts with work: twice as much as one with half of it."""
 
-    @field_validator("base_url", "proxy")
+    @field_validator("base_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -80,6 +80,16 @@ class AccountSettings(BaseModel):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("not a web address; write it as https://host or http://host:port")
+        return value.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _http_proxy(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("not a proxy's address; write it as http://[user:password@]host:port")
         return value.rstrip("/")
 
     @model_validator(mode="after")

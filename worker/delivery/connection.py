@@ -28,6 +28,8 @@ from urllib3.exceptions import (
 from urllib3.util import Url, wait_for_read
 from urllib3.util.ssl_match_hostname import CertificateError
 
+from worker.domain.errors import ConfigurationError
+
 _SMALL = 64 * 1024
 """Bodies up to this many bytes are copied behind their head and sent with it."""
 
@@ -289,6 +291,7 @@ def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
     if status := next((found[1] for cause in causes if (found := _TUNNEL_REFUSED.search(str(cause)))), None):
         return f"proxy_{status}"
     for kinds, reason in (
+        ((ConfigurationError,), "proxy_setting"),
         ((socket.gaierror, LocationParseError), "dns"),
         ((ConnectionRefusedError,), "refused"),
         ((TimeoutError,), "connect_timeout"),

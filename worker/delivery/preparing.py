@@ -190,22 +190,15 @@ class Preparing:
         errand.request = self._frozen(errand, self.request(errand, flagged=flagged))
 
     def request(self, errand: Errand, *, flagged: bool) -> Request:
-        """The call, rendered anew."""
-        return errand.channel.request(errand.part, errand.account, errand.access, flagged=flagged)
+        """The call, rendered anew; it goes through the account's own proxy."""
+        made = errand.channel.request(errand.part, errand.account, errand.access, flagged=flagged)
+        return replace(made, proxy=errand.account.proxy) if errand.account.proxy else made
 
     def _frozen(self, errand: Errand, request: Request) -> Request:
         """A repeat sends the bytes of the first call, whatever this release would render."""
         if errand.work.frozen is None:
             return request
-        return Request(
-            request.method,
-            request.base_url,
-            request.path,
-            request.query,
-            errand.work.frozen.encode(),
-            request.content_type,
-            request.deadline_s,
-        )
+        return replace(request, body=errand.work.frozen.encode())
 
 
 def backoff_s(plant: Plant, tries: int) -> float:

@@ -254,7 +254,7 @@ class Tokens:
 
     def _call(self, wanted: _Wanted) -> TokenOutcome:
         asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
-        request = replace(asked, deadline_s=self._settings.call_s)
+        request = replace(asked, deadline_s=self._settings.call_s, proxy=wanted.account.proxy)
         connection = self._transport.connect(request)
         if isinstance(connection, NeverLeft):
             return self._silence(wanted.key, connection.reason)

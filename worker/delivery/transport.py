@@ -37,6 +37,7 @@ from worker.delivery.connection import (
     why_not_connected,
 )
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.errors import ConfigurationError
 
 _PIECE = 64 * 1024
 """Bytes of a file handed on at once: who sends them holds the last piece while the next chunk is read."""
@@ -67,8 +68,8 @@ class Transport(Protocol):
 class RequestsTransport:
     """Transport on requests. Thread-safe; a connection belongs to the thread that asked for it.
 
-    `proxies` maps a base_url to the `http://` proxy its calls go through. `max_idle_s` stays below the shortest usual
-    keep-alive of a server (5 s): a call that crosses the server's close is an `unknown` outcome.
+    Connections are kept apart by base_url and proxy. `max_idle_s` stays below the shortest usual keep-alive of a server
+    (5 s): a call that crosses the server's close is an `unknown` outcome.
     """
 
     def __init__(
@@ -78,7 +79,6 @@ class RequestsTransport:
         connect_timeout_s: float = 5.0,
         pool_size: int = 64,
         max_idle_s: float = 4.0,
-        proxies: Mapping[str, str] | None = None,
         probe: Probe | None = None,
         verify: bool | str = True,
         boundary: Callable[[], str] = lambda: secrets.token_hex(16),
@@ -91,21 +91,18 @@ class RequestsTransport:
         self._boundary = boundary
         self._adapter = _Adapter()
         self._tls = _tls_context(verify)
-        self._proxies = {base: _proxy_url(proxy) for base, proxy in (proxies or {}).items()}
-        self._proxy_headers = {base: self._adapter.proxy_headers(proxy) for base, proxy in (proxies or {}).items()}
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[tuple[str, str | None], _Route] = {}
         self._closed = False
         _silence_query_strings()
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
         began = self._monotonic()
-        route = None
         try:
-            route = self._route(request.base_url)
+            route = self._route(request.base_url, request.proxy)
             line = self._kept_alive(route) or self._new_line(route)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
-            reason = why_not_connected(error, proxied=route is not None and route.proxy is not None)
+            reason = why_not_connected(error, proxied=request.proxy is not None)
             return NeverLeft(reason, self._monotonic() - began)
         return _Connection(self, route, line)
 
@@ -116,11 +113,11 @@ class RequestsTransport:
             while route.idle:
                 route.idle.pop().close()
 
-    def _route(self, base_url: str) -> _Route:
-        route = self._routes.get(base_url)
+    def _route(self, base_url: str, via: str | None) -> _Route:
+        route = self._routes.get((base_url, via))
         if route is None:
-            proxy, headers = self._proxies.get(base_url), self._proxy_headers.get(base_url, {})
-            route = self._routes.setdefault(base_url, _Route.to(base_url, proxy, headers))
+            headers = self._adapter.proxy_headers(via) if via else {}
+            route = self._routes.setdefault((base_url, via), _Route.to(base_url, via, headers))
         return route
 
     def _kept_alive(self, route: _Route) -> Line | None:
@@ -197,7 +194,7 @@ class _Connection:
         return f"<Connection {self._route.origin}>"
 
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
-        if request.base_url != self._route.base_url:
+        if not self._route.takes(request):
             self.release()
         line, self._line = self._line, None
         if line is None:
@@ -212,9 +209,10 @@ class _Connection:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Route:
-    """Where a base_url leads, worked out once, with the connections kept alive to it."""
+    """Where a base_url leads through a proxy or without, worked out once, with the connections kept alive to it."""
 
     base_url: str
+    via: str | None
     scheme: str
     host: str
     port: int
@@ -225,14 +223,19 @@ class _Route:
     idle: deque[Line] = field(default_factory=deque)
 
     @classmethod
-    def to(cls, base_url: str, proxy: Url | None, proxy_headers: Mapping[str, str]) -> _Route:
+    def to(cls, base_url: str, via: str | None, proxy_headers: Mapping[str, str]) -> _Route:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidURL
         port = parts.port or (443 if parts.scheme == "https" else 80)
         origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         prefix = parts.path.rstrip("/")
-        return cls(base_url, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
+        proxy = _proxy_url(via) if via else None
+        return cls(base_url, via, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
+
+    def takes(self, request: Request) -> bool:
+        """Whether the request goes this way."""
+        return (request.base_url, request.proxy) == (self.base_url, self.via)
 
     def target(self, request: Request) -> str:
         """The request line's target: absolute for a forwarding proxy, else the path."""
@@ -359,7 +362,7 @@ def _proxy_url(proxy: str) -> Url:
     """Without its user and password, which travel in a header of their own."""
     url = parse_url(proxy)
     if url.scheme != "http" or not url.host:
-        raise ValueError("a proxy is written http://[user:password@]host:port")
+        raise ConfigurationError("a proxy is written http://[user:password@]host:port")
     return url._replace(auth=None, port=url.port or 80)
 
 

@@ -31,7 +31,10 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One vendor call. `query` may hold the access token, so it never appears in a `repr`."""
+    """One vendor call. `query` may hold the access token, so it never appears in a `repr`.
+
+    Channels leave `proxy` alone: it is put in where the call is made for an account.
+    """
 
     method: str
     base_url: str
@@ -41,6 +44,8 @@ class Request:
     content_type: str = "application/json"
     deadline_s: float = 20.0
     """Total time of the call in seconds, enforced by closing the socket."""
+    proxy: str | None = field(default=None, repr=False)
+    """The account's `http://` proxy, which may hold a password; None: straight to the vendor."""
 
 
 @dataclass(frozen=True, slots=True)

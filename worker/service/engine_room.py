@@ -123,7 +123,7 @@ class EngineRoom:
         return Outside(
             database,
             accounts,
-            self._hooks.transport() if self._hooks.transport else self._own_transport(accounts),
+            self._hooks.transport() if self._hooks.transport else self._own_transport(),
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
             died=self._writer_died,
@@ -137,8 +137,8 @@ class EngineRoom:
     def _accounts(self) -> AccountSource:
         return self._hooks.accounts or accounts_of(self._settings)
 
-    def _own_transport(self, accounts: AccountSource) -> Transport:
-        made = RequestsTransport(proxies=_proxies(accounts))
+    def _own_transport(self) -> Transport:
+        made = RequestsTransport()
         self._close_transport = made.close
         return made
 
@@ -347,8 +347,3 @@ def where(error: BaseException) -> str:
     """The innermost places of an error, without its text, which may hold what no log may."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-
-
-def _proxies(accounts: AccountSource) -> dict[str, str]:
-    found = [accounts.get(name) for name in accounts.names()]
-    return {account.base_url: account.proxy for account in found if account.proxy}

@@ -169,6 +169,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('[accounts.hr]\nchannel = "x"\nproxy = "https://me:hunter2@p"', "accounts.hr.proxy: not a proxy's address;"),
         (
             '[accounts.hr]\nchannel = "wecom_app"\nsecret = "hunter2"',
             "accounts.hr.secret: settings only name the place",

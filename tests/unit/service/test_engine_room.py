@@ -13,14 +13,12 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tests.support.plant import an_account
 from tests.unit.service.rooms import LIMIT_S, SHORT, Site
-from worker.config.accounts import FixedAccounts
 from worker.delivery.report import wait_for
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.state import JobState
-from worker.service.engine_room import EXIT_OVERDUE, EXIT_WRITER_DIED, _proxies
+from worker.service.engine_room import EXIT_OVERDUE, EXIT_WRITER_DIED
 
 
 @pytest.fixture
@@ -302,10 +300,3 @@ def test_a_life_that_cannot_be_given_back_does_not_keep_the_process(site: Site) 
 
     assert closed
     assert ["OperationalError"] == [entry["error"] for entry in logs if entry["event"] == "not_given_back"]
-
-
-def test_an_account_may_have_a_proxy() -> None:
-    """The transport is told by base address; an account without one is not in the list."""
-    accounts = FixedAccounts([an_account("a", "http://v1", proxy="http://p:3128"), an_account("b", "http://v2")])
-
-    assert {"http://v1": "http://p:3128"} == _proxies(accounts)

@@ -85,14 +85,16 @@ class Stage:
         self.reached.append(label)
         self.at.get(label, lambda: None)()
 
-    def run(self, url: str, body: bytes | FileBody | None = b"{}", **options: Any) -> CallResult:
+    def run(
+        self, url: str, body: bytes | FileBody | None = b"{}", *, proxy: str | None = None, **options: Any
+    ) -> CallResult:
         """Connect and call."""
-        return run(self.transport(**options), request(url, body))
+        return run(self.transport(**options), request(url, body, proxy))
 
 
-def request(url: str, body: bytes | FileBody | None = b"{}") -> Request:
+def request(url: str, body: bytes | FileBody | None = b"{}", proxy: str | None = None) -> Request:
     """A call with a token in its URL, as WeCom wants it."""
-    return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body)
+    return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body, proxy=proxy)
 
 
 def run(transport: RequestsTransport, call: Request) -> CallResult:
@@ -165,7 +167,7 @@ def _(stage: Stage) -> CallResult:
 
 def through_proxy(stage: Stage, target: str, *scripts: Script, port: int = 0) -> CallResult:
     port = port or stage.server(*scripts).port
-    return stage.run(target, proxies={target: f"http://user:{TOKEN}@127.0.0.1:{port}"})
+    return stage.run(target, proxy=f"http://user:{TOKEN}@127.0.0.1:{port}")
 
 
 @scene("proxy refused: nobody listens")
@@ -202,6 +204,11 @@ def _(stage: Stage) -> CallResult:
 @scene("proxy 502 to a plain http request")
 def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "http://vendor.example", answer(response(b"<h1>502</h1>", "502 Bad Gateway")))
+
+
+@scene("proxy setting: what it holds is no `http://` address")
+def _(stage: Stage) -> CallResult:
+    return stage.run("http://vendor.example", proxy=f"https://user:{TOKEN}@127.0.0.1:1")
 
 
 @scene("dropped before the request: the server closed the connection while limits were reserved")

@@ -126,7 +126,7 @@ class TestRequest:
     )
     def test_ipv6(self, stage: Stage, url: str, port: int) -> None:
         """An address in brackets is an address, with or without a port."""
-        route = stage.transport()._route(url)
+        route = stage.transport()._route(url, None)
 
         assert ("::1", port) == (route.host, route.port)
 
@@ -478,10 +478,8 @@ class TestTls:
 
         proxied = stage.server(proxy)
         with authority.cert_pem.tempfile() as bundle:
-            transport = stage.transport(
-                verify=bundle, proxies={vendor.url: f"http://me:p%40ss@127.0.0.1:{proxied.port}"}
-            )
-        result = run(transport, request(vendor.url))
+            transport = stage.transport(verify=bundle)
+        result = run(transport, request(vendor.url, proxy=f"http://me:p%40ss@127.0.0.1:{proxied.port}"))
         transport.close()
 
         assert shown(result) == OK
@@ -497,7 +495,7 @@ class TestTls:
         proxy = stage.server(recorded(seen))
         base = "http://vendor.example:8080"
 
-        result = stage.run(base, proxies={base: f"http://me:pass@127.0.0.1:{proxy.port}"})
+        result = stage.run(base, proxy=f"http://me:pass@127.0.0.1:{proxy.port}")
 
         assert shown(result) == OK
         assert seen[0].startswith(b"POST http://vendor.example:8080/cgi-bin/message/send?access_token=")
@@ -505,12 +503,33 @@ class TestTls:
         assert b"Proxy-Authorization: Basic bWU6cGFzcw==\r\n" in seen[0]
 
     @pytest.mark.parametrize("proxy", ["https://me:pass@proxy", "socks5://proxy", "http://"])
-    def test_unsupported_proxy(self, proxy: str) -> None:
-        """A proxy we cannot use stops the start with a sentence, and without its password."""
-        with pytest.raises(ValueError, match="a proxy is written http://") as caught:
-            RequestsTransport(proxies={"http://vendor.example": proxy})
+    def test_unsupported_proxy(self, stage: Stage, proxy: str) -> None:
+        """A proxy we cannot use is a value too, and nothing goes around it."""
+        server = stage.server()
 
-        assert ":pass@" not in str(caught.value)
+        assert shown(stage.run(server.url, proxy=proxy)) == 'NeverLeft("proxy_setting")'
+        assert server.accepted == 0
+
+    def test_a_connection_kept_alive_belongs_to_its_proxy(self, stage: Stage) -> None:
+        """Two ways to one base_url: a connection of the one is never used for the other, whichever is idle."""
+        base, proxies = "http://vendor.example", [stage.server(answering(2)) for _ in range(2)]
+        transport = stage.transport()
+        calls = [request(base, proxy=proxy.url) for proxy in proxies]
+
+        results = [shown(run(transport, call)) for call in (*calls, *calls)]
+
+        assert results == [OK] * 4
+        assert [proxy.accepted for proxy in proxies] == [1, 1]
+
+    def test_a_connection_takes_no_request_of_another_way(self, stage: Stage) -> None:
+        """Made through a proxy, it does not carry a request that names none."""
+        proxy = stage.server(Peer.wait_closed)
+        transport = stage.transport()
+        connection = connected(transport, request("http://vendor.example", proxy=proxy.url))
+
+        result = connection.call(request("http://vendor.example"))
+
+        assert shown(result) == 'NeverLeft("released")'
 
 
 class TestUpload:
@@ -594,10 +613,20 @@ class TestSecrets:
         """Every object a traceback or a log could print shows at most the origin."""
         base = "http://me:pass@vendor.example"
         proxy = stage.server(Peer.wait_closed)
-        transport = stage.transport(proxies={base: f"http://u:pass@127.0.0.1:{proxy.port}"})
-        connection: Any = connected(transport, request(base))
+        transport = stage.transport()
+        call = request(base, proxy=f"http://u:pass@127.0.0.1:{proxy.port}")
+        connection: Any = connected(transport, call)
 
-        shown_text = repr([transport, connection, connection._route, connection._line, connection._line.wire])
+        shown_text = repr(
+            [
+                replace(call, base_url="http://vendor.example"),
+                transport,
+                connection,
+                connection._route,
+                connection._line,
+                connection._line.wire,
+            ]
+        )
         shown_text += repr(connection._line._engine.proxy)
         connection.release()
 
