@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import Site, lost, planted, refused, unsent
+from tests.support.plant import SEND, Site, busy, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
@@ -294,6 +294,71 @@ def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
     assert [first, first] == [call.body for call in site.calls()]
     assert ("accepted", 1) == (site.state(job), site.part(job).repeats)
     assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
+
+
+def image_to_resend(site: Site) -> str:
+    """An image whose file is uploaded and whose caller would rather have it twice than never."""
+    job = site.image(on_unknown="resend")
+    site.ring(job)
+    ring_upload(site)
+    return job
+
+
+def ring_upload(site: Site) -> None:
+    site.ring(*[row.id for row in site.rows("select id from worker_jobs where kind = 'upload'")])
+
+
+def resend(site: Site, job: str) -> None:
+    """What follows on a lost answer."""
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+
+def test_a_resend_after_a_refusal_keeps_its_file(site: Site) -> None:
+    """A refused call costs the flag; the repeat says what the call in doubt said, its media_id included."""
+    job = image_to_resend(site)
+    site.vendor.says(busy(), lost())
+    site.ring(job)
+    site.advance(2)
+    site.ring(job)
+
+    resend(site, job)
+
+    assert [True, False, False] == flags(site)
+    assert {"media_id": "media1"} == site.bodies()[-1]["image"]
+    assert "accepted" == site.state(job)
+
+
+def test_a_resend_after_its_window_differs_by_the_flag_alone(site: Site) -> None:
+    """The check covers nothing any more, so it is off; all else is byte for byte what the first call sent."""
+    job = image_to_resend(site)
+    site.vendor.says(lost())
+    site.ring(job)
+    site.advance(WINDOW_S)
+
+    resend(site, job)
+
+    first, again = (call.body for call in site.calls(SEND))
+    assert isinstance(first, bytes)
+    assert first.replace(b'"duplicate_check_interval":14400,"enable_duplicate_check":1,', b"") == again
+    assert "accepted" == site.state(job)
+
+
+def test_a_resend_says_what_the_call_in_doubt_said(site: Site) -> None:
+    """A file that was uploaded anew after a refusal: its new media_id, not the refused one."""
+    job = image_to_resend(site)
+    site.vendor.says(refused(40007))
+    site.ring(job)
+    site.advance(2)
+    site.ring(job)
+    ring_upload(site)
+    site.vendor.says(lost())
+    site.ring(job)
+
+    resend(site, job)
+
+    assert ["media1", "media2", "media2"] == [body["image"]["media_id"] for body in site.bodies()]
 
 
 def test_an_unflagged_retry_renders_without_the_flag(site: Site) -> None:

@@ -187,18 +187,14 @@ class Preparing:
         if flagged:
             # A repeat looks into the window of its first call, whatever this release would render.
             errand.window_id = errand.work.frozen_window or channel.body_hash(errand.part, errand.account)
-        errand.request = self._frozen(errand, self.request(errand, flagged=flagged))
+        errand.request = self.request(errand, flagged=flagged)
 
     def request(self, errand: Errand, *, flagged: bool) -> Request:
-        """The call, rendered anew; it goes through the account's own proxy."""
+        """The call, through the account's own proxy; a repeat sends the bytes of the call in doubt, whatever this release
+        would render.
+        """
         made = errand.channel.request(errand.part, errand.account, errand.access, flagged=flagged)
         return replace(made, proxy=errand.account.proxy) if errand.account.proxy else made
-
-    def _frozen(self, errand: Errand, request: Request) -> Request:
-        """A repeat sends the bytes of the first call, whatever this release would render."""
-        if errand.work.frozen is None:
-            return request
-        return replace(request, body=errand.work.frozen.encode())
 
 
 def backoff_s(plant: Plant, tries: int) -> float:
@@ -213,4 +209,5 @@ def _is_looked_up(work: Loaded, channel: Channel) -> bool:
 
 
 def _part(work: Loaded, ready: Ready) -> Part:
-    return Part(work.id, work.job_id, work.n, work.kind, work.message, ready.spec, bool(work.doubts), ready.facts)
+    facts = ready.facts if work.frozen is None else {**ready.facts, "frozen": work.frozen}
+    return Part(work.id, work.job_id, work.n, work.kind, work.message, ready.spec, bool(work.doubts), facts)

@@ -88,8 +88,9 @@ class Part:
     in_doubt: bool = False
     """True when an earlier call of this part has no readable answer."""
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What resolve found just now: `media` (message path -> media_id), `response_code`; for a look-up `doubt` (Unix
-    seconds from, until) and `known` (ids that belong to other parts)."""
+    """What resolve found just now: `media` (message path -> media_id), `response_code`; for a repeat `frozen` (the body
+    of the call in doubt); for a look-up `doubt` (Unix seconds from, until) and `known` (ids of other parts).
+    """
     members: tuple[str, ...] | None = field(default=None, repr=False)
     """Who stands behind its departments, tags or @all, by the application's word; None: unknown."""
 

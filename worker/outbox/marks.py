@@ -112,7 +112,8 @@ def _begin(
     batch.touch(part)
     if batch.line:
         batch.line.begin(part)
-    if first and mark.body is not None and (part.flagged or window is None):
+    # A retry may say something else (a file uploaded anew): a repeat of it must not send what was refused before.
+    if mark.body is not None and not part.doubts and (part.flagged or window is None or not first):
         batch.bodies.append(_frozen(batch, mark))
     mark.won = True
     return MarkReply(Marked.YES, part.claim, part.flagged)

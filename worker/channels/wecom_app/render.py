@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,20 +24,24 @@ PATHS: Mapping[str, str] = {
     "create_chat": "/cgi-bin/appchat/create",
     "change_chat": "/cgi-bin/appchat/update",
 }
+CHECK, INTERVAL = "enable_duplicate_check", "duplicate_check_interval"
 DUPLICATE_WINDOW_S = 14400
 """The longest duplicate_check_interval (page 90236)."""
 
 
 def request(part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
-    """The call of a part; `flagged` turns the vendor's duplicate check on."""
+    """The call of a part; `flagged` turns the vendor's duplicate check on. A repeat's bytes are those of the call in
+    doubt, but for the check's own two fields.
+    """
     if part.kind == "upload":
         return uploading.request(part, account, token)
+    frozen = part.facts.get("frozen")
     return Request(
         "POST",
         account.base_url,
         PATHS[part.kind],
         {"access_token": token or ""},
-        _body(part, account, flagged),
+        _body(part, account, flagged) if frozen is None else _again(frozen, flagged),
         "application/json",
         uploading.deadline_s(account),
     )
@@ -54,6 +59,13 @@ def body_hash(part: Part, account: Account) -> str:
     return hashlib.sha256(account.name.encode() + b"\0" + _body(part, account, flagged=False)).hexdigest()
 
 
+def _again(frozen: str, flagged: bool) -> bytes:
+    """The frozen body, or the same without the duplicate check."""
+    if not flagged and CHECK in (body := json.loads(frozen)):
+        return json_bytes({name: value for name, value in body.items() if name not in (CHECK, INTERVAL)})
+    return frozen.encode()
+
+
 def _body(part: Part, account: Account, flagged: bool) -> bytes:
     return json_bytes(_BODIES[part.kind](part, account, flagged))
 
@@ -65,8 +77,7 @@ def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
     out = {**_content(part), "agentid": int(account.settings["agentid"])}
     _address(out, part.spec)
     if flagged:
-        out["enable_duplicate_check"] = 1
-        out["duplicate_check_interval"] = interval_s(message)
+        out |= {CHECK: 1, INTERVAL: interval_s(message)}
     if message["type"] == "template_card":
         out["template_card"] = {**out["template_card"], "task_id": part.spec.get("task_id") or f"w{part.id}"}
     return out

@@ -49,7 +49,7 @@ blob_uses = table(
 bodies = table(
     "bodies",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
-    Column("body", LongText(), nullable=False, doc="the frozen JSON bytes of the first call, used by every repeat"),
+    Column("body", LongText(), nullable=False, doc="the frozen JSON bytes of the call in doubt, used by every repeat"),
     Column("window_id", Key(64), doc="the duplicate window of the first call; null for a card"),
     Column("frozen_at", BigInteger, nullable=False, doc="the first mark"),
 )
