@@ -190,8 +190,8 @@ class Preparing:
         errand.request = self.request(errand, flagged=flagged)
 
     def request(self, errand: Errand, *, flagged: bool) -> Request:
-        """The call, through the account's own proxy; a repeat sends the bytes of the call in doubt, whatever this release
-        would render.
+        """The call, through the account's own proxy. A repeat sends the bytes of the call in doubt, whatever this
+        release would render.
         """
         made = errand.channel.request(errand.part, errand.account, errand.access, flagged=flagged)
         return replace(made, proxy=errand.account.proxy) if errand.account.proxy else made
