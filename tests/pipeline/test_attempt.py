@@ -572,6 +572,21 @@ def test_a_cards_repeat_that_is_known_proves_the_first_call(site: Site) -> None:
     assert f"w{part_id(job, 0)}" == bodies[0]["template_card"]["task_id"]
 
 
+@pytest.mark.parametrize(("late_s", "state", "calls"), [(-1, "accepted", 2), (0, "unknown", 1)])
+def test_a_cards_repeat_has_an_end(site: Site, late_s: int, state: str, calls: int) -> None:
+    """How long the vendor knows a task_id is not published: a repeat ends within 4 h of the first call, or is held."""
+    site.vendor.says(lost())
+    job = site.card()
+    site.ring(job)
+    site.advance(4 * 3_600 - 20 - 60 + late_s)
+    site.recover()
+
+    site.ring(job)
+
+    assert (state, calls) == (site.state(job), len(site.calls(SEND)))
+    assert None is site.part(job).not_before
+
+
 def test_a_used_task_id_on_a_first_call_is_refused(site: Site) -> None:
     """42014 on the first attempt means the caller's task_id was used before."""
     site.vendor.says(refused(42014))

@@ -77,8 +77,18 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
         settle.await_turn(part)
         batch.touch(part)
         return LOST
-    if part.doubts and mark.rule_needs_clean_doubt and part.doubts != settle.heard(part) and not mark.may_resend:
-        return _held(batch, part, "in doubt, and a readable refusal in between: no safe repeat")
+    unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.rule_needs_clean_doubt else None
+    if unsafe is not None and not mark.may_resend:
+        return _held(batch, part, f"in doubt, and {unsafe}: no safe repeat")
+    return None
+
+
+def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
+    """What speaks against a repeat whatever stands in its duplicate window; null: nothing does."""
+    if part.doubts != settle.heard(part):
+        return "a readable refusal in between"
+    if mark.window_id is None and batch.now >= _last_moment(mark, part):
+        return "its task_id may be free again by now"
     return None
 
 
@@ -146,7 +156,9 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
 
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
-    """The vendor may count its window from the first call: a repeat must end inside it, with a minute to spare."""
+    """The vendor may count from the first call how long it knows the body, or the card's task_id: a repeat must end
+    inside that, with a minute to spare.
+    """
     covered_us = mark.window_us if mark.repeat_us is None else mark.repeat_us
     return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND
 
