@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -117,9 +119,12 @@ def test_a_block_lifted_by_hand_opens_at_once() -> None:
 
 def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
     """2, 4, ... 60 s with jitter between half and whole; one connection starts it over."""
-    gates, rng = Gates(Ticks()), random.Random(1)
+    ticks, delays = Ticks(), []
+    gates, rng = Gates(ticks), random.Random(1)
 
-    delays = [gates.failed("hr", rng) for _ in range(12)]
+    for _ in range(12):
+        delays.append(gates.failed("hr", rng) or 0.0)
+        ticks.advance(60.0)
     gates.reached("hr")
     gates.reached("it")
     again = gates.failed("hr", rng)
@@ -127,7 +132,26 @@ def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
     for count, delay in enumerate(delays, start=1):
         most = min(60.0, 2.0**count)
         assert most / 2 <= delay <= most
+    assert again is not None
     assert again <= 2.0
+
+
+def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
+    """Sixteen threads could not connect in one instant: one of them blocks the account, for two seconds at most."""
+    ticks = Ticks()
+    gates, meet = Gates(ticks), threading.Barrier(16)
+
+    def fail(seed: int) -> float | None:
+        meet.wait(30)
+        return gates.failed("hr", random.Random(seed))
+
+    with ThreadPoolExecutor(16) as pool:
+        delays = [delay for delay in pool.map(fail, range(16)) if delay is not None]
+    closed = gates.closed("hr:1")
+    ticks.advance(2.0)
+
+    assert 1 == len(delays)
+    assert (True, False) == (closed, gates.closed("hr:1"))
 
 
 def test_the_summary_tells_calls_in_the_air_and_latency() -> None:

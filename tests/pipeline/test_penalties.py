@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -339,6 +341,27 @@ def test_connections_that_fail_open_it_too(database: Database, driven_clock: Dri
         assert (["breaker opened"], "queued", 0, 0) == (opened, part.state, part.tries, part.claim)
         assert "accepted" == site.state(job)
         assert ["breaker opened", "breaker closed"] == steps(site)
+
+
+def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Four threads find the host away in one instant, the breaker opens at three: it stays shut, for that was one."""
+    meet = threading.Barrier(4)
+
+    def refuse(request: Request) -> NeverLeft | None:
+        if request.path == "/cgi-bin/gettoken":
+            return None
+        meet.wait(30)
+        return unsent("refused")  # type: ignore[return-value]
+
+    with planted(sqlite_database, driven_clock, refuse=refuse, breaker_failures=3) as site:
+        parts = [site.part(site.send(str(n), f"u{n}")) for n in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            calls = list(pool.map(lambda part: site.bell.answer(part.lane, [part.id]), parts))
+        waits = waits_s(site, "hr")
+
+        assert [0] * 4 == calls
+        assert ([], 1) == (steps(site), row_of(site, "hr").failures)
+        assert 1.0 <= waits <= 2.0
 
 
 def test_a_second_process_counts_in_the_same_row(site: Site) -> None:

@@ -208,6 +208,20 @@ def test_calls_in_a_row_without_an_answer_open_the_breaker() -> None:
     assert (NOW + 9 + 2 * SECOND, 1) == (lane.blocked_until, lane.calls)
 
 
+def test_tries_that_one_fault_ended_count_once() -> None:
+    """Whoever could not connect while the account waits for another such try began before it: one failure, no breaker.
+    After the wait the next one counts.
+    """
+    lane, refused = a_lane(), a_block(delay=1.5, failed=True)
+
+    together = [meet(lane, refused, NOW + n, RULES) for n in range(16)]
+    counted = lane.failures
+    meet(lane, refused, lane.blocked_until, RULES)
+
+    assert [None] * 16 == together
+    assert (1, 2) == (counted, lane.failures)
+
+
 def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
     """2, 4, ... 60 s, without an event each; what was in the air when it opened changes nothing."""
     lane, now, waits = a_lane(failures=4), NOW, []

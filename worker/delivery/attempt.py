@@ -107,11 +107,9 @@ class Attempt:
         assert errand.request is not None
         connection = self._plant.transport.connect(errand.request)
         if isinstance(connection, NeverLeft):
-            delay = self._plant.gates.failed(errand.account.name, self._plant.rng)
-            self.blocking.unreachable(errand.work, delay, f"no connection: {connection.reason}")
+            delay = self.blocking.unreachable(errand.work, f"no connection: {connection.reason}")
             self._log(errand, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
             return None
-        self._plant.gates.reached(errand.account.name)
         return connection
 
     def _mark(self, errand: Errand) -> MarkReply:
@@ -224,6 +222,8 @@ class Attempt:
         with self._plant.gates.call(errand.work.lane, left_s):
             result = connection.call(replace(request, deadline_s=left_s))
         self._plant.gates.took(errand.work.lane, result.duration_s)
+        if isinstance(result, Answered):
+            self._plant.gates.reached(errand.account.name)
         return result
 
     def _read(self, errand: Errand, result: CallResult) -> Verdict:

@@ -66,11 +66,9 @@ class Blocking:
         return replace(self._block(work, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
 
     def failure(self, work: Loaded, reason: str, delay: float) -> Block:
-        """No answer came: counts for the account's breaker, and keeps it closed to others for `delay` seconds."""
+        """No answer came: counts for the account's breaker, which stays closed to all for `delay` seconds."""
         account = account_of(work.lane)
         self._plant.gates.note(account)
-        if delay:
-            self._plant.gates.close(account, delay)
         return Block(account, account, work.account, delay, reason, failed=True)
 
     def unpark(self, lanes: Sequence[str]) -> None:
@@ -80,10 +78,16 @@ class Blocking:
             self._plant.gates.open(lane)
         log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
 
-    def unreachable(self, work: Loaded, delay: float, reason: str) -> None:
-        """No connection: nothing has left. The account waits, and its breaker counts."""
+    def unreachable(self, work: Loaded, reason: str) -> float:
+        """No connection: nothing has left. The account waits, and its breaker counts; for how many seconds from now,
+        0 where it waits already.
+        """
+        delay = self._plant.gates.failed(account_of(work.lane), self._plant.rng)
+        if delay is None:
+            return 0.0
         block, database, rules = self.failure(work, reason, delay), self._plant.database, self._rules
         log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
+        return delay
 
     def pass_on(self, work: Loaded) -> None:
         """A probe made no call: where its chat waits for a person, its account is for another lane to try."""

@@ -49,11 +49,14 @@ class Gates:
 
     def close(self, lane: str, delay: float, *, used_up: bool = False) -> None:
         """Blocks a lane (or an account) for so many seconds; `used_up`: by a limit of ours, so what has room may go."""
-        now = self._monotonic()
         with self._guard:
-            for ends in (self._closed,) if used_up else (self._closed, self._stopped):
-                ends[lane] = max(ends.get(lane, 0.0), now + delay)
-            self._closed_at[lane] = now
+            self._close(lane, delay, (self._closed,) if used_up else (self._closed, self._stopped))
+
+    def _close(self, lane: str, delay: float, ends: Iterable[dict[str, float]]) -> None:
+        now = self._monotonic()
+        for end in ends:
+            end[lane] = max(end.get(lane, 0.0), now + delay)
+        self._closed_at[lane] = now
 
     def learn(
         self,
@@ -127,14 +130,20 @@ class Gates:
         """The vendor took a call of this lane just now."""
         self._succeeded[lane] = self._monotonic()
 
-    def failed(self, account: str, rng: random.Random) -> float:
-        """A connection could not be made: seconds to leave the account alone, growing to a minute, with jitter."""
+    def failed(self, account: str, rng: random.Random) -> float | None:
+        """A connection could not be made: blocks the account and returns for how many seconds, growing to a minute,
+        with jitter. None: it is blocked, so this try began before that; one fault that many threads meet is one.
+        """
         with self._guard:
+            if self._monotonic() < self._stopped.get(account, 0.0):
+                return None
             count = self._failures[account] = self._failures.get(account, 0) + 1
-        return min(60.0, 2.0 ** min(count, 6)) * rng.uniform(0.5, 1.0)
+            delay = min(60.0, 2.0 ** min(count, 6)) * rng.uniform(0.5, 1.0)
+            self._close(account, delay, (self._closed, self._stopped))
+        return delay
 
     def reached(self, account: str) -> None:
-        """A connection was made."""
+        """An answer came."""
         self._failures.pop(account, None)
 
     @contextmanager

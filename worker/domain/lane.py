@@ -256,6 +256,9 @@ def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneR
     was_open = facts.failures >= rules.failures
     if was_open and marked_at < facts.changed_at:
         return None  # it was in the air when the breaker opened
+    if block.delay and facts.blocked_until > now:
+        _hold(facts, block, now + int(block.delay * SECOND), now)
+        return None  # it began before what keeps others from trying: many that meet one fault meet it once
     facts.failures = min(MOST_FAILURES, facts.failures + 1)
     if facts.failures < rules.failures:
         _hold(facts, block, now + int(block.delay * SECOND), now)
