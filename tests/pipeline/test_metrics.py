@@ -175,6 +175,20 @@ def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
     }
 
 
+def test_what_recovery_set_aside_is_counted(site: Site) -> None:
+    """An alert can see that an error of ours keeps parts from being judged."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+    site.sql("update worker_parts set spec = '{'")
+    scraper = Scraper(site)
+    before = scraper.scrape().of("lane_events_total", account="hr", what="set aside")
+    site.advance(26)
+    site.recover()
+
+    assert (0, 1) == (before, scraper.scrape().of("lane_events_total", account="hr", what="set aside"))
+
+
 def test_steps_are_counted_once_over_pages_and_out_of_order(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event with an id before those already seen is one of another host's, and counts too."""
     monkeypatch.setattr(collector, "PAGE", 2)

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.support.plant import UPDATE, Site, an_account, lost, planted, refused
 from worker.config.accounts import FixedAccounts
+from worker.delivery import recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.clock import DrivenClock
@@ -111,7 +113,7 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
     watch(site, 8)
     change, site.recovery._change = site.recovery._change, _broken
     site.advance(1)
-    with pytest.raises(ConnectionError):
+    with pytest.raises(OperationalError):
         site.recover()
     site.recovery._change = change
 
@@ -123,7 +125,7 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
 
 
 def _broken(changes: object) -> None:
-    raise ConnectionError
+    raise OperationalError("", {}, Exception(), connection_invalidated=True)
 
 
 def test_a_slow_look_does_not_count_as_watching(site: Site) -> None:
@@ -315,6 +317,94 @@ def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site) -> None:
     act()
 
     assert ("unknown", "queued") == (before, site.state(job))
+
+
+# -- what it cannot judge ---------------------------------------------------------------------------------------------
+
+
+def told(site: Site) -> list[tuple[str, str, str]]:
+    """The events of what was set aside."""
+    rows = site.rows("select account, label, reason from worker_lane_events where what = 'set aside' order by id")
+    return [(row.account, row.label, row.reason) for row in rows]
+
+
+def test_a_part_that_cannot_be_judged_is_held_and_told_and_stops_no_other(site: Site) -> None:
+    """Its documents cannot be read, or make no sense to its channel: an error of ours, about this part alone."""
+    site.vendor.says(lost(), lost(), lost())
+    odd, broken, fine = (site.send(text) for text in ("odd", "broken", "fine"))
+    for job in (odd, broken, fine):
+        site.ring(job)
+    late = site.send("late", expires_at=timedelta(seconds=20))
+    site.sql("update worker_jobs set message = '[]' where id = :job", job=odd)
+    site.sql("update worker_parts set spec = '{' where job_id = :job", job=broken)
+
+    watch(site, 26)
+
+    assert ["unknown", "unknown", "queued", "expired"] == [site.state(job) for job in (odd, broken, fine, late)]
+    assert "read_timeout; held: our own error: JSONDecodeError" == site.part(broken).reason
+    assert (None, None) == (site.part(odd).not_before, site.part(broken).not_before)
+    assert {("hr", "send in doubt", f"our own error: {name}") for name in ("TypeError", "JSONDecodeError")} == set(
+        told(site)
+    )
+
+
+def test_what_cannot_be_judged_is_told_once_a_day_not_once_a_part(site: Site) -> None:
+    """An account that was given another channel may have thousands of them."""
+    site.vendor.says(*[lost()] * 3)
+    jobs = [site.send(f"text {n}") for n in range(3)]
+    site.ring(*jobs)
+    site.sql("update worker_parts set spec = '{'")
+
+    watch(site, 26)
+
+    assert [None] * 3 == [site.part(job).not_before for job in jobs]
+    assert 1 == len(told(site))
+
+
+def test_a_late_part_that_cannot_be_judged_stops_no_other(site: Site) -> None:
+    """It is in doubt and waits for its repeat when its time is over: unknown, for a person."""
+    site.vendor.says(lost())
+    odd = site.send("odd", expires_at=timedelta(seconds=40))
+    site.ring(odd)
+    watch(site, 26)
+    site.sql("update worker_parts set spec = '{' where job_id = :job", job=odd)
+    late = site.send("late", expires_at=timedelta(seconds=10))
+
+    watch(site, 20)
+
+    assert ("unknown", "expired") == (site.state(odd), site.state(late))
+
+
+def test_a_step_that_fails_stops_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: a process that died is found in ten seconds, what expired ends, and the third time it is told."""
+
+    def fails(*given: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(recovery, "doubtful", fails)
+    beat(site)
+    job = site.send(expires_at=timedelta(seconds=1))
+    site.recover()
+
+    watch(site, 10)
+
+    assert (True, "expired") == (dead(site), site.state(job))
+    assert [("", "recovery of unknowns", "our own error: RuntimeError")] == told(site)
+
+
+def test_a_step_that_fails_once_is_not_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another statement held, or a deadlock, is over with the next turn."""
+    look = recovery.doubtful
+
+    def fails(*given: object) -> None:
+        monkeypatch.setattr(recovery, "doubtful", look)
+        raise RuntimeError
+
+    monkeypatch.setattr(recovery, "doubtful", fails)
+
+    watch(site, 5)
+
+    assert [] == told(site)
 
 
 # -- expiry and parks -------------------------------------------------------------------------------------------------

@@ -18,12 +18,18 @@ from worker.delivery.accounts import require_usable
 from worker.delivery.members import load_resolver
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
+from worker.domain.lane import Step
 from worker.outbox import migrate
+from worker.outbox.clock import SECOND
 from worker.outbox.database import Database, make_engine
+from worker.outbox.lanes import count_lane_events
 from worker.outbox.postgresql import left_to_the_role
 
 CLOCK_S = 5.0
 """A difference of the clocks that is worth a word; a callback's may be 300 s (`delivery.callback_max_age_s`)."""
+
+SET_ASIDE_S = 86_400
+"""How far back what was set aside is counted; what still fails is told once a day."""
 
 
 class Level(StrEnum):
@@ -128,6 +134,7 @@ def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[F
         migrate.require_current(database)
         yield Finding("database", Level.OK, f"reachable, tables at revision {migrate.head()}")
         yield from _plans(database)
+        yield from _set_aside(database)
         before = wall_clock()
         at = database.read_now() / 1_000_000
         yield _clock(at - (before + wall_clock()) / 2)
@@ -146,6 +153,16 @@ def _plans(database: Database) -> Iterator[Finding]:
     if left:
         remedy = " and ".join(f"`alter role ROLE set {name} = off`" for name in left)
         yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
+
+
+def _set_aside(database: Database) -> Iterator[Finding]:
+    """What errors of ours kept from being judged or done; silent when there was nothing within a day."""
+    since = database.read_now() - SET_ASIDE_S * SECOND
+    with database.reading() as connection:
+        count = count_lane_events(connection, Step.SET_ASIDE, since)
+    if count:
+        text = f"in the last day errors of ours kept {count} things from being judged or done"
+        yield Finding("set aside", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
 
 
 def _clock(ahead_s: float) -> Finding:

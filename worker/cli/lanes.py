@@ -46,7 +46,7 @@ def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> 
         return
     for event in found:
         until = f", until {event['until']}" if event["until"] else ""
-        say(f"{event['at']}  {event['lane']}  {event['label']:<20} {event['what']}: {event['reason']}{until}")
+        say(f"{event['at']}  {event['lane'] or '-'}  {event['label']:<20} {event['what']}: {event['reason']}{until}")
     if not found:
         say("no events")
 

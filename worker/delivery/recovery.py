@@ -1,7 +1,8 @@
 """Recovery: dead processes, unknowns whose policy can act, expiry. Turns of the process that leads the relay.
 
-A process is called dead only after ten seconds of our own uninterrupted successful turns in which its lease did not
-move: a pause of ours, or of the database, proves nothing about others.
+A process is called dead only after ten seconds of our own uninterrupted successful looks in which its lease did not
+move: a pause of ours, or of the database, proves nothing about others. The steps of a turn do not depend on each other,
+nor the parts of a step: what one of them fails at is told, and the others are done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import structlog
 
 from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
+from worker.delivery.set_aside import SetAside, our_error
 from worker.domain import settle
 from worker.domain.errors import WorkerError
 from worker.domain.job import Part, RepeatRule, job_of
@@ -53,24 +55,29 @@ class Recovery:
         self._database, self._change = database, change
         self._accounts, self._channel, self._policy = accounts, channel, policy
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
+        self._set_aside = SetAside(database, monotonic)
         self._watch: dict[str, tuple[int, float]] = {}
         """Process -> (its alive_until, since when it did not move, on our clock)."""
         self._last_turn = NEVER
         self._order_after = ""
 
     def turn(self) -> None:
-        """One turn; raises what the database raises, which starts the watch over."""
+        """One turn. Raises only when the database is away, which starts the watch over; other failures are told."""
         now = self._monotonic()
         if now - self._last_turn > self._longest_pause_s:
             self._watch.clear()  # we were not watching: nothing seen before counts
-        self._last_turn = NEVER  # a turn that fails starts the watch over
-        self._bury_the_dead()
-        self._doubt_the_orphans()
-        self._act_on_unknowns()
-        self._expire()
+        self._last_turn, step = NEVER, self._set_aside.carry_out
+        watched = step("recovery of processes", self._bury_the_dead)
+        step("recovery of orphans", self._doubt_the_orphans)
+        step("recovery of unknowns", self._act_on_unknowns)
+        step("recovery of late parts", self._expire)
+        step("recovery of waiting parts", self._wake_overdue)
+        step("recovery of orders", self._mend_orders)
+        if watched:
+            self._last_turn = self._monotonic()
+
+    def _wake_overdue(self) -> None:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
-        self._mend_orders()
-        self._last_turn = self._monotonic()
 
     def _mend_orders(self) -> None:
         """A few orders a turn: those kept by a part that would rather be passed, or by what knew nothing of orders."""
@@ -122,7 +129,11 @@ class Recovery:
         self._change([self._act(part) for part in found])
 
     def _act(self, found: Doubtful) -> Change:
-        reason = self._why_hold(found)
+        try:
+            reason = self._why_hold(found)
+        except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
+            reason = our_error(error)
+            self._tell(found, reason)
 
         def act(part: PartFacts, now: int) -> None:
             if part.state is not PartState.UNKNOWN or part.claim != found.claim or part.not_before is None:
@@ -133,6 +144,10 @@ class Recovery:
                 settle.hold(part, f"{part.reason or 'no answer'}; held: {reason}")
 
         return Change(found.id, act)
+
+    def _tell(self, found: Doubtful, reason: str) -> None:
+        log.warning("not_judged", part=found.id, reason=reason)
+        self._set_aside.tell(f"{found.kind} in doubt", reason, lane=found.lane, account=found.account)
 
     def _why_hold(self, found: Doubtful) -> str | None:
         """None when a repeat is safe, or wanted whatever it does; else why a person must decide."""
@@ -166,7 +181,11 @@ class Recovery:
             channel = self._channel(self._accounts.get(found.account).channel)
         except WorkerError:
             return False
-        return channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
+        try:
+            return channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
+        except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
+            self._tell(found, our_error(error))
+            return False
 
 
 def _expire(is_searched: bool, part: PartFacts, now: int) -> None:

@@ -45,6 +45,8 @@ class Step(StrEnum):
     """As many calls in the air as before it was narrowed."""
     RESUMED = "resumed"
     """By a person, or by a probe that got through."""
+    SET_ASIDE = "set aside"
+    """An error of ours kept something of it from being judged or done; nothing is blocked."""
 
 
 class Standing(StrEnum):

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from uuid_utils import uuid7
 
 from worker.domain import lane as deciding
-from worker.domain.lane import RULES, Block, Ease, LaneEvent, LaneFacts, LaneRules
+from worker.domain.job import first_id
+from worker.domain.lane import RULES, Block, Ease, LaneEvent, LaneFacts, LaneRules, Step
 from worker.domain.outcome import Penalty
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
@@ -223,6 +224,11 @@ def list_lane_events(connection: Connection, account: str | None, limit: int) ->
     return [dict(row) for row in rows.mappings()]
 
 
+def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
+    """Writes events that move no lane."""
+    _keep(connection, events, _read_now(connection, now_sql))
+
+
 def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
     """(id, account, what) of the next so many events behind an id."""
     rows = fetch(
@@ -231,6 +237,13 @@ def lane_events_after(connection: Connection, after: str, limit: int) -> list[tu
         {"after": after, "limit": limit},
     )
     return [(row[0], row[1], row[2]) for row in rows]
+
+
+def count_lane_events(connection: Connection, what: Step, since: int) -> int:
+    """How many steps of one sort were written since an instant, of the newest 10,000 steps."""
+    newest = "select what from worker_lane_events where id > :after order by id desc limit 10000"
+    query = f"select count(*) from ({newest}) newest where what = :what"
+    return int(fetch(connection, query, {"after": first_id(since), "what": str(what)})[0][0])
 
 
 def lanes_of(connection: Connection, name: str) -> list[str]:

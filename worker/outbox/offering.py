@@ -206,6 +206,7 @@ class Doubtful:
     """A part in doubt, as its policy has to know it."""
 
     id: str
+    lane: str
     claim: int
     repeats: int
     flagged: bool | None
@@ -216,7 +217,7 @@ class Doubtful:
     on_unknown: str
 
 
-_DOUBTFUL = "p.id, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"
+_DOUBTFUL = "p.id, p.lane, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"
 
 
 def doubtful(connection: Connection, now: str, limit: int) -> list[Doubtful]:

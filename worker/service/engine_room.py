@@ -79,7 +79,6 @@ class EngineRoom:
         self._idle = threading.Condition()
         self._closed = threading.Event()
         self._draining = threading.Event()
-        self._recovered_at = 0.0
         self._loops: dict[str, Loop] = {}
         self._flower: Flower | None = None
         self._close_transport: Callable[[], None] = lambda: None
@@ -165,7 +164,12 @@ class EngineRoom:
             lease_s=delivery.lease_s,
             monotonic=time.monotonic,
         )
-        turns = {"heartbeat": self._beat, "relay": self._relay_turn, "walk": self._relay.walk}
+        turns = {
+            "heartbeat": self._beat,
+            "relay": self._relay_turn,
+            "walk": self._relay.walk,
+            "recovery": self._recovery_turn,
+        }
         self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         if self._flower:
             self._loops["flower"] = Loop("flower", self._flower.turn)
@@ -239,17 +243,17 @@ class EngineRoom:
         return self.plant.settings.heartbeat_s
 
     def _relay_turn(self) -> float:
-        """No broker, no offers, for ids that cannot be published would only wait longer; but the dead are found."""
+        """No broker, no offers, for ids that cannot be published would only wait longer; but recovery goes on."""
         if self._doorbells.ready():
-            delay = self._relay.turn()
-        else:
-            self._relay.lead()
-            delay = 0.5
-        now = time.monotonic()
-        if self._relay.active and now - self._recovered_at >= RECOVERY_EVERY_S:
+            return self._relay.turn()
+        self._relay.lead()
+        return 0.5
+
+    def _recovery_turn(self) -> float:
+        """In a thread of its own: however long it takes and whatever it fails at, offers go out at their own pace."""
+        if self._relay.active:
             self._recovery.turn()
-            self._recovered_at = now
-        return delay
+        return RECOVERY_EVERY_S
 
     def _keep_house(self, housekeeping: Housekeeping) -> float:
         if not self._relay.active:
@@ -283,7 +287,7 @@ class EngineRoom:
 
     def _offering(self) -> list[Loop]:
         """The threads that hand out work or tidy up; those of them that were started."""
-        names = ("relay", "walk", "hooks", "knocking", "housekeeping")
+        names = ("relay", "walk", "recovery", "hooks", "knocking", "housekeeping")
         return [self._loops[name] for name in names if name in self._loops]
 
     def finish(self) -> None:

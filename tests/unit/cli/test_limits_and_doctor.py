@@ -14,6 +14,8 @@ import pytest
 from worker.cli import main
 from worker.cli.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
+from worker.delivery.set_aside import SetAside
+from worker.outbox.database import Database, make_engine
 
 Run = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
@@ -154,6 +156,24 @@ def test_settings_a_pooler_keeps_away_are_named(run: Run, postgres_url: str, mon
     assert (0, 0) == (direct[0], status)
     assert "pooler" not in direct[1]
     assert "say `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
+
+
+def test_what_an_error_of_ours_set_aside_is_a_caution(run: Run, sqlite_url: str) -> None:
+    """With the command that says what it was; a day later it is not told any more unless it goes on."""
+    run("db", "upgrade")
+    database = Database(make_engine(sqlite_url))
+    SetAside(database).tell("send in doubt", "our own error: KeyError", account="hr")
+    fresh = run("doctor")
+    with database.writing() as connection:
+        connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
+
+    status, printed = run("doctor")
+    database.close()
+
+    assert (0, 0) == (fresh[0], status)
+    assert "caution  set aside: in the last day errors of ours kept 1 things from being judged or done" in fresh[1]
+    assert "`worker lanes --events` says which and why" in fresh[1]
+    assert "set aside" not in printed
 
 
 def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

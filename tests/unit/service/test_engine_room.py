@@ -14,6 +14,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.unit.service.rooms import LIMIT_S, SHORT, Site
+from worker.delivery.recovery import Recovery
 from worker.delivery.report import wait_for
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
@@ -189,6 +190,26 @@ def test_nothing_is_offered_while_the_broker_is_away(site: Site) -> None:
     assert [0.5, 0.5] == delays
     assert 1 == [entry["event"] for entry in logs].count("broker_away")
     assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is None
+
+
+def test_a_recovery_that_fails_slows_no_offer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It turns in a thread of its own: what is due is offered at the relay's pace."""
+    failed = threading.Event()
+
+    def fails(recovery: Recovery) -> None:
+        failed.set()
+        raise RuntimeError
+
+    monkeypatch.setattr(Recovery, "turn", fails)
+
+    with site.open() as room:
+        assert failed.wait(LIMIT_S)
+        assert room._loops["relay"].stop(LIMIT_S)
+        job = site.send()
+        delays = [room._relay_turn() for _ in range(50)]
+
+    assert max(delays) <= room.plant.settings.idle_poll_s
+    assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is not None
 
 
 def test_a_writer_that_died_ends_the_process(site: Site) -> None:

@@ -40,8 +40,8 @@ lanes = table(
 lane_events = table(
     "lane_events",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
-    Column("lane", Key(LANE), nullable=False, doc="a lane key, or an account's name"),
-    Column("account", Key(60), nullable=False, doc="the account's name"),
+    Column("lane", Key(LANE), nullable=False, doc="a lane key, or an account's name; empty: of no lane"),
+    Column("account", Key(60), nullable=False, doc="the account's name; empty: of none"),
     Column("label", Key(100), nullable=False, doc="readable, as in `lanes`"),
     Column("what", Key(20), nullable=False, doc="the step, such as struck, parked, breaker opened"),
     Column("reason", Key(300), nullable=False, doc="why, in our words and codes"),
