@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.checking.foreign import without_foreign
 from worker.channels.reading import object_of, validated
 from worker.channels.typed import VendorMessage
 from worker.channels.wecom_app.articles import ARTICLES
 from worker.channels.wecom_app.card import CARD_CLASSES
 from worker.channels.wecom_app.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS
+from worker.channels.wecom_app.fields.foreign import foreign
 from worker.channels.wecom_app.message import PlainMessage, Raw
 from worker.channels.wecom_app.render import interval_s
 from worker.channels.wecom_app.simple import SIMPLE
@@ -25,13 +27,19 @@ from worker.domain.recipient import AppChat, Everyone, Recipients, To
 PLAIN: Mapping[str, type[PlainMessage]] = {one.msgtype: one for one in (*SIMPLE, *ARTICLES)}
 """By msgtype."""
 
+_LISTED: Mapping[str, tuple[str, ...]] = {
+    **{name: made.ENVELOPE for name, made in PLAIN.items()},
+    "template_card": ("enable_id_trans",),
+}
+"""The fields beside the object of each type that we model."""
+
 UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code"}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The typed message of a body as the vendor's pages show it, of a send, of a card update or of a chat that is made
-    or changed; CheckFailed says what does not fit. A type we do not model becomes `Raw`. Files cannot stand in JSON;
-    media_ids can.
+    or changed; CheckFailed says what does not fit. A type we do not model becomes `Raw`. What other SDKs write and says
+    nothing (`"safe": 0` beside a card) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can.
     """
     body = object_of(data)
     if "msgtype" not in body and ("button" in body or "template_card" in body):
@@ -41,6 +49,8 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
+    if msgtype in _LISTED:
+        body = without_foreign(body, foreign(_LISTED[msgtype]))
     rest = {name: value for name, value in body.items() if name not in OURS}
     options = _options(body)
     content = rest.get(msgtype)
@@ -81,7 +91,7 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     """The duplicate check is on unless the body says no."""
     out: dict[str, Any] = {}
     if "enable_duplicate_check" in body:
-        out["duplicate_check"] = body["enable_duplicate_check"] != 0
+        out["duplicate_check"] = body["enable_duplicate_check"] not in (0, "0")
     if "duplicate_check_interval" in body:
         out["duplicate_check_interval"] = body["duplicate_check_interval"]
     return out

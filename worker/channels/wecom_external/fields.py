@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from worker.channels.checking.foreign import OFF, Foreign
 from worker.channels.checking.row import Either, FieldRule, Prose, Row
 
 R = FieldRule
@@ -71,6 +72,16 @@ FILLED_BY_URL = "pic_url"
 
 OURS = frozenset({"chat_type", "external_userid", "chat_id_list", "sender"})
 """Fields only the worker sets."""
+
+FOREIGN = (
+    *(
+        Foreign(name, ({},), f'hang it on: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]')
+        for name in ATTACHMENTS
+    ),
+    Foreign("msgtype", ("", "text"), "leave it out: only an attachment has a type"),
+    Foreign("safe", OFF, "leave it out: what customers get cannot be protected"),
+)
+"""The body before attachments (2021), and what SDKs of applications write."""
 
 MOST_CUSTOMERS = 10_000
 MOST_GROUPS = 2000

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.checking.foreign import without_foreign
 from worker.channels.reading import object_of, validated
 from worker.channels.wecom_external.attachments import ATTACHMENTS
-from worker.channels.wecom_external.fields import OURS
+from worker.channels.wecom_external.fields import FOREIGN, OURS
 from worker.channels.wecom_external.message import Campaign, Raw
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.message import Message
@@ -20,10 +21,13 @@ TYPES = {one.msgtype: one for one in ATTACHMENTS}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
-    """The campaign of a body as the vendor's page shows it; CheckFailed says what does not fit. With a field or a type
-    of attachment that we do not model it becomes `Raw`. Files cannot stand in JSON; media_ids can.
+    """The campaign of a body as the vendor's page shows it; CheckFailed says what does not fit, also an image, link or
+    mini program beside the text, as it was before 2021. With a field or a type of attachment that we do not model it
+    becomes `Raw`. What other SDKs write and says nothing (`"safe": 0`) is left out with a `UserWarning`. Files cannot
+    stand in JSON; media_ids can.
     """
-    body = {name: value for name, value in object_of(data).items() if name not in OURS}
+    given = without_foreign(object_of(data), FOREIGN)
+    body = {name: value for name, value in given.items() if name not in OURS}
     if not _is_modelled(body):
         return Raw(body=body)
     fields = {name: value for name, value in body.items() if name not in ("text", "attachments")}

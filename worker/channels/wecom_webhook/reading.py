@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.checking.foreign import without_foreign
 from worker.channels.reading import object_of, validated
 from worker.channels.wecom_webhook.card import CARD_CLASSES
-from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
+from worker.channels.wecom_webhook.fields import AUDIENCES, FOREIGN, OURS
 from worker.channels.wecom_webhook.message import Raw, WebhookMessage
 from worker.channels.wecom_webhook.simple import SIMPLE, Image
 from worker.domain.errors import CheckFailed, Problem
@@ -27,17 +28,20 @@ PICTURE_NAME = "image"
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The typed message of a body as the vendor's pages show it; CheckFailed says what does not fit. A type we do not
-    model becomes `Raw`; a picture's base64 becomes a file.
+    model becomes `Raw`; a picture's base64 becomes a file. What other SDKs write and says nothing (`"safe": 0`) is left
+    out with a `UserWarning`.
     """
     body = object_of(data)
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
+    if _is_modelled(msgtype, body):
+        body = without_foreign(body, FOREIGN)
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.pop(msgtype, None)
     if not isinstance(content, Mapping):
         return Raw(msgtype=msgtype, body={**rest, **({} if content is None else {msgtype: content})})
-    if msgtype == "template_card" and content.get("card_type") in CARD_CLASSES:
+    if msgtype == "template_card" and _is_modelled(msgtype, body):
         fields = {name: value for name, value in content.items() if name != "card_type"}
         return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype)
     if msgtype not in PLAIN:
@@ -64,6 +68,14 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
         return Everyone(words[chatid])
     named = [one.strip() for one in str(chatid or "").split("|") if one.strip()]
     return Recipients(chats=tuple(dict.fromkeys(named)))
+
+
+def _is_modelled(msgtype: str, body: Mapping[str, Any]) -> bool:
+    """Whether it will be a typed message, of whose fields we know all there are."""
+    if msgtype != "template_card":
+        return msgtype in PLAIN
+    content = body.get(msgtype)
+    return isinstance(content, Mapping) and content.get("card_type") in CARD_CLASSES
 
 
 def _refuse_strangers(

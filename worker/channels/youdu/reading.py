@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.checking.foreign import without_foreign
 from worker.channels.reading import object_of, validated
 from worker.channels.youdu.articles import ARTICLES
-from worker.channels.youdu.fields import OURS
+from worker.channels.youdu.fields import OURS, foreign
 from worker.channels.youdu.message import ItemsMessage, PlainMessage, Raw
 from worker.channels.youdu.simple import SIMPLE
 from worker.channels.youdu.system import SysMsg
@@ -25,7 +26,8 @@ ITEMS: Mapping[str, type[ItemsMessage]] = {one.msgtype: one for one in ARTICLES}
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The typed message of a body of msg/send, popwindow or set.ent.notice; CheckFailed says what does not fit. A type
-    we do not model becomes `Raw`. Files cannot stand in JSON; media_ids can.
+    we do not model becomes `Raw`. What SDKs write and says nothing (a mail's `"time": 0`) is left out with a
+    `UserWarning`. Files cannot stand in JSON; media_ids can.
     """
     body = object_of(data)
     if "msgType" not in body and isinstance(body.get("popWindow"), Mapping):
@@ -35,6 +37,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgType")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgType", "is missing", "name the type of the message")])
+    body = without_foreign(body, foreign(body))
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.get(msgtype)
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from worker.channels.checking.foreign import OFF, Foreign
 from worker.channels.checking.row import Effect, FieldRule, Prose, Row
 
 R = FieldRule
@@ -101,3 +102,22 @@ ENVELOPE_FIELDS = ("post_id", "visible_to_user")
 """What may stand beside the type's own object."""
 OURS = frozenset({"chatid", "msgtype"})
 """Envelope fields only the worker sets."""
+
+_MENTIONS = "mention by <@userid> in the content: only a text has lists"
+_NO_CHECK = "leave it out: a webhook has none; a dedupe_key keeps a job from being enqueued twice"
+_NO_BUTTONS = "leave it out: a webhook's card has no buttons and calls nobody back"
+_NO_SWITCH = "leave it out: it belongs to an application's message"
+FOREIGN = (
+    Foreign("safe", OFF, _NO_SWITCH),
+    Foreign("enable_id_trans", OFF, _NO_SWITCH),
+    Foreign("enable_duplicate_check", OFF, _NO_CHECK),
+    Foreign("duplicate_check_interval", (0, 1800), _NO_CHECK),
+    *(
+        Foreign(f"{kind}.{name}", ([],), _MENTIONS)
+        for kind in ("markdown", "markdown_v2")
+        for name in ("mentioned_list", "mentioned_mobile_list")
+    ),
+    Foreign("template_card.task_id", ("",), _NO_BUTTONS),
+    Foreign("template_card.action_menu", ({},), _NO_BUTTONS),
+)
+"""What SDKs of applications write, and the lists of a text that are written beside a markdown."""

@@ -1,0 +1,150 @@
+"""Bodies as other SDKs write them: what says nothing is left out, what is obsolete is refused with what replaced it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from worker.channels import wecom_app, wecom_external, wecom_webhook, youdu
+from worker.domain.errors import CheckFailed
+
+CARD = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action": {"type": 1, "url": "https://a/"}}
+ARTICLE = {"title": "t", "thumb_media_id": "m", "content": "c"}
+TEXTCARD = {"title": "t", "description": "d", "url": "https://a/"}
+
+NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
+    (wecom_app, {"msgtype": "textcard", "textcard": TEXTCARD}, {"safe": 0}, "safe"),
+    (wecom_app, {"msgtype": "textcard", "textcard": TEXTCARD}, {"safe": "0"}, "safe"),
+    (wecom_app, {"msgtype": "voice", "voice": {"media_id": "m"}}, {"safe": 0}, "safe"),
+    (wecom_app, {"msgtype": "voice", "voice": {"media_id": "m"}}, {"enable_id_trans": False}, "enable_id_trans"),
+    (wecom_app, {"msgtype": "news", "news": {"articles": [{"title": "t", "url": "https://a/"}]}}, {"safe": 0}, "safe"),
+    (wecom_app, {"msgtype": "template_card", "template_card": CARD}, {"safe": 0}, "safe"),
+    (
+        wecom_app,
+        {"msgtype": "mpnews", "mpnews": {"articles": [ARTICLE]}},
+        {"mpnews": {"articles": [{**ARTICLE, "show_cover_pic": "0"}]}},
+        "mpnews.articles[0].show_cover_pic",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "video", "video": {"media_id": "m"}},
+        {"video": {"media_id": "m", "thumb_media_id": None}},
+        "video.thumb_media_id",
+    ),
+    (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"safe": 0}, "safe"),
+    (
+        wecom_webhook,
+        {"msgtype": "markdown", "markdown": {"content": "c"}},
+        {"markdown": {"content": "c", "mentioned_list": []}},
+        "markdown.mentioned_list",
+    ),
+    (
+        wecom_webhook,
+        {"msgtype": "template_card", "template_card": CARD},
+        {"template_card": {**CARD, "task_id": ""}},
+        "template_card.task_id",
+    ),
+    (wecom_external, {"text": {"content": "c"}}, {"msgtype": "text"}, "msgtype"),
+    (wecom_external, {"text": {"content": "c"}}, {"link": None}, "link"),
+    (
+        youdu,
+        {"msgType": "mail", "mail": {"action": "new", "subject": "s"}},
+        {"mail": {"action": "new", "subject": "s", "time": 0}},
+        "mail.time",
+    ),
+    (
+        youdu,
+        {"msgType": "mail", "mail": {"action": "unread", "unreadCount": 3}},
+        {"mail": {"action": "unread", "unreadCount": 3, "fromUser": ""}},
+        "mail.fromUser",
+    ),
+]
+"""A channel, a body, what an SDK has in it that says nothing, and where the warning finds it."""
+
+
+@pytest.mark.parametrize(("channel", "body", "more", "path"), NEUTRAL)
+def test_what_says_nothing_is_left_out_with_a_warning(
+    channel: Any, body: dict[str, Any], more: dict[str, Any], path: str
+):
+    """The message is the one without it, and the body that was given is as it was."""
+    given = {**body, **more}
+    before = repr(given)
+
+    with pytest.warns(UserWarning, match=rf"^{re.escape(path)}: says nothing") as told:
+        read = channel.message_from_json(given)
+
+    assert channel.message_from_json(body) == read
+    assert not isinstance(read, channel.Raw)
+    assert before == repr(given)
+    assert [__file__] == [one.filename for one in told]
+
+
+OBSOLETE: list[tuple[Any, dict[str, Any], str, str]] = [
+    (wecom_app, {"msgtype": "textcard", "textcard": TEXTCARD, "safe": 1}, "safe", "mpnews"),
+    (wecom_app, {"msgtype": "template_card", "template_card": CARD, "safe": "1"}, "safe", "mpnews"),
+    (wecom_app, {"msgtype": "image", "image": {"media_id": "m"}, "enable_id_trans": 1}, "enable_id_trans", "leave"),
+    (
+        wecom_app,
+        {"msgtype": "video", "video": {"media_id": "m", "thumb_media_id": "t"}},
+        "video.thumb_media_id",
+        "of the video",
+    ),
+    (wecom_app, {"msgtype": "mpnews", "mpnews": {"media_id": "m"}}, "mpnews.media_id", "articles"),
+    (
+        wecom_app,
+        {"msgtype": "mpnews", "mpnews": {"articles": [ARTICLE, {**ARTICLE, "show_cover_pic": 1}]}},
+        "mpnews.articles[1].show_cover_pic",
+        "content",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "news", "news": {"articles": [{"title": "t", "url": "https://a/", "btntxt": "more"}]}},
+        "news.articles[0].btntxt",
+        "TextCard",
+    ),
+    (
+        wecom_webhook,
+        {"msgtype": "text", "text": {"content": "c"}, "enable_duplicate_check": 1},
+        "enable_duplicate_check",
+        "dedupe_key",
+    ),
+    (
+        wecom_webhook,
+        {"msgtype": "markdown", "markdown": {"content": "c", "mentioned_list": ["@all"]}},
+        "markdown.mentioned_list",
+        "<@userid>",
+    ),
+    (wecom_external, {"link": {"title": "t", "url": "https://a/"}}, "link", "attachments"),
+    (youdu, {"msgType": "mpNews", "mpNews": [{"title": "t"}]}, "mpNews", "mpnews"),
+    (youdu, {"msgType": "mpnews", "mpnews": [{"title": "t", "show_front": 1}]}, "mpnews[0].show_front", "showFront"),
+]
+
+
+@pytest.mark.parametrize(("channel", "body", "path", "instead"), OBSOLETE)
+def test_what_is_obsolete_is_refused_with_what_replaced_it(channel: Any, body: dict[str, Any], path: str, instead: str):
+    """At its path."""
+    with pytest.raises(CheckFailed) as refused:
+        channel.message_from_json(body)
+
+    (problem,) = refused.value.problems
+    assert path == problem.field
+    assert instead in problem.remedy
+
+
+def test_a_field_that_a_type_lists_is_read():
+    """The tables are about the others alone, and not about types we do not model."""
+    text = wecom_app.message_from_json({"msgtype": "text", "text": {"content": "c"}, "safe": 0})
+    other = wecom_app.message_from_json({"msgtype": "brand_new", "brand_new": {}, "safe": 0})
+
+    assert 0 == text.document()["body"]["safe"]
+    assert {"brand_new": {}, "safe": 0} == other.document()["body"]
+
+
+@pytest.mark.parametrize("off", [0, "0", False])
+def test_a_duplicate_check_that_is_off_in_any_spelling_is_off(off: Any):
+    """SDKs write switches as numbers, texts and booleans."""
+    read = wecom_app.message_from_json({"msgtype": "text", "text": {"content": "c"}, "enable_duplicate_check": off})
+
+    assert not read.document()["options"]["duplicate_check"]
