@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check coverage bench
+.PHONY: install demo test clean-install check coverage bench
 
 install: $(STAMP)
 
@@ -27,11 +27,16 @@ else
 	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
 endif
 
+# The wheel in empty environments, one a stack, from the package index.
+clean-install: install
+	$(BIN)/python -m pytest tests/process/clean_install.py
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 
 # Of the tests inside this process; workers that are killed write no figures.
 coverage: install

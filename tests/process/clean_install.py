@@ -1,0 +1,113 @@
+"""The wheel as it is installed by those who use it: an empty environment a stack, with the extras docs/stacks.md names.
+
+`make clean-install` runs it. It is no part of `make test`, for it asks the package index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.process.stack import ROOT, Stack, until
+from tests.process.stacks import EMBEDDED, Make, on_every_stack, scratch
+
+PRODUCER = """
+import sys
+from sqlalchemy import create_engine
+from worker import Text, To, enqueue, sqlite_engine
+url = sys.argv[1]
+engine = sqlite_engine(url) if url.startswith("sqlite") else create_engine(url)
+with engine.begin() as connection:
+    print(enqueue(connection, "hr", Text(content="hello"), To(users=["anna"])).id)
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    return next(folder.glob("*.whl"))
+
+
+@on_every_stack()
+def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
+    """Without the checkout: tables are made, a worker starts and delivers, `worker doctor` agrees, the worker ends."""
+    programs = _installed(make, wheel)
+    make.folder.mkdir(parents=True, exist_ok=True)
+    url = make.scope.enter_context(scratch(make.name, f"{os.getpid()}_wheel", make.folder))
+    stack = make(database_url=url)
+    user = Installed(programs, stack)
+
+    user.run("worker", "db", "upgrade")
+    job = user.run("python", "-c", PRODUCER, url).strip()
+    worker = user.start(make.name)
+
+    until(lambda: user.accepted(job, worker), "the job is accepted")
+    user.run("worker", "doctor")
+    assert 1 == len(stack.vendor.inbox()["anna"])
+    assert 0 == stack.end(worker)
+
+
+class Installed:
+    """The programs of one environment, run in the stack's folder with its settings."""
+
+    def __init__(self, programs: Path, stack: Stack):
+        self._programs, self._stack = programs, stack
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "PYTHON"))}
+        self._env = {**outer, "WORKER_CONFIG": str(stack.config), "PATH": f"{programs}:{os.environ['PATH']}"}
+
+    def run(self, program: str, *arguments: str) -> str:
+        """What it said, once it has ended well."""
+        return _run(str(self._programs / program), *arguments, env=self._env, cwd=self._stack.folder)
+
+    def accepted(self, job: str, worker: subprocess.Popen[bytes]) -> bool:
+        """Whether `worker show` says so; fails once the worker has ended."""
+        assert worker.poll() is None, self._stack.logs()
+        return bool(json.loads(self.run("worker", "show", job, "--json"))["state"] == "accepted")
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        """The stack's worker, which the stack ends."""
+        celery = ("celery", "-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", "8")
+        program, *arguments = ("worker", "up") if name == EMBEDDED else celery
+        with (self._stack.folder / "process-clean.log").open("wb") as log:
+            command = [str(self._programs / program), *arguments]
+            started = subprocess.Popen(command, env=self._env, cwd=self._stack.folder, stdout=log, stderr=log)
+        self._stack.processes.append(started)
+        return started
+
+
+def _installed(make: Make, wheel: Path) -> Path:
+    """An environment of its own with the stack's extras, from the index; where its programs are."""
+    folder = make.folder / "venv"
+    venv.create(folder, symlinks=True)
+    extras = _extras()[make.name]
+    pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"))
+    _run(*pip, "install", "--quiet", "--no-compile", f"{wheel}[{extras}]" if extras else str(wheel))
+    return folder / "bin"
+
+
+def _extras() -> dict[str, str]:
+    """Stack -> the extras that docs/stacks.md tells people to install."""
+    rows = [
+        [cell.strip() for cell in line.strip("|\n").split("|")]
+        for line in (ROOT / "docs" / "stacks.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    extras = next(row for row in rows if row[0] == "extras to install")
+    names = [re.sub(r"\W*\+\W*", "+", cell).lower().replace("postgresql", "postgres") for cell in rows[0]]
+    return {name: cell.strip("`").replace("none", "") for name, cell in zip(names, extras, strict=True)}
+
+
+def _run(*command: str, **options: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
