@@ -5,7 +5,7 @@ One transaction locks the target job's row, then looks, then plans or parks, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,17 +18,19 @@ from worker.domain import settle
 from worker.domain.code import INSTEAD, CodeState
 from worker.domain.job import Part, RepeatRule, job_of
 from worker.domain.settle import FOREVER, PartFacts
-from worker.domain.state import PartState
+from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
 from worker.outbox.confirmations import members_of
 from worker.outbox.database import Database
 from worker.outbox.followups import (
     TargetPart,
     content_of,
+    later_replays,
     lock_job_row,
     lock_own,
     park,
     plan_parts,
+    refused_users,
     target_parts,
 )
 from worker.outbox.items import Change
@@ -67,16 +69,26 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """A part of this job has to move first."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """What a plan is made of, read under the target's lock."""
 
     parts: list[TargetPart]
+    """Of the target and, where the follow-up reaches them, of its replays."""
     kind: str
     """Of the target."""
     message: Mapping[str, Any] = field(repr=False)
     now: int
     pressed: Mapping[str, set[str]]
     """Those named who pressed a card, and the parts that sent it."""
+    refused: Mapping[str, set[str]] = field(repr=False)
+    """Of a job that was replayed: those named to whom a part did not bring the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class Hold:
 
 
 Resolved = Ready | Refuse | NothingSent | Parked | Again | Hold
-Plan = list[dict[str, Any]] | Refuse | NothingSent | None
+Plan = list[dict[str, Any]] | Refuse | NothingSent | Waits
 
 
 class Followups:
@@ -121,7 +133,7 @@ class Followups:
             return self._recall_foreign(work.message, window)
         if "msgid" not in work.spec and "refuse" not in work.spec:
             self._stop_target(work.target_job_id, channel)
-            planned = self.plan(work, partial(self._recall_plan, window, channel), window)
+            planned = self.plan(work, partial(self._recall_plan, window, channel), window, with_replays=True)
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -153,7 +165,7 @@ class Followups:
         if work.target_job_id is None:
             return self._take_given(work)
         if "target" not in work.spec and "refuse" not in work.spec:
-            planned = self.plan(work, _update_plan, self._window_us(channel))
+            planned = self.plan(work, _update_plan, self._window_us(channel), with_replays=True)
             if not isinstance(planned, Ready):
                 return planned
             work.spec = planned.spec
@@ -215,7 +227,7 @@ class Followups:
     def _stop_target(self, job_id: str, channel: Channel) -> None:
         """A recall stops what was not sent yet, and any further repeat of what is in doubt; not the search for it."""
         with self._database.reading() as connection:
-            parts = target_parts(connection, job_id)
+            parts = [part for job in _reach(connection, job_id) for part in target_parts(connection, job)]
             stoppable = [part for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
             kind, message = content_of(connection, job_id) if stoppable else ("", {})
         self._change(
@@ -225,9 +237,21 @@ class Followups:
             ]
         )
 
-    def plan(self, work: Loaded, plan: Callable[[Loaded, Looked], Plan], window: int | None) -> Resolved:
+    def plan(
+        self,
+        work: Loaded,
+        plan: Callable[[Loaded, Looked], Plan],
+        window: int | None,
+        *,
+        with_replays: bool = False,
+    ) -> Resolved:
+        """Lays a follow-up out as parts, or parks it; what reaches replays reaches those of an original."""
+        target = work.target_job_id or ""
+
         def resolve(connection: Connection) -> Resolved:
-            if not lock_job_row(connection, work.target_job_id or ""):
+            reach = _reach(connection, target) if with_replays else [target]
+            jobs = [job for job in sorted(reach) if lock_job_row(connection, job)]
+            if target not in jobs:
                 return Refuse("the job it is about does not exist any more")
             own = lock_own(connection, work.id)
             if own is None:
@@ -235,26 +259,20 @@ class Followups:
             facts, spec = own
             if spec.keys() & {"target", "refuse"}:
                 return Ready(spec)  # planned by another sender meanwhile
-            return self._settle_plan(connection, work, facts, plan, window)
+            looked = _look(connection, self._database.now, work, [job for job in reach if job in jobs])
+            specs = plan(work, looked)
+            if isinstance(specs, NothingSent) and with_replays:
+                return _refer_to_replays(connection, target) or specs
+            return self._settle_plan(connection, facts, looked, specs, window)
 
         return self._database.run(resolve)
 
     def _settle_plan(
-        self,
-        connection: Connection,
-        work: Loaded,
-        facts: PartFacts,
-        plan: Callable[[Loaded, Looked], Plan],
-        window: int | None,
+        self, connection: Connection, facts: PartFacts, looked: Looked, specs: Plan, window: int | None
     ) -> Resolved:
-        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
-        parts = target_parts(connection, work.target_job_id or "")
-        pressed = pressed_by(connection, work.target_job_id or "", work.spec.get("users") or ())
-        kind, message = content_of(connection, work.target_job_id or "")
-        specs = plan(work, Looked(parts, kind, message, now, pressed))
-        if specs is None:
-            until = self._look_again_at(parts, now, window)
-            park(connection, facts, work.target_job_id or "", until, "waits for the job it is about")
+        if isinstance(specs, Waits):
+            until = self._look_again_at(looked.parts, looked.now, window)
+            park(connection, facts, specs.job, until, "waits for the job it is about")
             return Parked()
         if not isinstance(specs, list):
             return specs
@@ -275,11 +293,11 @@ class Followups:
 
     def _recall_plan(self, window: int | None, channel: Channel, work: Loaded, looked: Looked) -> Plan:
         parts, now = looked.parts, looked.now
-        if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in parts):
-            return None
         soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
-        if any(_is_looked_up(part, looked.kind, looked.message, channel) for part in soon):
-            return None
+        searched = [part for part in soon if _is_looked_up(part, looked.kind, looked.message, channel)]
+        awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
+        if awaited is not None:
+            return Waits(job_of(awaited.id))
         specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
         return specs or NothingSent()
 
@@ -310,17 +328,54 @@ def _clock(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
+def _reach(connection: Connection, job_id: str) -> list[str]:
+    """The jobs that brought out what was asked for by one: the job and, of an original, its replays; oldest first."""
+    replays = later_replays(connection, job_id)
+    return [job_id, *(replays.ids if replays.first is None else ())]
+
+
+def _refer_to_replays(connection: Connection, job_id: str) -> Refuse | None:
+    """Nothing of a replay was sent, but others of its chain may have been: which of them is meant is not guessed."""
+    replays = later_replays(connection, job_id)
+    if replays.first is None:
+        return None
+    newest = replays.ids[-1]
+    return Refuse(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
+
+
+def _look(connection: Connection, now: str, work: Loaded, jobs: Sequence[str]) -> Looked:
+    people = work.spec.get("users") or ()
+    kind, message = content_of(connection, jobs[0])
+    pressed: dict[str, set[str]] = {}
+    for job in jobs:
+        for person, parts in pressed_by(connection, job, people).items():
+            pressed.setdefault(person, set()).update(parts)
+    chain = jobs if people and len(jobs) > 1 else ()
+    return Looked(
+        [part for job in jobs for part in target_parts(connection, job)],
+        kind,
+        message,
+        int(connection.exec_driver_sql(f"select {now}").scalar_one()),
+        pressed,
+        {part: users for job in chain for part, users in refused_users(connection, job).items()},
+    )
+
+
 def _update_plan(work: Loaded, looked: Looked) -> Plan:
     parts = _one_each(looked.parts)
-    shares = [(part, share) for part in parts if (share := _share(work.spec, part, looked.pressed, parts)) is not None]
+    shares = [(part, share) for part in parts if (share := _share(work.spec, part, looked, parts)) is not None]
     if not shares:
         return Refuse("none of the people named was a recipient of that card")
-    if any(part.state in (PartState.SENDING, PartState.QUEUED) for part, _ in shares):
-        return None
-    if any(part.state is PartState.UNKNOWN and part.not_before is not None for part, _ in shares):
-        return None
+    if (awaited := first_awaited(part for part, _ in shares)) is not None:
+        return Waits(job_of(awaited.id))
     sent = [{**share, "target": part.id} for part, share in shares if part.state not in NOT_SENT_STATES]
     return sent or NothingSent()
+
+
+def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
+    """The first part that has yet to move: open, or in doubt with its policy still to act."""
+    acts = (part for part in parts if part.state is not PartState.UNKNOWN or part.not_before is not None)
+    return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
 
 
 def _is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
@@ -349,9 +404,9 @@ def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
 
 
 def _share(
-    spec: dict[str, Any], part: TargetPart, pressed: Mapping[str, set[str]], parts: Sequence[TargetPart]
+    spec: dict[str, Any], part: TargetPart, looked: Looked, parts: Sequence[TargetPart]
 ) -> dict[str, Any] | None:
-    """The targets of an update that belong to one part's card; null: none do.
+    """The targets of an update that belong to one part's card; None: none do.
 
     People go to the part that was sent to them by name or whose card they pressed. Who is held by none so may still be
     somebody's of a party or tag: only the vendor can tell.
@@ -359,7 +414,8 @@ def _share(
     users = spec.get("users") or []
     if not users or spec.get("parties") or spec.get("tags"):
         return dict(spec)
-    named = _lower(part.spec.get("users") or [])
+    pressed = looked.pressed
+    named = _lower(part.spec.get("users") or []) - looked.refused.get(part.id, set())
     mine = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
     if part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone"):
         found = {name for one in parts for name in _lower(one.spec.get("users") or [])} | pressed.keys()

@@ -58,7 +58,8 @@ def recall(
     """Asks for everything a send brought out to be taken back; whether it has gone out yet is found out later.
 
     What was not sent yet is cancelled, what is in the air is waited for, and what is in doubt is not repeated any more.
-    The vendor takes a message back within 24 h. A recall goes before sends.
+    Of a job that was replayed or resent, what its replays brought out is taken back with it; a recall of a replay is
+    about that one alone. The vendor takes a message back within 24 h. A recall goes before sends.
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
@@ -84,7 +85,8 @@ def update_card(
     """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it.
 
     Each call spends a response_code: of the presses of the people named first, of other presses next, the send's own
-    last. `reserve_last=True` keeps that one: without a press the update is refused.
+    last. `reserve_last=True` keeps that one: without a press the update is refused. Of a job that was replayed or
+    resent, the cards of its replays are updated too; an update of a replay is about that one alone.
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     document = document_of(update)

@@ -16,11 +16,23 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
-from worker.delivery.followups import Followups, Hold, Looked, NothingSent, Parked, Plan, Ready, Refuse, Resolved
+from worker.delivery.followups import (
+    Followups,
+    Hold,
+    Looked,
+    NothingSent,
+    Parked,
+    Plan,
+    Ready,
+    Refuse,
+    Resolved,
+    Waits,
+    first_awaited,
+)
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
-from worker.domain.job import Part
+from worker.domain.job import Part, job_of
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
 from worker.outbox import confirmations
@@ -184,10 +196,8 @@ def _remind_plan(work: Loaded, looked: Looked) -> Plan:
 
 def _per_task(looked: Looked, more: Mapping[str, Any]) -> Plan:
     """One part for each task that was made; waits while one may still be made."""
-    if any(part.state in (PartState.SENDING, PartState.QUEUED) for part in looked.parts):
-        return None
-    if any(part.state is PartState.UNKNOWN and part.not_before is not None for part in looked.parts):
-        return None
+    if (awaited := first_awaited(looked.parts)) is not None:
+        return Waits(job_of(awaited.id))
     specs = [_task_spec(part, more) for part in looked.parts if part.state in TAKEN or part.state is PartState.UNKNOWN]
     return specs or NothingSent()
 

@@ -48,6 +48,39 @@ def lock_job_row(connection: Connection, job_id: str) -> bool:
     return found.first() is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """The replays of a job's chain that were asked for after it."""
+
+    ids: tuple[str, ...]
+    """Oldest first; of an original all of them."""
+    first: str | None
+    """The original, where the job itself is a replay; None: it is the original, or was never replayed."""
+
+
+def later_replays(connection: Connection, job_id: str) -> Replays:
+    """Which replays of a job's chain came after it."""
+    rows = connection.execute(_LATER_REPLAYS, {"id": job_id}).all()
+    return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
+
+
+_LATER_REPLAYS = text(
+    "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
+    " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
+)
+
+
+def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
+    """Which users the vendor refused for each part of a job: part -> users in lower case."""
+    query = text(
+        "select part_id, recipient_key from worker_failures where part_id > :low and part_id < :high and kind = 'user'"
+    )
+    found: dict[str, set[str]] = {}
+    for part, user in connection.execute(query, part_range(job_id)):
+        found.setdefault(part, set()).add(user)
+    return found
+
+
 def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     """The parts of a job with the receipt each brought, in order; what two calls brought alike stands there once."""
     rows = connection.execute(
