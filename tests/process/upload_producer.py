@@ -15,7 +15,7 @@ from worker.outbox.database import Database, make_engine
 
 if __name__ == "__main__":
     settings = load_settings()
-    database = Database(make_engine(settings.database))
+    database = Database(make_engine(settings.database_url()))
     for source in map(str.strip, sys.stdin):
         with database.writing() as connection:
             file = File.from_url(source) if source.startswith("http") else File.at(source)

@@ -32,7 +32,7 @@ def test_every_stack_has_a_preset_of_services(name: str) -> None:
 
     settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
 
-    hosts = [urlsplit(url).hostname for url in (settings.database, settings.broker)]
+    hosts = [urlsplit(url).hostname for url in (settings.database_url(), settings.broker_url())]
     assert preset["COMPOSE_PROFILES"].split(",") == ["worker", *hosts]
     assert hosts == name.split("-")
     assert set(hosts) <= {service for service, profile in profiles.items() if service == profile}
@@ -45,8 +45,8 @@ def test_the_embedded_preset_keeps_its_outbox_in_a_volume() -> None:
 
     settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
 
-    folder = str(Path(str(make_url(settings.database).database)).parent)
-    assert settings.broker == preset["COMPOSE_PROFILES"] == "embedded"
+    folder = str(Path(str(make_url(settings.database_url()).database)).parent)
+    assert settings.broker_url() == preset["COMPOSE_PROFILES"] == "embedded"
     assert f"    - outbox:{folder}\n" in compose
     assert f"install -d -o worker {folder}" in _read("docker/Dockerfile")
     assert "    profiles: [embedded]\n    command: worker up" in compose

@@ -16,7 +16,7 @@ from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.delivery.accounts import require_usable
 from worker.delivery.members import load_resolver
-from worker.domain.account import Account
+from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.lane import Step
 from worker.outbox import migrate
@@ -88,7 +88,9 @@ def _account(account: Account) -> Iterator[Finding]:
         yield Finding(what, Level.PROBLEM, str(error))
         return
     vendor = channel(account.channel)
-    secrets = {**({} if account.secret is None else {"secret": account.secret}), **vendor.callback_secrets(account)}
+    proxy = {"proxy": account.proxy} if isinstance(account.proxy, Secret) else {}
+    own = {} if account.secret is None else {"secret": account.secret}
+    secrets = {**own, **proxy, **vendor.callback_secrets(account)}
     if account.secret is None:
         yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
     unread = []
@@ -126,7 +128,7 @@ def _counts_members(account: Account) -> bool:
 
 def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     try:
-        database = Database(make_engine(settings.database))
+        database = Database(make_engine(settings.database_url()))
     except (SQLAlchemyError, ConfigurationError) as error:
         yield Finding("database", Level.PROBLEM, _said(error))
         return
@@ -175,9 +177,13 @@ def _clock(ahead_s: float) -> Finding:
 def _broker(settings: Settings) -> Finding:
     from worker.service.broker import EMBEDDED, reachable
 
-    if settings.broker == EMBEDDED:
+    try:
+        url = settings.broker_url()
+    except ConfigurationError as error:
+        return Finding("broker", Level.PROBLEM, str(error))
+    if url == EMBEDDED:
         return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
-    refused = reachable(settings.broker)
+    refused = reachable(url)
     if refused:
         text = f"does not answer within 2 s ({refused}); is it there, and the URL right?"
         return Finding("broker", Level.PROBLEM, text)

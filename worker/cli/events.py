@@ -34,7 +34,7 @@ def show(say: Say, *, state: str | None, limit: int, as_json: bool) -> None:
 
 def retry(event_id: str) -> None:
     """A parked or ignored event is due again; WorkerError says why another one is not."""
-    database = Database(make_engine(load_settings().database))
+    database = Database(make_engine(load_settings().database_url()))
     try:
         if database.run(lambda connection: events.retry_event(connection, database.now, event_id)):
             return

@@ -21,7 +21,7 @@ BY_A_PERSON = "a person resumed it"
 def show(say: Say, *, account: str | None, as_json: bool) -> None:
     """Prints what stands on lanes and accounts."""
     settings = load_settings()
-    database = Database(make_engine(settings.database))
+    database = Database(make_engine(settings.database_url()))
     try:
         with database.reading() as connection:
             rows = lanes.list_lanes(connection, database.now, account)
@@ -53,7 +53,7 @@ def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> 
 
 def resume(name: str) -> list[str]:
     """Lifts what blocks an account and its lanes, or one lane; a line for each. WorkerError when nothing does."""
-    database = Database(make_engine(load_settings().database))
+    database = Database(make_engine(load_settings().database_url()))
     try:
         with database.reading() as connection:
             known = lanes.lanes_of(connection, name)

@@ -24,7 +24,7 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     accounts = [known.get(name) for name in ([account] if account is not None else known.names())]
     for one in accounts:
         require_usable(one)
-    database = Database(make_engine(settings.database))
+    database = Database(make_engine(settings.database_url()))
     try:
         with database.reading() as connection:
             found = {

@@ -112,7 +112,7 @@ def _state(name: str | None) -> JobState | None:
 @contextmanager
 def outbox() -> Iterator[Any]:
     """A connection to the settings' database, for reading."""
-    database = Database(make_engine(load_settings().database))
+    database = Database(make_engine(load_settings().database_url()))
     try:
         with database.reading() as connection:
             yield connection

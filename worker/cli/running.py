@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy import Engine
 
 from worker.config.accounts import accounts_of
+from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings
 from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.housekeeping import Housekeeping
@@ -26,7 +27,7 @@ def run_embedded(threads: int | None, loglevel: str) -> int:
     require_usable_accounts(accounts_of(found))
     for hint in hints(found):
         sys.stderr.write(f"worker: {hint}\n")
-    settings = found.model_copy(update={"broker": EMBEDDED})
+    settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
     upgrade_tables()
     app = make_app(settings)
     # Nobody else can reach a broker in memory: no gossip, no heartbeats, nothing to mingle with.
@@ -37,7 +38,7 @@ def run_embedded(threads: int | None, loglevel: str) -> int:
 def hints(settings: Settings) -> list[str]:
     """What somebody who starts `up` may not expect."""
     found = []
-    if settings.broker != "embedded":
+    if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
     if not settings.accounts:
         found.append("no account is configured; add [accounts.NAME] to worker.toml")
@@ -67,7 +68,7 @@ def current_revision() -> tuple[str | None, str]:
 def purge_old() -> Mapping[str, int]:
     """One round of housekeeping; what went, by kind."""
     settings = load_settings()
-    database = Database(make_engine(settings.database))
+    database = Database(make_engine(settings.database_url()))
     try:
         migrate.require_current(database)
         return Housekeeping(database, settings.retention).round()
@@ -78,7 +79,7 @@ def purge_old() -> Mapping[str, int]:
 def replay_job(job_id: str) -> str:
     """A new job that asks for the old one once more; its id."""
     settings = load_settings()
-    engine = make_engine(settings.database)
+    engine = make_engine(settings.database_url())
     try:
         with engine.begin() as connection:
             return replay(connection, job_id, accounts=accounts_of(settings)).id
@@ -88,7 +89,7 @@ def replay_job(job_id: str) -> str:
 
 def skip_job(job_id: str) -> list[str]:
     """Lets others of its order go on without it; the parts they waited for."""
-    database = Database(make_engine(load_settings().database))
+    database = Database(make_engine(load_settings().database_url()))
     try:
         migrate.require_current(database)
         return skip(database, job_id)
@@ -97,4 +98,4 @@ def skip_job(job_id: str) -> list[str]:
 
 
 def _engine() -> Engine:
-    return make_engine(load_settings().database)
+    return make_engine(load_settings().database_url())

@@ -5,13 +5,12 @@ Secrets are read when somebody asks for them, never at start and never by a prod
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
-from worker.config.settings import AccountSettings, SecretFrom, Settings
+from worker.config.places import SecretFrom
+from worker.config.settings import AccountSettings, Settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 
@@ -69,7 +68,7 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
             **{key: _opened(f"{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
         secret=None if given.secret is None else _secret(f"{name}.secret", given.secret),
-        proxy=given.proxy,
+        proxy=_proxy(name, given),
         limits=dict(given.limits),
         share=given.share,
         on_unknown=given.on_unknown,
@@ -88,21 +87,11 @@ def _opened(path: str, value: Any) -> Any:
 
 
 def _secret(path: str, given: SecretFrom) -> Secret:
-    def read() -> str:
-        value = _from_file(path, given.file) if given.file else os.environ.get(given.env or "", "").strip()
-        if not value:
-            place = f"file {given.file}" if given.file else f"environment variable {given.env}"
-            # No colon behind the key: the log's redaction would take the next word for the secret itself.
-            raise ConfigurationError(f"accounts.{path} names {place}, which is empty or not there; fill it")
-        return value
-
-    return Secret(read)
+    return Secret(lambda: given.read(f"accounts.{path}"))
 
 
-def _from_file(path: str, file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"accounts.{path} names file {file}, which cannot be read; check the path and its rights"
-        ) from error
+def _proxy(name: str, given: AccountSettings) -> str | Secret | None:
+    """As it is written out; else read whenever a connection is asked for."""
+    if given.proxy is None or given.proxy.is_written_out:
+        return given.proxy_url(name)
+    return Secret(lambda: given.proxy_url(name) or "")

@@ -9,15 +9,30 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from worker.config.places import (
+    Environment,
+    SecretFrom,
+    UrlFrom,
+    broker_problem,
+    checked,
+    database_problem,
+    proxy_problem,
+    whole,
+)
 from worker.domain.address import entry_problem
 from worker.domain.errors import ConfigurationError
 
@@ -30,30 +45,6 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class SecretFrom(BaseModel):
-    """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    env: str | None = None
-    file: Path | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _never_inline(cls, value: Any) -> Any:
-        if isinstance(value, dict | cls):
-            return value
-        raise ValueError(
-            'settings only name the place of a credential: { env = "NAME" } or { file = "/run/secrets/name" }'
-        )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError('say exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
-        return self
-
-
 class AccountSettings(BaseModel):
     """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
 
@@ -63,7 +54,7 @@ class AccountSettings(BaseModel):
     base_url: str | None = None
     """None: the vendor's own host."""
     secret: SecretFrom | None = None
-    proxy: str | None = Field(default=None, repr=False)
+    proxy: UrlFrom | None = None
     limits: dict[str, NonNegativeInt] = {}
     share: Share | dict[str, Share] = 1.0
     """The part of every window that is left to us, where others send through the same app; or by limit name."""
@@ -84,13 +75,12 @@ class AccountSettings(BaseModel):
 
     @field_validator("proxy")
     @classmethod
-    def _http_proxy(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("not a proxy's address; write it as http://[user:password@]host:port")
-        return value.rstrip("/")
+    def _http_proxy(cls, value: UrlFrom | None) -> UrlFrom | None:
+        return None if value is None else checked(value, proxy_problem)
+
+    def proxy_url(self, name: str) -> str | None:
+        """The proxy, read now, of the account of this name; one that cannot be read or used is a ConfigurationError."""
+        return None if self.proxy is None else whole(self.proxy, f"accounts.{name}.proxy", proxy_problem)
 
     @model_validator(mode="after")
     def _no_inline_secrets(self) -> Self:
@@ -244,8 +234,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database: str = "sqlite:///worker.db"
-    broker: str = "embedded"
+    database: UrlFrom = UrlFrom(url="sqlite:///worker.db")
+    """Its URL; or `{ env }` or `{ file }`, where that stands; or `{ url, password = { env } or { file } }`."""
+    broker: UrlFrom = UrlFrom(url="embedded")
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
     """Put before every queue's name: several installations in one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"
@@ -268,21 +259,25 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
-        return env_settings, init_settings
+        return Environment(settings_cls), init_settings
 
     @field_validator("broker")
     @classmethod
-    def _known_broker(cls, value: str) -> str:
-        if value != "embedded" and not value.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
-            raise ValueError('not a broker; use "embedded", redis://host:6379/0 or amqp://host')
-        return value
+    def _known_broker(cls, value: UrlFrom) -> UrlFrom:
+        return checked(value, broker_problem)
 
     @field_validator("database")
     @classmethod
-    def _database_url(cls, value: str) -> str:
-        if not re.match(r"[a-z0-9+]+://", value):
-            raise ValueError("not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db")
-        return value
+    def _known_database(cls, value: UrlFrom) -> UrlFrom:
+        return checked(value, database_problem)
+
+    def database_url(self) -> str:
+        """The database's URL, read now; a ConfigurationError where it cannot be read, or is none."""
+        return whole(self.database, "database", database_problem)
+
+    def broker_url(self) -> str:
+        """The broker's URL or `embedded`, read now; a ConfigurationError where it cannot be read, or is none."""
+        return whole(self.broker, "broker", broker_problem)
 
     @field_validator("accounts")
     @classmethod
@@ -293,8 +288,8 @@ class Settings(BaseSettings):
         return value
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        yield "database", without_password(self.database)
-        yield "broker", without_password(self.broker)
+        yield "database", self.database
+        yield "broker", self.broker
         yield "accounts", self.accounts
         yield "delivery", self.delivery
 
@@ -303,23 +298,17 @@ def load_settings(path: str | Path | None = None) -> Settings:
     """Settings out of the file (given, or WORKER_CONFIG, or ./worker.toml if it is there) and the environment."""
     file = _file(path)
     data = {} if file is None else _read(file)
+    for key in ("database", "broker"):  # so that a variable can add the password to the file's URL
+        if isinstance(data.get(key), str):
+            data[key] = {"url": data[key]}
     try:
         return Settings(**data)
     except ValidationError as error:
         sentence = _sentence(error.errors(include_url=False, include_input=False), file)
+    except SettingsError:
+        sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
     # Outside the handler: pydantic's error would stay chained, and it may know what was typed as a secret.
     raise ConfigurationError(sentence)
-
-
-def without_password(url: str) -> str:
-    """A URL fit to be shown: password and query replaced by stars."""
-    head, sep, rest = url.partition("://")
-    if not sep:
-        return url
-    place, query, _ = rest.partition("?")
-    user, at, host = place.rpartition("@")
-    name, colon, _ = user.partition(":")
-    return f"{head}://{name}{colon and ':***'}{at}{host}{query and '?***'}"
 
 
 def _file(path: str | Path | None) -> Path | None:
@@ -361,12 +350,22 @@ def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
     return f"{file or 'environment'}: {key}: {text}{more}"
 
 
+_TABLES: Mapping[int | str, type[BaseModel]] = {
+    "delivery": DeliverySettings,
+    "retention": RetentionSettings,
+    "database": UrlFrom,
+    "broker": UrlFrom,
+    "proxy": UrlFrom,
+    "secret": SecretFrom,
+    "password": SecretFrom,
+}
+"""What may stand in a table of this name."""
+
+
 def _did_you_mean(loc: tuple[int | str, ...]) -> str:
-    model: type[BaseModel] = DeliverySettings if loc[0] == "delivery" else Settings
-    if "secret" in loc:
-        model = SecretFrom
-    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(model.model_fields)}"
+    known = list((_TABLES[loc[-2]] if len(loc) > 1 else Settings).model_fields)
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
 
 
 def _refuse_inline(path: str, value: Any) -> None:

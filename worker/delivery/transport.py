@@ -36,6 +36,7 @@ from worker.delivery.connection import (
     why_no_answer,
     why_not_connected,
 )
+from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.errors import ConfigurationError
 
@@ -99,12 +100,12 @@ class RequestsTransport:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
         began = self._monotonic()
         try:
-            route = self._route(request.base_url, request.proxy)
+            route = self._route(request.base_url, _read(request.proxy))
             line = self._kept_alive(route) or self._new_line(route)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
             reason = why_not_connected(error, proxied=request.proxy is not None)
             return NeverLeft(reason, self._monotonic() - began)
-        return _Connection(self, route, line)
+        return _Connection(self, route, line, request.proxy)
 
     def close(self) -> None:
         """Close what is idle; connections in use are closed when they come back."""
@@ -185,16 +186,17 @@ class RequestsTransport:
 
 
 class _Connection:
-    def __init__(self, transport: RequestsTransport, route: _Route, line: Line) -> None:
+    def __init__(self, transport: RequestsTransport, route: _Route, line: Line, proxy: str | Secret | None) -> None:
         self._transport = transport
         self._route = route
         self._line: Line | None = line
+        self._proxy = proxy
 
     def __repr__(self) -> str:
         return f"<Connection {self._route.origin}>"
 
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
-        if not self._route.takes(request):
+        if (request.base_url, request.proxy) != (self._route.base_url, self._proxy):
             self.release()
         line, self._line = self._line, None
         if line is None:
@@ -212,7 +214,6 @@ class _Route:
     """Where a base_url leads through a proxy or without, worked out once, with the connections kept alive to it."""
 
     base_url: str
-    via: str | None
     scheme: str
     host: str
     port: int
@@ -231,11 +232,7 @@ class _Route:
         origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         prefix = parts.path.rstrip("/")
         proxy = _proxy_url(via) if via else None
-        return cls(base_url, via, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
-
-    def takes(self, request: Request) -> bool:
-        """Whether the request goes this way."""
-        return (request.base_url, request.proxy) == (self.base_url, self.via)
+        return cls(base_url, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
 
     def target(self, request: Request) -> str:
         """The request line's target: absolute for a forwarding proxy, else the path."""
@@ -356,6 +353,10 @@ def _tls_context(verify: bool | str) -> ssl.SSLContext:
     else:
         context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
     return context
+
+
+def _read(proxy: str | Secret | None) -> str | None:
+    return proxy.read() if isinstance(proxy, Secret) else proxy
 
 
 def _proxy_url(proxy: str) -> Url:

@@ -28,7 +28,8 @@ class Account:
     base_url: str
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secret: Secret | None = None
-    proxy: str | None = field(default=None, repr=False)
+    proxy: str | Secret | None = field(default=None, repr=False)
+    """The `http://` proxy of its calls, which may hold a password; a Secret is read for each connection."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
     share: float | Mapping[str, float] = 1.0

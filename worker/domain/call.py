@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.domain.account import Secret
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -44,7 +46,7 @@ class Request:
     content_type: str = "application/json"
     deadline_s: float = 20.0
     """Total time of the call in seconds, enforced by closing the socket."""
-    proxy: str | None = field(default=None, repr=False)
+    proxy: str | Secret | None = field(default=None, repr=False)
     """The account's `http://` proxy, which may hold a password; None: straight to the vendor."""
 
 

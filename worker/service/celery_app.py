@@ -25,7 +25,7 @@ from worker.service.steps import EXIT_CONFIGURATION, EngineRoomStep, is_revoked
 
 def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
     """An app for these settings, with the engine room on its worker blueprint."""
-    app = Celery("worker", broker=broker_url(settings.broker), amqp=Consuming, set_as_current=False)
+    app = Celery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
     app.engine_room = EngineRoom(settings, app, replace(hooks, revoked=hooks.revoked or is_revoked))
     app.steps["worker"].add(EngineRoomStep)
@@ -38,7 +38,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """Everything Celery is told."""
     prefix = settings.queue_prefix
     return {
-        "broker_transport_options": transport_options(settings.broker),
+        "broker_transport_options": transport_options(settings.broker_url()),
         "broker_connection_timeout": TIMEOUT_S,
         "broker_heartbeat": HEARTBEAT_S,
         "broker_connection_retry_on_startup": True,
@@ -68,7 +68,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # After a reconnect Celery would lower the limit and raise it again from the threads that end a task: two
         # readers of one socket, and RabbitMQ's frames are torn apart.
         "worker_enable_prefetch_count_reduction": False,
-        "worker_send_task_events": settings.broker != EMBEDDED,
+        "worker_send_task_events": settings.broker_url() != EMBEDDED,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # Celery 5.7's soft shutdown raises NotImplementedError with threads; our own drain does its work.

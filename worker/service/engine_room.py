@@ -107,7 +107,7 @@ class EngineRoom:
         return False
 
     def _build(self, delivery: DeliverySettings) -> None:
-        database = Database(make_engine(self._settings.database, pool_size=delivery.threads + 8))
+        database = Database(make_engine(self._settings.database_url(), pool_size=delivery.threads + 8))
         try:
             migrate.require_current(database)
             self.plant = build(self._outside(database, delivery))

@@ -42,7 +42,7 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
     host, port = address(listen)
     accounts = accounts_of(settings)
     require_usable_accounts(accounts)
-    database = Database(make_engine(settings.database, pool_size=2))
+    database = Database(make_engine(settings.database_url(), pool_size=2))
     try:
         require_current(database)
         our_logging.set_up(loglevel)

@@ -129,7 +129,7 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     accounts = accounts_of(settings)
     require_usable_accounts(accounts)
     doors = doors_of(accounts, settings.delivery.callback_max_age_s)
-    database = Database(make_engine(settings.database, pool_size=THREADS))
+    database = Database(make_engine(settings.database_url(), pool_size=THREADS))
     try:
         require_current(database)
         our_logging.set_up(loglevel)

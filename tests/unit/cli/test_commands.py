@@ -61,7 +61,7 @@ def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run
 def job(run: Run) -> str:
     """A job that waits."""
     settings = load_settings()
-    engine = make_engine(settings.database)
+    engine = make_engine(settings.database_url())
     with engine.begin() as connection:
         ref = enqueue(connection, "hr", Text(content="hello"), To(users=["anna"]), accounts=accounts_of(settings))
     engine.dispose()
@@ -94,7 +94,7 @@ def test_what_is_old_is_taken_out(run: Run, job: str, capsys: pytest.CaptureFixt
     """It says what went; at first nothing is old enough."""
     assert 0 == run("db", "purge")
     old = "0" * len(job)  # an id tells when its job was made
-    engine = make_engine(load_settings().database)
+    engine = make_engine(load_settings().database_url())
     with engine.begin() as connection:
         connection.exec_driver_sql(f"update worker_jobs set id = '{old}', n_open = 0, state = 1, finished_at = 1")
     engine.dispose()
@@ -238,7 +238,7 @@ def test_up_delivers_until_it_is_told_to_end(
     monkeypatch.setenv("WORKER_BROKER", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("HR_SECRET", "s1")
     status: list[int] = []
-    database = Database(make_engine(load_settings().database))
+    database = Database(make_engine(load_settings().database_url()))
 
     with running() as vendor, celery_restored():
         monkeypatch.setenv("WORKER_CONFIG", str(_with_base_url(vendor)))

@@ -252,7 +252,7 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
 
 def test_without_an_account_there_is_a_hint(config: Path) -> None:
     """Nothing is wrong; nothing can be sent either."""
-    found = list(findings(lambda: Settings(database=load_settings().database)))
+    found = list(findings(lambda: Settings(database=load_settings().database_url())))
 
     assert Finding("accounts", Level.CAUTION, "none is configured; add [accounts.NAME] to worker.toml") in found
 

@@ -10,7 +10,8 @@ import pytest
 from worker.config import current
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.logging import mask
-from worker.config.settings import Settings, load_settings, without_password
+from worker.config.places import without_password
+from worker.config.settings import Settings, load_settings
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 
@@ -66,7 +67,8 @@ def test_defaults_without_a_file() -> None:
     """The embedded default, with the design's times."""
     settings = load_settings()
 
-    assert ("sqlite:///worker.db", "embedded", {}) == (settings.database, settings.broker, settings.accounts)
+    assert ("sqlite:///worker.db", "embedded") == (settings.database_url(), settings.broker_url())
+    assert {} == settings.accounts
     delivery = settings.delivery
     assert (10, 3, 20, 8, 5) == (
         delivery.lease_s,
@@ -143,8 +145,8 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_BROKER", "")
     settings = load_settings(write(SAMPLE))
 
-    assert "sqlite:///other.db" == settings.database
-    assert settings.broker.startswith("redis://")
+    assert "sqlite:///other.db" == settings.database_url()
+    assert settings.broker_url().startswith("redis://")
     assert (7, 0.5) == (settings.delivery.lease_s, settings.delivery.heartbeat_s)
     assert ("http://127.0.0.1:9", "wecom_app") == (
         settings.accounts["ops"].base_url,
@@ -155,11 +157,11 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given, else WORKER_CONFIG, else ./worker.toml; a named file that is missing is an error."""
     write('broker = "amqp://a"', "worker.toml")
-    assert "amqp://a" == load_settings().broker
+    assert "amqp://a" == load_settings().broker_url()
     write('broker = "amqp://b"', "other.toml")
     monkeypatch.setenv("WORKER_CONFIG", "other.toml")
-    assert "amqp://b" == load_settings().broker
-    assert "amqp://a" == load_settings("worker.toml").broker
+    assert "amqp://b" == load_settings().broker_url()
+    assert "amqp://a" == load_settings("worker.toml").broker_url()
     monkeypatch.setenv("WORKER_CONFIG", "missing.toml")
 
     with pytest.raises(ConfigurationError, match=r"missing\.toml: cannot be read .* WORKER_CONFIG"):
@@ -198,6 +200,11 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[delivery]\nfetch_allow = ["a", "http://hunter2"]', "delivery.fetch_allow: entry 2 is neither a host nor a"),
         ('database = "hunter2"', "database: not a database URL"),
         ('broker = "kafka://hunter2"', 'broker: not a broker; use "embedded"'),
+        ('database = { fiel = "hunter2" }', "database.fiel: is not a setting; did you mean file?"),
+        ('database = { url = "x://h", file = "hunter2" }', "database: say exactly one of the URL, { env"),
+        ('database = { url = "pg://a:hunter2@h", password = { env = "A" } }', "database: password goes with a url"),
+        ('database = { url = "sqlite:///a", password = { env = "A" } }', "database: password goes with a url"),
+        ('broker = { url = "amqp://h", password = "hunter2" }', "broker.password: settings only name the place"),
         ('broker = "kafka://x"\ndatabase = "x"', "(1 more wrong after that)"),
         ('secret = "hunter2\nx = 1"', "not valid TOML (at line 1"),
     ],

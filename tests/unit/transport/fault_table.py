@@ -19,6 +19,7 @@ import trustme
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.delivery.transport import RequestsTransport
+from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
 
 TOKEN = "s3cr3t-token"
@@ -92,7 +93,7 @@ class Stage:
         return run(self.transport(**options), request(url, body, proxy))
 
 
-def request(url: str, body: bytes | FileBody | None = b"{}", proxy: str | None = None) -> Request:
+def request(url: str, body: bytes | FileBody | None = b"{}", proxy: str | Secret | None = None) -> Request:
     """A call with a token in its URL, as WeCom wants it."""
     return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body, proxy=proxy)
 
@@ -206,7 +207,7 @@ def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "http://vendor.example", answer(response(b"<h1>502</h1>", "502 Bad Gateway")))
 
 
-@scene("proxy setting: what it holds is no `http://` address")
+@scene("proxy setting: it cannot be read, or holds no `http://` address")
 def _(stage: Stage) -> CallResult:
     return stage.run("http://vendor.example", proxy=f"https://user:{TOKEN}@127.0.0.1:1")
 

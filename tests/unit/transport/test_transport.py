@@ -29,7 +29,9 @@ from tests.unit.transport.fault_table import (
 )
 from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
 from worker.delivery.transport import Connection, RequestsTransport
+from worker.domain.account import Secret
 from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
+from worker.domain.errors import ConfigurationError
 
 OK = "Answered(200)"
 
@@ -520,6 +522,23 @@ class TestTls:
 
         assert results == [OK] * 4
         assert [proxy.accepted for proxy in proxies] == [1, 1]
+
+    def test_a_proxy_that_is_a_secret_is_read_for_every_connection(self, stage: Stage) -> None:
+        """Its password may change while we run; one that cannot be read is a value, and nothing goes around it."""
+        old, new = (stage.server(answering(2)) for _ in range(2))
+        told = iter([old.url, old.url, new.url])
+
+        def read() -> str:
+            if (url := next(told, None)) is None:
+                raise ConfigurationError("gone")
+            return url
+
+        transport, call = stage.transport(), request("http://vendor.example", proxy=Secret(read))
+
+        results = [shown(run(transport, call)) for _ in range(4)]
+
+        assert results == [OK, OK, OK, 'NeverLeft("proxy_setting")']
+        assert [old.accepted, new.accepted] == [1, 1]
 
     def test_a_connection_takes_no_request_of_another_way(self, stage: Stage) -> None:
         """Made through a proxy, it does not carry a request that names none."""

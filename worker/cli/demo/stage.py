@@ -66,7 +66,7 @@ class Stage:
             settings_file = folder / "worker.toml"
             settings_file.write_text(settings_text.format(folder=folder, vendor=vendor), encoding="utf-8")
             settings = load_settings(settings_file)
-            engine = sqlite_engine(settings.database)
+            engine = sqlite_engine(settings.database_url())
             stack.callback(engine.dispose)
             migrate.upgrade(engine)
             commands = [("up", "--threads", "8"), *([("receiver", "--port", "0")] if receiver else [])]

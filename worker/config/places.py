@@ -1,0 +1,181 @@
+"""Where a credential is: in a variable of the environment or in a file; a URL may also stand in the settings.
+
+Values are read when they are asked for, never when settings are loaded, and never by a producer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
+
+from worker.domain.errors import ConfigurationError
+
+
+class SecretFrom(BaseModel):
+    """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never_inline(cls, value: Any) -> Any:
+        if isinstance(value, dict | cls):
+            return value
+        raise ValueError(
+            'settings only name the place of a credential: { env = "NAME" } or { file = "/run/secrets/name" }'
+        )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError('say exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
+        return self
+
+    def read(self, key: str) -> str:
+        """The value, read now; one that is empty or not there is a ConfigurationError that names `key` and place."""
+        return _read(key, self.env, self.file)
+
+
+class UrlFrom(BaseModel):
+    """A URL written out; or the place where it stands whole; or a URL and the place of its password alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str | None = None
+    password: SecretFrom | None = None
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_url(self) -> Self:
+        if sum(given is not None for given in (self.url, self.env, self.file)) != 1:
+            raise ValueError('say exactly one of the URL, { env = "NAME" } and { file = "/run/secrets/name" }')
+        if self.password is not None and (self.url is None or not _takes_password(self.url)):
+            raise ValueError("password goes with a url that has a host and no password of its own")
+        return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            if value is not None:
+                yield name, without_password(value) if name == "url" else value
+
+    @property
+    def is_written_out(self) -> bool:
+        """Nothing of it has to be read elsewhere."""
+        return self.url is not None and self.password is None
+
+    def read(self, key: str) -> str:
+        """The whole URL, read now; a place that is empty or not there is a ConfigurationError that names `key`."""
+        if self.url is None:
+            return _read(key, self.env, self.file)
+        if self.password is None:
+            return self.url
+        return _with_password(self.url, self.password.read(f"{key}.password"))
+
+
+class Environment(EnvSettingsSource):
+    """`WORKER_...` variables. A URL stands in its variable as it is; `__FILE`, `__PASSWORD__FILE` say where it is."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """The URL, beside what more is said of it; JSON everywhere else."""
+        if field.annotation is not UrlFrom or value.startswith("{"):
+            return super().decode_complex_value(field_name, field, value)
+        return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
+
+
+def checked(given: UrlFrom, problem: Callable[[str], str | None]) -> UrlFrom:
+    """The setting as it is; a ValueError with the problem of a URL that is written out."""
+    wrong = given.url and problem(given.url)
+    if wrong:
+        raise ValueError(wrong)
+    return given
+
+
+def whole(given: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str:
+    """The URL, read now; a ConfigurationError where it cannot be read, or has a problem."""
+    url = given.read(key)
+    if wrong := problem(url):
+        raise ConfigurationError(f"{key} names a place whose value is {wrong}")
+    return url
+
+
+def database_problem(url: str) -> str | None:
+    """What keeps it from being a database's URL; None: nothing at a glance."""
+    if re.match(r"[a-z0-9+]+://", url):
+        return None
+    return "not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db"
+
+
+def broker_problem(url: str) -> str | None:
+    """What keeps it from being a broker's URL; None: nothing at a glance."""
+    if url == "embedded" or url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+        return None
+    return 'not a broker; use "embedded", redis://host:6379/0 or amqp://host'
+
+
+def proxy_problem(url: str) -> str | None:
+    """What keeps it from being a proxy's address; None: nothing at a glance."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "http" and parts.hostname and not parts.query and not parts.fragment
+    except ValueError:
+        usable = False
+    return None if usable else "not a proxy's address; write it as http://[user:password@]host:port"
+
+
+def without_password(url: str) -> str:
+    """A URL fit to be shown: password and query replaced by stars."""
+    head, sep, rest = url.partition("://")
+    if not sep:
+        return url
+    place, query, _ = rest.partition("?")
+    user, at, host = place.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{head}://{name}{colon and ':***'}{at}{host}{query and '?***'}"
+
+
+def _takes_password(url: str) -> bool:
+    _, sep, rest = url.partition("://")
+    user, _, host = rest.partition("/")[0].rpartition("@")
+    return bool(sep and host) and ":" not in user
+
+
+def _with_password(url: str, password: str) -> str:
+    head, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    return f"{head}://{user}:{quote(password, safe='')}@{host}{slash}{path}"
+
+
+def _read(key: str, env: str | None, file: Path | None) -> str:
+    value = _from_file(key, file) if file else os.environ.get(env or "", "").strip()
+    if not value:
+        place = f"file {file}" if file else f"environment variable {env}"
+        # No colon behind the key: the log's redaction would take the next word for the secret itself.
+        raise ConfigurationError(f"{key} names {place}, which is empty or not there; fill it")
+    return value
+
+
+def _from_file(key: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{key} names file {file}, which cannot be read; check the path and its rights"
+        ) from error
