@@ -12,6 +12,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+compatible_from = ${repr(down_revision)}  # the oldest revision whose release may use these tables; its own: none older
 
 
 def upgrade() -> None:

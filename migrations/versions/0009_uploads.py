@@ -11,6 +11,7 @@ revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+compatible_from = "0009"  # releases before never ask
 
 NAME = "worker_media_job"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, inspect, text
 
 import worker
@@ -22,7 +24,7 @@ from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, File, Image, Text, include_object
 from worker.outbox import migrate
 from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import current, downgrade, head, is_current, upgrade
+from worker.outbox.migrate import current, downgrade, head, is_current, require_current, upgrade
 from worker.outbox.tables import VERSION_TABLE, is_made, metadata
 
 
@@ -164,6 +166,101 @@ def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> Non
     assert 64 == len(before)
 
 
+# -- two releases on the same tables ----------------------------------------------------------------------------------
+
+NEWER = """
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "newer", "{head}", None, None
+{compatible_from}
+
+
+def upgrade():
+    op.execute("create table worker_newer (id integer)")
+
+
+def downgrade():
+    op.execute("drop table worker_newer")
+"""
+
+
+@contextmanager
+def newer_release(folder: Path, compatible_from: str = "") -> Iterator[None]:
+    """Inside it this code is a release with one more revision, whose script says so much of older ones."""
+    copied = folder / "newer"
+    shutil.copytree(migrate.migrations_path(), copied, ignore=shutil.ignore_patterns("__pycache__"))
+    script = NEWER.format(head=head(), compatible_from=compatible_from)
+    (copied / "versions" / "newer.py").write_text(script, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "migrations_path", lambda: copied)
+        yield
+
+
+def test_the_release_before_may_start_on_newer_tables_that_say_so(empty_database: Database, tmp_path: Path) -> None:
+    """It may restart, and be rolled back to, after the tables were upgraded; its upgrade leaves them alone."""
+    engine = empty_database.engine
+    upgrade(engine)
+    with newer_release(tmp_path, f'compatible_from = "{head()}"'):
+        assert "newer" == upgrade(engine)
+
+    assert "newer" == require_current(empty_database)
+    assert "newer" == upgrade(engine)
+    with empty_database.reading() as connection:
+        assert is_current(connection)
+        assert "worker_newer" in inspect(connection).get_table_names()
+
+
+def test_a_release_that_newer_tables_do_not_suit_says_what_to_run(empty_database: Database, tmp_path: Path) -> None:
+    """The newer release can take them back; this one, which cannot, does not try. Then it starts."""
+    engine = empty_database.engine
+    with newer_release(tmp_path):
+        upgrade(engine)
+
+    for refused in (lambda: require_current(empty_database), lambda: upgrade(engine)):
+        with pytest.raises(ConfigurationError, match=rf"only a newer release .* `worker db downgrade {head()}`"):
+            refused()
+    with pytest.raises(ConfigurationError, match="only the newer one can take them back"):
+        downgrade(engine, head())
+    older = head()
+    with newer_release(tmp_path / "again"):
+        downgrade(engine, older)
+    upgrade(engine)
+
+    assert head() == require_current(empty_database)
+
+
+def test_an_upgrade_that_ended_before_it_said_who_may_use_the_tables(empty_database: Database, tmp_path: Path) -> None:
+    """What an earlier revision said does not count: an older release starts only on the word of the very revision."""
+    engine = empty_database.engine
+    upgrade(engine)
+    with newer_release(tmp_path, f'compatible_from = "{head()}"'):
+        upgrade(engine)
+        with engine.begin() as connection:
+            connection.execute(text("update worker_site set value = '0009 0009' where name = 'compatible_from'"))
+
+    with pytest.raises(ConfigurationError, match="only a newer release"):
+        require_current(empty_database)
+
+
+def test_older_tables_are_upgraded_first(empty_database: Database) -> None:
+    """What they said of older releases is no word for a newer one."""
+    upgrade(empty_database.engine, "0008")
+
+    with pytest.raises(ConfigurationError, match=r"at revision 0008, .* run `worker db upgrade`"):
+        require_current(empty_database)
+
+
+def test_revisions_say_which_releases_may_use_their_tables() -> None:
+    """Each since 0009, the first whose release asks: its own or an older one, and none that the revision before would
+    not suit."""
+    scripts = list(ScriptDirectory.from_config(migrate.config()).walk_revisions())
+    said = [(one.revision, one.module.compatible_from) for one in reversed(scripts) if one.revision >= "0009"]
+
+    assert said[0] == ("0009", "0009")
+    assert all(oldest <= revision for revision, oldest in said)
+    assert sorted(oldest for _, oldest in said) == [oldest for _, oldest in said]
+
+
 def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
     """Somebody else's upgrade is waited for, not run into (each process has its own Alembic, so: processes)."""
     url = empty_database.engine.url.render_as_string(hide_password=False)
@@ -224,9 +321,9 @@ def test_an_upgrade_that_waits_too_long_for_another_says_so(
 @pytest.mark.parametrize("lost", ["worker_processes", "worker_parts", "worker_site"])
 def test_an_upgrade_that_was_cut_short_goes_on(mariadb_database: Database, lost: str) -> None:
     """MariaDB commits every change of a table at once: the next upgrade makes what is missing and keeps the rest."""
-    engine = mariadb_database.engine
+    engine, lane_key = mariadb_database.engine, text("select value from worker_site where name = 'lane_key'")
     with engine.begin() as connection:
-        key = connection.execute(text("select value from worker_site")).scalar_one()
+        key = connection.execute(lane_key).scalar_one()
         connection.execute(text(f"drop table {lost}"))
         connection.execute(text(f"delete from {VERSION_TABLE}"))
         connection.execute(text("drop index worker_jobs_dedupe on worker_jobs"))
@@ -235,9 +332,7 @@ def test_an_upgrade_that_was_cut_short_goes_on(mariadb_database: Database, lost:
 
     with mariadb_database.reading() as connection:
         assert is_current(connection)
-        assert (key == connection.execute(text("select value from worker_site")).scalar_one()) == (
-            lost != "worker_site"
-        )
+        assert (key == connection.execute(lane_key).scalar_one()) == (lost != "worker_site")
         assert {table.name for table in metadata.sorted_tables} <= set(inspect(connection).get_table_names())
         assert "worker_jobs_dedupe" in {index["name"] for index in inspect(connection).get_indexes("worker_jobs")}
 

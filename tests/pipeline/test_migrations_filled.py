@@ -18,7 +18,7 @@ import worker
 from tests.support.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import config, downgrade, upgrade
+from worker.outbox.migrate import COMPATIBLE_FROM, config, downgrade, upgrade
 from worker.outbox.tables import VERSION_TABLE
 
 FOREVER = 4_611_686_018_427_387_904
@@ -72,13 +72,14 @@ def revisions() -> list[str]:
 
 
 def everything(connection: Connection) -> Tables:
-    """Every row of every table of ours, by its primary key."""
+    """Every row of every table of ours, by its primary key; but the one that is about the revision itself."""
     look, found = inspect(connection), {}
     for name in sorted(look.get_table_names()):
         if name.startswith("worker_") and name != VERSION_TABLE:
             keys = look.get_pk_constraint(name)["constrained_columns"]
             rows = connection.execute(text(f"select * from {name}")).mappings()
             found[name] = {tuple(row[key] for key in keys): dict(row) for row in rows}
+    found.get("worker_site", {}).pop((COMPATIBLE_FROM,), None)
     return found
 
 

@@ -91,13 +91,24 @@ def upgrade() -> None:
 
 
 @db.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="The older release's; it says which when it refuses to start.")],
+) -> None:
+    """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
+    from worker.cli.running import downgrade_tables
+
+    downgrade_tables(revision)
+    typer.echo(f"tables at revision {revision}")
+
+
+@db.command()
 def current() -> None:
-    """The tables' revision; exit status 1 when this release needs another."""
+    """The tables' revision; exit status 1 when this release cannot use them."""
     from worker.cli.running import current_revision
 
-    found, needed = current_revision()
+    found, needed, is_usable = current_revision()
     typer.echo(f"tables at revision {found or 'none'}, this release needs {needed}")
-    raise typer.Exit(0 if found == needed else 1)
+    raise typer.Exit(0 if is_usable else 1)
 
 
 @db.command()

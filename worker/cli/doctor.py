@@ -133,8 +133,8 @@ def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[F
         yield Finding("database", Level.PROBLEM, _said(error))
         return
     try:
-        migrate.require_current(database)
-        yield Finding("database", Level.OK, f"reachable, tables at revision {migrate.head()}")
+        revision = migrate.require_current(database)
+        yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
         yield from _plans(database)
         yield from _set_aside(database)
         before = wall_clock()

@@ -45,22 +45,30 @@ def hints(settings: Settings) -> list[str]:
     return found
 
 
-def upgrade_tables() -> str:
-    """Brings the tables to this release; the revision."""
+def upgrade_tables() -> str | None:
+    """Brings the tables to this release; their revision, which may be a newer one that this release can use."""
     engine = _engine()
     try:
-        migrate.upgrade(engine)
+        return migrate.upgrade(engine)
     finally:
         engine.dispose()
-    return migrate.head()
 
 
-def current_revision() -> tuple[str | None, str]:
-    """The tables' revision and the one this release needs."""
+def downgrade_tables(revision: str) -> None:
+    """Takes the tables back to a revision."""
+    engine = _engine()
+    try:
+        migrate.downgrade(engine, revision)
+    finally:
+        engine.dispose()
+
+
+def current_revision() -> tuple[str | None, str, bool]:
+    """The tables' revision, the one this release was made for, and whether it may use them."""
     engine = _engine()
     try:
         with engine.connect() as connection:
-            return migrate.current(connection), migrate.head()
+            return migrate.current(connection), migrate.head(), migrate.is_current(connection)
     finally:
         engine.dispose()
 

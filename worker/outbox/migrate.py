@@ -13,7 +13,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -25,6 +25,10 @@ ADVISORY_LOCK = 7_215_033_218_964_501_137
 """Any number that nobody else in the database is likely to lock."""
 WAIT_FOR_OTHERS_S = 60
 """How long one upgrade waits for another process's upgrade."""
+COMPATIBLE_FROM = "compatible_from"
+"""What a revision's script says, and a row of `worker_site` then: the oldest revision whose release may use the tables
+as they are after it; not said: its own.
+"""
 WAIT_FOR_TABLES_S = 5
 """How long a change waits for a table: longer would make producers queue up behind it."""
 
@@ -46,17 +50,34 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Brings the tables to a revision and makes the site's lane key if there is none; safe at any time."""
+def upgrade(engine: Engine, revision: str = "head") -> str | None:
+    """Brings the tables to a revision and makes the site's lane key if there is none; safe at any time. Tables of a
+    newer release stay as they are: a ConfigurationError when this one may not use them. Returns the tables' revision.
+    """
     with _alone(engine) as connection:
-        command.upgrade(config(connection), revision)
-        _make_lane_key(connection)
+        if not _is_newer(connection):
+            command.upgrade(config(connection), revision)
+            _make_lane_key(connection)
+            _note_compatible_from(connection)
+        elif not is_current(connection):
+            raise _not_this_release(connection)
+        return current(connection)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Takes changes back, with what is stored in them; `base` drops every table of ours."""
+    """Takes changes back, with what is stored in them; `base` drops every table of ours. A ConfigurationError when this
+    release does not know the tables' revision or the wanted one: the newer release has to do it.
+    """
     with _alone(engine) as connection:
+        if _is_newer(connection):
+            raise ConfigurationError(
+                f"database: its tables are at revision {current(connection)}, and this release knows up to {head()};"
+                " only the newer one can take them back"
+            )
+        if revision not in {"base", *_scripts()}:
+            raise ConfigurationError(f"database: there is no revision {revision}; this release knows up to {head()}")
         command.downgrade(config(connection), revision)
+        _note_compatible_from(connection)
 
 
 def current(connection: Connection) -> str | None:
@@ -73,18 +94,61 @@ def head() -> str:
 
 
 def is_current(connection: Connection) -> bool:
-    """True when the database is at this release's newest revision."""
-    return current(connection) == head()
+    """True when this release may use the tables: at its own newest revision, or at a newer one that says so."""
+    return current(connection) == head() or (_is_newer(connection) and _compatible_from(connection) in _scripts())
 
 
-def require_current(database: Database) -> None:
-    """The database is at this release's revision, or a ConfigurationError says what to run."""
+def require_current(database: Database) -> str:
+    """The tables' revision, which this release may use, or a ConfigurationError says what to run."""
     with database.reading() as connection:
         if not is_current(connection):
-            raise ConfigurationError(
-                f"database: its tables are at revision {current(connection) or 'none'}, this release needs {head()};"
-                " run `worker db upgrade`"
-            )
+            raise _not_this_release(connection)
+        return str(current(connection))
+
+
+def _is_newer(connection: Connection) -> bool:
+    """True when the tables are at a revision this release does not know."""
+    found = current(connection)
+    return found is not None and found not in _scripts()
+
+
+def _not_this_release(connection: Connection) -> ConfigurationError:
+    """Why this release may not use the tables, and what to run."""
+    found = current(connection) or "none"
+    if _is_newer(connection):
+        return ConfigurationError(
+            f"database: its tables are at revision {found}, which only a newer release than this one, at {head()}, may"
+            f" use; run that one, or take the tables back with it first: `worker db downgrade {head()}`"
+        )
+    return ConfigurationError(
+        f"database: its tables are at revision {found}, this release needs {head()}; run `worker db upgrade`"
+    )
+
+
+def _scripts() -> dict[str, Script]:
+    """The revisions this release knows."""
+    return {script.revision: script for script in ScriptDirectory.from_config(config()).walk_revisions()}
+
+
+def _note_compatible_from(connection: Connection) -> None:
+    """Says beside the tables which is the oldest revision whose release may use them: its code cannot know.
+
+    The row names the tables' revision too: after an upgrade that was cut short it is about another, and does not count.
+    """
+    found = current(connection)
+    if found is None:
+        return
+    oldest = getattr(_scripts()[found].module, COMPATIBLE_FROM, found)
+    row = {"name": COMPATIBLE_FROM, "value": f"{found} {oldest}"}
+    connection.execute(text("delete from worker_site where name = :name"), {"name": COMPATIBLE_FROM})
+    connection.execute(text("insert into worker_site (name, value) values (:name, :value)"), row)
+
+
+def _compatible_from(connection: Connection) -> str | None:
+    """The oldest revision whose release may use the tables as they are; None: no word of it."""
+    query = text("select value from worker_site where name = :name")
+    revision, _, oldest = str(connection.execute(query, {"name": COMPATIBLE_FROM}).scalar()).partition(" ")
+    return oldest if revision == current(connection) else None
 
 
 @contextmanager

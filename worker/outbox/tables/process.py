@@ -30,6 +30,11 @@ leases = table(
 
 site = table(
     "site",
-    Column("name", Key(40), primary_key=True, doc="what the value is for: `lane_key`"),
-    Column("value", Key(200), nullable=False, doc="random hex made by `db upgrade`, keys the hashes"),
+    Column("name", Key(40), primary_key=True, doc="`lane_key` or `compatible_from`"),
+    Column(
+        "value",
+        Key(200),
+        nullable=False,
+        doc="made by `db upgrade`: random hex that keys the hashes; the revision and the oldest that may use it",
+    ),
 )
