@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -257,16 +258,82 @@ def test_an_unflagged_call_is_held(site: Site) -> None:
     assert "it went without the duplicate check" in site.part(second).reason
 
 
-def test_an_account_that_is_not_configured_here_is_held(site: Site) -> None:
-    """Nobody here can say what is safe."""
-    site.vendor.says(lost())
-    job = site.send()
-    site.ring(job)
+def in_doubt(site: Site, count: int, *, account: str = "hr", **options: Any) -> list[str]:
+    """Sends whose call was lost, of an account."""
+    site.vendor.says(*[lost()] * count)
+    jobs = [site.send(f"{account} {n}", account=account, **options) for n in range(count)]
+    site.ring(*jobs)
+    return jobs
+
+
+def test_an_account_that_is_not_configured_here_is_left_to_who_knows_it(site: Site) -> None:
+    """In a deployment some processes learn of an account later than others; those decide nothing about it."""
+    [job] = in_doubt(site, 1)
+    before = site.part(job)
     site.recovery._accounts = FixedAccounts([an_account("it")])
 
-    watch(site, 30, 2.5)
+    watch(site, 60, 2.5)
+    left = site.part(job)
+    site.recovery._accounts = site.accounts
+    site.recover()
 
-    assert "its account is not configured here" in site.part(job).reason
+    assert before == left
+    assert "queued" == site.state(job)
+
+
+def test_an_account_that_no_process_knows_for_a_day_is_held(site: Site) -> None:
+    """It was taken out of the settings: a person must decide."""
+    [job] = in_doubt(site, 1)
+    site.recovery._accounts = FixedAccounts([an_account("it")])
+    site.advance(25 + 86_390)
+    site.recover()
+    before = site.part(job).not_before
+
+    site.advance(10)
+    site.recover()
+
+    assert before is not None
+    assert (None, "read_timeout; held: its account is not configured here") == (
+        site.part(job).not_before,
+        site.part(job).reason,
+    )
+
+
+def test_what_is_left_as_it_is_hides_nothing_behind_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many parts of an account that is not known here are in doubt, and however late."""
+    monkeypatch.setattr(recovery, "BATCH", 2)
+    others = in_doubt(site, 5, account="it")
+    known = in_doubt(site, 2)
+    site.recovery._accounts = FixedAccounts([an_account()])
+
+    watch(site, 32)
+
+    assert (["queued"] * 2, ["unknown"] * 5) == (
+        [site.state(job) for job in known],
+        [site.state(job) for job in others],
+    )
+
+
+@pytest.mark.parametrize("account", ["it", "ext"])
+def test_late_parts_that_stay_hide_no_other(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch, account: str
+) -> None:
+    """Those of an account that is not known here, and those whose next call is a search, which is never too late."""
+    monkeypatch.setattr(recovery, "BATCH", 2)
+    with planted(database, driven_clock) as site:
+        stays = in_doubt(site, 5, expires_at=timedelta(seconds=40))
+        site.sql(f"update worker_parts set state = 0, not_before = {site.clock.micros}")
+        site.sql("update worker_jobs set account = :account, n_open = 1, n_unknown = 0, state = 0", account=account)
+        ends = [site.send(f"late {n}", expires_at=timedelta(seconds=41)) for n in range(3)]
+        external = an_account("ext")
+        site.recovery._accounts = FixedAccounts([an_account(), replace(external, channel="wecom_external")])
+
+        watch(site, 50)
+
+        assert (["expired"] * 3, ["queued"] * 5) == (
+            [site.state(job) for job in ends],
+            [site.state(job) for job in stays],
+        )
 
 
 @pytest.mark.parametrize("kind", ["recall", "upload"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
@@ -24,7 +23,7 @@ from worker.domain.state import PartState
 from worker.outbox.database import Database
 from worker.outbox.followups import wake_overdue
 from worker.outbox.items import Change
-from worker.outbox.offering import Doubtful, doubtful, doubtful_among, expired
+from worker.outbox.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 from worker.outbox.turns import mend, orders_after, stalled
 
@@ -60,6 +59,9 @@ class Recovery:
         """Process -> (its alive_until, since when it did not move, on our clock)."""
         self._last_turn = NEVER
         self._order_after = ""
+        self._doubtful_after = FIRST
+        self._stayed = 0
+        """How many late parts were left as they are in the last look."""
 
     def turn(self) -> None:
         """One turn. Raises only when the database is away, which starts the watch over; other failures are told."""
@@ -124,9 +126,23 @@ class Recovery:
         return Change(part_id, doubt, attempt_reason=DEAD)
 
     def _act_on_unknowns(self) -> None:
+        """A page a turn: what is left as it is must not hide what stands behind it."""
         with self._database.reading() as connection:
-            found = doubtful(connection, self._database.now, BATCH)
-        self._change([self._act(part) for part in found])
+            found = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
+        self._doubtful_after = (found[-1].not_before, found[-1].id) if len(found) == BATCH else FIRST
+        self._change([self._act(part) for part in found if not self._is_others(part)])
+
+    def _is_others(self, found: Doubtful) -> bool:
+        """Its account is not configured here: a process that knows it decides. In a deployment some learn of it later
+        than others; a day later none is coming.
+        """
+        return found.overdue_us < self._policy.max_age_s * settle.SECOND and self._channel_of(found) is None
+
+    def _channel_of(self, found: Doubtful) -> Channel | None:
+        try:
+            return self._channel(self._accounts.get(found.account).channel)
+        except WorkerError:
+            return None
 
     def _act(self, found: Doubtful) -> Change:
         try:
@@ -153,12 +169,10 @@ class Recovery:
         """None when a repeat is safe, or wanted whatever it does; else why a person must decide."""
         if found.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
-        try:
-            account = self._accounts.get(found.account)
-            channel = self._channel(account.channel)
-        except WorkerError:
+        channel = self._channel_of(found)
+        if channel is None:
             return "its account is not configured here"
-        wish = found.on_unknown if found.on_unknown != "default" else account.on_unknown
+        wish = found.on_unknown if found.on_unknown != "default" else self._accounts.get(found.account).on_unknown
         if wish != "default":
             return None if wish == "resend" else "the caller wants unknown outcomes held"
         rule, _ = channel.repeat_rule(_as_part(found))
@@ -169,28 +183,26 @@ class Recovery:
         return None
 
     def _expire(self) -> None:
+        """What stays where it is must not hide the others: of those that stayed, so many more are read."""
         with self._database.reading() as connection:
-            late = expired(connection, self._database.now, BATCH)
-            doubted = doubtful_among(connection, [part for part, in_doubt in late.items() if in_doubt])
-        searched = {found.id for found in doubted if self._is_searched(found)}
-        self._change([Change(part, partial(_expire, part in searched)) for part in late])
+            late = expired(connection, self._database.now, BATCH + self._stayed)
+            in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
+            doubted = doubtful_among(connection, self._database.now, in_doubt)
+        staying = {found.id for found in doubted if self._is_others(found) or self._is_searched(found)}
+        self._stayed = len(staying)
+        self._change([Change(part, _expire) for part in late if part not in staying])
 
     def _is_searched(self, found: Doubtful) -> bool:
         """Its next call is a search: it sends nothing, so it is never too late."""
+        channel = self._channel_of(found)
         try:
-            channel = self._channel(self._accounts.get(found.account).channel)
-        except WorkerError:
-            return False
-        try:
-            return channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
+            return channel is not None and channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
             self._tell(found, our_error(error))
             return False
 
 
-def _expire(is_searched: bool, part: PartFacts, now: int) -> None:
-    if part.doubts and is_searched:
-        return
+def _expire(part: PartFacts, now: int) -> None:
     if part.state is PartState.QUEUED and part.expires_at is not None and part.expires_at <= now:
         settle.expire(part)
 

@@ -215,25 +215,36 @@ class Doubtful:
     account: str
     message: str
     on_unknown: str
+    not_before: int
+    overdue_us: int
+    """How long its policy, or its next call, has been due."""
 
 
-_DOUBTFUL = "p.id, p.lane, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown"
+_DOUBTFUL = (
+    "p.id, p.lane, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown, p.not_before"
+)
+Seen = tuple[int, str]
+"""Where a look through what is in doubt goes on: behind this instant and id."""
+FIRST: Seen = (0, "")
 
 
-def doubtful(connection: Connection, now: str, limit: int) -> list[Doubtful]:
-    """Unknown parts that are not held and whose margin is over."""
+def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[Doubtful]:
+    """Unknown parts that are not held and whose margin is over, in the order in which it ended."""
     now = read_once(connection.dialect.name, now)
     rows = connection.execute(
         text(
-            f"select {_DOUBTFUL} from worker_parts p join worker_jobs j on j.id = p.job_id"
-            f" where p.state = 6 and p.not_before <= {now} order by p.not_before limit :limit"
+            f"select {_DOUBTFUL}, {now} - p.not_before from worker_parts p join worker_jobs j on j.id = p.job_id"
+            f" where p.state = 6 and p.not_before <= {now} and p.not_before >= :at"
+            " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
         ),
-        {"limit": limit},
+        {"limit": limit, "at": after[0], "id": after[1]},
     )
     return [Doubtful(*row) for row in rows]
 
 
-def doubtful_among(connection: Connection, ids: Sequence[str]) -> list[Doubtful]:
-    """These parts, whatever state they are in."""
+def doubtful_among(connection: Connection, now: str, ids: Sequence[str]) -> list[Doubtful]:
+    """Those of these parts that are not ended or held."""
+    now = read_once(connection.dialect.name, now)
     source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
-    return [Doubtful(*row) for row in fetch(connection, f"select {_DOUBTFUL} from {source}", {"ids": ids_json(ids)})]
+    query = f"select {_DOUBTFUL}, {now} - p.not_before from {source} and p.not_before is not null"
+    return [Doubtful(*row) for row in fetch(connection, query, {"ids": ids_json(ids)})]
