@@ -226,7 +226,7 @@ def test_a_code_of_our_own_card_is_the_same_code(site: Site) -> None:
 
 
 def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
-    """The ledger counts by account."""
+    """The ledger counts by app."""
     by_code(site)
     site.run()
     with site.database.writing() as connection:
@@ -234,6 +234,25 @@ def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
     site.run()
 
     assert ("accepted", [7, 8]) == (site.state(job), [body["agentid"] for body in site.bodies(UPDATE)])
+
+
+def test_a_code_is_spent_once_whichever_account_of_its_app_gives_it(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """Two accounts of one app, by name: to the vendor there is one code."""
+    with planted(database, driven_clock, accounts=[an_account("hr"), an_account("alerts")]) as site:
+        card = site.card(account="alerts")
+        site.ring(card)
+        by_code(site, "code1")
+        site.run()
+
+        told = problem_of(site, "code1")
+        update = site.update(card)
+        site.run()
+
+        assert "has been used" in told
+        assert {"code1": ("send", "spent")} == codes(site)
+        assert "no response_code is left" in site.part(update).reason
 
 
 def test_the_same_dedupe_key_is_the_same_job_also_when_it_has_used_the_code(site: Site) -> None:

@@ -51,7 +51,7 @@ class Hall:
     def __post_init__(self) -> None:
         site = self.site
         door = channel("wecom_app").callback_door(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
-        store = Receiving(site.database, Settings(hooks="shop.hooks")).store
+        store = Receiving(site.database, Settings(hooks="shop.hooks"), site.accounts).store
         self.receiver = Receiver({"hr": door}, store, now=lambda: NOW)
         self.runs = self.process()
         self.offers = HookOffers(site.database, self.messages.extend, threads=4, offer_s=5, monotonic=site.ticks)

@@ -267,7 +267,7 @@ def test_a_card_with_an_id_of_its_own_has_another_one_in_every_part(site: Site) 
     sent = [body["template_card"]["task_id"] for body in site.bodies() if "template_card" in body]
     assert len(set(sent)) == len(sent) == len(parts(site, job)) >= 2
     with site.database.reading() as connection:
-        found = [part_of_task(connection, "hr", task_id) for task_id in sent]
+        found = [part_of_task(connection, ["hr"], task_id) for task_id in sent]
     assert [part.id for part in parts(site, job)] == sorted(str(one) for one in found)
 
 

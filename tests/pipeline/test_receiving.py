@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from tests.channels.callback_samples import AES_KEY, CORP, NOW, TOKEN, Sent, press, sent
 from tests.support.asgi import Answer, ask, asked
-from tests.support.plant import Site, planted
+from tests.support.plant import UPDATE, Site, an_account, planted
 from worker import To
 from worker.channels import channel
 from worker.config.settings import Settings
@@ -46,7 +46,7 @@ def receiver(site: Site) -> Receiver:
 def made(site: Site, *, hooks: str = "shop.hooks", **options: Any) -> Receiver:
     account = site.accounts.get("hr")
     door = channel("wecom_app").callback_door(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
-    store = options.pop("store", None) or Receiving(site.database, Settings(hooks=hooks)).store
+    store = options.pop("store", None) or Receiving(site.database, Settings(hooks=hooks), site.accounts).store
     return Receiver({"hr": door}, store, now=lambda: NOW, **options)
 
 
@@ -153,8 +153,27 @@ def test_a_card_of_somebody_else_is_kept_and_nobody_is_told(receiver: Receiver, 
     assert [] == site.rows("select id from worker_response_codes")
 
 
-def test_a_card_of_another_account_is_not_ours(receiver: Receiver, site: Site) -> None:
-    """The task_id names a part of another account: whoever holds this account's token learns nothing through it."""
+@pytest.mark.parametrize("task_id", [None, "leave-7"])
+def test_a_card_of_another_account_of_the_app_is_joined(
+    database: Database, driven_clock: DrivenClock, task_id: str | None
+) -> None:
+    """An app has one callback address: it hears of the cards of all accounts that send through the app."""
+    with planted(database, driven_clock, accounts=[an_account("hr"), an_account("alerts")]) as site:
+        driven_clock.micros = int(NOW) * 1_000_000
+        job = site.card(account="alerts", task_id=task_id)
+        site.ring(job)
+
+        post(made(site), sent(press(task_id or f"w{part_id(job, 0)}")))
+        update = site.update(job, to="lisi")
+        site.run()
+
+        assert [part_id(job, 0)] == [row.part_id for row in site.rows("select part_id from worker_inbound")]
+        assert ["code-1"] == [body["response_code"] for body in site.bodies(UPDATE)]
+        assert "accepted" == site.state(update)
+
+
+def test_a_card_of_another_app_is_not_ours(receiver: Receiver, site: Site) -> None:
+    """The task_id names a part of another app's account: who holds this one's token learns nothing through it."""
     job = site.card(account="it")
     site.ring(job)
 
@@ -279,7 +298,7 @@ def test_a_database_that_is_away_is_503(site: Site) -> None:
 
 def test_a_database_that_hangs_is_503_in_time_and_what_it_stores_later_counts(site: Site) -> None:
     """The answer does not wait past the vendor's five seconds; the repeat finds it stored."""
-    go, real = threading.Event(), Receiving(site.database, Settings()).store
+    go, real = threading.Event(), Receiving(site.database, Settings(), site.accounts).store
     first = threading.Event()
 
     def slow(account: str, inbound: Inbound) -> bool:

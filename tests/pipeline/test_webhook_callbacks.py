@@ -71,7 +71,9 @@ def room(database: Database, driven_clock: DrivenClock, request: pytest.FixtureR
     """Once with callbacks as XML, once as JSON."""
     driven_clock.micros = time.time_ns() // 1000
     door = channel("wecom_webhook").callback_door(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
-    receiver = Receiver({"alerts": door}, Receiving(database, Settings(hooks="shop.hooks")).store)
+    receiver = Receiver(
+        {"alerts": door}, Receiving(database, Settings(hooks="shop.hooks"), FixedAccounts([a_webhook("")])).store
+    )
     with listening(receiver.app) as address, running() as url:
         key = {
             "key": KEY,
@@ -375,7 +377,7 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
 def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Database) -> None:
     """Whoever is first, the lane is not left waiting for a member who has spoken."""
     with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:
-        receiving = Receiving(server_database, Settings())
+        receiving = Receiving(server_database, Settings(), site.accounts)
         receiving.store("alerts", spoken("m1"))
         job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts", clock=server_database.clock)
         site.sql("update worker_chats set allowance = 0")

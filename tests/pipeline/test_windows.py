@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import SEND, Site, busy, lost, planted, refused, unsent
+from tests.support.plant import SEND, Site, an_account, busy, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
@@ -254,6 +254,17 @@ def test_two_equal_texts_are_two_calls_and_only_the_first_is_flagged(site: Site)
 
     assert [True, False] == flags(site)
     assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
+
+
+def test_two_accounts_of_one_app_share_its_window(database: Database, driven_clock: DrivenClock) -> None:
+    """The vendor's check is the app's: it would swallow the second message, whatever our accounts are called."""
+    with planted(database, driven_clock, accounts=[an_account("hr"), an_account("alerts")]) as site:
+        jobs = [site.send(account="hr"), site.send(account="alerts")]
+
+        site.run()
+
+        assert [True, False] == flags(site)
+        assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
 
 
 def test_other_recipients_are_another_body(site: Site) -> None:

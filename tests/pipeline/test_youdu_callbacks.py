@@ -9,6 +9,7 @@ import requests
 
 from tests.support.listening import listening
 from tests.support.youdu_client import APP, BUIN, KEYS
+from worker import FixedAccounts
 from worker.channels import channel
 from worker.config.settings import Settings
 from worker.crypto.youdu import YouduEnvelope, signature
@@ -36,9 +37,8 @@ def test_a_message_is_stored_once_and_answered_in_json(database: Database) -> No
     settings = {"buin": BUIN, "appid": APP, "callback": {"token": Secret(lambda: TOKEN)}}
     account = Account("oa", "youdu", "http://youdu", settings, Secret(lambda: KEYS[APP]))
     secrets = {name: one.read() for name, one in channel("youdu").callback_secrets(account).items()}
-    receiver = Receiver(
-        {"oa": channel("youdu").callback_door(account, secrets, 300)}, Receiving(database, Settings()).store
-    )
+    door = channel("youdu").callback_door(account, secrets, 300)
+    receiver = Receiver({"oa": door}, Receiving(database, Settings(), FixedAccounts([account])).store)
     said = {"fromUser": "alice", "createTime": 1, "packageId": "p1", "msgType": "text", "text": {"content": "hi"}}
     with listening(receiver.app) as url:
         answers = [post(url, said, bytes([n]) * 16) for n in range(3)]

@@ -164,6 +164,12 @@ class Channel(Protocol):
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
         ...
 
+    def app_scope(self, account: Account) -> str:
+        """What the vendor takes the account for: accounts with the same scope are one to its duplicate check, its
+        task_ids and response_codes, and have one callback address.
+        """
+        ...
+
     def media_scope(self, account: Account) -> str:
         """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key), and what
         a search is shown.

@@ -5,7 +5,8 @@ Knows no channel's keys; each channel judges its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from worker import channels
 from worker.config.accounts import AccountSource
@@ -54,6 +55,17 @@ def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
         return None
     shared = len(counted) == 1 and counted[0].subject is not None
     return Amount(min(one.limit.amount for one in counted), shared)
+
+
+def alike(accounts: AccountSource, account: Account, scope: Callable[[Account], str]) -> list[str]:
+    """The accounts of its channel with the same scope, its own name first."""
+    own, names = scope(account), [account.name]
+    for name in accounts.names():
+        with suppress(ConfigurationError):  # one that is not configured rightly sends nothing
+            other = accounts.get(name)
+            if other.channel == account.channel and scope(other) == own:
+                names.append(name)
+    return list(dict.fromkeys(names))
 
 
 def _sentences(account: Account) -> Iterator[str]:

@@ -260,6 +260,7 @@ class Attempt:
                 vault_valid_s=int(plant.settings.media_valid_s) if work.kind == Kind.UPLOAD else None,
                 spoiled=spoiled,
                 account=errand.account.name,
+                app=errand.channel.app_scope(errand.account),
                 confirms=str(errand.ready.spec.get("target", "")) if work.kind == Kind.TRACK else "",
                 named=errand.rule is RepeatRule.LOOK_UP,
                 code_ttl_s=int(plant.settings.response_code_ttl_s),

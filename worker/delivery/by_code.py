@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.delivery.draft import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.delivery.insert import JobRef, ask
 from worker.delivery.options import AWARE, Instant, Options, aware_problems
 from worker.domain.account import Account
-from worker.domain.code import INSTEAD
+from worker.domain.code import INSTEAD, CodeState
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import Message
@@ -69,10 +70,12 @@ def update_card_by_code(
     return ask(connection, Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options), clock)
 
 
-def require_replayable(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+def require_replayable(
+    connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any], account: Account
+) -> None:
     """A replay would spend the same code again: NotReplayable when that is known to be impossible."""
     response_code = document.get("response_code")
-    held = read_code(connection, code_id(old["account"], response_code)) if response_code else None
+    held = _held(connection, account, response_code) if response_code else None
     if held is not None and held.used:
         job_id = str(old["id"])
         raise NotReplayable(f"the response_code of job {job_id} {held.fate}; {INSTEAD}", job=job_id)
@@ -81,9 +84,13 @@ def require_replayable(connection: Connection, old: Mapping[str, Any], document:
 def _require_unused(connection: Connection, account: Account, response_code: object, dedupe_key: str | None) -> None:
     if not isinstance(response_code, str):
         return  # the channel says what is wrong with it
-    held = read_code(connection, code_id(account.name, response_code))
+    held = _held(connection, account, response_code)
     if held is None or not held.used:
         return
     if dedupe_key is not None and outbox.owners(connection, [(account.name, dedupe_key)]):
         return  # asked for before under this key: perhaps by the very job that used it
     raise CheckFailed([Problem("response_code", held.fate, INSTEAD)], channel=account.channel)
+
+
+def _held(connection: Connection, account: Account, response_code: str) -> CodeState | None:
+    return read_code(connection, code_id(channel(account.channel).app_scope(account), response_code))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.domain import settle
+from worker.domain.account import Account
 from worker.domain.code import INSTEAD, CodeState
 from worker.domain.job import Part, RepeatRule, job_of
 from worker.domain.settle import FOREVER, PartFacts
@@ -160,10 +161,10 @@ class Followups:
         late = self._too_late(sent_at, self._database.read_now(), window)
         return Refuse(late) if late else Ready({"msgid": message["msgid"]})
 
-    def update_card(self, work: Loaded, channel: Channel) -> Resolved:
+    def update_card(self, work: Loaded, channel: Channel, account: Account) -> Resolved:
         """One call per card that was sent, each with a fresh response_code of its own."""
         if work.target_job_id is None:
-            return self._take_given(work)
+            return self._take_given(work, channel.app_scope(account))
         if "target" not in work.spec and "refuse" not in work.spec:
             planned = self.plan(work, _update_plan, self._window_us(channel), with_replays=True)
             if not isinstance(planned, Ready):
@@ -173,10 +174,10 @@ class Followups:
             return Refuse(work.spec["refuse"])
         return self._pick_code(work)
 
-    def _take_given(self, work: Loaded) -> Resolved:
+    def _take_given(self, work: Loaded, app: str) -> Resolved:
         """The very code the application gave; nobody knows of another one for that card."""
         response_code = work.message["response_code"]
-        held, now = self._database.run(lambda connection: self._file_given(connection, work, response_code))
+        held, now = self._database.run(lambda connection: self._file_given(connection, work, app, response_code))
         if held.used:
             return Refuse(f"its response_code {held.fate}; {INSTEAD}")
         if held.state == "leased" and held.holder != work.id:
@@ -188,10 +189,10 @@ class Followups:
             return Refuse(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
         return Ready(work.spec, {"response_code": response_code}, code_id=held.id)
 
-    def _file_given(self, connection: Connection, work: Loaded, response_code: str) -> tuple[CodeState, int]:
+    def _file_given(self, connection: Connection, work: Loaded, app: str, response_code: str) -> tuple[CodeState, int]:
         """What the ledger says of the code, and the time; one it never saw is filed, so that it is spent once."""
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
-        key = code_id(work.account, response_code)
+        key = code_id(app, response_code)
         held = read_code(connection, key)
         if held is None:
             given = work.message.get("issued_at")
@@ -200,7 +201,7 @@ class Followups:
             ends_at = issued + self._code_ttl_s * settle.SECOND
             if ends_at <= now + self._deadline_us:  # too late by a word that may be wrong: not filed
                 return CodeState(key, "fresh", None, ends_at), now
-            file_code(connection, work.account, work.id, response_code, issued, self._code_ttl_s, given=True)
+            file_code(connection, app, work.id, response_code, issued, self._code_ttl_s, given=True)
             held = read_code(connection, key)
         assert held is not None
         return held, now

@@ -117,7 +117,7 @@ class Preparing:
             case Kind.RECALL:
                 return self._plant.followups.recall(work, channel)
             case Kind.UPDATE_CARD:
-                return self._plant.followups.update_card(work, channel)
+                return self._plant.followups.update_card(work, channel, account)
             case Kind.UPLOAD:
                 return self._plant.media.upload(work, channel, account)
             case Kind.TRACK:

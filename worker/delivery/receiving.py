@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic_core import to_json
 from uuid_utils import uuid7
@@ -11,6 +11,7 @@ from worker.channels import channel
 from worker.channels.base import CallbackDoor
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
+from worker.delivery.accounts import alike
 from worker.delivery.chat_blocks import WAITING, gone
 from worker.delivery.writer import log_steps
 from worker.domain.errors import ConfigurationError
@@ -41,17 +42,26 @@ def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, Callback
 class Receiving:
     """Stores callbacks, each once, however often it is delivered."""
 
-    def __init__(self, database: Database, settings: Settings, new_id: Callable[[], str] = lambda: uuid7().hex):
-        self._database, self._new_id = database, new_id
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        accounts: AccountSource,
+        new_id: Callable[[], str] = lambda: uuid7().hex,
+    ):
+        self._database, self._accounts, self._new_id = database, accounts, new_id
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """True when this delivery was the first; either way it is there when this returns."""
+        app, accounts = self._app(account)
         delivery = Delivery(
             account,
+            app,
+            accounts,
             inbound,
-            _document(inbound, self._named(account, inbound.card)),
+            _document(inbound, self._named(accounts, inbound.card)),
             self._new_id(),
             code_ttl_s=self._code_ttl_s,
             hooked=self._hooked,
@@ -61,12 +71,18 @@ class Receiving:
         log_steps(steps or ())
         return steps is not None
 
-    def _named(self, account: str, card: CardPress | None) -> str | None:
+    def _app(self, account: str) -> tuple[str, Sequence[str]]:
+        """What the vendor takes the account for, and the names of all that it takes for the same."""
+        own = self._accounts.get(account)
+        found = channel(own.channel)
+        return found.app_scope(own), alike(self._accounts, own, found.app_scope)
+
+    def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
         """What the application calls what was pressed; null where nothing was."""
         if card is None or not card.own_id_at:
             return None if card is None else card.task_id
         with self._database.reading() as connection:
-            return callers_id(connection, account, card) or card.task_id
+            return callers_id(connection, accounts, card) or card.task_id
 
     def _lanes(self, account: str, chat: ChatNews | None) -> ChatLanes | None:
         """What a chat's news mean for what is sent to it."""

@@ -191,11 +191,12 @@ def _once_more(
 ) -> Asked:
     """The same job again, linked to the original."""
     document = json.loads(old["message"])
+    account = (accounts or current_accounts()).get(old["account"])
     _require_kept(connection, old, document)
-    require_replayable(connection, old, document)
+    require_replayable(connection, old, document, account)
     return Asked(
         old["kind"],
-        (accounts or current_accounts()).get(old["account"]),
+        account,
         document,
         {},
         to,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
+from worker.delivery.accounts import alike
 from worker.delivery.followups import (
     Followups,
     Hold,
@@ -31,7 +31,6 @@ from worker.delivery.followups import (
 )
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.errors import ConfigurationError
 from worker.domain.job import Part, job_of
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
@@ -139,7 +138,8 @@ class Tracking:
         """
         with self._database.reading() as connection:
             now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
-            names = self._sharing(channel, account)
+            # Those that share what is uploaded share a corp, and its list of tasks.
+            names = alike(self._accounts, account, channel.media_scope)
             twins = [twin for name in names for twin in self._twins(connection, name, work, channel, account)]
             known = [one for name in names for one in named_ids(connection, name)]
         if not all(twin.in_the_air for twin in twins):
@@ -150,16 +150,6 @@ class Tracking:
         first = work.first_marked_at or now  # after now, where the database's clock was set back
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
         return Ready(work.spec, {"doubt": doubt, "known": known})
-
-    def _sharing(self, channel: Channel, account: Account) -> list[str]:
-        """The accounts whose tasks stand in the same list: those that share what is uploaded share a corp."""
-        scope, names = channel.media_scope(account), [account.name]
-        for name in self._accounts.names():
-            with suppress(ConfigurationError):  # one that is not configured rightly makes nothing
-                other = self._accounts.get(name)
-                if other.channel == account.channel and channel.media_scope(other) == scope:
-                    names.append(name)
-        return list(dict.fromkeys(names))
 
     def _twins(
         self, connection: Connection, name: str, work: Loaded, channel: Channel, account: Account

@@ -99,7 +99,7 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
     """What an accepted call leaves for later jobs: a fresh code, a receipt taken back, a media_id in the vault."""
     taken = outcome.taken
     if taken.response_code and end.is_card:
-        codes.file_code(connection, end.account, end.part_id, taken.response_code, batch.now, end.code_ttl_s)
+        codes.file_code(connection, end.app, end.part_id, taken.response_code, batch.now, end.code_ttl_s)
     if taken.msgid and end.named:
         codes.name_part(connection, end.account, taken.msgid, end.part_id)
     if end.recalled:

@@ -31,9 +31,9 @@ class Code:
     """`send`, `callback` or `given`."""
 
 
-def code_id(account: str, code: str) -> str:
-    """The ledger's key of a code."""
-    return hashlib.sha256(f"{account}\x00{code}".encode("utf-8", "surrogatepass")).hexdigest()
+def code_id(app: str, code: str) -> str:
+    """The ledger's key of a code of an app (`Channel.app_scope`)."""
+    return hashlib.sha256(f"{app}\x00{code}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def name_part(connection: Connection, account: str, msgid: str, part_id: str) -> None:
@@ -54,7 +54,7 @@ def named_ids(connection: Connection, account: str) -> list[str]:
 
 def file_code(
     connection: Connection,
-    account: str,
+    app: str,
     part_id: str,
     code: str,
     now: int,
@@ -68,7 +68,7 @@ def file_code(
     One that is known stays what it is.
     """
     row = {
-        "id": code_id(account, code),
+        "id": code_id(app, code),
         "part_id": part_id,
         "source": "given" if given else "send" if person is None else "callback",
         "code": code,

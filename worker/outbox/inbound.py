@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, String, bindparam, text
 
 from worker.domain.hook import EventKind, EventState
 from worker.domain.inbound import CardPress, Inbound
@@ -31,6 +31,11 @@ class Delivery:
     """One delivery of a callback, ready to be stored."""
 
     account: str
+    """Whose callback address it came to."""
+    app: str
+    """What the vendor takes that account for."""
+    accounts: Sequence[str]
+    """All that it takes for the same app: a card of any of them is pressed here."""
     inbound: Inbound
     payload: str = field(repr=False)
     """JSON."""
@@ -48,7 +53,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
     changed.
     """
     inbound, card = delivery.inbound, delivery.inbound.card
-    part_id = part_of_task(connection, delivery.account, card.task_id) if card else None
+    part_id = part_of_task(connection, delivery.accounts, card.task_id) if card else None
     instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
     key = inbound.key(delivery.account)
     row = {
@@ -80,7 +85,7 @@ def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id
         # The vendor counts from the press: a callback that was repeated for a while brings a code that has aged.
         issued = min(now, inbound.happened_at * 1_000_000)
         ttl_s = delivery.code_ttl_s
-        codes.file_code(connection, delivery.account, part_id, card.response_code, issued, ttl_s, inbound.person)
+        codes.file_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
     # An event is written also where nobody listens: a hook that comes later can be given it by `worker events retry`.
     heard = delivery.hooked and part_id is not None
     row = event_row(
@@ -98,36 +103,38 @@ def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id
 _STORED_BY = text("select stored_by from worker_inbound where id = :id")
 
 
-def part_of_task(connection: Connection, account: str, task_id: str) -> str | None:
-    """The part of this account that sent the card; null: none of ours did.
+def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) -> str | None:
+    """The part of one of these accounts that sent the card; null: none of ours did.
 
     The part is there before its card can be: also for a press that arrives before the send's own answer was recorded.
     """
     ours = _OURS.fullmatch(task_id)
     if ours:
-        found = connection.execute(_OWN_PART, {"part": ours[1], "account": account}).scalar()
+        found = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
         if found is not None:
             return str(found)
-    rows = connection.execute(_CALLERS_PART, {"account": account, "task": task_id})
+    rows = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id})
     found = rows.scalar()
     return None if found is None else str(found)
 
 
+_ACCOUNTS = bindparam("accounts", type_=String(), expanding=True)
 _OWN_PART = text(
-    "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :part and j.account = :account"
-)
+    "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id"
+    " where p.id = :part and j.account in :accounts"
+).bindparams(_ACCOUNTS)
 # Of several that wanted one task_id the vendor took one: not one that was never marked, nor (42014) one it refused.
 _CALLERS_PART = text(
     "select p.id from worker_task_ids t join worker_parts p on p.id = t.part_id"
-    " where t.account = :account and t.task_id = :task"
+    " where t.account in :accounts and t.task_id = :task"
     " order by case when p.state in (2, 3) then 0 when p.state in (1, 6) then 1 when p.marked_at is null then 3"
     " else 2 end, p.id desc limit 1"
-)
+).bindparams(_ACCOUNTS)
 
 
-def callers_id(connection: Connection, account: str, card: CardPress) -> str | None:
+def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
     """The caller's own id of what was pressed, out of the message of the job that sent it; null: he gave none."""
-    part_id = part_of_task(connection, account, card.task_id)
+    part_id = part_of_task(connection, accounts, card.task_id)
     message = None if part_id is None else connection.execute(_MESSAGE, {"job": job_of(part_id)}).scalar()
     found: Any = None if message is None else json.loads(message)
     for step in card.own_id_at:

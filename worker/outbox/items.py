@@ -59,7 +59,7 @@ class Mark:
     incarnation: str
     deadline_us: int
     window_id: str | None = None
-    """Hash of account and body for the duplicate window; null: this call has no duplicate check."""
+    """Hash of app and body for the duplicate window; null: this call has no duplicate check."""
     window_us: int = 0
     """How long an equal body of somebody else may be swallowed by the vendor."""
     body: str | None = None
@@ -107,6 +107,8 @@ class End:
     spoiled: tuple[tuple[str, str], ...] = ()
     """Vault rows, and the media_id in each that the vendor does not know any more."""
     account: str = ""
+    app: str = ""
+    """What the vendor takes the account for (`Channel.app_scope`)."""
     confirms: str = ""
     """The part whose fate this call reads."""
     named: bool = False

@@ -133,7 +133,7 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     try:
         require_current(database)
         our_logging.set_up(loglevel)
-        receiver = Receiver(doors, Receiving(database, settings).store)
+        receiver = Receiver(doors, Receiving(database, settings, accounts).store)
         return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
     finally:
         database.close()

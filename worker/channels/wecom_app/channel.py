@@ -154,6 +154,10 @@ class WecomApp:
         """See `Channel.explain`."""
         return errcodes.explain(code, lang)
 
+    def app_scope(self, account: Account) -> str:
+        """See `Channel.app_scope`: the corp's app, whatever its accounts are called here."""
+        return render.app_scope(account)
+
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
         return f"corp:{account.settings['corpid']}"

@@ -52,11 +52,16 @@ def path_of(part: Part) -> str:
     return uploading.path_of(part) if part.kind == "upload" else PATHS[part.kind]
 
 
+def app_scope(account: Account) -> str:
+    """The corp's app; accounts of any name, road or policy that name the same are one to the vendor."""
+    return f"{account.settings.get('corpid')}/{account.settings.get('agentid')}"
+
+
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and the body without the flag fields."""
+    """SHA-256 (hex) of the app and the body without the flag fields."""
     if part.kind == "upload":
         return uploading.body_hash(part, account)
-    return hashlib.sha256(account.name.encode() + b"\0" + _body(part, account, flagged=False)).hexdigest()
+    return hashlib.sha256(app_scope(account).encode() + b"\0" + _body(part, account, flagged=False)).hexdigest()
 
 
 def _again(frozen: str, flagged: bool) -> bytes:

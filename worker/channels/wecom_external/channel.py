@@ -133,6 +133,10 @@ class WecomExternal:
         """See `Channel.token_outcome`."""
         return token.token_outcome(reply)
 
+    def app_scope(self, account: Account) -> str:
+        """See `Channel.app_scope`: nothing of the kind is remembered across calls here."""
+        return account.name
+
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
         return f"corp:{account.settings['corpid']}"

@@ -131,6 +131,10 @@ class WecomWebhook:
         """See `Channel.explain`."""
         return errcodes.explain(code, lang)
 
+    def app_scope(self, account: Account) -> str:
+        """See `Channel.app_scope`: nothing of the kind is remembered across calls here."""
+        return account.name
+
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for the key that uploaded it (文件上传接口)."""
         return f"webhook:{account.name}"

@@ -131,6 +131,10 @@ class Youdu:
         """See `Channel.explain`."""
         return errcodes.explain(code, lang)
 
+    def app_scope(self, account: Account) -> str:
+        """See `Channel.app_scope`: nothing of the kind is remembered across calls here."""
+        return account.name
+
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`. Whether apps can share a media_id is not documented: each has its own."""
         return f"youdu:{account.settings['buin']}/{account.settings['appid']}@{account.base_url}"

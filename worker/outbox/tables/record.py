@@ -57,7 +57,7 @@ failures = table(
 
 response_codes = table(
     "response_codes",
-    Column("id", Key(64), primary_key=True, doc="SHA-256 of account and code"),
+    Column("id", Key(64), primary_key=True, doc="SHA-256 of the vendor's app and code"),
     Column("part_id", Key(PART_ID), nullable=False, doc="the send part whose card it is; a given one's update part"),
     Column("source", Key(12), nullable=False, doc="send, callback, or given by the application"),
     Column("code", LongText(), nullable=False, doc="the vendor's response_code"),
