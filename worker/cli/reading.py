@@ -59,6 +59,9 @@ def report_lines(report: JobReport) -> Iterator[str]:
         f"  asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused},"
         f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
     )
+    links = {"is about": report.target_job_id, "is a replay of": report.replay_of}
+    yield from (f"  {link} job {job}" for link, job in links.items() if job)
+    yield from (f"  was replayed as job {job}" for job in report.replays)
     yield from (f"  warning: {warning}" for warning in report.warnings)
     for receipt in report.receipts:
         given = receipt.msgid or receipt.media_id or ("nothing had to be sent" if receipt.not_sent else "no id")

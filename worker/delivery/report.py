@@ -105,7 +105,9 @@ class JobSummary:
     tags: tuple[str, ...]
     dedupe_key: str | None = field(repr=False)
     target_job_id: str | None
+    """The job that a recall or a card update is about."""
     replay_of: str | None
+    """The original that this job repeats, also when a replay was replayed; None: it is an original."""
     created_at: datetime
     due_at: datetime
     expires_at: datetime | None
@@ -117,6 +119,9 @@ class JobReport(JobSummary):
     """Everything known about one job at one moment."""
 
     counts: Counts
+    replays: tuple[str, ...]
+    """The jobs that repeat this one, oldest first, whole or for those it was refused for; all of a chain stand with its
+    original."""
     warnings: tuple[str, ...]
     receipts: tuple[Receipt, ...]
     failures: tuple[Failure, ...]
@@ -206,6 +211,7 @@ def _report(rows: JobRows) -> JobReport:
     return JobReport(
         **_summary(rows.job),
         counts=Counts(asked=asked.count(), **{share.value: len(ids) for share, ids in who.items()}),
+        replays=rows.replays,
         warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
         receipts=tuple(_receipt(row) for row in rows.receipts),
         failures=tuple(_failure(row) for row in rows.failures),

@@ -29,12 +29,15 @@ class JobRows:
     events: Rows
     followers: Rows
     """The jobs that are about this one: id, kind, state, when asked for and ended."""
+    replays: tuple[str, ...]
+    """The jobs that repeat this one, oldest first; of an original those of its replays too."""
 
 
 _JOB = text("select * from worker_jobs where id = :id")
 _FOLLOWERS = text(
     "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
 )
+_REPLAYS = text("select id from worker_jobs where replay_of = :id order by created_at, id")
 _PARTS = text("select * from worker_parts where id > :low and id < :high order by n")
 
 
@@ -65,6 +68,7 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
         of_parts("worker_failures", "part_id, kind, recipient_key"),
         events_of_job(connection, job_id),
         [dict(row) for row in connection.execute(_FOLLOWERS, {"id": job_id}).mappings()],
+        tuple(connection.execute(_REPLAYS, {"id": job_id}).scalars()),
     )
 
 

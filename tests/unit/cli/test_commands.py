@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.service.rooms import Site, celery_restored
-from worker import Text, To, enqueue
+from worker import Text, To, enqueue, recall, replay
 from worker.cli import main
 from worker.cli.reading import plain, report_lines
 from worker.cli.running import hints
@@ -88,6 +88,23 @@ def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) 
     assert f"job {job}: send on account hr is open" in text
     assert "enqueued" in text
     assert (1, 1) == (json.loads(data)["counts"]["asked"], len(json.loads(data)["timeline"]))
+
+
+def test_a_job_and_its_replay_are_shown_with_each_other(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From either the other is found, and from a recall what it is about."""
+    settings = load_settings()
+    engine = make_engine(settings.database_url())
+    with engine.begin() as connection:
+        connection.exec_driver_sql("update worker_jobs set n_open = 0, n_rejected = 1, state = 4, finished_at = 1")
+        again = replay(connection, job, accounts=accounts_of(settings)).id
+        about = recall(connection, again, accounts=accounts_of(settings)).id
+    engine.dispose()
+
+    assert [0, 0, 0] == [run("show", job), run("show", again), run("show", about)]
+
+    shown = capsys.readouterr().out
+    links = [line.strip() for line in shown.splitlines() if "replay" in line or "about" in line]
+    assert [f"was replayed as job {again}", f"is a replay of job {job}", f"is about job {again}"] == links
 
 
 def test_what_is_old_is_taken_out(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
