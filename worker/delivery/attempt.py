@@ -46,6 +46,8 @@ log = structlog.get_logger()
 FAULTLESS = frozenset({"dropped", "deadline"})
 """Ways of never leaving that are nobody's fault and cost no attempt: the server had closed the kept connection; this
 process was stopped between mark and first byte."""
+CLOSED_AT_ONCE = "closed_at_once"
+"""The server took the connection and closed it: whatever stands behind it is away."""
 AFTER_OUR_ERROR_S = 5.0
 """How long a part waits that an error of ours took back between mark and call."""
 
@@ -230,6 +232,8 @@ class Attempt:
         match result:
             case Answered(reply=reply):
                 return errand.channel.outcome(errand.part, errand.account, reply, errand.access)
+            case NeverLeft(reason=reason) if reason == CLOSED_AT_ONCE:
+                return Verdict(self.blocking.shut_out(errand.work, f"no connection: {reason}"))
             case NeverLeft(reason=reason):
                 # The server had closed the kept connection: nobody's fault, so it costs no attempt.
                 return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))

@@ -45,6 +45,8 @@ class Blocking:
         match verdict.outcome:
             case Wait(penalty=Penalty() as penalty) as wait:
                 return self._penalty(work, wait, penalty)
+            case Wait(scope=Scope.ACCOUNT, delay=delay, reason=reason) if verdict.errcode is None:
+                return self.failure(work, reason, delay)
             case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
                 return self._block(work, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
@@ -82,12 +84,20 @@ class Blocking:
         """No connection: nothing has left. The account waits, and its breaker counts; for how many seconds from now,
         0 where it waits already.
         """
-        delay = self._plant.gates.failed(account_of(work.lane), self._plant.rng)
+        delay = self._rest(work)
         if delay is None:
             return 0.0
         block, database, rules = self.failure(work, reason, delay), self._plant.database, self._rules
         log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
         return delay
+
+    def shut_out(self, work: Loaded, reason: str) -> Wait:
+        """The same of a part that is marked: its account waits, or has begun to while the part was marked."""
+        delay = self._rest(work)
+        return Wait(Scope.PART, 0.0, reason) if delay is None else Wait(Scope.ACCOUNT, delay, reason)
+
+    def _rest(self, work: Loaded) -> float | None:
+        return self._plant.gates.failed(account_of(work.lane), self._plant.rng)
 
     def pass_on(self, work: Loaded) -> None:
         """A probe made no call: where its chat waits for a person, its account is for another lane to try."""

@@ -223,7 +223,8 @@ class Line:
         engine.auto_open = 0
         self.wire = Wire(engine.sock, monotonic)
         engine.sock = cast(Any, self.wire)  # everything the engine asks of a socket is there
-        self.idle_since = 0.0
+        self.made_at, self.idle_since = monotonic(), 0.0
+        self.answered = False
 
     def __repr__(self) -> str:
         return f"<Line {self._engine.host}:{self._engine.port}>"

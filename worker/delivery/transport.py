@@ -165,7 +165,7 @@ class RequestsTransport:
         done = False
         try:
             if not line.wire.alive():
-                return NeverLeft("dropped", self._monotonic() - began)
+                return NeverLeft("dropped" if self._is_old(line) else "closed_at_once", self._monotonic() - began)
             reply = self._exchange(route, line, request)
             done = line.reusable
             return Answered(reply, self._monotonic() - began)
@@ -178,9 +178,14 @@ class RequestsTransport:
             else:
                 line.close()
 
+    def _is_old(self, line: Line) -> bool:
+        """It answered before, or was kept for so long that a server may close it: no sign of a server that is ill."""
+        return line.answered or line.made_at < self._monotonic() - self._max_idle_s
+
     def _exchange(self, route: _Route, line: Line, request: Request) -> Reply:
         response = self._adapter.send(_prepare(route, line, request, self._boundary), stream=True)
         body = _read_whole(response.raw)
+        line.answered = True
         line.wire.reached("answer_read")
         return Reply(response.status_code, {name.lower(): value for name, value in response.raw.headers.items()}, body)
 

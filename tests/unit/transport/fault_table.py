@@ -212,7 +212,21 @@ def _(stage: Stage) -> CallResult:
     return stage.run("http://vendor.example", proxy=f"https://user:{TOKEN}@127.0.0.1:1")
 
 
-@scene("dropped before the request: the server closed the connection while limits were reserved")
+@scene("dropped before the request: a connection that had carried a call was closed while limits were reserved")
+def _(stage: Stage) -> CallResult:
+    taken = threading.Event()
+    server = stage.server(answer(then=lambda peer: taken.wait(30)))
+    transport = stage.transport()
+    run(transport, request(server.url))
+    stage.reached.clear()
+    connection = transport.connect(request(server.url))
+    taken.set()
+    assert not isinstance(connection, NeverLeft)
+    assert client_socket(connection).recv(1, socket.MSG_PEEK) == b""
+    return connection.call(request(server.url))
+
+
+@scene("closed at once: the server closed a new connection before it was asked anything")
 def _(stage: Stage) -> CallResult:
     server = stage.server(lambda peer: None)
     connection = stage.transport().connect(request(server.url))

@@ -333,6 +333,7 @@ class TestConnections:
         server = stage.server(script)
         connection = connected(stage.transport(), request(server.url))
         assert client_socket(connection).recv(1, socket.MSG_PEEK)
+        stage.clock.now += 5
 
         assert shown(connection.call(request(server.url))) == 'NeverLeft("dropped")'
 
@@ -435,7 +436,7 @@ class TestTls:
 
     @pytest.mark.parametrize("end", ["goodbye", "reset", "nonsense"])
     def test_dropped(self, stage: Stage, end: str) -> None:
-        """A TLS connection ended by the server, with or without a goodbye, is dropped before a byte leaves."""
+        """A TLS connection ended by the server, with or without a goodbye, is found out before a byte leaves."""
         authority, context = tls_server_context()
         context.num_tickets = 0
 
@@ -455,7 +456,7 @@ class TestTls:
         connection = connected(transport, request(server.url))
         assert _readable(client_socket(connection))
 
-        assert shown(connection.call(request(server.url))) == 'NeverLeft("dropped")'
+        assert shown(connection.call(request(server.url))) == 'NeverLeft("closed_at_once")'
 
     def test_unverified(self, stage: Stage) -> None:
         """verify=False takes any certificate (a Youdu server with its own)."""
