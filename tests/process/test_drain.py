@@ -72,18 +72,19 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     assert_each_once(stack, 40)
 
 
-@on_every_stack(REDIS, why="it ends before it looks at database or broker, and `worker up` takes no pool")
-def test_another_pool_is_refused_with_a_sentence(make: Make) -> None:
-    """A pool without threads ends the process at its start with status 2 and one sentence.
-
-    On one stack: it ends before it looks at database or broker.
-    """
+@on_every_stack(
+    REDIS,
+    why="it ends before it looks at database or broker, and `worker up` takes no pool",
+    pool=["prefork", "processes", "solo"],
+)
+def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
+    """Any pool but threads ends the process at its start with status 2 and one sentence."""
     stack = make(fresh=True)
 
-    process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", "processes")
+    process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", pool)
 
     assert 2 == process.wait(30), stack.logs()[-3000:]
-    assert "worker: -P prefork: the worker needs threads" in stack.logs()
+    assert "worker: the worker needs threads" in stack.logs()
 
 
 @on_every_stack(*WITH_A_BROKER, why="`worker up` upgrades the tables itself")

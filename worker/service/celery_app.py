@@ -62,7 +62,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_queue_prefix": prefix + "celeryev",
         "event_queue_ttl": 5.0,
         "event_queue_expires": 60.0,
-        "worker_pool": "threads",
+        # No worker_pool: the celery command would take it in the place of a `-P prefork`, and say nothing.
         "worker_concurrency": settings.delivery.threads,
         "worker_prefetch_multiplier": 1,
         # After a reconnect Celery would lower the limit and raise it again from the threads that end a task: two

@@ -20,7 +20,6 @@ from worker.service.engine_room import EngineRoom
 
 EXIT_CONFIGURATION = 2
 EXIT_AT_ONCE = 1
-POOLS = ("threads", "solo")
 
 
 class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -32,15 +31,15 @@ class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery h
         super().__init__(worker, **options)
         self._room: EngineRoom = worker.app.engine_room
         pool = worker.pool_cls.__module__.rpartition(".")[2]
-        if pool not in ("thread", "solo"):
-            refuse(f"-P {pool}: the worker needs threads; start it with -P threads and add processes for more speed")
+        if pool != "thread":
+            refuse(f"the worker needs threads, not {pool}: start it with -P threads, and add processes for more speed")
 
     def start(self, worker: Any) -> None:
         """Waits for the database; the consumer starts afterwards."""
         take_over_signals(self._room)
         try:
             self._room.open(
-                threads=1 if worker.pool_cls.__module__.endswith("solo") else worker.concurrency,
+                threads=worker.concurrency,
                 node=worker.hostname,
                 events=bool(worker.task_events),
                 given_up=lambda: celery.worker.state.should_stop is not None,

@@ -83,17 +83,16 @@ def worker(room: Room, pool: Any = Threads) -> SimpleNamespace:
     return SimpleNamespace(app=app, pool_cls=pool, concurrency=8, hostname="w1@test", task_events=True)
 
 
-@pytest.mark.parametrize(("pool", "threads"), [(Threads, 8), (Solo, 1)])
-def test_the_room_lives_as_long_as_the_worker(room: Room, handlers: list[int], pool: Any, threads: int) -> None:
+def test_the_room_lives_as_long_as_the_worker(room: Room, handlers: list[int]) -> None:
     """Opened before the consumer starts, told at the close, waited for at the stop."""
-    one = worker(room, pool)
+    one = worker(room)
 
     step = EngineRoomStep(one)
     step.start(one)
     step.close(one)
     step.stop(one)
 
-    assert [("open", threads, "w1@test", True, False), "drain", "finish"] == room.told
+    assert [("open", 8, "w1@test", True, False), "drain", "finish"] == room.told
 
 
 def test_a_room_that_still_waits_is_told_to_give_up(
@@ -107,13 +106,14 @@ def test_a_room_that_still_waits_is_told_to_give_up(
     assert [("open", 8, "w1@test", True, True)] == room.told
 
 
-def test_processes_are_refused_as_a_pool(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("pool", [Prefork, Solo])
+def test_any_other_pool_is_refused(room: Room, capsys: pytest.CaptureFixture[str], pool: Any) -> None:
     """One sentence says which pool to take."""
     with pytest.raises(SystemExit) as ended:
-        EngineRoomStep(worker(room, Prefork))
+        EngineRoomStep(worker(room, pool))
 
     assert EXIT_CONFIGURATION == ended.value.code
-    assert "-P prefork: the worker needs threads" in capsys.readouterr().err
+    assert "start it with -P threads" in capsys.readouterr().err
 
 
 def test_a_wrong_setting_found_while_opening_ends_the_worker(
