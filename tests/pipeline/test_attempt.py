@@ -572,6 +572,36 @@ def test_a_cards_repeat_that_is_known_proves_the_first_call(site: Site) -> None:
     assert f"w{part_id(job, 0)}" == bodies[0]["template_card"]["task_id"]
 
 
+TASK_ID_KNOWN = refused(42014, "taskid exist")
+OTHERS = [
+    pytest.param(refused(0, "ok", msgid="m"), "hr", "unknown", id="taken"),
+    pytest.param(lost(), "hr", "unknown", id="in doubt"),
+    pytest.param(refused(0, "ok", msgid="m"), "alerts", "unknown", id="taken from another account of the app"),
+    pytest.param(TASK_ID_KNOWN, "hr", "accepted", id="refused, so it has no card"),
+    pytest.param(refused(0, "ok", msgid="m"), "it", "accepted", id="of another app"),
+]
+
+
+@pytest.mark.parametrize(("said", "account", "state"), OTHERS)
+def test_a_task_id_another_part_may_have_used_proves_nothing(
+    database: Database, driven_clock: DrivenClock, said: Any, account: str, state: str
+) -> None:
+    """The caller chose one task_id twice: that the vendor knows it tells of one of the two cards, but not of which."""
+    accounts = [an_account("hr"), an_account("alerts"), an_account("it", settings={"agentid": 8})]
+    with planted(database, driven_clock, accounts=accounts) as site:
+        other, job = site.card(task_id="leave-7", account=account), site.card(task_id="leave-7")
+        site.vendor.says(said, lost(), TASK_ID_KNOWN)
+        site.ring(other)
+        site.ring(job)
+        site.advance(26)
+        site.recover()
+
+        site.ring(job)
+
+        assert (state, None) == (site.state(job), site.part(job).not_before)
+        assert (state == "unknown") == ("another part may have used it" in (site.part(job).reason or ""))
+
+
 @pytest.mark.parametrize(("late_s", "state", "calls"), [(-1, "accepted", 2), (0, "unknown", 1)])
 def test_a_cards_repeat_has_an_end(site: Site, late_s: int, state: str, calls: int) -> None:
     """How long the vendor knows a task_id is not published: a repeat ends within 4 h of the first call, or is held."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.delivery.accounts import alike
 from worker.delivery.admission import Denied
 from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Delivered, Errand
@@ -265,6 +266,7 @@ class Attempt:
                 spoiled=spoiled,
                 account=errand.account.name,
                 app=errand.channel.app_scope(errand.account),
+                accounts=self._accounts_of_app(errand, verdict),
                 confirms=str(errand.ready.spec.get("target", "")) if work.kind == Kind.TRACK else "",
                 named=errand.rule is RepeatRule.LOOK_UP,
                 code_ttl_s=int(plant.settings.response_code_ttl_s),
@@ -301,6 +303,13 @@ class Attempt:
         found = errand.ready.facts.get("media", {})
         used = self._plant.media.used(errand.work, errand.channel, errand.account, found)
         return replace(verdict, outcome=Retry(outcome.reason)), used
+
+    def _accounts_of_app(self, errand: Errand, verdict: Verdict) -> tuple[str, ...]:
+        """Whose parts may have used the task_id that is all that proves this call; of no interest, as a rule."""
+        outcome = verdict.outcome
+        if not isinstance(outcome, Accepted) or outcome.taken.task_id is None:
+            return ()
+        return tuple(alike(self._plant.accounts, errand.account, errand.channel.app_scope))
 
     def _log(self, errand: Errand, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
         """One line an attempt, always the same fields."""

@@ -68,6 +68,9 @@ class Taken:
     from_repeat: bool = False
     """True when only a repeat's answer proves that the call was accepted."""
     extra: Mapping[str, str] = field(default_factory=dict)
+    task_id: str | None = None
+    """The caller's own, where that the vendor knows it is all that proves the call: believed while no other part may
+    have used it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from worker.outbox.bulk import insert_rows
 from worker.outbox.chats import ChatLanes
 from worker.outbox.events import event_row
 from worker.outbox.lanes import LaneEvent
+from worker.outbox.sql import fetch
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id of our own making names its part (`w<part id>`, see the channel's `render`)."""
@@ -130,6 +131,21 @@ _CALLERS_PART = text(
     " order by case when p.state in (2, 3) then 0 when p.state in (1, 6) then 1 when p.marked_at is null then 3"
     " else 2 end, p.id desc limit 1"
 ).bindparams(_ACCOUNTS)
+
+
+def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
+    """Whether another part of these accounts may have sent a card under the caller's task_id: one that is in the air,
+    was taken, or is in doubt. What the vendor refused readably took no task_id.
+    """
+    return any(
+        fetch(connection, _OTHERS_CARD, {"account": account, "task": task_id, "part": part_id}) for account in accounts
+    )
+
+
+_OTHERS_CARD = (
+    "select 1 from worker_task_ids t join worker_parts p on p.id = t.part_id where t.account = :account"
+    " and t.task_id = :task and t.part_id <> :part and (p.state in (1, 2, 3, 6) or p.doubts > 0) limit 1"
+)
 
 
 def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:

@@ -109,6 +109,8 @@ class End:
     account: str = ""
     app: str = ""
     """What the vendor takes the account for (`Channel.app_scope`)."""
+    accounts: tuple[str, ...] = ()
+    """All that the vendor takes for the same, where a task_id is to prove something."""
     confirms: str = ""
     """The part whose fate this call reads."""
     named: bool = False

@@ -9,7 +9,7 @@ on the rows and confirms it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,6 +19,7 @@ from worker.domain import settle
 from worker.domain.hook import EventKind
 from worker.domain.job import job_of
 from worker.domain.lane import LaneEvent
+from worker.domain.outcome import Accepted, Held
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox import codes, tables, turns
@@ -27,7 +28,7 @@ from worker.outbox.batch import Batch
 from worker.outbox.bulk import Writes, insert_rows, update_rows
 from worker.outbox.database import Database
 from worker.outbox.events import event_row
-from worker.outbox.inbound import note_task_ids
+from worker.outbox.inbound import may_be_anothers, note_task_ids
 from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.lanes import move_lanes
 from worker.outbox.marks import begin_marks
@@ -86,6 +87,7 @@ def _carry_out(
 def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None) -> None:
     if part is None:
         return
+    end = _believed(connection, end)
     mine = part.claim == end.claim and part.incarnation == end.incarnation
     started_at = part.marked_at or batch.now
     if mine and part.state is PartState.SENDING:
@@ -101,6 +103,16 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None)
         # else: an older attempt's late answer ended the part while this call was in the air; its answer is kept
     batch.stir(part)
     keep_answer(connection, batch, end, part, started_at)
+
+
+def _believed(connection: Connection, end: End) -> End:
+    """Looked up behind the answer: whatever the vendor can have taken under the task_id was marked before."""
+    outcome = end.verdict.outcome
+    task_id = outcome.taken.task_id if isinstance(outcome, Accepted) else None
+    if task_id is None or not may_be_anothers(connection, end.accounts, task_id, end.part_id):
+        return end
+    held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
+    return replace(end, verdict=replace(end.verdict, outcome=held))
 
 
 @dataclass(frozen=True, slots=True)

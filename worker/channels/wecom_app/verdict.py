@@ -73,10 +73,12 @@ def _refused(part: Part, answer: Answer) -> Outcome:
 
 
 def _task_id_known(part: Part, answer: Answer, row: Errcode) -> Outcome:
-    """42014 says "exists, empty or too long"; ours is well-formed, so after a doubtful call it means: it was taken."""
+    """42014 says "exists, empty or too long"; ours is well-formed, so after a doubtful call it means: it was taken. One
+    of the caller's own may exist through another part.
+    """
     if part.in_doubt and part.kind == "send":
         warning = "42014: an earlier call was accepted; its msgid and response_code are lost"
-        return Accepted(Taken(warning=warning, from_repeat=True))
+        return Accepted(Taken(warning=warning, from_repeat=True, task_id=part.spec.get("task_id")))
     return by_class(row, answer.errcode)
 
 
