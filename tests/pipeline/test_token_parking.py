@@ -202,6 +202,19 @@ def test_fresh_tokens_that_are_refused_park_it_too(site: Site) -> None:
     assert (2, ["parked"]) == (site.vendor.tokens, steps(site))
 
 
+def test_tokens_that_worked_before_they_were_refused_park_nothing(site: Site) -> None:
+    """The vendor took tokens back twice within seconds; each had carried a call, so each is replaced."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(5)]
+    for job in jobs:
+        for _ in range(2):
+            site.ring(job)
+        site.vendor.says(refused(40014))
+        site.advance(2)
+
+    assert ["accepted"] * 5 == [site.state(job) for job in jobs]
+    assert ([], 5) == (steps(site), site.vendor.tokens)
+
+
 def test_a_frequency_limit_at_gettoken_is_found_by_evidence(site: Site) -> None:
     """By the table of any lane: a minute, an hour, until midnight in Shanghai; a call that goes through ends it."""
     job, waits = site.send(), []

@@ -364,6 +364,57 @@ def test_a_probe_refused_again_parks_again(database: Database, driven_clock: Dri
     assert 3 == vendor.fetches
 
 
+def test_a_success_ends_the_probation_for_every_process(database: Database, driven_clock: DrivenClock) -> None:
+    """One process has a call accepted, another hears the refusal: that token worked, and is replaced."""
+    vendor = Vendor(database, driven_clock, numbered())
+    first, second = vendor.process(), vendor.process()
+    for expected in ("tok1", "tok2", "tok3"):
+        access, same = first.get(HR, CHANNEL), second.get(HR, CHANNEL)
+        assert isinstance(access, Token)
+        assert access == same
+        assert expected == access.value
+        first.worked(HR, access)
+        for process in (second, first):
+            process.refused(HR, access)
+
+    assert "tok4" == value(second.get(HR, CHANNEL))
+
+
+def test_a_success_is_written_once_and_only_on_probation(database: Database, driven_clock: DrivenClock) -> None:
+    """A send costs no statement for it."""
+    vendor = Vendor(database, driven_clock, numbered())
+    process = vendor.process()
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    written = []
+    for _ in range(2):
+        access = process.get(HR, CHANNEL)
+        assert isinstance(access, Token)
+        before = len(statements)
+        for _ in range(3):
+            process.worked(HR, access)
+        written.append([statement.split()[0] for statement in statements[before:] if "worker_tokens" in statement])
+        process.refused(HR, access)
+
+    assert [[], ["update"]] == written
+
+
+def test_a_late_success_with_an_older_token_ends_no_probation(database: Database, driven_clock: DrivenClock) -> None:
+    """It proves nothing of the token that replaced it: refused, that one parks."""
+    vendor = Vendor(database, driven_clock, numbered())
+    process = vendor.process()
+    old = process.get(HR, CHANNEL)
+    assert isinstance(old, Token)
+    process.refused(HR, old)
+    new = process.get(HR, CHANNEL)
+    assert isinstance(new, Token)
+
+    process.worked(HR, old)
+    process.refused(HR, new)
+
+    assert isinstance(process.get(HR, CHANNEL), TokenParked)
+
+
 def test_probation_ends(database: Database, driven_clock: DrivenClock) -> None:
     """Two refusals with ten good minutes between them are two early ends of a token, not a wrong account."""
     vendor = Vendor(database, driven_clock, numbered())

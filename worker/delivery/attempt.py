@@ -278,6 +278,8 @@ class Attempt:
             self.give_back(errand)
         if isinstance(verdict.outcome, StaleToken) and errand.token is not None:
             plant.tokens.refused(errand.account, errand.token)
+        elif isinstance(verdict.outcome, Accepted | Partial | Progress) and errand.token is not None:
+            plant.tokens.worked(errand.account, errand.token)
         return Delivered(ticket, called=True, heard=_heard(work.lane, result, verdict))
 
     def _eases(self, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.crypto.keyed import keyed_hash
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
@@ -53,7 +55,7 @@ class TokenSettings:
     call_s: float = 10.0
     probe_s: float = 600.0
     probation_s: float = 600.0
-    """A token that replaced a refused one parks the account when it is refused within this time."""
+    """A token that replaced a refused one parks the account when it is refused within this time, before any success."""
     patience_s: float = 1.0
     """How long a caller waits for somebody else's fetch before it is told to come back."""
     poll_s: float = 0.1
@@ -70,6 +72,8 @@ class _Held:
     token: Token
     refresh_at: float
     expires_at: float
+    on_probation: bool
+    """It replaced a refused token, and no call with it has succeeded yet, as far as this process knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,29 @@ class Tokens:
         probe_s = self._settings.probe_s
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
+    def worked(self, account: Account, token: Token) -> None:
+        """A call with this token succeeded, which ends its probation. Costs a look into a dict, and for a token on
+        probation one statement; with the database away the next success says it.
+        """
+        held = self._held.get(account.name)
+        if held is None or not held.on_probation or held.token != token:
+            return
+        passed = replace(held, on_probation=False)
+        if not self._swap(held, passed):
+            return
+        try:
+            tokens.end_probation(self._database, TokenKey(account.name, token.fingerprint), token.generation)
+        except SQLAlchemyError:
+            self._swap(passed, held)
+
+    def _swap(self, held: _Held, other: _Held) -> bool:
+        """False: another thread was faster."""
+        with self._guard:
+            if self._held.get(held.account.name) is not held:
+                return False
+            self._held[held.account.name] = other
+        return True
+
     def may_ask(self, account: Account, channel: Channel) -> bool:
         """Nothing keeps the vendor from being asked for a token: these credentials were not refused, or long ago."""
         row = tokens.read(self._database, self._wanted(account, channel).key)
@@ -197,7 +224,7 @@ class Tokens:
         lease = self._lease(wanted.key, row.generation)
         if lease is None:
             return None
-        return self._fetch(wanted, lease, held, before)
+        return self._fetch(wanted, lease, held)
 
     def _adopt(self, wanted: _Wanted, row: TokenRow, before: float) -> _Held | None:
         """The row's living token, taken into memory."""
@@ -208,11 +235,9 @@ class Tokens:
             return None
         token = Token(value, row.generation, wanted.key.fingerprint)
         born = before - (row.now - row.fetched_at) * _MICRO
-        return self._keep(wanted.account, token, born, (row.expires_at - row.fetched_at) * _MICRO)
-
-    def _keep(self, account: Account, token: Token, born: float, life_s: float) -> _Held:
+        life_s = (row.expires_at - row.fetched_at) * _MICRO
         ahead = min(self._settings.refresh_ahead_s, life_s / 4)
-        held = _Held(account, token, born + life_s - ahead, born + life_s)
+        held = _Held(wanted.account, token, born + life_s - ahead, born + life_s, row.on_probation)
         self._hold(held)
         return held
 
@@ -241,11 +266,11 @@ class Tokens:
         holder, seconds = self._incarnation(), self._settings.lease_s
         return tokens.lease(self._database, key, generation, holder=holder, seconds=seconds)
 
-    def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None, before: float) -> TokenState | None:
+    def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
         """Asks the vendor under the lease. No transaction is open meanwhile; what comes back is fenced."""
         match self._call(wanted):
             case TokenGranted(token=value, expires_in_s=life_s):
-                return self._granted(wanted, lease, value, life_s, before)
+                return self._granted(wanted, lease, value, life_s)
             case TokenRefused() as refused:
                 return self._park(lease, held, refused)
             case TokenLater(reason=reason, delay=delay, penalty=penalty):
@@ -273,9 +298,7 @@ class Tokens:
         longest = min(self._settings.retry_s * 2.0 ** min(count - 1, 16), self._settings.retry_most_s)
         return TokenLater(f"gettoken: {reason}", self._rng.uniform(longest / 2, longest))
 
-    def _granted(
-        self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int, before: float
-    ) -> Token | None:
+    def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token if the lease is still ours; else None: the row is looked at again."""
         generation = lease.generation + 1
         nonce = self._entropy(NONCE_BYTES)
@@ -284,8 +307,9 @@ class Tokens:
         probation_s = self._settings.probation_s
         if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
             return None
-        token = Token(value, generation, wanted.key.fingerprint)
-        return self._keep(wanted.account, token, before, life_s).token
+        before = self._monotonic()
+        held = self._adopt(wanted, tokens.read(self._database, wanted.key), before)
+        return held.token if held else None
 
     def _park(self, lease: FetchLease, held: _Held | None, refused: TokenRefused) -> TokenState | None:
         probe_s = self._settings.probe_s

@@ -61,6 +61,11 @@ class TokenRow:
         return self.sealed is not None and (self.expires_at or 0) > self.now
 
     @property
+    def on_probation(self) -> bool:
+        """It replaced a refused token, lately, and no call with it has succeeded."""
+        return self.refused is None and (self.probe_at or 0) > self.now
+
+    @property
     def leased_us(self) -> int:
         """Microseconds until somebody's lease, or a pause, is over; 0: nobody may object to a fetch."""
         return max(0, (self.lease_until or 0) - self.now)
@@ -128,7 +133,7 @@ def lease(database: Database, key: TokenKey, generation: int, *, holder: str, se
 def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: float, probation_s: float) -> bool:
     """Stores the next generation and ends the lease; False when the lease is no longer ours: nothing is stored.
 
-    A token that replaces a refused one is on probation for `probation_s`.
+    A token that replaces a refused one is on probation for `probation_s`, or until a call with it succeeds.
     """
     # expires_at last: MariaDB assigns from left to right, and the probation reads the old value.
     sets = (
@@ -185,6 +190,14 @@ def invalidate(database: Database, key: TokenKey, generation: int, *, reason: st
             connection.execute(empty, values)
 
     database.run(work)
+
+
+def end_probation(database: Database, key: TokenKey, generation: int) -> None:
+    """A call with exactly this generation succeeded: refused later, it does not park the account."""
+    statement = text(
+        f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
+    )
+    database.run(lambda connection: connection.execute(statement, key.bind(generation=generation)))
 
 
 def knock_now(connection: Connection, account: str) -> bool:

@@ -71,5 +71,5 @@ tokens = table(
     Column("lease_holder", Key(ID), doc="the process that is fetching; null: nobody"),
     Column("lease_until", BigInteger, doc="end of that lease; null: none"),
     Column("refused", Key(300), doc="why the vendor refused the credentials; null: it did not"),
-    Column("probe_at", BigInteger, doc="next knock after a refusal; null: none refused"),
+    Column("probe_at", BigInteger, doc="next knock after a refusal; or end of a probation; null: neither"),
 )
