@@ -7,6 +7,7 @@ import random
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -435,11 +436,19 @@ def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest
 # -- together ---------------------------------------------------------------------------------------------------------
 
 
+MOST_REFUSED = 6
+"""Calls of one message that the vendor below refuses at most: a part that runs out of attempts rightly stops its order."""
+
+
 class Moody:
-    """A vendor that fails at random, readably or not, and notes what arrived, and whether two of a key overlapped."""
+    """A vendor that fails by the seed, readably or not, and notes what arrived, and whether two of a key overlapped.
+
+    Its mood is drawn for each call of each message, so it is the same in whatever order the threads come.
+    """
 
     def __init__(self, seed: int):
-        self._rng, self._guard = random.Random(seed), threading.Lock()
+        self._seed, self._guard = seed, threading.Lock()
+        self._calls: Counter[str] = Counter()
         self.taken: dict[str, list[int]] = {}
         self._air: dict[str, int] = {}
         self.overlaps = 0
@@ -448,11 +457,12 @@ class Moody:
         if "gettoken" in request.path:
             return answered(json.dumps({"errcode": 0, "access_token": "t", "expires_in": 7200}).encode())
         assert isinstance(request.body, bytes)
-        key, number = json.loads(request.body)["text"]["content"].split()
+        content = json.loads(request.body)["text"]["content"]
+        key, number = content.split()
         with self._guard:
             self._air[key] = self._air.get(key, 0) + 1
             self.overlaps += self._air[key] > 1
-            mood = self._rng.random()
+            mood = self._mood(content)
             if mood < 0.7:
                 self.taken.setdefault(key, []).append(int(number))
         try:
@@ -460,6 +470,11 @@ class Moody:
         finally:
             with self._guard:
                 self._air[key] -= 1
+
+    def _mood(self, content: str) -> float:
+        self._calls[content] += 1
+        call = self._calls[content]
+        return 0.0 if call > MOST_REFUSED else random.Random(f"{self._seed} {content} {call}").random()
 
     def _answer(self, mood: float) -> CallResult:
         if mood < 0.6:
