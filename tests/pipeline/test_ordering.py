@@ -437,7 +437,7 @@ def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest
 
 
 MOST_REFUSED = 6
-"""Calls of one message that the vendor below refuses at most: a part that runs out of attempts rightly stops its order."""
+"""Calls of one message that are refused at most: a part that runs out of attempts rightly stops its order."""
 
 
 class Moody:
