@@ -24,7 +24,9 @@ from worker.channels.wecom_app import (
     message_from_json,
     message_schema,
 )
+from worker.channels.wecom_webhook import WecomWebhook
 from worker.domain.errors import CheckFailed
+from worker.domain.job import Draft
 from worker.domain.message import File
 from worker.domain.recipient import Everyone, Recipients, To
 
@@ -288,6 +290,20 @@ def test_formats(kind, head):
     file = {"upload_type": kind, "name": "a", "size": 100, "head": head.hex()}
 
     assert [] == CHANNEL.check(draft({"type": "upload", "files": {"media": file}}, kind="upload"))
+
+
+@pytest.mark.parametrize("channel", [CHANNEL, WecomWebhook()])
+def test_voices_last_a_minute(channel):
+    """By what was counted of its frames; a voice that could not be counted is the vendor's to judge."""
+    head, account_ = b"#!AMR\n".hex(), account()
+
+    def found(**details):
+        file = {"upload_type": "voice", "name": "a.amr", "size": 100, "head": head, **details}
+        return channel.check(Draft("upload", account_, {"type": "upload", "files": {"media": file}}))
+
+    assert [] == found() == found(seconds=60.0)
+    (problem,) = found(seconds=60.02)
+    assert ("media", 60, "seconds", 61) == (problem.field, problem.limit, problem.unit, problem.size)
 
 
 def test_media_places():

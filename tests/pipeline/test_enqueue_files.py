@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, count, row
-from worker import CheckFailed, File, Image, NewJob, WorkerError
+from worker import CheckFailed, File, Image, NewJob, Voice, WorkerError
 from worker.outbox.blobs import REUSED_WITHIN_S, blob_chunks, insert_blob
 from worker.outbox.clock import DatabaseClock, DrivenClock
 from worker.outbox.database import Database
@@ -80,6 +80,17 @@ def test_a_file_that_cannot_be_read_is_a_problem(database: Database, tmp_path: P
         with pytest.raises(CheckFailed, match="cannot be read"):
             worker.enqueue(connection, "hr", Image(file=File.at(tmp_path / "missing.png")), ANN)
         assert 0 == count(connection)
+
+
+def test_a_voice_of_more_than_a_minute_is_refused(database: Database) -> None:
+    """Its frames are counted before anything is inserted."""
+    minute = b"#!AMR\n" + (b"\x3c" + bytes(31)) * 50 * 60
+    with database.writing() as connection:
+        with pytest.raises(CheckFailed, match="45007"):
+            worker.enqueue(connection, "hr", Voice(file=File(minute + b"\x7c", "a.amr")), ANN)
+        assert 0 == count(connection)
+        worker.enqueue(connection, "hr", Voice(file=File(minute, "a.amr")), ANN)
+        assert 1 == count(connection)
 
 
 def test_a_file_that_changes_while_it_is_read(database: Database, tmp_path: Path) -> None:

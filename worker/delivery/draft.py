@@ -20,7 +20,7 @@ from worker.delivery.options import Options, instant_of, option_problems, priori
 from worker.domain.account import Account
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
-from worker.domain.message import File, Message
+from worker.domain.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.recipient import Recipients, To
 from worker.outbox.jobs import JobRow, PartRow
 from worker.outbox.site import lane_name, turn_name
@@ -164,7 +164,7 @@ def content_hash(asked: Asked, draft: Draft) -> str:
     document = dict(draft.message)
     if "files" in document:
         document["files"] = {
-            path: {name: value for name, value in entry.items() if name not in ("blob", "head")}
+            path: {name: value for name, value in entry.items() if name not in ("blob", *LOOKED_AT)}
             for path, entry in document["files"].items()
         }
     to = draft.recipients
@@ -205,7 +205,7 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
         return entry | {"url": file.url}
     try:
         size, sha256 = file.measure()
-        head = file.head()
+        details = looked_at(upload_type, file.head(), file.chunks())
     except (OSError, ValueError, AttributeError) as error:
         problems.append(
             Problem(
@@ -213,7 +213,7 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
             )
         )
         return entry
-    return entry | {"size": size, "sha256": sha256, "head": head.hex()}
+    return entry | {"size": size, "sha256": sha256, **details}
 
 
 def _unfit_words(options: Options) -> list[Problem]:

@@ -19,7 +19,7 @@ from worker.delivery.followups import Again, Parked, Ready, Refuse, Resolved
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import Draft, Kind
-from worker.domain.message import INLINE
+from worker.domain.message import INLINE, looked_at
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.blobs import find_blob, insert_blob, note_uses, stored_blobs
@@ -96,7 +96,8 @@ class Remote:
     ) -> Resolved:
         """What the vendor would refuse is refused here; else the copy and the plan, both or neither."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
-        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, "head": fetched.head.hex()}
+        details = looked_at(file["upload_type"], fetched.head, fetched.chunks())
+        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, **details}
         document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": shown}}
         problems = channel.check(Draft(Kind.UPLOAD, account, document))
         if problems:

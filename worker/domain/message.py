@@ -6,13 +6,14 @@ The vendor's own types and field limits live with the channel (`channels/<name>/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+from worker.domain.voice import seconds_of
 from worker.domain.web import Unusable, web_address
 
 CHUNK = 1024 * 1024
@@ -21,6 +22,18 @@ CHUNK = 1024 * 1024
 INLINE = "inline"
 """The upload type of a file whose bytes stand in the message itself: it is read when the call is made, never uploaded,
 and never part of a job's row."""
+
+
+LOOKED_AT = ("head", "seconds")
+"""What the entry of a file holds for checks of its format alone: its first bytes in hex, and how long a voice lasts."""
+
+
+def looked_at(upload_type: str, head: bytes, chunks: Iterable[bytes]) -> dict[str, Any]:
+    """These of a file; its content is read through for a voice alone."""
+    out: dict[str, Any] = {"head": head.hex()}
+    if upload_type == "voice" and (seconds := seconds_of(chunks)) is not None:
+        out["seconds"] = seconds
+    return out
 
 
 @dataclass(frozen=True, slots=True)

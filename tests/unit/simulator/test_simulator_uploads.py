@@ -92,11 +92,13 @@ def voice(seconds: float, mode: int = 7) -> bytes:
         (voice(60), 0),
         (voice(60.02), 45007),
         (voice(59) + b"\x48" + voice(60), 0),
-        (b"#!AMR-WB\n" + bytes(70_000), 0),
+        (b"#!AMR-WB\n" + bytes(18) * 3000, 0),
+        (b"#!AMR-WB\n" + bytes(18) * 3001, 45007),
+        (b"#!AMR_MC1.0\n" + bytes(70_000), 0),
     ],
 )
 def test_voices_last_a_minute(vendor: Any, content: bytes, code: int) -> None:
-    """A voice is measured by its frames, up to the first that is none; other kinds of AMR are not measured."""
+    """A voice is measured by its frames, up to the first that is none; AMR of several channels is not measured."""
     assert code == vendor.upload(content, "voice")["errcode"]
     vendor.settings(media={"voice_seconds": 0})
     assert 0 == vendor.upload(content, "voice")["errcode"]

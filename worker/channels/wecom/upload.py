@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any
 
 from worker.channels.checking.plain import unfit_text
@@ -34,6 +35,7 @@ def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, Uplo
         return
     yield from _unfit_size(path, rule, file.get("size") or 0)
     yield from _unfit_format(path, rule, file.get("head"))
+    yield from _unfit_length(path, rule, file.get("seconds"))
 
 
 def unfit_name(path: str, name: str) -> Iterator[Problem]:
@@ -56,6 +58,13 @@ def _unfit_size(path: str, rule: UploadRule, size: int) -> Iterator[Problem]:
         yield Problem(path, "is too small (vendor code 40006)", "send a real file", MIN_FILE, "bytes", size)
     if size > rule.max_bytes:
         yield Problem(path, "is too large (vendor code 45001)", "make it smaller", rule.max_bytes, "bytes", size)
+
+
+def _unfit_length(path: str, rule: UploadRule, seconds: Any) -> Iterator[Problem]:
+    """Only of a voice whose frames could be counted."""
+    if rule.max_seconds is not None and isinstance(seconds, int | float) and seconds > rule.max_seconds:
+        text = "lasts too long (vendor code 45007)"
+        yield Problem(path, text, "make it shorter", rule.max_seconds, "seconds", ceil(seconds))
 
 
 def _unfit_format(path: str, rule: UploadRule, head: Any) -> Iterator[Problem]:

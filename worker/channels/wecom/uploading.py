@@ -16,6 +16,7 @@ from worker.channels.wecom.verdict import warns
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.job import Part
+from worker.domain.message import LOOKED_AT
 from worker.domain.outcome import Taken
 
 PATH = "/cgi-bin/media/upload"
@@ -98,5 +99,5 @@ def lane(message: Mapping[str, Any]) -> str:
 
 def message_of(file: Mapping[str, Any]) -> dict[str, Any]:
     """The message document of the upload job that a send's attached file needs."""
-    kept = {name: value for name, value in file.items() if name != "head"}
+    kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
     return {"type": "upload", "files": {"media": kept}}

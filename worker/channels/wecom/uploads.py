@@ -16,6 +16,8 @@ class UploadRule:
     format: str
     starts: tuple[tuple[int, bytes], ...] = ()
     """(offset, bytes) of which one must be found in the head; none: any format."""
+    max_seconds: int | None = None
+    """How long a voice may last."""
 
 
 MIN_FILE = 6
@@ -28,7 +30,7 @@ _PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"))
 
 UPLOADS: Mapping[str, UploadRule] = {
     "image": UploadRule(10 * MB, "JPG or PNG", _PICTURES),
-    "voice": UploadRule(2 * MB, "AMR", ((0, b"#!AMR"),)),
+    "voice": UploadRule(2 * MB, "AMR", ((0, b"#!AMR"),), max_seconds=60),
     "video": UploadRule(10 * MB, "MP4", ((4, b"ftyp"),)),
     "file": UploadRule(20 * MB, "any"),
     PERMANENT_IMAGE: UploadRule(2 * MB, "a picture"),

@@ -15,6 +15,7 @@ from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.limit import Charge, Counted
+from worker.domain.message import LOOKED_AT
 from worker.domain.outcome import Verdict
 from worker.domain.recipient import Recipients
 
@@ -145,7 +146,7 @@ class Youdu:
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""
-        kept = {name: value for name, value in file.items() if name != "head"}
+        kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
         return {"type": content.UPLOAD, "files": {"media": kept}}
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:

@@ -13,7 +13,7 @@ INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)
 
 UPLOADS: Mapping[str, UploadRule] = {
     "file": UploadRule(20 * MB, "any"),
-    "voice": UploadRule(2 * MB, "AMR", SHARED["voice"].starts),
+    "voice": SHARED["voice"],
     INLINE: INLINE_IMAGE,
 }
-"""A voice lasts 60 s at most (45007). `inline` is never uploaded: its bytes stand in the message itself."""
+"""`inline` is never uploaded: its bytes stand in the message itself."""
