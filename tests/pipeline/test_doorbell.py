@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
@@ -116,6 +117,35 @@ def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Databa
         assert 2 == limited.ring(*jobs)
 
         assert ["accepted"] * 2 + ["queued"] * 3 == states(limited, jobs)
+
+
+def test_room_reserved_before_the_database_went_away_is_given_back(
+    sqlite_database: Database, driven_clock: DrivenClock
+) -> None:
+    """Two have room, the block for those behind them cannot be written: no call is made, and both may go at once when
+    the database is back.
+    """
+    with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"app_day": 2})]) as limited:
+        jobs = jobs_of(limited, 5)
+        limited.plant.gates.cycled(limited.part(jobs[0]).lane, 0.0)
+        reserve, run = limited.plant.governor.reserve, limited.database.run
+
+        def away(work: Any, **options: Any) -> Any:
+            limited.database.run = run  # type: ignore[method-assign]
+            raise OperationalError("insert", {}, Exception("the connection is closed"))
+
+        def reserved(requests: Any, **options: Any) -> Any:
+            answers = reserve(requests, **options)
+            limited.database.run = away  # type: ignore[method-assign]
+            return answers
+
+        limited.plant.governor.reserve = reserved  # type: ignore[method-assign]
+        with pytest.raises(OperationalError):
+            limited.ring(*jobs)
+        limited.plant.governor.reserve = reserve  # type: ignore[method-assign]
+        limited.advance(6)
+
+        assert 2 == limited.ring(*jobs)
 
 
 def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Site) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.delivery.admission import Denied
+from worker.delivery.admission import Denied, Permit
 from worker.delivery.attempt import Attempt
 from worker.delivery.errand import Delivered, Errand
 from worker.delivery.mixing import Mixing
@@ -234,18 +234,28 @@ class Doorbell:
         for errand in errands:
             errand.charges = errand.channel.limits(errand.part, errand.account)
         answers = self._plant.governor.reserve([errand.charges for errand in errands])
+        for errand, answer in zip(errands, answers, strict=True):
+            errand.permit = None if isinstance(answer, Denied) else answer
+        try:
+            return self._with_room(errands, answers, left)
+        except BaseException:  # the database is away, or the process ends: no call follows, so their room is free
+            self._plant.governor.give_back([errand.permit for errand in errands if errand.permit is not None])
+            raise
+
+    def _with_room(
+        self, errands: Sequence[Errand], answers: Sequence[Permit | Denied], left: list[Loaded]
+    ) -> list[Errand]:
+        """Those that may go; of the others each waits by itself, or the lane or account that is full for all of it."""
         admitted, waits, full = [], [], []
         for errand, answer in zip(errands, answers, strict=True):
             permit = self._attempt.narrow(errand, answer) if isinstance(answer, Denied) else answer
             if not isinstance(permit, Denied):
-                errand.permit = permit
                 admitted.append(errand)
                 self._seek_others(errand.work, permit.room)
             elif permit.scope is Scope.PART:
                 waits.append((errand, permit))
             else:
                 full.append((errand, permit))
-                left.append(errand.work)
         left += [errand.work for errand, _ in full]
         for errand, denied in {denied.scope: (errand, denied) for errand, denied in reversed(full)}.values():
             self._attempt.blocking.fill(errand.work, denied)  # the first that waits speaks for those behind it

@@ -41,6 +41,7 @@ class Narrower:
             charges = errand.channel.limits(replace(errand.part, spec=specs[0]), errand.account)
             [answer] = self._plant.governor.reserve([charges])
             if isinstance(answer, Permit):
+                errand.permit = answer
                 return self._take_apart(errand, specs, charges, answer, denied)
             denied = replace(answer, members={**denied.members, **answer.members}) if answer.members else answer
         return denied
@@ -65,6 +66,7 @@ class Narrower:
             later.get("task_id"),
         )
         if not self._plant.writer.narrow(wish):
+            errand.permit = None
             self._plant.governor.give_back([permit])
             return denied
         work.spec, work.claim = now, work.claim + 1
