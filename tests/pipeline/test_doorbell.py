@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from worker.domain.window import permit_age_s
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import Block, block_lanes, used_up
+
+SECOND = 1_000_000
 
 
 @pytest.fixture
@@ -191,6 +194,64 @@ def test_a_lifted_block_is_seen_too(site: Site) -> None:
     site.ring(*jobs)
 
     assert ["accepted", "accepted"] == states(site, jobs)
+
+
+@pytest.fixture
+def newcomer(site: Site) -> Iterator[Site]:
+    """Another process of the installation, which has yet to be told of the account `it`."""
+    with planted(site.database, site.clock, accounts=[an_account()], ticks=site.ticks) as planted_site:
+        yield planted_site
+
+
+def test_a_process_that_does_not_know_an_account_blocks_it_for_nobody_else(site: Site, newcomer: Site) -> None:
+    """It hands the ids on, to be offered again in a second, and says so once; who knows the account sends them."""
+    jobs = [site.send(f"text {n}", account="it") for n in range(2)]
+    for _ in range(3):
+        newcomer.ring(*jobs)
+    handed_on = [site.part(job) for job in jobs]
+
+    site.ring(*jobs)
+
+    assert [("queued", site.clock.micros + SECOND, 0)] * 2 == [
+        (part.state, part.offered_until, part.tries) for part in handed_on
+    ]
+    assert ["accepted"] * 2 == states(site, jobs)
+    assert [] == site.rows("select lane from worker_lanes")
+    [event] = site.rows("select account, what, reason from worker_lane_events")
+    assert ("it", "set aside", "account 'it' does not exist") == (event.account, event.what, event.reason.split(";")[0])
+
+
+def test_a_fleet_half_of_which_does_not_know_an_account_carries_on(site: Site, newcomer: Site) -> None:
+    """Every other doorbell comes to the wrong process; each costs its ids a second."""
+    jobs = [site.send(f"text {n}", f"u{n}", account="it") for n in range(40)]
+    seconds, processes = 0, cycle((newcomer, site))
+    while "queued" in states(site, jobs) and seconds < 20:
+        site.advance(1)
+        newcomer.plant.life.beat()
+        seconds += 1
+        site.relay.walk()
+        site.relay.turn()
+        rings, site.rings[:] = list(site.rings), []
+        for ring in rings:
+            next(processes).bell.answer(ring.lane, ring.ids)
+        site.settle()
+
+    assert ["accepted"] * 40 == states(site, jobs)
+    assert seconds <= 10
+
+
+def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:
+    """Within 15 s of its being there: accounts may come from somewhere that changes."""
+    job = site.send(account="it")
+    newcomer.ring(job)
+    newcomer.plant.accounts = site.accounts
+    newcomer.ring(job)
+    before = newcomer.state(job)
+
+    newcomer.advance(15)
+    newcomer.ring(job)
+
+    assert ("queued", "accepted") == (before, newcomer.state(job))
 
 
 def test_draining_stops_before_the_next_mark(site: Site) -> None:

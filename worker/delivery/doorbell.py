@@ -30,13 +30,14 @@ from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.outbox.items import Change
 from worker.outbox.lanes import account_of, noted, used_up, with_accounts
-from worker.outbox.loading import Loaded, leave, load
+from worker.outbox.loading import Loaded, leave, load, pass_on
 from worker.outbox.offering import like, offer
 
 PERMIT_S = 0.2
 """Permits are young for 250 ms; calls reserved together must start well within."""
 
-
+ELSEWHERE_S = 1.0
+"""How long ids wait until they are offered again that came to a process which cannot use their account."""
 OWED = 10_000
 """So many ids are remembered; those beyond are offered again when their time in the broker is over."""
 
@@ -99,7 +100,7 @@ class Doorbell:
             works = [] if plant.gates.closed(lane) else load(connection, plant.database.now, ids)
         left, calls = self._work_off(lane, deque(works), plant.monotonic() + plant.settings.doorbell_s)
         if left or not works:
-            self._leave([work.id for work in left] if works else list(ids))
+            self._leave([work.id for work in left] if works else list(ids), lane)
         return calls
 
     def _learn(self, connection: Connection, lane: str) -> None:
@@ -126,7 +127,7 @@ class Doorbell:
                 self._attempt.blocking.unpark(heard)
             elif not calls:
                 self._attempt.blocking.pass_on(work)
-        self._leave(ids)
+        self._leave(ids, *(work.lane for work in works))
         return calls
 
     def _work_off(self, lane: str, works: deque[Loaded], until: float) -> tuple[list[Loaded], int]:
@@ -286,8 +287,12 @@ class Doorbell:
             if not denied.impossible:
                 self._returning.note(work.lane, work.priority, work.id, delay_s)
 
-    def _leave(self, ids: Sequence[str]) -> None:
-        self._plant.database.run(lambda connection: leave(connection, ids))
+    def _leave(self, ids: Sequence[str], lane: str = "") -> None:
+        database = self._plant.database
+        if self._plant.gates.does_without(lane):
+            database.run(lambda connection: pass_on(connection, database.now, ids, int(ELSEWHERE_S * settle.SECOND)))
+        else:
+            database.run(lambda connection: leave(connection, ids))
 
 
 def _holds_bytes(work: Loaded) -> bool:

@@ -36,6 +36,8 @@ class Gates:
         """Those of them that are closed for something else than a limit of ours that is used up."""
         self._closed_at: dict[str, float] = {}
         """When this process itself closed a lane last."""
+        self._unknown: dict[str, float] = {}
+        """Accounts that this process cannot use as it is configured, and until when it does not look again."""
         self._latency: dict[str, float] = {}
         self._cycle: dict[str, float] = {}
         self._last_end = 0.0
@@ -90,9 +92,19 @@ class Gates:
             self._closed.pop(lane, None)
             self._stopped.pop(lane, None)
 
+    def do_without(self, account: str, delay: float) -> None:
+        """This process cannot use an account, and looks again after so many seconds; others may know it."""
+        self._unknown[account] = self._monotonic() + delay
+
+    def does_without(self, lane: str) -> bool:
+        """True while parts of the lane are for other processes."""
+        return bool(self._unknown) and self._monotonic() < self._unknown.get(account_of(lane), 0.0)
+
     def closed(self, lane: str) -> bool:
-        """True while the lane or its account is blocked."""
+        """True while the lane or its account is blocked, for all or for this process."""
         now = self._monotonic()
+        if self.does_without(lane):
+            return True
         return now < self._closed.get(lane, 0.0) or now < self._closed.get(account_of(lane), 0.0)
 
     def stopped(self, lane: str) -> bool:

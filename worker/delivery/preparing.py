@@ -14,6 +14,7 @@ from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Errand
 from worker.delivery.followups import Again, Hold, NothingSent, Parked, Ready, Refuse, Resolved
 from worker.delivery.plant import Plant, policy_of
+from worker.delivery.set_aside import SetAside
 from worker.delivery.tokens import secret_of
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
@@ -21,16 +22,16 @@ from worker.domain.account import Account
 from worker.domain.call import Request
 from worker.domain.errors import ConfigurationError
 from worker.domain.job import Kind, Part, RepeatRule, part_id
-from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait
 from worker.outbox.items import Change
+from worker.outbox.lanes import account_of
 from worker.outbox.loading import Loaded, moves_until
 
 log = structlog.get_logger()
 
 ACCOUNT_RECHECK_S = 15.0
-"""How often an account that is not configured rightly is looked at again."""
+"""How often a process looks again at an account that it cannot use as it is configured."""
 AFTER_ANOTHER_S = 0.2
 """How soon a part looks again whether the one before it has ended."""
 UNPREPARED_S = 60.0
@@ -42,6 +43,7 @@ class Preparing:
 
     def __init__(self, plant: Plant, blocking: Blocking):
         self._plant, self._blocking = plant, blocking
+        self._set_aside = SetAside(plant.database, plant.monotonic)
 
     def prepare(self, work: Loaded) -> Errand | None:
         """None: the part waits, or has ended. Raises only what the database and the writer raise."""
@@ -53,7 +55,7 @@ class Preparing:
         except (SQLAlchemyError, WriterClosed):
             raise
         except ConfigurationError as error:
-            self._blocking.block(work, Scope.ACCOUNT, ACCOUNT_RECHECK_S, str(error), "correct the account's settings")
+            self._do_without(work, str(error))
         except Exception as error:  # noqa: BLE001  one odd part must not hold up the forty-nine beside it
             log.warning("not_prepared", part=work.id, error=type(error).__name__)
             self._postpone(work, f"our own error while it was prepared: {type(error).__name__}")
@@ -71,6 +73,11 @@ class Preparing:
             return None
         self.render(errand)
         return errand
+
+    def _do_without(self, work: Loaded, why: str) -> None:
+        """Blocks the account in this process alone: in a deployment others know it already."""
+        self._plant.gates.do_without(account_of(work.lane), ACCOUNT_RECHECK_S)
+        self._set_aside.tell("account", why, account=work.account, remedy="correct the account's settings here")
 
     def _postpone(self, work: Loaded, reason: str) -> None:
         until_us = int(UNPREPARED_S * settle.SECOND)

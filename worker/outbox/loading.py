@@ -93,8 +93,14 @@ def moves_until(connection: Connection, part_id: str) -> int | None:
 
 def leave(connection: Connection, ids: Sequence[str]) -> None:
     """The doorbell did not get to these: they may be offered again at once."""
-    run(
-        connection,
-        update_chosen(connection.dialect.name, "worker_parts", "offered_until = null") + " and state = 0",
-        {"ids": ids_json(ids)},
-    )
+    _keep_from_offers(connection, ids, "null")
+
+
+def pass_on(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
+    """These are for another process: they are offered again soon, and not at once, for they may come here again."""
+    _keep_from_offers(connection, ids, f"{now} + :wait", wait=wait_us)
+
+
+def _keep_from_offers(connection: Connection, ids: Sequence[str], until: str, **values: int) -> None:
+    update = update_chosen(connection.dialect.name, "worker_parts", f"offered_until = {until}")
+    run(connection, f"{update} and state = 0", {"ids": ids_json(ids), **values})
