@@ -92,6 +92,16 @@ class UrlFrom(BaseModel):
 class Environment(EnvSettingsSource):
     """`WORKER_...` variables. A URL stands in its variable as it is; `__FILE`, `__PASSWORD__FILE` say where it is."""
 
+    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
+        """What is said here of a URL's place, or of its password's, replaces what the settings file says of it."""
+        found = super().prepare_field_value(field_name, field, value, value_is_complex)
+        if field.annotation is UrlFrom and isinstance(found, dict):
+            if found.keys() & {"url", "env", "file"}:
+                found = {**dict.fromkeys(UrlFrom.model_fields), **found}
+            if isinstance(found.get("password"), dict):
+                found["password"] = {**dict.fromkeys(SecretFrom.model_fields), **found["password"]}
+        return found
+
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """The URL, beside what more is said of it; JSON everywhere else."""
         if field.annotation is not UrlFrom or value.startswith("{"):

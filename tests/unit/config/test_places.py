@@ -97,12 +97,31 @@ def test_a_variable_adds_the_password_to_the_files_url(monkeypatch: pytest.Monke
     assert "amqp://app:hunter2@rabbit" == loaded('broker = "amqp://app@rabbit"').broker_url()
 
 
-def test_a_variable_replaces_the_files_place_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment wins, also over a table."""
-    monkeypatch.setenv("WORKER_DATABASE", "sqlite:///other.db")
+@pytest.mark.parametrize(
+    "line",
+    [
+        'database = "sqlite:///first.db"',
+        'database = { file = "first" }',
+        'database = { url = "postgresql://app@db", password = { env = "FIRST" } }',
+    ],
+)
+@pytest.mark.parametrize("variable", ["WORKER_DATABASE", "WORKER_DATABASE__FILE"])
+def test_a_variable_replaces_the_files_place_whole(line: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment wins, however the file says it."""
+    Path("url").write_text("sqlite:///other.db", encoding="utf-8")
+    monkeypatch.setenv(variable, "url" if variable.endswith("FILE") else "sqlite:///other.db")
 
-    assert "sqlite:///other.db" == loaded('database = "sqlite:///first.db"').database_url()
-    assert "sqlite:///other.db" == loaded('database = { file = "url" }').database_url()
+    assert "sqlite:///other.db" == loaded(line).database_url()
+
+
+def test_a_variable_replaces_the_passwords_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL stays the file's."""
+    Path("password").write_text("hunter2", encoding="utf-8")
+    monkeypatch.setenv("WORKER_BROKER__PASSWORD__FILE", "password")
+
+    settings = loaded('broker = { url = "redis://h", password = { env = "FIRST" } }')
+
+    assert "redis://:hunter2@h" == settings.broker_url()
 
 
 PROXIED = """
