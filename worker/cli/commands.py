@@ -51,10 +51,13 @@ def receiver(
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
 ) -> None:
     """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
+    from worker.cli.reading import require_there
     from worker.config.settings import load_settings
     from worker.service.receiver import run_receiver
 
-    raise typer.Exit(run_receiver(load_settings(), host, port, loglevel))
+    settings = load_settings()
+    require_there(settings)
+    raise typer.Exit(run_receiver(settings, host, port, loglevel))
 
 
 @app.command()
@@ -65,10 +68,13 @@ def metrics(
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
 ) -> None:
     """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
+    from worker.cli.reading import require_there
     from worker.config.settings import load_settings
     from worker.service.metrics import run_metrics
 
-    raise typer.Exit(run_metrics(load_settings(), listen, loglevel))
+    settings = load_settings()
+    require_there(settings)
+    raise typer.Exit(run_metrics(settings, listen, loglevel))
 
 
 @app.command(

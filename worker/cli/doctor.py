@@ -11,9 +11,9 @@ from enum import StrEnum
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels import channel
-from worker.cli.reading import Say
+from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings, load_settings, where
 from worker.delivery.accounts import require_usable
 from worker.delivery.members import load_resolver
 from worker.domain.account import Account, Secret
@@ -21,7 +21,7 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.lane import Step
 from worker.outbox import migrate
 from worker.outbox.clock import SECOND
-from worker.outbox.database import Database, make_engine
+from worker.outbox.database import Database
 from worker.outbox.lanes import count_lane_events
 from worker.outbox.postgresql import left_to_the_role
 
@@ -70,9 +70,10 @@ def findings(
     except ConfigurationError as error:
         yield Finding("settings", Level.PROBLEM, str(error))
         return
+    yield Finding("settings", Level.OK, where())
     names = accounts.names()
     if not names:
-        yield Finding("accounts", Level.CAUTION, "none is configured; add [accounts.NAME] to worker.toml")
+        yield Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {where()}")
     for name in names:
         yield from _account(accounts.get(name))
     yield from _members(settings, [accounts.get(name) for name in names])
@@ -128,22 +129,16 @@ def _counts_members(account: Account) -> bool:
 
 def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     try:
-        database = Database(make_engine(settings.database_url()))
+        with opened(settings) as database:
+            revision = migrate.require_current(database)
+            yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
+            yield from _plans(database)
+            yield from _set_aside(database)
+            before = wall_clock()
+            at = database.read_now() / 1_000_000
+            yield _clock(at - (before + wall_clock()) / 2)
     except (SQLAlchemyError, ConfigurationError) as error:
         yield Finding("database", Level.PROBLEM, _said(error))
-        return
-    try:
-        revision = migrate.require_current(database)
-        yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
-        yield from _plans(database)
-        yield from _set_aside(database)
-        before = wall_clock()
-        at = database.read_now() / 1_000_000
-        yield _clock(at - (before + wall_clock()) / 2)
-    except (SQLAlchemyError, ConfigurationError) as error:
-        yield Finding("database", Level.PROBLEM, _said(error))
-    finally:
-        database.close()
 
 
 def _plans(database: Database) -> Iterator[Finding]:
@@ -195,6 +190,6 @@ def _said(error: Exception) -> str:
     from worker.outbox.fault import remedy_of
 
     if isinstance(error, ConfigurationError):
-        return str(error)
+        return str(error).removeprefix("database: ")  # it is told behind that word
     remedy = remedy_of(error) if isinstance(error, SQLAlchemyError) else None
     return remedy or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"

@@ -6,12 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.cli.reading import Say, outbox
-from worker.config.settings import load_settings
+from worker.cli.reading import Say, opened, outbox
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.hook import EventState
 from worker.outbox import events
-from worker.outbox.database import Database, make_engine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = ("id", "kind", "job_id", "part_id", "tries", "error")
@@ -34,14 +32,11 @@ def show(say: Say, *, state: str | None, limit: int, as_json: bool) -> None:
 
 def retry(event_id: str) -> None:
     """A parked or ignored event is due again; WorkerError says why another one is not."""
-    database = Database(make_engine(load_settings().database_url()))
-    try:
+    with opened() as database:
         if database.run(lambda connection: events.retry_event(connection, database.now, event_id)):
             return
         with database.reading() as connection:
             row = events.read_event(connection, event_id)
-    finally:
-        database.close()
     if row is None:
         raise WorkerError(f"no event {event_id!r}; `worker events` lists them")
     if row["job_id"] is None:

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.cli.reading import Say, outbox
+from worker.cli.reading import Say, opened, outbox
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
 from worker.domain.lane import standing
 from worker.outbox import lanes, tokens
-from worker.outbox.database import Database, make_engine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BY_A_PERSON = "a person resumed it"
@@ -21,12 +20,8 @@ BY_A_PERSON = "a person resumed it"
 def show(say: Say, *, account: str | None, as_json: bool) -> None:
     """Prints what stands on lanes and accounts."""
     settings = load_settings()
-    database = Database(make_engine(settings.database_url()))
-    try:
-        with database.reading() as connection:
-            rows = lanes.list_lanes(connection, database.now, account)
-    finally:
-        database.close()
+    with opened(settings) as database, database.reading() as connection:
+        rows = lanes.list_lanes(connection, database.now, account)
     found = [_plain(row, settings.delivery.breaker_failures) for row in rows]
     if as_json:
         say(json.dumps(found, ensure_ascii=False))
@@ -53,15 +48,12 @@ def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> 
 
 def resume(name: str) -> list[str]:
     """Lifts what blocks an account and its lanes, or one lane; a line for each. WorkerError when nothing does."""
-    database = Database(make_engine(load_settings().database_url()))
-    try:
+    with opened() as database:
         with database.reading() as connection:
             known = lanes.lanes_of(connection, name)
         # The token first: who meets the open lane before it may be asked for would park it again.
         refused = database.run(lambda connection: tokens.knock_now(connection, name))
         events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
-    finally:
-        database.close()
     told = [f"{event.lane} starts with one call in the air" for event in events]
     told += [f"the secret of {name} is tried now"] if refused else []
     if not told:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.channels import channel
-from worker.cli.reading import Say
+from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
-from worker.config.settings import load_settings
+from worker.config.settings import load_settings, where
 from worker.delivery.accounts import require_usable
 from worker.delivery.usage import Usage, usage
 from worker.domain.account import Account
 from worker.domain.limit import Unit
-from worker.outbox.database import Database, make_engine
 
 
 def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool) -> None:
@@ -24,15 +23,11 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     accounts = [known.get(name) for name in ([account] if account is not None else known.names())]
     for one in accounts:
         require_usable(one)
-    database = Database(make_engine(settings.database_url()))
-    try:
-        with database.reading() as connection:
-            found = {
-                one: usage(connection, database.now, channel(known.get(one).channel), known.get(one), recipient)
-                for one in (each.name for each in accounts)
-            }
-    finally:
-        database.close()
+    with opened(settings) as database, database.reading() as connection:
+        found = {
+            one: usage(connection, database.now, channel(known.get(one).channel), known.get(one), recipient)
+            for one in (each.name for each in accounts)
+        }
     if as_json:
         say(json.dumps({name: [plain(row) for row in rows] for name, rows in found.items()}, ensure_ascii=False))
         return
@@ -40,7 +35,7 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
         for line in lines(one, found[one.name]):
             say(line)
     if not accounts:
-        say("no account is configured; add [accounts.NAME] to worker.toml")
+        say(f"no account is configured; add [accounts.NAME] to {where()}")
 
 
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:

@@ -10,12 +10,12 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from worker.config.settings import load_settings
+from worker.config.settings import Settings, load_settings, where
 from worker.delivery.report import JobReport, JobSummary, get_job, list_jobs
 from worker.delivery.timeline import Event, timeline
 from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
-from worker.outbox.database import Database, make_engine
+from worker.outbox.database import Database, make_engine, missing_file
 
 Say = Callable[[str], Any]
 
@@ -112,12 +112,29 @@ def _state(name: str | None) -> JobState | None:
         raise ConfigurationError(f"--state {name}: is not a state; use one of {known}") from None
 
 
+def require_there(settings: Settings) -> None:
+    """ConfigurationError when the outbox is an SQLite file that is not there: opening it would make an empty one."""
+    file = missing_file(settings.database_url())
+    if file is not None:
+        raise ConfigurationError(
+            f"database: there is no file {file}; run `worker db upgrade`, or correct database in {where()}"
+        )
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Database]:
+    """The settings' database, as it is: one that is not there is not made."""
+    settings = settings or load_settings()
+    require_there(settings)
+    database = Database(make_engine(settings.database_url()))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
 @contextmanager
 def outbox() -> Iterator[Any]:
     """A connection to the settings' database, for reading."""
-    database = Database(make_engine(load_settings().database_url()))
-    try:
-        with database.reading() as connection:
-            yield connection
-    finally:
-        database.close()
+    with opened() as database, database.reading() as connection:
+        yield connection

@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from sqlalchemy import Engine
-
+from worker.cli.reading import opened, require_there
 from worker.config.accounts import accounts_of
 from worker.config.places import UrlFrom
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings, load_settings, where
 from worker.delivery.accounts import require_usable_accounts
 from worker.delivery.housekeeping import Housekeeping
 from worker.delivery.ordering import skip
 from worker.delivery.related import replay
 from worker.outbox import migrate
-from worker.outbox.database import Database, make_engine
+from worker.outbox.database import make_engine, missing_file
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:
@@ -41,13 +40,13 @@ def hints(settings: Settings) -> list[str]:
     if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
     if not settings.accounts:
-        found.append("no account is configured; add [accounts.NAME] to worker.toml")
+        found.append(f"no account is configured; add [accounts.NAME] to {where()}")
     return found
 
 
 def upgrade_tables() -> str | None:
     """Brings the tables to this release; their revision, which may be a newer one that this release can use."""
-    engine = _engine()
+    engine = make_engine(load_settings().database_url())
     try:
         return migrate.upgrade(engine)
     finally:
@@ -56,7 +55,9 @@ def upgrade_tables() -> str | None:
 
 def downgrade_tables(revision: str) -> None:
     """Takes the tables back to a revision."""
-    engine = _engine()
+    settings = load_settings()
+    require_there(settings)
+    engine = make_engine(settings.database_url())
     try:
         migrate.downgrade(engine, revision)
     finally:
@@ -65,45 +66,30 @@ def downgrade_tables(revision: str) -> None:
 
 def current_revision() -> tuple[str | None, str, bool]:
     """The tables' revision, the one this release was made for, and whether it may use them."""
-    engine = _engine()
-    try:
-        with engine.connect() as connection:
-            return migrate.current(connection), migrate.head(), migrate.is_current(connection)
-    finally:
-        engine.dispose()
+    settings = load_settings()
+    if missing_file(settings.database_url()):
+        return None, migrate.head(), False
+    with opened(settings) as database, database.reading() as connection:
+        return migrate.current(connection), migrate.head(), migrate.is_current(connection)
 
 
 def purge_old() -> Mapping[str, int]:
     """One round of housekeeping; what went, by kind."""
     settings = load_settings()
-    database = Database(make_engine(settings.database_url()))
-    try:
+    with opened(settings) as database:
         migrate.require_current(database)
         return Housekeeping(database, settings.retention).round()
-    finally:
-        database.close()
 
 
 def replay_job(job_id: str) -> str:
     """A new job that asks for the old one once more; its id."""
     settings = load_settings()
-    engine = make_engine(settings.database_url())
-    try:
-        with engine.begin() as connection:
-            return replay(connection, job_id, accounts=accounts_of(settings)).id
-    finally:
-        engine.dispose()
+    with opened(settings) as database, database.writing() as connection:
+        return replay(connection, job_id, accounts=accounts_of(settings)).id
 
 
 def skip_job(job_id: str) -> list[str]:
     """Lets others of its order go on without it; the parts they waited for."""
-    database = Database(make_engine(load_settings().database_url()))
-    try:
+    with opened() as database:
         migrate.require_current(database)
         return skip(database, job_id)
-    finally:
-        database.close()
-
-
-def _engine() -> Engine:
-    return make_engine(load_settings().database_url())

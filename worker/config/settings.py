@@ -311,6 +311,14 @@ def load_settings(path: str | Path | None = None) -> Settings:
     raise ConfigurationError(sentence)
 
 
+def where() -> str:
+    """The settings file, for people: which one is read, or where one was looked for."""
+    file = _file(None)
+    if file is not None:
+        return str(file.absolute())
+    return f"{DEFAULT_FILE} (there is none in {Path.cwd()}; WORKER_CONFIG can name another)"
+
+
 def _file(path: str | Path | None) -> Path | None:
     named = path or os.environ.get("WORKER_CONFIG")
     if named:

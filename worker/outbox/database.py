@@ -11,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
+    ArgumentError,
     DataError,
     DBAPIError,
     IntegrityError,
@@ -141,6 +143,18 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def missing_file(url: str) -> Path | None:
+    """The SQLite file of a URL when it is not there, though its folder is: connecting would make it. Else None."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # told by who connects
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    file = Path(str(parsed.database)).absolute()
+    return file if file.parent.is_dir() and not file.exists() else None
 
 
 def make_engine(url: str, *, pool_size: int = 8) -> Engine:

@@ -158,6 +158,47 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(
     assert 1 == len(error.splitlines())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "jobs",
+        "show 0",
+        "lanes",
+        "lanes --events",
+        "limits",
+        "chats",
+        "events",
+        "doctor",
+        "metrics",
+        "receiver",
+        "replay 0",
+        "skip 0",
+        "resume hr",
+        "events retry 0",
+        "db purge",
+        "db current",
+    ],
+)
+def test_only_what_makes_tables_makes_a_database(
+    run: Run, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder where nothing is, a command says what was looked for and leaves nothing behind."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delenv("WORKER_CONFIG")
+
+    status = run(*arguments.split())
+
+    assert status in (1, 2)
+    assert [] == list(Path().iterdir())
+    if arguments != "db current":  # which says that there are no tables
+        printed = "".join(capsys.readouterr())
+        assert (
+            f"there is no file {tmp_path}/elsewhere/worker.db; run `worker db upgrade`, or correct database" in printed
+        )
+        assert f"worker.toml (there is none in {tmp_path}/elsewhere; WORKER_CONFIG can name another)" in printed
+
+
 def test_a_database_error_nobody_foresaw_shows_no_value(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -393,7 +434,7 @@ def test_a_missing_database_is_named(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, ["no account is configured; add [accounts.NAME] to worker.toml"]),
+        ({}, ["no account is configured; add [accounts.NAME] to /etc/worker.toml"]),
         ({"accounts": {"hr": {"channel": "wecom_app"}}}, []),
         (
             {"accounts": {"hr": {"channel": "wecom_app"}}, "broker": "redis://h/0"},
@@ -401,8 +442,10 @@ def test_a_missing_database_is_named(
         ),
     ],
 )
-def test_up_says_what_may_surprise(settings: dict[str, Any], said: list[str]) -> None:
+def test_up_says_what_may_surprise(settings: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """One line each: no account yet, and a broker it does not use."""
+    monkeypatch.setenv("WORKER_CONFIG", "/etc/worker.toml")
+
     assert said == hints(Settings(**settings))
 
 

@@ -154,7 +154,7 @@ def test_settings_a_pooler_keeps_away_are_named(run: Run, postgres_url: str, mon
     status, printed = run("doctor")
 
     assert (0, 0) == (direct[0], status)
-    assert "pooler" not in direct[1]
+    assert "behind a pooler" not in direct[1]
     assert "say `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
 
 
@@ -206,8 +206,17 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 add(config, 'callback = { token = { env = "NONE" }, aes_key = { env = "HR_SECRET" } }\n')
             case "database":
                 monkeypatch.setenv("WORKER_DATABASE", "sqlite:////nowhere/outbox.db")
+            case "no file":
+                monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{config.parent}/empty.db")
             case "tables":
                 monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{config.parent}/empty.db")
+                (config.parent / "empty.db").touch()
+            case "database's place":
+                monkeypatch.setenv("WORKER_DATABASE__FILE", "nowhere/url")
+            case "broker's place":
+                monkeypatch.setenv("WORKER_BROKER__FILE", "nowhere/url")
+            case "proxy's place":
+                add(config, 'proxy = { env = "NO_PROXY_SET" }\n')
             case "broker":
                 monkeypatch.setenv("WORKER_BROKER", "redis://user:canary-password@127.0.0.1:1/0")
             case "resolver":
@@ -234,7 +243,11 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("account", "account hr", "accounts.hr.corpid"),
         ("callback", "account hr", "environment variable NONE"),
         ("database", "database", "cannot be opened"),
-        ("tables", "database", "run `worker db upgrade`"),
+        ("no file", "database", "there is no file"),
+        ("tables", "database", "its tables are at revision none, this release needs"),
+        ("database's place", "database", "names file nowhere/url, which cannot be read"),
+        ("broker's place", "broker", "broker names file nowhere/url, which cannot be read"),
+        ("proxy's place", "account hr", "accounts.hr.proxy names environment variable NO_PROXY_SET, which is empty"),
         ("broker", "broker", "does not answer"),
         ("resolver", "members", "module os.path holds no function members_of"),
         ("resolver's module", "members", "module nowhere.people cannot be imported: there is no module nowhere"),
@@ -248,13 +261,14 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
 
     assert what == problem["what"]
     assert words in problem["text"]
+    assert not problem["text"].startswith(f"{what}:")
 
 
 def test_without_an_account_there_is_a_hint(config: Path) -> None:
     """Nothing is wrong; nothing can be sent either."""
     found = list(findings(lambda: Settings(database=load_settings().database_url())))
 
-    assert Finding("accounts", Level.CAUTION, "none is configured; add [accounts.NAME] to worker.toml") in found
+    assert Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {config}") in found
 
 
 @pytest.mark.parametrize(("off_s", "level", "where"), [(0, Level.OK, ""), (60, Level.CAUTION, "behind")])
