@@ -166,15 +166,28 @@ def test_success_without_errcode():
             45036,
             Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic", Penalty.ALARM),
         ),
-        (44004, Rejected("44004 text content empty")),
+        (44004, Rejected("44004 text content empty", lasting=True)),
         (42014, Rejected("42014 task_id exists, is empty, too long or illegal")),
-        (40058, Rejected("40058 bad parameter (JSON, length, array size, empty field, or another app's msgid)")),
+        (85002, Rejected("85002 forbidden words")),
         (777, Rejected("errcode 777 (not in the catalogue)")),
     ],
 )
 def test_codes(code, expected):
     """A code means what its row says; an unseen one is final."""
     assert expected == outcome(coded(code))
+
+
+@pytest.mark.parametrize("code", [40003, 40058, 42031, 45004, 81013, 82001, 90207])
+def test_refusals_that_last(code):
+    """Message and recipients never change: an earlier call of the same send met it, too. A follow-up's may not have."""
+    assert outcome(coded(code)).lasting
+    assert not outcome(coded(code), UPDATE).lasting
+
+
+@pytest.mark.parametrize("code", [40007, 40201, 42014, 42029, 48005, 60140, 84200, 85002, 86003, 301015, 777])
+def test_refusals_that_may_be_new(code):
+    """Files age, chats go, lists of forbidden words grow: nothing is said of an earlier call."""
+    assert not getattr(outcome(coded(code)), "lasting", False)
 
 
 @pytest.mark.parametrize("code", [40013, 40056, 40091, 45031, 50003, 60020, 301002, 301007])

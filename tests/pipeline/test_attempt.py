@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -570,6 +570,24 @@ def test_a_cards_repeat_that_is_known_proves_the_first_call(site: Site) -> None:
     bodies = site.bodies()
     assert bodies[0] == bodies[1]
     assert f"w{part_id(job, 0)}" == bodies[0]["template_card"]["task_id"]
+
+
+@pytest.mark.parametrize("ask", [Site.send, Site.card])
+@pytest.mark.parametrize(("errcode", "state"), [(81013, "rejected"), (45004, "rejected"), (40201, "unknown")])
+def test_a_repeat_refused_for_what_the_first_call_met_too_is_rejected(
+    site: Site, ask: Callable[..., str], errcode: int, state: str
+) -> None:
+    """The same words to the same people: what is wrong with them was wrong before. What changes leaves the doubt."""
+    site.vendor.says(lost(), refused(errcode))
+    job = ask(site, to="lisi|wozhang")
+    site.ring(job)
+    site.advance(26)
+    site.recover()
+
+    site.ring(job)
+
+    assert (state, None) == (site.state(job), site.part(job).not_before)
+    assert (2 if errcode == 81013 else 0) == len(site.of("failures", job))
 
 
 TASK_ID_KNOWN = refused(42014, "taskid exist")

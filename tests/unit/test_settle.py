@@ -41,7 +41,8 @@ WAIT = Wait(Scope.PART, 30.0, "full")
 LANE = Wait(Scope.LANE, 60.0, "45009")
 STALE = StaleToken("42001")
 PARKED = Parked(Scope.ACCOUNT, "50003", "enable the app")
-REFUSED = Rejected("40003")
+REFUSED = Rejected("40007")
+NEVER_TO_THEM = Rejected("81013", lasting=True)
 NOTHING = Unknown("read_timeout")
 OPEN = Unknown("some may have it", (Refusal("x", "user", "errmsg"),), held=True)
 PAGE = Progress({"cursor": "2"}, "the next page", 4.0)
@@ -212,6 +213,18 @@ def test_a_refused_repeat_leaves_the_earlier_doubt(outcome: Outcome) -> None:
     assert str(part.reason).startswith("in doubt; later ")
 
 
+@pytest.mark.parametrize("doubts", [0, 1, 3])
+def test_a_refusal_every_call_must_have_met_ends_all_doubt(doubts: int) -> None:
+    """Of a repeat, or told late: whatever was in doubt was refused, too."""
+    late = a_part(state=PartState.UNKNOWN, doubts=doubts + 1)
+
+    settle.late_answer(late, NEVER_TO_THEM, NOW)
+
+    assert (PartState.REJECTED, 0, "81013") == (late.state, late.doubts, late.reason)
+    part = ended(NEVER_TO_THEM, doubts=doubts)
+    assert (PartState.REJECTED, 0, "81013") == (part.state, part.doubts, part.reason)
+
+
 @pytest.mark.parametrize(
     ("state", "doubts", "outcome", "expected"),
     [
@@ -315,7 +328,7 @@ def test_reasons_fit_their_column() -> None:
     assert [300] * 4 == [len(str(part.reason)) for part in parts]
 
 
-OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NOTHING, OPEN, PAGE, NO_MATCH]
+OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NEVER_TO_THEM, NOTHING, OPEN, PAGE, NO_MATCH]
 
 
 class Histories(RuleBasedStateMachine):
@@ -346,7 +359,7 @@ class Histories(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(OUTCOMES))
     def end(self, outcome: Outcome) -> None:
         settle.end_attempt(self.part, outcome, self.now, 1.0, POLICY)
-        self.said[-1] = None if isinstance(outcome, Unknown) else outcome
+        self._say(-1, outcome)
         self.in_the_air = False
 
     @precondition(lambda self: self.part.state is PartState.SENDING)
@@ -361,8 +374,13 @@ class Histories(RuleBasedStateMachine):
         if not open_doubts:
             return
         settle.late_answer(self.part, outcome, self.now)
-        if not isinstance(outcome, Unknown):
-            self.said[open_doubts[pick % len(open_doubts)]] = outcome
+        self._say(open_doubts[pick % len(open_doubts)], outcome)
+
+    def _say(self, n: int, outcome: Outcome) -> None:
+        self.said[n] = None if isinstance(outcome, Unknown) else outcome
+        if outcome is NEVER_TO_THEM:
+            ended = len(self.said) - int(self.in_the_air)
+            self.said[:ended] = [outcome if said is None else said for said in self.said[:ended]]
 
     @precondition(lambda self: self.part.state is PartState.QUEUED)
     @rule(how=st.sampled_from(["cancel", "expire", "refuse"]))

@@ -139,6 +139,8 @@ class Rejected:
     refusals: tuple[Refusal, ...] = ()
     heal: str | None = None
     """`media`: the media_id is gone; upload once more and try again instead of giving up."""
+    lasting: bool = False
+    """Every earlier call of the part must have met it, too: what was in doubt about them is not any more."""
 
 
 @dataclass(frozen=True, slots=True)

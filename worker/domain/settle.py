@@ -1,8 +1,8 @@
 """How a part moves: pure decisions over the facts of its row. The only code that assigns a part's state.
 
 Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer; while it is above zero
-the part never ends as cancelled, expired, exhausted or rejected. Every assignment passes `_move`, which holds it
-against the one table of moves.
+the part never ends as cancelled, expired, exhausted or rejected; a refusal that its every call must have met ends all
+doubt. Every assignment passes `_move`, which holds it against the one table of moves.
 """
 
 from __future__ import annotations
@@ -170,6 +170,7 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
         case Partial():
             _take(part, PartState.PARTIAL)
         case Rejected():
+            part.doubts = 0 if outcome.lasting else part.doubts
             _close(part, PartState.REJECTED, outcome.reason)
         case Retry():
             _retry(part, outcome, now, delay_s, policy)
@@ -199,7 +200,8 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
     """An attempt in doubt was answered after all: its own doubt is cleared, and the part follows where it still can."""
     if isinstance(outcome, Unknown):
         return
-    part.doubts = max(0, part.doubts - 1)
+    settled = isinstance(outcome, Rejected) and outcome.lasting
+    part.doubts = 0 if settled else max(0, part.doubts - 1)
     if part.state in FINAL_STATES:
         return
     match outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from worker.channels.wecom import errcodes, uploading
@@ -69,7 +70,11 @@ def _refused(part: Part, answer: Answer) -> Outcome:
     if row is None:
         return Rejected(f"errcode {answer.errcode} (not in the catalogue)")
     special = SPECIAL.get(answer.errcode)
-    return special(part, answer, row) if special else by_class(row, answer.errcode)
+    found = special(part, answer, row) if special else by_class(row, answer.errcode)
+    # A part's message and recipients stay what they are, and so do the bytes of a call in doubt.
+    if isinstance(found, Rejected) and row.lasting and part.kind in SENDS:
+        return replace(found, lasting=True)
+    return found
 
 
 def _task_id_known(part: Part, answer: Answer, row: Errcode) -> Outcome:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, refused
 
+_RECIPIENT: Said = ("correct the recipients", "更正接收者")
+_MESSAGE: Said = ("correct the message", "更正消息内容")
+_CARD: Said = ("correct the card", "更正卡片")
 _RECIPIENTS: Mapping[int, Said] = {
     40003: ("bad userid", "userid 无效"),
     40031: ("the list of userids has unknown ids", "userid 列表中有不存在的成员"),
@@ -24,9 +27,11 @@ _RECIPIENTS: Mapping[int, Said] = {
     82001: ("users, departments and tags are all empty", "成员、部门、标签均为空"),
     82002: ("more than 100 departments", "部门超过 100 个"),
     82003: ("more than 100 tags", "标签超过 100 个"),
+    92000: ("a user is outside the visible range", "成员不在应用可见范围内"),
+}
+_TARGETS: Mapping[int, Said] = {
     82101: ("the update has no target", "更新没有指定对象"),
     82102: ("a target of the update did not get the message", "更新对象未收到过该消息"),
-    92000: ("a user is outside the visible range", "成员不在应用可见范围内"),
 }
 _MEDIA: Mapping[int, Said] = {
     40004: ("bad media file type", "媒体文件类型无效"),
@@ -66,8 +71,6 @@ _CONTENT: Mapping[int, Said] = {
     40074: ("news does not support safe", "news 不支持 safe"),
     40094: ("bad url", "url 无效"),
     40127: ("uri scheme not supported", "不支持的 uri 协议"),
-    40201: ("blocked by anti-spam", "被反垃圾策略拦截"),
-    40204: ("blocked by anti-spam", "被反垃圾策略拦截"),
     40206: ("the request body is too large", "请求体过大"),
     41010: ("url missing", "缺少 url"),
     41011: ("agentid missing", "缺少 agentid"),
@@ -82,9 +85,6 @@ _CONTENT: Mapping[int, Said] = {
     45022: ("name too long", "名称过长"),
     45032: ("mpnews author over 64 bytes", "mpnews 作者超过 64 字节"),
     45034: ("url without scheme", "url 缺少协议头"),
-    82004: ("content that could crash clients", "内容可能导致客户端崩溃"),
-    84200: ("id translation failed", "id 转译失败"),
-    85002: ("forbidden words", "含有违禁词"),
     90200: ("mini program notice: appid missing", "小程序通知：缺少 appid"),
     90201: ("mini program notice: too many items", "小程序通知：content_item 过多"),
     90202: ("mini program notice: bad key", "小程序通知：key 无效"),
@@ -92,6 +92,14 @@ _CONTENT: Mapping[int, Said] = {
     90204: ("mini program notice: bad page", "小程序通知：page 无效"),
     90207: ("mini program notice: bad appid", "小程序通知：appid 无效"),
 }
+_JUDGED: Mapping[int, Said] = {
+    40201: ("blocked by anti-spam", "被反垃圾策略拦截"),
+    40204: ("blocked by anti-spam", "被反垃圾策略拦截"),
+    82004: ("content that could crash clients", "内容可能导致客户端崩溃"),
+    84200: ("id translation failed", "id 转译失败"),
+    85002: ("forbidden words", "含有违禁词"),
+}
+"""Of the content too, but by rules of the vendor's that change, or by what else was sent."""
 _FOLLOW_UPS: Mapping[int, tuple[Said, Said]] = {
     42014: (
         ("task_id exists, is empty, too long or illegal", "task_id 已存在、为空、过长或不合法"),
@@ -117,6 +125,9 @@ _FOLLOW_UPS: Mapping[int, tuple[Said, Said]] = {
         ),
     ),
 }
+_CARD_FILE: Mapping[int, Said] = {
+    42029: ("card: media_id", "卡片：media_id"),
+}
 _CARDS: Mapping[int, Said] = {
     42017: ("task card: button key unknown", "任务卡片：按钮 key 不存在"),
     42018: ("task card: bad button", "任务卡片：按钮无效"),
@@ -124,7 +135,6 @@ _CARDS: Mapping[int, Said] = {
     42020: ("task card: bad button name", "任务卡片：按钮名称无效"),
     42027: ("card: keyname", "卡片：keyname"),
     42028: ("card: url", "卡片：url"),
-    42029: ("card: media_id", "卡片：media_id"),
     42030: ("card: appid", "卡片：appid"),
     42031: ("card: card_type", "卡片：card_type"),
     42033: ("card: title", "卡片：title"),
@@ -147,9 +157,12 @@ _CARDS: Mapping[int, Said] = {
 }
 
 ROWS: tuple[Errcode, ...] = (
-    *refused(_RECIPIENTS, ("correct the recipients", "更正接收者")),
+    *refused(_RECIPIENTS, _RECIPIENT, lasting=True),
+    *refused(_TARGETS, _RECIPIENT),
     *refused(_MEDIA, ("upload a proper file", "上传合适的文件")),
-    *refused(_CONTENT, ("correct the message", "更正消息内容")),
+    *refused(_CONTENT, _MESSAGE, lasting=True),
+    *refused(_JUDGED, _MESSAGE),
     *coded(Class.PERMANENT, _FOLLOW_UPS),
-    *refused(_CARDS, ("correct the card", "更正卡片")),
+    *refused(_CARDS, _CARD, lasting=True),
+    *refused(_CARD_FILE, _CARD),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from worker.domain.outcome import Penalty, Scope
@@ -45,6 +45,9 @@ class Errcode:
     what_zh: str = ""
     penalty: Penalty | None = None
     """What it does to its lane, for DEFER."""
+    lasting: bool = False
+    """It depends on the message and on who may get it alone: an earlier call that said the same to the same met it,
+    too. Never set where time (a file, a chat), a limit, or the vendor's taste (spam) has a part in it."""
 
 
 def coded(
@@ -59,9 +62,10 @@ def coded(
         yield Errcode(code, meaning, kind, what, scope, delay, None, meaning_zh, what_zh, penalty)
 
 
-def refused(rows: Mapping[int, Said], what: Said) -> Iterator[Errcode]:
+def refused(rows: Mapping[int, Said], what: Said, *, lasting: bool = False) -> Iterator[Errcode]:
     """Permanent rows that share a remedy."""
-    return coded(Class.PERMANENT, {code: (meaning, what) for code, meaning in rows.items()})
+    for row in coded(Class.PERMANENT, {code: (meaning, what) for code, meaning in rows.items()}):
+        yield replace(row, lasting=lasting)
 
 
 def run(
