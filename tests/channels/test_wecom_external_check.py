@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 from wecom_external_samples import CHANNEL, PNG, account, campaign, draft
 
+from worker import CheckFailed
 from worker.channels.wecom_external import Campaign, File, Image, Link, MiniProgram, Raw, Video
 from worker.domain import message
 from worker.domain.recipient import AppChat, CustomerGroups, Customers, Everyone, Recipients, To
@@ -181,7 +181,7 @@ def test_attachments_in_the_vendors_shape():
 
     assert Link(**LINK) == made.attachments[0]
     for wrong in ({"msgtype": "voice", "voice": {}}, {"media_id": "secret-id"}, "secret-id"):
-        with pytest.raises(ValidationError) as refused:
+        with pytest.raises(CheckFailed) as refused:
             Campaign(attachments=[wrong])
         assert "secret-id" not in str(refused.value)
     assert "Campaign()" == repr(Campaign(text="secret text"))

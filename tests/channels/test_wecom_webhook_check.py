@@ -326,6 +326,6 @@ def test_a_message_shows_nothing_of_itself() -> None:
     message = Text(content="canary", mentioned_list=["canary"])
 
     assert "canary" not in repr(message)
-    with pytest.raises(ValueError, match="content") as raised:
+    with pytest.raises(CheckFailed, match="content") as raised:
         Text(content=["canary"])  # type: ignore[arg-type]
     assert "canary" not in str(raised.value)

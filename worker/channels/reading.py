@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from worker.channels.typed import problems_of
 from worker.domain.errors import CheckFailed, Problem
 
 T = TypeVar("T", bound=BaseModel)
@@ -29,13 +30,7 @@ def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 def validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
     """A typed message or object; CheckFailed names every field that does not fit, below `root`, and shows no value."""
     try:
-        return made(**fields)
+        return made.model_validate(dict(fields))
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        problems = [Problem(_path(root, one["loc"]), one["msg"], "use the vendor's fields") for one in found]
+        problems = problems_of(error, root)
     raise CheckFailed(problems)
-
-
-def _path(root: str, loc: tuple[int | str, ...]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
-    return root + "".join(steps)

@@ -6,12 +6,13 @@ validation error of these types never shows a value: what stands in them is mess
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import cache
-from typing import Annotated, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WithJsonSchema
 
+from worker.domain.errors import CheckFailed, Problem
 from worker.domain.message import File, Message
 
 QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
@@ -22,7 +23,38 @@ Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description":
 NO_FILE: Any = Field(default=None, exclude=True)
 
 
-class VendorObject(BaseModel):
+if TYPE_CHECKING:  # a type checker reads the fields, as of every model
+    from pydantic._internal._model_construction import ModelMetaclass as Checked
+else:
+
+    class Checked(type(BaseModel)):
+        """Class of the typed messages and objects: wrong arguments are a CheckFailed that names all of them."""
+
+        # Not __init__: pydantic would call it for each nested object, and its error would hide the others.
+        def __call__(cls, *args: Any, **fields: Any) -> Any:
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as error:
+                problems = problems_of(error, getattr(cls, "msgtype", ""), getattr(cls, "ENVELOPE", ()))
+            # Outside the handler: chained, the error would still hold the message.
+            raise CheckFailed(problems)
+
+
+def problems_of(error: ValidationError, root: str, envelope: Container[object] = ()) -> list[Problem]:
+    """Every wrong field by its path, below `root` unless it stands beside that in the envelope; shows no value."""
+    problems: list[Problem] = []
+    for one in error.errors(include_input=False, include_url=False, include_context=False):
+        path = _path("" if one["loc"] and one["loc"][0] in envelope else root, one["loc"])
+        problems.append(Problem(path, one["msg"], "use the vendor's fields"))
+    return problems
+
+
+def _path(root: str, loc: tuple[int | str, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
+    return (root + "".join(steps)).removeprefix(".")
+
+
+class VendorObject(BaseModel, metaclass=Checked):
     """Base of the objects nested in a message; as silent as the message itself."""
 
     model_config = QUIET
@@ -34,7 +66,7 @@ class VendorObject(BaseModel):
         return ()
 
 
-class VendorMessage(Message):
+class VendorMessage(Message, metaclass=Checked):
     """Base of a channel's messages; shows no value in its `repr` or in a validation error."""
 
     model_config = QUIET

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
+from pydantic import BeforeValidator, InstanceOf, ValidationError, WithJsonSchema
 
-from worker.channels.typed import NO_FILE, Attached, VendorObject
+from worker.channels.typed import NO_FILE, Attached, VendorObject, problems_of
 
 
 class Attachment(VendorObject):
@@ -120,7 +120,14 @@ def _typed(value: Any) -> Any:
         return value
     made = {one.msgtype: one for one in ATTACHMENTS}.get(str(value.get("msgtype")))
     own = None if made is None else value.get(made.msgtype)
-    return made(**own) if made is not None and isinstance(own, Mapping) else value
+    if made is None or not isinstance(own, Mapping):
+        return value
+    try:
+        return made.model_validate(dict(own))
+    except ValidationError as error:
+        problems = problems_of(error, made.msgtype)
+    # Told to the model, which goes on and names what is wrong elsewhere too.
+    raise ValueError("; ".join(f"{one.field}: {one.text}" for one in problems))
 
 
 AnyAttachment = Annotated[InstanceOf[Attachment], BeforeValidator(_typed), WithJsonSchema({"type": "object"})]

@@ -1,0 +1,45 @@
+"""A message made of wrong arguments is refused as a wrong message is: in one error with every wrong field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from worker import Button, ButtonCard, CardUpdate, CheckFailed, Raw, Text, external, webhook, youdu
+
+WRONG: list[tuple[Callable[..., Any], dict[str, Any], set[str]]] = [
+    (Text, {"contents": "secret"}, {"text.content", "text.contents"}),
+    (Text, {"content": ["secret"], "safe": "secret"}, {"text.content", "safe"}),
+    (
+        ButtonCard,
+        {"main_title": {"titel": "secret"}, "button_list": [{"text": 5}]},
+        {"main_title.titel", "button_list[0].text"},
+    ),
+    (Button, {"txt": "secret"}, {"text", "txt"}),
+    (CardUpdate, {"replace_names": "secret"}, {"replace_names"}),
+    (Raw, {"msgtype": 5, "body": "secret"}, {"msgtype", "body"}),
+    (webhook.Text, {"contents": "secret"}, {"text.content", "text.contents"}),
+    (youdu.Text, {"contents": "secret"}, {"text.content", "text.contents"}),
+    (external.Campaign, {"txt": "secret", "text": 5}, {"txt", "text"}),
+    (
+        external.Campaign,
+        {"attachments": [{"msgtype": "link", "link": {"titel": "secret"}}, "secret", {"msgtype": "link", "link": {}}]},
+        {"attachments[0]", "attachments[1]", "attachments[2]"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "arguments", "fields"), WRONG, ids=range(len(WRONG)))
+def test_every_wrong_argument_is_named_in_one_error(
+    made: Callable[..., Any], arguments: dict[str, Any], fields: set[str]
+) -> None:
+    """A typo, a missing field and a wrong type are a CheckFailed, nested ones too; nothing about it holds a value."""
+    with pytest.raises(CheckFailed) as refused:
+        made(**arguments)
+
+    named = {problem.field for problem in refused.value.problems}
+    assert fields == named
+    assert "secret" not in str(refused.value)
+    assert (None, None) == (refused.value.__cause__, refused.value.__context__)
