@@ -24,7 +24,9 @@ FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".sp
 """Every field a line may have; another one is dropped and its name told, so that somebody notices."""
 
 _SECRET = re.compile(
-    r"(?i)((?:access_token|corpsecret|suite_secret|secret|password|token|key)[\"']?\s*[=:]\s*[\"']?)[^\s&\"',;)}]+"
+    # Behind "gettoken: ", the name of a call, stands why it failed.
+    r"(?i)((?:access_token|corpsecret|suite_secret|secret|password|token(?!(?<=gettoken): )|key)[\"']?\s*[=:]\s*[\"']?)"
+    r"[^\s&\"',;)}]+"
 )
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 _HINTS = ("token", "secret", "password", "key", "://")

@@ -36,12 +36,33 @@ def lines() -> Iterator[io.StringIO]:
         ("{'secret': 'xyz'}", "{'secret': '***'}"),
         ("redis://:hunter2@host/0", "redis://:***@host/0"),
         ("postgresql://me:hunter2@host/db", "postgresql://me:***@host/db"),
+        ("gettoken: 40001 the secret=xyz is wrong", "gettoken: 40001 the secret=*** is wrong"),
+        ("GET /cgi-bin/gettoken?corpid=1&corpsecret=xyz", "GET /cgi-bin/gettoken?corpid=1&corpsecret=***"),
+        ("{'accessToken': 'xyz', gettoken=xyz}", "{'accessToken': '***', gettoken=***}"),
+        ("token: xyz", "token: ***"),
+        ("HR_TOKEN: xyz", "HR_TOKEN: ***"),
         ("nothing here", "nothing here"),
     ],
 )
 def test_credentials_are_masked(text: str, masked: str) -> None:
     """What looks like a credential does not survive."""
     assert masked == mask(text)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "gettoken: 40001 the secret is wrong",
+        "gettoken: the vendor refuses the token it has just given out",
+        "gettoken: errcode 50001 (not in the catalogue)",
+        "gettoken: read_timeout",
+    ],
+)
+def test_why_a_token_was_refused_is_told(lines: io.StringIO, reason: str) -> None:
+    """The call's name ends like a credential's; what stands behind it is what a person must read."""
+    structlog.get_logger().warning("lane", what="parked", reason=reason)
+
+    assert reason == json.loads(lines.getvalue())["reason"]
 
 
 def test_only_listed_fields_are_written(lines: io.StringIO) -> None:
