@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -528,6 +529,63 @@ def test_a_failure_is_written_when_the_database_is_back(
     here.runs.settle()
 
     assert (1, 0) == (running, here.event().state)
+
+
+@contextmanager
+def unanswered(database: Database) -> Iterator[None]:
+    """Transactions of this process are committed, and the connection dies before it hears so."""
+    run = database.run
+
+    def torn(*arguments: Any, **options: Any) -> None:
+        run(*arguments, **options)
+        raise OperationalError("x", {}, Exception("away"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "run", torn)
+        yield
+
+
+def test_an_event_whose_claim_had_no_answer_is_heard_once_the_database_is_back(
+    hall: MakeHall, site: Site, card: str
+) -> None:
+    """The row says that this living process runs it, and no thread does: it is handed back, and no run was counted."""
+    heard: list[str] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action.id)))
+    here.press(card)
+    waiting = here.event()
+    with unanswered(site.database), pytest.raises(OperationalError):
+        here.runs.hear(waiting.id)
+    claimed = here.event()
+
+    here.runs.settle()
+    site.advance(1)
+    here.turn()
+
+    assert (1, site.plant.life.incarnation) == (claimed.state, claimed.holder)
+    assert [here.event().id] == heard
+    assert (2, 1) == (here.event().state, here.event().tries)
+
+
+def test_an_event_that_a_thread_runs_is_not_handed_back(hall: MakeHall, site: Site, card: str) -> None:
+    """The broker may bring it twice: what a second thread could not claim is the first one's still."""
+    heard: list[str] = []
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        heard.append(action.id)
+        with unanswered(site.database):
+            here.runs.hear(action.id)
+        here.runs.settle()
+
+    here = hall(hook)
+    here.press(card)
+
+    here.turn()
+    site.advance(1)
+    here.turn()
+
+    assert [here.event().id] == heard
+    assert (2, 1) == (here.event().state, here.event().tries)
 
 
 def test_a_slow_hook_leaves_room_for_sends_and_is_not_piled_up(hall: MakeHall, site: Site, card: str) -> None:

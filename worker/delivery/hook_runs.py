@@ -63,6 +63,8 @@ class HookRuns:
         self._guard = threading.Lock()
         self._owed: list[Callable[[], None]] = []
         """How runs went that could not be written down yet."""
+        self._taken: set[str] = set()
+        """Events that a thread of this process has, or whose claim it has to take back: no other thread hears them."""
 
     def hear(self, event_id: str) -> None:
         """Runs the hooks of one event in the calling thread; returns at once when it is not ours to run."""
@@ -83,7 +85,7 @@ class HookRuns:
             events.leave_events(connection, self._database.now, ids, micros(wait_s))
 
     def settle(self) -> None:
-        """Writes down what an outage of the database kept back; raises while it lasts."""
+        """Writes down what an outage of the database kept back, and claims without an answer; raises while it lasts."""
         while True:
             with self._guard:
                 if not self._owed:
@@ -97,10 +99,36 @@ class HookRuns:
                 raise
 
     def _hear(self, event_id: str) -> None:
+        with self._guard:
+            if event_id in self._taken:
+                return
+            self._taken.add(event_id)
+        event = self._claim(event_id)
+        try:
+            if event is not None:
+                self._run_hooks(event)
+        finally:
+            self._let_go(event_id)
+
+    def _claim(self, event_id: str) -> Claimed | None:
         now, holder = self._database.now, self._holder()
-        event = self._database.run(lambda connection: events.claim_event(connection, now, event_id, holder))
-        if event is None:
-            return
+        try:
+            return self._database.run(lambda connection: events.claim_event(connection, now, event_id, holder))
+        except Exception:
+            # Its commit may have gone through without an answer: then the event is ours, and runs nowhere.
+            def take_back() -> None:
+                self._database.run(lambda connection: events.hand_back(connection, now, event_id, holder))
+                self._let_go(event_id)
+
+            with self._guard:
+                self._owed.append(take_back)
+            raise
+
+    def _let_go(self, event_id: str) -> None:
+        with self._guard:
+            self._taken.discard(event_id)
+
+    def _run_hooks(self, event: Claimed) -> None:
         try:
             heard = heard_of(event)
             functions = self._hooks.that_hear(heard) if heard else []

@@ -129,6 +129,17 @@ def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claim
     return Claimed(*connection.execute(_CLAIMED, {"id": id}).one())
 
 
+def hand_back(connection: Connection, now: str, id: str, holder: str) -> None:
+    """This process claimed the event and runs no hook for it: due again, and no run is counted."""
+    connection.execute(
+        text(
+            f"update worker_events set state = 0, due_at = {now}, holder = null, tries = tries - 1"
+            " where id = :id and holder = :holder and state = 1"
+        ),
+        {"id": id, "holder": holder},
+    )
+
+
 def end_event(connection: Connection, now: str, event: Claimed, state: EventState) -> bool:
     """Ends a run; in the transaction of the hook's own work, so that both are there or neither. False: it is no longer
     this run's (its process was called dead), and the transaction must be rolled back.
