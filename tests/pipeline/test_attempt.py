@@ -236,7 +236,7 @@ def test_a_revoked_job_is_cancelled_before_its_mark(site: Site) -> None:
 
     site.ring(job)
 
-    assert ("cancelled", "revoked", []) == (site.state(job), site.part(job).reason, site.calls())
+    assert ("cancelled", "revoked before it was sent", []) == (site.state(job), site.part(job).reason, site.calls())
 
 
 def test_a_part_past_its_expiry_is_not_sent(site: Site) -> None:

@@ -373,7 +373,7 @@ def planted(
         pause=pauses.append,
         tell=told.extend,
         died=died.append,
-        revoked=revoked.__contains__,
+        revoked=revoked,
         probe=probes.append,
         resolver=resolver,
         reported=reported,

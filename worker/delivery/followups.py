@@ -233,7 +233,7 @@ class Followups:
             kind, message = content_of(connection, job_id) if stoppable else ("", {})
         self._change(
             [
-                Change(part.id, partial(_stop, _is_looked_up(part, kind, message, channel)))
+                Change(part.id, partial(stop, "recalled", is_looked_up(part, kind, message, channel)))
                 for part in {part.id: part for part in stoppable}.values()
             ]
         )
@@ -295,7 +295,7 @@ class Followups:
     def _recall_plan(self, window: int | None, channel: Channel, work: Loaded, looked: Looked) -> Plan:
         parts, now = looked.parts, looked.now
         soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
-        searched = [part for part in soon if _is_looked_up(part, looked.kind, looked.message, channel)]
+        searched = [part for part in soon if is_looked_up(part, looked.kind, looked.message, channel)]
         awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
         if awaited is not None:
             return Waits(job_of(awaited.id))
@@ -379,20 +379,20 @@ def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
     return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
 
 
-def _is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
+def is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
     """Whether, in doubt, it is searched for: what the search finds can be taken back."""
     sent = Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True)
     return channel.repeat_rule(sent)[0] is RepeatRule.LOOK_UP
 
 
-def _stop(is_looked_up: bool, part: PartFacts, now: int) -> None:
-    """What a recall does to a part of its target."""
-    if is_looked_up and part.doubts:
+def stop(was: str, looked_up: bool, part: PartFacts, now: int) -> None:
+    """What becomes of a part that `was` recalled, or revoked: what was not sent yet is not sent any more."""
+    if looked_up and part.doubts:
         return  # its next call is a search, and sends nothing
     if part.state is PartState.QUEUED:
-        settle.cancel(part, "recalled before it was sent")
+        settle.cancel(part, f"{was} before it was sent")
     elif part.state is PartState.UNKNOWN and part.not_before is not None:
-        settle.hold(part, "recalled while in doubt: not repeated any more")
+        settle.hold(part, f"{was} while in doubt: not repeated any more")
 
 
 def _wait_for_code(part: PartFacts, now: int) -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -63,7 +63,8 @@ class Plant:
     rng: random.Random
     monotonic: Callable[[], float] = time.monotonic
     channel: Callable[[str], Channel] = find_channel
-    revoked: Callable[[str], bool] = lambda job_id: False
+    revoked: Collection[str] = frozenset()
+    """Jobs that a person revoked, as far as this process has heard."""
     probe: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
 
@@ -90,7 +91,7 @@ class Outside:
     pause: Callable[[float], None] = time.sleep
     tell: Tell = lambda happened: None
     died: Callable[[BaseException], None] = die
-    revoked: Callable[[str], bool] = lambda job_id: False
+    revoked: Collection[str] = frozenset()
     probe: Callable[[str], None] | None = None
     resolver: Resolver | None = None
     """Names the members of departments and tags; none: the accounts' estimates are all there is."""

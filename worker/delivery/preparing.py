@@ -86,8 +86,8 @@ class Preparing:
     # -- resolve ------------------------------------------------------------------------------------------------------
 
     def _resolve(self, work: Loaded, channel: Channel, account: Account) -> Ready | None:
-        if self._plant.revoked(work.job_id) and not (work.doubts and _is_looked_up(work, channel)):
-            self._change(work, lambda part, now: settle.cancel(part, "revoked"))
+        if work.job_id in self._plant.revoked and not (work.doubts and _is_looked_up(work, channel)):
+            self._change(work, lambda part, now: settle.cancel(part, "revoked before it was sent"))
             return None
         if not self._is_its_turn(work):
             return None

@@ -98,6 +98,11 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     return list({(part.id, part.msgid): part for part in parts}.values())
 
 
+def channel_of(connection: Connection, job_id: str) -> str | None:
+    """A job's channel; None: there is no such job."""
+    return connection.execute(text("select channel from worker_jobs where id = :id"), {"id": job_id}).scalar()
+
+
 def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
     """A job's kind and message."""
     kind, message = connection.execute(

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import celery.worker.state
 from celery import Celery, signals
 
 from worker.config import logging as our_logging
@@ -20,14 +21,15 @@ from worker.service.consuming import Consuming
 from worker.service.engine_room import NO_HOOKS, EngineRoom, Hooks
 from worker.service.queues import NORMAL, TRANSIENT, queues
 from worker.service.rabbitmq import HEARTBEAT_S
-from worker.service.steps import EXIT_CONFIGURATION, EngineRoomStep, is_revoked
+from worker.service.steps import EXIT_CONFIGURATION, EngineRoomStep
 
 
 def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
     """An app for these settings, with the engine room on its worker blueprint."""
     app = Celery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
-    app.engine_room = EngineRoom(settings, app, replace(hooks, revoked=hooks.revoked or is_revoked))
+    revoked = celery.worker.state.revoked if hooks.revoked is None else hooks.revoked
+    app.engine_room = EngineRoom(settings, app, replace(hooks, revoked=revoked))
     app.steps["worker"].add(EngineRoomStep)
     tasks.register(app)
     signals.setup_logging.connect(_set_up_logging, weak=False)

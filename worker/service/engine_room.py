@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from worker.delivery.plant import Outside, Plant, build, policy_of
 from worker.delivery.recovery import Recovery
 from worker.delivery.relay import Relay
 from worker.delivery.relay_times import RelayTimes
+from worker.delivery.revocations import Revocations
 from worker.delivery.sharing import Sharing
 from worker.delivery.transport import RequestsTransport, Transport
 from worker.domain.errors import ConfigurationError, WorkerError
@@ -59,7 +60,7 @@ class Hooks:
     accounts: AccountSource | None = None
     transport: Callable[[], Transport] | None = None
     probe: Callable[[str], None] | None = None
-    revoked: Callable[[str], bool] | None = None
+    revoked: Collection[str] | None = None
     exit: Callable[[int], None] = os._exit
 
 
@@ -126,7 +127,7 @@ class EngineRoom:
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
             died=self._writer_died,
-            revoked=self._hooks.revoked or (lambda job_id: False),
+            revoked=self._hooks.revoked if self._hooks.revoked is not None else frozenset(),
             probe=self._hooks.probe,
             resolver=self._resolver,
             reported=self._application.job_states,
@@ -174,6 +175,7 @@ class EngineRoom:
         if self._flower:
             self._loops["flower"] = Loop("flower", self._flower.turn)
         self._loops["knocking"] = Loop("knocking", Knocking(plant.database, plant.accounts, plant.tokens).turn)
+        self._loops["revocations"] = Loop("revocations", Revocations(plant, channel).turn)
         housekeeping = Housekeeping(plant.database, self._settings.retention)
         self._loops["housekeeping"] = Loop("housekeeping", lambda: self._keep_house(housekeeping))
         if self._application:
@@ -287,7 +289,7 @@ class EngineRoom:
 
     def _offering(self) -> list[Loop]:
         """The threads that hand out work or tidy up; those of them that were started."""
-        names = ("relay", "walk", "recovery", "hooks", "knocking", "housekeeping")
+        names = ("relay", "walk", "recovery", "hooks", "knocking", "revocations", "housekeeping")
         return [self._loops[name] for name in names if name in self._loops]
 
     def finish(self) -> None:

@@ -66,11 +66,6 @@ def refuse(sentence: str) -> NoReturn:
     raise SystemExit(EXIT_CONFIGURATION)
 
 
-def is_revoked(job_id: str) -> bool:
-    """True when the job was revoked in Flower or by `celery control revoke`."""
-    return job_id in celery.worker.state.revoked
-
-
 def take_over_signals(room: EngineRoom) -> None:
     """First SIGTERM or SIGINT: drain. The second, or SIGQUIT: end at once.
 

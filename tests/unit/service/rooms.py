@@ -70,7 +70,7 @@ class Site:
             accounts=self.accounts,
             transport=lambda: self.transport,
             probe=self.probe,
-            revoked=lambda job: False,
+            revoked=frozenset(),
             exit=self.exits.put,
         )
 
@@ -151,6 +151,7 @@ def celery_restored(app: Any = None) -> Iterator[None]:
         yield
     finally:
         celery.worker.state.should_stop = celery.worker.state.should_terminate = None
+        celery.worker.state.revoked.clear()
         celery._state.set_default_app(default)
         trace.reset_worker_optimizations(app or SimpleNamespace())
         Logging._setup = False

@@ -20,7 +20,6 @@ from worker.service.celery_app import configuration, make_app
 from worker.service.doorbells import Doorbells
 from worker.service.loop import Loop
 from worker.service.queues import queue_of
-from worker.service.steps import is_revoked
 
 
 def test_celerys_settings_hold_no_account_and_no_database() -> None:
@@ -131,15 +130,6 @@ def test_a_wrong_setting_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err.startswith("worker: ")
     with pytest.raises(AttributeError):
         _ = celery_app.nothing
-
-
-def test_a_job_revoked_in_flower_is_known() -> None:
-    """Celery's own list is asked."""
-    import celery.worker.state
-
-    celery.worker.state.revoked.add("job-1")
-
-    assert (True, False) == (is_revoked("job-1"), is_revoked("job-2"))
 
 
 def test_every_road_has_its_queue() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,17 @@ def test_the_celery_command_finds_its_app(sqlite_url: str, monkeypatch: pytest.M
         assert app is celery_app.app
     finally:
         vars(celery_app).pop("app", None)
+
+
+def test_a_revoked_job_is_cancelled_before_it_is_due(sqlite_url: str) -> None:
+    """Celery's remote control, which Flower uses too, reaches the outbox."""
+    site = Site(sqlite_url)
+    app = make_app(site.settings, Hooks(accounts=site.accounts, transport=lambda: site.transport))
+    job = site.send(due_at=timedelta(days=1))
+
+    with working(app) as status:
+        wait_for(site.database, site.send(), LIMIT_S)
+        app.control.revoke(job)
+        report = wait_for(site.database, job, LIMIT_S)
+
+    assert ([0], JobState.CANCELLED) == (status, report.state)
