@@ -89,16 +89,18 @@ def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) 
     assert site.plant.writer.stop(10)
 
 
-def test_a_part_whose_documents_cannot_be_read_waits_alone(site: Site) -> None:
+@pytest.mark.parametrize("document", ["{", "[]", '{"files": [1]}', '{"files": {"image": {}}}'])
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_part_whose_documents_cannot_be_read_waits_alone(site: Site, document: str, place: int) -> None:
     """One odd row among five: the others are sent at once, and the odd one says what is wrong with it."""
     jobs = [site.send(str(n), f"u{n}") for n in range(5)]
-    site.sql("update worker_jobs set message = '{' where id = :job", job=jobs[2])
+    site.sql("update worker_jobs set message = :document where id = :job", document=document, job=jobs[place])
 
     site.ring(*jobs)
 
-    assert ["accepted"] * 4 == [site.state(job) for job in jobs if job != jobs[2]]
-    assert "queued" == site.state(jobs[2])
-    assert "cannot be read" in site.part(jobs[2]).reason
+    assert ["accepted"] * 4 == [site.state(job) for job in jobs if job != jobs[place]]
+    assert "queued" == site.state(jobs[place])
+    assert "our own error: its documents cannot be read" in site.part(jobs[place]).reason
 
 
 def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +121,54 @@ def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pyt
     assert ["accepted"] * 4 == [site.state(job) for job in jobs[1:]]
     assert ("queued", "KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason.rpartition(" ")[2])
     assert site.clock.micros + 60_000_000 == site.part(jobs[0]).not_before
+
+
+@pytest.mark.parametrize("step", ["request", "limits"])
+def test_a_part_whose_every_try_fails_by_an_error_of_ours_ends(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Within `max_age_s`, with that sentence, and told once; its neighbour goes, however the channel failed."""
+    real = getattr(channel("wecom_app"), step)
+    jobs: list[str] = []
+
+    def odd(part: Any, *rest: Any, **more: Any) -> Any:
+        if part.job_id == jobs[0]:
+            raise KeyError("agentid")
+        return real(part, *rest, **more)
+
+    monkeypatch.setattr(type(channel("wecom_app")), step, lambda self, *a, **k: odd(*a, **k))
+    with planted(database, driven_clock, max_age_s=3_600, attempts=6) as site:
+        jobs += [site.send("odd"), site.send("fine")]
+        site.ring(*jobs)
+        waits = []
+        while site.state(jobs[0]) == "queued" and len(waits) < 20:
+            waits.append((site.part(jobs[0]).not_before - site.clock.micros) // 1_000_000)
+            site.advance(waits[-1])
+            site.ring(jobs[0])
+
+        assert ("exhausted", "our own error: KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason)
+        assert ([60, 120, 240, 480, 600], "accepted") == (waits, site.state(jobs[1]))
+        assert [("hr", "our own error: KeyError")] == [
+            (row.account, row.reason) for row in site.rows("select * from worker_lane_events where what = 'set aside'")
+        ]
+
+
+def test_an_error_between_mark_and_call_counts_like_a_call_that_failed(site: Site) -> None:
+    """A part that it meets at every try is not marked and taken back for ever."""
+    job = site.send()
+
+    def broken(permit: object) -> bool:
+        raise RuntimeError("a defect")
+
+    site.plant.governor.is_fresh = broken  # type: ignore[method-assign]
+    for _ in range(8):
+        with pytest.raises(RuntimeError):
+            site.ring(job)
+        site.settle()
+        site.advance(400)
+
+    assert ("exhausted", "our own error: RuntimeError") == (site.state(job), site.part(job).reason)
+    assert [] == site.calls()
 
 
 def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_the_air(site: Site) -> None:

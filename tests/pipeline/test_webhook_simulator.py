@@ -43,6 +43,18 @@ def ask(site: Site, message: Any, *chats: str, account: str = "alerts", **option
     return site.ask(message, Chats(*chats) if chats else None, account=account, **options)
 
 
+def test_a_picture_whose_file_is_no_longer_stored_is_rejected(site: Site) -> None:
+    """No later try finds it: it ends at once, saying what to do."""
+    job = ask(site, Image(file=File(PNG, "a.png")), "wr-1")
+    site.sql("delete from worker_blob_chunks")
+    site.sql("delete from worker_blobs")
+
+    site.run()
+
+    reason = "the file is no longer stored; enqueue it again"
+    assert ("rejected", reason) == (site.state(job), site.part(job).reason)
+
+
 def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
     """37 accepted, three failures with their chats, nothing sent twice or again by itself, and the key goes on."""
     job = ask(site, Text(content="deploy"), *FORTY)

@@ -17,7 +17,8 @@ from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Delivered, Errand
 from worker.delivery.narrowing import Narrower
 from worker.delivery.plant import Plant
-from worker.delivery.preparing import Preparing, backoff_s
+from worker.delivery.preparing import Preparing, backoff_s, fault_delay_s
+from worker.delivery.set_aside import our_error
 from worker.delivery.transport import Connection
 from worker.delivery.writer import Ticket, WriterClosed
 from worker.domain import settle
@@ -50,7 +51,7 @@ process was stopped between mark and first byte."""
 CLOSED_AT_ONCE = "closed_at_once"
 """The server took the connection and closed it: whatever stands behind it is away."""
 AFTER_OUR_ERROR_S = 5.0
-"""How long a part waits that an error of ours took back between mark and call."""
+"""How long a part waits that an error of ours took back between mark and call for the first time."""
 
 
 class Attempt:
@@ -84,16 +85,17 @@ class Attempt:
         try:
             obstacle = self._obstacle(errand)
             if obstacle is not None:
-                return self._take_back(errand, reply, obstacle, 0.0)
+                return self._take_back(errand, reply, Verdict(Wait(Scope.PART, 0.0, obstacle)))
             left = True
             result = self._call(errand, connection, reply, marked_at)
             return self._record(errand, reply, result, self._read(errand, result))
         except Exception as error:
-            reason = f"our own error: {type(error).__name__}"
+            reason = our_error(error)
             if left:
                 self._end(errand, reply, Verdict(Unknown(reason)))
             else:
-                self._take_back(errand, reply, reason, AFTER_OUR_ERROR_S)
+                delay_s = fault_delay_s(self._plant, errand.work.tries, AFTER_OUR_ERROR_S)
+                self._take_back(errand, reply, Verdict(Retry(reason)), delay_s)
             raise
 
     # -- connect, mark ------------------------------------------------------------------------------------------------
@@ -189,14 +191,16 @@ class Attempt:
         if permit is not None:
             self._plant.governor.give_back([permit])
 
-    def _take_back(self, errand: Errand, reply: MarkReply, reason: str, delay_s: float) -> Delivered:
-        """Marked, and certainly never left: queued again, uncounted."""
-        ticket = self._end(errand, reply, Verdict(Wait(Scope.PART, delay_s, reason)), never_left=True)
+    def _take_back(self, errand: Errand, reply: MarkReply, verdict: Verdict, delay_s: float = 0.0) -> Delivered:
+        """Marked, and certainly never left: queued again, counted only where it failed by an error of ours."""
+        ticket = self._end(errand, reply, verdict, never_left=True, delay_s=delay_s)
         # The end first: giving room back asks the database, and a database away must not keep the part marked.
         self.give_back(errand)
         return Delivered(ticket, called=False)
 
-    def _end(self, errand: Errand, reply: MarkReply, verdict: Verdict, *, never_left: bool = False) -> Ticket:
+    def _end(
+        self, errand: Errand, reply: MarkReply, verdict: Verdict, *, never_left: bool = False, delay_s: float = 0.0
+    ) -> Ticket:
         return self._plant.writer.end(
             End(
                 errand.work.id,
@@ -206,6 +210,7 @@ class Attempt:
                 None,
                 flagged=reply.flagged,
                 never_left=never_left,
+                delay_s=delay_s,
                 code_id=errand.ready.code_id,
                 spending=errand.spending,
             )

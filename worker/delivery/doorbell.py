@@ -25,7 +25,6 @@ from worker.delivery.returning import SEEN, Returning
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Priority
-from worker.domain.message import INLINE
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
 from worker.outbox.items import Change
@@ -137,7 +136,7 @@ class Doorbell:
         last: Delivered | None = None
         with suppress(WriterClosed):  # the process ends: what is queued is left to others
             while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
-                ahead = 1 if _holds_bytes(works[0]) else self._ahead(lane)
+                ahead = 1 if works[0].holds_bytes else self._ahead(lane)
                 returned = self._work_off_returned(lane, works[0].priority, ahead, left)
                 picked = self._mixing.pick(lane, works, ahead)
                 delivered = returned | self._work_off_chunk(picked.works, left)
@@ -232,8 +231,6 @@ class Doorbell:
         if errands and not self._attempt.reach(errands[0]):
             left += [errand.work for errand in errands]
             return []
-        for errand in errands:
-            errand.charges = errand.channel.limits(errand.part, errand.account)
         answers = self._plant.governor.reserve([errand.charges for errand in errands])
         for errand, answer in zip(errands, answers, strict=True):
             errand.permit = None if isinstance(answer, Denied) else answer
@@ -293,11 +290,6 @@ class Doorbell:
             database.run(lambda connection: pass_on(connection, database.now, ids, int(ELSEWHERE_S * settle.SECOND)))
         else:
             database.run(lambda connection: leave(connection, ids))
-
-
-def _holds_bytes(work: Loaded) -> bool:
-    """A file of megabytes stands in its call: the next is not made while this one is held."""
-    return any(file["upload_type"] == INLINE for file in (work.message.get("files") or {}).values())
 
 
 def _room_in_s(errand: Errand, denied: Denied) -> float:

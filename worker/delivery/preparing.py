@@ -14,13 +14,13 @@ from worker.delivery.blocking import Blocking
 from worker.delivery.errand import Errand
 from worker.delivery.followups import Again, Hold, NothingSent, Parked, Ready, Refuse, Resolved
 from worker.delivery.plant import Plant, policy_of
-from worker.delivery.set_aside import SetAside
+from worker.delivery.set_aside import SetAside, our_error
 from worker.delivery.tokens import secret_of
 from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.call import Request
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait
@@ -35,7 +35,7 @@ ACCOUNT_RECHECK_S = 15.0
 AFTER_ANOTHER_S = 0.2
 """How soon a part looks again whether the one before it has ended."""
 UNPREPARED_S = 60.0
-"""How long a part waits that an error of ours kept from being prepared."""
+"""How long a part waits that an error of ours kept from being prepared for the first time."""
 
 
 class Preparing:
@@ -48,7 +48,7 @@ class Preparing:
     def prepare(self, work: Loaded) -> Errand | None:
         """None: the part waits, or has ended. Raises only what the database and the writer raise."""
         if work.fault is not None:
-            self._postpone(work, f"its documents cannot be read: {work.fault}")
+            self._fail(work, f"our own error: its documents cannot be read: {work.fault}")
             return None
         try:
             return self._prepare(work)
@@ -56,9 +56,11 @@ class Preparing:
             raise
         except ConfigurationError as error:
             self._do_without(work, str(error))
+        except FileGone as error:
+            reason = str(error)
+            self._change(work, lambda part, now: settle.refuse(part, reason))
         except Exception as error:  # noqa: BLE001  one odd part must not hold up the forty-nine beside it
-            log.warning("not_prepared", part=work.id, error=type(error).__name__)
-            self._postpone(work, f"our own error while it was prepared: {type(error).__name__}")
+            self._fail(work, our_error(error))
         return None
 
     def _prepare(self, work: Loaded) -> Errand | None:
@@ -72,6 +74,7 @@ class Preparing:
         if not self._take_token(errand):
             return None
         self.render(errand)
+        errand.charges = channel.limits(part, account)
         return errand
 
     def _do_without(self, work: Loaded, why: str) -> None:
@@ -79,9 +82,12 @@ class Preparing:
         self._plant.gates.do_without(account_of(work.lane), ACCOUNT_RECHECK_S)
         self._set_aside.tell("account", why, account=work.account, remedy="correct the account's settings here")
 
-    def _postpone(self, work: Loaded, reason: str) -> None:
-        until_us = int(UNPREPARED_S * settle.SECOND)
-        self._change(work, lambda part, now: settle.wait_until(part, now + until_us, reason))
+    def _fail(self, work: Loaded, reason: str) -> None:
+        """A fault of ours counts like a call that failed; it is told, and the part ends when no try was without it."""
+        log.warning("not_prepared", part=work.id, reason=reason)
+        self._set_aside.tell(f"{work.kind} to be prepared", reason, lane=work.lane, account=work.account)
+        policy, delay = policy_of(self._plant.settings), fault_delay_s(self._plant, work.tries, UNPREPARED_S)
+        self._change(work, lambda part, now: settle.try_again(part, reason, now, delay, policy))
 
     # -- resolve ------------------------------------------------------------------------------------------------------
 
@@ -208,6 +214,12 @@ def backoff_s(plant: Plant, tries: int) -> float:
     """Full jitter: anything up to base x 2^n, at most five minutes."""
     settings = plant.settings
     return plant.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
+
+
+def fault_delay_s(plant: Plant, tries: int, first_s: float) -> float:
+    """Doubling, for a corrected release may be on its way; all tries together fit into the age a part may have."""
+    settings = plant.settings
+    return min(first_s * 2.0**tries, settings.max_age_s / settings.attempts)
 
 
 def _is_looked_up(work: Loaded, channel: Channel) -> bool:

@@ -23,6 +23,10 @@ class ConfigurationError(WorkerError):
     """The settings are wrong; the text is one sentence that names the setting and the remedy."""
 
 
+class FileGone(WorkerError):
+    """A file that a job holds is not stored any more; no later try finds it."""
+
+
 class RetryTransaction(WorkerError):
     """The database asked to run the whole transaction again: a dedupe key in flight, a deadlock, or a level above READ
     COMMITTED whose snapshot is too old. Roll back and start over; nothing was enqueued. See docs/mariadb.md.

@@ -11,7 +11,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from worker.domain.errors import WorkerError
+from worker.domain.errors import FileGone
 from worker.outbox import tables
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb
 from worker.outbox.clock import SqlClock, micros
@@ -110,7 +110,7 @@ def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
         chunk = None  # not while the next one is read
         n += 1
     if n == 0 and not _is_there(database, blob_id):
-        raise WorkerError("the file is no longer stored; enqueue it again")
+        raise FileGone("the file is no longer stored; enqueue it again")
 
 
 def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:

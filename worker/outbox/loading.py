@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.job import Priority
+from worker.domain.message import INLINE
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.bulk import chosen, ids_json, is_mariadb, update_chosen
 from worker.outbox.sql import fetch, run
@@ -42,6 +43,8 @@ class Loaded:
     """The duplicate window that call was made in."""
     fault: str | None = None
     """Why its documents cannot be read; null: they can."""
+    holds_bytes: bool = False
+    """A file of megabytes stands in its call: the next is not made while this one is held."""
     priority: int = Priority.NORMAL
 
 
@@ -76,10 +79,19 @@ def _loaded(row: Sequence[Any]) -> Loaded:
     loaded = Loaded(*row[:-1])
     loaded.priority = row[-1]
     try:
-        loaded.spec, loaded.message = json.loads(row[10]), json.loads(row[13])
-    except ValueError as error:  # one odd row must not keep the others of its doorbell
+        loaded.spec, loaded.message = _object(row[10]), _object(row[13])
+        files = loaded.message.get("files") or {}
+        loaded.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # one odd row must not keep the others
         loaded.spec, loaded.message, loaded.fault = {}, {}, type(error).__name__
     return loaded
+
+
+def _object(document: str) -> dict[str, Any]:
+    found = json.loads(document)
+    if not isinstance(found, dict):
+        raise TypeError
+    return found
 
 
 def moves_until(connection: Connection, part_id: str) -> int | None:
