@@ -257,12 +257,13 @@ def test_a_success_brings_no_id() -> None:
 
 @pytest.mark.parametrize("created_at", ["1380000000", 1380000000])
 def test_an_upload_brings_a_media_id(created_at: Any) -> None:
-    """For three days; without one it is told."""
+    """For three days, made when the vendor says, as a number or a text; without one it is told."""
     made = part({"type": "upload", "files": {"media": {"upload_type": "file"}}}, {}, kind="upload")
 
     taken = outcome({"errcode": 0, "errmsg": "ok", "media_id": "3x", "created_at": created_at}, made).taken
 
     assert ("3x", 259_200, None) == (taken.media_id, taken.media_expires_in_s, taken.warning)
+    assert {"created_at": "1380000000"} == taken.extra
     assert "no media_id" in outcome({"errcode": 0, "errmsg": "ok"}, made).taken.warning
 
 

@@ -6,13 +6,14 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
 
 from tests.support.plant import SEND, UPLOAD, Site, an_account, planted
-from worker import File, FileMessage, NewJob, To, enqueue, enqueue_many
+from worker import File, FileMessage, NewJob, To, enqueue, enqueue_many, get_job, upload
 from worker.delivery.transport import RequestsTransport
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
@@ -131,3 +132,17 @@ def test_media_that_expired_in_between_is_uploaded_once_more_and_nothing_is_lost
     assert {f"u{n}" for n in range(200)} == who_saw_it(url)
     first, second = dict.fromkeys(media_ids(url))
     assert [first] * 100 + [second] * 100 == media_ids(url)
+
+
+def test_the_receipt_of_an_upload_holds_what_the_vendor_said(site: Site, url: str) -> None:
+    """Its media_id, its type, and when it was made by the vendor's clock."""
+    control(url, "clock", {"set": 1_700_000_000, "frozen": True})
+    with site.database.writing() as connection:
+        job = upload(connection, "hr", REPORT, "file", accounts=site.accounts, clock=site.clock).id
+
+    run(site)
+
+    with site.database.reading() as connection:
+        (receipt,) = get_job(connection, job).receipts
+    assert ("file", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)) == (receipt.type, receipt.created_at)
+    assert receipt.media_id

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from worker.delivery.counting import Counts, Share, shares
 from worker.delivery.finding import rows_of
 from worker.delivery.instants import instant
+from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
@@ -40,6 +41,10 @@ class Receipt:
     """Of a permanent picture (`uploadimg`)."""
     chatid: str | None
     """Of an app group chat that was made."""
+    type: str | None
+    """Of an upload, as the vendor said: `image`, `voice`, `video` or `file`. Youdu says none."""
+    created_at: datetime | None
+    """When the vendor made the media_id of an upload, by its clock in whole seconds; None where it did not say."""
     recalled_at: datetime | None
     from_repeat: bool
     """Only a repeat's answer proves that the call was accepted."""
@@ -256,6 +261,8 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
         media_id=row["media_id"],
         url=extra.get("url"),
         chatid=extra.get("chatid"),
+        type=extra.get("type"),
+        created_at=_at(int(extra["created_at"]) * settle.SECOND if "created_at" in extra else None),
         recalled_at=_at(row["recalled_at"]),
         from_repeat=bool(row["from_repeat"]),
         not_sent=bool(row["not_sent"]),

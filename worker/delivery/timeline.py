@@ -118,10 +118,12 @@ def _called(row: Mapping[str, Any]) -> str:
 
 
 def _given(row: Mapping[str, Any]) -> str:
+    extra = json.loads(row["extra"] or "{}")
     facts = (
         ("msgid", row["msgid"]),
         ("media_id", row["media_id"]),
-        ("url or chatid", row["extra"]),
+        ("url", extra.get("url")),
+        ("chatid", extra.get("chatid")),
         ("from a repeat", row["from_repeat"] or None),
         ("nothing had to be sent", row["not_sent"] or None),
         (f"warning: {row['warning']}", row["warning"]),

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.wecom.reply import Answer, text_of
+from worker.channels.wecom.reply import Answer, moment, text_of
 from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name
 from worker.channels.wecom.uploads import PERMANENT_IMAGE
 from worker.channels.wecom.verdict import warns
@@ -70,13 +70,20 @@ def taken(part: Part, answer: Answer) -> Taken:
     name = promised(part)
     given = text_of(answer.data.get(name))
     missing = [] if given else [f"no {name} in the answer"]
+    extra = said_of(answer) if name == "media_id" else {"url": given} if given else {}
     return Taken(
         media_id=given if name == "media_id" else None,
         media_expires_in_s=MEDIA_LIFE_S if name == "media_id" else None,
         warning="; ".join([*warns(answer), *missing]) or None,
         from_repeat=part.in_doubt,
-        extra={"url": given} if name == "url" and given else {},
+        extra=extra,
     )
+
+
+def said_of(answer: Answer) -> dict[str, str]:
+    """What stands beside a media_id: its type, and when it was made by the vendor's clock (Unix seconds as text)."""
+    kind, created_at = text_of(answer.data.get("type")), moment(answer.data, "created_at")
+    return ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
 
 
 def body_hash(part: Part, account: Account) -> str:

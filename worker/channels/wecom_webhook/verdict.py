@@ -14,7 +14,7 @@ from worker.channels.wecom import redact
 from worker.channels.wecom.errcodes.row import Class, Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
 from worker.channels.wecom.token import retry_after
-from worker.channels.wecom.uploading import MEDIA_LIFE_S
+from worker.channels.wecom.uploading import MEDIA_LIFE_S, said_of
 from worker.channels.wecom.verdict import by_class, verdict, warns
 from worker.channels.wecom_webhook import errcodes
 from worker.domain.call import Reply
@@ -65,6 +65,7 @@ def _taken(part: Part, answer: Answer) -> Outcome:
             media_expires_in_s=MEDIA_LIFE_S if upload else None,
             warning="; ".join([*warns(answer), *missing]) or None,
             from_repeat=part.in_doubt,
+            extra=said_of(answer) if upload else {},
         )
     )
 

@@ -41,7 +41,11 @@ receipts = table(
     Column("from_repeat", Boolean, nullable=False, doc="only a repeat's answer proves acceptance"),
     Column("not_sent", Boolean, nullable=False, doc="nothing had to be called"),
     Column("warning", LongText(), doc="a promised id missing, or the vendor's warning; null: none"),
-    Column("extra", LongText(), doc="JSON of what else it gave: `url` of a permanent picture, `chatid`; null: nothing"),
+    Column(
+        "extra",
+        LongText(),
+        doc="JSON of what else it gave: `url`, `chatid`, `type` and `created_at` of an upload; null: nothing",
+    ),
 )
 
 failures = table(
