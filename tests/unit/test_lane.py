@@ -259,6 +259,7 @@ def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
 
     assert [Step.PARKED, None, None] == [event.what if event else None for event in events]
     assert (Step.RESUMED, False, 0, 1) == (told.what, lane.parked, lane.blocked_until, lane.calls)
+    assert ("", None, None) == (lane.reason, lane.remedy, lane.hint)
 
 
 def test_a_limit_that_passes_is_no_event() -> None:

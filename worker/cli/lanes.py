@@ -10,11 +10,13 @@ from typing import Any
 from worker.cli.reading import Say, opened, outbox
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
-from worker.domain.lane import standing
+from worker.domain.lane import Standing, standing
 from worker.outbox import lanes, tokens
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BY_A_PERSON = "a person resumed it"
+_EASING = (Standing.NARROWED, Standing.STARTING)
+"""What these lanes may do has a beginning of its own, behind that of the block before it."""
 
 
 def show(say: Say, *, account: str | None, as_json: bool) -> None:
@@ -62,13 +64,13 @@ def resume(name: str) -> list[str]:
 
 
 def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
-    now = row["now"]
+    now, state = row["now"], standing(row, failures)
     return {
         "lane": row["lane"],
         "account": row["account"],
         "label": row["label"],
-        "state": standing(row, failures),
-        "since": _instant(row["blocked_at"]),
+        "state": state,
+        "since": _instant(row["changed_at" if state in _EASING else "blocked_at"]),
         "until": _instant(row["blocked_until"]) if row["blocked_until"] > now else None,
         "reason": row["reason"] or None,
         "remedy": row["remedy"],
@@ -80,10 +82,11 @@ def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
 
 
 def _lines(lane: Mapping[str, Any]) -> list[str]:
+    since = f" since {lane['since']}" if lane["since"] else ""
     until = f", until {lane['until']}" if lane["until"] else ""
     probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
     most = "" if lane["calls"] is None else f", {lane['calls']} in the air at most"
-    lines = [f"{lane['lane']}  {lane['label']}  {lane['state']} since {lane['since'] or '-'}{until}{probe}{most}"]
+    lines = [f"{lane['lane']}  {lane['label']}  {lane['state']}{since}{until}{probe}{most}"]
     lines += [f"  why: {lane['reason']}"] if lane["reason"] else []
     lines += [f"  struck {lane['struck']} times in a row"] if lane["struck"] else []
     lines += [f"  remedy: {lane['remedy']}"] if lane["remedy"] else []

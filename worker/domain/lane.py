@@ -281,8 +281,11 @@ def begin(facts: LaneFacts, at: int) -> None:
 
 
 def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
-    """Lifts whatever blocks it now; then it starts with one call. The breaker and a 45009 keep their count."""
+    """Lifts whatever blocks it now, with its reason; then it starts with one call. The breaker and a 45009 keep their
+    count.
+    """
     facts.parked, facts.blocked_until = False, 0
+    facts.reason, facts.remedy, facts.hint = "", None, None
     begin(facts, now)
     return LaneEvent(facts.lane, facts.account, facts.label, Step.RESUMED, why, None, None, None)
 

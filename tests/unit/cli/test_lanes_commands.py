@@ -113,6 +113,18 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
     assert "resumed" == json.loads(raw[0])[0]["what"]
 
 
+def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: Database) -> None:
+    """What was wrong is mended: its reason, remedy and hint stand in the lane's events alone."""
+    write(outbox, parking())
+    outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["it:4"]))
+
+    resume("hr")
+    said = listed()
+
+    assert ["hr  hr  starting since 20", "it:4    starting since 20"] == [line[:25] for line in said]
+    assert not any(word in line for line in said for word in ("why:", "remedy:", "hint", "since -"))
+
+
 def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
     """Its account's other lanes stay parked."""
     write(outbox, parking("hr:1"), parking("hr:2"))
