@@ -75,6 +75,8 @@ def past(site: Site) -> Past:
     doubtful = site.send("doubtful", order_key="k", duplicate_check=False)
     site.send("behind it", order_key="k")
     site.ring(doubtful)
+    site.advance(26)
+    site.recover()
     file, card = site.image(), site.card(task_id="leave")
     site.run()
     site.send("the other part of the open one", account="it")

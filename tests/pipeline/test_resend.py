@@ -65,6 +65,8 @@ def test_the_undetermined_are_sent_to_only_when_asked_for(site: Site) -> None:
     site.vendor.says(lost(), lost())
     job = site.send("x", to=To(["lisi", "wangwu"]), duplicate_check=False)
     site.run()
+    site.advance(26)
+    site.recover()
 
     with pytest.raises(NotReplayable, match=r"nobody .* was refused; 2 are undetermined"):
         resend(site, job)
@@ -72,6 +74,27 @@ def test_the_undetermined_are_sent_to_only_when_asked_for(site: Site) -> None:
     site.run()
 
     assert [{"lisi", "wangwu"}] * 2 == touser(site)
+
+
+def test_what_is_still_to_be_repeated_is_not_asked_for_again(site: Site) -> None:
+    """The repeat of a card would go beside the other: had the first call never arrived, people had two cards."""
+    site.vendor.says(lost())
+    job = site.card()
+    site.ring(job)
+
+    for turn in range(2):
+        with pytest.raises(NotReplayable, match="wait until it has ended or is held"):
+            resend(site, job, undetermined=True)
+        with pytest.raises(NotReplayable, match=["wait until it has ended or is held", "still open"][turn]):
+            site.replay(job)
+        site.advance(26)
+        site.recover()
+    site.recall(job)
+    site.run()
+    again = site.replay(job)
+    site.run()
+
+    assert ("unknown", "accepted") == (site.state(job), site.state(again))
 
 
 def test_a_broadcast_that_was_refused_is_broadcast_again(site: Site) -> None:

@@ -31,6 +31,7 @@ from worker.outbox import jobs as outbox
 from worker.outbox.blobs import keep_blobs
 from worker.outbox.caller import Bind, in_callers_transaction
 from worker.outbox.clock import DatabaseClock, SqlClock
+from worker.outbox.followups import has_repeats_to_come
 from worker.outbox.turns import take_place
 
 _CLOCK = DatabaseClock()
@@ -137,11 +138,15 @@ def replay(
 ) -> JobRef:
     """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again.
 
-    Where others of its order_key wait behind it, the new job takes its place: it goes first, then they do.
+    Where others of its order_key wait behind it, the new job takes its place: it goes first, then they do. Raises
+    NotReplayable while the job is open, or in doubt with a repeat of its own to come; and when its message, or one of
+    its files, is no longer kept.
     """
     old = row_of(connection, job_id)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end or cancel it", job=job_id)
+    if old["n_unknown"]:
+        _require_no_repeat(connection, job_id)
     again = ask(connection, _once_more(connection, old, _asked_for(old), priority, accounts), clock)
     if old["order_key"] is not None:
         take_place(connection, str(old["id"]), again.id)
@@ -162,7 +167,8 @@ def resend_failed(
     """Asks for a send once more, for exactly those it was refused for: a new job linked to the first.
 
     With `undetermined=True` also for those of whom nobody can say whether they got it; they may get it twice. Raises
-    NotReplayable when there is nobody to send to, or the message is no longer kept.
+    NotReplayable when there is nobody to send to, the message is no longer kept, or the undetermined are still to be
+    called for by a repeat.
     """
     rows = rows_of(connection, job_id)
     if rows.job["kind"] not in channel(rows.job["channel"]).sends:
@@ -170,12 +176,21 @@ def resend_failed(
     asked = _asked_for(rows.job)
     stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
     wanted = (Share.REFUSED, Share.UNDETERMINED) if undetermined else (Share.REFUSED,)
+    if undetermined and stands[Share.UNDETERMINED]:
+        _require_no_repeat(connection, job_id)
     to = recipients_under(asked, stands, *wanted)
     if not to:
         left = len(stands[Share.UNDETERMINED])
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
         raise NotReplayable(f"nobody of job {job_id} was refused{more}", job=job_id)
     return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)
+
+
+def _require_no_repeat(connection: Connection, job_id: str) -> None:
+    """What is in doubt and will be called again by itself would go twice, also where the first call never arrived."""
+    if has_repeats_to_come(connection, job_id):
+        text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
+        raise NotReplayable(f"job {job_id} {text}", job=job_id)
 
 
 def _asked_for(job: Mapping[str, Any]) -> Recipients:

@@ -163,6 +163,15 @@ def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     ]
 
 
+def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
+    """Whether a part of the job is in doubt and not held: its next call is made without being asked for."""
+    query = text(
+        "select 1 from worker_parts where id > :low and id < :high and ((state = 6 and not_before is not null)"
+        " or (state in (0, 1) and doubts > 0)) limit 1"
+    )
+    return connection.execute(query, part_range(job_id)).first() is not None
+
+
 # The ids of a job's parts are looked for, never its id: parts have no index by job.
 _STATE_AND_SPEC = text("select state, spec from worker_parts where id > :low and id < :high order by n")
 
