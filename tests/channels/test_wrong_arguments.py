@@ -1,4 +1,4 @@
-"""A message made of wrong arguments is refused as a wrong message is: in one error with every wrong field."""
+"""What a message shows and refuses by itself, in every channel: wrong arguments in one error, and never a value."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ def test_every_wrong_argument_is_named_in_one_error(
     assert fields == named
     assert "secret" not in str(refused.value)
     assert (None, None) == (refused.value.__cause__, refused.value.__context__)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (Text(content="secret"), "Text()"),
+        (Button(text="secret", key="secret"), "Button()"),
+        (webhook.Text(content="secret"), "Text()"),
+        (youdu.Text(content="secret"), "Text()"),
+        (external.Campaign(text="secret"), "Campaign()"),
+    ],
+    ids=range(5),
+)
+def test_a_message_prints_as_its_type(message: object, shown: str) -> None:
+    """Not as nothing at all, and without what stands in it."""
+    assert (shown, shown) == (str(message), repr(message))

@@ -65,6 +65,9 @@ class VendorObject(BaseModel, metaclass=Checked):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
 
+    def __str__(self) -> str:
+        return repr(self)  # pydantic's own is the list of the values alone
+
 
 class VendorMessage(Message, metaclass=Checked):
     """Base of a channel's messages; shows no value in its `repr` or in a validation error."""
@@ -76,6 +79,9 @@ class VendorMessage(Message, metaclass=Checked):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
+
+    def __str__(self) -> str:
+        return repr(self)  # pydantic's own is the list of the values alone
 
 
 def plain_value(value: Any) -> Any:
