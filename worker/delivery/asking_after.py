@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from worker.config.accounts import AccountSource
+from worker.delivery.finding import JobId
 from worker.delivery.insert import JobRef
 from worker.delivery.options import Instant, Options
 from worker.delivery.related import follow_up
@@ -29,7 +30,7 @@ LONGEST_S = 180 * 86_400.0
 @in_callers_transaction
 def track(
     connection: Connection,
-    job_id: str,
+    job_id: JobId,
     *,
     pace: timedelta | float = PACE_S,
     max_age: timedelta | float = AGE_S,
@@ -63,7 +64,7 @@ def track(
 @in_callers_transaction
 def remind(
     connection: Connection,
-    job_id: str,
+    job_id: JobId,
     *,
     priority: str | Priority = "normal",
     due_at: Instant | None = None,

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels import channel
-from worker.delivery.finding import rows_of
+from worker.delivery.finding import JobId, id_of, rows_of
 from worker.delivery.instants import instant
 from worker.domain.errors import NotReplayable
 from worker.domain.job import Kind
@@ -106,8 +106,9 @@ _LISTS = (
 
 
 @on_callers_connection
-def campaign(connection: Connection, job_id: str, *, bind: Bind | None = None) -> Campaign:
+def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> Campaign:
     """What became of a group-send: who has sent, who waits, who was not reached and why. JobNotFound for no job."""
+    job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
     if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
         raise NotReplayable(f"nothing can be read about job {job_id}: {problem.text}", job=job_id)

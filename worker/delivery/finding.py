@@ -1,30 +1,64 @@
-"""A job by its id, or the one sentence that says that there is none."""
+"""What a caller names: a job by its id, states by their words; or the one sentence that says what is wrong with it.
+
+What cannot be an id or a state is refused before any SQL: the database's error would end the caller's transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import uuid_utils
 from sqlalchemy import Connection
 
-from worker.domain.errors import JobNotFound
+from worker.domain.errors import CheckFailed, JobNotFound, Problem
+from worker.domain.state import JobState
 from worker.outbox import jobs
 from worker.outbox.reading import JobRows, job_rows
 
 T = TypeVar("T")
 
+JobId = str | uuid.UUID
+"""A job's id: the text that JobRef and the reports hold, or a UUID, also as its text with hyphens."""
+State = JobState | str
+"""A job's state, or its word, such as `"open"`."""
+_BY_WORD = {state.label: state for state in JobState}
 
-def rows_of(connection: Connection, job_id: str) -> JobRows:
+
+def id_of(job_id: object) -> str:
+    """A job's id as it is stored; CheckFailed for what is neither a text nor a UUID."""
+    if isinstance(job_id, uuid.UUID | uuid_utils.UUID):
+        return job_id.hex
+    if not isinstance(job_id, str):
+        found = type(job_id).__name__
+        raise CheckFailed([Problem("job_id", f"is a {found}", "give a job's id, a text such as job.id, or a UUID")])
+    try:
+        return uuid.UUID(job_id).hex
+    except ValueError:
+        return job_id  # no job has it
+
+
+def states_of(name: str, given: object) -> list[JobState]:
+    """One state or several, each by itself or by its word; CheckFailed for what is none."""
+    states: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(isinstance(one, JobState) or (isinstance(one, str) and one in _BY_WORD) for one in states):
+        remedy = f"use JobState.OPEN and its like, or one of {', '.join(_BY_WORD)}"
+        raise CheckFailed([Problem(name, "is not a state of a job", remedy)])
+    return [one if isinstance(one, JobState) else _BY_WORD[one] for one in states]
+
+
+def rows_of(connection: Connection, job_id: JobId) -> JobRows:
     """Everything a job is made of; JobNotFound when there is none."""
-    return _there(job_rows(connection, job_id), job_id)
+    return _there(job_rows(connection, id_of(job_id)), job_id)
 
 
-def row_of(connection: Connection, job_id: str) -> Mapping[str, Any]:
+def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:
     """A job's own row; JobNotFound when there is none."""
-    return _there(jobs.read_job(connection, job_id), job_id)
+    return _there(jobs.read_job(connection, id_of(job_id)), job_id)
 
 
-def _there(found: T | None, job_id: str) -> T:
+def _there(found: T | None, job_id: JobId) -> T:
     if found is None:
-        raise JobNotFound(f"no job {job_id!r}; was its transaction committed?", job=job_id)
+        raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=id_of(job_id))
     return found

@@ -25,7 +25,8 @@ from typing import Any, TypeVar, overload
 
 from sqlalchemy.orm import Session
 
-from worker.domain.errors import ConfigurationError, WorkerError
+from worker.delivery.finding import State, states_of
+from worker.domain.errors import CheckFailed, ConfigurationError, WorkerError
 from worker.domain.hook import CardPressed, EventKind, JobDone
 from worker.domain.state import JobState
 
@@ -67,14 +68,19 @@ def on_job_done(function: OnDone) -> OnDone: ...
 
 
 @overload
-def on_job_done(*, states: Iterable[JobState] = ..., accounts: Iterable[str] = ...) -> Callable[[OnDone], OnDone]: ...
+def on_job_done(
+    *, states: State | Iterable[State] = ..., accounts: Iterable[str] = ...
+) -> Callable[[OnDone], OnDone]: ...
 
 
 def on_job_done(
-    function: OnDone | None = None, *, states: Iterable[JobState] = ENDED, accounts: Iterable[str] = ()
+    function: OnDone | None = None, *, states: State | Iterable[State] = ENDED, accounts: Iterable[str] = ()
 ) -> Any:
     """Makes a function hear of every job that ends in one of these states; a job still open has not ended."""
-    wanted = frozenset({states} if isinstance(states, JobState) else states)
+    try:
+        wanted = frozenset(states_of("states", states))
+    except CheckFailed as error:
+        raise ConfigurationError(f"on_job_done: {error}") from None
     if not wanted or not wanted <= ENDED:
         raise ConfigurationError(
             "on_job_done: states holds what is no end of a job; use JobState.ACCEPTED, PARTIAL, ..."

@@ -20,7 +20,7 @@ from worker.config.current import current_accounts
 from worker.delivery.by_code import require_replayable
 from worker.delivery.counting import Share, recipients_under, standing
 from worker.delivery.draft import Asked, Recipient, document_of, recipients_of, update_problems
-from worker.delivery.finding import row_of, rows_of
+from worker.delivery.finding import JobId, id_of, row_of, rows_of
 from worker.delivery.insert import JobRef, ask
 from worker.delivery.options import Instant, Options, aware_problems
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
@@ -45,7 +45,7 @@ MSGID_BYTES = 512
 @in_callers_transaction
 def recall(
     connection: Connection,
-    job_id: str,
+    job_id: JobId,
     *,
     priority: str | Priority = "urgent",
     due_at: Instant | None = None,
@@ -69,7 +69,7 @@ def recall(
 @in_callers_transaction
 def update_card(
     connection: Connection,
-    job_id: str,
+    job_id: JobId,
     update: Message,
     to: Recipient | None = None,
     *,
@@ -129,7 +129,7 @@ def recall_message(
 @in_callers_transaction
 def replay(
     connection: Connection,
-    job_id: str,
+    job_id: JobId,
     *,
     priority: str | Priority | None = None,
     bind: Bind | None = None,
@@ -142,6 +142,7 @@ def replay(
     NotReplayable while the job is open, or in doubt with a repeat of its own to come; and when its message, or one of
     its files, is no longer kept.
     """
+    job_id = id_of(job_id)
     old = row_of(connection, job_id)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end or cancel it", job=job_id)
@@ -156,7 +157,7 @@ def replay(
 @in_callers_transaction
 def resend_failed(
     connection: Connection,
-    job_id: str,
+    job_id: JobId,
     *,
     undetermined: bool = False,
     priority: str | Priority | None = None,
@@ -170,6 +171,7 @@ def resend_failed(
     NotReplayable when there is nobody to send to, the message is no longer kept, or the undetermined are still to be
     called for by a repeat.
     """
+    job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
     if rows.job["kind"] not in channel(rows.job["channel"]).sends:
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
@@ -240,7 +242,7 @@ def _kept_choices(connection: Connection, old: Mapping[str, Any]) -> dict[str, A
 def follow_up(
     connection: Connection,
     kind: Kind,
-    job_id: str,
+    job_id: JobId,
     document: Mapping[str, Any],
     recipients: Recipients,
     options: Options,

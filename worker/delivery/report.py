@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from worker.delivery.counting import Counts, Share, shares
-from worker.delivery.finding import rows_of
+from worker.delivery.finding import JobId, State, id_of, rows_of, states_of
 from worker.delivery.instants import instant
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
@@ -136,19 +136,19 @@ class JobReport(JobSummary):
 
 
 @on_callers_connection
-def get_job(connection: Connection, job_id: str, *, bind: Bind | None = None) -> JobReport:
+def get_job(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> JobReport:
     """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
     return _report(rows_of(connection, job_id))
 
 
 @on_callers_connection
-def receipts(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Receipt]:
+def receipts(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Receipt]:
     """What the vendor gave for the job: msgids, media_ids."""
     return [_receipt(row) for row in rows_of(connection, job_id).receipts]
 
 
 @on_callers_connection
-def failures(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Failure]:
+def failures(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Failure]:
     """Every recipient of the job that the vendor refused."""
     return [_failure(row) for row in rows_of(connection, job_id).failures]
 
@@ -157,16 +157,20 @@ def failures(connection: Connection, job_id: str, *, bind: Bind | None = None) -
 def list_jobs(
     connection: Connection,
     *,
-    state: JobState | Iterable[JobState] | None = None,
+    state: State | Iterable[State] | None = None,
     account: str | None = None,
     kind: str | None = None,
-    before: str | None = None,
+    before: JobId | None = None,
     limit: int = 50,
     bind: Bind | None = None,
 ) -> list[JobSummary]:
-    """Jobs, newest first; for the next page give the last one's id as `before`."""
-    states = [state] if isinstance(state, JobState) else None if state is None else list(state)
-    rows = reading.newest_jobs(connection, states=states, account=account, kind=kind, before=before, limit=limit)
+    """Jobs, newest first; for the next page give the last one's id as `before`.
+
+    `state` is one or several, as `JobState.OPEN` or by the word, `"open"`; CheckFailed for what is none.
+    """
+    states = None if state is None else states_of("state", state)
+    last = None if before is None else id_of(before)
+    rows = reading.newest_jobs(connection, states=states, account=account, kind=kind, before=last, limit=limit)
     return [JobSummary(**_summary(row)) for row in rows]
 
 
@@ -175,10 +179,10 @@ Source = Engine | Database | Callable[[], Session]
 
 def wait_for(
     source: Source,
-    job_id: str,
+    job_id: JobId,
     timeout_s: float = 30.0,
     *,
-    states: Iterable[JobState] | None = None,
+    states: State | Iterable[State] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> JobReport:
@@ -186,9 +190,8 @@ def wait_for(
 
     `source` is an engine or a session factory: every look is a short transaction of its own.
     """
-    wanted = (
-        {int(state) for state in states} if states is not None else {int(s) for s in JobState if s is not JobState.OPEN}
-    )
+    job_id = id_of(job_id)
+    wanted = {*JobState} - {JobState.OPEN} if states is None else set(states_of("states", states))
     deadline, rest = monotonic() + timeout_s, 0.005
     while True:
         with _look(source) as connection:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.delivery.finding import rows_of
+from worker.delivery.finding import JobId, rows_of
 from worker.delivery.instants import instant
 from worker.domain.hook import EventState
 from worker.domain.state import JobState
@@ -34,7 +34,7 @@ class Event:
 
 
 @on_callers_connection
-def timeline(connection: Connection, job_id: str, *, bind: Bind | None = None) -> list[Event]:
+def timeline(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Event]:
     """What happened to the job, in order."""
     return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)
 
