@@ -294,15 +294,34 @@ def test_every_hook_of_an_event_is_run_in_one_transaction(hall: MakeHall, card: 
     assert ["one", "two"] == heard
 
 
-def test_an_event_nobody_listens_to_is_ignored_and_not_run_again(hall: MakeHall, card: str) -> None:
-    """Kept, ended, and never offered again."""
+def test_an_event_nobody_listens_to_is_left_for_minutes_and_then_ignored(hall: MakeHall, site: Site, card: str) -> None:
+    """Few looks, each later than the last; then it is kept, ended, and never offered again."""
     here = hall(on_job_done(lambda done, session: None))
     here.press(card)
+    looked_at = []
 
-    offered = [here.turn(), here.turn()]
+    for second in range(0, 300, 5):
+        if here.turn():
+            looked_at.append(second)
+        site.advance(5)
 
-    assert [1, 0] == offered
-    assert 4 == here.event().state
+    assert [0, 15, 60, 240] == looked_at
+    assert (4, 1) == (here.event().state, here.event().tries)
+
+
+def test_a_process_with_a_newer_module_hears_what_an_older_one_has_no_hook_for(hall: MakeHall, card: str) -> None:
+    """While a release is rolled out either may be offered the event; its hook runs, and that is its first run."""
+    heard: list[str] = []
+    older = hall(on_job_done(lambda done, session: None))
+    newer = hall(on_card_action(lambda action, session: heard.append(action.id)))
+    older.press(card)
+
+    older.turn()
+    newer.site.advance(16)
+    newer.turn()
+
+    assert [newer.event().id] == heard
+    assert (2, 1) == (newer.event().state, newer.event().tries)
 
 
 def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, card: str) -> None:

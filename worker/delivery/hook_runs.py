@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -32,6 +33,11 @@ log = structlog.get_logger()
 
 NO_ROOM_S = 0.25
 """How long an event that finds every thread busy is left before it may be offered again."""
+UNHEARD_FIRST_S = 15.0
+UNHEARD_S = 240.0
+"""While a release is rolled out another process may have a hook that this one lacks. So long an event without one is
+left the first time, each later time until it is four times as old; so old it has to be before it is ended unheard.
+"""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -132,10 +138,12 @@ class HookRuns:
         try:
             heard = heard_of(event)
             functions = self._hooks.that_hear(heard) if heard else []
-            if heard is None or not functions:
-                self._run(event, lambda session: None, EventState.IGNORED)
-            else:
+            if heard is not None and functions:
                 self._run(event, lambda session: _call(functions, heard, session), EventState.DONE)
+            elif heard is not None and (wait_us := _left_us(event)):
+                self._leave_unheard(event, wait_us)
+            else:
+                self._run(event, lambda session: None, EventState.IGNORED)
         except LostRun:
             log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
@@ -149,6 +157,10 @@ class HookRuns:
                 raise LostRun
             session.commit()
         log.info("hook", kind=event.kind, job=event.job_id, part=event.part_id, attempt=event.tries, outcome=end.label)
+
+    def _leave_unheard(self, event: Claimed, wait_us: int) -> None:
+        now = self._database.now
+        self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
 
     def _failed(self, event: Claimed, error: BaseException) -> None:
         settings = self._settings
@@ -165,14 +177,21 @@ class HookRuns:
             delay=None if delay_us is None else delay_us / 1_000_000,
         )
 
-        def write() -> None:
-            now = self._database.now
-            self._database.run(lambda connection: events.fail_event(connection, now, event, text, delay_us))
+        now = self._database.now
+        self._write(lambda connection: events.fail_event(connection, now, event, text, delay_us))
 
+    def _write(self, work: Callable[[Connection], None]) -> None:
+        """How a run went, in a transaction of its own."""
         with self._guard:
-            self._owed.append(write)
+            self._owed.append(lambda: self._database.run(work))
         with suppress(SQLAlchemyError):  # kept, and written when the database is back
             self.settle()
+
+
+def _left_us(event: Claimed) -> int:
+    """How long an event that this process has no hook for is left to others; 0: it is old enough to be ended."""
+    age_us = event.started_at - event.created_at
+    return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
 
 
 def _call(functions: list[Callable[..., Any]], heard: CardPressed | JobDone, session: Session) -> None:

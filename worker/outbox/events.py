@@ -95,6 +95,7 @@ class Claimed:
     part_id: str | None
     job_state: int | None
     created_at: int
+    started_at: int
     account: str | None
     job_kind: str | None
     tags: str | None
@@ -108,8 +109,9 @@ class Claimed:
 
 
 _CLAIMED = text(
-    "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, j.account, j.kind, j.tags,"
-    " coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event, i.person, i.happened_at, i.payload"
+    "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
+    " j.account, j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event, i.person,"
+    " i.happened_at, i.payload"
     " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
     " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
 )
@@ -130,13 +132,20 @@ def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claim
 
 
 def hand_back(connection: Connection, now: str, id: str, holder: str) -> None:
-    """This process claimed the event and runs no hook for it: due again, and no run is counted."""
-    connection.execute(
-        text(
-            f"update worker_events set state = 0, due_at = {now}, holder = null, tries = tries - 1"
-            " where id = :id and holder = :holder and state = 1"
-        ),
-        {"id": id, "holder": holder},
+    """This process may have claimed the event, and runs no hook for it: due again, and no run is counted."""
+    connection.execute(text(f"{_handed_back(now)} and holder = :holder"), {"id": id, "holder": holder, "wait": 0})
+
+
+def leave_unheard(connection: Connection, now: str, event: Claimed, wait_us: int) -> None:
+    """This process has no hook for the event: due again after the wait, and no run is counted."""
+    values = {"id": event.id, "claim": event.claim, "wait": wait_us}
+    connection.execute(text(f"{_handed_back(now)} and claim = :claim"), values)
+
+
+def _handed_back(now: str) -> str:
+    return (
+        f"update worker_events set state = 0, due_at = {now} + :wait, holder = null, tries = tries - 1"
+        " where id = :id and state = 1"
     )
 
 
