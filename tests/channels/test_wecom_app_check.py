@@ -27,7 +27,7 @@ from worker.channels.wecom_webhook import WecomWebhook
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Draft
 from worker.domain.message import File
-from worker.domain.recipient import Everyone, Recipients, To
+from worker.domain.recipient import AppChat, Everyone, Recipients, To
 
 
 def fields_of(job) -> list[str]:
@@ -501,19 +501,31 @@ def test_what_the_app_can_do() -> None:
 
 
 def test_the_wechat_plugin() -> None:
-    """An app that always opens its home page there shows 20 bytes of text and pointers to the rest."""
+    """What an app that always opens its home page there would lose in silence is refused; a pointer is warned of."""
     home = account({"wechat_plugin_home": True})
+    notice = MiniProgramNotice(appid="wx1", title="订单发货")
 
-    def said(message):
-        return CHANNEL.warnings(draft(message.document(), account=home))
+    def found(message):
+        job = draft(message.document(), account=home)
+        return CHANNEL.check(job), CHANNEL.warnings(job)
 
-    assert [] == said(Text(content="x" * 20))
-    assert ["text.content: of it only 20 bytes reach members in the WeChat plugin"] == said(Text(content="x" * 21))
-    assert ["image: members in the WeChat plugin see a pointer to it only"] == said(Image(media_id="m"))
-    assert ["miniprogram_notice: not shown to members in the WeChat plugin"] == said(
-        MiniProgramNotice(appid="wx1", title="订单发货")
-    )
-    assert [] == CHANNEL.warnings(draft(Text(content="x" * 21).document()))
+    assert ([], []) == found(Text(content="x" * 20))
+    [problem], _ = found(Text(content="字" * 7))
+    assert ("text.content", 20, "bytes", 21) == (problem.field, problem.limit, problem.unit, problem.size)
+    assert ["msgtype"] == fields_of(draft(notice.document(), account=home))
+    assert ["body.text"] == fields_of(draft(Raw(msgtype="text", body={}).document(), account=home))
+    assert ([], ["image: members in the WeChat plugin see a pointer to it only"]) == found(Image(media_id="m"))
+
+
+def test_who_does_not_say_what_the_wechat_plugin_opens_may_send_anything() -> None:
+    """As with every ability; app group chats are not in the plugin, and the pieces of a text are looked at apart."""
+    home = account({"wechat_plugin_home": True})
+    pieces = {**Text(content="x" * 40).document(), "pieces": ["x" * 20, "x" * 20]}
+
+    assert [] == fields_of(draft(Text(content="x" * 21).document()))
+    assert [] == fields_of(draft(MiniProgramNotice(appid="wx1", title="订单发货").document()))
+    assert [] == fields_of(draft(pieces, account=home))
+    assert [] == fields_of(draft(Text(content="x" * 21).document(), AppChat("c1"), kind="send_chat", account=home))
 
 
 def test_ids_in_texts() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from worker.channels.wecom_app.content import calls_back, card_of
+from worker.channels.checking.measure import byte_size
+from worker.channels.wecom_app.content import calls_back, card_of, contents
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
+PLUGIN_BYTES = 20
+UNSHOWN = ("markdown", "template_card", "miniprogram_notice")
+"""Types that members in the WeChat plugin do not see, and are not told of (page 90236)."""
 CHAT_KINDS = (Kind.SEND_CHAT, Kind.CREATE_CHAT, Kind.CHANGE_CHAT)
 
 
@@ -22,6 +26,24 @@ def ability_problems(draft: Draft) -> Iterator[Problem]:
         remedy = "make the root department the app's visible range and set root_scope = true"
         text = "the app's visible range is not the root department (vendor code 48002 or 60011)"
         yield Problem("chatid", text, remedy)
+
+
+def plugin_problems(draft: Draft) -> Iterator[Problem]:
+    """What an app that always opens its home page in the WeChat plugin loses there in silence (page 90236)."""
+    if draft.account.settings.get("wechat_plugin_home") is not True:
+        return
+    msgtype = draft.message.get("type")
+    if msgtype in UNSHOWN:
+        remedy = "send a text, news or a text card, or leave wechat_plugin_home out"
+        yield Problem("msgtype", f"{msgtype} is not shown to members in the WeChat plugin", remedy)
+    body = draft.message.get("body")
+    if msgtype != "text" or not isinstance(body, Mapping) or not isinstance(body.get("text"), Mapping):
+        return
+    for content in contents(draft.message):
+        if isinstance(text := content.get("content"), str) and (size := byte_size(text)) > PLUGIN_BYTES:
+            remedy = "shorten it, send a text card (shown there as a pointer), or leave wechat_plugin_home out"
+            cut = "is cut in silence for members in the WeChat plugin"
+            yield Problem("text.content", cut, remedy, PLUGIN_BYTES, "bytes", size)
 
 
 def callback_problems(draft: Draft) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from worker.channels.checking import plain, rules
 from worker.channels.checking.attached import file_places, misplaced
 from worker.channels.wecom import upload
 from worker.channels.wecom_app import check_chat, check_update, fields, targets
-from worker.channels.wecom_app.ability import ability_problems, callback_problems
+from worker.channels.wecom_app.ability import ability_problems, callback_problems, plugin_problems
 from worker.channels.wecom_app.content import body_rows, card_rows, contents
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
@@ -154,7 +154,7 @@ def _update_problems(draft: Draft) -> Iterator[Problem]:
 
 _SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems)
 CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
-    Kind.SEND: (*_SEND, targets.send_problems),
+    Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
     Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
     Kind.RECALL: (targets.no_targets,),
     Kind.UPLOAD: (_upload_problems, targets.no_targets),

@@ -7,15 +7,11 @@ from functools import cache
 from typing import Any
 
 from worker.channels.checking import rules
-from worker.channels.checking.measure import byte_size
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.content import SENDS, body_rows, card_of, card_rows, contents
 from worker.channels.wecom_app.split import call_count
 from worker.channels.wecom_app.translate import has_ids
 from worker.domain.job import Draft, Kind
-
-PLUGIN_BYTES = 20
-UNSHOWN = ("markdown", "template_card", "miniprogram_notice")
 
 
 def warnings(draft: Draft) -> list[str]:
@@ -50,17 +46,11 @@ def _articles(draft: Draft) -> list[Mapping[str, Any]]:
 
 
 def _plugin(draft: Draft) -> Iterator[str]:
-    """In the WeChat plugin an app that always opens its home page shows text only, cut to 20 bytes (page 90236)."""
-    if draft.account.settings.get("wechat_plugin_home") is not True or draft.kind != Kind.SEND:
-        return
-    msgtype = draft.message["type"]
-    if msgtype == "text":
-        if any(byte_size(content["content"]) > PLUGIN_BYTES for content in contents(draft.message)):
-            yield f"text.content: of it only {PLUGIN_BYTES} bytes reach members in the WeChat plugin"
-    elif msgtype in UNSHOWN:
-        yield f"{msgtype}: not shown to members in the WeChat plugin"
-    else:
-        yield f"{msgtype}: members in the WeChat plugin see a pointer to it only"
+    """Members in the WeChat plugin of an app that always opens its home page there are told to look elsewhere."""
+    if draft.account.settings.get("wechat_plugin_home") is True and draft.kind == Kind.SEND:
+        msgtype = draft.message["type"]
+        if msgtype != "text":  # what is not shown at all is refused
+            yield f"{msgtype}: members in the WeChat plugin see a pointer to it only"
 
 
 def _ids(draft: Draft) -> Iterator[str]:
