@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from tests.channels.callback_samples import AES_KEY, NOW, TOKEN, press, sent
 from tests.support.asgi import asked
@@ -387,6 +388,20 @@ def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall
     assert 0 <= delays[0] <= 1
     assert 0 <= delays[1] <= 2
     assert (3, 3) == (here.event().state, here.event().tries)
+
+
+def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, site: Site, card: str) -> None:
+    """Its line leads to the application's own code, as the job's timeline does once it is parked."""
+    here = hall(failing)
+    here.press(card)
+
+    with capture_logs() as lines:
+        here.turn()
+
+    [line] = [line for line in lines if line["event"] == "hook_failed"]
+    assert line["where"].startswith("ValueError > test_hooks.py:")
+    assert line["where"].endswith(" inner")
+    assert "hunter2" not in str(line)
 
 
 def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(

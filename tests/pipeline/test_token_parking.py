@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from tests.support.plant import Site, an_account, lost, planted, refused
 from worker.cli.lanes import BY_A_PERSON
+from worker.delivery.instants import instant
 from worker.delivery.knocking import LOOK_S, Knocking
 from worker.domain.account import Secret
 from worker.domain.lane import next_midnight
@@ -81,6 +83,7 @@ def test_a_configuration_error_at_gettoken_parks_the_account(site: Site, code: i
 
     told = [line for line in lines if line["event"] == "lane"]
     assert [("parked", "hr", remedy)] == [(line["what"], line["account"], line["remedy"]) for line in told]
+    assert instant(row.blocked_until) == datetime.fromisoformat(told[0]["until"])
     assert (True, remedy, 600 * SECOND) == (bool(row.parked), row.remedy, row.blocked_until - row.now)
     assert row.reason.startswith(f"gettoken: {code} ")
     assert (1, 2) == (cold, probed)

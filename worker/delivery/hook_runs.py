@@ -174,6 +174,7 @@ class HookRuns:
             job=event.job_id,
             attempt=event.tries,
             error=type(error).__name__,
+            where=text,
             delay=None if delay_us is None else delay_us / 1_000_000,
         )
 

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.delivery.instants import instant
 from worker.domain.errors import WorkerError
 from worker.domain.lane import LaneEvent
 from worker.domain.outcome import Unknown, Verdict
@@ -250,7 +251,7 @@ def log_steps(steps: Sequence[LaneEvent]) -> None:
             reason=step.reason,
             remedy=step.remedy,
             hint=step.hint,
-            until=step.until,
+            until=None if step.until is None else instant(step.until).isoformat(timespec="milliseconds"),
         )
 
 
