@@ -13,7 +13,7 @@ from tests.support.plant import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
 from worker.config.settings import RetentionSettings
 from worker.delivery import draft
-from worker.delivery.housekeeping import BETWEEN_BATCHES_S, Housekeeping
+from worker.delivery.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
 from worker.outbox import purge
@@ -278,6 +278,61 @@ def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pyt
     assert [BETWEEN_BATCHES_S] * 3 == pauses[:3]
     assert sorted(stays) == sorted(row.id for row in site.rows("select id from worker_jobs"))
     assert 3 == house.gone["jobs"]
+
+
+def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others go round after round, and the third failure in a row is told."""
+    looks: list[str] = []
+
+    def fails(database: Database, before: int, after: str) -> purge.Look:
+        looks.append(after)
+        raise RuntimeError
+
+    monkeypatch.setattr(purge, "purge_media", fails)
+    house = Housekeeping(site.database, SMALL, site.ticks)
+    for day in range(3):
+        site.send(f"day {day}")
+        site.run()
+        site.advance(11 * DAY)
+        site.ticks.advance(house.turn())
+
+    assert {"jobs": 0, "attempts": 0, "duplicates": 0} == left(site, "jobs", "attempts", "duplicates")
+    assert 3 == len(looks)
+    events = site.rows("select label, reason from worker_lane_events where what = 'set aside'")
+    assert [("housekeeping of media", "our own error: RuntimeError")] == [(one.label, one.reason) for one in events]
+
+
+def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that is ended for taking too long would be made five times a second."""
+    looks: list[str] = []
+
+    def fails(database: Database, before: int, after: str) -> purge.Look:
+        looks.append(after)
+        raise RuntimeError
+
+    monkeypatch.setattr(purge, "purge_media", fails)
+    house = Housekeeping(site.database, SMALL, site.ticks)
+
+    pauses = [house.turn() for _ in range(2)]
+    site.ticks.advance(AFTER_FAILURE_S)
+    house.turn()
+
+    assert ([AFTER_FAILURE_S] * 2, 2) == (pauses, len(looks))
+
+
+def test_a_job_that_cannot_be_judged_is_passed_by_and_told(site: Site) -> None:
+    """Its documents cannot be read: it stays, for a person, and everything around it goes."""
+    jobs = [site.send(f"text {n}") for n in range(5)]
+    site.run()
+    site.sql("update worker_parts set spec = '{\"task_id\"' where job_id = :job", job=jobs[2])
+    site.advance(11 * DAY)
+
+    gone = [keep_house(site)["jobs"], keep_house(site).get("jobs", 0)]
+
+    assert ([4, 0], [jobs[2]]) == (gone, [row.id for row in site.rows("select id from worker_jobs")])
+    assert {"duplicates": 0} == left(site, "duplicates")
+    events = site.rows("select label, reason from worker_lane_events where what = 'set aside'")
+    assert {("housekeeping of jobs", "our own error: JSONDecodeError")} == {(one.label, one.reason) for one in events}
 
 
 def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

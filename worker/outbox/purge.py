@@ -18,7 +18,7 @@ from worker.domain.state import PartState
 from worker.outbox.blobs import delete_blobs, held_blobs
 from worker.outbox.bulk import chosen, delete_chosen, ids_json, in_order
 from worker.outbox.confirmations import count_of_job
-from worker.outbox.database import Database
+from worker.outbox.database import Database, is_lost
 from worker.outbox.sql import fetch
 from worker.outbox.turns import in_line
 
@@ -41,12 +41,22 @@ Reason = Callable[[Connection, Parts, Mapping[str, int]], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Odd:
+    """A job that could not be judged or deleted, and why."""
+
+    id: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """One batch of a look through a table."""
 
     deleted: int
     after: str | None
     """Where the next batch begins; null: the look is through."""
+    odd: Odd | None = None
+    """What it passed by because of an error of ours; the next batch begins behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +72,12 @@ class _Job:
 def purge_jobs(database: Database, before: int, after: str) -> Look:
     """Jobs that ended before an instant, with everything of theirs; `deleted` counts jobs.
 
-    An original and its replays go together: one that is left is linked to nothing.
+    An original and its replays go together: one that is left is linked to nothing. A job that an error of ours keeps
+    from going is passed by.
     """
 
-    def batch(connection: Connection) -> Look:
-        rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": JOBS})
+    def batch(connection: Connection, after: str, most: int) -> Look:
+        rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": most})
         old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
         when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
         free = _free(connection, [job.id for job in old], when)
@@ -75,9 +86,33 @@ def purge_jobs(database: Database, before: int, after: str) -> Look:
         _delete_jobs(connection, {job: free[job] for job in going})
         if len(going) < sum(map(len, families)):
             return Look(len(going), after)  # the rest of them comes next
-        return Look(len(going), rows[-1][0] if len(rows) == JOBS else None)
+        return Look(len(going), rows[-1][0] if len(rows) == most else None)
 
-    return database.run(batch)
+    try:
+        return database.run(lambda connection: batch(connection, after, JOBS))
+    except Exception as error:
+        if is_lost(error):
+            raise
+        return _one_by_one(database, batch, after, first_id(before))
+
+
+def _one_by_one(database: Database, batch: Callable[[Connection, str, int], Look], after: str, young: str) -> Look:
+    """The jobs of a batch that failed, up to the first that fails alone; that one is passed by."""
+    deleted = 0
+    for _ in range(JOBS):
+        try:
+            look = database.run(lambda connection, behind=after: batch(connection, behind, 1))  # type: ignore[misc]
+        except Exception as error:
+            if is_lost(error):
+                raise
+            with database.reading() as connection:
+                [row] = fetch(connection, _JOBS, {"after": after, "young": young, "limit": 1})
+            return Look(deleted, row[0], Odd(row[0], error))
+        deleted += look.deleted
+        if look.after is None:
+            return Look(deleted, None)
+        after = look.after
+    return Look(deleted, after)
 
 
 _JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"

@@ -23,7 +23,7 @@ from worker.config.settings import DeliverySettings, Settings
 from worker.delivery.accounts import amount_of, require_usable_accounts, weight_of
 from worker.delivery.doorbell import Doorbell
 from worker.delivery.hooks import load_hooks
-from worker.delivery.housekeeping import BETWEEN_ROUNDS_S, Housekeeping
+from worker.delivery.housekeeping import Housekeeping
 from worker.delivery.knocking import Knocking
 from worker.delivery.members import load_resolver
 from worker.delivery.pacing import Pacing
@@ -261,7 +261,7 @@ class EngineRoom:
         if not self._relay.active:
             return NOT_LEADING_S
         delay = housekeeping.turn()
-        if delay == BETWEEN_ROUNDS_S and housekeeping.gone:
+        if housekeeping.gone:
             log.info("purged", **housekeeping.gone)
         return delay
 
