@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels import channel
+from worker.cli.lanes import remedy_of
 from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings, where
 from worker.delivery.accounts import require_usable
+from worker.delivery.hooks import load_hooks
 from worker.delivery.members import load_resolver
+from worker.delivery.receiving import door_of
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.lane import Step
 from worker.outbox import migrate
 from worker.outbox.clock import SECOND
 from worker.outbox.database import Database
-from worker.outbox.lanes import count_lane_events
+from worker.outbox.lanes import count_lane_events, list_lanes
 from worker.outbox.postgresql import left_to_the_role
+from worker.outbox.processes import living
 
 CLOCK_S = 5.0
 """A difference of the clocks that is worth a word; a callback's may be 300 s (`delivery.callback_max_age_s`)."""
@@ -77,7 +81,8 @@ def findings(
     for name in names:
         yield from _account(accounts.get(name))
     yield from _members(settings, [accounts.get(name) for name in names])
-    yield from _database(settings, wall_clock)
+    yield from _hooks(settings)
+    yield from _database(settings, names, wall_clock)
     yield _broker(settings)
 
 
@@ -100,10 +105,25 @@ def _account(account: Account) -> Iterator[Finding]:
             secret.read()
         except ConfigurationError as error:
             unread.append(str(error))
-    yield from (Finding(what, Level.PROBLEM, sentence) for sentence in unread)
+    unfit = [] if unread else list(_unfit(account))
+    yield from (Finding(what, Level.PROBLEM, sentence) for sentence in (*unread, *unfit))
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
-    if account.secret is not None and not unread:
+    if account.secret is not None and not unread and not unfit:
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
+
+
+def _unfit(account: Account) -> Iterator[str]:
+    """Secrets that are there and cannot be what they should be, found out as receivers and senders would."""
+    try:
+        door_of(account, max_age_s=0.0)
+    except ConfigurationError as error:
+        yield str(error)
+    vendor = channel(account.channel)
+    if vendor.uses_token and account.secret is not None:
+        try:
+            vendor.token_request(account, account.secret.read(), 0)
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Finding]:
@@ -120,6 +140,17 @@ def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Findin
         yield Finding("members", Level.CAUTION, f"{text} before the call, and the vendor drops the rest in silence")
 
 
+def _hooks(settings: Settings) -> Iterator[Finding]:
+    """The application's module, imported as workers do; silent where none is named."""
+    if settings.hooks:
+        try:
+            load_hooks(settings.hooks)
+        except ConfigurationError as error:
+            yield Finding("hooks", Level.PROBLEM, str(error).removeprefix("hooks: "))
+        else:
+            yield Finding("hooks", Level.OK, f"{settings.hooks} can be imported")
+
+
 def _counts_members(account: Account) -> bool:
     try:
         return channel(account.channel).counts_members
@@ -127,18 +158,42 @@ def _counts_members(account: Account) -> bool:
         return False  # told with the account
 
 
-def _database(settings: Settings, wall_clock: Callable[[], float]) -> Iterator[Finding]:
+def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
     try:
         with opened(settings) as database:
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(database)
+            yield from _parked(database, names)
+            yield from _workers(database)
             yield from _set_aside(database)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
     except (SQLAlchemyError, ConfigurationError) as error:
         yield Finding("database", Level.PROBLEM, _said(error))
+
+
+def _parked(database: Database, names: Collection[str]) -> Iterator[Finding]:
+    """What waits for a person: a whole account of ours is a problem, a lane of one costs its own parts only."""
+    with database.reading() as connection:
+        rows = [row for row in list_lanes(connection, database.now, None) if row["parked"]]
+    for row in rows:
+        if row["lane"] in names:
+            yield Finding(f"account {row['lane']}", Level.PROBLEM, f"parked: {row['reason']}; {remedy_of(row)}")
+    lanes = sum(row["lane"] not in names for row in rows)
+    if lanes:
+        yield Finding("lanes", Level.CAUTION, f"{lanes} parked; `worker lanes` says why, and what to do")
+
+
+def _workers(database: Database) -> Iterator[Finding]:
+    """Without one nothing is delivered; a fresh installation has none yet, so it is no problem of its own."""
+    with database.reading() as connection:
+        alive = sum(process.fresh for process in living(connection, database.now))
+    if alive:
+        yield Finding("workers", Level.OK, f"{alive} alive")
+    else:
+        yield Finding("workers", Level.CAUTION, "none is alive: jobs wait; start `worker up` or the Procfile's lines")
 
 
 def _plans(database: Database) -> Iterator[Finding]:

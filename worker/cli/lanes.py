@@ -63,6 +63,12 @@ def resume(name: str) -> list[str]:
     return told
 
 
+def remedy_of(row: Mapping[str, Any]) -> str:
+    """What a person does about what is parked; the last step is the same everywhere."""
+    last = f"`worker resume {row['lane']}`, or wait for the next probe"
+    return f"{row['remedy']}; then {last}" if row["remedy"] else last
+
+
 def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
     now, state = row["now"], standing(row, failures)
     return {
@@ -73,7 +79,7 @@ def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
         "since": _instant(row["changed_at" if state in _EASING else "blocked_at"]),
         "until": _instant(row["blocked_until"]) if row["blocked_until"] > now else None,
         "reason": row["reason"] or None,
-        "remedy": row["remedy"],
+        "remedy": remedy_of(row) if state is Standing.PARKED else row["remedy"],
         "hint": row["hint"],
         "struck": row["step"],
         "calls": row["calls"],

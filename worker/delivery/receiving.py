@@ -14,6 +14,7 @@ from worker.config.settings import Settings
 from worker.delivery.accounts import alike
 from worker.delivery.chat_blocks import WAITING, gone
 from worker.delivery.writer import log_steps
+from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.domain.inbound import CardPress, ChatNews, Inbound
 from worker.outbox.chats import ChatLanes
@@ -26,17 +27,22 @@ def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, Callback
     """The callback doors of every account that has one; their secrets are read now, a wrong one is told now."""
     doors = {}
     for name in accounts.names():
-        account = accounts.get(name)
-        found = channel(account.channel)
-        secrets = {key: secret.read() for key, secret in found.callback_secrets(account).items()}
-        if secrets:
-            doors[name] = found.callback_door(account, secrets, max_age_s)
+        door = door_of(accounts.get(name), max_age_s)
+        if door is not None:
+            doors[name] = door
     if not doors:
         raise ConfigurationError(
             "no account has a callback address; add"
             ' callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } } to [accounts.NAME]'
         )
     return doors
+
+
+def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:
+    """One account's door; None: it has none. A secret that cannot be read, or cannot be one, is told."""
+    found = channel(account.channel)
+    secrets = {key: secret.read() for key, secret in found.callback_secrets(account).items()}
+    return found.callback_door(account, secrets, max_age_s) if secrets else None
 
 
 class Receiving:

@@ -53,7 +53,8 @@ def test_what_stands_is_told_with_reason_and_remedy(outbox: Database) -> None:
     [said] = listed()
 
     assert said.startswith("hr  hr  parked since 20")
-    for words in ("until 20", "why: 60020", f"remedy: {IP}", "hint for the vendor's support: h1"):
+    after = "then `worker resume hr`, or wait for the next probe"
+    for words in ("until 20", "why: 60020", f"remedy: {IP}; {after}", "hint for the vendor's support: h1"):
         assert words in said
 
 

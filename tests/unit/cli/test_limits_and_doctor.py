@@ -16,6 +16,8 @@ from worker.cli.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.set_aside import SetAside
 from worker.outbox.database import Database, make_engine
+from worker.outbox.lanes import Block, block_lanes
+from worker.outbox.processes import renew
 
 Run = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
@@ -43,6 +45,33 @@ def run(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         return int(ended.value.code or 0), printed.out + printed.err
 
     return run
+
+
+YOUDU = """
+[accounts.oa]
+channel = "youdu"
+base_url = "http://127.0.0.1:7080"
+buin = 1
+appid = "a1"
+secret = { env = "HR_SECRET" }
+"""
+AES_KEY = "a" * 43
+
+
+def parked(config: Path, *lanes: str) -> None:
+    """These wait for a person."""
+    database = Database(make_engine(load_settings(config).database_url()))
+    blocks = [Block(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=True) for lane in lanes]
+    database.run(lambda connection: block_lanes(connection, database.now, blocks))
+    database.close()
+
+
+def alive(config: Path) -> None:
+    """A worker has just beaten."""
+    database = Database(make_engine(load_settings(config).database_url()))
+    beat = {"lease_us": 60_000_000, "threads": 1, "host": "h", "pid": 1, "lanes": "{}"}
+    database.run(lambda connection: renew(connection, database.now, "p1", **beat))
+    database.close()
 
 
 def add(config: Path, text: str) -> None:
@@ -181,9 +210,16 @@ def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: p
     add(
         config,
         "account_cap = 50\nparty_estimate = 9\ntag_estimate = 9\nchat_estimate = 9\n"
-        'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n',
+        'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "AES_KEY" } }\n',
     )
+    monkeypatch.setenv("AES_KEY", AES_KEY)
     monkeypatch.setenv("WORKER_MEMBERS_OF", "os.path:join")
+    monkeypatch.setenv("WORKER_HOOKS", "shophooks")
+    monkeypatch.syspath_prepend(config.parent)
+    (config.parent / "shophooks.py").write_text(
+        "from worker import on_card_action\n\n@on_card_action\ndef pressed(action, session): ...\n", encoding="utf-8"
+    )
+    alive(config)
 
     status, printed = run("doctor", "--json")
 
@@ -204,6 +240,16 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 config.write_text(config.read_text().replace('corpid = "ww1"\n', ""))
             case "callback":
                 add(config, 'callback = { token = { env = "NONE" }, aes_key = { env = "HR_SECRET" } }\n')
+            case "aes_key":
+                add(config, 'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n')
+            case "Youdu's key":
+                add(config, YOUDU)
+            case "hooks":
+                monkeypatch.setenv("WORKER_HOOKS", "nowhere.hooks")
+            case "no hook":
+                monkeypatch.setenv("WORKER_HOOKS", "os.path")
+            case "parked":
+                parked(config, "hr")
             case "database":
                 monkeypatch.setenv("WORKER_DATABASE", "sqlite:////nowhere/outbox.db")
             case "no file":
@@ -242,6 +288,11 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("no secret", "account hr", "secret is not set"),
         ("account", "account hr", "accounts.hr.corpid"),
         ("callback", "account hr", "environment variable NONE"),
+        ("aes_key", "account hr", "accounts.hr.callback.aes_key: the EncodingAESKey must have exactly 43"),
+        ("Youdu's key", "account oa", "accounts.oa.secret is not one, the EncodingAESKey must be 44 characters"),
+        ("hooks", "hooks", "module nowhere.hooks cannot be imported: there is no module nowhere"),
+        ("no hook", "hooks", "module os.path holds no hook; mark functions with @on_card_action"),
+        ("parked", "account hr", "parked: 60020 not trusted; add the IP; then `worker resume hr`, or wait"),
         ("database", "database", "cannot be opened"),
         ("no file", "database", "there is no file"),
         ("tables", "database", "its tables are at revision none, this release needs"),
@@ -262,6 +313,17 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
     assert what == problem["what"]
     assert words in problem["text"]
     assert not problem["text"].startswith(f"{what}:")
+
+
+def test_what_stands_still_without_being_broken_is_a_caution(run: Run, config: Path) -> None:
+    """A parked lane costs its own parts only; a fresh installation has no worker yet."""
+    parked(config, "hr:1", "gone")
+
+    status, printed = run("doctor")
+
+    assert 0 == status
+    assert "caution  lanes: 2 parked; `worker lanes` says why, and what to do\n" in printed
+    assert "caution  workers: none is alive: jobs wait; start `worker up` or" in printed
 
 
 def test_without_an_account_there_is_a_hint(config: Path) -> None:
