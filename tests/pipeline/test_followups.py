@@ -176,13 +176,27 @@ def test_what_something_else_sent_is_recalled_by_its_msgid(site: Site) -> None:
     assert f"that time ended at {sent_at:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
 
 
+@pytest.mark.parametrize(("said", "state"), [(refused(0), "accepted"), (refused(42052), "rejected")])
+def test_a_message_whose_time_is_not_known_is_recalled_by_its_msgid_alone(
+    site: Site, said: CallResult, state: str
+) -> None:
+    """The vendor knows whether its 24 h are over, and is asked once."""
+    site.vendor.says(said)
+    with site.database.writing() as connection:
+        job = recall_message(connection, "hr", "m77", accounts=site.accounts, clock=site.clock).id
+
+    site.run()
+
+    assert ([{"msgid": "m77"}], state) == (site.bodies(RECALL), site.state(job))
+
+
 @pytest.mark.parametrize(
     ("msgid", "sent_at", "field"),
     [
         ("", datetime(2026, 7, 1, tzinfo=UTC), "msgid"),
         ("m" * 513, datetime(2026, 7, 1, tzinfo=UTC), "msgid"),
         ("m1", datetime(2026, 7, 1), "sent_at"),
-        ("m1", None, "sent_at"),
+        ("m1", "2026-07-01", "sent_at"),
     ],
 )
 def test_a_recall_by_msgid_names_what_is_wrong(site: Site, msgid: str, sent_at: Any, field: str) -> None:

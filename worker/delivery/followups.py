@@ -156,7 +156,9 @@ class Followups:
         return None if window_s is None else window_s * settle.SECOND
 
     def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
-        """What something else sent: only its msgid and its time are known."""
+        """What something else sent: only its msgid is known, and perhaps its time; else the vendor knows."""
+        if "sent_at" not in message:
+            return Ready({"msgid": message["msgid"]})
         sent_at = int(datetime.fromisoformat(message["sent_at"]).timestamp()) * settle.SECOND
         late = self._too_late(sent_at, self._database.read_now(), window)
         return Refuse(late) if late else Ready({"msgid": message["msgid"]})

@@ -22,7 +22,7 @@ from worker.delivery.counting import Share, recipients_under, standing
 from worker.delivery.draft import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.delivery.finding import JobId, id_of, row_of, rows_of
 from worker.delivery.insert import JobRef, ask
-from worker.delivery.options import Instant, Options, aware_problems
+from worker.delivery.options import AWARE, Instant, Options, aware_problems
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import Message
@@ -103,7 +103,7 @@ def recall_message(
     account: str,
     msgid: str,
     *,
-    sent_at: datetime,
+    sent_at: datetime | None = None,
     priority: str | Priority = "urgent",
     due_at: Instant | None = None,
     expires_at: Instant | None = None,
@@ -115,14 +115,19 @@ def recall_message(
 ) -> JobRef:
     """Asks for one message to be taken back that something else sent: by its msgid, through the app that sent it.
 
-    The vendor takes a message back within 24 h of `sent_at` (an aware datetime); later the job ends `rejected`.
+    The vendor takes a message back within 24 h (page 94867, 撤回应用消息). Once that time is over by `sent_at` (an aware
+    datetime) no call is made; without it the vendor is asked and says so (42052). Either way the job ends `rejected`.
     """
-    problems = [*_msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
+    problems = _msgid_problems(msgid)
+    if sent_at is not None:
+        problems += aware_problems("sent_at", sent_at, f"{AWARE}, or leave it out")
     found = (accounts or current_accounts()).get(account)
     if problems:
         raise CheckFailed(problems, channel=found.channel)
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
-    document = {"type": "recall", "msgid": msgid, "sent_at": sent_at.astimezone(UTC).isoformat()}
+    document = {"type": "recall", "msgid": msgid}
+    if sent_at is not None:
+        document["sent_at"] = sent_at.astimezone(UTC).isoformat()
     return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), clock)
 
 
