@@ -15,6 +15,8 @@ from worker.domain.call import Request
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 
+DAY = 86_400
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -153,6 +155,53 @@ def test_an_open_job_names_only_the_ways_out_that_there_are(site: Site) -> None:
 
     assert f"job {send} is still open; wait for its end, or recall it: that ends what was not sent yet" == said[send]
     assert {f"job {job} is still open; wait for its end" for job in (upload, recall)} == {said[upload], said[recall]}
+
+
+def cancelled_early(site: Site) -> str:
+    """A send that is due tomorrow and was recalled today."""
+    job = site.send(due_at=DAY, expires_at=2 * DAY)
+    site.recall(job)
+    site.run()
+    return job
+
+
+def test_the_replay_of_what_was_cancelled_before_it_was_due_waits_until_then(site: Site) -> None:
+    """The message was asked for tomorrow, and is not sent today because it was taken back meanwhile."""
+    job = cancelled_early(site)
+    site.advance(60)
+    again = site.replay(job)
+    site.run()
+    before = site.calls()
+
+    site.advance(DAY)
+    site.run()
+
+    assert ("cancelled", [], "accepted") == (site.state(job), before, site.state(again))
+    assert (site.job(job).due_at, site.job(job).expires_at) == (site.job(again).due_at, site.job(again).expires_at)
+
+
+def test_a_replay_is_due_when_it_is_told_to_be(site: Site) -> None:
+    """`due_at` goes before the first job's own; it may be now."""
+    job = cancelled_early(site)
+    again = site.replay(job, due_at=0)
+
+    site.run()
+
+    assert "accepted" == site.state(again)
+
+
+def test_the_replay_of_what_was_due_is_due_at_once_and_does_not_expire(site: Site) -> None:
+    """When the first was due is past, and so may be when it was to expire."""
+    site.vendor.says(refused(40003))
+    job = site.send(due_at=10, expires_at=20)
+    site.advance(11)
+    site.run()
+    site.advance(20)
+    again = site.replay(job)
+
+    site.run()
+
+    assert ("rejected", "accepted", None) == (site.state(job), site.state(again), site.job(again).expires_at)
 
 
 def test_what_cannot_be_sent_again_says_why(site: Site) -> None:

@@ -22,6 +22,7 @@ from worker.delivery.counting import Share, recipients_under, standing
 from worker.delivery.draft import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.delivery.finding import JobId, id_of, row_of, rows_of
 from worker.delivery.insert import JobRef, ask
+from worker.delivery.instants import instant
 from worker.delivery.options import AWARE, Instant, Options, aware_problems
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
@@ -115,8 +116,8 @@ def recall_message(
 ) -> JobRef:
     """Asks for one message to be taken back that something else sent: by its msgid, through the app that sent it.
 
-    The vendor takes a message back within 24 h (page 94867, 撤回应用消息). Once that time is over by `sent_at` (an aware
-    datetime) no call is made; without it the vendor is asked and says so (42052). Either way the job ends `rejected`.
+    The vendor takes a message back within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With
+    `sent_at` (an aware datetime) that is known without a call; without it the vendor is asked and says so (42052).
     """
     problems = _msgid_problems(msgid)
     if sent_at is not None:
@@ -137,15 +138,17 @@ def replay(
     job_id: JobId,
     *,
     priority: str | Priority | None = None,
+    due_at: Instant | None = None,
     bind: Bind | None = None,
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
     """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again.
 
-    Where others of its order_key wait behind it, the new job takes its place: it goes first, then they do. Raises
-    NotReplayable while the job is open, or in doubt with a repeat of its own to come; and when its message, or one of
-    its files, is no longer kept.
+    It is due at `due_at`; without one at once, or when the first was due where that is still to come, and then it
+    expires with the first too. Where others of its order_key wait behind it, the new job takes its place: it goes
+    first, then they do. Raises NotReplayable while the job is open, or in doubt with a repeat of its own to come; and
+    when its message, or one of its files, is no longer kept.
     """
     job_id = id_of(job_id)
     old = row_of(connection, job_id)
@@ -155,7 +158,13 @@ def replay(
         raise NotReplayable(f"job {job_id} is still open; wait for its end{way_out}", job=job_id)
     if old["n_unknown"]:
         _require_no_repeat(connection, job_id)
-    again = ask(connection, _once_more(connection, old, _asked_for(old), priority, accounts), clock)
+    asked = _once_more(connection, old, _asked_for(old), priority, accounts)
+    if outbox.lies_ahead(connection, clock, old["due_at"]):
+        asked.options.due_at = instant(old["due_at"])
+        asked.options.expires_at = None if old["expires_at"] is None else instant(old["expires_at"])
+    if due_at is not None:
+        asked.options.due_at = due_at
+    again = ask(connection, asked, clock)
     if old["order_key"] is not None:
         take_place(connection, str(old["id"]), again.id)
     return again

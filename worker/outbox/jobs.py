@@ -182,6 +182,12 @@ def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     return None if row is None else dict(row)
 
 
+def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:
+    """Whether an instant is still to come by the database's clock."""
+    now = clock.now(connection.dialect.name)
+    return bool(connection.execute(text(f"select case when :at > {now} then 1 else 0 end"), {"at": at}).scalar())
+
+
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
     """What a job's first part was told: its share, and what resolve found for it."""
     found = connection.execute(_FIRST_SPEC, {"id": part_id(job_id, 0)}).scalar()
