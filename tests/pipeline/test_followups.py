@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -254,6 +254,37 @@ def test_a_recall_of_a_mixed_job_calls_what_it_can_and_names_the_rest(site: Site
 
     assert ("partial", 1, 1) == (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_rejected)
     assert [{"msgid": "m1"}] == site.bodies(RECALL)
+
+
+RESENT = [
+    pytest.param(lambda site: site.send(on_unknown="resend", duplicate_check=False), 26, "partial", id="unprotected"),
+    pytest.param(lambda site: site.send(on_unknown="resend"), 5 * 3_600, "partial", id="after its window"),
+    pytest.param(lambda site: site.send(on_unknown="resend"), 26, "accepted", id="inside its window"),
+    pytest.param(lambda site: site.card(on_unknown="resend"), 26, "accepted", id="a card under its task_id"),
+    pytest.param(lambda site: site.card(on_unknown="resend"), 5 * 3_600, "partial", id="a card, long afterwards"),
+]
+
+
+@pytest.mark.parametrize(("send", "after_s", "state"), RESENT)
+def test_a_recall_of_what_was_resent_names_the_copy_in_doubt(
+    site: Site, send: Callable[[Site], str], after_s: int, state: str
+) -> None:
+    """Where nothing makes a repeat one with the lost call, that call's message would stay: the recall is partial."""
+    site.vendor.says(lost())
+    job = send(site)
+    site.ring(job)
+    site.advance(after_s)
+    site.recover()
+    site.ring(job)
+    recall = site.recall(job)
+
+    site.run()
+
+    assert ("accepted", state) == (site.state(job), site.job(recall).state)
+    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+    assert (state == "partial") == any(
+        "it stays" in (row.reason or "") for row in site.rows("select * from worker_parts")
+    )
 
 
 def test_a_recall_of_a_job_that_is_gone_is_refused(site: Site) -> None:

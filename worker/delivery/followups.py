@@ -19,7 +19,7 @@ from worker.domain.account import Account
 from worker.domain.code import INSTEAD, CodeState
 from worker.domain.job import Part, RepeatRule, job_of
 from worker.domain.settle import FOREVER, PartFacts
-from worker.domain.state import OPEN_STATES, PartState
+from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
 from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
 from worker.outbox.confirmations import members_of
 from worker.outbox.database import Database
@@ -38,6 +38,7 @@ from worker.outbox.items import Change
 from worker.outbox.loading import Loaded
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
+DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
 
 @dataclass(slots=True)
@@ -302,6 +303,8 @@ class Followups:
         if awaited is not None:
             return Waits(job_of(awaited.id))
         specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
+        doubled = [part for part in _one_each(parts) if _may_be_doubled(part, looked, channel)]
+        specs += [{"target": part.id, "claim": part.claim, "refuse": DOUBLED} for part in doubled]
         return specs or NothingSent()
 
     def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
@@ -383,8 +386,27 @@ def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
 
 def is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
     """Whether, in doubt, it is searched for: what the search finds can be taken back."""
-    sent = Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True)
-    return channel.repeat_rule(sent)[0] is RepeatRule.LOOK_UP
+    return _repeat_rule(part, kind, message, channel)[0] is RepeatRule.LOOK_UP
+
+
+def _repeat_rule(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> tuple[RepeatRule, int]:
+    return channel.repeat_rule(Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True))
+
+
+def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
+    """Whether it was taken by a repeat that nothing makes one with the call in doubt: its caller wanted it resent."""
+    if not part.doubts or part.state not in TAKEN_STATES:
+        return False
+    rule, window_s = _repeat_rule(part, looked.kind, looked.message, channel)
+    match rule:
+        case RepeatRule.HOLD:
+            return True
+        case RepeatRule.DUPLICATE_CHECK:
+            return not part.flagged
+        case RepeatRule.TASK_ID:
+            return (part.marked_at or 0) > (part.first_marked_at or 0) + window_s * settle.SECOND
+        case _:
+            return False
 
 
 def stop(was: str, looked_up: bool, part: PartFacts, now: int) -> None:

@@ -32,6 +32,9 @@ class TargetPart:
     not_before: int | None
     """Of an unknown: when its policy acts; null: held for a person."""
     first_marked_at: int | None
+    marked_at: int | None
+    flagged: bool | None
+    """Whether the duplicate check was on in its last call."""
     spec: Mapping[str, Any]
     claim: int | None
     """Of its receipt; null without one."""
@@ -85,14 +88,16 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     """The parts of a job with the receipt each brought, in order; what two calls brought alike stands there once."""
     rows = connection.execute(
         text(
-            "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.spec, r.claim, r.msgid,"
-            " r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r on r.part_id = p.id"
-            " and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
+            "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
+            " r.claim, r.msgid, r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r"
+            " on r.part_id = p.id and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
         ),
         part_range(job_id),
     )
     parts = [
-        TargetPart(row[0], row[1], PartState(row[2]), row[3], row[4], row[5], json.loads(row[6]), *row[7:])
+        TargetPart(
+            row[0], row[1], PartState(row[2]), row[3], row[4], row[5], row[6], row[7], json.loads(row[8]), *row[9:]
+        )
         for row in rows
     ]
     return list({(part.id, part.msgid): part for part in parts}.values())
