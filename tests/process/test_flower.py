@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 from typing import Any
 
 import requests
@@ -11,10 +12,14 @@ from tests.process.stack import ACCOUNT, Stack, until
 from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
 from worker import Text, To, enqueue
 
+LOGIN = ("admin", "a-login")
+
 
 @on_every_stack(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
-    """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind."""
+    """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind; one that is due
+    tomorrow and revoked there is cancelled in the outbox.
+    """
     stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
     url = _flower(stack)
     stack.vendor.faults(
@@ -34,12 +39,20 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     assert "-1" in seen[jobs["again"]]["exception"]
     assert {""} == {seen[job]["args"] for job in jobs.values()}
     assert set(jobs.values()) == set(seen), "doorbells are not shown"
+    later = _ask(stack, "later", due_at=timedelta(days=1))
+    assert 200 == requests.post(f"{url}/api/task/revoke/{later}", timeout=30, auth=LOGIN).status_code
+    until(
+        lambda: (_get(url, f"/api/task/info/{later}") or {}).get("state") == "REVOKED", "a job of tomorrow is revoked"
+    )
+    assert (8, "revoked before it was sent") == tuple(
+        stack.rows("select state, reason from worker_parts where job_id = :job", job=later)[0]
+    )
 
 
-def _ask(stack: Stack, name: str) -> str:
+def _ask(stack: Stack, name: str, **options: Any) -> str:
     people = ["anna", "ghost"] if name == "partly" else ["anna"]
     with stack.database.writing() as connection:
-        return enqueue(connection, ACCOUNT, Text(content=name), To(users=people), accounts=stack.accounts).id
+        return enqueue(connection, ACCOUNT, Text(content=name), To(users=people), accounts=stack.accounts, **options).id
 
 
 def _flower(stack: Stack) -> str:
@@ -49,7 +62,7 @@ def _flower(stack: Stack) -> str:
     stack.process(
         "celery",
         *("-A", "worker.service.celery_app", "flower", "--address=127.0.0.1", f"--port={port}"),
-        env={"FLOWER_UNAUTHENTICATED_API": "true"},
+        env={"FLOWER_BASIC_AUTH": ":".join(LOGIN)},
     )
     url = f"http://127.0.0.1:{port}"
     until(lambda: _get(url, "/api/tasks") is not None, "Flower answers")
@@ -64,7 +77,7 @@ def _complete(url: str, jobs: set[str]) -> dict[str, Any] | None:
 
 def _get(url: str, path: str) -> Any:
     try:
-        reply = requests.get(url + path, timeout=5)
+        reply = requests.get(url + path, timeout=5, auth=LOGIN)
     except requests.ConnectionError:
         return None
     return reply.json() if reply.status_code == 200 else None

@@ -4,52 +4,98 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import typer.main
+import yaml
 from sqlalchemy import make_url
 
 from tests.process.stacks import STACKS, WITH_A_BROKER
 from worker.cli.commands import app
-from worker.config.settings import Settings
+from worker.config.settings import Settings, load_settings
 from worker.service import queues
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("Procfile", "docker/compose.yaml", "docker/Dockerfile")
+SECRETS = "/run/secrets/"
+OURS = {
+    "migrate": ["database"],
+    "worker": ["hr", "database", "broker"],
+    "embedded": ["hr"],
+    "receiver": ["hr_callback_token", "hr_callback_aes_key", "database"],
+    "metrics": ["database"],
+    "flower": ["broker", "flower"],
+}
+"""The secrets of each service of ours; tests/process/test_procfile.py runs on them."""
 
 
 def _read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
+def _preset(name: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in _read(f"docker/{name}.env").splitlines())
+
+
+def _settings(preset: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As a container has them."""
+    for name, value in preset.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(ROOT / "docker" / "worker.toml")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The compose file."""
+    found: dict[str, Any] = yaml.safe_load(_read("docker/compose.yaml"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Its services."""
+    found: dict[str, dict[str, Any]] = compose["services"]
+    return found
+
+
 @pytest.mark.parametrize("name", [name.replace("+", "-") for name in WITH_A_BROKER])
-def test_every_stack_has_a_preset_of_services(name: str) -> None:
-    """The profiles a preset switches on are the hosts of its URLs, and the settings take them."""
-    preset = dict(line.split("=", 1) for line in _read(f"docker/{name}.env").splitlines())
-    profiles = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    profiles: \[(\w+)\]", _read("docker/compose.yaml"), re.M))
+def test_every_stack_has_a_preset_of_services(
+    services: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The profiles a preset switches on are the hosts of its URLs, the settings take them, and no password is there."""
+    preset = _preset(name)
 
-    settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
+    settings = _settings(preset, monkeypatch)
 
-    hosts = [urlsplit(url).hostname for url in (settings.database_url(), settings.broker_url())]
+    hosts = [str(urlsplit(place.url).hostname) for place in (settings.database, settings.broker)]
     assert preset["COMPOSE_PROFILES"].split(",") == ["worker", *hosts]
     assert hosts == name.split("-")
-    assert set(hosts) <= {service for service, profile in profiles.items() if service == profile}
+    assert [[host] for host in hosts] == [services[host]["profiles"] for host in hosts]
+    assert {None} == {urlsplit(place.url).password for place in (settings.database, settings.broker)}
+    assert [f"{SECRETS}database", f"{SECRETS}broker"] == [
+        str(place.password and place.password.file) for place in (settings.database, settings.broker)
+    ]
 
 
-def test_the_embedded_preset_keeps_its_outbox_in_a_volume() -> None:
+def test_the_embedded_preset_keeps_its_outbox_in_a_volume(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One process that delivers, whose file lies where the image lets it write and a volume is mounted."""
-    preset = dict(line.split("=", 1) for line in _read("docker/embedded.env").splitlines())
-    compose = _read("docker/compose.yaml")
+    preset = _preset("embedded")
+    image = _read("docker/Dockerfile")
 
-    settings = Settings(database=preset["WORKER_DATABASE"], broker=preset["WORKER_BROKER"])
+    settings = _settings(preset, monkeypatch)
 
+    user = re.findall(r"^USER (\d+):(\d+)$", image, re.M)
     folder = str(Path(str(make_url(settings.database_url()).database)).parent)
     assert settings.broker_url() == preset["COMPOSE_PROFILES"] == "embedded"
-    assert f"    - outbox:{folder}\n" in compose
-    assert f"install -d -o worker {folder}" in _read("docker/Dockerfile")
-    assert "    profiles: [embedded]\n    command: worker up" in compose
+    assert f"outbox:{folder}" in services["embedded"]["volumes"]
+    assert [f"install -d -o {uid} -g {gid} {folder}" in image for uid, gid in user] == [True]
+    assert (["embedded"], "worker up") == (services["embedded"]["profiles"], services["embedded"]["command"][:9])
 
 
 def test_the_presets_are_those_of_the_stacks() -> None:
@@ -60,6 +106,73 @@ def test_the_presets_are_those_of_the_stacks() -> None:
     assert [] == [preset for preset in presets if preset not in _read("docker/compose.yaml")]
 
 
+def test_no_port_is_open_to_other_machines(services: dict[str, Any]) -> None:
+    """Of a container any, of the Procfile all but the receiver's, which the vendor calls."""
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    addresses = re.findall(r"^(\w+):.*(?:--host |--listen |--address=)([\d.]+)", _read("Procfile"), re.M)
+
+    assert {"127.0.0.1"} == {port.split(":")[0] for port in published}
+    assert {"receiver": "0.0.0.0", "metrics": "127.0.0.1", "flower": "127.0.0.1"} == dict(addresses)
+
+
+def test_flower_asks_for_a_login_and_only_shows(services: dict[str, Any]) -> None:
+    """Neither line starts without a login, and both say so."""
+    lines = [services["flower"]["command"], _read("Procfile").partition("flower: ")[2]]
+
+    assert [] == [line for line in lines if "--read-only" not in line]
+    assert [] == [line for line in lines if not re.search(r'FLOWER_BASIC_AUTH="\$+\{\w+:\?', line)]
+
+
+def test_flower_does_not_start_without_a_login() -> None:
+    """The Procfile's line ends with a sentence before anything listens."""
+    line = _read("Procfile").partition("flower: ")[2]
+
+    ended = subprocess.run(["sh", "-c", line], env={"PATH": "/bin"}, capture_output=True, check=False)
+
+    assert 0 != ended.returncode
+    assert b"FLOWER_BASIC_AUTH: is the login of Flower" in ended.stderr
+
+
+def test_no_password_is_empty_or_written_down(compose: dict[str, Any], services: dict[str, Any]) -> None:
+    """Every variable of a credential names the file of a secret, and the files are nowhere but in docker/secrets."""
+    given = {
+        name: str(value)
+        for service in services.values()
+        for name, value in service.get("environment", {}).items()
+        if re.search("PASS|SECRET|TOKEN|KEY|AUTH", name) and name != "MARIADB_RANDOM_ROOT_PASSWORD"
+    }
+
+    assert [] == [name for name in given if not name.endswith("_FILE")]
+    assert [] == [value for value in given.values() if not value.startswith(SECRETS) and value[:2] != "${"]
+    assert {f"./secrets/{name}" for name in compose["secrets"]} == {one["file"] for one in compose["secrets"].values()}
+    assert "docker/secrets/" in _read(".gitignore").splitlines()
+
+
+def test_a_service_has_the_secrets_it_reads_and_no_others(services: dict[str, Any]) -> None:
+    """A server those that its lines name, one of ours those that it needs to start and work."""
+    ours = {name: service["secrets"] for name, service in services.items() if "build" in service}
+    servers = {name: service for name, service in services.items() if name not in ours}
+
+    assert OURS == ours
+    for name, service in servers.items():
+        lines = f"{service.get('environment', '')} {service.get('command', '')}"
+        assert (name, set(service["secrets"])) == (name, set(re.findall(rf"{SECRETS}(\w+)", lines)))
+
+
+def test_whatever_serves_is_started_again(services: dict[str, Any]) -> None:
+    """All but the upgrade of the tables, which ends."""
+    assert {"migrate"} == {name for name, one in services.items() if one.get("restart") != "unless-stopped"}
+
+
+def test_the_images_context_is_what_it_is_built_of() -> None:
+    """No secret, no history, no environment can get into a layer."""
+    patterns = [line for line in _read(".dockerignore").splitlines() if line and not line.startswith("#")]
+    copied = re.findall(r"^COPY (.*) \S+$", _read("docker/Dockerfile"), re.M)
+
+    assert "*" == patterns[0]
+    assert {f"!{source}" for line in copied for source in line.split()} == {one for one in patterns if one[0] == "!"}
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_consumes_every_queue(place: str) -> None:
     """The names of `queues.py`, all of them and no others."""
@@ -68,16 +181,25 @@ def test_every_place_consumes_every_queue(place: str) -> None:
     assert set(queues.NAMES) == set(named)
 
 
-def test_compose_starts_what_the_procfile_starts() -> None:
-    """The same command under the same name; a container's worker is told apart by its host."""
-    processes = dict(
-        line.replace(" -n worker-$$@%h", "").split(": ", 1) for line in _read("Procfile").splitlines() if line
-    )
+def test_compose_starts_what_the_procfile_starts(services: dict[str, Any]) -> None:
+    """The same commands; a container's worker is told apart by its host, and what listens in one is published."""
+    processes = dict(line.replace(" -n worker-$$@%h", "").split(": ", 1) for line in _read("Procfile").splitlines())
 
-    started = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    command: (.*)$", _read("docker/compose.yaml"), re.M))
+    started = {name: services[name]["command"] for name in processes}
 
-    assert processes == {name: command for name, command in started.items() if name not in ("migrate", "embedded")}
+    assert {name: _program(line) for name, line in processes.items()} == {
+        name: [
+            word.replace("0.0.0.0", "127.0.0.1") if name in ("metrics", "flower") else word for word in _program(line)
+        ]
+        for name, line in started.items()
+    }
     assert shlex.split(processes["worker"]) == re.findall(r'"([^"]+)"', _read("docker/Dockerfile").split("CMD")[1])
+    assert {*processes, "migrate", "embedded"} == {name for name, service in services.items() if "build" in service}
+
+
+def _program(line: str) -> list[str]:
+    """A command without the shell's lines that give it its login."""
+    return re.sub(r".*(?=\bcelery -A)", "", line, flags=re.S).rstrip("'").split()
 
 
 def test_the_table_of_commands_is_complete() -> None:
