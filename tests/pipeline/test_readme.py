@@ -11,12 +11,14 @@ from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import worker
-from tests.support.producing import an_engine
+from tests.support.plant import RECALL, UPDATE, planted
 from worker.config.accounts import accounts_of
+from worker.config.current import current_accounts
 from worker.config.settings import load_settings
+from worker.outbox.clock import DrivenClock
+from worker.outbox.database import Database
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
 
 class Base(DeclarativeBase):
@@ -31,18 +33,22 @@ class Order(Base):
     text: Mapped[str] = mapped_column(String(40))
 
 
+def blocks(language: str) -> list[str]:
+    """The README's blocks of a language."""
+    return [str(found) for found in re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)]
+
+
 def block(language: str) -> str:
     """The README's only block of a language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-    return str(found)
+    (found,) = blocks(language)
+    return found
 
 
 @pytest.fixture
 def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The README's worker.toml, in a folder with the README's picture."""
+    """The README's worker.toml, in an empty folder."""
     path = tmp_path / "worker.toml"
     path.write_text(block("toml"))
-    (tmp_path / "menu.png").write_bytes(PNG)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HR_SECRET", "not-so-secret")
     return path
@@ -59,20 +65,28 @@ def test_the_settings_of_the_readme_load(sample: Path) -> None:
     assert "not-so-secret" == account.secret.read()
 
 
-def test_the_enqueue_example_runs(sample: Path, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An application that pastes the example gets three jobs, a recall and an update, and can read the first back."""
-    engine = an_engine(database_url)
-    Base.metadata.create_all(engine)
+def test_the_enqueue_example_runs(
+    sample: Path, database: Database, driven_clock: DrivenClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pasted in two, with a worker at work between: all three are sent, one is recalled and one updated, as it says."""
+    Base.metadata.create_all(database.engine)
     worker.configure(sample)
+    names = {"engine": database.engine, "Order": Order}
+    enqueues, follows_up = (compile(one, "README.md", "exec") for one in blocks("python"))
 
     try:
-        exec(compile(block("python"), "README.md", "exec"), {"engine": engine, "Order": Order})
-        with engine.connect() as connection:
-            kinds = sorted(job.kind for job in worker.list_jobs(connection))
+        with planted(database, driven_clock, accounts=[current_accounts().get("hr")]) as site:
+            exec(enqueues, names)
+            # The example is due by the real clock, its last message in an hour.
+            site.clock.micros = max(row.due_at for row in site.rows("select due_at from worker_jobs"))
+            site.run()
+            exec(follows_up, names)
+            site.run()
+            recalls, updates = site.bodies(RECALL), site.bodies(UPDATE)
     finally:
         worker.configure(None)
-        Base.metadata.drop_all(engine)
-        engine.dispose()
+        Base.metadata.drop_all(database.engine)
 
-    assert "open 0 0\n" == capsys.readouterr().out
-    assert ["recall", "send", "send", "send", "update_card"] == kinds
+    (said,) = re.findall(r"# (accepted .*)", README)
+    assert f"{said}\n" == capsys.readouterr().out
+    assert (1, 1) == (len(recalls), len(updates))
