@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from worker.delivery.asking_after import remind, track
     from worker.delivery.by_code import update_card_by_code
     from worker.delivery.campaign import Campaign, Stage, Task, campaign
+    from worker.delivery.code_stock import CardCodes, codes_left
     from worker.delivery.counting import Counts, Share
     from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
     from worker.delivery.hooks import on_card_action, on_job_done
@@ -164,6 +165,7 @@ _HOMES = {
     "worker.delivery.asking_after": ("remind", "track"),
     "worker.delivery.by_code": ("update_card_by_code",),
     "worker.delivery.campaign": ("Campaign", "Stage", "Task", "campaign"),
+    "worker.delivery.code_stock": ("CardCodes", "codes_left"),
     "worker.delivery.counting": ("Counts", "Share"),
     "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
     "worker.delivery.hooks": ("on_card_action", "on_job_done"),
@@ -213,6 +215,7 @@ __all__ = [
     "ButtonSelection",
     "Campaign",
     "CardAction",
+    "CardCodes",
     "CardImage",
     "CardPressed",
     "CardUpdate",
@@ -285,6 +288,7 @@ __all__ = [
     "VoteCard",
     "WorkerError",
     "campaign",
+    "codes_left",
     "configure",
     "enqueue",
     "enqueue_many",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.plant import UPDATE, Site, lost, planted, refused
-from worker import To, replay
+from worker import To, codes_left, replay
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
@@ -289,6 +289,42 @@ def test_an_update_for_all_keeps_to_the_presses_first(site: Site, card: str) -> 
         site.ring(site.update(card))
 
     assert ["c1", "code1"] == spent(site)
+
+
+def left(site: Site, job: str) -> list[tuple[str, int, int | None]]:
+    with site.database.reading() as connection:
+        found = codes_left(connection, job, clock=site.clock)
+    return [(one.part, one.left, None if one.until is None else int(one.until.timestamp())) for one in found]
+
+
+def test_the_application_reads_what_a_card_has_left_to_be_updated_with(site: Site, card: str) -> None:
+    """A code from the send, one from each press; spent ones and those whose time is over are not left."""
+    now = site.clock.micros // SECOND
+    part = part_id(card, 0)
+    at_first = left(site, card)
+    pressed(site, card, "lisi", "c1", ago_s=-60)
+    pressed(site, card, "lisi", "old", ago_s=3 * DAY)
+    pressed_once = left(site, card)
+    site.ring(site.update(card, to="lisi"))
+    spent_one = left(site, card)
+    site.advance(3 * DAY)
+
+    assert [(part, 1, now + 3 * DAY)] == at_first == spent_one
+    assert [(part, 2, now + 3 * DAY + 60)] == pressed_once
+    assert [(part, 0, None)] == left(site, card)
+
+
+def test_what_is_left_counts_the_cards_of_replays(site: Site) -> None:
+    """An update of the original reaches them; nothing is left of a text, and of a card that was never sent."""
+    site.vendor.says(refused(40003))
+    first, text = site.card(), site.send()
+    site.ring(first)
+    site.ring(text)
+    again = site.replay(first)
+    site.ring(again)
+
+    assert [part_id(again, 0)] == [part for part, _, _ in left(site, first)]
+    assert [] == left(site, text)
 
 
 def test_reserve_last_keeps_the_sends_code(site: Site, card: str) -> None:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from worker.config.settings import Settings, load_settings, where
+from worker.delivery.code_stock import CardCodes, codes_left
 from worker.delivery.report import JobReport, JobSummary, get_job, list_jobs
 from worker.delivery.timeline import Event, timeline
 from worker.domain.errors import ConfigurationError
@@ -37,10 +38,11 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
     """Prints one job with everything that happened to it."""
     with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
+        codes = codes_left(connection, job_id)
     if as_json:
-        say(json.dumps({**plain(report), "timeline": plain(events)}, ensure_ascii=False))
+        say(json.dumps({**plain(report), "codes_left": plain(codes), "timeline": plain(events)}, ensure_ascii=False))
         return
-    for line in [*report_lines(report), *timeline_lines(events)]:
+    for line in [*report_lines(report), *code_lines(codes), *timeline_lines(events)]:
         say(line)
 
 
@@ -72,6 +74,13 @@ def report_lines(report: JobReport) -> Iterator[str]:
     for part in report.parts:
         if part.reason:
             yield f"  part {part.id}: {part.state.label}, {part.reason}"
+
+
+def code_lines(codes: list[CardCodes]) -> Iterator[str]:
+    """How often each card can still be updated."""
+    for one in codes:
+        end = f", the last until {_clock(one.until)}" if one.left else ""
+        yield f"  card of part {one.part}: {one.left} response_codes left to update it with{end}"
 
 
 def timeline_lines(events: list[Event]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from worker.outbox.followups import (
     lock_own,
     park,
     plan_parts,
+    reached_by,
     refused_users,
     target_parts,
 )
@@ -231,7 +232,7 @@ class Followups:
     def _stop_target(self, job_id: str, channel: Channel) -> None:
         """A recall stops what was not sent yet, and any further repeat of what is in doubt; not the search for it."""
         with self._database.reading() as connection:
-            parts = [part for job in _reach(connection, job_id) for part in target_parts(connection, job)]
+            parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
             stoppable = [part for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
             kind, message = content_of(connection, job_id) if stoppable else ("", {})
         self._change(
@@ -253,7 +254,7 @@ class Followups:
         target = work.target_job_id or ""
 
         def resolve(connection: Connection) -> Resolved:
-            reach = _reach(connection, target) if with_replays else [target]
+            reach = reached_by(connection, target) if with_replays else [target]
             jobs = [job for job in sorted(reach) if lock_job_row(connection, job)]
             if target not in jobs:
                 return Refuse("the job it is about does not exist any more")
@@ -332,12 +333,6 @@ class Followups:
 
 def _clock(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
-def _reach(connection: Connection, job_id: str) -> list[str]:
-    """The jobs that brought out what was asked for by one: the job and, of an original, its replays; oldest first."""
-    replays = later_replays(connection, job_id)
-    return [job_id, *(replays.ids if replays.first is None else ())]
 
 
 def _refer_to_replays(connection: Connection, job_id: str) -> Refuse | None:

@@ -124,6 +124,16 @@ def code_states(connection: Connection, part_id: str) -> set[str]:
     return {row[0] for row in found}
 
 
+def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int, int | None]]:
+    """Of each part of a job that brought codes: how many can still be spent, and when the last of them ends."""
+    query = text(
+        "select part_id, count(until), max(until) from (select part_id,"
+        f" case when state = 'fresh' and ends_at > {now} then ends_at end as until from worker_response_codes"
+        " where part_id > :low and part_id < :high) codes group by part_id order by part_id"
+    )
+    return [(part, int(left), until) for part, left, until in connection.execute(query, part_range(job_id))]
+
+
 def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
     if not wishes:

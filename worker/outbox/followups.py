@@ -73,6 +73,12 @@ _LATER_REPLAYS = text(
 )
 
 
+def reached_by(connection: Connection, job_id: str) -> list[str]:
+    """The jobs that a recall or an update of one is about: the job and, of an original, its replays; oldest first."""
+    replays = later_replays(connection, job_id)
+    return [job_id, *(replays.ids if replays.first is None else ())]
+
+
 def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
     """Which users the vendor refused for each part of a job: part -> users in lower case."""
     query = text(

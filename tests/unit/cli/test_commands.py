@@ -23,10 +23,11 @@ from sqlalchemy.exc import IntegrityError
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.cli import main
-from worker.cli.reading import plain, report_lines
+from worker.cli.reading import code_lines, plain, report_lines
 from worker.cli.running import hints
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
+from worker.delivery.code_stock import CardCodes
 from worker.delivery.report import wait_for
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables
@@ -105,6 +106,19 @@ def test_a_job_and_its_replay_are_shown_with_each_other(run: Run, job: str, caps
     shown = capsys.readouterr().out
     links = [line.strip() for line in shown.splitlines() if "replay" in line or "about" in line]
     assert [f"was replayed as job {again}", f"is a replay of job {job}", f"is about job {again}"] == links
+
+
+def test_a_card_is_shown_with_what_is_left_to_update_it() -> None:
+    """How many codes, and until when; a card that has none left has no end to tell."""
+    until = datetime(2026, 7, 4, 9, tzinfo=UTC)
+
+    lines = list(code_lines([CardCodes("j", "j-0", 2, until), CardCodes("j", "j-1", 0, None)]))
+
+    local = until.astimezone().strftime("%Y-%m-%d %H:%M:%S.000")
+    assert [
+        f"  card of part j-0: 2 response_codes left to update it with, the last until {local}",
+        "  card of part j-1: 0 response_codes left to update it with",
+    ] == lines
 
 
 def test_what_is_old_is_taken_out(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
