@@ -287,6 +287,22 @@ def test_a_recall_of_what_was_resent_names_the_copy_in_doubt(
     )
 
 
+def test_a_second_recall_leaves_when_the_first_was(site: Site) -> None:
+    """What is gone already is taken back once, at the time of the first recall."""
+    job = site.send()
+    site.run()
+    site.recall(job)
+    site.run()
+    [first] = [row.recalled_at for row in site.of("receipts", job)]
+    site.advance(60)
+
+    second = site.recall(job)
+    site.run()
+
+    assert "accepted" == site.state(second)
+    assert [first] == [row.recalled_at for row in site.of("receipts", job)]
+
+
 def test_a_recall_of_a_job_that_is_gone_is_refused(site: Site) -> None:
     """Purged between enqueue and resolve."""
     job = site.send()

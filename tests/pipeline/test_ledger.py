@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import text
 
 from tests.support.plant import Site, planted
 from tests.support.waiting import until_waiting
-from worker import To
+from worker import To, timeline
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
@@ -316,7 +317,7 @@ def died(part: settle.PartFacts, now: int) -> None:
 
 
 def test_a_late_answer_counts_for_its_own_attempt(site: Site) -> None:
-    """The process was called dead, but its answer was there: it is in the receipt, and the attempt is readable now."""
+    """The process was called dead, but its answer was there: it is in the receipt, and the attempt in doubt no more."""
     job = site.send()
     do(site, a_mark(job))
     do(site, Change(part_id(job, 0), died, attempt_reason="died"))
@@ -326,7 +327,9 @@ def test_a_late_answer_counts_for_its_own_attempt(site: Site) -> None:
 
     assert "unknown" == state
     assert ("accepted", 0, "accepted") == (site.state(job), site.part(job).doubts, site.job(job).state)
-    assert [("accepted", False)] == [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)]
+    assert [("unknown", "died", False, 0)] == [
+        (row.outcome, row.reason, bool(row.doubtful), row.errcode) for row in site.of("attempts", job)
+    ]
     assert ["m1"] == [row.msgid for row in site.of("receipts", job)]
 
 
@@ -388,6 +391,42 @@ def test_a_late_answer_keeps_when_its_attempt_was_marked(site: Site, driven_cloc
     do(site, an_end(job))
 
     assert [marked_at] == [row.started_at for row in site.of("attempts", job)]
+
+
+def by_a_repeat(site: Site, job: str) -> None:
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1))
+    do(site, an_end(job, claim=2))
+
+
+def by_a_late_answer(site: Site, job: str) -> None:
+    do(site, an_end(job))
+
+
+@pytest.mark.parametrize("settled", [by_a_repeat, by_a_late_answer])
+def test_an_end_in_doubt_stays_in_the_timeline(
+    site: Site, driven_clock: DrivenClock, settled: Callable[[Site, str], None]
+) -> None:
+    """A job that was unknown and is accepted by now has ended twice: each end at its own time, with its reason."""
+    job = site.send()
+    do(site, a_mark(job))
+    driven_clock.advance(30)
+    do(site, an_end(job, Unknown("cut")))
+    before = told(site, job)
+    driven_clock.advance(30)
+
+    settled(site, job)
+
+    after = told(site, job)
+    assert ("ended", "unknown: cut") == before[-1][1:]
+    assert ("ended", "accepted") == after[-1][1:]
+    assert before[-1] in after
+    assert before[-1][0] + timedelta(seconds=30) == after[-1][0]
+
+
+def told(site: Site, job: str) -> list[tuple[datetime, str, str]]:
+    with site.database.reading() as connection:
+        return [(event.at, event.what, event.detail) for event in timeline(connection, job)]
 
 
 # -- dependants -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from worker.domain.state import JobState
 from worker.outbox.caller import Bind, on_callers_connection
 from worker.outbox.reading import JobRows, Rows
 
+UNKNOWN = JobState.UNKNOWN.label
+ENDS = frozenset({"accepted", "partial", "rejected", UNKNOWN})
+"""Outcomes of calls after which a part is not open."""
 REASONS = 3
 """Different reasons of one job's parts that its timeline tells; all of them stand in the report."""
 
@@ -64,8 +67,24 @@ def _events(rows: JobRows) -> Iterator[Event]:
         if row["finished_at"] is not None:
             label = JobState(row["state"]).label
             yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
+    yield from _ends_in_doubt(rows)
     if job["finished_at"] is not None:
         yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
+
+
+def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:
+    """The job's ends as unknown that a repeat or a late answer took back: they were, whatever became of it since."""
+    lost = {row["ended_at"]: row["reason"] for row in rows.attempts if row["outcome"] == UNKNOWN}
+    for at, reason in lost.items():
+        if at != rows.job["finished_at"] and _was_over(rows, at):
+            yield Event(instant(at), "ended", detail=f"{UNKNOWN}: {reason}")
+
+
+def _was_over(rows: JobRows, at: int) -> bool:
+    """Whether no part of the job was open at an instant, as far as calls tell."""
+    last = {row["part_id"]: row for row in rows.attempts if row["started_at"] <= at}
+    ended = {part for part, row in last.items() if row["ended_at"] <= at and row["outcome"] in ENDS}
+    return all(part["id"] in ended for part in rows.parts)
 
 
 def _ended(rows: JobRows) -> str:
@@ -109,12 +128,15 @@ def _refusals(failures: Rows) -> Iterator[Event]:
 
 
 def _called(row: Mapping[str, Any]) -> str:
-    """What a person wants to see of a call: codes, the vendor's trace number, how long it took."""
-    facts = {"": row["reason"], "HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
+    """What a person wants to see of a call: codes, the vendor's trace number, how long it took; of one that was
+    answered later also that it was.
+    """
+    late = "answered later" if row["outcome"] == UNKNOWN and not row["doubtful"] else None
+    facts = {"HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
     said = [f"{name}{value}" for name, value in facts.items() if value is not None]
-    if row["duration_ms"] is not None:
-        said.append(f"{row['duration_ms']} ms")
-    return ", ".join(said)
+    took = None if row["duration_ms"] is None else f"{row['duration_ms']} ms"
+    told = (row["reason"], took, late, *said) if late else (row["reason"], *said, took)
+    return ", ".join(one for one in told if one)
 
 
 def _given(row: Mapping[str, Any]) -> str:

@@ -106,7 +106,8 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
         part_id, claim = end.recalled
         run(
             connection,
-            "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim",
+            "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim"
+            " and recalled_at is null",  # a second recall takes back what is gone already
             {"now": batch.now, "part": part_id, "claim": claim},
         )
     url = taken.extra.get("url")

@@ -89,20 +89,22 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None)
         return
     end = _believed(connection, end)
     mine = part.claim == end.claim and part.incarnation == end.incarnation
-    started_at = part.marked_at or batch.now
+    started_at, late_to = part.marked_at or batch.now, None
     if mine and part.state is PartState.SENDING:
         settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy)
         part.unheard += int(end.never_left)
     else:
         written = _written_before(connection, batch, end)
-        if written is not None and written.doubtful:
+        if written is not None and written["doubtful"]:
             settle.late_answer(part, end.verdict.outcome, batch.now)
-            started_at = written.started_at
+            started_at, late_to = written["started_at"], written
         elif written is not None or not mine:
             return  # this commit is repeated, or the same answer came twice
         # else: an older attempt's late answer ended the part while this call was in the air; its answer is kept
     batch.stir(part)
     keep_answer(connection, batch, end, part, started_at)
+    if late_to is not None:  # that, when and why it was in doubt stays true
+        batch.attempts[end.part_id, end.claim] |= {name: late_to[name] for name in _DOUBT}
 
 
 def _believed(connection: Connection, end: End) -> End:
@@ -115,25 +117,21 @@ def _believed(connection: Connection, end: End) -> End:
     return replace(end, verdict=replace(end.verdict, outcome=held))
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What stands in the attempt's row."""
-
-    doubtful: bool
-    started_at: int
+_DOUBT = ("outcome", "reason", "duration_ms", "ended_at")
+_WRITTEN = ("doubtful", "started_at", *_DOUBT)
 
 
-def _written_before(connection: Connection, batch: Batch, end: End) -> _Written | None:
-    """A late answer counts only while its own attempt stands as doubtful."""
+def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str, Any] | None:
+    """What stands in the attempt's row; a late answer counts only while its own attempt stands as doubtful."""
     same_batch = batch.attempts.get((end.part_id, end.claim))
     if same_batch is not None:
-        return _Written(same_batch["doubtful"], same_batch["started_at"])
+        return same_batch
     rows = fetch(
         connection,
-        "select doubtful, started_at from worker_attempts where part_id = :part and claim = :claim",
+        f"select {', '.join(_WRITTEN)} from worker_attempts where part_id = :part and claim = :claim",
         {"part": end.part_id, "claim": end.claim},
     )
-    return _Written(bool(rows[0][0]), rows[0][1]) if rows else None
+    return dict(zip(_WRITTEN, rows[0], strict=True)) if rows else None
 
 
 def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:

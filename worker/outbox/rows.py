@@ -105,7 +105,8 @@ class JobFacts:
         changed = new is not self.state
         self.state = new
         open_now = self.counters["n_open"] > 0
-        self.finished_at = None if open_now else (self.finished_at or now)
+        if open_now or changed or self.finished_at is None:
+            self.finished_at = None if open_now else now
         return changed
 
 

@@ -42,7 +42,7 @@ jobs = table(
     Column("warnings", LongText(), doc="JSON list of sentences said at enqueue; null: none"),
     Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
     Column("state", SmallInteger, nullable=False, server_default=text("0"), doc="JobState, out of the counters"),
-    Column("finished_at", BigInteger, doc="when the last part left the open states; null while open"),
+    Column("finished_at", BigInteger, doc="when the job took the state in which none is open; null while open"),
     Column("awaited", Boolean, nullable=False, server_default=text("false"), doc="a follow-up is parked on this job"),
     count("n_open", "parts queued or sending"),
     count("n_accepted", "parts accepted"),

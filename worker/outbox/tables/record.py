@@ -15,10 +15,14 @@ attempts = table(
         "outcome",
         Key(20),
         nullable=False,
-        doc="name of the outcome, such as accepted or unknown",
+        doc="name of the outcome, such as accepted or unknown; a late answer leaves it unknown",
     ),
     Column("doubtful", Boolean, nullable=False, doc="no readable answer so far"),
-    Column("reason", Key(300), doc="class or reason in our words; null when accepted"),
+    Column(
+        "reason",
+        Key(300),
+        doc="class or reason in our words; null when accepted; a late answer leaves that of the doubt",
+    ),
     Column("http_status", SmallInteger, doc="null without an answer"),
     Column("errcode", BigInteger, doc="the vendor's; null without a readable answer"),
     Column("errmsg", LongText(), doc="the vendor's text, cleaned and redacted; null without one"),
@@ -27,7 +31,12 @@ attempts = table(
     Column("flagged", Boolean, nullable=False, doc="the duplicate check was on"),
     Column("duration_ms", Integer, doc="the call's length; null when the process died"),
     Column("started_at", BigInteger, nullable=False, doc="the mark"),
-    Column("ended_at", BigInteger, nullable=False, doc="when the result, or the process's death, was recorded"),
+    Column(
+        "ended_at",
+        BigInteger,
+        nullable=False,
+        doc="when the result, the doubt or the process's death was recorded; no late answer moves it",
+    ),
 )
 
 receipts = table(
