@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.plant import Ticks
+from worker.delivery import gates as gates_module
 from worker.delivery.gates import YOUNG_S, Gates
 
 
@@ -212,3 +213,95 @@ def test_a_lane_without_room_is_closed_but_not_stopped() -> None:
     assert [True, False, True] == [gates.stopped(lane) for lane in ("hr:1", "hr:3", "it:1")]
     gates.open("hr:1")
     assert not gates.stopped("hr:1")
+
+
+# -- lanes that are not used any more ---------------------------------------------------------------------------------
+
+
+def used(gates: Gates, lane: str) -> None:
+    """One call of a lane that the vendor took."""
+    gates.learn([lane], {}, {lane: 4}, uneasy={lane})
+    with gates.call(lane, 20):
+        gates.took(lane, 0.5)
+    gates.cycled(lane, 0.7)
+    gates.succeeded(lane)
+
+
+def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
+    """Lanes may be as many as chats: the heartbeat tells of those in use, and nothing is kept of the others."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    used(gates, "hr:old")
+    ticks.advance(30)
+    used(gates, "hr:new")
+    both = gates.summary()
+    ticks.advance(31)
+
+    assert {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]} == both
+    assert {"hr:new": [0, 500, 700, 31]} == gates.summary()
+    assert [-1, 0.5] == [gates.latency(lane, -1) for lane in ("hr:old", "hr:new")]
+    assert [False, True] == [gates.is_bound(lane) for lane in ("hr:old", "hr:new")]
+    assert [(), ("hr:new",)] == [gates.uneasy(lane) for lane in ("hr:old", "hr:new")]
+
+
+def test_a_lane_counts_as_silent_no_earlier_than_it_is_forgotten() -> None:
+    """A longer `silence_s` keeps the last success as long."""
+    ticks = Ticks()
+    gates = Gates(ticks, 300)
+    used(gates, "hr:1")
+
+    ticks.advance(299)
+
+    assert {"hr:1": [0, 500, 700, 299]} == gates.summary()
+
+
+def test_a_lane_with_a_call_in_the_air_or_a_block_is_not_forgotten() -> None:
+    """An upload may take longer than a minute, and what stands on its account meanwhile is still noted."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    with gates.call("hr:up", 600):
+        gates.note("hr")
+        gates.close("hr:no", 600)
+        ticks.advance(90)
+
+        assert {"hr:up": [1, 0, 0]} == gates.summary()
+        assert ("hr",) == gates.uneasy("hr:up")
+        assert gates.closed("hr:no")
+
+
+def test_whether_an_account_is_full_does_not_cost_its_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked before every call: however many lanes the account has had, the same work."""
+    gates = Gates(Ticks())
+    for n in range(2_000):
+        used(gates, f"hr:{n}")
+    gates.learn(["hr"], {}, {"hr": 2})
+    asked: list[str] = []
+    account_of = gates_module.account_of
+    monkeypatch.setattr(gates_module, "account_of", lambda lane: asked.append(lane) or account_of(lane))
+
+    with gates.call("hr:1", 20), gates.call("hr:2", 20):
+        asked.clear()
+        full = gates.full("hr:3")
+
+    assert (True, False) == (full, gates.full("hr:3"))
+    assert 2 == len(asked)
+
+
+def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
+    """However many lanes it has to look at: the lock that every call takes is free meanwhile."""
+    gates, began = Gates(Ticks()), threading.Event()
+
+    def call() -> None:
+        with gates.call("hr:2", 20):
+            began.set()
+
+    class Seconds(float):
+        def __mul__(self, factor: float) -> float:
+            threading.Thread(target=call, daemon=True).start()
+            assert began.wait(30)
+            return float(self) * factor
+
+    used(gates, "hr:1")
+    gates.took("hr:0", Seconds(0.5))
+
+    assert [0, 500, 0] == gates.summary()["hr:0"]

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.plant import Ticks
+from worker.delivery.gates import Gates
 from worker.delivery.life import Life, boot_clock
 from worker.domain.road import ALL_ROADS
 from worker.outbox.clock import DrivenClock
@@ -172,3 +173,19 @@ def test_the_clock_runs_on_while_the_machine_sleeps() -> None:
     first, second = boot_clock(), boot_clock()
 
     assert 0 < first <= second
+
+
+def test_a_heartbeat_is_as_long_as_the_lanes_in_use_are_many(database: Database, ticks: Ticks) -> None:
+    """Of 100,000 chats in a day and 200 in the last minute it tells of 200: under 50 kB in the row, every 3 s."""
+    life, gates = a_life(database, ticks), Gates(ticks)
+    for chats in (99_800, 200):
+        ticks.advance(3_600)
+        for n in range(chats):
+            lane = f"message-push-of-the-sales-department:{chats:08x}{n:08x}"
+            gates.took(lane, 0.123)
+            gates.succeeded(lane)
+
+    life.beat(gates.summary())
+
+    [row] = processes(database)
+    assert 10_000 < len(row.lanes.encode()) < 50_000

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from worker.outbox.lanes import account_of
@@ -23,13 +24,33 @@ _NEVER = float("-inf")
 
 YOUNG_S = 5.0
 """A block of our own may need so long to get into SQL; until then SQL's not knowing it proves nothing."""
+IDLE_S = 60.0
+"""A lane that was not used for so long is forgotten: lanes may be as many as chats or members."""
+AT_ONCE = 100
+"""So many are forgotten under one hold of the lock."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What the calls of a lane have shown."""
+
+    used_at: float
+    air: int = 0
+    latency: float | None = None
+    cycle: float | None = None
+    succeeded_at: float | None = None
+
+    def told(self, now: float) -> list[int]:
+        """Its entry in the heartbeat."""
+        seen = [] if self.succeeded_at is None else [int(now - self.succeeded_at)]
+        return [self.air, round((self.latency or 0.0) * 1000), round((self.cycle or 0.0) * 1000), *seen]
 
 
 class Gates:
-    """Blocks, latency and calls in the air, by lane."""
+    """Blocks, latency and calls in the air, by lane; of lanes that were not used for a while it knows nothing."""
 
-    def __init__(self, monotonic: Callable[[], float]):
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float], idle_s: float = IDLE_S):
+        self._monotonic, self._idle_s = monotonic, max(IDLE_S, idle_s)
         self._guard = threading.Lock()
         self._closed: dict[str, float] = {}
         self._stopped: dict[str, float] = {}
@@ -38,16 +59,15 @@ class Gates:
         """When this process itself closed a lane last."""
         self._unknown: dict[str, float] = {}
         """Accounts that this process cannot use as it is configured, and until when it does not look again."""
-        self._latency: dict[str, float] = {}
-        self._cycle: dict[str, float] = {}
-        self._last_end = 0.0
+        self._lanes: dict[str, _Lane] = {}
         self._air: dict[str, int] = {}
+        """Calls in the air by account; those without are not in it."""
+        self._last_end = 0.0
         self._failures: dict[str, int] = {}
         self._calls: dict[str, int] = {}
         self._uneasy: set[str] = set()
         self._noted_at: dict[str, float] = {}
         """When this process itself brought something on a lane."""
-        self._succeeded: dict[str, float] = {}
 
     def close(self, lane: str, delay: float, *, used_up: bool = False) -> None:
         """Blocks a lane (or an account) for so many seconds; `used_up`: by a limit of ours, so what has room may go."""
@@ -55,7 +75,7 @@ class Gates:
             self._close(lane, delay, (self._closed,) if used_up else (self._closed, self._stopped))
 
     def _close(self, lane: str, delay: float, ends: Iterable[dict[str, float]]) -> None:
-        now = self._monotonic()
+        now = self._of(lane).used_at
         for end in ends:
             end[lane] = max(end.get(lane, 0.0), now + delay)
         self._closed_at[lane] = now
@@ -77,6 +97,7 @@ class Gates:
         now = self._monotonic()
         with self._guard:
             for name in names:
+                self._of(name)
                 until = now + blocked.get(name, 0) / 1_000_000
                 is_ours = now - self._closed_at.get(name, _NEVER) < YOUNG_S
                 for ends, told in ((self._closed, until), (self._stopped, now if name in used_up else until)):
@@ -123,13 +144,14 @@ class Gates:
         if mine == (None, None):
             return False
         with self._guard:
-            out = self._air.get(lane, 0), sum(n for name, n in self._air.items() if account_of(name) == account)
+            known = self._lanes.get(lane)
+            out = known.air if known else 0, self._air.get(account, 0)
         return any(most is not None and n >= most for n, most in zip(out, mine, strict=True))
 
     def note(self, lane: str) -> None:
         """Something is about to stand on this lane or account; the next answer means something to it."""
         with self._guard:
-            self._noted_at[lane] = self._monotonic()
+            self._noted_at[lane] = self._of(lane).used_at
 
     def uneasy(self, lane: str) -> tuple[str, ...]:
         """The lane and its account, as far as an answer means something to them."""
@@ -140,7 +162,8 @@ class Gates:
 
     def succeeded(self, lane: str) -> None:
         """The vendor took a call of this lane just now."""
-        self._succeeded[lane] = self._monotonic()
+        known = self._of(lane)
+        known.succeeded_at = known.used_at
 
     def failed(self, account: str, rng: random.Random) -> float | None:
         """A connection could not be made: blocks the account and returns for how many seconds, growing to a minute,
@@ -161,32 +184,48 @@ class Gates:
     @contextmanager
     def call(self, lane: str, deadline_s: float) -> Iterator[None]:
         """Counts a call in the air, which ends within `deadline_s`."""
+        account = account_of(lane)
         with self._guard:
-            self._air[lane] = self._air.get(lane, 0) + 1
-            self._last_end = max(self._last_end, self._monotonic() + deadline_s)
+            known = self._of(lane)
+            known.air += 1
+            self._air[account] = self._air.get(account, 0) + 1
+            self._last_end = max(self._last_end, known.used_at + deadline_s)
         try:
             yield
         finally:
             with self._guard:
-                self._air[lane] -= 1
+                known.air -= 1
+                known.used_at = self._monotonic()
+                _keep(self._air, account, self._air[account] - 1, 0)
+
+    def _of(self, lane: str) -> _Lane:
+        """The lane, which is used now."""
+        now = self._monotonic()
+        known = self._lanes.get(lane)
+        if known is None:
+            known = self._lanes.setdefault(lane, _Lane(now))
+        known.used_at = now
+        return known
 
     def took(self, lane: str, seconds: float) -> None:
         """One call's duration."""
-        known = self._latency.get(lane)
-        self._latency[lane] = seconds if known is None else known + _WEIGHT * (seconds - known)
+        known = self._of(lane)
+        known.latency = _mean(known.latency, seconds)
 
     def cycled(self, lane: str, seconds: float) -> None:
         """One part's whole way in its thread, from the mark to the next."""
-        known = self._cycle.get(lane)
-        self._cycle[lane] = seconds if known is None else known + _WEIGHT * (seconds - known)
+        known = self._of(lane)
+        known.cycle = _mean(known.cycle, seconds)
 
     def cycle(self, lane: str) -> float:
         """The running mean of a part's whole way in seconds."""
-        return self._cycle.get(lane, 0.1)
+        known = self._lanes.get(lane)
+        return 0.1 if known is None or known.cycle is None else known.cycle
 
     def latency(self, lane: str, default: float = 0.05) -> float:
         """The running mean of a lane's call duration in seconds."""
-        return self._latency.get(lane, default)
+        known = self._lanes.get(lane)
+        return default if known is None or known.latency is None else known.latency
 
     def longest_s(self) -> float:
         """Seconds until the last deadline of any call made so far; an upload's is as long as its file."""
@@ -199,16 +238,34 @@ class Gates:
 
     def summary(self) -> dict[str, list[int]]:
         """Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], for the heartbeat; behind them,
-        where there was one, the whole seconds since the last success.
+        where there was one, the whole seconds since the last success. Only of lanes used lately; the others are
+        forgotten with it.
         """
         now = self._monotonic()
-        with self._guard:
-            lanes = sorted(set(self._air) | set(self._latency))
-            seen = {lane: [int(now - at)] for lane, at in self._succeeded.items()}
-            return {
-                lane: [self._air.get(lane, 0), _ms(self._latency, lane), _ms(self._cycle, lane), *seen.get(lane, ())]
-                for lane in lanes
-            }
+        self._forget(now)
+        lanes = list(self._lanes.items())  # at once: no thread that begins a call waits for the rest
+        return {lane: known.told(now) for lane, known in lanes if known.air or known.latency is not None}
+
+    def _forget(self, now: float) -> None:
+        """Everything of idle lanes. They are looked for without the lock, which every call takes."""
+        idle = [lane for lane, known in list(self._lanes.items()) if self._is_idle(lane, known, now)]
+        for at in range(0, len(idle), AT_ONCE):
+            with self._guard:
+                for lane in idle[at : at + AT_ONCE]:
+                    if self._is_idle(lane, self._lanes[lane], now):
+                        self._let_go(lane)
+
+    def _is_idle(self, lane: str, known: _Lane, now: float) -> bool:
+        """Not used, not blocked, and (an account) without a call in the air."""
+        is_out = known.air or lane in self._air
+        return known.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
+
+    def _let_go(self, lane: str) -> None:
+        del self._lanes[lane]
+        for known in (self._closed, self._stopped, self._closed_at, self._noted_at):
+            known.pop(lane, None)
+        self._calls.pop(lane, None)
+        self._uneasy.discard(lane)
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
@@ -219,5 +276,5 @@ def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
         known.pop(name, None)
 
 
-def _ms(seconds: Mapping[str, float], lane: str) -> int:
-    return round(seconds.get(lane, 0.0) * 1000)
+def _mean(known: float | None, seconds: float) -> float:
+    return seconds if known is None else known + _WEIGHT * (seconds - known)

@@ -141,7 +141,7 @@ def build(outside: Outside) -> Plant:
     def draining() -> bool:
         return plant.draining.is_set()
 
-    gates = Gates(outside.monotonic)
+    gates = Gates(outside.monotonic, settings.silence_s)
     followups = _followups(outside, writer)
     plant = Plant(
         database=database,
