@@ -158,12 +158,12 @@ def test_the_key_is_kept_nowhere(room: Room) -> None:
 
 
 def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None:
-    """Its lane is parked with reason and remedy, however long; others go on; a return sends what waited."""
+    """Its lane is parked with reason and remedy for an hour; others go on; a return sends what waited."""
     room.happens("add", "wr-1")
     room.happens("delete", "wr-1")
     parked, other = room.ask(Text(content="a"), "wr-1"), room.ask(Text(content="b"), "wr-2")
     room.site.run()
-    room.site.advance(3 * 86_400)
+    room.site.advance(3_590)
     room.site.run()
     states = (room.site.state(parked), room.site.state(other), len(made(room.url)))
     block = room.site.lane(room.site.part(parked).lane)
@@ -175,6 +175,75 @@ def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None
     assert ("it was taken out of this chat", True) == (block.reason, bool(block.parked))
     assert "add it to the chat again" in block.remedy
     assert "accepted" == room.site.state(parked)
+
+
+@pytest.mark.parametrize(("errcode", "ends"), [(0, "accepted"), (93008, "rejected")])
+def test_after_an_hour_one_message_asks_the_vendor(room: Room, errcode: int, ends: str) -> None:
+    """Its word counts: the callback may have been late, our return's may have been lost; or it still refuses."""
+    room.happens("add", "wr-1")
+    room.happens("delete", "wr-1")
+    jobs = [room.ask(Text(content=f"n{n}"), "wr-1") for n in range(3)]
+    room.site.run()
+    if errcode:
+        control(room.url, "faults", {"match": {"path": SEND}, "action": {"answer": {"errcode": errcode}}, "times": 3})
+
+    room.site.advance(3_601)
+    room.site.run()
+    room.site.run()
+
+    assert [ends] * 3 == [room.site.state(job) for job in jobs]
+
+
+def told_of(change: ChatChange, happened_at: int) -> Inbound:
+    """News of a chat that happened then, whenever they come."""
+    news = ChatNews("wr-1", "group", change, lanes=("send/chat/wr-1",))
+    return Inbound(f"event:{change}", "", happened_at, (change, str(happened_at)), {}, chat=news)
+
+
+LATE = [(ChatChange.ADDED, ChatChange.GONE), (ChatChange.GONE, ChatChange.SEEN)]
+
+
+@pytest.mark.parametrize(("newer", "late"), LATE)
+def test_news_that_come_late_change_nothing(database: Database, newer: ChatChange, late: ChatChange) -> None:
+    """The first delivery was answered with 503, the vendor repeated it after what happened later: the later stands."""
+    receiving = Receiving(database, Settings(), FixedAccounts([a_webhook("http://vendor")]))
+    receiving.store("alerts", told_of(newer, 1_002))
+    before = everything_of_chats(database)
+
+    receiving.store("alerts", told_of(late, 1_001))
+
+    assert before == everything_of_chats(database)
+
+
+@pytest.mark.parametrize(("first", "second"), LATE)
+def test_news_of_one_second_count_as_they_come(database: Database, first: ChatChange, second: ChatChange) -> None:
+    """The vendor tells whole seconds."""
+    receiving = Receiving(database, Settings(), FixedAccounts([a_webhook("http://vendor")]))
+
+    for change in (first, second):
+        receiving.store("alerts", told_of(change, 1_001))
+
+    [[chat], lanes] = everything_of_chats(database)
+    is_gone = second is ChatChange.GONE
+    assert (is_gone, is_gone) == (chat["gone_at"] is not None, any(lane["parked"] for lane in lanes))
+
+
+def everything_of_chats(database: Database) -> list[list[dict[str, Any]]]:
+    with database.reading() as connection:
+        found = [connection.execute(sql(f"select * from {name}")) for name in ("worker_chats", "worker_lanes")]
+        return [[dict(row) for row in rows.mappings()] for rows in found]
+
+
+def test_a_message_that_comes_late_allows_nothing_anew(room: Room) -> None:
+    """What the member's newer word allowed is spent already."""
+    room.happens("enter_chat", "wozhang", person="zhang")
+    for n in range(2):
+        room.ask(Text(content=f"n{n}"), "wozhang")
+    room.site.run()
+
+    Receiving(room.site.database, Settings(), room.site.accounts).store("alerts", spoken("m1"))
+
+    assert [("wozhang", "single", 1)] == room.chats()
 
 
 def test_what_callbacks_do_to_a_lane_is_an_event_and_a_log_line(room: Room) -> None:

@@ -37,21 +37,31 @@ ALLOWED = "its member spoke"
 
 
 def note(
-    connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int
+    connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int, happened_at: int
 ) -> list[LaneEvent]:
-    """Writes down what a callback says of a chat, and parks or opens its lanes; the steps these took."""
+    """Writes down what a callback says of a chat, and parks or opens its lanes; the steps these took. `happened_at` is
+    the vendor's instant: what happened before the newest news of the chat came late, and changes nothing.
+    """
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
-    row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0}
+    row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "told_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
-    gone_at, _ = _locked(connection, account, news.chat_id)
+    gone_at, _, told_at = _locked(connection, account, news.chat_id)
+    if told_at is not None and happened_at < told_at:
+        return []
     gone = news.change is ChatChange.GONE
     run(
         connection,
         "update worker_chats set chat_type = :chat_type, person = coalesce(:person, person), last_seen_at = :now,"
-        " gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
+        " told_at = :told_at, gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
         " where account = :account and chat_id = :chat_id",
-        {**fresh, "now": now, "gone_at": (gone_at or now) if gone else None, "allowance": news.allowance},
+        {
+            **fresh,
+            "now": now,
+            "told_at": happened_at,
+            "gone_at": (gone_at or now) if gone else None,
+            "allowance": news.allowance,
+        },
     )
     if gone:
         return block_lanes(connection, now_sql, lanes.blocks)
@@ -65,14 +75,14 @@ def note(
     return opened
 
 
-def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int]:
+def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:
     rows = fetch(
         connection,
-        "select gone_at, allowance from worker_chats where account = :account and chat_id = :chat_id"
+        "select gone_at, allowance, told_at from worker_chats where account = :account and chat_id = :chat_id"
         + for_update(connection.dialect.name),
         {"account": account, "chat_id": chat_id},
     )
-    return rows[0][0], rows[0][1]
+    return rows[0][0], rows[0][1], rows[0][2]
 
 
 def spend(connection: Connection, spending: Spending) -> bool:
@@ -82,7 +92,7 @@ def spend(connection: Connection, spending: Spending) -> bool:
     chat_id = _single_chat(connection, spending)
     if chat_id is None:
         return True
-    _, allowance = _locked(connection, spending.account, chat_id)
+    _, allowance, _ = _locked(connection, spending.account, chat_id)
     if allowance <= 0:
         return False
     _add(connection, spending.account, chat_id, -1)

@@ -76,7 +76,8 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
         _follow(connection, delivery, card, part_id, instant)
     if inbound.chat is None or delivery.lanes is None:
         return []
-    return chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant)
+    told_at = inbound.happened_at * 1_000_000
+    return chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
 
 
 def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:

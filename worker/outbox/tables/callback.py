@@ -27,6 +27,7 @@ chats = table(
     Column("last_seen_at", BigInteger, nullable=False),
     Column("gone_at", BigInteger, doc="when the webhook was taken out of it; null: it is there"),
     count("allowance", "messages a single chat takes until its person speaks again"),
+    Column("told_at", BigInteger, doc="newest news of it, by the vendor's clock; null: none since the release before"),
     partial("chats_person", "account", "person", where="person is not null"),
 )
 
