@@ -280,6 +280,36 @@ def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pyt
     assert 3 == house.gone["jobs"]
 
 
+def test_a_file_whose_upload_failed_is_forgotten_too(site: Site) -> None:
+    """It never became good, so it never ends: its row goes by its age, and the file may be sent again."""
+    site.vendor.says(refused(40004))
+    site.image()
+    site.run()
+    assert [None] == [row.valid_until for row in site.rows("select valid_until from worker_media")]
+
+    site.advance(29 * DAY)
+    kept = keep_house(site).get("media", 0)
+    site.advance(2 * DAY)
+
+    assert (0, 1) == (kept, keep_house(site)["media"])
+    again = site.image()
+    site.run()
+    assert "accepted" == site.state(again)
+
+
+def test_a_file_that_is_being_uploaded_is_not_forgotten(site: Site) -> None:
+    """However long ago it was first sent: the upload of today may have begun a moment ago."""
+    job = site.image()
+    site.ring(job)
+    site.advance(31 * DAY)
+
+    keep_house(site)
+
+    assert {"media": 1} == left(site, "media")
+    site.run()
+    assert "accepted" == site.state(job)
+
+
 def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go round after round, and the third failure in a row is told."""
     looks: list[str] = []

@@ -357,9 +357,17 @@ def purge_windows(database: Database, before: int, after: str) -> Look:
 
 
 def purge_media(database: Database, before: int, after: str) -> Look:
-    """Files the vendor has forgotten since; who sends one again uploads it again. A look goes through all of them."""
-    return _purge_through(database, "worker_media", "valid_until", before, after)
+    """Files the vendor has forgotten since, and those whose upload failed so long ago; who sends one again uploads it
+    again. A look goes through all of them.
+    """
+    return _purge_through(database, "worker_media", _MEDIA_END, before, after)
 
+
+_MEDIA_END = (
+    "case when valid_until is null and exists (select 1 from worker_jobs j where j.id = worker_media.job_id"
+    " and (j.n_open > 0 or j.n_unknown > 0)) then null else coalesce(valid_until, created_at) end"
+)
+"""When a file was of use last; null while its upload is open or in doubt: it may be much younger than its row."""
 
 _CALLBACKS = (
     "select i.id, i.stored_by from worker_inbound i left join worker_events e on e.id = i.stored_by"

@@ -14,7 +14,7 @@ media = table(
     Column("upload_type", Key(20), nullable=False, doc="image, voice, video, file"),
     Column("job_id", Key(ID), nullable=False, doc="the newest upload job for it"),
     Column("media_id", LongText(), doc="the vendor's, or a picture's URL; null while the upload is open"),
-    Column("valid_until", BigInteger, doc="when we stop using it; null while the upload is open"),
+    Column("valid_until", BigInteger, doc="when we stop using it; null while the upload is open, and when it failed"),
     Column("created_at", BigInteger, nullable=False, doc="when the first send needed it"),
     Index(PREFIX + "media_job", "job_id"),
 )
