@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from tests.channels.callback_samples import AES_KEY, CORP, NOW, TOKEN, Sent, press, sent
 from tests.support.asgi import Answer, ask, asked
-from tests.support.plant import UPDATE, Site, an_account, planted
+from tests.support.plant import UPDATE, Site, an_account, lost, planted
 from worker import To
 from worker.channels import channel
 from worker.config.settings import Settings
@@ -24,6 +24,7 @@ from worker.crypto.envelope import Envelope
 from worker.delivery.receiving import Receiving
 from worker.domain.inbound import Inbound
 from worker.domain.job import part_id
+from worker.domain.state import JobState
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.service.receiver import BODY_BYTES, Receiver
@@ -180,6 +181,54 @@ def test_a_card_of_another_app_is_not_ours(receiver: Receiver, site: Site) -> No
     post(receiver, sent(press(f"w{part_id(job, 0)}")))
 
     assert [None] == [row.part_id for row in site.rows("select part_id from worker_inbound")]
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["its repeat is to come", "held for a person"])
+def test_a_press_settles_a_card_in_doubt(receiver: Receiver, site: Site, held: bool) -> None:
+    """It proves that the card arrived: no repeat is made, and the update that waits goes out with the press's code."""
+    site.vendor.says(lost())
+    job = site.card(on_unknown="hold" if held else "resend")
+    site.ring(job)
+    if held:
+        site.advance(26)
+        site.recover()
+    update = site.update(job)
+    site.run()
+    waited = site.state(update)
+
+    post(receiver, sent(press(f"w{part_id(job, 0)}")))
+    site.run()
+
+    assert ("rejected" if held else "queued") == waited
+    assert ("accepted", 0) == (site.state(job), site.part(job).doubts)
+    assert [("unknown", False)] == [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)]
+    assert ["a press proves"] == [row.warning[:14] for row in site.of("receipts", job)]
+    assert 1 == len(site.bodies())
+    assert (0 if held else 1) == len(site.bodies(UPDATE))
+
+
+def test_a_press_tells_the_hooks_of_an_end(receiver: Receiver, site: Site) -> None:
+    """The job ends with the press, as with any late answer, and the application hears of that end, too."""
+    site.vendor.says(lost())
+    job = site.card()
+    site.ring(job)
+
+    post(receiver, sent(press(f"w{part_id(job, 0)}")))
+
+    ends = site.rows("select job_state from worker_events where kind = 'job_done' and job_id = :job", job=job)
+    assert [JobState.ACCEPTED] == [row.job_state for row in ends]
+
+
+def test_a_press_of_a_card_that_may_be_anothers_settles_none(receiver: Receiver, site: Site) -> None:
+    """Two parts used the caller's task_id and are in doubt: which of their cards was pressed is not known."""
+    site.vendor.says(lost(), lost())
+    jobs = [site.card(task_id="leave-7"), site.card(task_id="leave-7")]
+    site.ring(jobs[0])
+    site.ring(jobs[1])
+
+    post(receiver, sent(press("leave-7")))
+
+    assert ["unknown", "unknown"] == [site.state(job) for job in jobs]
 
 
 def test_without_hooks_the_event_is_kept_and_ignored(site: Site) -> None:

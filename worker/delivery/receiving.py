@@ -13,14 +13,21 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.delivery.accounts import alike
 from worker.delivery.chat_blocks import WAITING, gone
+from worker.delivery.plant import policy_of
 from worker.delivery.writer import log_steps
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.domain.inbound import CardPress, ChatNews, Inbound
+from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.state import JobState
 from worker.outbox.chats import ChatLanes
 from worker.outbox.database import Database
-from worker.outbox.inbound import Delivery, callers_id, store
+from worker.outbox.inbound import Delivery, callers_id, lost_call, store
+from worker.outbox.items import End
+from worker.outbox.ledger import commit
 from worker.outbox.site import lane_key, lane_name
+
+PRESSED = "a press proves that it was accepted; its msgid, and whom it was refused for, are lost"
 
 
 def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, CallbackDoor]:
@@ -58,6 +65,9 @@ class Receiving:
         self._database, self._accounts, self._new_id = database, accounts, new_id
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
+        self._policy = policy_of(settings.delivery)
+        # Which ends the hooks want to hear of is known where they are loaded; what none listens to is ignored there.
+        self._reported = frozenset(JobState) - {JobState.OPEN} if self._hooked else frozenset[JobState]()
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """True when this delivery was the first; either way it is there when this returns."""
@@ -75,7 +85,23 @@ class Receiving:
         )
         steps = self._database.run(lambda connection: store(connection, self._database.now, delivery))
         log_steps(steps or ())
+        if inbound.card is not None:
+            self._settle(accounts, inbound.card.task_id)
         return steps is not None
+
+    def _settle(self, accounts: Sequence[str], task_id: str) -> None:
+        """A press is a late answer to a call in doubt: its card arrived.
+
+        After the press was stored, for an update that is woken by this wants its code; and for each delivery of it, for
+        the process of the first may have ended in between.
+        """
+        with self._database.reading() as connection:
+            lost = lost_call(connection, accounts, task_id)
+        if lost is None:
+            return
+        verdict = Verdict(Accepted(Taken(warning=PRESSED)))
+        end = End(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
+        commit(self._database, [end], self._policy, reported=self._reported)
 
     def _app(self, account: str) -> tuple[str, Sequence[str]]:
         """What the vendor takes the account for, and the names of all that it takes for the same."""

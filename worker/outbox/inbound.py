@@ -134,6 +134,33 @@ _CALLERS_PART = text(
 ).bindparams(_ACCOUNTS)
 
 
+@dataclass(frozen=True, slots=True)
+class LostCall:
+    """A part's first call that has no readable answer so far."""
+
+    part_id: str
+    claim: int
+    incarnation: str
+    flagged: bool
+
+
+def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> LostCall | None:
+    """The call in doubt that a press of this card proves; null: none is, or the card may be another part's."""
+    part_id = part_of_task(connection, accounts, task_id)
+    row = None if part_id is None else connection.execute(_LOST, {"part": part_id}).first()
+    if part_id is None or row is None:
+        return None
+    if not _OURS.fullmatch(task_id) and may_be_anothers(connection, accounts, task_id, part_id):
+        return None
+    return LostCall(part_id, row[0], row[1], bool(row[2]))
+
+
+_LOST = text(
+    "select claim, incarnation, flagged from worker_attempts where part_id = :part and doubtful = true"
+    " order by claim limit 1"
+)
+
+
 def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
     """Whether another part of these accounts may have sent a card under the caller's task_id: one that is in the air,
     was taken, or is in doubt. What the vendor refused readably took no task_id.
