@@ -122,6 +122,7 @@ def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Databa
         assert ["accepted"] * 2 + ["queued"] * 3 == states(limited, jobs)
 
 
+@pytest.mark.fewer_databases("what is given back is the same rows on each")
 def test_room_reserved_before_the_database_went_away_is_given_back(
     sqlite_database: Database, driven_clock: DrivenClock
 ) -> None:

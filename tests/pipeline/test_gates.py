@@ -155,6 +155,37 @@ def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
     assert (True, False) == (closed, gates.closed("hr:1"))
 
 
+def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
+    """The third closes the lane, and its account nowhere; one that goes well in between starts the count over."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+
+    for name in ("hr:1", "hr:1", "hr:2", "hr"):
+        gates.ailed(name, 3, 2.0)
+    gates.well("hr:1")
+    for _ in range(2):
+        gates.ailed("hr:1", 3, 2.0)
+    before = gates.closed("hr:1")
+    gates.ailed("hr:1", 3, 2.0)
+    closed = [gates.closed(lane) for lane in ("hr:1", "hr:2", "hr")]
+    ticks.advance(2.0)
+
+    assert (False, [True, False, False]) == (before, closed)
+    assert not gates.closed("hr:1")
+
+
+def test_what_sql_counts_in_a_row_is_known_here() -> None:
+    """Of a lane, and for all lanes of an account; until SQL says otherwise."""
+    gates = Gates(Ticks())
+
+    gates.learn(["hr:1", "hr", "it"], in_a_row={"hr:1": 3, "hr": 1, "it": 2})
+    told = [gates.in_a_row(lane) for lane in ("hr:1", "hr:2", "it:1", "ext:1")]
+    gates.learn(["hr:1", "hr"])
+
+    assert [3, 1, 2, 0] == told
+    assert 0 == gates.in_a_row("hr:1")
+
+
 def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
     """What a heartbeat carries: per lane the calls in the air, a call's and a part's whole way's time, in whole
     milliseconds, newest samples weighing a fifth."""

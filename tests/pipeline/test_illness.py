@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
 
 from tests.pipeline.webhook_site import a_webhook
-from tests.support.plant import Site, planted
+from tests.support.plant import GETTOKEN, ScriptedVendor, Site, busy, lost, planted
+from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker import Chats
-from worker.channels.wecom_webhook import Text
+from worker.channels import wecom_webhook as webhook
 from worker.delivery.transport import Connection, RequestsTransport
-from worker.domain.call import NeverLeft, Request
+from worker.domain.call import CallResult, NeverLeft, Request
+from worker.domain.state import PartState
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
+
+pytestmark = pytest.mark.fewer_databases("ten minutes of many steps; the rows are written on each elsewhere")
 
 MINUTES = 10
 
@@ -79,17 +87,21 @@ def behind(tunnel: Tunnel, database: Database, clock: DrivenClock) -> Iterator[S
 
 
 def live_on(site: Site, minutes: float) -> None:
-    """Relay, doorbells and recovery at work, looked at every five seconds."""
-    for _ in range(int(minutes * 12)):
-        site.advance(5)
+    """Relay, doorbells and recovery at work, every fifteen seconds."""
+    for _ in range(int(minutes * 4)):
+        site.advance(15)
         site.run()
         site.recover()
 
 
+def events(site: Site) -> list[str]:
+    return [row.what for row in site.rows("select what from worker_lane_events order by id")]
+
+
 def test_a_server_that_accepts_and_closes_is_left_alone(sqlite_database: Database, driven_clock: DrivenClock) -> None:
-    """Ten minutes of it: two dozen tries, each of them an attempt at most, and a lane event; then the message goes."""
+    """Ten minutes of it: some tries, each of them an attempt at most, and a lane event; then the message goes."""
     with closing(Tunnel()) as tunnel, behind(tunnel, sqlite_database, driven_clock) as site:
-        job = site.ask(Text(content="hello"), Chats("wr-1"), account="alerts")
+        job = site.ask(webhook.Text(content="hello"), Chats("wr-1"), account="alerts")
 
         live_on(site, MINUTES)
         ill, tries = site.part(job), len(site.of("attempts", job))
@@ -98,8 +110,131 @@ def test_a_server_that_accepts_and_closes_is_left_alone(sqlite_database: Databas
         live_on(site, 1)
 
         assert ("queued", 0) == (ill.state, ill.tries)
-        assert 5 < tries <= 24
+        assert 5 < tries <= 30
         assert taken <= 2 * tries
-        events = [row.what for row in site.rows("select what from worker_lane_events order by id")]
-        assert ["breaker opened", "breaker closed"] == events
+        assert ["breaker opened", "breaker closed"] == events(site)
         assert "accepted" == site.state(job)
+
+
+ILL = {
+    "busy": busy(),
+    "no vendor": answered(b"<h1>bad gateway</h1>", 502),
+    "a proxy asks to wait": answered(b"", 503, retry_after="1"),
+    "no answer": lost(),
+}
+
+
+class Ward:
+    """A vendor that is ill for so long, and well afterwards."""
+
+    def __init__(self, said: CallResult, clock: DrivenClock, minutes: float):
+        self._said, self._clock = said, clock
+        self._until = clock.micros + int(minutes * 60_000_000)
+        self._well = ScriptedVendor()
+        self.calls_when_ill = 0
+
+    def __call__(self, request: Request) -> CallResult:
+        if request.path == GETTOKEN or self._clock.micros >= self._until:
+            return self._well(request)
+        self.calls_when_ill += 1
+        return self._said
+
+
+@contextmanager
+def beside(ward: Ward, database: Database, clock: DrivenClock, **options: Any) -> Iterator[Site]:
+    """A plant whose vendor is ill, with the breaker as it is in production."""
+    with planted(database, clock, transport=ScriptedTransport(ward), breaker_failures=5, **options) as site:
+        yield site
+
+
+def states(site: Site) -> set[str]:
+    return {PartState(row.state).label for row in site.rows("select state from worker_parts")}
+
+
+@pytest.mark.parametrize("name", ILL)
+def test_ten_minutes_of_illness_exhaust_nothing(
+    sqlite_database: Database, driven_clock: DrivenClock, name: str
+) -> None:
+    """A backlog of forty: some tries find it out, some more whether it is over; then everything goes."""
+    ward = Ward(ILL[name], driven_clock, MINUTES)
+    with beside(ward, sqlite_database, driven_clock) as site:
+        for n in range(40):
+            site.send(f"{n}", f"u{n}")
+
+        live_on(site, MINUTES)
+        ill = states(site)
+        live_on(site, 5)
+
+        assert {"queued", "unknown"} >= ill
+        assert 30 >= ward.calls_when_ill
+        assert {"accepted"} == states(site)
+        assert {"breaker opened", "breaker closed"} == {
+            row.what for row in site.rows("select what from worker_lane_events")
+        }
+
+
+@pytest.mark.parametrize("name", ILL)
+def test_a_message_alone_outlasts_the_illness(sqlite_database: Database, driven_clock: DrivenClock, name: str) -> None:
+    """The few tries that the settings and the vendor allow are spread over more than that."""
+    ward = Ward(ILL[name], driven_clock, MINUTES)
+    with beside(ward, sqlite_database, driven_clock) as site:
+        job = site.send()
+
+        live_on(site, 2 * MINUTES)
+
+        assert "accepted" == site.state(job)
+        assert 30 >= ward.calls_when_ill
+
+
+def test_a_busy_spell_over_many_lanes_rests_the_account(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Forty chats with a message each: a handful of calls tell for all of them, and no chat runs out of retries."""
+    ward = Ward(busy(), driven_clock, MINUTES)
+    with beside(ward, sqlite_database, driven_clock, accounts=[a_webhook("http://vendor")]) as site:
+        for n in range(40):
+            site.ask(webhook.Text(content="hello"), Chats(f"wr-{n}"), account="alerts")
+
+        live_on(site, MINUTES)
+        ill = states(site)
+        live_on(site, 13)
+
+        assert ({"queued"}, {"accepted"}) == (ill, states(site))
+        assert 60 >= ward.calls_when_ill
+
+
+def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Cards are answered -1 for ten minutes, texts are not: their lane rests alone."""
+    ward = Ward(busy(), driven_clock, MINUTES)
+    texts = ScriptedVendor()
+
+    def only_cards(request: Request) -> CallResult:
+        is_card = b"template_card" in (request.body if isinstance(request.body, bytes) else b"")
+        return ward(request) if is_card else texts(request)
+
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(only_cards), breaker_failures=5) as site:
+        cards = [site.card(f"u{n}") for n in range(10)]
+        live_on(site, 2)
+        late = [site.send(f"{n}", f"u{n}") for n in range(10)]
+        live_on(site, 0.25)
+
+        assert ["accepted"] * 10 == [site.state(job) for job in late]
+        assert ["queued"] * 10 == [site.state(job) for job in cards]
+        assert {site.part(cards[0]).lane} == {row.lane for row in site.rows("select lane from worker_lane_events")}
+
+
+def test_busy_answers_among_others_rest_nothing(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Every third call is answered -1: the lane goes on, and what was refused goes again."""
+    calls = itertools.count()
+    vendor = ScriptedVendor()
+
+    def now_and_then(request: Request) -> CallResult:
+        is_refused = request.path != GETTOKEN and next(calls) % 3 == 0
+        return busy() if is_refused else vendor(request)
+
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(now_and_then), breaker_failures=5) as site:
+        for n in range(30):
+            site.send(f"{n}", f"u{n}")
+
+        live_on(site, 1)
+
+        assert {"accepted"} == states(site)
+        assert [] == events(site)

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from worker.domain.lane import LaneRules
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import (
     Block,
+    Ease,
     Noted,
     account_of,
     block_lanes,
+    move_lanes,
     noted,
     resume_lanes,
     take_probe,
@@ -192,3 +195,28 @@ def test_only_what_was_asked_about_is_told(database: Database, driven_clock: Dri
 
     assert [{"hr", "hr:2"}, set()] == [set(known(database, *names).blocked) for names in (("hr:2", "hr"), ("it:1",))]
     assert {"hr:1", "hr", "it"} == with_accounts(["hr:1", "hr", "it"])
+
+
+@pytest.mark.fewer_databases("the order is that of a list in memory")
+def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Database) -> None:
+    """Five that say the vendor is ill, each with a good one behind it: no two in a row, so nothing rests."""
+    block = Block("hr:1", "hr", "send text", 0.0, "-1", failed=True)
+    good = [Ease(name, 1, taken=True, heard=True) for name in ("hr:1", "hr")]
+
+    steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
+
+    assert [] == steps
+    assert {} == known(sqlite_database).failures
+
+
+@pytest.mark.fewer_databases("decided in memory, over rows that other tests write on each")
+@pytest.mark.parametrize(("lanes", "rest"), [(["hr:1"] * 9, ["hr:1"]), (["hr:1", "hr:2", "hr:3"], ["hr"])])
+def test_one_ill_lane_rests_alone_and_more_rest_their_account(
+    sqlite_database: Database, lanes: list[str], rest: list[str]
+) -> None:
+    """Three in a row: nine of one lane are its own, three of three lanes are the account's."""
+    blocks = [Block(lane, "hr", "send text", 0.0, "-1", failed=True, marked_at=1) for lane in lanes]
+
+    steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, blocks, LaneRules(failures=3)))
+
+    assert rest == [step.lane for step in steps]

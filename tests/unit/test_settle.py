@@ -173,6 +173,54 @@ def test_the_vendors_busy_is_retried_three_times() -> None:
     assert PartState.EXHAUSTED is ended(BUSY, busy=3).state
 
 
+def test_a_call_to_an_ill_vendor_costs_its_part_no_try() -> None:
+    """It finds out whether the vendor is well again; only the part's age ends it."""
+    part, early = sending(tries=7), sending(tries=7)
+    old = sending(first_marked_at=NOW - 86_400 * SECOND - 1)
+
+    settle.end_attempt(early, AGAIN, NOW, 1.0, POLICY, 2)
+    for one in (part, old):
+        settle.end_attempt(one, AGAIN, NOW, 1.0, POLICY, 3)
+
+    assert (PartState.QUEUED, 7) == (part.state, part.tries)
+    assert [PartState.EXHAUSTED] * 2 == [early.state, old.state]
+
+
+def test_the_retries_of_a_busy_vendor_outlast_ten_minutes() -> None:
+    """The first comes soon, the second after a minute, the last after twelve; a fourth is never made."""
+    part, waits = sending(), []
+    for calls in range(3):
+        settle.end_attempt(part, BUSY, NOW, 0.5, POLICY, calls)
+        waits.append(((part.not_before or 0) - NOW) / SECOND)
+        settle.begin_sending(part, "p1", NOW, DEADLINE)
+    settle.end_attempt(part, BUSY, NOW, 0.5, POLICY, 9)
+
+    assert [0.5, 60.0, 720.0] == waits
+    assert PartState.EXHAUSTED is part.state
+
+
+def test_a_busy_answer_among_others_is_about_its_message() -> None:
+    """Something else of its lane was taken since: its retries come as soon as ever."""
+    part = sending(busy=2)
+
+    settle.end_attempt(part, BUSY, NOW, 0.5, POLICY, 1)
+
+    assert NOW + SECOND // 2 == part.not_before
+
+
+def test_the_repeats_into_an_illness_outlast_it() -> None:
+    """Half a minute later than else after the first call, a minute after the first repeat, and so on; the last one that
+    the settings allow is not waited for.
+    """
+    later = []
+    for repeats in range(6):
+        part = sending(repeats=max(0, repeats - 1), doubts=repeats)
+        settle.end_attempt(part, NOTHING, NOW, 0.0, POLICY, 3)
+        later.append(((part.not_before or 0) - (part.deadline_at or 0)) // SECOND - 5)
+
+    assert [30, 60, 120, 240, 480, 0] == later
+
+
 def test_a_day_after_the_first_mark_no_retry_is_made() -> None:
     """Age ends retries too, counted from the first mark."""
     day = 86_400 * SECOND

@@ -144,7 +144,7 @@ class DeliverySettings(BaseModel):
     silence_s: Annotated[float, Field(ge=0)] = 60
     """A lane without a success for so long starts with one call in the air; 0: never."""
     breaker_failures: Count = 5
-    """Calls in a row without an answer, or connections that failed, that open an account's breaker."""
+    """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
     breaker_s: Seconds = 2
     """How long it is open before one call tries; doubles up to `breaker_max_s`."""
     breaker_max_s: Seconds = 60

@@ -251,6 +251,7 @@ class Attempt:
         plant, work = self._plant, errand.work
         verdict, spoiled = self._heal(errand, verdict)
         delay = backoff_s(plant, work.tries) if isinstance(verdict.outcome, Retry) else 0.0
+        block = self.blocking.consequence(work, verdict)
         plant.probe("before_record")
         ticket = plant.writer.end(
             End(
@@ -261,8 +262,9 @@ class Attempt:
                 int(result.duration_s * 1000),
                 flagged=reply.flagged,
                 delay_s=delay,
-                block=self.blocking.consequence(work, verdict),
-                eases=self._eases(work.lane, result, verdict),
+                block=block,
+                eases=() if block is not None and block.failed else self._eases(work.lane, result, verdict),
+                in_a_row=plant.gates.in_a_row(work.lane),
                 never_left=isinstance(result, NeverLeft),
                 code_id=errand.ready.code_id,
                 is_card=errand.rule is RepeatRule.TASK_ID,
@@ -289,8 +291,9 @@ class Attempt:
 
     def _eases(self, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
         """Where this answer means something: nowhere, as a rule."""
-        if not isinstance(result, Answered) or (isinstance(verdict.outcome, Unknown) and verdict.errcode is None):
+        if not isinstance(result, Answered):
             return ()
+        self._plant.gates.well(lane)
         if isinstance(verdict.outcome, (Accepted, Partial, Progress)):
             self._plant.gates.succeeded(lane)
         return self._plant.gates.uneasy(lane)

@@ -45,14 +45,16 @@ class Blocking:
         match verdict.outcome:
             case Wait(penalty=Penalty() as penalty) as wait:
                 return self._penalty(work, wait, penalty)
-            case Wait(scope=Scope.ACCOUNT, delay=delay, reason=reason) if verdict.errcode is None:
-                return self.failure(work, reason, delay)
             case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
+                if verdict.errcode is None:  # the vendor is out of reach, or a proxy asks to wait in its place
+                    return self._failure(work, scope, reason, delay)
                 return self._block(work, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
                 return self._block(work, scope, self._plant.settings.park_probe_s, reason, remedy, parked=True)
             case Unknown(held=False, reason=reason) if verdict.errcode is None:
-                return self.failure(work, reason, 0.0)
+                return self._failure(work, Scope.ACCOUNT, reason)
+            case Retry(busy=busy, reason=reason) if busy or (verdict.errcode is None and verdict.http_status):
+                return self._failure(work, Scope.LANE, reason)
             case (
                 Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken()
             ):
@@ -67,11 +69,13 @@ class Blocking:
         remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
         return replace(self._block(work, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
 
-    def failure(self, work: Loaded, reason: str, delay: float) -> Block:
-        """No answer came: counts for the account's breaker, which stays closed to all for `delay` seconds."""
-        account = account_of(work.lane)
-        self._plant.gates.note(account)
-        return Block(account, account, work.account, delay, reason, failed=True)
+    def _failure(self, work: Loaded, scope: Scope, reason: str, delay: float = 0.0) -> Block:
+        """The vendor is ill: counts for the breaker of the lane, or account, which rests for `delay` seconds."""
+        for name in (work.lane, account_of(work.lane)):
+            self._plant.gates.note(name)
+        block = self._block(work, scope, delay, reason)
+        self._plant.gates.ailed(block.lane, self._rules.failures, self._rules.open_s)
+        return replace(block, failed=True)
 
     def unpark(self, lanes: Sequence[str]) -> None:
         """A probe got through: what is proved to be open starts again, with one call in the air."""
@@ -87,7 +91,7 @@ class Blocking:
         delay = self._rest(work)
         if delay is None:
             return 0.0
-        block, database, rules = self.failure(work, reason, delay), self._plant.database, self._rules
+        block, database, rules = self._failure(work, Scope.ACCOUNT, reason, delay), self._plant.database, self._rules
         log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
         return delay
 

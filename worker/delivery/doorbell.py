@@ -106,7 +106,7 @@ class Doorbell:
         """What stands on the lane and its account."""
         names = with_accounts([lane])
         known = noted(connection, self._plant.database.now, names)
-        self._plant.gates.learn(names, known.blocked, known.calls, known.uneasy, known.used_up)
+        self._plant.gates.learn(names, known.blocked, known.calls, known.uneasy, known.used_up, known.failures)
 
     def _try_parked(self, ids: Sequence[str]) -> int:
         """One job tries a parked lane or account; as far as the vendor hears it out, everything behind it may go."""

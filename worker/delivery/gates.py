@@ -66,6 +66,10 @@ class Gates:
         self._failures: dict[str, int] = {}
         self._calls: dict[str, int] = {}
         self._uneasy: set[str] = set()
+        self._in_a_row: dict[str, int] = {}
+        """Calls of a lane or account in a row, as SQL told, that say the vendor is ill."""
+        self._streak: dict[str, int] = {}
+        """The same of this process alone."""
         self._noted_at: dict[str, float] = {}
         """When this process itself brought something on a lane."""
 
@@ -87,12 +91,13 @@ class Gates:
         calls: Mapping[str, int] = _NOTHING,
         uneasy: Collection[str] = (),
         used_up: Collection[str] = (),
+        in_a_row: Mapping[str, int] = _NOTHING,
     ) -> None:
         """Takes over what SQL says of these lanes and accounts, and of no others (microseconds to go); a block it does
         not know any more was lifted by somebody.
 
         `calls`: how many may be in the air; `uneasy`: those that an answer means something to; `used_up`: those that
-        are blocked by nothing but a limit of ours.
+        are blocked by nothing but a limit of ours; `in_a_row`: calls that say the vendor is ill.
         """
         now = self._monotonic()
         with self._guard:
@@ -104,6 +109,7 @@ class Gates:
                     _keep(ends, name, max(told, ends.get(name, 0.0)) if is_ours else told, now)
                 _keep(self._calls, name, calls.get(name, 0), 0)
                 (self._uneasy.add if name in uneasy else self._uneasy.discard)(name)
+                _keep(self._in_a_row, name, in_a_row.get(name, 0), 0)
                 _keep(self._closed_at, name, self._closed_at.get(name, _NEVER), now - YOUNG_S)
                 _keep(self._noted_at, name, self._noted_at.get(name, _NEVER), now - YOUNG_S)
 
@@ -160,10 +166,32 @@ class Gates:
         names = (lane, account_of(lane))
         return tuple(name for name in names if name in self._uneasy or name in self._noted_at)
 
+    def in_a_row(self, lane: str) -> int:
+        """So many calls of the lane, or of its account, said one after the other that the vendor is ill."""
+        known = self._in_a_row
+        return max(known.get(lane, 0), known.get(account_of(lane), 0)) if known else 0
+
     def succeeded(self, lane: str) -> None:
         """The vendor took a call of this lane just now."""
         known = self._of(lane)
         known.succeeded_at = known.used_at
+
+    def ailed(self, name: str, most: int, rest_s: float) -> None:
+        """A call of the lane or account says that the vendor is ill. So many in a row, and this process makes none for
+        so long, whatever rings: by then SQL tells what all processes have found.
+        """
+        with self._guard:
+            count = self._streak[name] = self._streak.get(name, 0) + 1
+            if count >= most:
+                del self._streak[name]
+                self._close(name, rest_s, (self._closed, self._stopped))
+
+    def well(self, lane: str) -> None:
+        """A call of the lane says the opposite."""
+        if self._streak:
+            with self._guard:
+                for name in (lane, account_of(lane)):
+                    self._streak.pop(name, None)
 
     def failed(self, account: str, rng: random.Random) -> float | None:
         """A connection could not be made: blocks the account and returns for how many seconds, growing to a minute,

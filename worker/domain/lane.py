@@ -70,7 +70,7 @@ class LaneRules:
     strike_again_s: float = 3_600.0
     """and the one after it, as nothing was taken in between; every further one ends at midnight in Asia/Shanghai."""
     failures: int = 5
-    """Calls in a row without an answer that open the breaker."""
+    """Calls in a row that say the vendor is ill, and open the breaker."""
     open_s: float = 2.0
     """How long it is open before one call tries; doubles with each that fails,"""
     open_max_s: float = 60.0
@@ -93,7 +93,7 @@ class Block:
     parked: bool = False
     penalty: Penalty | None = None
     failed: bool = False
-    """No answer came: counts for the breaker."""
+    """It says that the vendor is ill: counts for the breaker."""
     hint: str | None = None
     """The vendor's trace number of the answer."""
     marked_at: int | None = None
@@ -272,6 +272,13 @@ def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneR
     return None if was_open else _event(facts, Step.OPENED, block)
 
 
+def reaches_account(lane: LaneFacts, account: LaneFacts, rules: LaneRules) -> bool:
+    """True when a failure that its lane has counted counts for the account as well: those before the one for which the
+    lane rests, so that one ill lane holds up no other; of an account that rests, each.
+    """
+    return lane.failures < rules.failures or account.failures >= rules.failures
+
+
 # -- what opens again -------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +298,7 @@ def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
 
 
 def ease(facts: LaneFacts, answer: Ease, now: int, rules: LaneRules) -> list[LaneEvent]:
-    """An answer came: the breaker closes, a success ends a penalty and doubles the calls in the air."""
+    """The vendor is well: the breaker closes, a success ends a penalty and doubles the calls in the air."""
     events = []
     if facts.failures < rules.failures:
         facts.failures = 0

@@ -67,6 +67,16 @@ class Policy:
     max_age_s: float = 86_400.0
     doubt_margin_s: float = 5.0
     """An unknown's policy acts no earlier than the call's deadline plus this."""
+    ill_after: int = 3
+    """So many calls of a lane or account in a row that say the vendor is ill, with nothing taken between, and the next
+    ones are not charged to their parts.
+    """
+    ill_s: float = 30.0
+    """How much later than else the policy of an unknown acts then; doubles with each repeat."""
+    busy_again_s: float = 60.0
+    """How long a part waits after its second -1, when its lane has heard nothing else since the first,"""
+    busy_last_s: float = 720.0
+    """and before the last retry that the vendor's rule allows."""
     lanes: LaneRules = RULES
     """Penalties and breaker of what the parts stand in."""
 
@@ -128,9 +138,11 @@ def _take(part: PartFacts, to: PartState) -> None:
     part.not_before = None
 
 
-def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy) -> None:
-    part.tries += 1
-    part.busy += int(outcome.busy)
+def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
+    if outcome.busy:
+        part.busy += 1
+        delay_s = max(delay_s, _busy_s(part, policy, in_a_row))
+    part.tries += int(outcome.busy or in_a_row < policy.ill_after)
     # Of a part in doubt the age is that of the lost call: what asks after it may begin long afterwards.
     age_us = 0 if part.doubts or part.first_marked_at is None else now - part.first_marked_at
     too_old = age_us > policy.max_age_s * SECOND
@@ -138,6 +150,15 @@ def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Po
         _close(part, PartState.EXHAUSTED, outcome.reason)
     else:
         _queue(part, now + int(delay_s * SECOND), outcome.reason)
+
+
+def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
+    """The vendor allows three retries of a message: they are spread over more than ten minutes where its lane has heard
+    nothing better since this part's first -1.
+    """
+    if in_a_row < part.busy - 1 or part.busy == 1:
+        return 0.0
+    return policy.busy_last_s if part.busy == policy.busy else policy.busy_again_s
 
 
 def _wait(part: PartFacts, outcome: Wait, now: int) -> None:
@@ -162,8 +183,10 @@ def _stay_in_doubt(part: PartFacts, outcome: Held, now: int) -> None:
         _queue(part, now, outcome.reason)
 
 
-def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy) -> None:
-    """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry."""
+def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
+    """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry. `in_a_row`: the calls of its
+    lane or account before it that said, one after the other, that the vendor is ill.
+    """
     match outcome:
         case Accepted():
             _take(part, PartState.ACCEPTED)
@@ -173,7 +196,7 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
             part.doubts = 0 if outcome.lasting else part.doubts
             _close(part, PartState.REJECTED, outcome.reason)
         case Retry():
-            _retry(part, outcome, now, delay_s, policy)
+            _retry(part, outcome, now, delay_s, policy, in_a_row)
         case Wait():
             _wait(part, outcome, now)
         case Progress():
@@ -185,6 +208,8 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
         case Unknown():
             part.tries += 1
             doubt(part, outcome.reason, policy)
+            if in_a_row >= policy.ill_after and part.repeats < policy.repeats:
+                _space(part, policy)
             if outcome.held:
                 part.not_before = None
 
@@ -194,6 +219,11 @@ def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
     part.doubts += 1
     _move(part, PartState.UNKNOWN, reason)
     part.not_before = (part.deadline_at or 0) + int(policy.doubt_margin_s * SECOND)
+
+
+def _space(part: PartFacts, policy: Policy) -> None:
+    """The repeats of one part outlast an illness: a minute after the first, eight minutes after the fourth."""
+    part.not_before = (part.not_before or 0) + int(policy.ill_s * 2**part.repeats * SECOND)
 
 
 def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:

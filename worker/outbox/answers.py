@@ -57,9 +57,9 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
     if end.code_id:
         codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
     spoil_media(connection, end.spoiled)
+    batch.news += [Ease(lane, started_at, *_meaning(outcome)) for lane in end.eases]
     if end.block:
-        batch.blocks.append(replace(end.block, hint=end.verdict.hint, marked_at=started_at))
-    batch.eases += [Ease(lane, started_at, *_meaning(outcome)) for lane in end.eases]
+        batch.news.append(replace(end.block, hint=end.verdict.hint, marked_at=started_at))
     if end.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
         chats.give_back(connection, end.spending, started_at)
     if part.state is PartState.QUEUED:

@@ -26,8 +26,8 @@ class Batch:
     attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    eases: list[Ease] = field(default_factory=list)
+    news: list[Block | Ease] = field(default_factory=list)
+    """What the answers mean for lanes and accounts, in their order."""
     specs: list[dict[str, Any]] = field(default_factory=list)
     """What parts go on with."""
     burned: list[str] = field(default_factory=list)

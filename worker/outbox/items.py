@@ -116,6 +116,8 @@ class End:
     named: bool = False
     """Its msgid is kept by name, so that no search gives it to another part."""
     code_ttl_s: int = 259_200
+    in_a_row: int = 0
+    """Calls of its lane or account before it that said, one after the other, that the vendor is ill."""
     eases: tuple[str, ...] = ()
     """Its lane, or its account, where something stands there that an answer means something to."""
     spending: Spending | None = None

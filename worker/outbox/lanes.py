@@ -6,7 +6,7 @@ Locks the rows in the order of their keys, has `domain/lane.py` decide, and writ
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +54,8 @@ class Noted:
     """Those that an answer means something to."""
     used_up: Mapping[str, str] = field(default_factory=dict)
     """Of the blocked: those that wait for nothing but a limit of ours, and its name."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Calls in a row that say the vendor is ill."""
 
 
 def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
@@ -65,13 +67,14 @@ def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
         {row[0]: int(row[3]) for row in rows if row[3] is not None},
         frozenset(row[0] for row in rows if row[3] is not None or row[4]),
         {row[0]: _limit_of(row[5]) for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)},
+        {row[0]: int(row[6]) for row in rows if row[6]},
     )
 
 
 @lru_cache(maxsize=8)
 def _noted(dialect: str, now_sql: str) -> str:
     stands = f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
-    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, reason"
+    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, reason, failures"
     return f"select {columns} from {chosen(dialect, 'worker_lanes', 'lane')} and ({stands})"
 
 
@@ -87,29 +90,41 @@ def block_lanes(
     """Writes the blocks; see `domain/lane.py` for what happens when they meet others."""
     if not blocks:
         return []
-    return move_lanes(connection, _read_now(connection, now_sql), blocks, (), rules)
+    return move_lanes(connection, _read_now(connection, now_sql), blocks, rules)
 
 
-def move_lanes(
-    connection: Connection, now: int, blocks: Sequence[Block], eases: Sequence[Ease], rules: LaneRules
-) -> list[LaneEvent]:
-    """What a transaction's answers mean for lanes and accounts; the steps, as they were written."""
-    if not blocks and not eases:
+def move_lanes(connection: Connection, now: int, news: Sequence[Block | Ease], rules: LaneRules) -> list[LaneEvent]:
+    """What a transaction's answers, in their order, mean for lanes and accounts; the steps, as they were written."""
+    if not news:
         return []
-    rows = _lock(connection, {block.lane for block in blocks} | {answer.lane for answer in eases})
+    blocks = [one for one in news if isinstance(one, Block)]
+    rows = _lock(connection, {one.lane for one in news} | {block.account for block in blocks if block.failed})
     air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
-    for answer in eases:
-        if answer.lane in rows:
-            events += deciding.ease(rows[answer.lane], answer, now, rules)
-    for block in blocks:
-        facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
-        event = deciding.meet(facts, block, now, rules, air.get(block.lane, 0))
-        events += [event] if event else []
+    for one in news:
+        if isinstance(one, Block):
+            events += _meet(rows, one, now, rules, air)
+        elif one.lane in rows:
+            events += deciding.ease(rows[one.lane], one, now, rules)
     _save(connection, [facts for name, facts in sorted(rows.items()) if before.get(name) != asdict(facts)], now)
     _keep(connection, events, now)
     return events
+
+
+def _meet(
+    rows: dict[str, LaneFacts], block: Block, now: int, rules: LaneRules, air: Mapping[str, int]
+) -> list[LaneEvent]:
+    """A block meets its lane, and where it says that the vendor is ill perhaps the lane's account, too."""
+    facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
+    failures = facts.failures
+    events = [deciding.meet(facts, block, now, rules, air.get(block.lane, 0))]
+    if block.lane != block.account and facts.failures > failures:
+        account = rows.setdefault(block.account, LaneFacts(block.account, block.account))
+        if deciding.reaches_account(facts, account, rules):
+            same = replace(block, lane=block.account, label=block.account, delay=0.0)
+            events.append(deciding.meet(account, same, now, rules))
+    return [event for event in events if event]
 
 
 def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> None:

@@ -91,7 +91,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None)
     mine = part.claim == end.claim and part.incarnation == end.incarnation
     started_at, late_to = part.marked_at or batch.now, None
     if mine and part.state is PartState.SENDING:
-        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy)
+        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.in_a_row)
         part.unheard += int(end.never_left)
     else:
         written = _written_before(connection, batch, end)
@@ -175,7 +175,7 @@ def _write(
         batch.line.close(now_sql)
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
-    steps = move_lanes(connection, batch.now, batch.blocks, batch.eases, batch.policy.lanes)
+    steps = move_lanes(connection, batch.now, batch.news, batch.policy.lanes)
     codes.burn_leases(connection, batch.burned)
     return tell(connection, batch, followed.jobs, followed.changed), steps
 

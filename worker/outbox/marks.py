@@ -116,7 +116,7 @@ def _begin(
     # flagged retry could be swallowed in silence.
     part.flagged = covered and (first or bool(part.doubts))
     if mark.spending is not None and not chats.spend(connection, mark.spending):
-        batch.blocks.append(mark.spending.block)
+        batch.news.append(mark.spending.block)
         return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)

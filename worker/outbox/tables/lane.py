@@ -34,7 +34,7 @@ lanes = table(
         doc="since when `calls` is so; a success of a call marked later doubles it",
     ),
     count("rest_s", "seconds between two growths of `calls`"),
-    count("failures", "calls in a row without an answer; see `breaker_failures`"),
+    count("failures", "calls in a row that say the vendor is ill; see `breaker_failures`"),
 )
 
 lane_events = table(
