@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from uuid_utils import uuid7
 
 from tests.support.plant import PNG, SEND, UPLOAD, Site, busy, planted, refused
 from tests.support.scripted_web import Page, ScriptedWeb, Told
 from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload
+from worker.channels import channel
 from worker.config.settings import RetentionSettings
 from worker.delivery.doorbell import Doorbell
+from worker.delivery.fetching import Fetching
+from worker.delivery.followups import Parked, Ready
 from worker.delivery.housekeeping import Housekeeping
+from worker.delivery.remote import Remote
 from worker.delivery.web import Trouble
+from worker.domain.address import Allowed
 from worker.domain.call import CallResult, FileBody, Request
 from worker.domain.job import part_id
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
+from worker.outbox.items import Change
 from worker.outbox.loading import load
 from worker.outbox.rows import lock_parts
 
@@ -162,6 +169,43 @@ def test_what_was_fetched_is_not_fetched_again_for_another_try(site: Site, web: 
     site.ring(job)
 
     assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), len(web.asked))
+
+
+@pytest.mark.parametrize("lost", ["the transaction", "its answer"])
+def test_who_fetches_is_decided_by_the_transaction_that_counts(site: Site, web: ScriptedWeb, lost: str) -> None:
+    """The part is put off in a transaction that may run twice. Where the first was rolled back and another process was
+    faster, that one fetches; where only the answer to its commit was lost, this one does.
+    """
+    part, apart = part_id(asked_upload(site), 0), 60 * 1_000_000
+
+    def change(changes: Sequence[Change]) -> None:
+        if lost == "the transaction":
+            with site.database.writing() as connection:
+                changes[0].apply(lock_parts(connection, [part])[part], site.clock.micros)
+            sql = "update worker_parts set not_before = :later, reason = 'its file is being fetched' where id = :part"
+            site.sql(sql, later=site.clock.micros + apart, part=part)
+        else:
+            site.plant.writer.change(changes)
+        site.plant.writer.change(changes)
+
+    remote = Remote(
+        site.database,
+        change,
+        Fetching(web, Allowed(()), deadline_s=60),
+        deadline_s=60,
+        at_once=1,
+        new_id=lambda: uuid7().hex,
+        monotonic=site.ticks,
+        took=lambda lane, seconds: None,
+    )
+    with site.database.reading() as connection:
+        [work] = load(connection, site.database.now, [part])
+    account = site.accounts.get("hr")
+
+    found = remote.stored(work, work.message["files"]["media"], channel("wecom_app"), account)
+
+    expected = (0, Parked) if lost == "the transaction" else (1, Ready)
+    assert expected == (len(web.asked), type(found))
 
 
 def test_40007_is_healed_without_fetching_again(site: Site, web: ScriptedWeb) -> None:

@@ -123,16 +123,20 @@ class Remote:
 
     def _claim(self, work: Loaded) -> bool:
         """Puts the part off until the fetch must have ended; False: somebody else is at it."""
-        mine = False
+        until: int | None = None
 
         def claim(part: PartFacts, now: int) -> None:
-            nonlocal mine
+            # Run again after a deadlock, when another process may have been faster, or where the commit's answer was
+            # lost, when the part is as this wrote it.
+            nonlocal until
             if part.claim == work.claim and _is_due(part, now):
-                settle.wait_until(part, now + self._lease_us, FETCHING)
-                mine = True
+                until = now + self._lease_us
+                settle.wait_until(part, until, FETCHING)
+            elif part.claim != work.claim or part.not_before != until:
+                until = None
 
         self._change([Change(work.id, claim)])
-        return mine
+        return until is not None
 
     def _give_up(self, work: Loaded) -> None:
         """Another process may begin at once."""
