@@ -175,8 +175,11 @@ class DeliverySettings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.heartbeat_s > self.lease_s / 2:
+            raise ValueError(
+                "heartbeat_s is longer than half of lease_s: one late heartbeat would end the lease; make it shorter"
+            )
         for low, high in (
-            ("heartbeat_s", "lease_s"),
             ("backoff_base_s", "backoff_max_s"),
             ("hook_backoff_base_s", "hook_backoff_max_s"),
             ("offer_s", "offer_max_s"),
