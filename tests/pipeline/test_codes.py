@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.support.plant import UPDATE, Site, lost, planted, refused
-from worker import To, codes_left, replay
+from tests.support.plant import UPDATE, Site, busy, lost, planted, refused
+from worker import CardUpdate, Priority, To, codes_left, replay, update_card_by_code
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
@@ -289,6 +290,55 @@ def test_an_update_for_all_keeps_to_the_presses_first(site: Site, card: str) -> 
         site.ring(site.update(card))
 
     assert ["c1", "code1"] == spent(site)
+
+
+@pytest.mark.parametrize(("hours", "priority"), [(70.9, Priority.BULK), (71.1, Priority.URGENT), (73, Priority.BULK)])
+def test_an_update_asked_for_shortly_before_its_codes_end_is_urgent(
+    site: Site, card: str, hours: float, priority: Priority
+) -> None:
+    """Within an hour of the end it would not live to see the end of a long backlog; when it has ended it is refused."""
+    site.advance(hours * 3600)
+
+    update = site.update(card, priority="bulk")
+
+    assert priority == site.job(update).priority == site.part(update).priority
+
+
+def test_an_update_that_has_to_wait_shortly_before_its_codes_end_goes_before_others(site: Site) -> None:
+    """The vendor is busy, and what was asked for later and has time would be offered first."""
+    cards = [site.card(), site.card()]
+    site.ring(*cards)
+    site.sql("update worker_response_codes set ends_at = ends_at + 7200000000 where code = 'code2'")
+    hurried, patient = site.update(cards[0]), site.update(cards[1])
+    site.advance(71.5 * 3600)
+    site.vendor.says(busy())
+    site.ring(hurried)
+    site.advance(60)
+
+    site.run()
+
+    assert (Priority.URGENT, Priority.NORMAL) == (site.part(hurried).priority, site.part(patient).priority)
+    assert ["code1", "code1", "code2"] == spent(site)
+
+
+def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(site: Site) -> None:
+    """The application said when the code was issued."""
+    issued_at = datetime.fromtimestamp(site.clock.micros / SECOND, UTC) - timedelta(hours=71.5)
+    with site.database.writing() as connection:
+        update = update_card_by_code(
+            connection,
+            "hr",
+            "given",
+            CardUpdate(replace_name="done"),
+            issued_at=issued_at,
+            accounts=site.accounts,
+            clock=site.clock,
+        ).id
+    site.vendor.says(busy())
+
+    site.ring(update)
+
+    assert ("queued", Priority.URGENT) == (site.state(update), site.part(update).priority)
 
 
 def left(site: Site, job: str) -> list[tuple[str, int, int | None]]:

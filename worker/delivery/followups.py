@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.code import INSTEAD, CodeState
-from worker.domain.job import Part, RepeatRule, job_of
+from worker.domain.code import INSTEAD, SOON_US, CodeState
+from worker.domain.job import Part, Priority, RepeatRule, job_of
 from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
 from worker.outbox.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
@@ -29,6 +29,7 @@ from worker.outbox.followups import (
     later_replays,
     lock_job_row,
     lock_own,
+    make_urgent,
     park,
     plan_parts,
     reached_by,
@@ -191,6 +192,7 @@ class Followups:
             hours = f"{self._code_ttl_s / 3600:g}"
             ended = f"that time ended at {_clock(held.ends_at)}"
             return Refuse(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
+        self._hasten(work, held.ends_at - now)
         return Ready(work.spec, {"response_code": response_code}, code_id=held.id)
 
     def _file_given(self, connection: Connection, work: Loaded, app: str, response_code: str) -> tuple[CodeState, int]:
@@ -210,15 +212,21 @@ class Followups:
         assert held is not None
         return held, now
 
+    def _hasten(self, work: Loaded, left_us: int) -> None:
+        """Should this call have to wait again, it does so in front: behind a full lane its code would end."""
+        if left_us <= SOON_US and work.priority != Priority.URGENT:
+            self._database.run(lambda connection: make_urgent(connection, work.id))
+
     def _pick_code(self, work: Loaded) -> Resolved:
         with self._database.reading() as connection:
             until, people = f"{self._database.now} + {self._deadline_us}", work.spec.get("users") or ()
             codes = fresh_codes(connection, work.spec["target"], until, people)
             usable = [code for code in codes if not (work.spec.get("reserve_last") and code.source == "send")]
-            if usable:
-                facts = {"response_code": usable[0].code}
-                return Ready(work.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
-            states = code_states(connection, work.spec["target"])
+            states = set() if usable else code_states(connection, work.spec["target"])
+        if usable:
+            self._hasten(work, max(code.left_us for code in usable))
+            facts = {"response_code": usable[0].code}
+            return Ready(work.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
         if "leased" in states:
             # Another update is in the air with it: only its end tells whether the code is spent.
             self._change([Change(work.id, _wait_for_code)])

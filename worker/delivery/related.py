@@ -24,6 +24,7 @@ from worker.delivery.finding import JobId, id_of, row_of, rows_of
 from worker.delivery.insert import JobRef, ask
 from worker.delivery.instants import instant
 from worker.delivery.options import AWARE, Instant, Options, aware_problems
+from worker.domain.code import SOON_US
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.domain.message import Message
@@ -32,7 +33,8 @@ from worker.outbox import jobs as outbox
 from worker.outbox.blobs import keep_blobs
 from worker.outbox.caller import Bind, in_callers_transaction
 from worker.outbox.clock import DatabaseClock, SqlClock
-from worker.outbox.followups import has_repeats_to_come
+from worker.outbox.codes import end_soon
+from worker.outbox.followups import has_repeats_to_come, reached_by
 from worker.outbox.turns import take_place
 
 _CLOCK = DatabaseClock()
@@ -87,13 +89,17 @@ def update_card(
     """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it.
 
     Each call spends a response_code: of the presses of the people named first, of other presses next, the send's own
-    last. `reserve_last=True` keeps that one: without a press the update is refused. Of a job that was replayed or
+    last. `reserve_last=True` keeps that one: without a press the update is refused. The update is urgent, whatever
+    `priority` says, when the last code of a card ends within an hour. Of a job that was replayed or
     resent, the cards of its replays are updated too; an update of a replay is about that one alone.
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     document = document_of(update)
     if problems := update_problems(document):
         raise CheckFailed(problems)
+    target, now = id_of(job_id), clock.now(connection.dialect.name)
+    if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):
+        options.priority = Priority.URGENT
     people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
     return follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)
 

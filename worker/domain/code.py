@@ -10,6 +10,10 @@ INSTEAD = "take the code of a later press of the card, or send a new card"
 """What to do when a response_code cannot be used."""
 
 
+SOON_US = 3600 * 1_000_000
+"""A card update whose code ends within this is urgent."""
+
+
 @dataclass(frozen=True, slots=True)
 class CodeState:
     """One code's row in the ledger, without the code."""

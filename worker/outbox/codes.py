@@ -29,6 +29,8 @@ class Code:
     ends_at: int
     source: str
     """`send`, `callback` or `given`."""
+    left_us: int
+    """How long after the instant asked about it can still be spent."""
 
 
 def code_id(app: str, code: str) -> str:
@@ -89,8 +91,9 @@ def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence
     most.
     """
     query = text(
-        "select id, code, ends_at, source from worker_response_codes where part_id = :part and state = 'fresh'"
-        f" and ends_at > {now} order by case when person in :people then 0 when source = 'callback' then 1 else 2 end,"
+        f"select id, code, ends_at, source, ends_at - ({now}) from worker_response_codes"
+        f" where part_id = :part and state = 'fresh' and ends_at > {now}"
+        " order by case when person in :people then 0 when source = 'callback' then 1 else 2 end,"
         " ends_at desc, id limit 2"
     ).bindparams(bindparam("people", [person.lower() for person in people], String(), expanding=True))
     rows = connection.execute(query, {"part": part_id})
@@ -132,6 +135,15 @@ def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int,
         " where part_id > :low and part_id < :high) codes group by part_id order by part_id"
     )
     return [(part, int(left), until) for part, left, until in connection.execute(query, part_range(job_id))]
+
+
+def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> bool:
+    """Whether the last code of one of a job's cards ends within a time, and has not ended yet."""
+    query = text(
+        "select part_id from worker_response_codes where part_id > :low and part_id < :high and state = 'fresh'"
+        f" group by part_id having max(ends_at) > {now} and max(ends_at) <= {now} + :within limit 1"
+    )
+    return connection.execute(query, {**part_range(job_id), "within": within_us}).first() is not None
 
 
 def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.domain.job import job_of, part_id, part_range
+from worker.domain.job import Priority, job_of, part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -228,6 +228,14 @@ def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, 
         return None
     spec = connection.execute(text("select spec from worker_parts where id = :id"), {"id": own_id}).scalar_one()
     return part, json.loads(spec)
+
+
+def make_urgent(connection: Connection, part_id: str) -> None:
+    """A queued part goes before what is not urgent in its lane, should it be offered again."""
+    connection.execute(
+        text("update worker_parts set priority = :urgent where id = :id and state = 0"),
+        {"urgent": int(Priority.URGENT), "id": part_id},
+    )
 
 
 def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
