@@ -84,7 +84,7 @@ class Outside:
     transport: Transport
     settings: DeliverySettings
     web: Web = field(default_factory=SocketWeb)
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = boot_clock
     life_clock: Callable[[], float] = boot_clock
     rng: random.Random = field(default_factory=random.Random)
     new_id: Callable[[], str] = lambda: uuid7().hex

@@ -11,7 +11,6 @@ import logging
 import re
 import secrets
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from worker.delivery.connection import (
     why_no_answer,
     why_not_connected,
 )
+from worker.delivery.life import boot_clock
 from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.errors import ConfigurationError
@@ -76,7 +76,7 @@ class RequestsTransport:
     def __init__(
         self,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = boot_clock,
         connect_timeout_s: float = 5.0,
         pool_size: int = 64,
         max_idle_s: float = 4.0,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -151,7 +150,7 @@ class EngineRoom:
             publish=self._doorbells.publish,
             sharing=Sharing(delivery.doorbell_size, delivery.threads),
             times=relay_times(delivery),
-            monotonic=time.monotonic,
+            monotonic=plant.monotonic,
             weight=lambda account: weight_of(plant.accounts, account),
             amount=lambda account, limit: amount_of(plant.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
@@ -163,7 +162,7 @@ class EngineRoom:
             channel=channel,
             policy=policy_of(delivery),
             lease_s=delivery.lease_s,
-            monotonic=time.monotonic,
+            monotonic=plant.monotonic,
         )
         turns = {
             "heartbeat": self._beat,

@@ -8,10 +8,12 @@ import os
 import select
 import socket
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -27,7 +29,9 @@ from tests.unit.transport.fault_table import (
     tls_server_context,
     upload,
 )
-from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
+from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
+from worker.delivery.life import boot_clock
+from worker.delivery.plant import Outside
 from worker.delivery.transport import Connection, RequestsTransport
 from worker.domain.account import Secret
 from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
@@ -752,3 +756,25 @@ def _pump(near: socket.socket, far: socket.socket) -> None:
             far.sendall(data)
     with contextlib.suppress(OSError):
         far.shutdown(socket.SHUT_WR)
+
+
+def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline counts a suspended host's sleep: the others have called this process dead meanwhile."""
+    read, slept = time.clock_gettime, []
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: read(clock) + sum(slept))
+    with RawServer(answer()) as server:
+        transport = RequestsTransport(probe=lambda label: slept.append(3_600.0) if label == "first_byte" else None)
+        call = request(server.url, body=b"x" * 20_000_000)
+
+        result = connected(transport, call).call(call)
+        transport.close()
+
+    assert [3_600.0] == slept
+    assert isinstance(result, NoAnswer)
+
+
+def test_every_clock_that_lets_a_call_go_counts_the_machines_sleep() -> None:
+    """Lease, deadline and permit by one clock: of two, one could say that an hour has passed and the other none."""
+    clocks = [signature(made).parameters["monotonic"].default for made in (Outside, RequestsTransport)]
+
+    assert [boot_clock] * 3 == [*clocks, signature(Outside).parameters["life_clock"].default]
