@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
-
 from tests.process.stack import until
 from tests.support import databases
 from tests.support.databases import Service
@@ -144,7 +142,6 @@ def free_port() -> int:
 
 
 def need(programs: Service, *, found: bool) -> None:
-    """Skips the test, and has the run's last lines say what was missing."""
+    """Skips the test, or fails it under REQUIRE_SERVICES=1."""
     if not found:
-        databases.missing[programs.name] = programs
-        pytest.skip(f"this machine has no {programs.name} to make a server of our own")
+        databases.lack(programs, f"this machine has no {programs.name} to make a server of our own")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.process import own_pgbouncer, own_server
 from tests.process.stacks import EMBEDDED, on_every_stack, on_its_own
+from tests.support import databases
 
 TESTS = Path(__file__).parents[1]
 ON_EACH = {"database", "database_url"}
@@ -42,6 +44,22 @@ def test_fewer_stacks_need_a_reason() -> None:
         on_every_stack(why="it was slow")
     with pytest.raises(TypeError, match="why"):
         on_its_own(why="")
+
+
+def test_a_missing_program_fails_where_services_are_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its test is skipped elsewhere; a run of everything would say nothing of it."""
+    monkeypatch.setattr(databases, "missing", {})
+    monkeypatch.delenv("REQUIRE_SERVICES", raising=False)
+
+    ends = (pytest.skip.Exception, pytest.fail.Exception)
+    with pytest.raises(ends, match="PgBouncer") as left_out:
+        own_server.need(own_pgbouncer.PROGRAMS, found=False)
+    monkeypatch.setenv("REQUIRE_SERVICES", "1")
+    with pytest.raises(ends, match="PgBouncer") as demanded:
+        own_server.need(own_pgbouncer.PROGRAMS, found=False)
+
+    assert ends == (left_out.type, demanded.type)
+    assert {"PgBouncer"} == set(databases.missing)
 
 
 @pytest.mark.parametrize("room", ["pipeline", "conformance"])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import create_engine, make_url
@@ -74,12 +75,16 @@ def answers(url: str) -> bool:
 
 def need(service: Service) -> str:
     """The service's URL; else skips the test, or fails it under REQUIRE_SERVICES=1."""
-    if answers(service.url):
-        return service.url
+    if not answers(service.url):
+        lack(service, f"{service.name} does not answer at {make_url(service.url).render_as_string()}")
+    return service.url
+
+
+def lack(service: Service, reason: str) -> NoReturn:
+    """Skips the test, and has the run's last lines say what was missing; fails it under REQUIRE_SERVICES=1."""
     missing[service.name] = service
-    reason = f"{service.name} does not answer at {make_url(service.url).render_as_string()}"
     if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(reason, pytrace=False)
+        pytest.fail(f"{reason}; {service.how_to_start}", pytrace=False)
     pytest.skip(reason)
 
 
