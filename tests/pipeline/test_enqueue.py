@@ -469,6 +469,29 @@ def test_a_wrong_account_is_found_before_anything_is_stored(
         assert 0 == count(connection)
 
 
+@pytest.mark.parametrize(
+    ("channel", "settings", "key", "remedy"),
+    [
+        ("wecom_app", {"corpid": "ww1", "agentid": 1}, "callbak", "did you mean callback?"),
+        ("wecom_app", {"corpid": "ww1", "agentid": 1}, "proxi", "did you mean proxy?"),
+        ("wecom_external", {"corpid": "ww1", "agentid": 1}, "customer_caps", "did you mean customer_cap?"),
+        ("wecom_webhook", {"edition": "robot"}, "chatid_fro", "did you mean chatid_for?"),
+        ("youdu", {"buin": 1, "appid": "a"}, "zzz", "use one of allow_everyone, api_path, appid, base_url, buin"),
+    ],
+)
+def test_a_key_that_no_channel_reads_is_named_with_the_nearest(
+    channel: str, settings: dict[str, Any], key: str, remedy: str
+) -> None:
+    """What is misspelt would be as if it were not there; what else is read stays quiet."""
+    right, wrong = settings, {**settings, key: True}
+
+    require_usable_accounts(worker.FixedAccounts([worker.Account("a", channel, "http://vendor", right)]))
+    with pytest.raises(ConfigurationError) as caught:
+        require_usable_accounts(worker.FixedAccounts([worker.Account("a", channel, "http://vendor", wrong)]))
+
+    assert f"accounts.a.{key}: is not a setting of {channel}; {remedy}" in str(caught.value)
+
+
 def test_every_wrong_key_of_every_account_is_named() -> None:
     """What a worker process asks before it starts; a channel nobody knows is one of them."""
     accounts = worker.FixedAccounts(

@@ -72,13 +72,15 @@ class Channel(Protocol):
     """Every call needs the account's secret itself (a webhook's key, an AES key), not only gettoken."""
     counts_members: bool
     """Each member behind a department, a tag or @all has limits that a call counts against, where he is known."""
+    account_keys: frozenset[str]
+    """Every key of the account's own settings that the channel reads."""
     profile: Mapping[str, Limit]
     """Every published limit by the name under which an account overrides it."""
     recall_window_s: int | None
     """Until how long after it was accepted a send can be taken back; None: no end."""
 
     def account_problems(self, account: Account) -> list[Problem]:
-        """Every wrong key of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
+        """Every wrong value of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
         ...
 
     def cautions(self, account: Account) -> Sequence[str]:

@@ -14,6 +14,9 @@ from worker.config.settings import AccountSettings, Settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 
+DEADLINE = "deadline_s"
+"""Beside a channel's own keys: the total time of a call, in seconds, as `[delivery]` says it."""
+
 
 class AccountSource(Protocol):
     """Accounts by name."""
@@ -64,7 +67,7 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
         channel=given.channel,
         base_url=base_url,
         settings={
-            "deadline_s": deadline_s,
+            DEADLINE: deadline_s,
             **{key: _opened(f"{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
         secret=None if given.secret is None else _secret(f"{name}.secret", given.secret),

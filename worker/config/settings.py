@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -352,7 +352,7 @@ def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
         case "missing":
             text = "is missing; add it"
         case "extra_forbidden":
-            text = f"is not a setting; {_did_you_mean(first['loc'])}"
+            text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), _known(first['loc']))}"
         case "value_error":
             text = str(first["ctx"]["error"])
         case _:
@@ -373,9 +373,13 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
 """What may stand in a table of this name."""
 
 
-def _did_you_mean(loc: tuple[int | str, ...]) -> str:
-    known = list((_TABLES[loc[-2]] if len(loc) > 1 else Settings).model_fields)
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+def _known(loc: tuple[int | str, ...]) -> list[str]:
+    return list((_TABLES[loc[-2]] if len(loc) > 1 else Settings).model_fields)
+
+
+def did_you_mean(key: str, known: Collection[str]) -> str:
+    """The remedy for a key that is none: the one most like it, or all there are."""
+    near = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
 
 

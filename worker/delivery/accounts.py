@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from worker import channels
-from worker.config.accounts import AccountSource
+from worker.config.accounts import DEADLINE, AccountSource
+from worker.config.settings import AccountSettings, did_you_mean
 from worker.delivery.limited import Amount
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError, WorkerError
@@ -74,6 +75,9 @@ def _sentences(account: Account) -> Iterator[str]:
     except ConfigurationError as error:
         yield f"accounts.{account.name}.channel: {error}"
         return
+    for key in sorted(account.settings.keys() - channel.account_keys - {DEADLINE}):
+        remedy = did_you_mean(key, sorted(channel.account_keys | AccountSettings.model_fields.keys()))
+        yield f"accounts.{account.name}.{key}: is not a setting of {channel.name}; {remedy}"
     for problem in channel.account_problems(account):
         yield f"accounts.{account.name}.{problem}"
     shares = account.share if isinstance(account.share, Mapping) else {}

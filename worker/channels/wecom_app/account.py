@@ -16,6 +16,9 @@ UNITS = ("bytes", "characters")
 CALLBACK_KEYS = ("token", "aes_key")
 """Token and EncodingAESKey of the app's callback settings (page 90930 回调配置)."""
 
+KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES})
+"""Every key that is read."""
+
 
 def problems(account: Account) -> list[Problem]:
     """Every wrong key."""

@@ -42,6 +42,7 @@ class WecomApp:
     uses_token = True
     calls_with_secret = False
     counts_members = True
+    account_keys = keys.KEYS
     profile = limits.PROFILE
     recall_window_s: int | None = RECALL_WINDOW_S
 

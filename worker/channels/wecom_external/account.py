@@ -17,6 +17,9 @@ CAPS: Mapping[str, str] = {
 """`customer_cap`: what one customer or group may be sent, corp-made and member-made together (page 92135). The first is
 the vendor's default; an administrator can choose the others in the group-send assistant."""
 
+KEYS = frozenset({"corpid", "agentid", "customer_cap", "ip"})
+"""Every key that may be said: agentid is not read, and stands in accounts that were copied from the app's."""
+
 
 def cautions(account: Account) -> Iterator[str]:
     """Nothing that is left out takes anything away."""

@@ -41,6 +41,7 @@ class WecomExternal:
     uses_token = True
     calls_with_secret = False
     counts_members = False
+    account_keys = keys.KEYS
     profile = limits.PROFILE
     recall_window_s: int | None = None
     """What members have not sent yet can be cancelled as long as the task exists (page 97611)."""

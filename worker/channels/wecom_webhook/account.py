@@ -15,6 +15,9 @@ from worker.domain.errors import Problem
 CALLBACK_KEYS = ("token", "aes_key")
 """Token and EncodingAESKey of the webhook's callback settings."""
 
+KEYS = frozenset({"edition", "subscribed", "chatid_for", "callback"})
+"""Every key that is read."""
+
 
 def cautions(account: Account) -> Iterator[str]:
     """What is left out, and what that means."""

@@ -40,6 +40,7 @@ class WecomWebhook:
     uses_token = False
     calls_with_secret = True
     counts_members = False
+    account_keys = keys.KEYS
     profile = limits.PROFILE
     recall_window_s: int | None = None
 

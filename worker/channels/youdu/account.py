@@ -20,6 +20,12 @@ MAX_UPLOAD = 100 * 1024 * 1024
 """Ours: the vendor documents no limit; the server holds the whole file, in Base64, in memory."""
 TITLE_UNITS = ("characters", "bytes")
 
+KEYS = frozenset(
+    {"buin", "appid", "role", "invalid_users", "title_unit", "upload_max_bytes", "legacy_token", "api_path"}
+    | {"sso_hosts", "callback"}
+)
+"""Every key that is read."""
+
 
 class InvalidUsers(StrEnum):
     """What this server was seen to do with a call that names accounts it does not know (undocumented)."""

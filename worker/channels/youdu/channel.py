@@ -36,6 +36,7 @@ class Youdu:
     uses_token = True
     calls_with_secret = True
     counts_members = False
+    account_keys = keys.KEYS
     profile = limits.PROFILE
     recall_window_s: int | None = None
 
