@@ -23,6 +23,7 @@ from worker.domain.outcome import (
     Taken,
     Unknown,
     Wait,
+    unheard_of,
 )
 
 RECALL = part({}, {"msgid": "M"}, kind="recall")
@@ -170,7 +171,7 @@ def test_success_without_errcode():
         (44004, Rejected("44004 text content empty", lasting=True)),
         (42014, Rejected("42014 task_id exists, is empty, too long or illegal")),
         (85002, Rejected("85002 forbidden words")),
-        (777, Rejected("errcode 777 (not in the catalogue)")),
+        (777, unheard_of(777)),
     ],
 )
 def test_codes(code, expected):

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.pipeline.webhook_site import a_webhook
-from tests.support.plant import GETTOKEN, ScriptedVendor, Site, busy, lost, planted
+from tests.support.plant import GETTOKEN, ScriptedVendor, Site, busy, lost, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
-from worker import Chats
+from worker import Chats, resend_failed
 from worker.channels import wecom_webhook as webhook
 from worker.delivery.transport import Connection, RequestsTransport
 from worker.domain.call import CallResult, NeverLeft, Request
@@ -199,6 +199,49 @@ def test_a_busy_spell_over_many_lanes_rests_the_account(sqlite_database: Databas
 
         assert ({"queued"}, {"accepted"}) == (ill, states(site))
         assert 60 >= ward.calls_when_ill
+
+
+def test_a_code_nobody_knows_burns_no_backlog(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """A new throttling code is every answer of the lane: a few are rejected, the lane rests and says the code, and the
+    others go when it is over; what was rejected is brought back by a person.
+    """
+    ward = Ward(refused(48999, "quota of a new kind"), driven_clock, MINUTES)
+    with beside(ward, sqlite_database, driven_clock) as site:
+        jobs = [site.send(f"{n}", f"u{n}") for n in range(60)]
+
+        live_on(site, MINUTES)
+        rejected = [job for job in jobs if site.state(job) == "rejected"]
+        live_on(site, 3)
+        again = [resend_again(site, job) for job in rejected]
+        live_on(site, 1)
+
+        assert ward.calls_when_ill == len(rejected) <= 30
+        assert ["accepted"] * 60 == [site.state(job) for job in [*(set(jobs) - set(rejected)), *again]]
+        assert ["breaker opened", "breaker closed"] == events(site)
+        assert "48999" in site.rows("select reason from worker_lane_events order by id")[0].reason
+
+
+def resend_again(site: Site, job: str) -> str:
+    with site.database.writing() as connection:
+        return resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+
+
+def test_a_code_nobody_knows_rests_nothing_among_others(sqlite_database: Database, driven_clock: DrivenClock) -> None:
+    """Every other message is refused with it: those are rejected, and all others go at once."""
+    vendor = ScriptedVendor()
+
+    def odd(request: Request) -> CallResult:
+        is_odd = b"odd" in (request.body if isinstance(request.body, bytes) else b"")
+        return refused(48999) if is_odd else vendor(request)
+
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(odd), breaker_failures=5) as site:
+        for n in range(20):
+            site.send("odd" if n % 2 else "even", f"u{n}")
+
+        live_on(site, 0.25)
+
+        assert {"accepted", "rejected"} == states(site)
+        assert [] == events(site)
 
 
 def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock: DrivenClock) -> None:

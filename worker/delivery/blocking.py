@@ -55,6 +55,8 @@ class Blocking:
                 return self._failure(work, Scope.ACCOUNT, reason)
             case Retry(busy=busy, reason=reason) if busy or (verdict.errcode is None and verdict.http_status):
                 return self._failure(work, Scope.LANE, reason)
+            case Rejected(unheard_of=True, reason=reason):
+                return self._failure(work, Scope.LANE, reason)
             case (
                 Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken()
             ):

@@ -139,8 +139,15 @@ class Rejected:
     refusals: tuple[Refusal, ...] = ()
     heal: str | None = None
     """`media`: the media_id is gone; upload once more and try again instead of giving up."""
+    unheard_of: bool = False
+    """The vendor's code stands in no catalogue of ours: perhaps it is about this call, perhaps about all of them."""
     lasting: bool = False
     """Every earlier call of the part must have met it, too: what was in doubt about them is not any more."""
+
+
+def unheard_of(code: int) -> Rejected:
+    """What an errcode means that stands in no catalogue."""
+    return Rejected(f"errcode {code} (not in the catalogue)", unheard_of=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,18 @@ from worker.channels.wecom.reply import Answer
 from worker.channels.wecom.token import retry_after
 from worker.domain.call import Reply
 from worker.domain.job import Part
-from worker.domain.outcome import Outcome, Parked, Rejected, Retry, Scope, StaleToken, Unknown, Verdict, Wait
+from worker.domain.outcome import (
+    Outcome,
+    Parked,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Verdict,
+    Wait,
+    unheard_of,
+)
 
 WRONG_FORMAT = "wrong json format"
 
@@ -37,7 +48,7 @@ def no_vendor(reply: Reply) -> Outcome:
 def by_code(code: int) -> Outcome:
     """What a code asks of the worker, whatever the call was."""
     row = errcodes.find(code)
-    return Rejected(f"errcode {code} (not in the catalogue)") if row is None else by_class(row, code)
+    return unheard_of(code) if row is None else by_class(row, code)
 
 
 def by_class(row: Errcode, code: int) -> Outcome:

@@ -14,7 +14,7 @@ from worker.channels.wecom_app.content import SENDS, calls_back, card_of
 from worker.channels.wecom_app.refusals import all_refused, refusals
 from worker.domain.call import Reply
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Taken, Verdict
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Taken, Verdict, unheard_of
 
 PROMISED: Mapping[str, str] = {"send": "msgid", "create_chat": "chatid"}
 """The id a success carries, by kind; recall, update and all else about chats promise none."""
@@ -68,7 +68,7 @@ def _promises_code(part: Part) -> bool:
 def _refused(part: Part, answer: Answer) -> Outcome:
     row = errcodes.find(answer.errcode)
     if row is None:
-        return Rejected(f"errcode {answer.errcode} (not in the catalogue)")
+        return unheard_of(answer.errcode)
     special = SPECIAL.get(answer.errcode)
     found = special(part, answer, row) if special else by_class(row, answer.errcode)
     # A part's message and recipients stay what they are, and so do the bytes of a call in doubt.

@@ -30,6 +30,7 @@ from worker.domain.outcome import (
     Unknown,
     Verdict,
     Wait,
+    unheard_of,
 )
 
 AGAIN_S = 60.0
@@ -73,7 +74,7 @@ def _taken(part: Part, answer: Answer) -> Outcome:
 def _refused(part: Part, code: int) -> Outcome:
     row = errcodes.find(code)
     if row is None:
-        return Rejected(f"errcode {code} (not in the catalogue)")
+        return unheard_of(code)
     special = SPECIAL.get(code)
     return special(part, code, row) if special else _by_class(row, code)
 

@@ -23,6 +23,7 @@ from worker.domain.outcome import (
     Taken,
     Verdict,
     Wait,
+    unheard_of,
 )
 
 MEDIA_GONE = 200010
@@ -60,7 +61,7 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
         return people.refused(part, account, errmsg_of(answer))
     row = errcodes.find(answer.errcode)
     if row is None:
-        return Rejected(f"errcode {answer.errcode} (not in the catalogue)")
+        return unheard_of(answer.errcode)
     if answer.errcode == MEDIA_GONE:
         # A file we keep can be uploaded again; not while in doubt: the earlier call may have been taken.
         ours = bool(part.message.get("files")) and part.kind in SENDS and not part.in_doubt
