@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -12,7 +13,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from tests.support.plant import Site, an_account, planted, refused
+from tests.support.plant import Site, an_account, lost, planted, refused
+from worker import MpNews, MpNewsArticle
 from worker.delivery.writer import WriterClosed
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
@@ -20,6 +22,7 @@ from worker.domain.window import permit_age_s
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
 from worker.outbox.lanes import Block, block_lanes, used_up
+from worker.outbox.loading import load
 
 SECOND = 1_000_000
 
@@ -195,6 +198,43 @@ def test_a_lifted_block_is_seen_too(site: Site) -> None:
     site.ring(*jobs)
 
     assert ["accepted", "accepted"] == states(site, jobs)
+
+
+def of_megabytes(site: Site, count: int, **options: Any) -> list[str]:
+    """Articles of the length that the vendor allows."""
+    article = MpNewsArticle(title="t", thumb_media_id="m", content="x" * 600_000)
+    return [site.ask(MpNews(articles=[article]), f"u{n}", **options) for n in range(count)]
+
+
+def test_documents_of_megabytes_are_read_one_after_the_other(site: Site) -> None:
+    """A doorbell of fifty parts, in every thread, holds one of them: the others are ids until it is their turn."""
+    large, [small] = of_megabytes(site, 4), jobs_of(site, 1)
+    tracemalloc.start()
+    with site.database.reading() as connection:
+        works = load(connection, site.database.now, [part_id(job, 0) for job in (*large, small)])
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert held < 600_000
+    assert [True, True, True, True, False] == [work.holds_bytes for work in works]
+    assert [{}] * 4 == [work.message for work in works[:4]]
+
+
+def test_documents_of_megabytes_arrive_whole_and_in_order(site: Site) -> None:
+    """In one doorbell, with a second call of each that was lost and goes again byte for byte."""
+    jobs = of_megabytes(site, 3)
+    site.vendor.says(lost())
+
+    calls = site.ring(*jobs)
+    site.advance(26)
+    site.recover()
+    site.ring(jobs[0])
+
+    assert (3, ["accepted"] * 3) == (calls, states(site, jobs))
+    sent = site.bodies()
+    assert ["u0", "u1", "u2", "u0"] == [body["touser"] for body in sent]
+    assert {600_000} == {len(body["mpnews"]["articles"][0]["content"]) for body in sent}
+    assert sent[0] == sent[3]
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ class Doorbell:
         last: Delivered | None = None
         with suppress(WriterClosed):  # the process ends: what is queued is left to others
             while works and plant.monotonic() < until and not plant.draining.is_set() and not plant.gates.closed(lane):
-                ahead = 1 if works[0].holds_bytes else self._ahead(lane)
+                ahead = 1 if any(work.holds_bytes for work in works) else self._ahead(lane)
                 returned = self._work_off_returned(lane, works[0].priority, ahead, left)
                 picked = self._mixing.pick(lane, works, ahead)
                 delivered = returned | self._work_off_chunk(picked.works, left)
@@ -228,6 +228,7 @@ class Doorbell:
                 errands.append(errand)
             else:
                 left.append(work)
+                work.message = {}  # it may be megabytes, and to leave it takes its id
         if errands and not self._attempt.reach(errands[0]):
             left += [errand.work for errand in errands]
             return []

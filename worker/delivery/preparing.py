@@ -26,7 +26,7 @@ from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait
 from worker.outbox.items import Change
 from worker.outbox.lanes import account_of
-from worker.outbox.loading import Loaded, moves_until
+from worker.outbox.loading import Loaded, moves_until, read_documents
 
 log = structlog.get_logger()
 
@@ -47,6 +47,9 @@ class Preparing:
 
     def prepare(self, work: Loaded) -> Errand | None:
         """None: the part waits, or has ended. Raises only what the database and the writer raise."""
+        if work.is_unread:
+            with self._plant.database.reading() as connection:
+                read_documents(connection, work)
         if work.fault is not None:
             self._fail(work, f"our own error: its documents cannot be read: {work.fault}")
             return None

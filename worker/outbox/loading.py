@@ -44,26 +44,41 @@ class Loaded:
     fault: str | None = None
     """Why its documents cannot be read; null: they can."""
     holds_bytes: bool = False
-    """A file of megabytes stands in its call: the next is not made while this one is held."""
+    """Its documents, or a file that stands in its call, are large: the next is not made while this one is held."""
+    is_unread: bool = False
+    """Its documents are large and have yet to be read; see `read_documents`."""
     priority: int = Priority.NORMAL
 
 
 _COLUMNS = (
-    "p.id, p.job_id, p.n, p.lane, p.claim, p.tries, p.doubts, p.flagged, p.first_marked_at, p.expires_at, p.spec,"
-    " j.kind, j.account, j.message, j.on_unknown, j.target_job_id, b.body, b.window_id"
+    "p.id, p.job_id, p.n, p.lane, p.claim, p.tries, p.doubts, p.flagged, p.first_marked_at, p.expires_at, {0},"
+    " j.kind, j.account, {1}, j.on_unknown, j.target_job_id, {2}, b.window_id"
 )
+_DOCUMENTS = ("p.spec", "j.message", "b.body")
+LARGE = 65_536
+"""Documents of a part that are longer together (in bytes; on SQLite in characters) are read when it is its turn: fifty
+parts of a message of megabytes, in every thread, would be gigabytes.
+"""
 
 
 @lru_cache(maxsize=16)
-def _select(dialect: str, now: str) -> str:
+def _from(dialect: str) -> str:
     # On MariaDB in this order and by the keys: with young statistics it would read all jobs first.
     join, by_key = ("straight_join", " force index (primary)") if is_mariadb(dialect) else ("join", "")
     joins = (
         f" {join} worker_jobs j{by_key} on j.id = p.job_id"
         f" left join worker_bodies b{by_key} on b.part_id = p.id and p.doubts > 0"
     )
+    return chosen(dialect, "worker_parts", alias="p", joins=joins)
+
+
+@lru_cache(maxsize=16)
+def _select(dialect: str, now: str) -> str:
+    length = "length" if dialect == "sqlite" else "octet_length"
+    size = " + ".join(f"coalesce({length}({column}), 0)" for column in _DOCUMENTS)
+    columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
-        f"select {_COLUMNS}, p.priority from {chosen(dialect, 'worker_parts', alias='p', joins=joins)}"
+        f"select {columns}, p.priority from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
@@ -78,13 +93,29 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[Loaded]:
 def _loaded(row: Sequence[Any]) -> Loaded:
     loaded = Loaded(*row[:-1])
     loaded.priority = row[-1]
+    if row[10] is None:
+        loaded.spec, loaded.message, loaded.holds_bytes, loaded.is_unread = {}, {}, True, True
+    else:
+        _understand(loaded, row[10], row[13])
+    return loaded
+
+
+def read_documents(connection: Connection, work: Loaded) -> None:
+    """Reads the large documents of a part whose turn it is."""
+    query = f"select {', '.join(_DOCUMENTS)} from {_from(connection.dialect.name)}"
+    for spec, message, body in fetch(connection, query, {"ids": ids_json([work.id])}):
+        work.is_unread, work.frozen = False, body
+        _understand(work, spec, message)
+        work.holds_bytes = True
+
+
+def _understand(loaded: Loaded, spec: str, message: str) -> None:
     try:
-        loaded.spec, loaded.message = _object(row[10]), _object(row[13])
+        loaded.spec, loaded.message = _object(spec), _object(message)
         files = loaded.message.get("files") or {}
         loaded.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
     except (ValueError, TypeError, LookupError, AttributeError) as error:  # one odd row must not keep the others
         loaded.spec, loaded.message, loaded.fault = {}, {}, type(error).__name__
-    return loaded
 
 
 def _object(document: str) -> dict[str, Any]:
