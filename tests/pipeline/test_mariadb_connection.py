@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymysql
@@ -132,6 +133,35 @@ def test_the_clock_is_utc_in_every_time_zone(mariadb_database: Database, zone: s
 
     assert type(now) is int
     assert abs(now / 1_000_000 - time.time()) < 60
+
+
+@pytest.mark.parametrize(
+    ("start", "evaluated", "utc", "passed_s"),
+    [
+        pytest.param("03-29 01:59:59.9", "03-29 03:00:01.4", "03-29 00:59:59.9", 1.5, id="an hour forward"),
+        pytest.param("10-25 02:59:59.9", "10-25 02:00:01.4", "10-25 00:59:59.9", 1.5, id="an hour back"),
+        pytest.param("10-04 01:59:59.9", "10-04 02:30:01.4", "10-03 15:29:59.9", 1.5, id="half an hour forward"),
+        pytest.param("04-05 01:59:59.9", "04-05 01:30:01.4", "04-04 14:59:59.9", 1.5, id="half an hour back"),
+        pytest.param("06-01 12:00:00.0", "06-01 12:00:01.5", "06-01 10:00:00.0", 1.5, id="not at all"),
+        pytest.param("06-01 12:00:00.0", "06-01 11:59:59.5", "06-01 10:00:00.0", -0.5, id="set back by a hair"),
+    ],
+)
+def test_a_statement_that_waits_while_the_callers_clocks_are_moved_has_the_right_instant(
+    mariadb_database: Database, start: str, evaluated: str, utc: str, passed_s: float
+) -> None:
+    """Clocks of a time zone are moved while a producer's statement waits, by whole half-hours; 1.5 s have passed. (What
+    the server's own clock is set back by is not that.)
+    """
+    clock = DatabaseClock().now("mysql")
+    for name, local in (("sysdate(6)", evaluated), ("utc_timestamp(6)", utc), ("now(6)", start)):
+        assert name in clock
+        clock = clock.replace(name, f"timestamp '2026-{local}'")
+
+    with mariadb_database.reading() as connection:
+        [[found]] = fetch(connection, f"select {clock}")
+
+    began = datetime.strptime(f"2026-{utc} +0000", "%Y-%m-%d %H:%M:%S.%f %z")
+    assert began + timedelta(seconds=passed_s) == datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found)
 
 
 def test_the_clock_moves_inside_a_statement(mariadb_database: Database) -> None:

@@ -16,9 +16,12 @@ _NOW = {
     "sqlite": "(cast(strftime('%s','now') as integer) * 1000000"
     " + cast(substr(strftime('%f','now'), 4) as integer) * 1000)",
     # SYSDATE, not NOW: the instant of evaluation, not of the statement's start. Its local time is only used for the
-    # span since that start: as an instant it would mean two in the hour a caller's time zone repeats in autumn.
+    # span since that start: as an instant it would mean two in the hour a caller's time zone repeats in autumn. A span
+    # over the switch itself is longer or shorter by what the clocks are moved, always whole half-hours: these are left
+    # out, so that it lies between a minute back (somebody set the server's clock) and 29 on. Of a statement that waits
+    # for longer it is whole half-hours early.
     "mysql": "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))"
-    " + timestampdiff(microsecond, now(6), sysdate(6)))",
+    " + mod(timestampdiff(microsecond, now(6), sysdate(6)) + 7260000000, 1800000000) - 60000000)",
 }
 _NOW["mariadb"] = _NOW["mysql"]
 
