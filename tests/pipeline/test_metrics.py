@@ -90,6 +90,26 @@ def test_the_backlog_and_its_age_are_told_by_account_and_priority(site: Site) ->
     assert 0 == told.of("backlog_parts", account="it", priority="urgent")
 
 
+def test_a_job_that_is_put_off_again_and_again_grows_old(site: Site) -> None:
+    """By its own due_at: an alert sees it, although it is never due for long. What is due later, a recall that waits
+    for its job, and what has ended are not told.
+    """
+    scraper = Scraper(site)
+    stuck = site.send("stuck")
+    tomorrow = site.send("later", account="it", due_at=instant(site.clock.micros + 86_400_000_000))
+    site.ring(site.recall(tomorrow))
+    site.ring(site.send("done", account="it"))
+    for _ in range(17):
+        later = site.clock.micros + 120_000_000
+        site.sql("update worker_parts set not_before = :later where job_id = :job", later=later, job=stuck)
+        site.advance(61)
+
+    told = scraper.scrape()
+
+    assert {(("account", "hr"), ("priority", "normal")): 17 * 61} == told.that_are("open_oldest_seconds")
+    assert {} == told.that_are("backlog_oldest_seconds")
+
+
 def test_counts_end_at_their_bound(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backlog of any length costs no more to count; its age is true all the same."""
     monkeypatch.setattr("worker.outbox.gauges.MOST", 3)
@@ -102,6 +122,7 @@ def test_counts_end_at_their_bound(site: Site, monkeypatch: pytest.MonkeyPatch) 
 
     assert 3 == told.of("backlog_parts", account="hr", priority="normal")
     assert 5 == told.of("backlog_oldest_seconds", account="hr", priority="normal")
+    assert 5 == told.of("open_oldest_seconds", account="hr", priority="normal")
     assert 3 == told.of("parts", account="hr", state="queued")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from worker.domain.hook import EventState
-from worker.domain.job import first_id
+from worker.domain.job import Kind, first_id
 from worker.domain.state import PartState
 from worker.outbox.bulk import by_partial_index
 from worker.outbox.clock import read_once
@@ -84,6 +84,25 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
     values |= {f"priority{n}": place[1] for n, place in enumerate(places)}
     rows = {int(n): int(due) for n, due in connection.execute(text(" union all ".join(counts)), values)}
     return [rows[n] for n in range(len(places))]
+
+
+def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
+    """Since when the first of the open jobs is due, by account and priority: by its own `due_at`, which putting it off
+    does not move. Of the 10,000 parts that are or will be due first; parked ones wait for another job, and a track
+    follows one for weeks.
+    """
+    first = (
+        f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
+        f" order by not_before, id limit {MOST}"
+    )
+    rows = fetch(
+        connection,
+        f"select j.account, j.priority, min(j.due_at) from (select distinct job_id from ({first}) queued) waiting"
+        f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now} and j.kind <> :track"
+        " group by j.account, j.priority",
+        {"track": Kind.TRACK},
+    )
+    return {(row[0], int(row[1])): int(row[2]) for row in rows}
 
 
 def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[tuple[str, PartState]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -96,6 +96,7 @@ class Outbox(Collector):
         self._steps.look(connection, now)
         backlogs = gauges.backlogs(connection, self._database.now)
         yield from self._backlogs(backlogs, now)
+        yield self._open(backlogs, gauges.oldest_open(connection, self._database.now), now)
         yield self._parts(connection, {account for account, _ in backlogs})
         yield _recent(gauges.recent_jobs(connection, now - RECENT_S * SECOND))
         yield self._lanes(connection)
@@ -119,6 +120,23 @@ class Outbox(Collector):
                 due.add_metric(labels, known.due)
                 oldest.add_metric(labels, max(0, now - known.oldest_at) / SECOND)
         return iter((due, oldest))
+
+    def _open(
+        self, backlogs: Mapping[tuple[str, int], gauges.Backlog], found: Mapping[tuple[str, int], int], now: int
+    ) -> Metric:
+        """A backlog too long to be looked at whole is at least as old as its first part."""
+        told = _gauge(
+            "worker_open_oldest_seconds",
+            "How long the longest due of the open jobs has been due, however often it was put off.",
+            "account",
+            "priority",
+        )
+        for account in sorted({*self._names(), *(account for account, _ in (*backlogs, *found))}):
+            for priority in Priority:
+                backlog = backlogs.get((account, priority))
+                since = min(found.get((account, priority), now), backlog.oldest_at if backlog else now)
+                told.add_metric([account, priority.name.lower()], max(0, now - since) / SECOND)
+        return told
 
     def _parts(self, connection: Connection, waiting: set[str]) -> Metric:
         told = _gauge("worker_parts", "Parts that can still move, 10,000 a state at most.", "account", "state")
