@@ -81,7 +81,16 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     channel, notes = channels.channel(asked.account.channel), list[str]()
     if not problems and asked.options.overflow != "refuse":
         document, notes = channel.fit(asked.kind, document, asked.account, asked.options.overflow)
-    draft = Draft(asked.kind, asked.account, document, asked.recipients, asked.replay, asked.about, asked.chat_types)
+    draft = Draft(
+        asked.kind,
+        asked.account,
+        document,
+        asked.recipients,
+        asked.replay,
+        asked.about,
+        asked.chat_types,
+        ordered=asked.options.order_key is not None,
+    )
     plain = not problems and channel.is_plain(draft)
     if not problems:
         problems = ([] if plain else channel.check(draft)) or _unfit_words(asked.options)

@@ -68,6 +68,8 @@ class Draft:
     """Of a card update: the document of the send it is about; None where it is no longer kept."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What callbacks told of the chats it is for (`single`, `group`, `blackboard`), by id; not every chat is known."""
+    ordered: bool = False
+    """It has an order_key: a part has one place in its line for all of its recipients, so none may be taken apart."""
 
 
 @dataclass(frozen=True, slots=True)

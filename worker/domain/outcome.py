@@ -115,6 +115,9 @@ class Progress:
     reason: str
     delay: float = 0.0
     found: tuple[Confirmation, ...] = field(default=(), repr=False)
+    apart: Mapping[str, object] | None = field(default=None, repr=False)
+    """What a new part of the job goes on with, for the recipients that `spec` leaves out: the vendor refused the call
+    for all of them. None: the part goes on whole."""
 
 
 @dataclass(frozen=True, slots=True)

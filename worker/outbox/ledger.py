@@ -32,7 +32,7 @@ from worker.outbox.inbound import may_be_anothers, note_task_ids
 from worker.outbox.items import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.lanes import move_lanes
 from worker.outbox.marks import begin_marks
-from worker.outbox.narrowing import narrow
+from worker.outbox.narrowing import apart, narrow, take_apart
 from worker.outbox.news import tell
 from worker.outbox.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
 from worker.outbox.sql import fetch
@@ -72,7 +72,7 @@ def _carry_out(
         part = parts.get(item.part_id)
         match item:
             case End():
-                _end(connection, batch, item, part)
+                _end(connection, batch, item, part, jobs.get(job_of(item.part_id)))
             case Change():
                 _change(batch, item, part)
             case Narrowing():
@@ -84,13 +84,14 @@ def _carry_out(
     return Committed(replies, happened, steps)
 
 
-def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None) -> None:
+def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None, job: JobFacts | None) -> None:
     if part is None:
         return
-    end = _believed(connection, end)
     mine = part.claim == end.claim and part.incarnation == end.incarnation
+    is_sending = mine and part.state is PartState.SENDING
+    end = apart(_believed(connection, end), part, ours=is_sending)
     started_at, late_to = part.marked_at or batch.now, None
-    if mine and part.state is PartState.SENDING:
+    if is_sending:
         settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.in_a_row)
         part.unheard += int(end.never_left)
     else:
@@ -103,6 +104,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None)
         # else: an older attempt's late answer ended the part while this call was in the air; its answer is kept
     batch.stir(part)
     keep_answer(connection, batch, end, part, started_at)
+    take_apart(connection, batch, end, part, job)
     if late_to is not None:  # that, when and why it was in doubt stays true
         batch.attempts[end.part_id, end.claim] |= {name: late_to[name] for name in _DOUBT}
 

@@ -1,18 +1,22 @@
-"""A queued part leaves some of its recipients to a later part of the same open job, in one transaction with the job's
-counters. Only a part of which nothing ever left: its bytes are not frozen, and nobody can have got it.
+"""A part leaves some of its recipients to a later part of the same open job, in one transaction with its counters.
+Only a part that no recipient can have got: nothing of it ever left, or the vendor refused its call for all of them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
 from worker.domain.job import Kind, part_id, part_range
+from worker.domain.outcome import Progress, Rejected
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.batch import Batch
 from worker.outbox.followups import new_part
-from worker.outbox.items import LOST, Marked, MarkReply, Narrowing
+from worker.outbox.items import LOST, End, Marked, MarkReply, Narrowing
 from worker.outbox.rows import JobFacts
 from worker.outbox.sql import fetch, run
 
@@ -27,7 +31,8 @@ def narrow(
         return MarkReply(Marked.YES, part.claim)  # this very commit, whose answer was lost
     if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
         return LOST
-    _add_later(connection, batch, item, part, job)
+    later = Later(item.later_spec, batch.now + item.delay_us, item.reason, item.task_id)
+    _add_later(connection, batch, later, part, job)
     if part.claim:  # kept by a mark under which nothing left, for all of them
         run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
     settle.narrow(part)
@@ -35,6 +40,24 @@ def narrow(
     batch.specs.append({"id": part.id, "spec": item.spec})
     item.tried = True
     return MarkReply(Marked.YES, part.claim)
+
+
+def apart(end: End, part: PartFacts, *, ours: bool) -> End:
+    """The end as it is carried out: a part that is no longer being sent, or that is in doubt, stays whole. What was
+    refused for all of its recipients is rejected for all of them then.
+    """
+    outcome = end.verdict.outcome
+    if not isinstance(outcome, Progress) or outcome.apart is None or (ours and not part.doubts):
+        return end
+    return replace(end, verdict=replace(end.verdict, outcome=Rejected(outcome.reason)))
+
+
+def take_apart(connection: Connection, batch: Batch, end: End, part: PartFacts, job: JobFacts | None) -> None:
+    """The new part of a refused call, beside the part that goes on with the others."""
+    outcome = end.verdict.outcome
+    if isinstance(outcome, Progress) and outcome.apart is not None and job is not None:
+        spec = to_json(outcome.apart).decode()
+        _add_later(connection, batch, Later(spec, batch.now, outcome.reason), part, job)
 
 
 def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
@@ -58,7 +81,17 @@ def _is_being_recalled(connection: Connection, job_id: str) -> bool:
     return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
 
 
-def _add_later(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts, job: JobFacts) -> None:
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A new part of an open job."""
+
+    spec: str = field(repr=False)
+    due_at: int
+    reason: str
+    task_id: str | None = None
+
+
+def _add_later(connection: Connection, batch: Batch, later: Later, part: PartFacts, job: JobFacts) -> None:
     [(priority, account, last)] = fetch(
         connection,
         "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
@@ -66,11 +99,10 @@ def _add_later(connection: Connection, batch: Batch, item: Narrowing, part: Part
         {"id": part.id, **part_range(part.job_id)},
     )
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
-    due_at = batch.now + item.delay_us
-    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.later_spec)
-    batch.added.append({**row, "expires_at": part.expires_at, "reason": item.reason[:300]})
-    if item.task_id is not None:
-        named = {"account": account, "task_id": item.task_id, "part_id": part_id(part.job_id, n)}
+    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
+    batch.added.append({**row, "expires_at": part.expires_at, "reason": later.reason[:300]})
+    if later.task_id is not None:
+        named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
         batch.task_ids.append(named)
     job.counters["n_open"] += 1
     batch.grown.add(job.id)

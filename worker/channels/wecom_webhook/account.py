@@ -12,10 +12,12 @@ from worker.channels.wecom_webhook.fields import EDITIONS, PUSH, ROBOT, UNADDRES
 from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 
+MOST_CHATS = 100
+"""Ids in one chatid."""
 CALLBACK_KEYS = ("token", "aes_key")
 """Token and EncodingAESKey of the webhook's callback settings."""
 
-KEYS = frozenset({"edition", "subscribed", "chatid_for", "callback"})
+KEYS = frozenset({"edition", "subscribed", "chatid_for", "chats_per_call", "callback"})
 """Every key that is read."""
 
 
@@ -40,14 +42,32 @@ def honours_chatid(account: Account, msgtype: str) -> bool:
     return msgtype not in UNADDRESSED or msgtype in (account.settings.get("chatid_for") or ())
 
 
+def chats_per_call(account: Account) -> int:
+    """The most chats of one call."""
+    return int(account.settings.get("chats_per_call", 1))
+
+
 def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if settings.get("edition") not in EDITIONS:
         text = "is missing or no edition"
         yield Problem("edition", text, f'use "{ROBOT}" (group robot) or "{PUSH}" (message push, chats named by chatid)')
     if not isinstance(settings.get("subscribed", True), bool):
         yield Problem("subscribed", "is not a boolean", "use true (people we write to are in its scope) or false")
+    yield from _many_problems(settings)
     yield from _chatid_problems(settings.get("chatid_for", []))
     yield from _callback_problems(settings.get("callback"), settings.get("edition"))
+
+
+def _many_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Several chats a call: where chats are named, and no member's allowance could hold up the others."""
+    most = settings.get("chats_per_call", 1)
+    if type(most) is not int or not 1 <= most <= MOST_CHATS:
+        yield Problem("chats_per_call", "is not an integer the vendor takes", f"use 1 to {MOST_CHATS}, or leave it out")
+    elif most > 1 and settings.get("edition") == ROBOT:
+        yield Problem("chats_per_call", "a group robot posts to the one chat it is in", "leave it out")
+    elif most > 1 and settings.get("subscribed", True) is False:
+        text = "with subscribed = false each single chat has an allowance of its own"
+        yield Problem("chats_per_call", text, "leave it out")
 
 
 def _chatid_problems(types: Any) -> Iterator[Problem]:

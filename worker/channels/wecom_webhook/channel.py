@@ -82,11 +82,13 @@ class WecomWebhook:
         return split.split(draft)
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """A chat's own (message push), that of broadcasts, or the key's (group robot): where a limit and a parking
-        reach. Uploads have theirs, apart where a file has to be fetched first.
+        """A chat's own (message push), that of calls for several chats, that of broadcasts, or the key's (group robot):
+        where a limit and a parking reach. Uploads have theirs, apart where a file has to be fetched first.
         """
         if kind == Kind.UPLOAD:
             return uploading.lane(message)
+        if len(spec.get("chats") or ()) > 1:
+            return f"{kind}/chats"
         if spec.get("chats"):
             return targets.chat_lane(spec["chats"][0])
         return f"{kind}/everyone" if spec.get("everyone") else str(kind)
@@ -99,8 +101,11 @@ class WecomWebhook:
         """See `Channel.counted`."""
         return list(limits.all_counted(account, recipient))
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """Never asked: a part has one chat, so no charge is a recipient's."""
+    def narrow(
+        self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """See `Channel.narrow`: chats without room leave a call for several; asked of no other."""
+        return split.without(spec, later)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. Nothing makes the repeat of a webhook message safe: there is no key of ours in it

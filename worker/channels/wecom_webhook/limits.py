@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from worker.channels.wecom.limits import DEBUG, counted, with_amount
 from worker.channels.wecom_webhook import fields, render
@@ -18,6 +19,7 @@ PUSHES = "消息推送接口说明（内测）, 消息发送频率限制 (2025/0
 _ROBOT = (Limit("robot_minute", 60, 20, Unit.CALLS, Scope.LANE, "45009", ROBOTS),)
 # A group or blackboard, and one member's single chat: the page has the same amount for both.
 _CHAT = Limit("chat_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009, 93005", PUSHES)
+_CHAT_OF_MANY = replace(_CHAT, scope=Scope.PART)
 _BROADCAST = Limit("broadcast_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", PUSHES)
 # Every chat has a lane of its own: what all of them wait for is the account's.
 _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHES)
@@ -43,6 +45,9 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
     key = Charge(_KEY, account.name)
     if not (chats := part.spec.get("chats")):
         return [Charge(_BROADCAST, account.name), key]
+    if len(chats) > 1:  # a chat without room leaves the call, and the others go
+        many = [Charge(_CHAT_OF_MANY, f"{account.name}/{chat.lower()}", recipient=chat.lower()) for chat in chats]
+        return [*many, key]
     # A userid may come in any case; two ids of chats that differ in case only would wait for each other, no more.
     charges = [Charge(_CHAT, f"{account.name}/{chats[0].lower()}"), key]
     if account.settings.get("subscribed", True) is False:
@@ -55,7 +60,7 @@ def _kept(charges: list[Charge], account: Account) -> list[Charge]:
     if not account.has_own_amounts:
         return charges
     amounts = ((charge, account.amount_of(charge.limit)) for charge in charges)
-    return [Charge(with_amount(one.limit, amount), one.subject, one.units) for one, amount in amounts if amount]
+    return [replace(one, limit=with_amount(one.limit, amount)) for one, amount in amounts if amount]
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:

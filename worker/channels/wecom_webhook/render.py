@@ -79,7 +79,7 @@ def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
         return {}
     if spec.get("everyone"):
         return {"chatid": fields.AUDIENCES[spec["audience"]]}
-    return {"chatid": spec["chats"][0]}
+    return {"chatid": "|".join(spec["chats"])}
 
 
 def _pictured(part: Part) -> dict[str, str]:

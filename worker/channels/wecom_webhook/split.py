@@ -1,13 +1,17 @@
 """A job into parts: one call for each chat, and for each piece of a text that was split.
 
 The vendor takes up to 100 chats in one call but says of none of them what became of it: so each has its own, and a
-refusal names its chat.
+refusal names its chat. An account whose vendor was seen to post to none when it refuses one may say `chats_per_call`: a
+call that was refused is halved until the chat is found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from worker.channels.wecom_webhook.account import chats_per_call
+from worker.channels.wecom_webhook.content import content_of
 from worker.domain.job import Draft, Kind
 
 
@@ -15,12 +19,37 @@ def split(draft: Draft) -> list[dict[str, Any]]:
     """One spec per call: every piece to the first chat, in the order of reading, then to the next."""
     if draft.kind != Kind.SEND:
         return [{}]
-    chats: list[dict[str, Any]] = [{"chats": [chat]} for chat in draft.recipients.chats]
-    places = chats or [draft.recipients.to_json()]
+    chats = draft.recipients.chats
+    together = _together(draft)
+    named: list[dict[str, Any]] = [{"chats": list(chats[at : at + together])} for at in range(0, len(chats), together)]
+    places = named or [draft.recipients.to_json()]
     count = len(draft.message.get("pieces", ()))
     if not count:
         return places
     return [spec for at, place in enumerate(places) for spec in _pieces(place, at * count, count)]
+
+
+def _together(draft: Draft) -> int:
+    """One, whatever the account says, where a call of several would lose something: pieces follow each other chat by
+    chat, a click is told by the part whose chat it stands in, and an ordered part cannot be halved.
+    """
+    has_buttons = bool((content_of(draft.message) or {}).get("attachments"))
+    alone = has_buttons or draft.ordered or "pieces" in draft.message
+    return 1 if alone else chats_per_call(draft.account)
+
+
+def halves(spec: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The spec of a call for several chats as two, each for half of them."""
+    chats = spec["chats"]
+    middle = len(chats) // 2
+    return {**spec, "chats": chats[:middle]}, {**spec, "chats": chats[middle:]}
+
+
+def without(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The spec for the chats that are not among those of `later` (in lower case), and one for these; None: all are."""
+    put_off = [chat for chat in spec["chats"] if chat.lower() in later]
+    rest = [chat for chat in spec["chats"] if chat.lower() not in later]
+    return ({**spec, "chats": rest}, {**spec, "chats": put_off}) if rest and put_off else None
 
 
 def _pieces(place: dict[str, Any], first: int, count: int) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from worker.channels.wecom.token import retry_after
 from worker.channels.wecom.uploading import MEDIA_LIFE_S, said_of
 from worker.channels.wecom.verdict import by_class, verdict, warns
 from worker.channels.wecom_webhook import errcodes
+from worker.channels.wecom_webhook.split import halves
 from worker.domain.call import Reply
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import (
@@ -76,6 +77,8 @@ def _refused(part: Part, code: int) -> Outcome:
     if row is None:
         return unheard_of(code)
     special = SPECIAL.get(code)
+    if special in (_chat_refused, _person_refused) and len(part.spec.get("chats") or ()) > 1:
+        return _take_apart(part, code, row)
     return special(part, code, row) if special else _by_class(row, code)
 
 
@@ -87,6 +90,12 @@ def _by_class(row: Errcode, code: int) -> Outcome:
 def _chat_refused(part: Part, code: int, row: Errcode) -> Outcome:
     """This chat alone; the key and its other chats go on."""
     return Rejected(f"{code} {row.meaning}", refusals=_named(part))
+
+
+def _take_apart(part: Part, code: int, row: Errcode) -> Outcome:
+    """One of several chats was refused, and the vendor does not say which; by the account's word it posted to none."""
+    now, later = halves(part.spec)
+    return Progress(now, f"{code} {row.meaning}: one of {len(part.spec['chats'])} chats", apart=later)
 
 
 def _person_refused(part: Part, code: int, row: Errcode) -> Outcome:
