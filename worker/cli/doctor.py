@@ -225,10 +225,11 @@ def _clock(ahead_s: float) -> Finding:
 
 
 def _broker(settings: Settings) -> Finding:
-    from worker.service.broker import EMBEDDED, reachable
+    from worker.service.broker import EMBEDDED, reachable, require_client
 
     try:
         url = settings.broker_url()
+        require_client(url)
     except ConfigurationError as error:
         return Finding("broker", Level.PROBLEM, str(error))
     if url == EMBEDDED:

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from kombu import Connection, Producer
 
+from worker.domain.errors import ConfigurationError
 from worker.service.rabbitmq import Alarm, Confirms, heed, refusal
 
 log = structlog.get_logger()
@@ -32,6 +33,17 @@ def transport_options(broker: str) -> dict[str, Any]:
         timeouts = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "socket_keepalive": True}
         return {**timeouts, "queue_order_strategy": "priority"}
     return {}
+
+
+def require_client(broker: str) -> None:
+    """A ConfigurationError that names the extra, where what the broker's URL needs is not installed."""
+    try:
+        Connection(broker_url(broker)).create_transport()
+    except ImportError:
+        raise ConfigurationError(
+            f"broker: the client of {broker.partition(':')[0]}:// is not installed;"
+            " run `pip install 'im-delivery-worker[redis]'`"
+        ) from None
 
 
 def reachable(broker: str) -> str:

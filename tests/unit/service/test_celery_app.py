@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
+import kombu.transport.redis
 import pytest
 from structlog.testing import capture_logs
 
 from tests.support.plant import an_account
+from worker.cli.doctor import findings
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.delivery.accounts import weight_of
 from worker.delivery.ringing import Ring
+from worker.domain.errors import ConfigurationError
 from worker.service import celery_app
 from worker.service.broker import Line, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
@@ -130,6 +135,19 @@ def test_a_wrong_setting_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err.startswith("worker: ")
     with pytest.raises(AttributeError):
         _ = celery_app.nothing
+
+
+def test_a_broker_whose_client_is_missing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the extra to install, at the start of a process and in `worker doctor`."""
+    settings = Settings(broker="redis://127.0.0.1:1/0", database=f"sqlite:///{tmp_path}/none.db")
+    monkeypatch.setattr(kombu.transport.redis, "redis", None)
+    extra = re.escape("pip install 'im-delivery-worker[redis]'")
+
+    with pytest.raises(ConfigurationError, match=extra):
+        make_app(settings)
+    told = {finding.what: finding.text for finding in findings(lambda: settings)}
+
+    assert re.search(extra, told["broker"])
 
 
 def test_every_road_has_its_queue() -> None:
