@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ON_SERVERS := postgres or mariadb
 
-.PHONY: install demo test clean-install check coverage bench
+.PHONY: install demo test test-servers test-processes clean-install check coverage bench
 
 install: $(STAMP)
 
@@ -24,8 +25,21 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	$(BIN)/python -m pytest --ignore tests/process -n 2
-	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
+	$(MAKE) test-processes
 endif
+
+# What `make coverage` leaves of the first of these two.
+test-servers: install
+	$(BIN)/python -m pytest --ignore tests/process -n 2 -m "$(ON_SERVERS)"
+
+test-processes: install
+	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
+
+# Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
+coverage: install
+	$(BIN)/python -m pytest --ignore tests/process -n 2 -m "not ($(ON_SERVERS))" --cov=worker --cov-report= $(ARGS)
+	$(BIN)/python -m coverage json --quiet -o .coverage.json
+	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 
 # The wheel in empty environments, one a stack, from the package index.
 clean-install: install
@@ -37,12 +51,6 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-
-# Of the tests inside this process; workers that are killed write no figures.
-coverage: install
-	$(BIN)/python -m pytest tests/unit tests/channels tests/pipeline tests/structure -q --cov=worker --cov-report= $(ARGS)
-	$(BIN)/python -m coverage json --quiet -o .coverage.json
-	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install

@@ -38,6 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
+@pytest.mark.timeout(600)
 @on_every_stack()
 def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     """Without the checkout: tables are made, a worker starts and delivers, `worker doctor` agrees, the worker ends."""
@@ -51,7 +52,7 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     job = user.run("python", "-c", PRODUCER, url).strip()
     worker = user.start(make.name)
 
-    until(lambda: user.accepted(job, worker), "the job is accepted")
+    until(lambda: user.accepted(job, worker), "the job is accepted", 180)
     user.run("worker", "doctor")
     assert 1 == len(stack.vendor.inbox()["anna"])
     assert 0 == stack.end(worker)
@@ -108,6 +109,6 @@ def _extras() -> dict[str, str]:
 
 
 def _run(*command: str, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, **options)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
