@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +19,12 @@ import celery.worker.state
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
+from typer.main import get_command
 
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.cli import main
+from worker.cli.commands import app
 from worker.cli.reading import code_lines, plain, report_lines
 from worker.cli.running import hints
 from worker.config.accounts import accounts_of
@@ -284,6 +286,28 @@ def test_every_command_explains_itself(
     """On stdout, with status 0."""
     assert 0 == run(*arguments)
     assert "--help" in capsys.readouterr().out
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, (*path, name))
+
+
+def test_the_help_shows_every_word_that_was_written(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Of commands and options: what Rich takes for markup is not lost."""
+    monkeypatch.setenv("COLUMNS", "400")
+    lost = []
+    for path, command in _commands(get_command(app)):
+        if path == ("simulator",):
+            continue  # has a help of its own
+        run(*path, "--help")
+        shown = capsys.readouterr().out
+        written = [command.help or "", *(getattr(option, "help", None) or "" for option in command.params)]
+        words = " ".join(written).replace("\\[", "[").split()
+        lost += [(path, word) for word in words if word not in shown]
+
+    assert [] == lost
 
 
 def test_the_help_loads_no_worker() -> None:
