@@ -29,6 +29,8 @@ def test_use_and_room_are_those_that_admission_sees(database: Database, driven_c
 
         assert (1_000, 17, 983, 0) == (app.counted.limit.amount, app.used, app.room, app.room_in_s)
         assert (15, 15, 0, 1) == (member.counted.limit.amount, member.used, member.room, member.waiting)
+        assert 0 == read(site, recipient="anna")["member_minute"].waiting
+        assert 1 == read(site)["member_minute"].waiting
         assert 60 < (member.room_in_s or 0) < 61
         assert None is read(site)["member_minute"].used
         assert 0 == read(site, "it")["member_minute"].waiting

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -29,7 +32,9 @@ class Usage:
     room_in_s: float | None
     """Seconds until there is room for one unit more: 0 now; null where `used` is."""
     waiting: int
-    """Parts that wait because a recipient's own limit is used up, of the first 10,000."""
+    """Parts of the account that wait because the limit is used up, of the first 10,000; of a named recipient's own
+    limit only those that name the recipient.
+    """
 
     @property
     def room(self) -> int | None:
@@ -49,13 +54,17 @@ def usage(
     """Every limit that is kept for the account; those of recipients for the one named. Who waits is sought among all
     queued parts of the account: not for every few seconds.
     """
-    key, waiting = lane_key(connection), _waiting(connection, account) if count_waiting else {}
+    key = lane_key(connection)
+    of_all = _waiting(connection, account) if count_waiting else Counter[str]()
+    of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
     now = int(connection.execute(text(f"select {now_sql}")).scalar_one())
     found = [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
     rows = read(connection, [row for _, row in found if row])
+    shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
     return [
-        _usage(one, rows.get(row, "[]") if row else None, now, waiting.get(used_up(one.limit.name), 0))
+        _usage(one, rows.get(row, "[]") if row else None, now, counts[used_up(one.limit.name)])
         for one, row in found
+        for counts in (of_all if one.limit.name in shared or one.subject is None else of_one,)
     ]
 
 
@@ -71,13 +80,34 @@ def _usage(one: Counted, buckets: str | None, now: int, waiting: int) -> Usage:
     return Usage(one, window.used, None if wait is None else wait / 1_000_000, waiting)
 
 
-def _waiting(connection: Connection, account: Account) -> dict[str, int]:
+_WAITING = (
+    f"from worker_parts where state = 0 and lane > :low and lane < :high and reason like 'limit %' limit {MOST_WAITING}"
+)
+
+
+def _lanes_of(account: Account) -> dict[str, str]:
+    return {"low": f"{account.name}:", "high": f"{account.name};"}
+
+
+def _waiting(connection: Connection, account: Account) -> Counter[str]:
     """Parts by why they wait."""
-    rows = connection.execute(
-        text(
-            "select reason, count(*) from (select reason from worker_parts where state = 0 and lane > :low"
-            f" and lane < :high and reason like 'limit %' limit {MOST_WAITING}) waiting group by reason"
-        ),
-        {"low": f"{account.name}:", "high": f"{account.name};"},
-    )
-    return {row[0]: int(row[1]) for row in rows}
+    query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
+    return Counter({row[0]: int(row[1]) for row in connection.execute(text(query), _lanes_of(account))})
+
+
+def _waiting_for(connection: Connection, account: Account, recipient: str) -> Counter[str]:
+    """The same of those parts that name a recipient (in lower case)."""
+    rows = connection.execute(text(f"select reason, spec {_WAITING}"), _lanes_of(account))
+    return Counter(row[0] for row in rows if _names(json.loads(row[1]), recipient))
+
+
+def _names(document: Any, recipient: str) -> bool:
+    """Whether a part's document holds this id, in any case, anywhere."""
+    match document:
+        case str():
+            return document.casefold() == recipient
+        case dict():
+            return any(_names(inner, recipient) for inner in document.values())
+        case list():
+            return any(_names(inner, recipient) for inner in document)
+    return False
