@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
     from worker.delivery.hooks import on_card_action, on_job_done
     from worker.delivery.insert import JobRef
+    from worker.delivery.recipients import recipients
     from worker.delivery.related import recall, recall_message, replay, resend_failed, update_card
     from worker.delivery.report import (
         JobReport,
@@ -170,6 +171,7 @@ _HOMES = {
     "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
     "worker.delivery.hooks": ("on_card_action", "on_job_done"),
     "worker.delivery.insert": ("JobRef",),
+    "worker.delivery.recipients": ("recipients",),
     "worker.delivery.related": ("recall", "recall_message", "replay", "resend_failed", "update_card"),
     "worker.delivery.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "wait_for"),
     "worker.delivery.timeline": ("timeline",),
@@ -307,6 +309,7 @@ __all__ = [
     "recall",
     "recall_message",
     "receipts",
+    "recipients",
     "recipients_from_json",
     "remind",
     "replay",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
-from worker import JobNotFound, JobState, PartState, Recipients, StillOpen, To
+from worker import CheckFailed, JobNotFound, JobState, PartState, Recipients, StillOpen, To
 from worker.delivery.counting import Share, shares
 from worker.outbox import tables
 from worker.outbox.clock import SECOND, DrivenClock
@@ -105,9 +106,15 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
         report = worker.get_job(session, job_id)
         events = worker.timeline(session, job_id)
         receipts, failures = worker.receipts(session, job_id), worker.failures(session, job_id)
+        refused = worker.recipients(session, job_id, "refused")
+        pages = [
+            worker.failures(session, job_id, limit=2),
+            worker.failures(session, job_id, after=failures[1], limit=2),
+        ]
 
     assert (JobState.PARTIAL, 1497, 3) == (report.state, report.counts.accepted, report.counts.refused)
-    assert ("u1000", "u1001", "u1002") == report.recipients[Share.REFUSED]
+    assert ["u1000", "u1001", "u1002"] == refused
+    assert [failures[:2], failures[2:]] == pages
     assert ["m2", "m1"] == [receipt.msgid for receipt in receipts]
     assert ("U1001", "user", "invaliduser", 0) == (
         failures[1].recipient,
@@ -115,7 +122,7 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
         failures[1].field_name,
         failures[1].errcode,
     )
-    assert (tuple(receipts), tuple(failures)) == (report.receipts, report.failures)
+    assert tuple(receipts) == report.receipts
     assert [2, 1] == [len(part.attempts) for part in report.parts]
     assert ("retry", -1, "h1", 12) == (
         report.parts[0].attempts[0].outcome,
@@ -138,6 +145,32 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
     ] == [(event.what, (event.part or "").partition("-")[2]) for event in events]
     assert "busy, HTTP 200, errcode -1, hint h1, 12 ms" == events[2].detail
     assert ("msgid", "3 in invaliduser", "partial") == (events[8].detail, events[9].detail, events[10].detail)
+
+
+def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Database, driven_clock: DrivenClock) -> None:
+    """Counted part by part, and listed by the page: never all of those who were asked for."""
+    job_id = enqueue(database, driven_clock, To(users=[f"member-{n:06}" for n in range(20_000)]))
+    with database.writing() as connection:
+        connection.execute(update(tables.parts).where(tables.parts.c.n == 3).values(state=4, first_marked_at=1))
+    with database.reading() as connection:
+        worker.get_job(connection, job_id)  # what is kept for every statement is there
+        tracemalloc.start()
+        report = worker.get_job(connection, job_id)
+        page = worker.recipients(connection, job_id, Share.REFUSED, after=990, limit=20)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert (20_000, 1_000, 19_000) == (report.counts.asked, report.counts.refused, report.counts.not_yet)
+    assert [f"member-{n:06}" for n in range(3_990, 4_000)] == page
+    assert 2_000_000 > peak
+
+
+def test_no_share_of_that_name(database: Database, driven_clock: DrivenClock) -> None:
+    """The words that there are stand in the error."""
+    job_id = enqueue(database, driven_clock)
+
+    with database.reading() as connection, pytest.raises(CheckFailed, match="one of accepted, undetermined"):
+        worker.recipients(connection, job_id, "failed")
 
 
 def test_a_call_in_the_air_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:

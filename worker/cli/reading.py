@@ -12,7 +12,9 @@ from typing import Any
 
 from worker.config.settings import Settings, load_settings, where
 from worker.delivery.code_stock import CardCodes, codes_left
-from worker.delivery.report import JobReport, JobSummary, get_job, list_jobs
+from worker.delivery.counting import Share
+from worker.delivery.recipients import recipients
+from worker.delivery.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
 from worker.delivery.timeline import Event, timeline
 from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
@@ -38,11 +40,13 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
     """Prints one job with everything that happened to it."""
     with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
-        codes = codes_left(connection, job_id)
+        codes, refused = codes_left(connection, job_id), failures(connection, job_id)
+        who = {share: recipients(connection, job_id, share, limit=None) for share in Share} if as_json else {}
     if as_json:
-        say(json.dumps({**plain(report), "codes_left": plain(codes), "timeline": plain(events)}, ensure_ascii=False))
+        more = {"failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
+        say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
         return
-    for line in [*report_lines(report), *code_lines(codes), *timeline_lines(events)]:
+    for line in [*report_lines(report, refused), *code_lines(codes), *timeline_lines(events)]:
         say(line)
 
 
@@ -53,7 +57,7 @@ def job_line(job: JobSummary) -> str:
     )
 
 
-def report_lines(report: JobReport) -> Iterator[str]:
+def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     """A job's state, who got it and who did not."""
     counts = report.counts
     yield f"job {report.id}: {report.kind} on account {report.account} is {report.state.label}"
@@ -69,7 +73,7 @@ def report_lines(report: JobReport) -> Iterator[str]:
         given = receipt.msgid or receipt.media_id or ("nothing had to be sent" if receipt.not_sent else "no id")
         recalled = f", recalled {_clock(receipt.recalled_at)}" if receipt.recalled_at else ""
         yield f"  receipt {given} at {_clock(receipt.accepted_at)}{recalled}"
-    for failure in report.failures:
+    for failure in refused:
         yield f"  refused {failure.kind} {failure.recipient} ({failure.field_name}, {failure.errcode})"
     for part in report.parts:
         if part.reason:

@@ -6,7 +6,7 @@ Pure functions of the job's rows; the counts always add up.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,10 @@ from worker.outbox.reading import Rows
 
 Recipient = tuple[str, str]
 """Kind (a key of `LISTS`) and id."""
+Named = tuple[str, str, str]
+"""Part, kind and id in lower case of one whom the vendor refused."""
+OVERLAPPING = frozenset({"piece", "instead_of", "sender"})
+"""Keys of the specs of parts whose recipients may stand in other parts too."""
 
 BROADCAST = "everyone"
 """The kind of whoever is meant by everyone; an id of `Recipients.broadcasts`."""
@@ -86,9 +90,8 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
     for part in parts:
         share, spec = _share_of(part), json.loads(part["spec"])
         order = _WEAKEST if "piece" in spec else order
-        for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
-            refusal = _is_settled(share, part) and (part["id"], kind, one.lower()) in named
-            found.setdefault((kind, one.lower()), set()).add(Share.REFUSED if refusal else share)
+        for its, (kind, one) in of_part(part, spec, named):
+            found.setdefault((kind, one.lower()), set()).add(its)
         for kind, one in _ids(Recipients.from_json(spec.get("instead_of", {}))):
             found.setdefault((kind, one.lower()), set()).add(share)
             apart.add((kind, one.lower()))
@@ -99,6 +102,16 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
         ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in apart else order
         out[next(share for share in ranks if share in present)].append((kind, one))
     return out
+
+
+def of_part(
+    part: Mapping[str, Any], spec: dict[str, Any], named: Container[Named]
+) -> Iterator[tuple[Share, Recipient]]:
+    """What one part says of each of its recipients, as the producer wrote them; `named` are those refused by name."""
+    share = _share_of(part)
+    settled = _is_settled(share, part)
+    for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
+        yield Share.REFUSED if settled and (part["id"], kind, one.lower()) in named else share, (kind, one)
 
 
 def _is_settled(share: Share, part: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.state import JobState
 from worker.outbox import jobs
-from worker.outbox.reading import JobRows, job_rows
+from worker.outbox.reading import JobRows, ReportRows, job_rows, report_rows
 
 T = TypeVar("T")
 
@@ -51,6 +51,11 @@ def states_of(name: str, given: object) -> list[JobState]:
 def rows_of(connection: Connection, job_id: JobId) -> JobRows:
     """Everything a job is made of; JobNotFound when there is none."""
     return _there(job_rows(connection, id_of(job_id)), job_id)
+
+
+def report_rows_of(connection: Connection, job_id: JobId) -> ReportRows:
+    """What a report of a job is made of; JobNotFound when there is none."""
+    return _there(report_rows(connection, id_of(job_id)), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """What became of a job: its state, counts that always add up, receipts, failures; for producers and people.
 
-Reads only. The counts are a pure function of the rows (`counting.py`), so they hold at every moment.
+Reads only. The counts are a function of the rows (`counting.py`), so they hold at every moment; a report holds no
+names, so that one of 100,000 recipients is as light as one of a few.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from worker.delivery.counting import Counts, Share, shares
-from worker.delivery.finding import JobId, State, id_of, rows_of, states_of
+from worker.delivery.counting import Counts
+from worker.delivery.finding import JobId, State, id_of, report_rows_of, row_of, states_of
 from worker.delivery.instants import instant
+from worker.delivery.recipients import counts_of
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
-from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
 from worker.outbox import reading
 from worker.outbox.caller import Bind, on_callers_connection
 from worker.outbox.database import Database
-from worker.outbox.reading import JobRows
+from worker.outbox.reading import ReportRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobReport(JobSummary):
-    """Everything known about one job at one moment."""
+    """Everything known about one job at one moment, but for the names: `recipients` and `failures` have those."""
 
     counts: Counts
     replays: tuple[str, ...]
@@ -129,28 +130,36 @@ class JobReport(JobSummary):
     original."""
     warnings: tuple[str, ...]
     receipts: tuple[Receipt, ...]
-    failures: tuple[Failure, ...]
     parts: tuple[PartReport, ...]
-    recipients: Mapping[Share, tuple[str, ...]] = field(repr=False)
-    """The recipients behind the counts, as the producer wrote them: `report.recipients[Share.UNDETERMINED]`."""
 
 
 @on_callers_connection
 def get_job(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> JobReport:
     """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
-    return _report(rows_of(connection, job_id))
+    rows = report_rows_of(connection, job_id)
+    return _report(rows, counts_of(connection, rows.job, [part["id"] for part in rows.parts]))
 
 
 @on_callers_connection
 def receipts(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Receipt]:
     """What the vendor gave for the job: msgids, media_ids."""
-    return [_receipt(row) for row in rows_of(connection, job_id).receipts]
+    return [_receipt(row) for row in report_rows_of(connection, job_id).receipts]
 
 
 @on_callers_connection
-def failures(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Failure]:
-    """Every recipient of the job that the vendor refused."""
-    return [_failure(row) for row in rows_of(connection, job_id).failures]
+def failures(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    after: Failure | None = None,
+    limit: int | None = None,
+    bind: Bind | None = None,
+) -> list[Failure]:
+    """Every recipient of the job that the vendor refused, or `limit` of them; for the next page give the last as
+    `after`."""
+    job = str(row_of(connection, job_id)["id"])
+    last = ("", "", "") if after is None else (after.part, after.kind, after.recipient.lower())
+    return [_failure(row) for row in reading.failures_page(connection, job, last, limit)]
 
 
 @on_callers_connection
@@ -210,21 +219,17 @@ def wait_for(
     )
 
 
-def _report(rows: JobRows) -> JobReport:
-    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
-    who = shares(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+def _report(rows: ReportRows, counts: Counts) -> JobReport:
     attempts: dict[str, list[Attempt]] = {}
     for row in rows.attempts:
         attempts.setdefault(row["part_id"], []).append(_attempt(row))
     return JobReport(
         **_summary(rows.job),
-        counts=Counts(asked=asked.count(), **{share.value: len(ids) for share, ids in who.items()}),
+        counts=counts,
         replays=rows.replays,
         warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
         receipts=tuple(_receipt(row) for row in rows.receipts),
-        failures=tuple(_failure(row) for row in rows.failures),
         parts=tuple(_part(row, attempts.get(row["id"], [])) for row in rows.parts),
-        recipients=who,
     )
 
 

@@ -54,22 +54,79 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
     if job is None:
         return None
     parts = [dict(row) for row in connection.execute(_PARTS, part_range(job_id)).mappings()]
-    ids = ids_json(part["id"] for part in parts)
-
-    def of_parts(table: str, order: str) -> Rows:
-        rows = connection.execute(_of_parts(connection.dialect.name, table, order), {"ids": ids})
-        return [dict(row) for row in rows.mappings()]
-
     return JobRows(
         dict(job),
         parts,
-        of_parts("worker_attempts", "part_id, claim"),
-        of_parts("worker_receipts", "part_id, claim"),
-        of_parts("worker_failures", "part_id, kind, recipient_key"),
+        _rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
+        _rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
+        _rows_of_parts(connection, "worker_failures", "part_id, kind, recipient_key", parts),
         events_of_job(connection, job_id),
         [dict(row) for row in connection.execute(_FOLLOWERS, {"id": job_id}).mappings()],
         tuple(connection.execute(_REPLAYS, {"id": job_id}).scalars()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRows:
+    """What a report is made of, without the recipients and the message: those may be many and large."""
+
+    job: dict[str, Any]
+    parts: Rows
+    attempts: Rows
+    receipts: Rows
+    replays: tuple[str, ...]
+    """As in JobRows."""
+
+
+def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
+    """A job with its parts, attempts and receipts; None when there is no such job."""
+    job = connection.execute(_HEAD, {"id": job_id}).mappings().first()
+    if job is None:
+        return None
+    parts = [dict(row) for row in connection.execute(_PART_HEADS, part_range(job_id)).mappings()]
+    return ReportRows(
+        dict(job),
+        parts,
+        _rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
+        _rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
+        tuple(connection.execute(_REPLAYS, {"id": job_id}).scalars()),
+    )
+
+
+def _rows_of_parts(connection: Connection, table: str, order: str, parts: Rows) -> Rows:
+    ids = ids_json(part["id"] for part in parts)
+    rows = connection.execute(_of_parts(connection.dialect.name, table, order), {"ids": ids})
+    return [dict(row) for row in rows.mappings()]
+
+
+def part_ids(connection: Connection, job_id: str) -> list[str]:
+    """The ids of a job's parts, in order."""
+    return [row["id"] for row in connection.execute(_PART_HEADS, part_range(job_id)).mappings()]
+
+
+def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
+    """These parts, in the order given, and whom the vendor refused for them: part, kind, recipient in lower case."""
+    dialect, chosen_ids = connection.dialect.name, {"ids": ids_json(ids)}
+    columns = "id, state, doubts, first_marked_at, spec"
+    rows = connection.execute(text(f"select {columns} from {chosen(dialect, 'worker_parts')}"), chosen_ids)
+    found = {row["id"]: dict(row) for row in rows.mappings()}
+    refused = f"select part_id, kind, recipient_key from {chosen(dialect, 'worker_failures', 'part_id')}"
+    named = {(part, kind, key) for part, kind, key in connection.execute(text(refused), chosen_ids)}
+    return [found[one] for one in ids if one in found], named
+
+
+def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
+    """A job's failures behind one of them (part, kind, recipient in lower case), in that order."""
+    some = "" if limit is None else " limit :limit"
+    query = text(
+        "select * from worker_failures where part_id > :low and part_id < :high"
+        " and (part_id > :part or (part_id = :part and (kind > :kind or (kind = :kind and recipient_key > :key))))"
+        f" order by part_id, kind, recipient_key{some}"
+    )
+    values: dict[str, Any] = {**part_range(job_id), **dict(zip(("part", "kind", "key"), after, strict=True))}
+    if limit is not None:
+        values["limit"] = limit
+    return [dict(row) for row in connection.execute(query, values).mappings()]
 
 
 def job_state_row(connection: Connection, job_id: str) -> int | None:
@@ -82,6 +139,12 @@ _STATE = text("select state from worker_jobs where id = :id")
 _LISTED = (
     "id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, tags, target_job_id, replay_of,"
     " created_at, state, finished_at"
+)
+
+
+_HEAD = text(f"select {_LISTED}, warnings, n_open from worker_jobs where id = :id")
+_PART_HEADS = text(
+    "select id, state, reason, not_before, waits_on from worker_parts where id > :low and id < :high order by n"
 )
 
 

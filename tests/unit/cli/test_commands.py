@@ -377,11 +377,11 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     part = SimpleNamespace(id="j1-0", state=PartState.QUEUED, reason="limit is used up")
     report = SimpleNamespace(
         id="j1", kind="send", account="hr", state=JobState.PARTIAL, counts=counts, warnings=["cut at 512 bytes"],
-        receipts=receipts, failures=[failure], parts=[part, SimpleNamespace(reason=None)], replays=(),
+        receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
         target_job_id=None, replay_of=None,
     )  # fmt: skip
 
-    text = "\n".join(report_lines(report))  # type: ignore[arg-type]
+    text = "\n".join(report_lines(report, [failure]))  # type: ignore[arg-type,list-item]
 
     at = NOON.astimezone().strftime("%Y-%m-%d %H:%M:%S.000")
     assert "job j1: send on account hr is partial" in text

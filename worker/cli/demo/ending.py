@@ -16,7 +16,7 @@ def tell_everything(console: Console, outcome: Outcome) -> None:
     """Every job, then a few people's inboxes."""
     for name, report in outcome.jobs.items():
         _title(console, name)
-        _print(console, [*report_lines(report), *timeline_lines(outcome.timelines[name])])
+        _print(console, [*report_lines(report, outcome.refused[name]), *timeline_lines(outcome.timelines[name])])
     _title(console, "what people saw")
     for person in [*APPROVERS, PEOPLE[-1], MISSING[0]]:
         _print(console, _inbox(person, outcome.inbox.get(person, [])))
