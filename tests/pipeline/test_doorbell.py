@@ -21,7 +21,7 @@ from worker.domain.job import part_id
 from worker.domain.window import permit_age_s
 from worker.outbox.clock import DrivenClock
 from worker.outbox.database import Database
-from worker.outbox.lanes import Block, block_lanes, used_up
+from worker.outbox.lanes import Block, block_lanes, take_probe, used_up
 from worker.outbox.loading import load
 
 SECOND = 1_000_000
@@ -279,6 +279,23 @@ def test_a_fleet_half_of_which_does_not_know_an_account_carries_on(site: Site, n
 
     assert ["accepted"] * 40 == states(site, jobs)
     assert seconds <= 10
+
+
+def test_a_probe_that_comes_to_a_process_without_the_account_is_not_used_up(site: Site, newcomer: Site) -> None:
+    """Another one tries the parked lane a second later, not ten minutes."""
+    site.vendor.says(refused(43012))
+    first, job = site.send("first", account="it"), site.send("second", account="it")
+    site.ring(first)
+    lane = site.part(job).lane
+    site.advance(601)
+    newcomer.plant.life.beat()
+    assert site.database.run(lambda connection: take_probe(connection, site.database.now, lane, 600 * SECOND))
+    until = site.clock.micros + SECOND
+
+    newcomer.ring(job, probe=True)
+
+    [row] = site.rows("select parked, blocked_until from worker_lanes where lane = :lane", lane=lane)
+    assert (True, until) == (bool(row.parked), row.blocked_until)
 
 
 def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:

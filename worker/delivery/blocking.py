@@ -24,8 +24,18 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.permit import Denied
+from worker.domain.settle import SECOND
 from worker.domain.token import TokenParked, TokenWait
-from worker.outbox.lanes import GETTOKEN, Block, account_of, block_lanes, resume_lanes, return_probe, used_up
+from worker.outbox.lanes import (
+    GETTOKEN,
+    Block,
+    account_of,
+    block_lanes,
+    hand_probe_on,
+    resume_lanes,
+    return_probe,
+    used_up,
+)
 from worker.outbox.loading import Loaded
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
@@ -105,9 +115,16 @@ class Blocking:
     def _rest(self, work: Loaded) -> float | None:
         return self._plant.gates.failed(account_of(work.lane), self._plant.rng)
 
-    def pass_on(self, work: Loaded) -> None:
-        """A probe made no call: where its chat waits for a person, its account is for another lane to try."""
+    def pass_on(self, work: Loaded, elsewhere_s: float | None = None) -> None:
+        """A probe made no call: where its chat waits for a person, its account is for another lane to try.
+
+        `elsewhere_s`: this process cannot use the account, so another may try it in so many seconds.
+        """
         database = self._plant.database
+        if elsewhere_s is not None:
+            wait_us = int(elsewhere_s * SECOND)
+            database.run(lambda connection: hand_probe_on(connection, database.now, work.lane, wait_us))
+            return
         database.run(lambda connection: return_probe(connection, database.now, work.lane, WAITING))
 
     def block(self, work: Loaded, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:

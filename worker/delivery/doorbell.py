@@ -125,7 +125,7 @@ class Doorbell:
             if heard := [name for one in delivered.values() for name in one.heard]:
                 self._attempt.blocking.unpark(heard)
             elif not calls:
-                self._attempt.blocking.pass_on(work)
+                self._attempt.blocking.pass_on(work, ELSEWHERE_S if plant.gates.does_without(work.lane) else None)
         self._leave(ids, *(work.lane for work in works))
         return calls
 

@@ -203,6 +203,16 @@ def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -
         )
 
 
+def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
+    """The probe came to a process that cannot use the account: another one may try the lane, or account, soon."""
+    run(
+        connection,
+        f"update worker_lanes set blocked_until = {now_sql} + :wait"
+        f" where lane in (:lane, :account) and parked = true and blocked_until > {now_sql}",
+        {"wait": wait_us, "lane": lane, "account": account_of(lane)},
+    )
+
+
 def account_of(lane: str) -> str:
     """The account a lane key belongs to."""
     return lane.partition(":")[0]
