@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from bench import ordering, scale
+from bench import illness, ordering, scale
 from bench.arrivals import Arrivals, most, most_aligned, used
 from bench.members import FULL, QUICK, Scale
 from bench.priorities_judge import lateness, least_share, waits_since
 from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
+from tests.process.tcp_door import Door
 from tests.support.plant import an_account
 from worker.config.accounts import FixedAccounts
 
@@ -157,3 +162,30 @@ def test_the_bare_vendor_of_a_bench_writes_down_who_was_sent_to(tmp_path: Path) 
 
     assert 0 == reply.json()["errcode"]
     assert ["anna"] == [who for _, who in found]
+
+
+A_SPELL = illness.Spell("busy", backlog=10_000, calls=200, lost=0, old_s=600.0, after_s=30.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_kept"),
+    [({}, True), ({"calls": 201}, False), ({"lost": 1}, False), ({"old_s": 60.0}, False)],
+    ids=["kept", "too many calls", "a message lost", "no alert could see it"],
+)
+def test_an_illness_is_judged_by_its_worst_spell(found: dict[str, Any], is_kept: bool) -> None:
+    """Two percent of the backlog, everything accepted, and ten minutes on the gauge; one spell alone makes it short."""
+    figure, ok = illness.judge([A_SPELL, replace(A_SPELL, **found)], minutes=10)
+
+    assert is_kept is ok
+    assert figure.startswith("2.01%" if "calls" in found else "2.00%")
+
+
+def test_a_slammed_door_takes_callers_and_sends_them_away() -> None:
+    """As something before a vendor that is away does; the service behind it hears nothing."""
+    with closing(Door("127.0.0.1", 9)) as door:
+        door.slam()
+
+        with socket.create_connection(("127.0.0.1", door.at), timeout=30) as caller:
+            assert b"" == caller.recv(1)
+
+        assert 1 == door.slammed

@@ -1,4 +1,6 @@
-"""A door in front of a service: open, it lets bytes through; shut, the service is away. Nobody else notices."""
+"""A door in front of a service: open, it lets bytes through; shut, the service is away; slammed, every caller is taken
+and sent away at once. Nobody else notices.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,10 @@ class Door:
     port: int
     back: Callable[[bytes], bytes] = bytes
     """What becomes of what the service says."""
+    slams: bool = False
+    """Whether callers are taken, and sent away before they said anything."""
+    slammed: int = 0
+    """How many were."""
     _pairs: list[socket.socket] = field(default_factory=list)
     _listener: socket.socket | None = None
 
@@ -39,6 +45,12 @@ class Door:
 
     close = shut
 
+    def slam(self) -> None:
+        """Cuts every connection, and from now on each that is made."""
+        self.slams = True
+        self.shut()
+        self.open()
+
     def _listen(self, port: int) -> socket.socket:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,6 +63,10 @@ class Door:
         with contextlib.suppress(OSError):
             while True:
                 caller, _ = listener.accept()
+                if self.slams:
+                    self.slammed += 1
+                    caller.close()
+                    continue
                 inside = socket.create_connection((self.host, self.port))
                 for one in (caller, inside):  # else small packets wait 40 ms for an acknowledgement
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
