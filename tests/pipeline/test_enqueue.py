@@ -322,7 +322,7 @@ def test_replay_is_a_new_job_linked_to_the_original(database: Database) -> None:
     to = To(users=["ann", "bob"])
     with database.writing() as connection:
         first = worker.enqueue(
-            connection, "hr", BUTTON_CARD, to, dedupe_key="k", tags=["t"], order_key="o", on_unknown="hold", due_at=60
+            connection, "hr", BUTTON_CARD, to, dedupe_key="k", tags=["t"], order_key="o", on_unknown="hold"
         )
     end(database, first.id)
     with database.writing() as connection:

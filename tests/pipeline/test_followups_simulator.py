@@ -72,7 +72,7 @@ def test_1500_recipients_are_two_calls_and_one_partial_job_that_can_be_taken_bac
 
 
 def test_5000_recipients_are_five_calls_and_the_37_refused_are_sent_to_again(site: Site, url: str) -> None:
-    """One job `partial` with 37 failures; the resend reaches exactly those, and one recall takes back five msgids."""
+    """One job `partial` with 37 failures; the resend goes to exactly those, and one recall takes back five msgids."""
     ghosts = [f"Ghost{n}" for n in range(37)]
     people = [f"u{n}" for n in range(4_963)]
     job = site.send("to all", to=To([*people[:2_500], *ghosts, *people[2_500:]]))
@@ -80,6 +80,7 @@ def test_5000_recipients_are_five_calls_and_the_37_refused_are_sent_to_again(sit
     row, calls = site.job(job), len(made(url, SEND))
     with site.database.writing() as connection:
         again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+    site.run()
     recall = site.recall(job)
     site.run()
 

@@ -192,7 +192,7 @@ def test_an_upload_that_is_held_refuses_the_sends_that_wait_for_it(site: Site) -
 
     for _ in range(12):
         site.run()
-        site.advance(26)
+        site.advance(600)
         site.recover()
 
     assert "rejected" == site.state(job)
@@ -205,7 +205,7 @@ def test_a_send_after_a_held_upload_uploads_anew(site: Site) -> None:
     site.image()
     for _ in range(12):
         site.run()
-        site.advance(26)
+        site.advance(600)
         site.recover()
 
     later = site.image()

@@ -144,12 +144,11 @@ def test_a_key_that_is_gone_parks_itself_alone(site: Site, url: str, code: int) 
     others = [ask(site, Text(content=f"n{n}"), f"wr-{n}") for n in range(5)]
     site.run(100)
     calls = [call["query"]["key"] for call in made(url)].count("k-other")
-    states = [site.state(job) for job in (*kept, *others)]
+    states, lane = [site.state(job) for job in (*kept, *others)], site.lane("other")
     control(url, "settings", {"webhook": {"keys": [{"key": "k-other"}]}})
     site.advance(601)
     site.run(100)
 
-    lane = site.lane("other")
     assert lane is not None
     assert str(code) in lane.reason
     assert 1 == calls
