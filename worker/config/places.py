@@ -134,16 +134,23 @@ def database_problem(url: str) -> str | None:
 
 def broker_problem(url: str) -> str | None:
     """What keeps it from being a broker's URL; None: nothing at a glance."""
-    if url == "embedded" or url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+    if url == "embedded":
         return None
-    return 'not a broker; use "embedded", redis://host:6379/0 or amqp://host'
+    if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+        return 'not a broker; use "embedded", redis://host:6379/0 or amqp://host'
+    try:
+        _ = [urlsplit(one).port for one in url.split(";")]  # kombu's own error would quote what stands there
+    except ValueError:
+        return "not a URL whose port can be read; write @, :, / and the like of user and password as %40, %3A, %2F"
+    return None
 
 
 def proxy_problem(url: str) -> str | None:
     """What keeps it from being a proxy's address; None: nothing at a glance."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme == "http" and parts.hostname and not parts.query and not parts.fragment
+        more = parts.query or parts.fragment
+        usable = parts.scheme == "http" and parts.hostname and parts.port != 0 and not more
     except ValueError:
         usable = False
     return None if usable else "not a proxy's address; write it as http://[user:password@]host:port"
