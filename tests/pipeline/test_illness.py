@@ -264,6 +264,30 @@ def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock
         assert {site.part(cards[0]).lane} == {row.lane for row in site.rows("select lane from worker_lane_events")}
 
 
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
+    sqlite_database: Database, driven_clock: DrivenClock, turn: int
+) -> None:
+    """Cards and texts were ill together until the account rested; then one lane is well, whichever is asked first."""
+    wards = [Ward(busy(), driven_clock, minutes) for minutes in (10 * MINUTES, MINUTES)]
+    ill: list[bool] = []
+
+    def either(request: Request) -> CallResult:
+        is_card = b"template_card" in (request.body if isinstance(request.body, bytes) else b"")
+        return wards[is_card is not ill[0]](request)
+
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(either), breaker_failures=5) as site:
+        jobs = {True: [site.card(f"u{n}") for n in range(40)], False: [site.send(f"{n}", f"u{n}") for n in range(40)]}
+        ill.append(sorted(jobs, key=lambda is_card: str(site.part(jobs[is_card][0]).lane))[turn])
+        live_on(site, MINUTES)
+        before = states(site)
+
+        live_on(site, 3)
+
+        assert {"queued"} == before == {site.state(job) for job in jobs[ill[0]]}
+        assert {"accepted"} == {site.state(job) for job in jobs[not ill[0]]}
+
+
 def test_busy_answers_among_others_rest_nothing(sqlite_database: Database, driven_clock: DrivenClock) -> None:
     """Every third call is answered -1: the lane goes on, and what was refused goes again."""
     calls = itertools.count()

@@ -272,11 +272,11 @@ def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneR
     return None if was_open else _event(facts, Step.OPENED, block)
 
 
-def reaches_account(lane: LaneFacts, account: LaneFacts, rules: LaneRules) -> bool:
+def reaches_account(lane: LaneFacts, rules: LaneRules) -> bool:
     """True when a failure that its lane has counted counts for the account as well: those before the one for which the
-    lane rests, so that one ill lane holds up no other; of an account that rests, each.
+    lane rests. From then on the lane rests by itself; its next failures say nothing new of the others.
     """
-    return lane.failures < rules.failures or account.failures >= rules.failures
+    return lane.failures < rules.failures
 
 
 # -- what opens again -------------------------------------------------------------------------------------------------

@@ -119,11 +119,10 @@ def _meet(
     facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
     failures = facts.failures
     events = [deciding.meet(facts, block, now, rules, air.get(block.lane, 0))]
-    if block.lane != block.account and facts.failures > failures:
+    if block.lane != block.account and facts.failures > failures and deciding.reaches_account(facts, rules):
         account = rows.setdefault(block.account, LaneFacts(block.account, block.account))
-        if deciding.reaches_account(facts, account, rules):
-            same = replace(block, lane=block.account, label=block.account, delay=0.0)
-            events.append(deciding.meet(account, same, now, rules))
+        same = replace(block, lane=block.account, label=block.account, delay=0.0)
+        events.append(deciding.meet(account, same, now, rules))
     return [event for event in events if event]
 
 
