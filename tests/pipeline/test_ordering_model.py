@@ -54,7 +54,7 @@ class Known:
         return self.state in ("queued", "sending") or (self.state == "held" and not self.skips)
 
 
-HISTORIES, ACTS = 25, 50
+HISTORIES, ACTS = 10, 50
 
 
 def acts(rng: random.Random) -> Iterator[Any]:
