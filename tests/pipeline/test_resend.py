@@ -190,6 +190,16 @@ def test_a_replay_is_due_when_it_is_told_to_be(site: Site) -> None:
     assert "accepted" == site.state(again)
 
 
+def test_a_replay_that_is_told_when_expires_with_nothing_of_the_first(site: Site) -> None:
+    """What is put off past the first job's own end is taken, and still goes when it is due."""
+    again = site.replay(cancelled_early(site), due_at=3 * DAY)
+
+    site.advance(3 * DAY)
+    site.run()
+
+    assert ("accepted", None) == (site.state(again), site.job(again).expires_at)
+
+
 def test_the_replay_of_what_was_due_is_due_at_once_and_does_not_expire(site: Site) -> None:
     """When the first was due is past, and so may be when it was to expire."""
     site.vendor.says(refused(40003))

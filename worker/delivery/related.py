@@ -165,11 +165,11 @@ def replay(
     if old["n_unknown"]:
         _require_no_repeat(connection, job_id)
     asked = _once_more(connection, old, _asked_for(old), priority, accounts)
-    if outbox.lies_ahead(connection, clock, old["due_at"]):
-        asked.options.due_at = instant(old["due_at"])
-        asked.options.expires_at = None if old["expires_at"] is None else instant(old["expires_at"])
     if due_at is not None:
         asked.options.due_at = due_at
+    elif outbox.lies_ahead(connection, clock, old["due_at"]):
+        asked.options.due_at = instant(old["due_at"])
+        asked.options.expires_at = None if old["expires_at"] is None else instant(old["expires_at"])
     again = ask(connection, asked, clock)
     if old["order_key"] is not None:
         take_place(connection, str(old["id"]), again.id)
