@@ -174,6 +174,19 @@ def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
     assert not gates.closed("hr:1")
 
 
+def test_calls_in_the_air_when_a_row_began_are_besides_those_that_stop_this_process() -> None:
+    """Two are out when the first fails: their failures too are of that moment, and three more of later ones count."""
+    gates, closed = Gates(Ticks()), []
+
+    with gates.call("hr:1", 20), gates.call("hr:1", 20):
+        gates.ailed("hr:1", 3, 2.0)
+    for _ in range(4):
+        gates.ailed("hr:1", 3, 2.0)
+        closed.append(gates.closed("hr:1"))
+
+    assert [False, False, False, True] == closed
+
+
 def test_what_sql_counts_in_a_row_is_known_here() -> None:
     """Of a lane, and for all lanes of an account; until SQL says otherwise."""
     gates = Gates(Ticks())

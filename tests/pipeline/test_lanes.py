@@ -215,7 +215,7 @@ def test_one_ill_lane_rests_alone_and_more_rest_their_account(
     sqlite_database: Database, lanes: list[str], rest: list[str]
 ) -> None:
     """Three in a row: nine of one lane are its own, three of three lanes are the account's."""
-    blocks = [Block(lane, "hr", "send text", 0.0, "-1", failed=True, marked_at=1) for lane in lanes]
+    blocks = [Block(lane, "hr", "send text", 0.0, "-1", failed=True, marked_at=1_000_000) for lane in lanes]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, blocks, LaneRules(failures=3)))
 

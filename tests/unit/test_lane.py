@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,6 +208,39 @@ def test_calls_in_a_row_without_an_answer_open_the_breaker() -> None:
 
     assert ([None] * 4, [*[None] * 4, Step.OPENED]) == (four, five)
     assert (NOW + 9 + 2 * SECOND, 1) == (lane.blocked_until, lane.calls)
+
+
+def test_calls_that_were_in_the_air_when_a_row_began_do_not_open_the_breaker() -> None:
+    """Many are out at once: ten that fail one after the other are one moment; the next one that begins says more."""
+    lane = a_lane()
+
+    together = [failed(lane, NOW + n, NOW - 1) for n in range(10)]
+    next_one = failed(lane, NOW + 10, NOW)
+
+    assert [None] * 10 == together
+    assert (Step.OPENED, 5) == (next_one, lane.failures)
+
+
+def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
+    """Its bound says since when its calls count; few of them are out."""
+    lane = a_lane(calls=4, changed_at=NOW)
+
+    five = [failed(lane, NOW + n, NOW) for n in range(1, 6)]
+
+    assert [*[None] * 4, Step.OPENED] == five
+
+
+def test_a_vendor_busy_to_every_third_call_is_not_left_alone() -> None:
+    """Sixty-four calls in the air, ten thousand in all, each third by chance refused: the breaker never opens."""
+    lane, rng, air = a_lane(), random.Random(1), deque(range(64))
+
+    for now in range(64, 10_064):
+        marked_at = NOW + air.popleft()
+        air.append(now)
+        if rng.random() < 1 / 3:
+            assert failed(lane, NOW + now, marked_at) is None
+        else:
+            taken(lane, NOW + now, marked_at)
 
 
 def test_tries_that_one_fault_ended_count_once() -> None:

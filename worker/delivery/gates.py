@@ -69,7 +69,7 @@ class Gates:
         self._in_a_row: dict[str, int] = {}
         """Calls of a lane or account in a row, as SQL told, that say the vendor is ill."""
         self._streak: dict[str, int] = {}
-        """The same of this process alone."""
+        """How many more of them in this process alone make it stop."""
         self._noted_at: dict[str, float] = {}
         """When this process itself brought something on a lane."""
 
@@ -177,20 +177,31 @@ class Gates:
         known.succeeded_at = known.used_at
 
     def ailed(self, name: str, most: int, rest_s: float) -> None:
-        """A call of the lane or account says that the vendor is ill. So many in a row, and this process makes none for
-        so long, whatever rings: by then SQL tells what all processes have found.
+        """A call of the lane or account says that the vendor is ill. So many in a row, besides those that were in the
+        air when the row began, and this process makes none for so long, whatever rings: by then SQL tells what all
+        processes have found.
         """
         with self._guard:
-            count = self._streak[name] = self._streak.get(name, 0) + 1
-            if count >= most:
-                del self._streak[name]
-                self._close(name, rest_s, (self._closed, self._stopped))
+            left = self._streak.get(name) or most + self._out(name)
+            if left > 1:
+                self._streak[name] = left - 1
+                return
+            self._streak.pop(name, None)
+            self._close(name, rest_s, (self._closed, self._stopped))
+
+    def _out(self, name: str) -> int:
+        """Calls of a lane or account in the air."""
+        known = self._lanes.get(name)
+        return self._air.get(name, known.air if known else 0)
 
     def well(self, lane: str) -> None:
         """A call of the lane says the opposite."""
-        if self._streak:
+        if not self._streak:
+            return
+        names = [name for name in (lane, account_of(lane)) if name in self._streak]
+        if names:
             with self._guard:
-                for name in (lane, account_of(lane)):
+                for name in names:
                     self._streak.pop(name, None)
 
     def failed(self, account: str, rng: random.Random) -> float | None:

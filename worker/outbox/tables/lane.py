@@ -31,7 +31,7 @@ lanes = table(
         BigInteger,
         nullable=False,
         server_default=text("0"),
-        doc="since when `calls` is so; a success of a call marked later doubles it",
+        doc="since when `calls` is so: a success of a call marked later doubles it; if null, since when they fail",
     ),
     count("rest_s", "seconds between two growths of `calls`"),
     count("failures", "calls in a row that say the vendor is ill; see `breaker_failures`"),
