@@ -187,6 +187,23 @@ def test_calls_in_the_air_when_a_row_began_are_besides_those_that_stop_this_proc
     assert [False, False, False, True] == closed
 
 
+def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
+    """Two failures, a minute without a call, one more: no three in a row."""
+    ticks = Ticks()
+    gates = Gates(ticks)
+    used(gates, "hr:1")
+    gates.learn(["hr:1"], in_a_row={"hr:1": 2})
+    for _ in range(2):
+        gates.ailed("hr:1", 3, 2.0)
+    ticks.advance(61)
+
+    gates.summary()
+    gates.ailed("hr:1", 3, 2.0)
+
+    assert not gates.closed("hr:1")
+    assert 0 == gates.in_a_row("hr:1")
+
+
 def test_what_sql_counts_in_a_row_is_known_here() -> None:
     """Of a lane, and for all lanes of an account; until SQL says otherwise."""
     gates = Gates(Ticks())

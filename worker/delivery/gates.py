@@ -301,9 +301,10 @@ class Gates:
 
     def _let_go(self, lane: str) -> None:
         del self._lanes[lane]
-        for known in (self._closed, self._stopped, self._closed_at, self._noted_at):
-            known.pop(lane, None)
-        self._calls.pop(lane, None)
+        for times in (self._closed, self._stopped, self._closed_at, self._noted_at):
+            times.pop(lane, None)
+        for counts in (self._calls, self._in_a_row, self._streak):
+            counts.pop(lane, None)
         self._uneasy.discard(lane)
 
 
