@@ -66,7 +66,7 @@ class UrlFrom(BaseModel):
     def _one_url(self) -> Self:
         if sum(given is not None for given in (self.url, self.env, self.file)) != 1:
             raise ValueError('say exactly one of the URL, { env = "NAME" } and { file = "/run/secrets/name" }')
-        if self.password is not None and (self.url is None or not _takes_password(self.url)):
+        if self.password is not None and not all(map(_takes_password, _nodes(self.url or ""))):
             raise ValueError("password goes with a url that has a host and no password of its own")
         return self
 
@@ -86,7 +86,8 @@ class UrlFrom(BaseModel):
             return _read(key, self.env, self.file)
         if self.password is None:
             return self.url
-        return _with_password(self.url, self.password.read(f"{key}.password"))
+        password = self.password.read(f"{key}.password")
+        return ";".join(_with_password(one, password) for one in _nodes(self.url))
 
 
 class Environment(EnvSettingsSource):
@@ -139,7 +140,7 @@ def broker_problem(url: str) -> str | None:
     if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
         return 'not a broker; use "embedded", redis://host:6379/0 or amqp://host'
     try:
-        _ = [urlsplit(one).port for one in url.split(";")]  # kombu's own error would quote what stands there
+        _ = [urlsplit(one).port for one in _nodes(url)]  # kombu's own error would quote what stands there
     except ValueError:
         return "not a URL whose port can be read; write @, :, / and the like of user and password as %40, %3A, %2F"
     return None
@@ -157,11 +158,22 @@ def proxy_problem(url: str) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """A URL fit to be shown: password and query replaced by stars."""
+    """A URL fit to be shown: passwords and queries replaced by stars."""
+    return ";".join(_shown(one) for one in _nodes(url))
+
+
+def _nodes(url: str) -> list[str]:
+    """Each node's URL: a RabbitMQ cluster's stand one behind the other."""
+    return re.split(r";(?=[a-z0-9+]+://)", url)
+
+
+def _shown(url: str) -> str:
     head, sep, rest = url.partition("://")
     if not sep:
         return url
-    place, query, _ = rest.partition("?")
+    place, query, more = rest.partition("?")
+    if "@" in more:  # a ? in the password: what stands before it is a piece of that
+        return f"{head}://***"
     user, at, host = place.rpartition("@")
     name, colon, _ = user.partition(":")
     return f"{head}://{name}{colon and ':***'}{at}{host}{query and '?***'}"

@@ -54,10 +54,11 @@ def test_a_database_is_named_whole_or_its_password_alone(line: str, url: str, mo
         ("redis://redis:6379/0", "redis://:hunter2@redis:6379/0"),
         ("amqp://app@rabbit/vhost", "amqp://app:hunter2@rabbit/vhost"),
         ("rediss://redis?ssl_cert_reqs=none", "rediss://:hunter2@redis?ssl_cert_reqs=none"),
+        ("amqp://app@a:1/v;amqp://app@b:2/v", "amqp://app:hunter2@a:1/v;amqp://app:hunter2@b:2/v"),
     ],
 )
 def test_a_brokers_password_stands_apart(url: str, whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where there is no user, as Redis has it."""
+    """Also where there is no user, as Redis has it, and for each node of a cluster."""
     monkeypatch.setenv("BROKER_PASSWORD", "hunter2")
 
     assert whole == loaded(f'broker = {{ url = "{url}", password = {{ env = "BROKER_PASSWORD" }} }}').broker_url()

@@ -209,6 +209,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('database = { url = "x://h", file = "hunter2" }', "database: say exactly one of the URL, { env"),
         ('database = { url = "pg://a:hunter2@h", password = { env = "A" } }', "database: password goes with a url"),
         ('database = { url = "sqlite:///a", password = { env = "A" } }', "database: password goes with a url"),
+        ('broker = { url = "amqp://a;amqp://b:x@c", password = { env = "A" } }', "broker: password goes with a url"),
         ('broker = { url = "amqp://h", password = "hunter2" }', "broker.password: settings only name the place"),
         ('broker = "kafka://x"\ndatabase = "x"', "(1 more wrong after that)"),
         ('secret = "hunter2\nx = 1"', "not valid TOML (at line 1"),
@@ -240,6 +241,8 @@ def test_nothing_secret_in_a_repr() -> None:
         ("sqlite:///worker.db", "sqlite:///worker.db"),
         ("amqp://host/v?password=x", "amqp://host/v?***"),
         ("postgresql://u:p@w:1@host/db", "postgresql://u:***@host/db"),
+        ("postgresql://u:p?w@host/db", "postgresql://***"),
+        ("amqp://u:p@a/v;amqp://u:p@b/v", "amqp://u:***@a/v;amqp://u:***@b/v"),
     ],
 )
 def test_urls_without_password(url: str, shown: str) -> None:
