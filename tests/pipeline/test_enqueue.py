@@ -469,11 +469,22 @@ def test_a_wrong_account_is_found_before_anything_is_stored(
         assert 0 == count(connection)
 
 
+@pytest.mark.parametrize("deadline_s", ["20", True, 0, -1, float("nan"), float("inf")])
+def test_a_deadline_that_is_no_time_is_refused(deadline_s: object) -> None:
+    """No call could be rendered with it, and each part would find that out by itself."""
+    settings = {"corpid": "ww1", "agentid": 1, "deadline_s": deadline_s}
+    accounts = worker.FixedAccounts([worker.Account("hr", "wecom_app", "http://vendor", settings)])
+
+    with pytest.raises(ConfigurationError, match=r"^accounts\.hr\.deadline_s: is no time of a call; give seconds"):
+        require_usable_accounts(accounts)
+
+
 @pytest.mark.parametrize(
     ("channel", "settings", "key", "remedy"),
     [
         ("wecom_app", {"corpid": "ww1", "agentid": 1}, "callbak", "did you mean callback?"),
         ("wecom_app", {"corpid": "ww1", "agentid": 1}, "proxi", "did you mean proxy?"),
+        ("wecom_app", {"corpid": "ww1", "agentid": 1}, "deadlines_s", "did you mean deadline_s?"),
         ("wecom_external", {"corpid": "ww1", "agentid": 1}, "customer_caps", "did you mean customer_cap?"),
         ("wecom_webhook", {"edition": "robot"}, "chatid_fro", "did you mean chatid_for?"),
         ("youdu", {"buin": 1, "appid": "a"}, "zzz", "use one of allow_everyone, api_path, appid, base_url, buin"),

@@ -5,8 +5,10 @@ Knows no channel's keys; each channel judges its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from worker import channels
 from worker.config.accounts import DEADLINE, AccountSource
@@ -76,8 +78,10 @@ def _sentences(account: Account) -> Iterator[str]:
         yield f"accounts.{account.name}.channel: {error}"
         return
     for key in sorted(account.settings.keys() - channel.account_keys - {DEADLINE}):
-        remedy = did_you_mean(key, sorted(channel.account_keys | AccountSettings.model_fields.keys()))
+        remedy = did_you_mean(key, sorted({DEADLINE, *channel.account_keys, *AccountSettings.model_fields}))
         yield f"accounts.{account.name}.{key}: is not a setting of {channel.name}; {remedy}"
+    if not _is_duration(account.settings.get(DEADLINE, 1.0)):
+        yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, a number above 0"
     for problem in channel.account_problems(account):
         yield f"accounts.{account.name}.{problem}"
     shares = account.share if isinstance(account.share, Mapping) else {}
@@ -88,3 +92,7 @@ def _sentences(account: Account) -> Iterator[str]:
         for name in sorted(named.keys() & channel.profile.keys()):
             if reason := channel.profile[name].not_kept:
                 yield f"accounts.{account.name}.{key}.{name}: is not kept ({reason}); leave it out"
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
