@@ -231,7 +231,7 @@ def _broker(settings: Settings) -> Finding:
         url = settings.broker_url()
         require_client(url)
     except ConfigurationError as error:
-        return Finding("broker", Level.PROBLEM, str(error))
+        return Finding("broker", Level.PROBLEM, str(error).removeprefix("broker: "))
     if url == EMBEDDED:
         return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
     refused = reachable(url)
