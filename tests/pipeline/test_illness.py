@@ -265,11 +265,12 @@ def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock
 
 
 @pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("name", ["busy", "no answer"])
 def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
-    sqlite_database: Database, driven_clock: DrivenClock, turn: int
+    sqlite_database: Database, driven_clock: DrivenClock, name: str, turn: int
 ) -> None:
     """Cards and texts were ill together until the account rested; then one lane is well, whichever is asked first."""
-    wards = [Ward(busy(), driven_clock, minutes) for minutes in (10 * MINUTES, MINUTES)]
+    wards = [Ward(ILL[name], driven_clock, minutes) for minutes in (3 * MINUTES, MINUTES / 2)]
     ill: list[bool] = []
 
     def either(request: Request) -> CallResult:
@@ -277,14 +278,14 @@ def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
         return wards[is_card is not ill[0]](request)
 
     with planted(sqlite_database, driven_clock, transport=ScriptedTransport(either), breaker_failures=5) as site:
-        jobs = {True: [site.card(f"u{n}") for n in range(40)], False: [site.send(f"{n}", f"u{n}") for n in range(40)]}
+        jobs = {True: [site.card(f"u{n}") for n in range(30)], False: [site.send(f"{n}", f"u{n}") for n in range(30)]}
         ill.append(sorted(jobs, key=lambda is_card: str(site.part(jobs[is_card][0]).lane))[turn])
-        live_on(site, MINUTES)
+        live_on(site, MINUTES / 2 - 1)
         before = states(site)
 
-        live_on(site, 3)
+        live_on(site, 4)
 
-        assert {"queued"} == before == {site.state(job) for job in jobs[ill[0]]}
+        assert {"queued", "unknown"} >= before | {site.state(job) for job in jobs[ill[0]]}
         assert {"accepted"} == {site.state(job) for job in jobs[not ill[0]]}
 
 

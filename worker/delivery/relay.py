@@ -75,7 +75,7 @@ class Relay:
             return self._times.lease_s / 10
         self._due_lanes.gather()
         self._allotment.divide()
-        lanes = self._backlogs.next(LANES, self._allotment.is_full)
+        lanes = self._starts.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
         offered = self._offer_lanes(lanes) if lanes else 0
         return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
 

@@ -7,11 +7,12 @@ or broken; the answers double the number where they are recorded. Knows no vendo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from worker.delivery.backlog import Backlog
 from worker.outbox.lanes import Noted, account_of, calls_in_the_air
 from worker.outbox.offering import still_offered
 
@@ -38,6 +39,8 @@ class Starts:
         """The air was read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
         """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
+        self._turns: dict[str, dict[str, None]] = {}
+        """Bound accounts -> the lanes that had something offered under the bound, the last one last."""
         self._heard: dict[str, float] = {}
         """Lanes -> when they last succeeded, or were begun."""
         self.begun: list[str] = []
@@ -52,6 +55,7 @@ class Starts:
                 continue
             self._bound.pop(name, None)
             self._offered.pop(name, None)
+            self._turns.pop(name, None)
         if not noted.calls:
             return
         self.in_the_air(connection)
@@ -115,3 +119,15 @@ class Starts:
         account = account_of(lane)
         if account in self._calls:
             self._offered.setdefault(account, {}).update(dict.fromkeys(ids))
+            turns = self._turns.setdefault(account, {})
+            turns.pop(lane, None)
+            turns[lane] = None
+
+    def by_turns(self, lanes: Sequence[Backlog]) -> Sequence[Backlog]:
+        """Those first that had the least of the bound of their account: one that fails must not try again and again
+        while others of its account wait.
+        """
+        if not self._turns:
+            return lanes
+        place = {lane: n for turns in self._turns.values() for n, lane in enumerate(turns)}
+        return sorted(lanes, key=lambda known: place.get(known.lane, -1))
