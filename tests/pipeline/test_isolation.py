@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from tests.support.plant import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
@@ -121,6 +121,25 @@ def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pyt
     assert ["accepted"] * 4 == [site.state(job) for job in jobs[1:]]
     assert ("queued", "KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason.rpartition(" ")[2])
     assert site.clock.micros + 60_000_000 == site.part(jobs[0]).not_before
+
+
+def test_a_part_whose_row_the_database_refuses_keeps_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its call needs cannot be written, ever: it counts a try, and its neighbours go."""
+    odd, *fine = [site.send(str(n), f"u{n}") for n in range(5)]
+    wecom = channel("wecom_app")
+    real = wecom.request
+
+    def refused(part: Any, *rest: Any, **more: Any) -> Any:
+        if part.job_id == odd:
+            raise DataError(None, None, ValueError("out of range"))
+        return real(part, *rest, **more)
+
+    monkeypatch.setattr(type(wecom), "request", lambda self, *a, **k: refused(*a, **k))
+
+    site.ring(odd, *fine)
+
+    assert ["accepted"] * 4 == [site.state(job) for job in fine]
+    assert ("queued", 1, "our own error: DataError") == (site.state(odd), site.part(odd).tries, site.part(odd).reason)
 
 
 @pytest.mark.parametrize("step", ["request", "limits"])

@@ -24,6 +24,7 @@ from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait
+from worker.outbox.database import is_about_the_row
 from worker.outbox.items import Change
 from worker.outbox.lanes import account_of
 from worker.outbox.loading import Loaded, moves_until, read_documents
@@ -46,7 +47,7 @@ class Preparing:
         self._set_aside = SetAside(plant.database, plant.monotonic)
 
     def prepare(self, work: Loaded) -> Errand | None:
-        """None: the part waits, or has ended. Raises only what the database and the writer raise."""
+        """None: the part waits, or has ended. Raises only what the writer raises, and a database that refused no row."""
         if work.is_unread:
             with self._plant.database.reading() as connection:
                 read_documents(connection, work)
@@ -55,14 +56,16 @@ class Preparing:
             return None
         try:
             return self._prepare(work)
-        except (SQLAlchemyError, WriterClosed):
+        except WriterClosed:
             raise
         except ConfigurationError as error:
             self._do_without(work, str(error))
         except FileGone as error:
             reason = str(error)
             self._change(work, lambda part, now: settle.refuse(part, reason))
-        except Exception as error:  # noqa: BLE001  one odd part must not hold up the forty-nine beside it
+        except Exception as error:  # one odd part must not hold up the forty-nine beside it
+            if isinstance(error, SQLAlchemyError) and not is_about_the_row(error):
+                raise
             self._fail(work, our_error(error))
         return None
 
