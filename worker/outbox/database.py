@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
@@ -151,9 +152,12 @@ def missing_file(url: str) -> Path | None:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         return None  # told by who connects
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+    name = parsed.database or ":memory:"
+    if "uri" in parsed.query:  # then it is SQLite's own: file:worker.db, file:///srv/worker.db
+        name = ":memory:" if parsed.query.get("mode") == "memory" else unquote(urlsplit(name).path)
+    if parsed.get_backend_name() != "sqlite" or name == ":memory:":
         return None
-    file = Path(str(parsed.database)).absolute()
+    file = Path(name).absolute()
     return file if file.parent.is_dir() and not file.exists() else None
 
 

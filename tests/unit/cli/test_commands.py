@@ -215,6 +215,22 @@ def test_only_what_makes_tables_makes_a_database(
         assert f"worker.toml (there is none in {tmp_path}/elsewhere; WORKER_CONFIG can name another)" in printed
 
 
+@pytest.mark.parametrize("url", [f"sqlite:///file:{where}own%20name.db?uri=true" for where in ("", "{folder}/")])
+def test_a_file_may_be_named_as_sqlites_own_uri(
+    run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is looked for where SQLite looks for it: before it is there nothing is made, afterwards it is read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKER_DATABASE", url.format(folder=tmp_path))
+
+    before = run("jobs"), (tmp_path / "own name.db").exists()
+    run("db", "upgrade")
+    after = run("jobs"), (tmp_path / "own name.db").exists()
+
+    assert ((2, False), (0, True)) == (before, after)
+    assert f"there is no file {tmp_path}/own name.db;" in capsys.readouterr().err
+
+
 def test_a_database_error_nobody_foresaw_shows_no_value(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
