@@ -29,7 +29,7 @@ gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of collected tests live as long as the run: looking through them again and again took a quarter of it."""
+    """Thousands of collected tests live as long as the run: looking through them over and over took a quarter of it."""
     gc.collect()
     gc.freeze()
 
