@@ -47,7 +47,7 @@ class Preparing:
         self._set_aside = SetAside(plant.database, plant.monotonic)
 
     def prepare(self, work: Loaded) -> Errand | None:
-        """None: the part waits, or has ended. Raises what the writer raises, and of the database what is about no row."""
+        """None: the part waits, or has ended. Raises what the writer does, and what the database does about no row."""
         if work.is_unread:
             with self._plant.database.reading() as connection:
                 read_documents(connection, work)
