@@ -14,6 +14,7 @@ import worker
 from tests.pipeline.test_isolation import Refusing, with_writer
 from tests.support.plant import Site, an_account, lost, planted, refused, unsent
 from worker import To
+from worker.channels import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.clock import DrivenClock
@@ -82,6 +83,31 @@ def test_those_with_room_go_at_once_and_the_others_when_they_have_some(site: Sit
     site.ring(job)
     assert Counter([*people, "full1", "full2"]) == told(site, "news")
     assert ("accepted", 1_000, 2) == (site.job(job).state, counts(site, job).accepted, len(parts(site, job)))
+
+
+@pytest.mark.parametrize("step", ["narrow", "limits", "request"])
+def test_a_part_that_an_error_of_ours_keeps_from_being_taken_apart_keeps_no_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It counts a try at each time, and what is admitted beside it goes."""
+    fill(site, "full")
+    odd, fine = site.send("odd", To("anna|full")), site.send("fine", To("bert"))
+    made = type(channel("wecom_app"))
+    taken_apart, real = made.narrow, getattr(made, step)
+
+    def narrow(self: Any, *asked: Any) -> Any:
+        monkeypatch.setattr(made, step, broken)
+        return broken() if step == "narrow" else taken_apart(self, *asked)
+
+    def broken(*asked: Any, **more: Any) -> Any:
+        monkeypatch.setattr(made, step, real)
+        raise KeyError("users")
+
+    monkeypatch.setattr(made, "narrow", narrow)
+
+    site.ring(odd, fine)
+
+    assert ("accepted", "queued", 1) == (site.state(fine), site.state(odd), site.part(odd).tries)
 
 
 def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> None:

@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from worker.delivery.admission import Denied, Permit
 from worker.delivery.errand import Errand
 from worker.delivery.plant import Plant
 from worker.delivery.preparing import Preparing
+from worker.delivery.set_aside import our_error
+from worker.delivery.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.limit import Charge
 from worker.outbox.items import Narrowing
@@ -33,7 +37,21 @@ class Narrower:
         self._plant, self._preparing = plant, preparing
 
     def narrow(self, errand: Errand, denied: Denied) -> Permit | Denied:
-        """A permit: the errand is now for those with room alone. Denied: the part waits whole, so long."""
+        """A permit: the errand is now for those with room alone. Denied: the part waits whole, so long; also when an
+        error of ours is in the way, which is a try.
+        """
+        try:
+            return self._narrow(errand, denied)
+        except (SQLAlchemyError, WriterClosed):
+            raise
+        except Exception as error:  # noqa: BLE001  one odd part must not hold up those that are admitted beside it
+            permit, errand.permit = errand.permit, None
+            if permit is not None:
+                self._plant.governor.give_back([permit])
+            self._preparing.fail(errand.work, our_error(error))
+            return denied
+
+    def _narrow(self, errand: Errand, denied: Denied) -> Permit | Denied:
         for _ in range(TRIES):
             specs = self._specs(errand, denied)
             if specs is None:

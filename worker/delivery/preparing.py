@@ -52,7 +52,7 @@ class Preparing:
             with self._plant.database.reading() as connection:
                 read_documents(connection, work)
         if work.fault is not None:
-            self._fail(work, f"our own error: its documents cannot be read: {work.fault}")
+            self.fail(work, f"our own error: its documents cannot be read: {work.fault}")
             return None
         try:
             return self._prepare(work)
@@ -66,7 +66,7 @@ class Preparing:
         except Exception as error:  # one odd part must not hold up the forty-nine beside it
             if isinstance(error, SQLAlchemyError) and not is_about_the_row(error):
                 raise
-            self._fail(work, our_error(error))
+            self.fail(work, our_error(error))
         return None
 
     def _prepare(self, work: Loaded) -> Errand | None:
@@ -88,7 +88,7 @@ class Preparing:
         self._plant.gates.do_without(account_of(work.lane), ACCOUNT_RECHECK_S)
         self._set_aside.tell("account", why, account=work.account, remedy="correct the account's settings here")
 
-    def _fail(self, work: Loaded, reason: str) -> None:
+    def fail(self, work: Loaded, reason: str) -> None:
         """A fault of ours counts like a call that failed; it is told, and the part ends when no try was without it."""
         log.warning("not_prepared", part=work.id, reason=reason)
         self._set_aside.tell(f"{work.kind} to be prepared", reason, lane=work.lane, account=work.account)
