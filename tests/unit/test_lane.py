@@ -221,6 +221,15 @@ def test_calls_that_were_in_the_air_when_a_row_began_do_not_open_the_breaker() -
     assert (Step.OPENED, 5) == (next_one, lane.failures)
 
 
+def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
+    """A proxy's Retry-After, to a call that was in the air when the row began."""
+    lane = a_lane(failures=4, changed_at=NOW)
+
+    meet(lane, a_block(delay=30.0, failed=True, marked_at=NOW - 1), NOW, RULES)
+
+    assert (NOW + 30 * SECOND, 4) == (lane.blocked_until, lane.failures)
+
+
 def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
     """Its bound says since when its calls count; few of them are out."""
     lane = a_lane(calls=4, changed_at=NOW)

@@ -261,9 +261,7 @@ def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneR
     if block.delay and facts.blocked_until > now:
         _hold(facts, block, now + int(block.delay * SECOND), now)
         return None  # it began before what keeps others from trying: many that meet one fault meet it once
-    if not _is_counted(facts, marked_at, now, rules):
-        return None
-    if facts.failures < rules.failures:
+    if not _is_counted(facts, marked_at, now, rules) or facts.failures < rules.failures:
         _hold(facts, block, now + int(block.delay * SECOND), now)
         return None
     open_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(facts.failures - rules.failures, 16))
