@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -185,6 +186,20 @@ def test_calls_in_the_air_when_a_row_began_are_besides_those_that_stop_this_proc
         closed.append(gates.closed("hr:1"))
 
     assert [False, False, False, True] == closed
+
+
+def test_of_many_calls_in_the_air_sixteen_are_besides() -> None:
+    """A hundred threads do not wait for a hundred failures, and five more, before they stop."""
+    gates, failures = Gates(Ticks()), 0
+
+    with ExitStack() as air:
+        for _ in range(100):
+            air.enter_context(gates.call("hr:1", 20))
+        while not gates.closed("hr:1"):
+            gates.ailed("hr:1", 5, 2.0)
+            failures += 1
+
+    assert 21 == failures
 
 
 def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:

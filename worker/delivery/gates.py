@@ -22,6 +22,10 @@ _WEIGHT = 0.2
 _NOTHING: Mapping[str, int] = {}
 _NEVER = float("-inf")
 
+MOST_OUT = 16
+"""Calls in the air that are let fail besides those that stop a lane: with hundreds of threads each would cost one more.
+Sixteen more in a row are no accident, even where the vendor refuses every other call.
+"""
 YOUNG_S = 5.0
 """A block of our own may need so long to get into SQL; until then SQL's not knowing it proves nothing."""
 IDLE_S = 60.0
@@ -178,11 +182,11 @@ class Gates:
 
     def ailed(self, name: str, most: int, rest_s: float) -> None:
         """A call of the lane or account says that the vendor is ill. So many in a row, besides those that were in the
-        air when the row began, and this process makes none for so long, whatever rings: by then SQL tells what all
-        processes have found.
+        air when the row began (`MOST_OUT` at most), and this process makes none for so long, whatever rings: by then
+        SQL tells what all processes have found.
         """
         with self._guard:
-            left = self._streak.get(name) or most + self._out(name)
+            left = self._streak.get(name) or most + min(MOST_OUT, self._out(name))
             if left > 1:
                 self._streak[name] = left - 1
                 return
