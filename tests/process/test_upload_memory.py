@@ -19,6 +19,7 @@ from tests.process.stack import ROOT, SHORT, Process, Stack, peak_kib
 from tests.process.stacks import Make, on_every_stack
 
 MB = 1024 * 1024
+SIZES = (*(MB + n for n in range(6)), 20 * MB)
 MORE_KIB = 8 * 1024
 UPLOAD = "/cgi-bin/media/upload"
 
@@ -33,16 +34,18 @@ class Peaks:
 
 @on_every_stack(source=("path", "url"))
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
-    """By a producer and a worker that were started from nothing, over real HTTP: a small file, then a large one."""
+    """By a producer and a worker that were started from nothing, over real HTTP: small files, until every thread has
+    had its first, then a large one.
+    """
     stack = make(fresh=True, delivery={**SHORT, "fetch_allow": ["127.0.0.1"]})
     worker = stack.worker(threads=2)
 
     with _serving(stack.folder) as url, _producing(stack) as producer:
         start = url if source == "url" else str(stack.folder)
-        small, large = (_uploaded(stack, worker, producer, start, size * MB) for size in (1, 20))
+        *_, small, large = (_uploaded(stack, worker, producer, start, size) for size in SIZES)
 
     print(f"\n{make.name}, {source}: 1 MB {small}, 20 MB {large}")
-    assert [1 * MB, 20 * MB] == [call["body"]["size"] for call in stack.vendor.calls(UPLOAD)]
+    assert list(SIZES) == [call["body"]["size"] for call in stack.vendor.calls(UPLOAD)]
     assert large.producer - small.producer < MORE_KIB
     assert large.worker - small.worker < MORE_KIB
     assert 0 == stack.end(worker)
