@@ -40,6 +40,8 @@ from worker.outbox.items import Change
 from worker.outbox.loading import Loaded
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
+STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
+"""In which `stop` changes a part."""
 DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
 
@@ -241,7 +243,7 @@ class Followups:
         """A recall stops what was not sent yet, and any further repeat of what is in doubt; not the search for it."""
         with self._database.reading() as connection:
             parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
-            stoppable = [part for part in parts if part.state in (PartState.QUEUED, PartState.UNKNOWN)]
+            stoppable = [part for part in parts if part.state in STOPPABLE]
             kind, message = content_of(connection, job_id) if stoppable else ("", {})
         self._change(
             [

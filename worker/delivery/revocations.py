@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from worker.channels.base import Channel
-from worker.delivery.followups import is_looked_up, stop
+from worker.delivery.followups import STOPPABLE, is_looked_up, stop
 from worker.delivery.plant import Plant
 from worker.delivery.set_aside import SetAside
 from worker.domain.state import OPEN_STATES, PartState
@@ -18,7 +18,6 @@ from worker.outbox.followups import TargetPart, channel_of, content_of, target_p
 from worker.outbox.items import Change
 
 LOOK_S = 0.5
-STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
