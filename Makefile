@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ON_SERVERS := postgres or mariadb
 
+# Tests start some hundred processes from nothing, and each would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-servers test-processes clean-install check coverage bench
 
 install: $(STAMP)

@@ -17,7 +17,7 @@ from pathlib import Path
 import requests
 
 from tests.process.stack import ROOT
-from worker.simulator.bare import SEND_PATH, Bare, BareConnection, ready
+from worker.simulator.wire.bare import SEND_PATH, Bare, BareConnection, ready
 
 
 class Recording(Bare):
@@ -80,8 +80,9 @@ def most_aligned(times: Iterable[float], window_s: float) -> int:
 
 
 def used(times: Sequence[float], amount: int, window_s: float) -> float:
-    """How much of a limit was used under backlog: the window through the median time from a call to the call `amount`
-    later; 0 when there were not enough calls.
+    """How much of a limit was used under backlog; 0 when there were not enough calls.
+
+    It is the window through the median time from a call to the call `amount` later.
     """
     spans = [later - earlier for earlier, later in zip(times, times[amount:], strict=False)]
     return window_s / statistics.median(spans) if spans else 0.0

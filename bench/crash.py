@@ -1,7 +1,7 @@
 """The crash matrix with five seeds a cell: SIGKILL at every labelled step, on all four stacks.
 
-Prints the table step x stack, `--markdown` as docs/guarantees.md could hold it; short when anything was sent twice or
-lost, or a rule of the matrix did not hold. Needs the checkout: the engine lives with the process tests.
+Prints the table step x stack, `--markdown` as docs/guarantees/crashes.md holds it; short when anything was sent twice
+or lost, or a rule of the matrix did not hold. Needs the checkout: the engine lives with the process tests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import Figure
 from tests.process.crash_matrix import STEPS, Cell, markdown, run_all, table
-from tests.process.stacks import NEEDS, STACKS, place
+from tests.process.stacks import NEEDS, STACKS, Places
 from tests.support import databases
 
 
@@ -50,5 +50,5 @@ def _round(stack: str, seed: int) -> list[Cell]:
         databases.need(service)
     with ExitStack() as scope:
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-crash-")))
-        keys = {step: f"bench_crash_{os.getpid()}_{seed}_{step}" for step in STEPS}
-        return run_all([(place(scope, stack, keys[step], folder), step, seed) for step in STEPS])
+        places = Places(f"bench_crash_{os.getpid()}_{seed}", folder, scope)
+        return run_all([(stack, step, seed) for step in STEPS], places.take)

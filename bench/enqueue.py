@@ -38,8 +38,8 @@ from bench import Figure
 from bench.servers import own_database
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account
-from worker.outbox.database import make_engine
-from worker.outbox.migrate import upgrade
+from worker.outbox.engine.database import make_engine
+from worker.outbox.engine.migrate import upgrade
 
 GOALS = {"single": 0.45, "bulk": 0.4}
 BULK = 1000

@@ -26,7 +26,7 @@ from tests.process.stacks import MARIADB, RABBITMQ, broker_of
 from tests.process.tcp_door import Door
 from worker import Text
 from worker.domain.errors import WorkerError
-from worker.outbox import gauges
+from worker.outbox.upkeep import gauges
 
 CROSSED = "mariadb+rabbitmq"
 """Besides the stacks of the process tests: the other database with the other broker."""

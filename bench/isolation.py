@@ -35,7 +35,7 @@ from bench.throughput_rig import BenchFailed
 from tests.process.stack import ACCOUNT, Stack, Vendor, until
 from tests.process.stacks import broker_of, scratch
 from worker import Chats, NewJob, Text, To, enqueue, enqueue_many, webhook
-from worker.outbox.migrate import upgrade
+from worker.outbox.engine.migrate import upgrade
 
 GOAL, MORE_MS = 1.2, 10.0
 SAMPLES, RATE = 5_000, 100.0

@@ -28,7 +28,7 @@ from bench.lanes_rig import (
 )
 from tests.process.stack import ACCOUNT, Stack
 from worker import ButtonCard, Text
-from worker.channels.wecom_app.card_parts import Button, MainTitle
+from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 
 PROBE_S = 5.0
 PROBES = 2

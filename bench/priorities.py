@@ -228,8 +228,10 @@ def _judge(ride: Ride, account: str) -> tuple[float, float, bool]:
 
 
 def _share(ride: Ride, account: str, calls: Sequence[tuple[float, Priority]]) -> float:
-    """Of windows in which normal parts and bulk wait all the time, and in which half of what the lane can do is done:
-    a minute may also begin with the last of what its limit let through, and hold a handful of calls.
+    """The least part of bulk in the windows in which normal parts and bulk wait all the time.
+
+    Half of what the lane can do must be done in such a window: a minute may also begin with the last of what its limit
+    let through, and hold a handful of calls.
     """
     story = ride.lanes[account]
     backlogs = [(story.asked[one], story.called[one]) for one in (Priority.NORMAL, Priority.BULK)]

@@ -31,8 +31,9 @@ class Story:
 
 
 def least_share(calls: Sequence[tuple[float, bool]], window_s: float, within: tuple[float, float], least: int) -> float:
-    """The least part that the marked ones have of the calls in any window of at least so many calls that lies between
-    the two instants; in order. 1.0: there is no such window.
+    """The least part that marked calls have in any window between the two instants; 1.0 when there is no such window.
+
+    `calls` are in order. A window counts when it holds at least `least` calls.
     """
     since, until = within
     times = [at for at, _ in calls]

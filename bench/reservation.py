@@ -1,9 +1,6 @@
-"""What admission costs: of a part's CPU in the worker, when eight calls are reserved together; and one call to 1,000
-recipients, which must leave half of its permit's age.
+"""What admission costs: its part of the CPU of a part, and how long one call to many recipients takes.
 
-Before and after the reservations a worker delivers from PostgreSQL and Redis to a vendor that answers at once, as in
-`bench throughput`; the figure is a reservation's CPU a call, of members known before, over the mean of what a part took
-the worker then.
+Eight calls are reserved together in the worker; and one call to 1,000 recipients must leave half of its permit's age.
 """
 
 from __future__ import annotations
@@ -22,10 +19,10 @@ from bench.servers import own_database, own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput import Side
 from bench.throughput_rig import Rig
-from worker.delivery.admission import Governor, Permit
+from worker.delivery.sender.admission import Governor, Permit
 from worker.domain.limit import Charge, Limit, Unit
 from worker.domain.outcome import Scope
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.tables import metadata
 
 GOAL, BROADCAST_LEFT_S = 0.15, 0.125

@@ -1,10 +1,12 @@
-"""What the size of the outbox costs: relay turn, offer, mark, a doorbell's question and recovery's wake-up, beside much
-that is finished, queued, due later or at work.
+"""What the size of the outbox costs: the steps of the relay and the sender, in a small and in a big outbox.
+
+The steps are the relay's turn, offer, mark, a doorbell's question and recovery's wake-up, beside much that is finished,
+queued, due later or at work.
 
 For each claim there are two outboxes side by side, a small and a big one, and their samples are taken in turn, so that
 the machine's other business hits both. A round is 200 samples of each; a ratio is that of a round's p50s or p99s, and
-the median of the rounds counts. The worst ratio of all is the figure. A part that is committed long after its time
-must be found within a second in the one with the most lanes.
+the median of the rounds counts. The worst ratio of all is the figure. A part that is committed long after its time must
+be found within a second in the one with the most lanes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import structlog
 from bench import Figure
 from bench.scale_contents import KINDS, add_at_work, add_due, add_finished, add_future, scratch, tidy
 from bench.scale_side import Samples, Side
-from worker.delivery.walk import Walk
+from worker.delivery.scheduler.full_scan import FullScan
 
 GOAL = 1.5
 ROUNDS, SAMPLES, WARM_UP = 5, 200, 25
@@ -189,10 +191,10 @@ def _percentile(samples: list[float], percent: int) -> float:
 
 def _walk_ms(side: Side) -> float:
     """What a whole round costs, its pauses left out."""
-    walk, spent, looked = Walk(side.database, round_s=1.0, monotonic=time.perf_counter), 0.0, False
-    while not (looked and walk.between_rounds):
+    full_scan, spent, looked = FullScan(side.database, round_s=1.0, monotonic=time.perf_counter), 0.0, False
+    while not (looked and full_scan.between_rounds):
         started = time.perf_counter()
-        walk.step()
+        full_scan.step()
         spent, looked = spent + time.perf_counter() - started, True
     return spent * 1000
 

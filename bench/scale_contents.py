@@ -1,7 +1,7 @@
-"""What stands in the outbox while the scale bench measures: finished, waiting and future parts, and lanes at work, all
-made by the database.
+"""What stands in the outbox while the scale bench measures: finished, waiting and future parts, and lanes at work.
 
-One `insert ... select` over a series of numbers each; then what autovacuum would have done by and by.
+The database makes all of it: one `insert ... select` over a series of numbers each, then what autovacuum would have
+done by and by.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.servers import own_database
-from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import upgrade
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.migrate import upgrade
 
 ACTIVE_LANES = 10
 SPEC = '{"users": ["zhangsan", "lisi"], "task_id": null}'

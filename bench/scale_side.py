@@ -16,21 +16,21 @@ import uuid_utils
 from sqlalchemy import text
 
 from bench.scale_contents import ACTIVE_LANES, SPEC, active_lane
-from worker.delivery.relay import Relay
-from worker.delivery.relay_times import RelayTimes
-from worker.delivery.ringing import Ring
-from worker.delivery.sharing import Sharing
+from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.fair_share import Sharing
+from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.domain.lane import with_accounts
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.bulk import insert_rows, update_rows
-from worker.outbox.database import Database
-from worker.outbox.followups import wake_overdue
-from worker.outbox.items import Mark, Marked
-from worker.outbox.lanes import noted, with_accounts
-from worker.outbox.ledger import commit
-from worker.outbox.loading import leave
-from worker.outbox.offering import offer
+from worker.outbox.commit.commands import Mark, Marked
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.bulk import insert_rows, update_rows
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.follow_ups import wake_overdue
+from worker.outbox.jobs.loading import leave
+from worker.outbox.lanes.lanes import noted
+from worker.outbox.lanes.offering import offer
 from worker.service.loop import Loop
 
 BATCH = 20
@@ -51,7 +51,7 @@ class Side:
     """An outbox, its relay, and the walk in a thread of its own as in a worker."""
 
     database: Database
-    rings: list[Ring] = field(default_factory=list)
+    rings: list[Doorbell] = field(default_factory=list)
     offered: dict[str, None] = field(default_factory=dict)
     """In order, once each: what waits long is offered again."""
     cycles: int = 0
@@ -68,17 +68,17 @@ class Side:
             monotonic=lambda: self.clock_s,
             walk_clock=time.monotonic,
         )
-        self._walk = Loop("walk", self.relay.walk)
+        self._full_scan = Loop("walk", self.relay.full_scan)
 
     def start(self) -> None:
         """The relay becomes active and knows every lane, the walk goes round."""
         self.relay.lead()
-        self.relay.walk()
-        self._walk.start()
+        self.relay.full_scan()
+        self._full_scan.start()
 
     def stop(self) -> None:
         """Ends the walk."""
-        self._walk.stop(60)
+        self._full_scan.stop(60)
 
     def turn(self) -> float:
         """One turn, a poll's time after the last one; how long it took."""

@@ -27,7 +27,7 @@ from bench.throughput_rig import (
 from tests.process.stack import ACCOUNT, Stack
 from tests.process.stacks import scratch
 from worker import NewJob, Text, To, enqueue_many
-from worker.outbox.migrate import upgrade
+from worker.outbox.engine.migrate import upgrade
 
 SETTLE_S = 60.0
 BULK = 1_000

@@ -1,4 +1,4 @@
-"""Alembic's environment for the outbox: runs our revisions on the connection `worker.outbox.migrate` hands over.
+"""Alembic's environment for the outbox: runs our revisions on the connection `worker.outbox.engine.migrate` hands over.
 
 Our version table is our own, so the application's Alembic beside us in the same database never meets it.
 """
@@ -13,7 +13,7 @@ from alembic import context
 from alembic.ddl.mysql import MySQLImpl
 from sqlalchemy.exc import DBAPIError
 
-from worker.outbox.mariadb import number
+from worker.outbox.engine.mariadb import number
 from worker.outbox.tables import VERSION_TABLE, metadata
 
 DONE_BEFORE = frozenset({1060, 1061, 1091})
@@ -55,7 +55,7 @@ def _unless_done() -> Iterator[None]:
 
 connection = context.config.attributes.get("connection")
 if connection is None:
-    raise SystemExit("run `worker db upgrade` (or worker.outbox.migrate.upgrade): it locks and connects")
+    raise SystemExit("run `worker db upgrade` (or worker.outbox.engine.migrate.upgrade): it locks and connects")
 
 context.configure(
     connection=connection,

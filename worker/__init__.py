@@ -70,25 +70,6 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource, FixedAccounts
     from worker.config.current import configure
     from worker.config.settings import Settings, load_settings
-    from worker.delivery.asking_after import remind, track
-    from worker.delivery.by_code import update_card_by_code
-    from worker.delivery.campaign import Campaign, Stage, Task, campaign
-    from worker.delivery.code_stock import CardCodes, codes_left
-    from worker.delivery.counting import Counts, Share
-    from worker.delivery.enqueue import NewJob, enqueue, enqueue_many, upload
-    from worker.delivery.hooks import on_card_action, on_job_done
-    from worker.delivery.insert import JobRef
-    from worker.delivery.recipients import recipients
-    from worker.delivery.related import recall, recall_message, replay, resend_failed, update_card
-    from worker.delivery.report import (
-        JobReport,
-        failures,
-        get_job,
-        list_jobs,
-        receipts,
-        wait_for,
-    )
-    from worker.delivery.timeline import timeline
     from worker.domain.account import Account, Secret
     from worker.domain.errors import (
         CheckFailed,
@@ -106,8 +87,27 @@ if TYPE_CHECKING:
     from worker.domain.message import File, Message
     from worker.domain.recipient import AppChat, Chats, CustomerGroups, Customers, Emails, Everyone, Recipients, To
     from worker.domain.state import JobState, PartState
-    from worker.outbox.database import sqlite_engine
+    from worker.hooks.registry import on_card_action, on_job_done
+    from worker.outbox.engine.database import sqlite_engine
     from worker.outbox.tables import include_object
+    from worker.producer.enqueue import NewJob, enqueue, enqueue_many, upload
+    from worker.producer.group_send import remind, track
+    from worker.producer.insert import JobRef
+    from worker.producer.recall import recall, recall_message
+    from worker.producer.resend import replay, resend_failed
+    from worker.producer.update_card import update_card, update_card_by_code
+    from worker.reporting.campaign import Campaign, Stage, Task, campaign
+    from worker.reporting.code_stock import CardCodes, codes_left
+    from worker.reporting.recipient_status import Counts, Share, recipients
+    from worker.reporting.report import (
+        JobReport,
+        failures,
+        get_job,
+        list_jobs,
+        receipts,
+        wait_for,
+    )
+    from worker.reporting.timeline import timeline
 
 _HOMES = {
     "worker.channels.wecom_app": (
@@ -163,18 +163,18 @@ _HOMES = {
     "worker.config.accounts": ("AccountSource", "FixedAccounts"),
     "worker.config.current": ("configure",),
     "worker.config.settings": ("Settings", "load_settings"),
-    "worker.delivery.asking_after": ("remind", "track"),
-    "worker.delivery.by_code": ("update_card_by_code",),
-    "worker.delivery.campaign": ("Campaign", "Stage", "Task", "campaign"),
-    "worker.delivery.code_stock": ("CardCodes", "codes_left"),
-    "worker.delivery.counting": ("Counts", "Share"),
-    "worker.delivery.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
-    "worker.delivery.hooks": ("on_card_action", "on_job_done"),
-    "worker.delivery.insert": ("JobRef",),
-    "worker.delivery.recipients": ("recipients",),
-    "worker.delivery.related": ("recall", "recall_message", "replay", "resend_failed", "update_card"),
-    "worker.delivery.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "wait_for"),
-    "worker.delivery.timeline": ("timeline",),
+    "worker.producer.group_send": ("remind", "track"),
+    "worker.producer.recall": ("recall", "recall_message"),
+    "worker.producer.update_card": ("update_card", "update_card_by_code"),
+    "worker.reporting.campaign": ("Campaign", "Stage", "Task", "campaign"),
+    "worker.reporting.code_stock": ("CardCodes", "codes_left"),
+    "worker.reporting.recipient_status": ("Counts", "Share", "recipients"),
+    "worker.producer.enqueue": ("NewJob", "enqueue", "enqueue_many", "upload"),
+    "worker.hooks.registry": ("on_card_action", "on_job_done"),
+    "worker.producer.insert": ("JobRef",),
+    "worker.producer.resend": ("replay", "resend_failed"),
+    "worker.reporting.report": ("JobReport", "failures", "get_job", "list_jobs", "receipts", "wait_for"),
+    "worker.reporting.timeline": ("timeline",),
     "worker.domain.account": ("Account", "Secret"),
     "worker.domain.errors": (
         "CheckFailed",
@@ -201,7 +201,7 @@ _HOMES = {
         "To",
     ),
     "worker.domain.state": ("JobState", "PartState"),
-    "worker.outbox.database": ("sqlite_engine",),
+    "worker.outbox.engine.database": ("sqlite_engine",),
     "worker.outbox.tables": ("include_object",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -96,7 +96,7 @@ def index(name: str, table_name: str, *columns: str, where: str | None = None, u
 
 
 def upgrade() -> None:
-    """Makes every table; the lane key is put in by `worker.outbox.migrate`, which has the random source."""
+    """Makes every table; the lane key is put in by `worker.outbox.engine.migrate`, which has the random source."""
     create_site()
     create_jobs()
     create_parts()

@@ -13,13 +13,13 @@ from wecom_app_messages import BODIES, CARDS, USER, bodies
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.wecom_app import message_from_json, message_to_json
-from worker.channels.wecom_app.card import CARD_CLASSES
-from worker.channels.wecom_app.reading import PLAIN
-from worker.delivery.counting import Share, shares
+from worker.channels.wecom_app.messages.card import CARD_CLASSES
+from worker.channels.wecom_app.messages.reading import PLAIN
 from worker.domain.call import Reply
 from worker.domain.outcome import Accepted, Partial, Rejected
 from worker.domain.recipient import To
 from worker.domain.state import PartState
+from worker.reporting.recipient_status import Share, shares
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent, press, sent
-from tests.support.plant import an_account
+from tests.support.runtime import an_account
 from worker.channels import channel
 from worker.channels.base import CallbackDoor
 from worker.channels.wecom_app import account as keys

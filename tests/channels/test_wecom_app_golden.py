@@ -15,14 +15,14 @@ from wecom_app_facts import rows
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part
 
 from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
-from worker.channels.wecom_app.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.message import Raw
-from worker.delivery.transport import _multipart as multipart
+from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
+from worker.channels.wecom_app.messages.message import Raw
 from worker.domain.call import Access, Reply
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Draft, Part
 from worker.domain.outcome import Accepted, Partial, Rejected, StaleToken, Wait
 from worker.domain.recipient import Recipients
+from worker.transport.http import _multipart as multipart
 
 GOLDEN = Path(__file__).parent / "golden"
 

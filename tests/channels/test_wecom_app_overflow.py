@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
-from worker.channels.checking.cut import pieces, truncated
 from worker.channels.checking.measure import byte_size
+from worker.channels.checking.truncate import pieces, truncated
 from worker.channels.wecom_app import Markdown, MiniProgramNotice, MpNews, News, Raw, Text, TextCard, Video
-from worker.channels.wecom_app.chat import CreateChat
 from worker.channels.wecom_app.fields import Prose
+from worker.channels.wecom_app.messages.chat import CreateChat
 from worker.domain.job import Kind
 from worker.domain.recipient import To
 

@@ -15,9 +15,9 @@ from wecom_app_samples import CHANNEL, draft, part
 from wecom_app_vendor import ACCOUNT, Vendor
 
 from worker.channels.wecom_app import message_from_json
-from worker.channels.wecom_app.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.message import Raw
-from worker.channels.wecom_app.update import CardUpdate
+from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
+from worker.channels.wecom_app.messages.message import Raw
+from worker.channels.wecom_app.messages.update import CardUpdate
 from worker.domain.job import Draft
 from worker.domain.outcome import Accepted
 from worker.domain.recipient import AppChat, Recipients, To

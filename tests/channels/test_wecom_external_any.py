@@ -17,12 +17,12 @@ from wecom_external_samples import ACCESS, CHANNEL, account, draft, outcome, par
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import message_from_json, message_to_json
-from worker.channels.wecom_external.message import Raw
-from worker.delivery.counting import Share, shares
+from worker.channels.wecom_external.messages.message import Raw
 from worker.domain.call import Reply
 from worker.domain.outcome import Accepted, Partial, Rejected
 from worker.domain.recipient import CustomerGroups, Customers
 from worker.domain.state import PartState
+from worker.reporting.recipient_status import Share, shares
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 ATTACHED = {

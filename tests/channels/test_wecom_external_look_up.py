@@ -17,7 +17,13 @@ from wecom_external_samples import NOW, campaign, coded, outcome, part, reply, s
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import File, Image, Link, MiniProgram
-from worker.channels.wecom_external.look_up import EMPTY_PAUSES_S, MOST_LIKE, MOST_MEMBERS, MOST_PAGES, MOST_RESTARTS
+from worker.channels.wecom_external.look_up.calls import (
+    EMPTY_PAUSES_S,
+    MOST_LIKE,
+    MOST_MEMBERS,
+    MOST_PAGES,
+    MOST_RESTARTS,
+)
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Retry, Scope, StaleToken, Wait
 

@@ -10,10 +10,10 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, part, reply
 
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.wecom_webhook import fields
-from worker.channels.wecom_webhook.card import CARD_CLASSES
 from worker.channels.wecom_webhook.errcodes import explain
 from worker.channels.wecom_webhook.limits import PROFILE
-from worker.channels.wecom_webhook.simple import SIMPLE
+from worker.channels.wecom_webhook.messages.basic import SIMPLE
+from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
 from worker.domain.limit import Unit
 from worker.domain.outcome import Accepted, Outcome, Parked, Progress, Rejected, Retry, Scope, Wait
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wecom_webhook_samples import CHANNEL, account, part, sent
 
 from worker.channels.wecom_webhook import Action, Attachment, Markdown, MarkdownV2, News, Text
-from worker.channels.wecom_webhook.blocks import blocks, without_code
+from worker.channels.wecom_webhook.messages.blocks import blocks, without_code
 from worker.domain.job import Draft
 from worker.domain.message import Message
 from worker.domain.recipient import Chats

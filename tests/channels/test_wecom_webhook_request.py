@@ -36,14 +36,14 @@ from worker.channels.wecom_webhook import (
     message_schema,
     message_to_json,
 )
-from worker.channels.wecom_webhook.reading import recipients_from_json
-from worker.delivery.transport import _multipart as multipart
+from worker.channels.wecom_webhook.messages.reading import recipients_from_json
 from worker.domain.call import Access
 from worker.domain.errors import WorkerError
 from worker.domain.job import Part, RepeatRule
 from worker.domain.message import File
 from worker.domain.outcome import Accepted, Progress, Rejected, Scope, Unknown, Wait
 from worker.domain.recipient import Chats, Everyone, Recipients
+from worker.transport.http import _multipart as multipart
 
 GOLDEN = Path(__file__).parent / "golden" / "webhook"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))

@@ -17,15 +17,15 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, document, part, repl
 from wecom_webhook_vendor import PUSH, ROBOT, Vendor
 
 from worker.channels.wecom_webhook import Raw, message_from_json
-from worker.channels.wecom_webhook.card import CARD_CLASSES
-from worker.channels.wecom_webhook.reading import PLAIN
-from worker.delivery.counting import Share, shares
+from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
+from worker.channels.wecom_webhook.messages.reading import PLAIN
 from worker.domain.account import Account
 from worker.domain.job import Draft
 from worker.domain.message import Message
 from worker.domain.outcome import Accepted, Parked, Progress, Rejected, Retry, StaleToken, Unknown, Wait
 from worker.domain.recipient import Chats, Everyone, Recipients
 from worker.domain.state import PartState
+from worker.reporting.recipient_status import Share, shares
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 AUDIENCES = st.sampled_from(["groups", "blackboards", "all"])

@@ -14,11 +14,11 @@ from youdu_messages import ACCOUNT, BODIES, bodies
 from youdu_samples import ACCESS, CHANNEL, account, account_for, draft, part, reply, sent
 
 from worker.channels.youdu import message_from_json, message_schema, message_to_json
-from worker.channels.youdu.reading import ITEMS, PLAIN
-from worker.delivery.counting import Share, shares
+from worker.channels.youdu.messages.reading import ITEMS, PLAIN
 from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
 from worker.domain.recipient import Recipients, To
 from worker.domain.state import PartState
+from worker.reporting.recipient_status import Share, shares
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 SCHEMAS = {name: Draft202012Validator(message_schema(name)) for name in (*PLAIN, *ITEMS, None)}
@@ -133,7 +133,7 @@ def counted(part_id: str, asked: Recipients, outcome: Any, refused: list[Any], i
     }.get(type(outcome), PartState.QUEUED)
     doubts = int(in_doubt) + int(isinstance(outcome, Unknown))
     row = {"id": part_id, "spec": json.dumps(asked.to_json()), "state": int(state), "doubts": doubts}
-    # What an older doubt leaves open is no failure; see `outbox/answers.py`.
+    # What an older doubt leaves open is no failure; see `outbox/commit/record_answer.py`.
     written = [] if isinstance(outcome, Rejected) and in_doubt else refused
     return shares(asked, False, [{**row, "first_marked_at": 1}], written)
 

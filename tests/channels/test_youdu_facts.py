@@ -11,9 +11,9 @@ from youdu_samples import CHANNEL, account, account_for, draft, part, reply, sai
 
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.youdu import Badge, PopWindow, fields
+from worker.channels.youdu.checks.roles import BUILT_IN, NEEDED
 from worker.channels.youdu.errcodes import ROWS, Class, explain, find
-from worker.channels.youdu.reading import ITEMS, PLAIN
-from worker.channels.youdu.roles import BUILT_IN, NEEDED
+from worker.channels.youdu.messages.reading import ITEMS, PLAIN
 from worker.channels.youdu.targets import TARGETS
 from worker.domain.call import Access
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Unknown, Wait

@@ -1,4 +1,4 @@
-"""A site for each channel: the whole plant, on each database; a driven clock, and the vendor simulated over HTTP."""
+"""A site for each channel: the whole runtime, on each database; a driven clock, and the vendor simulated over HTTP."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from tests.conformance.case import Asked, Case
 from tests.conformance.cases import CASES
 from tests.conformance.exceptions import EXCEPTIONS
-from tests.support.plant import Site, planted
-from worker.delivery.transport import RequestsTransport
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from tests.support.runtime import Site, planted
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings
+from worker.transport.http import RequestsTransport
 
 OWN, OTHER, TIGHT = "own", "other", "tight"
 """Accounts of every case; `tight` may send two messages a minute."""

@@ -15,15 +15,15 @@ from worker import CheckFailed, enqueue
 from worker.channels import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.items import Mark
-from worker.outbox.ledger import commit
-from worker.outbox.processes import renew
+from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.lanes.processes import renew
 
 
 def test_one_truth(stand: Stand) -> None:
     """The broker holds ids alone, and may be flushed: what was in it is offered again, and is sent once."""
     job = stand.send()
-    stand.site.plant.life.beat()
+    stand.site.runtime.lease.beat()
     stand.site.relay.lead()
     stand.site.relay.turn()
     rung = [id_ for ring in stand.site.rings for id_ in ring.ids]
@@ -190,7 +190,7 @@ def test_secrets_stay_out(stand: Stand) -> None:
         "reasons": str(stand.site.rows("select reason, errmsg, hint from worker_attempts")),
         "parts": str(stand.site.rows("select lane, reason from worker_parts")),
         "account": repr(stand.site.accounts.get(OWN)),
-        "calls": repr(stand.site.plant.accounts),
+        "calls": repr(stand.site.runtime.accounts),
         "message": repr(stand.case.send(0)),
         "exception": _raised(stand),
     }

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, text
 
-from worker.delivery.admission import MOST_KEYS, Denied, Governor, Permit
+from worker.delivery.sender.admission import MOST_KEYS, Denied, Governor, Permit
 from worker.domain.errors import WorkerError
 from worker.domain.limit import Charge, Limit, Unit
 from worker.domain.outcome import Scope
-from worker.outbox import budgets
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import budgets
 
 KEY = b"site key of the test"
 
@@ -54,8 +54,10 @@ def transactions(database: Database) -> Iterator[list[str]]:
         seen.append("taken")
 
     event.listen(database.engine, "checkout", note)
-    yield seen
-    event.remove(database.engine, "checkout", note)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "checkout", note)
 
 
 def test_a_burst_is_granted_and_the_rest_learns_the_wait(database: Database, driven_clock: DrivenClock) -> None:

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from tests.support.plant import Site, planted
+from tests.support.runtime import Site, planted
 from tests.support.waiting import until_waiting
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import End, Mark, Marked
-from worker.outbox.ledger import commit
-from worker.outbox.processes import renew
+from worker.outbox.commit.commands import End, Mark, Marked
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.processes import renew
 
 SECOND = 1_000_000
 POLICY = Policy()

@@ -12,20 +12,20 @@ import pytest
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from tests.support.plant import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
+from tests.support.runtime import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
 from worker import Image, To
 from worker.channels import register, unregister
 from worker.channels.wecom_app import WecomApp
-from worker.delivery.admission import Denied
-from worker.delivery.preparing import backoff_s
+from worker.delivery.sender.admission import Denied
+from worker.delivery.sender.prepare import backoff_s
 from worker.domain import settle
 from worker.domain.call import NeverLeft, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Scope
 from worker.domain.state import PartState
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
 
@@ -210,15 +210,15 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
 
     with planted(database, driven_clock, refuse=refuse) as site:
         jobs = [site.send("one"), site.send("two", "wangwu")]
-        site.plant.gates.cycled(site.part(jobs[0]).lane, 0.01)
+        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.01)
         reserved: list[int] = []
-        reserve = site.plant.governor.reserve
+        reserve = site.runtime.governor.reserve
 
         def counted(requests: Any, **options: Any) -> Any:
             reserved.append(len(requests))
             return reserve(requests, **options)
 
-        site.plant.governor.reserve = counted  # type: ignore[method-assign]
+        site.runtime.governor.reserve = counted  # type: ignore[method-assign]
 
         site.ring(*jobs)
 
@@ -283,10 +283,10 @@ def test_a_used_up_limit_of_the_lane_blocks_the_lane(database: Database, driven_
 
 def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Database, driven_clock: DrivenClock) -> None:
     """The commit of the mark took too long: others may call us dead, so the part is queued again, uncounted."""
-    ticks, life = Ticks(), Ticks()
-    with planted(database, driven_clock, ticks=ticks, life_clock=life) as site:
+    ticks, lease = Ticks(), Ticks()
+    with planted(database, driven_clock, ticks=ticks, life_clock=lease) as site:
         job = site.send()
-        site.plant.probe = lambda label: life.advance(9) if label == "after_mark" else None
+        site.runtime.probe = lambda label: lease.advance(9) if label == "after_mark" else None
 
         site.ring(job)
 
@@ -303,21 +303,21 @@ def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Databas
 
 def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_clock: DrivenClock) -> None:
     """Without a lease neither a doorbell is answered nor a part marked."""
-    life = Ticks()
-    with planted(database, driven_clock, life_clock=life) as site:
+    lease = Ticks()
+    with planted(database, driven_clock, life_clock=lease) as site:
         job = site.send()
-        life.advance(9)
+        lease.advance(9)
         unanswered = site.ring(job)
-        life.advance(-9)
-        errand_lane = site.part(job).lane
-        original = site.plant.governor.reserve
+        lease.advance(-9)
+        flight_lane = site.part(job).lane
+        original = site.runtime.governor.reserve
 
         def slow(*args: Any, **options: Any) -> Any:
-            life.advance(9)
+            lease.advance(9)
             return original(*args, **options)
 
-        site.plant.governor.reserve = slow  # type: ignore[method-assign]
-        site.bell.answer(errand_lane, [part_id(job, 0)])
+        site.runtime.governor.reserve = slow  # type: ignore[method-assign]
+        site.bell.answer(flight_lane, [part_id(job, 0)])
 
         assert (0, [], "queued", 0) == (unanswered, site.calls(), site.state(job), site.part(job).claim)
 
@@ -325,7 +325,7 @@ def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_c
 def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
     """The mark took longer than the permit lives: another one is reserved before the call."""
     job = site.send()
-    site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    site.runtime.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
 
     site.ring(job)
 
@@ -335,9 +335,9 @@ def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
 def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> None:
     """Somebody else took the room meanwhile: queued again, uncounted, nothing left."""
     job = site.send()
-    site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    site.runtime.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
     full = Denied(Scope.PART, 1.0, "member_minute", 1.0)
-    site.plant.governor.renew = lambda permit, charges: full  # type: ignore[method-assign]
+    site.runtime.governor.renew = lambda permit, charges: full  # type: ignore[method-assign]
 
     site.ring(job)
 
@@ -356,7 +356,7 @@ def away(site: Site) -> Iterator[list[str]]:
         tried.extend(row.state for row in site.rows("select state from worker_parts order by id"))
         raise OperationalError("update", {}, Exception("the connection is closed"))
 
-    site.plant.governor.give_back = give_back  # type: ignore[method-assign]
+    site.runtime.governor.give_back = give_back  # type: ignore[method-assign]
     return tried
 
 
@@ -364,8 +364,8 @@ def test_room_that_cannot_be_given_back_keeps_no_part_in_the_air(site: Site, awa
     """The lease was lost after the mark and the database fails: the end was on its way first, so the part is queued
     again, uncounted, whatever becomes of its room."""
     job = site.send()
-    alive = site.plant.life.may_act
-    site.plant.life.may_act = lambda *args: "after_mark" not in site.probes and alive(*args)  # type: ignore[method-assign]
+    alive = site.runtime.lease.may_act
+    site.runtime.lease.may_act = lambda *args: "after_mark" not in site.probes and alive(*args)  # type: ignore[method-assign]
 
     with pytest.raises(OperationalError):
         site.ring(job)
@@ -398,8 +398,8 @@ def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(site: Si
 def test_a_permit_that_cannot_be_renewed_sends_nothing(site: Site) -> None:
     """It grew old while the mark was written, and the database fails when asked again: queued again, nothing left."""
     job = site.send()
-    site.plant.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
-    reserve, asked = site.plant.governor.reserve, []
+    site.runtime.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    reserve, asked = site.runtime.governor.reserve, []
 
     def fails_the_second_time(*args: Any, **options: Any) -> Any:
         asked.append(args)
@@ -407,7 +407,7 @@ def test_a_permit_that_cannot_be_renewed_sends_nothing(site: Site) -> None:
             raise OperationalError("select", {}, Exception("the connection is closed"))
         return reserve(*args, **options)
 
-    site.plant.governor.reserve = fails_the_second_time  # type: ignore[method-assign]
+    site.runtime.governor.reserve = fails_the_second_time  # type: ignore[method-assign]
 
     site.ring(job)
 
@@ -519,7 +519,7 @@ def test_the_backoff_is_drawn_from_the_whole_range(site: Site) -> None:
     assert all(0 <= delay <= 1.0 for delay in delays)
     assert max(delays) > 0.7
     assert min(delays) < 0.3
-    backoffs = [backoff_s(site.plant, tries) for tries in range(8) for _ in range(200)]
+    backoffs = [backoff_s(site.runtime, tries) for tries in range(8) for _ in range(200)]
     assert max(backoffs[:200]) <= 1.0 < max(backoffs[200:400]) <= 2.0
     assert 100 < max(backoffs[1_400:]) <= 128.0
 
@@ -685,7 +685,7 @@ def test_a_part_somebody_else_marked_is_left_alone(site: Site) -> None:
             seen.append(1)
             site.bell.answer(site.part(job).lane, [part_id(job, 0)])
 
-    site.plant.probe = twice
+    site.runtime.probe = twice
     site.ring(job)
 
     assert ("accepted", 1, 1) == (site.state(job), len(site.calls()), site.part(job).claim)

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from worker.outbox import tables
-from worker.outbox.bulk import chosen, ids_json, insert_new, insert_rows, update_rows
-from worker.outbox.database import Database
+from worker.outbox.engine.bulk import chosen, ids_json, insert_new, insert_rows, update_rows
+from worker.outbox.engine.database import Database
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.pipeline.webhook_site import a_webhook
-from tests.support.plant import an_account, planted
+from tests.support.runtime import an_account, planted
 from worker import Chats, NotReplayable, campaign
 from worker.channels.wecom_webhook import Text
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 
 def test_of_what_nobody_carries_out_there_is_nothing_to_read(database: Database, driven_clock: DrivenClock) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import UPDATE, Site, busy, lost, planted, refused
+from tests.support.runtime import UPDATE, Site, busy, lost, planted, refused
 from worker import CardUpdate, Priority, To, codes_left, replay, update_card_by_code
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
 from worker.domain.settle import Policy
-from worker.outbox import codes
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Change, End, Mark, Marked, MarkReply
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import Change, End, Mark, Marked, MarkReply
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import codes
 
 SECOND = 1_000_000
 DAY = 86_400

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.plant import UPDATE, Site, an_account, lost, planted, refused
+from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
 from worker import CardUpdate, CheckFailed, NotReplayable, Text, To, replay, update_card_by_code
-from worker.delivery.errand import Errand
-from worker.delivery.transport import RequestsTransport
+from worker.delivery.sender.in_flight import InFlight
 from worker.domain.job import part_id
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.loading import load
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import load
 from worker.simulator import running
+from worker.transport.http import RequestsTransport
 
 SECOND = 1_000_000
 HOUR = 3_600
@@ -109,20 +109,20 @@ def test_of_two_that_were_asked_for_one_calls_and_the_other_says_why_not(site: S
     ) == site.part(loser).reason
 
 
-def prepared(site: Site, job: str) -> Errand:
+def prepared(site: Site, job: str) -> InFlight:
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(job, 0)])
-    errand = site.bell._attempt.prepare(work)
-    assert errand is not None
-    return errand
+    flight = site.bell._attempt.prepare(work)
+    assert flight is not None
+    return flight
 
 
 def test_two_that_race_make_one_call(site: Site) -> None:
     """Both have found the code fresh before either is marked."""
     jobs = [by_code(site), by_code(site)]
-    errands = [prepared(site, job) for job in jobs]
+    flights = [prepared(site, job) for job in jobs]
 
-    delivered = [site.bell._attempt.deliver(errand) for errand in errands]
+    delivered = [site.bell._attempt.deliver(flight) for flight in flights]
     site.settle()
 
     assert ([True, False], 1) == ([one is not None for one in delivered], len(site.calls(UPDATE)))

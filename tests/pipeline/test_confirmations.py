@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
-from worker.outbox import confirmations
-from worker.outbox.database import Database
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import confirmations
 
 JOB = "0190f3a2b4c57d8e9fa0b1c2d3e4f506"
 PART = part_id(JOB, 0)

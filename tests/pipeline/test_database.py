@@ -22,9 +22,11 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 
 from worker.domain.errors import ConfigurationError
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database, FifoLock, is_about_the_row, is_lost, is_retryable, make_engine
-from worker.outbox.sql import collect, driver_sql, fetch, run, send
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, FifoLock, is_about_the_row, is_lost, is_retryable, make_engine
+from worker.outbox.engine.sql import collect, driver_sql, fetch, run, send
+
+pytestmark = pytest.mark.own_engine
 
 CAN_BE_CUT = pytest.mark.fewer_databases("nobody else can end a connection to a file")
 HAS_A_PIPELINE = pytest.mark.fewer_databases("only PostgreSQL's driver has a pipeline")

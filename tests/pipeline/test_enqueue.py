@@ -26,9 +26,9 @@ from worker import (
     To,
     Upload,
 )
-from worker.delivery.accounts import require_usable_accounts
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database, make_engine
+from worker.channels.usable import require_usable_accounts
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, make_engine
 
 BUTTON_CARD = Raw(
     msgtype="template_card",

@@ -13,7 +13,7 @@ import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO, count
 from tests.support.waiting import until_waiting
 from worker import DedupeConflict, File, Image, JobState, NewJob, RetryTransaction, Text, To
-from worker.outbox.database import Database
+from worker.outbox.engine.database import Database
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 
@@ -164,6 +164,6 @@ def test_a_key_given_up_between_insert_and_look(database: Database, monkeypatch:
     """The holder's row vanished: nobody can say who won, so the caller runs again."""
     with database.writing() as connection:
         worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
-    monkeypatch.setattr("worker.outbox.jobs.owners", lambda *_: {})
+    monkeypatch.setattr("worker.outbox.jobs.jobs.owners", lambda *_: {})
     with database.writing() as connection, pytest.raises(RetryTransaction, match="again"):
         worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")

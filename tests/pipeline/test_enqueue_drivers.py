@@ -35,7 +35,7 @@ from worker import (
 )
 from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.domain.state import JobState, PartState
-from worker.outbox.database import Database
+from worker.outbox.engine.database import Database
 from worker.outbox.tables import metadata
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]

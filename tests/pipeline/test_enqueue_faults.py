@@ -15,9 +15,9 @@ import worker
 from tests.support.producing import ACCOUNTS, told
 from worker import RetryTransaction, Text, To
 from worker.domain.errors import ConfigurationError
-from worker.outbox.caller import in_callers_transaction
-from worker.outbox.database import Database
-from worker.outbox.fault import MISSING_TABLES, remedy_of, without_values
+from worker.outbox.engine.caller import in_callers_transaction
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
 
 CANARY = "canary-salary"
 PERSON = "canary-person"

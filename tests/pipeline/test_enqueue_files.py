@@ -15,9 +15,9 @@ from sqlalchemy import text
 import worker
 from tests.support.producing import ACCOUNTS, ANN, count, row
 from worker import CheckFailed, File, Image, NewJob, Voice, WorkerError
-from worker.outbox.blobs import REUSED_WITHIN_S, blob_chunks, insert_blob
-from worker.outbox.clock import DatabaseClock, DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DatabaseClock, DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.blobs import REUSED_WITHIN_S, blob_chunks, insert_blob
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 

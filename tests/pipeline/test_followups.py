@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import RECALL, UPDATE, Site, lost, planted, refused
+from tests.support.runtime import RECALL, UPDATE, Site, lost, planted, refused
 from worker import CheckFailed, To, recall_message
 from worker.channels.wecom_app import WecomApp
-from worker.delivery.followups import Parked
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.resolution import Parked
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import End, Mark
-from worker.outbox.ledger import commit
-from worker.outbox.loading import load
+from worker.outbox.commit.commands import End, Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import load
 
 SECOND = 1_000_000
 DAY = 86_400
@@ -342,7 +342,7 @@ def test_two_senders_plan_one_recall_once(site: Site) -> None:
         [one] = load(connection, site.database.now, [part_id(recall, 0)])
         [two] = load(connection, site.database.now, [part_id(recall, 0)])
 
-    first, second = site.plant.followups.recall(one, WecomApp()), site.plant.followups.recall(two, WecomApp())
+    first, second = site.runtime.follow_ups.recall(one, WecomApp()), site.runtime.follow_ups.recall(two, WecomApp())
 
     assert first == second
     assert 2 == site.job(recall).n_open
@@ -357,7 +357,7 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
         [work] = load(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
-    assert Parked() == site.plant.followups.recall(work, WecomApp())
+    assert Parked() == site.runtime.follow_ups.recall(work, WecomApp())
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
@@ -566,7 +566,7 @@ def test_a_wake_up_is_never_lost(site: Site) -> None:
         thread = threading.Thread(target=end)
         thread.start()
         start.wait()
-        waited += site.plant.followups.recall(work, WecomApp()) == Parked()
+        waited += site.runtime.follow_ups.recall(work, WecomApp()) == Parked()
         thread.join()
 
         assert None is site.part(recall).waits_on
@@ -580,13 +580,13 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
     job = site.send()
     recall = site.recall(job)
     in_the_air(site, job)
-    stop = site.plant.followups._stop_target
+    stop = site.runtime.follow_ups._stop_target
 
     def late(*target: Any) -> None:
         stop(*target)
         answered(site, job)
 
-    site.plant.followups._stop_target = late  # type: ignore[method-assign]
+    site.runtime.follow_ups._stop_target = late  # type: ignore[method-assign]
 
     site.ring(recall)
 

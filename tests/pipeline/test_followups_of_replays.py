@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.plant import RECALL, UPDATE, Site, planted, refused
+from tests.support.runtime import RECALL, UPDATE, Site, planted, refused
 from worker import To, resend_failed
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import End, Mark
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import End, Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
 

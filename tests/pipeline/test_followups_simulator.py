@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.plant import RECALL, SEND, UPDATE, Site, an_account, planted
+from tests.support.runtime import RECALL, SEND, UPDATE, Site, an_account, planted
 from worker import To, failures, get_job, replay, resend_failed
-from worker.delivery.transport import RequestsTransport
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.simulator import running
+from worker.transport.http import RequestsTransport
 
 GHOSTS = ["Ghost1", "ghost2", "GHOST3"]
 PEOPLE = [f"u{n}" for n in range(1_497)]

@@ -19,23 +19,23 @@ from structlog.testing import capture_logs
 
 from tests.channels.callback_samples import AES_KEY, NOW, TOKEN, press, sent
 from tests.support.asgi import asked
-from tests.support.plant import UPDATE, Site, lost, planted, refused
+from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
 from worker.channels import channel
 from worker.config.settings import DeliverySettings, Settings
-from worker.delivery.hook_offers import HookOffers
-from worker.delivery.hook_runs import NO_ROOM_S, HookRuns, hook_threads
-from worker.delivery.hooks import ApplicationHooks, load_hooks, on_card_action, on_job_done
-from worker.delivery.receiving import Receiving
-from worker.delivery.report import get_job
-from worker.delivery.timeline import timeline
 from worker.domain.errors import ConfigurationError
 from worker.domain.hook import CardPressed, JobDone
 from worker.domain.job import part_id
-from worker.outbox import events
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.processes import bury
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.offers import HookOffers
+from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_job_done
+from worker.hooks.runs import NO_ROOM_S, HookRuns, hook_threads
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import events
+from worker.outbox.lanes.processes import bury
+from worker.reporting.report import get_job
+from worker.reporting.timeline import timeline
 from worker.service.receiver import Receiver
 
 SECOND = 1_000_000
@@ -43,7 +43,7 @@ SECOND = 1_000_000
 
 @dataclass
 class Hall:
-    """A plant, its receiver, and the hooks of one process; messages to the broker are a list."""
+    """A runtime, its receiver, and the hooks of one process; messages to the broker are a list."""
 
     site: Site
     hooks: ApplicationHooks
@@ -53,7 +53,7 @@ class Hall:
     def __post_init__(self) -> None:
         site = self.site
         door = channel("wecom_app").callback_door(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
-        store = Receiving(site.database, Settings(hooks="shop.hooks"), site.accounts).store
+        store = CallbackStore(site.database, Settings(hooks="shop.hooks"), site.accounts).store
         self.receiver = Receiver({"hr": door}, store, now=lambda: NOW)
         self.runs = self.process()
         self.offers = HookOffers(site.database, self.messages.extend, threads=4, offer_s=5, monotonic=site.ticks)
@@ -64,7 +64,7 @@ class Hall:
             self.site.database,
             self.hooks,
             self.settings,
-            holder=lambda: holder or self.site.plant.life.incarnation,
+            holder=lambda: holder or self.site.runtime.lease.incarnation,
             may_act=may_act,
             rng=random.Random(7),
         )
@@ -100,7 +100,7 @@ MakeHall = Callable[..., Hall]
 
 @pytest.fixture
 def hall(site: Site) -> MakeHall:
-    return lambda *functions: Hall(site, ApplicationHooks(functions), site.plant.settings)
+    return lambda *functions: Hall(site, ApplicationHooks(functions), site.runtime.settings)
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
                 site.rows(pause)
             raise AssertionError("the server did not end it")
 
-        here = Hall(site, ApplicationHooks([hook]), site.plant.settings)
+        here = Hall(site, ApplicationHooks([hook]), site.runtime.settings)
         job = site.card()
         site.ring(job)
         here.press(job)
@@ -595,7 +595,7 @@ def test_an_event_whose_claim_had_no_answer_is_heard_once_the_database_is_back(
     site.advance(1)
     here.turn()
 
-    assert (1, site.plant.life.incarnation) == (claimed.state, claimed.holder)
+    assert (1, site.runtime.lease.incarnation) == (claimed.state, claimed.holder)
     assert [here.event().id] == heard
     assert (2, 1) == (here.event().state, here.event().tries)
 
@@ -632,7 +632,7 @@ def test_a_slow_hook_leaves_room_for_sends_and_is_not_piled_up(hall: MakeHall, s
         assert go.wait(30)
 
     here = hall(hook)
-    room = hook_threads(site.plant.settings)
+    room = hook_threads(site.runtime.settings)
     for n in range(room + 1):
         here.press(card, person=f"u{n}")
     ids = [row.id for row in site.rows("select id from worker_events order by id")]
@@ -690,7 +690,7 @@ def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Datab
         job, fine = site.send(tags=["payroll"], dedupe_key="pay-7"), site.send()
         site.ring(job)
         site.ring(fine)
-        here = Hall(site, ApplicationHooks([hook]), site.plant.settings)
+        here = Hall(site, ApplicationHooks([hook]), site.runtime.settings)
         here.turn()
 
     [done] = heard

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import PNG, SEND, Site, lost, planted, refused
+from tests.support.runtime import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
 from worker.config.settings import RetentionSettings
-from worker.delivery import draft
-from worker.delivery.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
+from worker.delivery.maintenance.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
-from worker.outbox import purge
-from worker.outbox.clock import DrivenClock
-from worker.outbox.confirmations import keep
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.confirmations import keep
+from worker.outbox.upkeep import purge
+from worker.producer import plan
 
 DAY = 86_400
 SMALL = RetentionSettings(bodies_days=1, attempts_days=5, callbacks_days=5, jobs_days=10)
@@ -261,7 +261,7 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     assert (1, 1) == (gone["processes"], gone["windows"])
     there = {row.id for row in site.rows("select id from worker_processes")}
     assert "gone" not in there
-    assert there >= {"holds", site.plant.life.incarnation}
+    assert there >= {"holds", site.runtime.lease.incarnation}
 
 
 def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +370,7 @@ def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     old = site.send("old")
     site.run()
     site.advance(11 * DAY)
-    monkeypatch.setattr(draft.uuid_utils, "uuid7", lambda: uuid.UUID(int=((site.clock.micros // 1000) << 80) | 7 << 76))
+    monkeypatch.setattr(plan.uuid_utils, "uuid7", lambda: uuid.UUID(int=((site.clock.micros // 1000) << 80) | 7 << 76))
     site.send("young")
     read: list[Any] = []
     fetch = purge.fetch

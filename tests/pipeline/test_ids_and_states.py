@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 import worker
-from tests.support.plant import Site, planted
+from tests.support.runtime import Site, planted
 from worker import CardUpdate, CheckFailed, ConfigurationError, JobState, on_job_done
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 
 @pytest.fixture

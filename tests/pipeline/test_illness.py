@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from tests.pipeline.webhook_site import a_webhook
-from tests.support.plant import GETTOKEN, ScriptedVendor, Site, busy, lost, planted, refused
+from tests.support.runtime import GETTOKEN, ScriptedVendor, Site, busy, lost, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker import Chats, resend_failed
 from worker.channels import wecom_webhook as webhook
-from worker.delivery.transport import Connection, RequestsTransport
 from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.state import PartState
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.transport.http import Connection, RequestsTransport
 
 pytestmark = pytest.mark.fewer_databases("ten minutes of many steps; the rows are written on each elsewhere")
 
@@ -78,7 +78,7 @@ class Through:
 
 @contextmanager
 def behind(tunnel: Tunnel, database: Database, clock: DrivenClock) -> Iterator[Site]:
-    """A webhook's plant whose vendor stands behind the tunnel."""
+    """A webhook's runtime whose vendor stands behind the tunnel."""
     with (
         closing(Through(tunnel)) as transport,
         planted(database, clock, accounts=[a_webhook(tunnel.url)], transport=transport, breaker_failures=5) as site,
@@ -142,7 +142,7 @@ class Ward:
 
 @contextmanager
 def beside(ward: Ward, database: Database, clock: DrivenClock, **options: Any) -> Iterator[Site]:
-    """A plant whose vendor is ill, with the breaker as it is in production."""
+    """A runtime whose vendor is ill, with the breaker as it is in production."""
     with planted(database, clock, transport=ScriptedTransport(ward), breaker_failures=5, **options) as site:
         yield site
 

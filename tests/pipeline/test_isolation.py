@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
-from tests.support.plant import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
+from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
 from worker.channels import channel
-from worker.delivery.transport import RequestsTransport
-from worker.delivery.writer import Writer
+from worker.delivery.sender.writer import Writer
 from worker.domain.call import NeverLeft
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.transport.http import RequestsTransport
 
 
 @pytest.fixture
@@ -56,12 +56,12 @@ class Refusing:
 
 
 def with_writer(site: Site, database: Any) -> list[Any]:
-    """Gives the plant a writer on another database; what it tells."""
+    """Gives the runtime a writer on another database; what it tells."""
     told: list[Any] = []
-    site.plant.writer = Writer(
+    site.runtime.writer = Writer(
         database, Policy(), tell=told.extend, died=lambda error: None, pause=lambda seconds: None
     )
-    site.plant.writer.start()
+    site.runtime.writer.start()
     return told
 
 
@@ -75,7 +75,7 @@ def test_an_answer_waits_for_a_database_that_refuses_for_now(site: Site, sqlstat
 
     assert "accepted" == site.state(job)
     assert ["m1"] == [receipt.msgid for receipt in site.of("receipts", job)]
-    assert site.plant.writer.stop(10)
+    assert site.runtime.writer.stop(10)
 
 
 def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) -> None:
@@ -86,7 +86,7 @@ def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) 
     site.ring(job)
 
     assert [(job, "accepted")] == [(one.job_id, one.text) for one in told]
-    assert site.plant.writer.stop(10)
+    assert site.runtime.writer.stop(10)
 
 
 @pytest.mark.parametrize("document", ["{", "[]", '{"files": [1]}', '{"files": {"image": {}}}'])
@@ -179,7 +179,7 @@ def test_an_error_between_mark_and_call_counts_like_a_call_that_failed(site: Sit
     def broken(permit: object) -> bool:
         raise RuntimeError("a defect")
 
-    site.plant.governor.is_fresh = broken  # type: ignore[method-assign]
+    site.runtime.governor.is_fresh = broken  # type: ignore[method-assign]
     for _ in range(8):
         with pytest.raises(RuntimeError):
             site.ring(job)
@@ -197,7 +197,7 @@ def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_the_
     def broken(permit: object) -> bool:
         raise RuntimeError("a defect")
 
-    site.plant.governor.is_fresh = broken  # type: ignore[method-assign]
+    site.runtime.governor.is_fresh = broken  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
         site.ring(job)
     site.settle()
@@ -209,15 +209,15 @@ def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_the_
 def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site: Site) -> None:
     """Stopped between mark and first byte for longer than a call may last: the part goes again, uncounted."""
     job = site.send()
-    site.plant.probe = lambda label: site.ticks.advance(0)
-    real = site.plant.governor.is_fresh
+    site.runtime.probe = lambda label: site.ticks.advance(0)
+    real = site.runtime.governor.is_fresh
 
     def asleep(permit: Any) -> bool:
         fresh = real(permit)
         site.ticks.advance(21)
         return fresh
 
-    site.plant.governor.is_fresh = asleep  # type: ignore[method-assign]
+    site.runtime.governor.is_fresh = asleep  # type: ignore[method-assign]
 
     site.ring(job)
 

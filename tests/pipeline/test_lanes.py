@@ -8,22 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from worker.domain.lane import LaneRules
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.lanes import (
-    Block,
-    Ease,
-    Noted,
-    account_of,
-    block_lanes,
-    move_lanes,
-    noted,
-    resume_lanes,
-    take_probe,
-    used_up,
-    with_accounts,
-)
+from worker.domain.lane import Block, LaneRules, Success, account_of, with_accounts
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, resume_lanes, take_probe, used_up
 
 SECOND = 1_000_000
 
@@ -201,7 +189,7 @@ def test_only_what_was_asked_about_is_told(database: Database, driven_clock: Dri
 def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Database) -> None:
     """Five that say the vendor is ill, each with a good one behind it: no two in a row, so nothing rests."""
     block = Block("hr:1", "hr", "send text", 0.0, "-1", failed=True)
-    good = [Ease(name, 1, taken=True, heard=True) for name in ("hr:1", "hr")]
+    good = [Success(name, 1, taken=True, heard=True) for name in ("hr:1", "hr")]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
 

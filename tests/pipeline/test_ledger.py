@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.support.plant import Site, planted
+from tests.support.runtime import Site, planted
 from tests.support.waiting import until_waiting
 from worker import To, timeline
 from worker.domain import settle
 from worker.domain.job import part_id
+from worker.domain.lane import Block
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Change, Committed, End, Item, Mark, Marked, MarkReply
-from worker.outbox.lanes import Block
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import Change, Committed, End, Item, Mark, Marked, MarkReply
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
 POLICY = Policy()

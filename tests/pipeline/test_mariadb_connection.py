@@ -14,15 +14,18 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, NewJob, enqueue_many
-from worker.outbox import budgets, jobs, loading, mariadb, offering, rows, tables
-from worker.outbox.bulk import chosen, ids_json, insert_rows
-from worker.outbox.clock import DatabaseClock
-from worker.outbox.database import Database, is_about_the_row, is_lost, is_retryable, make_engine
-from worker.outbox.offering import expired, head_of_lane, lanes_newly_due
-from worker.outbox.sql import fetch
-from worker.outbox.walking import START, lanes_with_due
+from worker.outbox import tables
+from worker.outbox.engine import mariadb
+from worker.outbox.engine.bulk import chosen, ids_json, insert_rows
+from worker.outbox.engine.clock import DatabaseClock
+from worker.outbox.engine.database import Database, is_about_the_row, is_lost, is_retryable, make_engine
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs import jobs, loading, rows
+from worker.outbox.lanes import budgets, offering
+from worker.outbox.lanes.full_scan import START, lanes_with_due
+from worker.outbox.lanes.offering import expired, head_of_lane, lanes_newly_due
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.fewer_databases("MariaDB's own manners")]
+pytestmark = [pytest.mark.own_engine, pytest.mark.mariadb, pytest.mark.fewer_databases("MariaDB's own manners")]
 
 SET = ("sql_mode", "time_zone", "character_set_client", "autocommit", "wait_timeout")
 

@@ -15,15 +15,16 @@ from tests.support.producing import ACCOUNTS, ANN, HELLO, count
 from tests.support.waiting import until_waiting
 from worker import DedupeConflict, JobRef, NewJob, RetryTransaction, Text
 from worker.domain.job import part_id
-from worker.outbox.budgets import Budgets
-from worker.outbox.database import Database
-from worker.outbox.followups import wake_overdue
-from worker.outbox.lanes import Block, block_lanes
-from worker.outbox.offering import expired, lanes_newly_due, offer
-from worker.outbox.processes import take_lease
-from worker.outbox.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
-from worker.outbox.vault import lock_vault
-from worker.outbox.windows import enter
+from worker.domain.lane import Block
+from worker.outbox.commit.windows import enter
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.follow_ups import wake_overdue
+from worker.outbox.jobs.media_cache import lock_vault
+from worker.outbox.jobs.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
+from worker.outbox.lanes.budgets import Budgets
+from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.offering import expired, lanes_newly_due, offer
+from worker.outbox.lanes.processes import take_lease
 
 pytestmark = [
     pytest.mark.mariadb,

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.plant import PNG, SEND, UPLOAD, Site, lost, planted, refused
-from worker.delivery.followups import Parked
-from worker.delivery.media import vault_key
+from tests.support.runtime import PNG, SEND, UPLOAD, Site, lost, planted, refused
+from worker.delivery.resolver.media import vault_key
 from worker.domain.call import FileBody
 from worker.domain.job import part_id
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.loading import load
+from worker.domain.resolution import Parked
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import load
 
 DAY = 86_400
 
@@ -120,7 +120,7 @@ def test_a_later_send_tries_a_refused_file_again(site: Site) -> None:
 
 def test_a_clock_behind_the_producers_does_not_upload_for_ever(site: Site) -> None:
     """Ids of another host may be older: whether the upload was made for this send is told by the database's clock."""
-    site.plant.media._new_id = iter([f"{n:032x}" for n in range(1, 9)]).__next__
+    site.runtime.media._new_id = iter([f"{n:032x}" for n in range(1, 9)]).__next__
     site.vendor.says(refused(40009))
     job = site.image()
 
@@ -151,8 +151,8 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     first, second = site.image(to="wangwu"), site.image(to="zhaoliu")
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(second, 0)])
-    errand = site.bell._attempt.prepare(work)
-    assert errand is not None
+    flight = site.bell._attempt.prepare(work)
+    assert flight is not None
     site.vendor.says(refused(40007))
     site.ring(first)
     site.advance(2)
@@ -161,7 +161,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.ring(first)
     site.vendor.says(refused(40007))
 
-    site.bell._attempt.deliver(errand)
+    site.bell._attempt.deliver(flight)
     site.settle()
     site.advance(2)
     site.run()
@@ -236,9 +236,9 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
         [work] = load(connection, site.database.now, [part_id(job, 0)])
     site.ring(job)
 
-    channel, account = site.plant.channel("wecom_app"), site.accounts.get("hr")
+    channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")
 
-    assert Parked() == site.plant.media.attached(work, channel, account)
+    assert Parked() == site.runtime.media.attached(work, channel, account)
     assert 1 == len(uploads(site))
 
 

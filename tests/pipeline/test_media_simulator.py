@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.plant import SEND, UPLOAD, Site, an_account, planted
+from tests.support.runtime import SEND, UPLOAD, Site, an_account, planted
 from worker import File, FileMessage, NewJob, To, enqueue, enqueue_many, get_job, upload
-from worker.delivery.transport import RequestsTransport
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.simulator import running
+from worker.transport.http import RequestsTransport
 
 MB = 1024 * 1024
 REPORT = File(random.Random(5).randbytes(10 * MB), "七月报表.bin")

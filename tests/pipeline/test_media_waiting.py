@@ -9,19 +9,19 @@ from threading import Barrier
 
 import pytest
 
-from tests.support.plant import PNG, UPLOAD, Site, planted
+from tests.support.runtime import PNG, UPLOAD, Site, planted
 from tests.support.waiting import until_waiting
-from worker.delivery.followups import Parked, Ready
-from worker.delivery.media import vault_key
+from worker.delivery.resolver.media import vault_key
 from worker.domain.job import part_id
+from worker.domain.resolution import Parked, Ready
 from worker.outbox import tables
-from worker.outbox.bulk import insert_rows
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.followups import lock_job_row
-from worker.outbox.loading import Loaded, load
-from worker.outbox.rows import lock_parts_now
-from worker.outbox.vault import keep_media
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.follow_ups import lock_job_row
+from worker.outbox.jobs.loading import DuePart, load
+from worker.outbox.jobs.media_cache import keep_media
+from worker.outbox.jobs.rows import lock_parts_now
 
 DAY = 86_400
 CROWD = 12
@@ -53,14 +53,14 @@ def uploads(site: Site) -> list[str]:
     return [row.id for row in site.rows("select id from worker_jobs where kind = 'upload' order by id")]
 
 
-def loaded(site: Site, job: str) -> Loaded:
+def loaded(site: Site, job: str) -> DuePart:
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(job, 0)])
     return work
 
 
-def look_for_file(site: Site, work: Loaded) -> object:
-    return site.plant.media.attached(work, site.plant.channel("wecom_app"), site.accounts.get("hr"))
+def look_for_file(site: Site, work: DuePart) -> object:
+    return site.runtime.media.attached(work, site.runtime.channel("wecom_app"), site.accounts.get("hr"))
 
 
 @WAITS
@@ -159,7 +159,7 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
     """Both want to make the file's row; one does, the other waits for its upload."""
     site = server_site
     works = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
-    key = vault_key(site.plant.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(works[0]))
+    key = vault_key(site.runtime.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(works[0]))
     row = {**key, "job_id": "", "media_id": None, "valid_until": None, "created_at": 1}
 
     with refusals(site.database) as refused, ThreadPoolExecutor(2) as pool:
@@ -176,6 +176,6 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
     assert len(refused) <= 1  # MariaDB refuses one of two that wait for a row that is taken back
 
 
-def _file(work: Loaded) -> dict[str, str]:
+def _file(work: DuePart) -> dict[str, str]:
     [file] = work.message["files"].values()
     return dict(file)

@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 import worker
 from tests.pipeline.test_windows_simulator import Vendor
-from tests.support.plant import Site, Ticks, an_account, planted
+from tests.support.runtime import Site, Ticks, an_account, planted
 from worker import Everyone, Recipients, To
-from worker.delivery.counting import Share
-from worker.delivery.members import AT_ONCE, RESTS_S, Members
-from worker.delivery.transport import RequestsTransport
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.delivery.resolver.members import AT_ONCE, RESTS_S, Members
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.reporting.recipient_status import Share
 from worker.simulator import running
+from worker.transport.http import RequestsTransport
 
 MINUTE = 30
 PEOPLE = {"12": ["Anna", "bert"], "13": ["carl"], "@all": ["anna", "bert", "carl"]}
@@ -34,11 +34,11 @@ def told(account: str, parties: Sequence[str], tags: Sequence[str]) -> list[str]
     return None if None in found else [one for members in found for one in members or ()]
 
 
-Plant = Callable[..., Site]
+Runtime = Callable[..., Site]
 
 
 @pytest.fixture
-def plant(database: Database, driven_clock: DrivenClock) -> Iterator[Plant]:
+def runtime(database: Database, driven_clock: DrivenClock) -> Iterator[Runtime]:
     """A site whose accounts allow broadcasts, with the resolver that is asked for."""
     made: list[Any] = []
 
@@ -75,9 +75,9 @@ def shares(site: Site, job: str) -> dict[Share, tuple[str, ...]]:
     return {share: who for share, who in stands.items() if who}
 
 
-def test_a_department_with_room_is_one_call_to_the_department(plant: Plant) -> None:
+def test_a_department_with_room_is_one_call_to_the_department(runtime: Runtime) -> None:
     """The vendor knows best who is in it."""
-    site = plant()
+    site = runtime()
 
     site.ring(job := site.send("news", To(parties=[12], tags=[4])))
 
@@ -86,9 +86,9 @@ def test_a_department_with_room_is_one_call_to_the_department(plant: Plant) -> N
 
 
 @pytest.mark.parametrize("people", [To(parties=[12]), To("anna", parties=[13]), Everyone()])
-def test_what_reaches_a_member_through_a_department_counts_for_him(plant: Plant, people: Recipients) -> None:
+def test_what_reaches_a_member_through_a_department_counts_for_him(runtime: Runtime, people: Recipients) -> None:
     """Thirty of these, and one more to him by name waits; to somebody else it goes."""
-    site = plant()
+    site = runtime()
     site.ring(*[site.send(f"news {n}", people) for n in range(MINUTE)])
 
     calls = site.ring(job := site.send("one more", "ANNA")) + site.ring(site.send("one more", "emil"))
@@ -96,9 +96,9 @@ def test_what_reaches_a_member_through_a_department_counts_for_him(plant: Plant,
     assert (1, "queued") == (calls, site.state(job))
 
 
-def test_members_with_room_get_it_now_by_name_and_the_others_later(plant: Plant) -> None:
+def test_members_with_room_get_it_now_by_name_and_the_others_later(runtime: Runtime) -> None:
     """Nobody twice, nobody never; the department is accepted when the last of them has it."""
-    site = plant()
+    site = runtime()
     fill(site, "anna")
     job = site.send("news", To("emil|BERT", parties=[12], tags=[4]))
 
@@ -113,9 +113,9 @@ def test_members_with_room_get_it_now_by_name_and_the_others_later(plant: Plant)
     assert "accepted" == site.job(job).state
 
 
-def test_everybody_is_sent_to_by_name_where_one_has_no_room(plant: Plant) -> None:
+def test_everybody_is_sent_to_by_name_where_one_has_no_room(runtime: Runtime) -> None:
     """A broadcast is asked for as the department `@all`."""
-    site = plant()
+    site = runtime()
     fill(site, "carl")
 
     site.ring(job := site.send("news", Everyone()))
@@ -124,9 +124,9 @@ def test_everybody_is_sent_to_by_name_where_one_has_no_room(plant: Plant) -> Non
     assert {Share.NOT_YET: ("@all",)} == shares(site, job)
 
 
-def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(plant: Plant) -> None:
+def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(runtime: Runtime) -> None:
     """The department was sent to all the same; asked for again as refused, it would reach the others twice."""
-    site = plant()
+    site = runtime()
     fill(site, "anna")
     job = site.send("news", To(parties=[12]))
     site.ring(job)
@@ -140,10 +140,10 @@ def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(plant: Plan
 
 
 @pytest.mark.parametrize("options", [{"order_key": "k"}, {}])
-def test_what_cannot_be_taken_apart_waits_whole(plant: Plant, options: dict[str, Any]) -> None:
+def test_what_cannot_be_taken_apart_waits_whole(runtime: Runtime, options: dict[str, Any]) -> None:
     """In its place in a line, or with more members than one call names: as a department, when all have room."""
     crowd = ["anna", *(f"u{n}" for n in range(1 if options else 1_000))]
-    site = plant(lambda account, parties, tags: crowd)
+    site = runtime(lambda account, parties, tags: crowd)
     fill(site, "anna")
     job = site.send("news", To(parties=[12]), **options)
 
@@ -172,9 +172,9 @@ UNKNOWN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("resolver", UNKNOWN.values(), ids=UNKNOWN.keys())
-def test_without_a_usable_word_the_estimate_is_used(plant: Plant, resolver: Any) -> None:
+def test_without_a_usable_word_the_estimate_is_used(runtime: Runtime, resolver: Any) -> None:
     """The job is sent as it was asked, counted as the account says, and no recipient is logged."""
-    site = plant(resolver, settings={"party_estimate": 7, "account_cap": 1})
+    site = runtime(resolver, settings={"party_estimate": 7, "account_cap": 1})
 
     with capture_logs() as logs:
         site.ring(job := site.send("news", To(parties=[12])))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.plant import RECALL, SEND, UPLOAD, Site, lost, planted, refused
+from tests.support.runtime import RECALL, SEND, UPLOAD, Site, lost, planted, refused
 from worker import (
     AppChat,
     ButtonCard,
@@ -30,8 +30,8 @@ from worker import (
     update_card,
     upload,
 )
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 CHAT_SEND = "/cgi-bin/appchat/send"
 CHAT_CREATE = "/cgi-bin/appchat/create"

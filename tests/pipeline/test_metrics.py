@@ -13,18 +13,19 @@ from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 
 from tests.support.asgi import asked
-from tests.support.plant import Site, an_account, busy, lost, planted, refused
+from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import To
-from worker.delivery.instants import instant
 from worker.domain.account import Account, Secret
 from worker.domain.hook import EventKind, EventState
+from worker.domain.instants import instant
 from worker.domain.lane import Standing, Step
-from worker.outbox import purge, tables
-from worker.outbox.bulk import insert_rows
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.events import event_row
-from worker.outbox.lanes import resume_lanes
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.events import event_row
+from worker.outbox.lanes.lanes import resume_lanes
+from worker.outbox.upkeep import purge
 from worker.service import collector
 from worker.service.collector import Outbox
 from worker.service.metrics import metrics_app
@@ -112,7 +113,7 @@ def test_a_job_that_is_put_off_again_and_again_grows_old(site: Site) -> None:
 
 def test_counts_end_at_their_bound(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backlog of any length costs no more to count; its age is true all the same."""
-    monkeypatch.setattr("worker.outbox.gauges.MOST", 3)
+    monkeypatch.setattr("worker.outbox.upkeep.gauges.MOST", 3)
     for n in range(6):
         site.send(str(n))
         site.card(str(n))

@@ -22,9 +22,9 @@ import worker
 from tests.support.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, File, Image, Text, include_object
-from worker.outbox import migrate
-from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import current, downgrade, head, is_current, require_current, upgrade
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.migrate import current, downgrade, head, is_current, require_current, upgrade
 from worker.outbox.tables import VERSION_TABLE, is_made, metadata
 
 
@@ -265,7 +265,8 @@ def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
     """Somebody else's upgrade is waited for, not run into (each process has its own Alembic, so: processes)."""
     url = empty_database.engine.url.render_as_string(hide_password=False)
     code = (
-        "import sys; from worker.outbox.database import make_engine; from worker.outbox.migrate import upgrade;"
+        "import sys; from worker.outbox.engine.database import make_engine;"
+        "from worker.outbox.engine.migrate import upgrade;"
         "engine = make_engine(sys.argv[1]); upgrade(engine); engine.dispose()"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
@@ -371,7 +372,7 @@ def test_the_environment_refuses_to_run_without_a_connection() -> None:
 
 def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A broken installation is one clear sentence."""
-    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "worker" / "outbox" / "migrate.py"))
+    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "worker" / "outbox" / "engine" / "migrate.py"))
     with pytest.raises(ConfigurationError, match="install the package again"):
         migrate.migrations_path()
     folder = tmp_path / "worker" / "migrations"
@@ -384,8 +385,8 @@ def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_the_wheel_holds_the_migrations(tmp_path: Path) -> None:
     """`worker db upgrade` works from an install: the revisions are inside the package."""
     root = Path(__file__).parents[2]
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
-    done = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
+    build_runtime = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
+    done = subprocess.run(build_runtime, capture_output=True, text=True, timeout=120, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     installed = tmp_path / "installed"
@@ -393,7 +394,7 @@ def test_the_wheel_holds_the_migrations(tmp_path: Path) -> None:
         opened.extractall(installed)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from worker.outbox.database import make_engine; from worker.outbox import migrate;"
+        "from worker.outbox.engine.database import make_engine; from worker.outbox.engine import migrate;"
         "engine = make_engine(sys.argv[2]); migrate.upgrade(engine); engine.dispose(); print(migrate.migrations_path())"
     )
     ran = subprocess.run(

@@ -17,8 +17,8 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB, TINYINT
 import worker
 from tests.support.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
-from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import COMPATIBLE_FROM, config, downgrade, upgrade
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.migrate import COMPATIBLE_FROM, config, downgrade, upgrade
 from worker.outbox.tables import VERSION_TABLE
 
 FOREVER = 4_611_686_018_427_387_904

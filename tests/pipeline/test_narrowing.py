@@ -12,16 +12,16 @@ import pytest
 
 import worker
 from tests.pipeline.test_isolation import Refusing, with_writer
-from tests.support.plant import Site, an_account, lost, planted, refused, unsent
+from tests.support.runtime import Site, an_account, lost, planted, refused, unsent
 from worker import To
 from worker.channels import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.inbound import part_of_task
-from worker.outbox.items import Mark, Marked, Narrowing
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import Mark, Marked, Narrowing
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.inbound import part_of_task
 
 SECOND = 1_000_000
 MINUTE, HOUR = 30, 1_000
@@ -156,7 +156,7 @@ def test_a_commit_whose_answer_was_lost_adds_one_part(site: Site) -> None:
     site.ring(job)
 
     assert ({"anna": 1}, 2, 1) == (told(site, "news"), len(parts(site, job)), site.job(job).n_open)
-    assert site.plant.writer.stop(10)
+    assert site.runtime.writer.stop(10)
 
 
 def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> None:
@@ -168,10 +168,10 @@ def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> 
         if label == "before_mark":
             raise RuntimeError("killed")
 
-    site.plant.probe = dies
+    site.runtime.probe = dies
     with pytest.raises(RuntimeError):
         site.ring(job)
-    site.plant.probe = lambda label: None
+    site.runtime.probe = lambda label: None
     assert {} == told(site, "news")
     assert 2 == counts(site, job).not_yet
 
@@ -326,7 +326,7 @@ def test_room_is_asked_for_again_when_somebody_else_took_it(site: Site) -> None:
     """Between the refusal and the narrower question bert fills up: anna alone goes, and no part is made in vain."""
     fill(site, "full")
     job = site.send("news", To("anna|bert|full"))
-    reserve = site.plant.governor.reserve
+    reserve = site.runtime.governor.reserve
     asked: list[int] = []
 
     def others_first(requests: Any, **options: Any) -> Any:
@@ -336,7 +336,7 @@ def test_room_is_asked_for_again_when_somebody_else_took_it(site: Site) -> None:
                 reserve([[charge for charge in requests[0] if charge.recipient == "bert"]])
         return reserve(requests, **options)
 
-    site.plant.governor.reserve = others_first  # type: ignore[method-assign]
+    site.runtime.governor.reserve = others_first  # type: ignore[method-assign]
     site.ring(job)
 
     assert [6, 4, 2] == asked
@@ -390,7 +390,7 @@ def ring_and_perhaps_die(site: Site, jobs: list[str], rng: random.Random) -> Non
         if label == "before_mark" and rng.random() < 0.1:
             raise Killed
 
-    site.plant.probe = probe if rng.random() < 0.2 else lambda label: None
+    site.runtime.probe = probe if rng.random() < 0.2 else lambda label: None
     try:
         site.ring(*jobs)
     except Killed:
@@ -417,7 +417,7 @@ def test_every_member_gets_everything_once_and_nobody_too_much(
                 counts(one, job)
             one.advance(7)
             two.ticks.advance(7)
-            two.plant.life.beat()
+            two.runtime.lease.beat()
             assert driven_clock.micros < 1_700_000_600 * SECOND, "ten minutes"
 
         assert {"accepted"} == {one.job(job).state for job in jobs}

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.plant import Site, lost, planted
+from tests.support.runtime import Site, lost, planted
 from worker.domain.job import Priority, part_id
-from worker.outbox import offering
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.walking import START, Place, lanes_with_due
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import offering
+from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
 
 SECOND = 1_000_000
 

@@ -12,10 +12,14 @@ from bench.scale_contents import active_lane, add_at_work, add_due, add_future, 
 from tests.support.reads import rows_read
 from worker.domain.hook import EventKind, EventState
 from worker.domain.job import Priority
-from worker.outbox import events, followups, gauges, lanes, offering, tables, vault
-from worker.outbox.bulk import insert_rows, is_mariadb
-from worker.outbox.database import Database
-from worker.outbox.walking import START, Place, lanes_with_due
+from worker.domain.lane import with_accounts
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows, is_mariadb
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import events, follow_ups, media_cache
+from worker.outbox.lanes import lanes, offering
+from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
+from worker.outbox.upkeep import gauges
 
 DUE, FUTURE = 10_000, 5_000
 A_FEW = 20
@@ -107,7 +111,7 @@ def test_metrics_read_nothing_that_is_due_later(later: Database) -> None:
 
 def test_the_wake_up_reads_nobody_who_does_not_wait(backlog: Database) -> None:
     """Each second, with the write lock in its hand on SQLite."""
-    assert rows_read(backlog, lambda c: followups.wake_overdue(c, backlog.now)) <= A_FEW
+    assert rows_read(backlog, lambda c: follow_ups.wake_overdue(c, backlog.now)) <= A_FEW
 
 
 def test_the_poll_for_hooks_reads_no_event_that_has_ended(database: Database) -> None:
@@ -133,14 +137,14 @@ def test_an_upload_that_ends_reads_its_own_file(database: Database) -> None:
     with database.writing() as connection:
         insert_rows(connection, tables.media, rows)
 
-    assert rows_read(database, lambda c: vault.keep_media(c, f"{7:032x}", "M", 1)) <= A_FEW
+    assert rows_read(database, lambda c: media_cache.keep_media(c, f"{7:032x}", "M", 1)) <= A_FEW
 
 
 def test_a_search_for_twins_reads_no_other_lane(backlog: Database) -> None:
     """A look-up asks for the parts beside it that have no answer."""
     own = "0" * 32 + "-0"
 
-    read = rows_read(backlog, lambda c: followups.others_unanswered(c, "hr", "send", "hr:of-few", own))
+    read = rows_read(backlog, lambda c: follow_ups.others_unanswered(c, "hr", "send", "hr:of-few", own))
 
     assert read <= A_FEW
 
@@ -149,7 +153,7 @@ def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:
     """A doorbell asks about two names, and an order's part about its own, however many lanes are at work."""
     add_at_work(database, FUTURE)
     tidy(database)
-    names = lanes.with_accounts(["hr:w000000000000007"])
+    names = with_accounts(["hr:w000000000000007"])
 
     stands = rows_read(database, lambda c: lanes.noted(c, database.now, names))
     parked = rows_read(database, lambda c: lanes.parked_among(c, names))

@@ -15,23 +15,24 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import Site, busy, lost, planted, refused
+from tests.support.runtime import Site, busy, lost, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker import CheckFailed, NewJob, NotReplayable, Text, enqueue_many, replay
 from worker.config.settings import RetentionSettings
-from worker.delivery.housekeeping import Housekeeping
-from worker.delivery.ordering import skip
+from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain import settle
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
+from worker.domain.lane import Block
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
-from worker.outbox import turns
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Change, End, Mark, Marked
-from worker.outbox.lanes import Block, block_lanes
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import Change, End, Mark, Marked
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import order_queue
+from worker.outbox.lanes.lanes import block_lanes
+from worker.producer.skip import skip
 
 SECOND = 1_000_000
 POLICY = Policy()
@@ -65,7 +66,7 @@ def offered(site: Site, seconds: float = 0.3) -> list[str]:
     for _ in range(3):
         site.advance(seconds)
         site.relay.lead()
-        site.relay.walk()
+        site.relay.full_scan()
         site.relay.turn()
     rings, site.rings[:] = list(site.rings), []
     return [part for ring in rings for part in ring.ids]
@@ -421,9 +422,9 @@ def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
 def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """No statement about orders, from the enqueue to the end."""
     asked: list[str] = []
-    monkeypatch.setattr(turns, "_lock", lambda connection, wanted: asked.extend(wanted))
-    monkeypatch.setattr(turns, "_places", lambda connection, ids: asked.extend(ids) or {})
-    monkeypatch.setattr(turns, "insert_rows", lambda *_, **__: asked.append("insert"))
+    monkeypatch.setattr(order_queue, "_lock", lambda connection, wanted: asked.extend(wanted))
+    monkeypatch.setattr(order_queue, "_places", lambda connection, ids: asked.extend(ids) or {})
+    monkeypatch.setattr(order_queue, "insert_rows", lambda *_, **__: asked.append("insert"))
     site.vendor.says(busy(), refused(BUSY), lost())
     for n in range(5):
         site.send(str(n))
@@ -524,8 +525,8 @@ def test_never_out_of_order_whatever_fails(database: Database, driven_clock: Dri
             rings = []
             for site in sites:
                 site.ticks.advance(1.1)
-                site.plant.life.beat()
-                site.relay.walk()
+                site.runtime.lease.beat()
+                site.relay.full_scan()
                 site.relay.turn()
                 rings += site.rings
                 site.rings.clear()

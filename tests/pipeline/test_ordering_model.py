@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.databases import empty
-from tests.support.plant import Site, planted
-from worker.delivery.ordering import skip
+from tests.support.runtime import Site, planted
 from worker.domain.errors import NotReplayable
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import FOREVER, Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import End, Mark, Marked
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import End, Mark, Marked
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.producer.skip import skip
 
 SECOND = 1_000_000
 ANSWERS: dict[str, Outcome] = {

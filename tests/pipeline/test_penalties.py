@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.plant import Site, busy, lost, planted, refused, unsent
+from tests.support.runtime import Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
-from worker.delivery.doorbell import Doorbell
+from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.lane import next_midnight
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 HINT = "freq out of limit, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at https://x"
 
@@ -168,9 +168,9 @@ def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> Non
     """While as many are out as all may have together, what rings here is left to be offered again."""
     job = site.send()
     lane = site.part(job).lane
-    site.plant.gates.learn([lane], calls={lane: 1})
+    site.runtime.lane_states.learn([lane], calls={lane: 1})
 
-    with site.plant.gates.call(lane, 20.0):
+    with site.runtime.lane_states.call(lane, 20.0):
         site.sql(
             "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls)"
             " values (:lane, 'hr', 'send text', 0, '', false, 0, 1)",
@@ -207,7 +207,7 @@ def test_many_calls_in_the_air_park_once(site: Site) -> None:
     site.vendor.says(*[refused(60020)] * 3)
 
     for job in jobs:
-        site.plant.gates.open("hr")
+        site.runtime.lane_states.open("hr")
         site.sql("update worker_lanes set blocked_until = 0")
         site.ring(job)
 
@@ -368,7 +368,7 @@ def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Databa
 def test_a_second_process_counts_in_the_same_row(site: Site) -> None:
     """Two processes that each lose calls open it together."""
     jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(3)]
-    other = Doorbell(site.plant)
+    other = BatchSender(site.runtime)
     site.vendor.says(lost(), lost(), lost())
 
     for bell, job in zip((site.bell, other, site.bell), jobs, strict=True):

@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.process.tcp_door import Door
 from worker.domain.errors import ConfigurationError
-from worker.outbox.database import Database, is_lost, make_engine
-from worker.outbox.postgresql import left_to_the_role
-from worker.outbox.sql import fetch, run
+from worker.outbox.engine.database import Database, is_lost, make_engine
+from worker.outbox.engine.postgresql import left_to_the_role
+from worker.outbox.engine.sql import fetch, run
 
-pytestmark = [pytest.mark.postgres, pytest.mark.fewer_databases("PostgreSQL's own manners")]
+pytestmark = [pytest.mark.own_engine, pytest.mark.postgres, pytest.mark.fewer_databases("PostgreSQL's own manners")]
 
 SETTINGS = {
     "enable_seqscan": "off",

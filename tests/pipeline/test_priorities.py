@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.support.plant import Site, an_account, planted
+from tests.support.runtime import Site, an_account, planted
 from worker import Markdown
-from worker.delivery.ringing import Ring
-from worker.delivery.sharing import Sharing
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.fair_share import Sharing
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 AMOUNT, DAY = 20, 86_400 + 600
 LIMITS = {"app_day": AMOUNT, "member_minute": 0, "member_hour": 0}
@@ -25,13 +25,13 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def rings(site: Site) -> Sequence[Ring]:
+def rings(site: Site) -> Sequence[Doorbell]:
     """A turn's doorbells, in the order in which they go to the broker."""
     site.ticks.advance(1.1)
     site.clock.advance(0.001)
-    site.plant.life.beat(site.plant.gates.summary())
+    site.runtime.lease.beat(site.runtime.lane_states.summary())
     site.relay.lead()
-    site.relay.walk()
+    site.relay.full_scan()
     site.relay.turn()
     rung, site.rings[:] = list(site.rings), []
     return rung
@@ -109,7 +109,7 @@ def test_a_lane_of_bulk_leaves_the_threads_to_the_others(database: Database, dri
     """Without any limit: of an account's threads a lane with nothing but bulk has an eighth while another has work."""
     with planted(database, driven_clock, accounts=[an_account(limits={"member_minute": 0})]) as site:
         site.sharing = Sharing(5)
-        site.relay = site.new_relay(lambda: site.plant.life.incarnation)
+        site.relay = site.new_relay(lambda: site.runtime.lease.incarnation)
         fill(site, 400, 400, two_lanes=True)
 
         offered = Counter[bool]()

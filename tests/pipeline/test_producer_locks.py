@@ -13,17 +13,17 @@ import pytest
 from sqlalchemy import Connection
 
 import worker
-from tests.support.plant import PNG, Site, an_account, lost, planted, refused
+from tests.support.runtime import PNG, Site, an_account, lost, planted, refused
 from worker import ButtonCard, CardUpdate, DedupeConflict, File, Text, To
 from worker.config.settings import RetentionSettings
-from worker.delivery.housekeeping import Housekeeping
+from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import End
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import End
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.outbox.tables import metadata
 
 pytestmark = pytest.mark.fewer_databases("on SQLite a transaction that has written keeps everybody waiting")

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session, sessionmaker
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import CheckFailed, JobNotFound, JobState, PartState, Recipients, StillOpen, To
-from worker.delivery.counting import Share, shares
 from worker.outbox import tables
-from worker.outbox.clock import SECOND, DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import SECOND, DrivenClock
+from worker.outbox.engine.database import Database
+from worker.reporting.recipient_status import Share, shares
 
 PEOPLE = To(users=[f"u{n}" for n in range(1500)])
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.support.plant import UPDATE, Site, an_account, lost, planted, refused
+from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
 from worker.config.accounts import FixedAccounts
-from worker.delivery import recovery
+from worker.delivery.maintenance import recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Mark
-from worker.outbox.ledger import commit
-from worker.outbox.processes import renew
+from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.processes import renew
 
 SECOND = 1_000_000
 
@@ -193,7 +193,7 @@ def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site) -> None:
     orphan = site.recovery._orphan(part_id(job, 0), 1, "other")
     site.sql("update worker_parts set claim = 2")
 
-    site.plant.writer.change([orphan])
+    site.runtime.writer.change([orphan])
 
     assert "sending" == site.state(job)
 
@@ -374,12 +374,12 @@ def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site) -> None:
     act = site.recovery._act_on_unknowns
     site.sql("update worker_parts set claim = 7 where job_id = :job", job=job)
     with site.database.reading() as connection:
-        from worker.outbox.offering import doubtful
+        from worker.outbox.lanes.offering import doubtful
 
         [found] = doubtful(connection, site.database.now, 10)
     site.sql("update worker_parts set claim = 1 where job_id = :job", job=job)
 
-    site.plant.writer.change([site.recovery._act(found)])
+    site.runtime.writer.change([site.recovery._act(found)])
     before = site.state(job)
     act()
 

@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import PNG, Site, planted, refused
-from worker.delivery import due_lanes, heads
-from worker.delivery.pacing import Pacing
-from worker.delivery.relay_times import RelayTimes
-from worker.delivery.ringing import Ring
+from tests.support.runtime import PNG, Site, planted, refused
+from worker.delivery.scheduler import due_lanes, lane_head
+from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.lane_head import Pacing
+from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import part_id
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.lanes import Block, account_of, block_lanes
-from worker.outbox.loading import leave
-from worker.outbox.offering import NewlyDue, lanes_newly_due
-from worker.outbox.processes import renew
+from worker.domain.lane import Block, account_of
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import leave
+from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.offering import NewlyDue, lanes_newly_due
+from worker.outbox.lanes.processes import renew
 
 SECOND = 1_000_000
 
@@ -33,18 +34,18 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def turn(site: Site, seconds: float = 0.0) -> list[Ring]:
+def turn(site: Site, seconds: float = 0.0) -> list[Doorbell]:
     """One turn after so many seconds on every clock; what it published."""
     if seconds:
         site.advance(seconds)
     site.relay.lead()
-    site.relay.walk()
+    site.relay.full_scan()
     site.relay.turn()
     rings, site.rings[:] = list(site.rings), []
     return rings
 
 
-def ids(rings: Sequence[Ring]) -> list[str]:
+def ids(rings: Sequence[Doorbell]) -> list[str]:
     return [part for ring in rings for part in ring.ids]
 
 
@@ -100,7 +101,7 @@ def test_behind_a_backlog_that_comes_in_fast_the_walk_by_time_goes_far_back_now_
 ) -> None:
     """Most turns read the last moments alone; a commit that was late by less than half a second waits for a quarter."""
     turn(site)
-    site.relay._walk.step = lambda: 1.0  # type: ignore[method-assign]  # nothing is found by it
+    site.relay._full_scan.step = lambda: 1.0  # type: ignore[method-assign]  # nothing is found by it
     many = [site.send(f"one of many {n}", to=f"u{n}") for n in range(2 * due_lanes.MANY + 100)]
     site.advance(0.4)
     site.send("newer")
@@ -127,34 +128,34 @@ def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: S
     site.relay.lead()
 
     def pause(spent: float) -> float:
-        site.relay._walk._monotonic = iter([0.0, spent]).__next__
-        return site.relay.walk()
+        site.relay._full_scan._monotonic = iter([0.0, spent]).__next__
+        return site.relay.full_scan()
 
     assert [0.6, 0.2, 0.3, 0.5] == pytest.approx([pause(spent) for spent in (0.0, 0.2, 0.3, 0.5)])
 
 
 def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two steps of a round it rests three times as long as a step took, and at least two milliseconds."""
-    monkeypatch.setattr("worker.delivery.walk.SLICE", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.full_scan.SLICE", 1)
     site.send()
     site.card()
     site.relay.lead()
-    walk = site.relay._walk
-    walk._slice = 1
+    full_scan = site.relay._full_scan
+    full_scan._slice = 1
 
-    walk._monotonic = iter([0.0, 0.01, 0.01, 0.01, 0.02, 0.02]).__next__
+    full_scan._monotonic = iter([0.0, 0.01, 0.01, 0.01, 0.02, 0.02]).__next__
 
-    assert [0.03, 0.002] == pytest.approx([walk.step(), walk.step()])
+    assert [0.03, 0.002] == pytest.approx([full_scan.step(), full_scan.step()])
 
 
 def test_a_slow_round_looks_at_more_lanes_a_step(site: Site) -> None:
     """Twice as many each time, up to a limit, and fewer again when there is time."""
     site.relay.lead()
-    walk, sizes = site.relay._walk, []
+    full_scan, sizes = site.relay._full_scan, []
     for spent in (0.3, 0.3, 0.1, 0.01, 0.01, 0.01):
-        walk._monotonic = iter([0.0, spent]).__next__
-        walk.step()
-        sizes.append(walk._slice)
+        full_scan._monotonic = iter([0.0, spent]).__next__
+        full_scan.step()
+        sizes.append(full_scan._slice)
 
     assert [200, 400, 400, 200, 100, 100] == sizes
 
@@ -172,8 +173,8 @@ def test_more_lanes_than_a_slice_or_a_turn_takes_are_walked_through(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slice after slice, all of them in a round; and no turn looks at more of the found than it has time for."""
-    monkeypatch.setattr("worker.delivery.walk.SLICE", 1)
-    monkeypatch.setattr("worker.delivery.relay.LANES", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.full_scan.SLICE", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.relay.LANES", 1)
     jobs = [site.send(), site.card(), site.send(account="it")]
     site.advance(3_600)
 
@@ -199,7 +200,7 @@ def test_it_polls_fast_while_there_is_work(site: Site) -> None:
 def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     """No more than the lane may send soon; as parts are marked, the next ones come in: in full doorbells while half of
     the window is out, and the rest when less is."""
-    site.plant.gates.took("x", 0.0)
+    site.runtime.lane_states.took("x", 0.0)
     jobs = [site.send(str(n), f"u{n}") for n in range(12)]
     site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
     first = turn(site)
@@ -329,7 +330,7 @@ def test_a_broker_that_takes_nothing_delays_and_loses_nothing(site: Site) -> Non
     """Publishing failed: the id counts as offered, and is offered again when that has run out."""
     job = site.send()
 
-    def away(rings: Sequence[Ring]) -> None:
+    def away(rings: Sequence[Doorbell]) -> None:
         raise ConnectionError
 
     publish, site.relay._publish = site.relay._publish, away
@@ -346,10 +347,10 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
     other = site.new_relay(lambda: "p2")
     other.lead = lambda: True  # type: ignore[method-assign]
     found: list[list[str]] = []
-    mine: list[Ring] = []
+    mine: list[Doorbell] = []
     send = other._send
 
-    def overtaken(rings: Sequence[Ring]) -> int:
+    def overtaken(rings: Sequence[Doorbell]) -> int:
         """Between the other's look and its offer this one looks, offers and publishes."""
         found.append(ids(rings))
         mine.extend(turn(site))
@@ -366,7 +367,7 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
 def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site) -> None:
     """Also when all of it is in the broker: what an expired offer or a mark makes room for is not left to the round."""
     job = site.send()
-    site.relay.walk = lambda: 1.0  # type: ignore[method-assign]
+    site.relay.full_scan = lambda: 1.0  # type: ignore[method-assign]
     site.advance(0.1)
     first = turn(site)
     lane = site.part(job).lane
@@ -419,7 +420,7 @@ def many_lanes(site: Site, count: int, account: str, lanes: int, **options: Any)
     return jobs
 
 
-def of_account(site: Site, rings: Sequence[Ring]) -> Counter[str]:
+def of_account(site: Site, rings: Sequence[Doorbell]) -> Counter[str]:
     return Counter(ring.lane.partition(":")[0] for ring in rings for _ in ring.ids)
 
 
@@ -511,7 +512,7 @@ def test_bulk_with_workers_of_its_own_has_their_threads(site: Site) -> None:
     beside it."""
     site.sharing._size = 1
     bulk = [site.send(f"b{n}", f"u{n}", priority="bulk") for n in range(80)]
-    site.plant.life._roads = lambda: ["urgent", "normal"]
+    site.runtime.lease._roads = lambda: ["urgent", "normal"]
     site.advance(0)
     others(site, "bulk")
 
@@ -543,8 +544,8 @@ def test_what_nobody_took_from_a_road_of_its_own_goes_with_the_others(site: Site
 def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And for all new lanes of a turn together."""
     asked: list[int] = []
-    ask = heads.kinds_of
-    monkeypatch.setattr(heads, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
+    ask = lane_head.kinds_of
+    monkeypatch.setattr(lane_head, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
     for _ in range(2):
         jobs = [site.send(), site.card(), site.send(account="it")]
         turn(site, 0.3)
@@ -558,10 +559,10 @@ def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch
 # -- slow vendors -----------------------------------------------------------------------------------------------------
 
 
-def slow_turn(site: Site) -> list[Ring]:
+def slow_turn(site: Site) -> list[Doorbell]:
     """One turn after a heartbeat that tells how long calls take."""
     site.advance(1.1)
-    site.plant.life.beat(site.plant.gates.summary())
+    site.runtime.lease.beat(site.runtime.lane_states.summary())
     return turn(site)
 
 
@@ -577,8 +578,8 @@ def test_a_slow_lane_has_no_more_threads_than_its_share(
         for n in range(200):
             site.send(f"n{n}", f"u{n}", priority=priority)
         lane = site.rows("select lane from worker_parts limit 1")[0].lane
-        site.plant.gates.took(lane, call_s)
-        site.plant.gates.cycled(lane, call_s)
+        site.runtime.lane_states.took(lane, call_s)
+        site.runtime.lane_states.cycled(lane, call_s)
         taken: list[str] = []
 
         for _ in range(30):
@@ -601,7 +602,7 @@ def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, w
     site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))
     hour = 3_600 * SECOND
     site.clock.micros = site.clock.micros // hour * hour + (minute * 60 + second) * SECOND
-    site.plant.life.beat()
+    site.runtime.lease.beat()
     bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(6)]
     normal = site.send("normal")
 
@@ -622,7 +623,7 @@ def test_bulk_that_would_end_first_goes_in_a_busy_minute(site: Site, seconds: in
     """Nothing is lost for politeness: put off by at most five minutes, it needs one more to be sent in."""
     site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))
     site.clock.micros = site.clock.micros // (3_600 * SECOND) * 3_600 * SECOND
-    site.plant.life.beat()
+    site.runtime.lease.beat()
     job = site.send("bulk", priority="bulk", expires_at=timedelta(seconds=seconds))
 
     offered = ids([*turn(site), *turn(site)])
@@ -657,7 +658,7 @@ def test_a_relay_that_is_gone_is_replaced_when_its_lease_has_run_out(site: Site)
     before = other.active
     site.advance(0.1)
     other.lead()
-    other.walk()
+    other.full_scan()
     other.turn()
 
     assert (False, True) == (before, other.active)
@@ -802,7 +803,7 @@ def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn looks at one lane only, and a full account's waiting lanes stand before the other's."""
-    monkeypatch.setattr("worker.delivery.relay.LANES", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.relay.LANES", 1)
     site.sharing._size, site.sharing._threads = 1, 4
     site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
     many_lanes(site, 30, "hr", 30)

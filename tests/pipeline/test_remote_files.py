@@ -12,25 +12,25 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from tests.support.plant import PNG, SEND, UPLOAD, Site, busy, planted, refused
+from tests.support.runtime import PNG, SEND, UPLOAD, Site, busy, planted, refused
 from tests.support.scripted_web import Page, ScriptedWeb, Told
 from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload
 from worker.channels import channel
 from worker.config.settings import RetentionSettings
-from worker.delivery.doorbell import Doorbell
-from worker.delivery.fetching import Fetching
-from worker.delivery.followups import Parked, Ready
-from worker.delivery.housekeeping import Housekeeping
-from worker.delivery.remote import Remote
-from worker.delivery.web import Trouble
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.delivery.resolver.download import Downloads
+from worker.delivery.resolver.http_get import Trouble
+from worker.delivery.resolver.url_file import UrlFiles
+from worker.delivery.sender.batch import BatchSender
 from worker.domain.address import Allowed
 from worker.domain.call import CallResult, FileBody, Request
 from worker.domain.job import part_id
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Change
-from worker.outbox.loading import load
-from worker.outbox.rows import lock_parts
+from worker.domain.resolution import Parked, Ready
+from worker.outbox.commit.commands import Change
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.rows import lock_parts
 
 URL = "https://files.example.com/reports/%E4%B8%83%E6%9C%88.png?token=canary"
 DAY = 86_400
@@ -88,7 +88,7 @@ def test_an_upload_job_uploads_what_is_behind_its_url(site: Site) -> None:
         streamed.append((request.body.filename, request.body.size, b"".join(request.body.open())))
         return site.vendor.takes(request)
 
-    site.plant.media._remote._fetching._web.pages[URL] = Page(content)  # type: ignore[attr-defined]
+    site.runtime.media._url_files._downloads._web.pages[URL] = Page(content)  # type: ignore[attr-defined]
     site.vendor.says(read)
     job = asked_upload(site)
 
@@ -185,13 +185,13 @@ def test_who_fetches_is_decided_by_the_transaction_that_counts(site: Site, web: 
             sql = "update worker_parts set not_before = :later, reason = 'its file is being fetched' where id = :part"
             site.sql(sql, later=site.clock.micros + apart, part=part)
         else:
-            site.plant.writer.change(changes)
-        site.plant.writer.change(changes)
+            site.runtime.writer.change(changes)
+        site.runtime.writer.change(changes)
 
-    remote = Remote(
+    remote = UrlFiles(
         site.database,
         change,
-        Fetching(web, Allowed(()), deadline_s=60),
+        Downloads(web, Allowed(()), deadline_s=60),
         deadline_s=60,
         at_once=1,
         new_id=lambda: uuid7().hex,
@@ -440,8 +440,8 @@ def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
 
     def ring_elsewhere() -> None:
         reasons.append(site.part(job).reason)
-        Doorbell(site.plant).answer(site.part(job).lane, [part_id(job, 0)])
-        assert None is Doorbell(site.plant)._attempt.prepare(loaded)
+        BatchSender(site.runtime).answer(site.part(job).lane, [part_id(job, 0)])
+        assert None is BatchSender(site.runtime)._attempt.prepare(loaded)
 
     with meanwhile(web, ring_elsewhere):
         site.ring(job)
@@ -475,10 +475,10 @@ def test_who_dies_while_it_is_fetched_leaves_it_to_others(site: Site, web: Scrip
 def test_a_process_that_is_ending_leaves_it_to_others_at_once(site: Site, web: ScriptedWeb) -> None:
     """Not refused, not counted, not put off."""
     job = asked_upload(site)
-    with meanwhile(web, site.plant.draining.set):
+    with meanwhile(web, site.runtime.draining.set):
         site.ring(job)
     left = (site.state(job), site.part(job).tries, site.part(job).not_before <= site.clock.micros)
-    site.plant.draining.clear()
+    site.runtime.draining.clear()
     web.pages[URL] = Page(PNG)
     site.ring(job)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import Site, an_account, lost, planted, refused
+from tests.support.runtime import Site, an_account, lost, planted, refused
 from worker import Everyone, NotReplayable, To, enqueue, resend_failed
 from worker.channels.wecom_app import Text
 from worker.domain.call import Request
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 DAY = 86_400
 

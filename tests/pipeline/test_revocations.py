@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.plant import Site, busy, lost, planted
+from tests.support.runtime import Site, busy, lost, planted
 from worker.channels import channel
-from worker.delivery.revocations import Revocations
+from worker.delivery.maintenance.revocations import Revocations
 from worker.domain.call import CallResult, Request
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 DAY = timedelta(days=1)
 
@@ -27,7 +27,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 @pytest.fixture
 def revocations(site: Site) -> Revocations:
     """A process's look at what was revoked."""
-    return Revocations(site.plant, channel)
+    return Revocations(site.runtime, channel)
 
 
 def test_a_job_of_tomorrow_stays_cancelled_when_everybody_has_forgotten(site: Site, revocations: Revocations) -> None:

@@ -10,16 +10,16 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.plant import Site, an_account, lost, planted, refused
+from tests.support.runtime import Site, an_account, lost, planted, refused
 from worker.cli.lanes import BY_A_PERSON
-from worker.delivery.instants import instant
-from worker.delivery.knocking import LOOK_S, Knocking
 from worker.domain.account import Secret
+from worker.domain.instants import instant
 from worker.domain.lane import next_midnight
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.lanes import list_lanes, resume_lanes
-from worker.outbox.tokens import knock_now
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import list_lanes, resume_lanes
+from worker.outbox.lanes.tokens import knock_now
+from worker.transport.token_probe import LOOK_S, TokenProbe
 
 SECOND = 1_000_000
 UNTRUSTED = "not allow to access from your ip, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at x"
@@ -49,7 +49,7 @@ def backlog(site: Site) -> list[str]:
 
 def look(site: Site) -> None:
     """What every process does now and then."""
-    Knocking(site.database, site.accounts, site.plant.tokens).turn()
+    TokenProbe(site.database, site.accounts, site.runtime.tokens).turn()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_event_holds_the_vendors_hint(site: Site) -> None:
     site.vendor.says_for_tokens(refused(60020, UNTRUSTED))
     site.ring(job)
     site.sql("delete from worker_lanes")
-    site.plant.gates.open("hr")
+    site.runtime.lane_states.open("hr")
     site.ring(job, probe=True)
 
     hints = site.rows("select hint from worker_lane_events")
@@ -120,7 +120,7 @@ def test_several_processes_make_one_gettoken_a_probe(database: Database, driven_
             calls.append(first.vendor.tokens + second.vendor.tokens)
             first.advance(601)
             second.ticks.advance(601)
-            second.plant.life.beat()
+            second.runtime.lease.beat()
 
         assert [1, 2, 3] == calls
         assert ["parked"] == steps(first)
@@ -136,7 +136,7 @@ def test_another_secret_is_tried_at_once(site: Site) -> None:
     site.run()
     same = site.vendor.tokens, account(site).blocked_until > account(site).now
 
-    site.plant.accounts._accounts["hr"] = replace(an_account(), secret=Secret(lambda: "s2"))  # type: ignore[attr-defined]
+    site.runtime.accounts._accounts["hr"] = replace(an_account(), secret=Secret(lambda: "s2"))  # type: ignore[attr-defined]
     look(site)
     site.advance(6)
     site.run()
@@ -150,7 +150,7 @@ def test_an_account_that_is_not_configured_here_is_left_to_others(site: Site) ->
     """Its secret may be another elsewhere."""
     site.vendor.says_for_tokens(refused(40001))
     site.ring(site.send())
-    del site.plant.accounts._accounts["hr"]  # type: ignore[attr-defined]
+    del site.runtime.accounts._accounts["hr"]  # type: ignore[attr-defined]
 
     look(site)
 

@@ -16,13 +16,13 @@ from sqlalchemy import event, text
 
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.delivery.tokens import Token, TokenParked, Tokens, TokenSettings, TokenWait
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.outbox import tokens as token_rows
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import tokens as token_rows
+from worker.transport.tokens import Token, TokenParked, Tokens, TokenSettings, TokenWait
 
 LIFE = 7_200
 SPARE = 30
@@ -55,8 +55,8 @@ def account(secret: str = "s3cret", name: str = "hr") -> Account:
 HR = account()
 
 
-def grant(token: str, life: int = LIFE) -> CallResult:
-    return answered(json.dumps({"token": token, "life": life}).encode())
+def grant(token: str, lease: int = LIFE) -> CallResult:
+    return answered(json.dumps({"token": token, "life": lease}).encode())
 
 
 def refuse() -> CallResult:
@@ -136,6 +136,7 @@ def test_one_fetch_serves_every_process(database: Database, driven_clock: Driven
     assert 0 == vendor.transport.open
 
 
+@pytest.mark.own_engine
 def test_the_hot_path_costs_no_sql(database: Database, driven_clock: DrivenClock) -> None:
     """While a token lives, get is a look into memory: no statement, no reading of the secret."""
     process = Vendor(database, driven_clock, numbered()).process()
@@ -380,6 +381,7 @@ def test_a_success_ends_the_probation_for_every_process(database: Database, driv
     assert "tok4" == value(second.get(HR, CHANNEL))
 
 
+@pytest.mark.own_engine
 def test_a_success_is_written_once_and_only_on_probation(database: Database, driven_clock: DrivenClock) -> None:
     """A send costs no statement for it."""
     vendor = Vendor(database, driven_clock, numbered())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.support.plant import Site, an_account, planted
+from tests.support.runtime import Site, an_account, planted
 from worker import To
 from worker.channels import channel
-from worker.delivery.usage import Usage, usage
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.reporting.limit_usage import Usage, usage
 
 
 def read(site: Site, account: str = "hr", recipient: str | None = None) -> dict[str, Usage]:
@@ -56,7 +56,7 @@ def test_corps_behind_one_address_share_its_limit(database: Database, driven_clo
         assert [1, 1, 0] == called
         assert ["accepted", "accepted", "queued"] == [site.state(recall) for recall in recalls]
         site.advance(61)
-        site.plant.gates.open("pr")
+        site.runtime.lane_states.open("pr")
         site.run()
         assert "accepted" == site.state(recalls[2])
 

@@ -15,26 +15,28 @@ from structlog.testing import capture_logs
 
 from tests.pipeline.webhook_site import AES_KEY, KEY, SEND, TOKEN, a_webhook, control, made, posted, webhooks
 from tests.support.listening import listening
-from tests.support.plant import PNG, Site
+from tests.support.runtime import PNG, Site
 from tests.support.waiting import until_waiting
 from worker import Chats, CheckFailed, File, FixedAccounts, Secret
 from worker.channels import channel
 from worker.channels.wecom_webhook import Action, Attachment, Image, Markdown, MarkdownV2, Text
 from worker.config.settings import Settings
-from worker.delivery.chat_blocks import GONE, WAITING, waiting
-from worker.delivery.hook_runs import heard_of
-from worker.delivery.receiving import Receiving
 from worker.domain.hook import CardPressed
 from worker.domain.inbound import ChatChange, ChatNews, Inbound
 from worker.domain.job import part_id
+from worker.domain.lane import Block
 from worker.domain.settle import Policy
-from worker.outbox import chats
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.events import claim_event
-from worker.outbox.items import Mark, Spending
-from worker.outbox.lanes import Block, block_lanes
-from worker.outbox.ledger import commit
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.runs import heard_of
+from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import chats
+from worker.outbox.jobs.chats import Spending
+from worker.outbox.jobs.events import claim_event
+from worker.outbox.lanes.chat_blocks import GONE, WAITING, waiting
+from worker.outbox.lanes.lanes import block_lanes
 from worker.service.receiver import Receiver
 from worker.simulator import running
 
@@ -43,7 +45,7 @@ PATH = "/callback/alerts"
 
 @dataclass
 class Room:
-    """A plant, its vendor, and a receiver that the vendor calls."""
+    """A runtime, its vendor, and a receiver that the vendor calls."""
 
     site: Site
     url: str
@@ -72,7 +74,7 @@ def room(database: Database, driven_clock: DrivenClock, request: pytest.FixtureR
     driven_clock.micros = time.time_ns() // 1000
     door = channel("wecom_webhook").callback_door(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
     receiver = Receiver(
-        {"alerts": door}, Receiving(database, Settings(hooks="shop.hooks"), FixedAccounts([a_webhook("")])).store
+        {"alerts": door}, CallbackStore(database, Settings(hooks="shop.hooks"), FixedAccounts([a_webhook("")])).store
     )
     with listening(receiver.app) as address, running() as url:
         key = {
@@ -206,7 +208,7 @@ LATE = [(ChatChange.ADDED, ChatChange.GONE), (ChatChange.GONE, ChatChange.SEEN)]
 @pytest.mark.parametrize(("newer", "late"), LATE)
 def test_news_that_come_late_change_nothing(database: Database, newer: ChatChange, late: ChatChange) -> None:
     """The first delivery was answered with 503, the vendor repeated it after what happened later: the later stands."""
-    receiving = Receiving(database, Settings(), FixedAccounts([a_webhook("http://vendor")]))
+    receiving = CallbackStore(database, Settings(), FixedAccounts([a_webhook("http://vendor")]))
     receiving.store("alerts", told_of(newer, 1_002))
     before = everything_of_chats(database)
 
@@ -218,7 +220,7 @@ def test_news_that_come_late_change_nothing(database: Database, newer: ChatChang
 @pytest.mark.parametrize(("first", "second"), LATE)
 def test_news_of_one_second_count_as_they_come(database: Database, first: ChatChange, second: ChatChange) -> None:
     """The vendor tells whole seconds."""
-    receiving = Receiving(database, Settings(), FixedAccounts([a_webhook("http://vendor")]))
+    receiving = CallbackStore(database, Settings(), FixedAccounts([a_webhook("http://vendor")]))
 
     for change in (first, second):
         receiving.store("alerts", told_of(change, 1_001))
@@ -241,7 +243,7 @@ def test_a_message_that_comes_late_allows_nothing_anew(room: Room) -> None:
         room.ask(Text(content=f"n{n}"), "wozhang")
     room.site.run()
 
-    Receiving(room.site.database, Settings(), room.site.accounts).store("alerts", spoken("m1"))
+    CallbackStore(room.site.database, Settings(), room.site.accounts).store("alerts", spoken("m1"))
 
     assert [("wozhang", "single", 1)] == room.chats()
 
@@ -366,7 +368,7 @@ def test_what_is_given_back_is_never_more_than_was_allowed(room: Room) -> None:
             room.site.advance(1)
             room.happens("message", "wozhang", person="zhang")
 
-    room.site.plant.probe = speak
+    room.site.runtime.probe = speak
     jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(4)]
     room.site.ring(jobs[0])
 
@@ -403,7 +405,7 @@ def test_what_waits_for_a_member_goes_once_the_account_says_he_is_in_the_scope(r
     room.site.run()
     before = [room.site.state(job) for job in jobs]
     account = a_webhook(room.url, settings={"subscribed": True})
-    room.site.plant.accounts._accounts["alerts"] = account  # type: ignore[attr-defined]
+    room.site.runtime.accounts._accounts["alerts"] = account  # type: ignore[attr-defined]
     for _ in range(2):
         room.site.advance(601)
         room.site.run()
@@ -446,7 +448,7 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
 def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Database) -> None:
     """Whoever is first, the lane is not left waiting for a member who has spoken."""
     with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:
-        receiving = Receiving(server_database, Settings(), site.accounts)
+        receiving = CallbackStore(server_database, Settings(), site.accounts)
         receiving.store("alerts", spoken("m1"))
         job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts", clock=server_database.clock)
         site.sql("update worker_chats set allowance = 0")

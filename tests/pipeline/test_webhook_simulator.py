@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, control, made, posted, webhooks
-from tests.support.plant import PNG, Site
+from tests.support.runtime import PNG, Site
 from tests.support.scripted_web import Page, ScriptedWeb
 from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed
 from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
 from worker.domain.job import part_id
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.simulator import SimulatorSettings, running
 
 FORTY = [*(f"wr-{n}" for n in range(37)), "wrclosed-1", "wrghost-1", "wrforeign-1"]
@@ -167,7 +167,7 @@ def test_two_equal_bodies_of_a_key_are_never_in_the_air_together(site: Site, url
             meanwhile.append((-1, ""))
             meanwhile[:] = [(site.ring(job), site.part(job).reason or site.state(job)) for job in (second, third)]
 
-    site.plant.probe = look
+    site.runtime.probe = look
     site.ring(first)
     site.advance(0.6)
     site.run()

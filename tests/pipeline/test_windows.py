@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import SEND, Site, an_account, busy, lost, planted, refused, unsent
+from tests.support.runtime import SEND, Site, an_account, busy, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Change, End, Mark, Marked, MarkReply
-from worker.outbox.ledger import commit
+from worker.outbox.commit.commands import Change, End, Mark, Marked, MarkReply
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
 WINDOW_S = 4 * 3_600

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.plant import Site, an_account, planted
-from worker.delivery.transport import RequestsTransport
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from tests.support.runtime import Site, an_account, planted
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.simulator import running
+from worker.transport.http import RequestsTransport
 
 SEND = "/cgi-bin/message/send"
 READINGS = [
@@ -112,7 +112,7 @@ def test_two_equal_messages_are_two_or_one_and_an_unknown(
             vendor.begin(reading, *faults)
             site.sql("delete from worker_media")
             site.sql("update worker_tokens set expires_at = 0")
-            site.plant.tokens._held.clear()
+            site.runtime.tokens._held.clear()
 
             jobs = [_ask(site, kind, n)]
             site.run()
@@ -145,7 +145,7 @@ def test_random_histories_of_equal_messages_lose_none_in_silence(
             actions = [rng.choice(list(LOST.values())) for _ in struck]
             vendor.begin(reading, *[fault(nth, action) for nth, action in zip(struck, actions, strict=True)])
             site.sql("update worker_tokens set expires_at = 0")
-            site.plant.tokens._held.clear()
+            site.runtime.tokens._held.clear()
 
             jobs = []
             for _ in range(rng.randint(3, 5)):
@@ -173,7 +173,7 @@ def test_two_equal_messages_without_a_fault_are_two(
         for n, reading in enumerate(READINGS[::5]):
             vendor.begin(reading)
             site.sql("update worker_tokens set expires_at = 0")
-            site.plant.tokens._held.clear()
+            site.runtime.tokens._held.clear()
             jobs = [site.send(f"same {n}"), site.send(f"same {n}")]
 
             settled(site, vendor, jobs)

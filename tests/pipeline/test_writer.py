@@ -11,16 +11,16 @@ import pytest
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from tests.support.plant import Site, planted
-from worker.delivery import writer as writer_module
-from worker.delivery.writer import MAX_BYTES, MAX_ROWS, Writer, WriterClosed
+from tests.support.runtime import Site, planted
+from worker.delivery.sender import writer as writer_module
+from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Writer, WriterClosed
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
-from worker.outbox.items import Change, End, Happened, Item, Mark, Marked
+from worker.outbox.commit.commands import Change, End, Happened, Item, Mark, Marked
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
 
@@ -64,7 +64,7 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) 
     """Nothing is lost and nothing is confirmed before it is durable; on return all of it is written in order."""
     pauses: list[float] = []
     job, other = site.send("one"), site.send("two")
-    site.plant.writer.mark(a_mark(job))
+    site.runtime.writer.mark(a_mark(job))
     away = Away(site.database, 40)
     writer = a_writer(away, pause=pauses.append)
 
@@ -105,7 +105,7 @@ def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> 
 def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> None:
     """One queue, in order: the record is in the same or an earlier transaction than the next mark."""
     jobs = [site.send(str(n)) for n in range(20)]
-    writer, states = site.plant.writer, []
+    writer, states = site.runtime.writer, []
 
     for job, following in pairwise(jobs):
         writer.mark(a_mark(job))
@@ -159,7 +159,7 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
     jobs = [site.send(str(n)) for n in range(5)]
     writer = a_writer(site.database)
     for job in jobs:
-        site.plant.writer.mark(a_mark(job))
+        site.runtime.writer.mark(a_mark(job))
     tickets = [writer.end(an_end(job, errmsg=text if n == 3 else "ok")) for n, job in enumerate(jobs)]
 
     writer.start()
@@ -188,9 +188,9 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
 def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(site: Site, outcome: Outcome) -> None:
     """No living process's part stays `sending` for ever, whatever the answer was made of."""
     job = site.send()
-    site.plant.writer.mark(a_mark(job))
+    site.runtime.writer.mark(a_mark(job))
 
-    site.plant.writer.end(an_end(job, outcome)).wait(10)
+    site.runtime.writer.end(an_end(job, outcome)).wait(10)
 
     assert "sending" != site.state(job)
 
@@ -200,16 +200,16 @@ def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
     job, good = site.send(), site.send("good")
 
     with pytest.raises(WriterClosed):
-        site.plant.writer.mark(a_mark(job, body="half \ud83d"))
+        site.runtime.writer.mark(a_mark(job, body="half \ud83d"))
 
     assert ("queued", 0) == (site.state(job), site.part(job).claim)
-    assert Marked.YES is site.plant.writer.mark(a_mark(good)).marked
+    assert Marked.YES is site.runtime.writer.mark(a_mark(good)).marked
 
 
 def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -> None:
     """Stop flushes what is queued; a mark after it raises."""
     job = site.send()
-    site.plant.writer.mark(a_mark(job))
+    site.runtime.writer.mark(a_mark(job))
     writer = a_writer(site.database)
     writer.end(an_end(job))
     writer.start()
@@ -238,10 +238,10 @@ def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> Non
 def test_flush_waits_for_what_was_queued_before_it(site: Site) -> None:
     """True means durable."""
     job = site.send()
-    site.plant.writer.mark(a_mark(job))
-    site.plant.writer.end(an_end(job))
+    site.runtime.writer.mark(a_mark(job))
+    site.runtime.writer.end(an_end(job))
 
-    assert site.plant.writer.flush(10)
+    assert site.runtime.writer.flush(10)
 
     assert "accepted" == site.state(job)
 

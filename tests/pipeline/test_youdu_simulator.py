@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests.conformance.case import calls, control, faults
-from tests.support.plant import Site, planted
+from tests.support.runtime import Site, planted
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, recall, resend_failed, youdu
-from worker.delivery.knocking import Knocking
-from worker.delivery.transport import RequestsTransport
 from worker.domain.account import Account, Secret
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
 from worker.simulator import SimulatorSettings, running
+from worker.transport.http import RequestsTransport
+from worker.transport.token_probe import TokenProbe
 
 SEND, UPLOAD, TOKEN, BADGE = "/cgi/msg/send", "/cgi/media/upload", "/cgi/gettoken", "/cgi/set.ent.notice"
 MODES = ("strict", "partial", "partial-error", "silent")
@@ -285,7 +285,7 @@ def test_a_wrong_key_parks_the_account_and_a_right_one_opens_it(made: Made) -> N
     keys["oa"] = KEYS[APP]
     for _ in range(3):
         site.advance(20)
-        Knocking(site.database, site.accounts, site.plant.tokens).turn()
+        TokenProbe(site.database, site.accounts, site.runtime.tokens).turn()
         site.run()
 
     assert (1, 2) == (knocks, len(calls(url, TOKEN)))

@@ -1,4 +1,4 @@
-"""A plant whose accounts are webhooks of the simulated vendor, over real HTTP."""
+"""A runtime whose accounts are webhooks of the simulated vendor, over real HTTP."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import requests
 
-from tests.support.plant import Site, planted
-from worker.delivery.transport import RequestsTransport
+from tests.support.runtime import Site, planted
 from worker.domain.account import Account, Secret
-from worker.outbox.clock import DrivenClock
-from worker.outbox.database import Database
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.transport.http import RequestsTransport
 
 SEND = "/cgi-bin/webhook/send"
 UPLOAD = "/cgi-bin/webhook/upload_media"
@@ -29,7 +29,7 @@ def a_webhook(url: str, name: str = "alerts", key: str = KEY, **fields: Any) -> 
 
 @contextmanager
 def webhooks(database: Database, clock: DrivenClock, *accounts: Account, **options: Any) -> Iterator[Site]:
-    """The plant."""
+    """The runtime."""
     with (
         closing(RequestsTransport()) as transport,
         planted(database, clock, accounts=accounts, transport=transport, **options) as site,

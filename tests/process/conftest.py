@@ -16,6 +16,26 @@ from tests.support.databases import POSTGRES
 CONNECTIONS = 400
 """Two dozen workers at a time, and those that watch them: more than a server has by default."""
 
+LONG_FILES = (
+    "test_crash.py",
+    "test_callback_processes.py",
+    "test_restarts.py",
+    "test_pipeline_processes.py",
+    "test_upload_memory.py",
+    "test_services_away.py",
+    "test_canary.py",
+    "test_rabbitmq.py",
+    "test_drain.py",
+)
+"""They begin, so that no pytest process has a long one left while the other has none; two that fill the processors, the
+first and the third, fall to the same one, for it is handed whole files.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, in the order given; all others as they were."""
+    items.sort(key=lambda item: LONG_FILES.index(item.path.name) if item.path.name in LONG_FILES else len(LONG_FILES))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_postgres() -> Iterator[None]:

@@ -14,7 +14,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,16 +125,17 @@ def _look(stack: Stack, step: str) -> Wreck:
 
     def calm() -> bool:
         nonlocal before
-        calls = [(call["seq"], call["received"], call["answered"]) for call in stack.vendor.calls()]
-        previous, before = before, [calls, _marked(stack)]  # a commit that was sent is carried out after the death, too
-        arrived = step not in ON_THE_WIRE or _without_record(stack, {"whole"})
-        return bool(arrived) and previous == before
+        calls = stack.vendor.calls()
+        came = [(call["seq"], call["received"], call["answered"]) for call in calls]
+        previous, before = before, [came, _marked(stack)]  # a commit that was sent is carried out after the death, too
+        return previous == before and (step not in ON_THE_WIRE or bool(_without_record(stack, calls, {"whole"})))
 
     with contextlib.suppress(AssertionError):  # what did not arrive is a broken rule, told with the table
         until(calm, "the vendor has read everything", 5)
     marked, recorded = _marked(stack), stack.number("select count(*) from worker_attempts")
-    some = {"head", "partial", "whole"}
-    return Wreck(marked, _without_record(stack, {"whole"}), _without_record(stack, some, records=False), recorded)
+    calls, some = stack.vendor.calls(), {"head", "partial", "whole"}
+    received = _without_record(stack, calls, {"whole"})
+    return Wreck(marked, received, _without_record(stack, calls, some, records=False), recorded)
 
 
 def _marked(stack: Stack) -> set[tuple[str, int]]:
@@ -142,10 +143,11 @@ def _marked(stack: Stack) -> set[tuple[str, int]]:
 
 
 def _counted(stack: Stack, mix: Mix, wreck: Wreck, cell: tuple[str, str, int]) -> Cell:
-    inbox = {person: len(messages) for person, messages in stack.vendor.inbox().items()}
+    messages = stack.vendor.inbox()
+    inbox = {person: len(seen) for person, seen in messages.items()}
     seen = Counter(min(inbox.get(person, 0), 2) for people in mix.sends.values() for person in people)
     sent, never = _people(stack, mix, lambda state: state not in (6, 8)), _people(stack, mix, lambda state: state == 8)
-    others = judge_others(stack, mix)
+    others = judge_others(stack, mix, messages)
     twice = seen[2] + others.twice
     lost = sum(inbox.get(person, 0) == 0 for person in sent) + stack.open_jobs() + others.lost
     died = {(row[0], row[1]) for row in stack.rows(_DIED)}
@@ -208,58 +210,42 @@ def _people(stack: Stack, mix: Mix, wanted: Callable[[int], bool]) -> list[str]:
 # -- what the vendor had received when the process died ---------------------------------------------------------------
 
 
-def _without_record(stack: Stack, received: set[str], *, records: bool = True) -> set[str]:
+def _without_record(
+    stack: Stack, calls: Iterable[dict[str, Any]], received: set[str], *, records: bool = True
+) -> set[str]:
     """Parts with more calls that arrived so far than attempts written down (or, without records, than none)."""
-    arrived = Counter(
-        part
-        for call in stack.vendor.calls()
-        if call["received"] in received
-        for part in [_part_of(stack, call)]
-        if part
-    )
+    part_of = _finder(stack)
+    arrived = Counter(part for call in calls if call["received"] in received and (part := part_of(call)))
     query = "select part_id, count(*) from worker_attempts group by part_id"
     written = Counter(dict(stack.rows(query)) if records else {})
     return {part for part, calls in arrived.items() if calls > written[part]}
 
 
-def _part_of(stack: Stack, call: dict[str, Any]) -> str | None:
-    """The part that made a call, found by what only it can have sent."""
-    if call["path"].endswith("media/upload"):
-        return _upload_part(stack, call["body"]["filename"]) if call["received"] == "whole" else None
-    try:
-        body = json.loads(call["body"])
-    except ValueError:
-        return None  # cut
-    match call["path"].rpartition("/")[2]:
-        case "send":
-            return _send_part(stack, body["touser"].split("|")[0])
-        case "recall":
-            wanted = ("recall", "msgid", body["msgid"])
-            return _part_with(stack, *wanted)
-        case _:
-            found = stack.rows("select leased_by from worker_response_codes where code = :c", c=body["response_code"])
-            return str(found[0][0]) if found else None
+def _finder(stack: Stack) -> Callable[[dict[str, Any]], str | None]:
+    """Finds the part that made a call by what only it can have sent."""
+    query = "select p.id, j.kind, p.spec, j.message from worker_parts p join worker_jobs j on j.id = p.job_id"
+    parts = [(str(part), kind, json.loads(spec), message) for part, kind, spec, message in stack.rows(query)]
+    sends = {spec["users"][0]: part for part, kind, spec, _ in parts if kind == "send" and spec.get("users")}
+    recalls = {spec.get("msgid"): part for part, kind, spec, _ in parts if kind == "recall"}
+    codes = {code: str(part) for code, part in stack.rows("select code, leased_by from worker_response_codes")}
 
+    def part_of(call: dict[str, Any]) -> str | None:
+        if call["path"].endswith("media/upload"):
+            name = call["body"]["filename"] if call["received"] == "whole" else None
+            return next((part for part, kind, _, told in parts if kind == "upload" and name and name in told), None)
+        try:
+            body = json.loads(call["body"])
+        except ValueError:
+            return None  # cut
+        match call["path"].rpartition("/")[2]:
+            case "send":
+                return sends.get(body["touser"].split("|")[0])
+            case "recall":
+                return recalls.get(body["msgid"])
+            case _:
+                return codes.get(body["response_code"])
 
-def _send_part(stack: Stack, first_user: str) -> str | None:
-    for part, spec in stack.rows(_OF_KIND, kind="send"):
-        if first_user in json.loads(spec).get("users", [])[:1]:
-            return str(part)
-    return None
-
-
-def _upload_part(stack: Stack, filename: str) -> str | None:
-    query = "select p.id, j.message from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'upload'"
-    found = [part for part, message in stack.rows(query) if filename in message]
-    return str(found[0]) if found else None
-
-
-def _part_with(stack: Stack, kind: str, key: str, value: str) -> str | None:
-    found = [part for part, spec in stack.rows(_OF_KIND, kind=kind) if json.loads(spec).get(key) == value]
-    return str(found[0]) if found else None
-
-
-_OF_KIND = "select p.id, p.spec from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = :kind"
+    return part_of
 
 
 # -- many cells -------------------------------------------------------------------------------------------------------
@@ -267,7 +253,7 @@ _OF_KIND = "select p.id, p.spec from worker_parts p join worker_jobs j on j.id =
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one cell runs: a fresh database and a broker."""
+    """Where one cell runs: an empty database and a broker."""
 
     name: str
     database_url: str
@@ -286,10 +272,18 @@ def run_place(place: Place, step: str, seed: int) -> Cell:
         return run_cell(stack, place.name, step, seed)
 
 
-def run_all(plan: Iterable[tuple[Place, str, int]]) -> list[Cell]:
-    """All cells, a few at once, in the order given."""
+def run_all(
+    plan: Iterable[tuple[str, str, int]], take: Callable[[str, str], AbstractContextManager[Place]]
+) -> list[Cell]:
+    """All cells (stack, step, seed), a few at once, in the order given; `take` gives a stack's place for a step."""
+
+    def run(cell: tuple[str, str, int]) -> Cell:
+        name, step, seed = cell
+        with take(name, step) as place:
+            return run_place(place, step, seed)
+
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(lambda cell: run_place(*cell), plan))
+        return list(pool.map(run, plan))
 
 
 COLUMNS = ("step", "stack", "jobs", "once", "twice", "lost", "unknown", "marked")

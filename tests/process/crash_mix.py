@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.process.stack import ACCOUNT, Stack
 from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, update_card, upload
-from worker.channels.wecom_app.card_parts import Button, MainTitle
+from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

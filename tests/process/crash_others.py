@@ -43,9 +43,9 @@ class Followup:
         return self.state == UNKNOWN or (self.state == REJECTED and bool(self.reason))
 
 
-def judge_others(stack: Stack, mix: Mix) -> Others:
-    """Judges every recall, update and upload."""
-    judge = _Judge(stack, mix)
+def judge_others(stack: Stack, mix: Mix, inbox: dict[str, list[dict[str, Any]]]) -> Others:
+    """Judges every recall, update and upload; the inbox is what everybody sees in the end."""
+    judge = _Judge(stack, mix, inbox)
     for followup in _followups(stack, "recall"):
         judge.recall(followup)
     for followup in _followups(stack, "update_card"):
@@ -57,11 +57,11 @@ def judge_others(stack: Stack, mix: Mix) -> Others:
 
 
 class _Judge:
-    def __init__(self, stack: Stack, mix: Mix):
+    def __init__(self, stack: Stack, mix: Mix, inbox: dict[str, list[dict[str, Any]]]):
         self.once = self.twice = self.lost = 0
         self.broken: list[str] = []
         self._stack, self._mix = stack, mix
-        self._inbox = stack.vendor.inbox()
+        self._inbox = inbox
         self._whole = [call for call in stack.vendor.calls() if call["received"] == "whole"]
         query = "select part_id, count(*) from worker_attempts where doubtful group by part_id"
         self._doubts = Counter(dict(stack.rows(query)))

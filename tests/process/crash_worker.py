@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from tests.process.names import own_name
 from worker.config.settings import load_settings
-from worker.delivery.transport import RequestsTransport
 from worker.service.celery_app import make_app, start_worker
-from worker.service.engine_room import Hooks
+from worker.service.lifecycle import Hooks
+from worker.transport.http import RequestsTransport
 
 STATES = ("after_mark", "before_record", "before_ack")
 WIRE = ("first_byte", "request_written", "answer_half", "answer_read")

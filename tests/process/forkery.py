@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -50,16 +51,21 @@ EVERYTHING = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
     "sqlite3",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
     "worker.channels.wecom_app.channel",
     "worker.cli.commands",
     "worker.cli.running",
     "worker.service.celery_app",
-    "worker.service.engine_room",
-    "worker.service.hook_room",
+    "worker.service.lifecycle",
+    "worker.service.hook_service",
+    "worker.service.receiver",
     "worker.service.tasks",
     "worker.simulator.server",
 )
-"""What workers and the fake vendor import, sooner or later."""
+"""What workers, receivers and the fake vendor import, sooner or later."""
 _starting = threading.Lock()
 _place: list[str] = []
 
@@ -131,6 +137,8 @@ def _start() -> str:
 def serve(place: str) -> None:
     """Forks and reaps until the input ends."""
     _import_everything()
+    gc.collect()
+    gc.freeze()  # else every child's garbage collector walks over, and so copies, all that was imported
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place)
         listener.listen(64)

@@ -15,7 +15,7 @@ from tests.process.names import own_name
 from tests.process.stack import until
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
-from worker.service.engine_room import Hooks
+from worker.service.lifecycle import Hooks
 
 PROCESSES = 2
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.process import brokers
 from tests.process.forkery import Forked, fork
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.settings import Settings, load_settings
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.database import Database, make_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
@@ -183,9 +184,9 @@ class Stack:
         """The settings as a process reads them."""
         return load_settings(self.config)
 
-    @property
+    @cached_property
     def accounts(self) -> FixedAccounts:
-        """The accounts as a producer has them."""
+        """The accounts as a producer has them: no test changes them while it runs."""
         return accounts_of(self.settings)
 
     # -- processes ----------------------------------------------------------------------------------------------------

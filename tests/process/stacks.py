@@ -25,8 +25,8 @@ from tests.process.crash_matrix import Place
 from tests.process.stack import Stack, Vendor
 from tests.support import databases
 from tests.support.databases import Service
-from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import upgrade
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.migrate import upgrade
 
 REDIS, RABBITMQ, MARIADB, EMBEDDED = "postgres+redis", "postgres+rabbitmq", "mariadb+redis", "embedded"
 NEEDS: Mapping[str, tuple[Service, ...]] = {
@@ -82,10 +82,7 @@ class Stacks:
         if (name, number) not in self._urls:
             key = f"{os.getpid()}_stack{number}"
             self._urls[name, number] = self._scope.enter_context(migrated(name, key, self._folder))
-        database = Database(make_engine(self._urls[name, number]))
-        databases.empty(database)
-        database.close()
-        return self._urls[name, number]
+        return emptied(self._urls[name, number])
 
 
 @contextmanager
@@ -106,6 +103,13 @@ def make_tables(url: str) -> None:
         engine = make_engine(url)
         upgrade(engine)
         engine.dispose()
+
+
+def emptied(url: str) -> str:
+    """The database, once it holds no rows of an earlier test."""
+    with closing(Database(make_engine(url))) as database:
+        databases.empty(database)
+    return url
 
 
 def scratch(name: str, key: str, folder: Path) -> AbstractContextManager[str]:
@@ -188,9 +192,29 @@ def available(names: Sequence[str]) -> list[str]:
     return there
 
 
-def place(scope: ExitStack, name: str, key: str, folder: Path) -> Place:
-    """Where one cell of the crash matrix runs on a stack."""
-    return Place(name, scope.enter_context(migrated(name, key, folder)), broker_of(name), folder / key / name)
+class Places:
+    """Where the cells of a crash matrix run: the database that one leaves is emptied for the next on its stack."""
+
+    def __init__(self, key: str, folder: Path, scope: ExitStack):
+        self._key, self._folder, self._scope = key, folder, scope
+        self._free: dict[str, list[str]] = {}
+        self._made = 0
+        self._making = threading.Lock()
+
+    @contextmanager
+    def take(self, name: str, step: str) -> Iterator[Place]:
+        """A place on a stack, for one step."""
+        url = self._database(name)
+        yield Place(name, url, broker_of(name), self._folder / step / name)
+        emptied(url)
+        self._free[name].append(url)
+
+    def _database(self, name: str) -> str:
+        with self._making:
+            if free := self._free.setdefault(name, []):
+                return free.pop()
+            self._made += 1
+            return self._scope.enter_context(migrated(name, f"{self._key}_{self._made}", self._folder))
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Secrets, texts and people stay out of broker, Flower, logs and keys (must-show 9)."""
+"""Secrets, texts and people stay out of broker, Flower, logs and keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from worker import (
     webhook,
     youdu,
 )
-from worker.channels.wecom_app.card_parts import Button, MainTitle
+from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 from worker.domain.errors import WorkerError
 from worker.domain.message import Message
 from worker.domain.recipient import Recipients

@@ -1,4 +1,4 @@
-"""SIGTERM under load, a second signal, a database that is away (must-show 10)."""
+"""SIGTERM under load, a second signal, a database that is away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from tests.process.stack import SHORT, Process, Stack, until
 from tests.process.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
-from worker.outbox.migrate import head
+from worker.outbox.engine.migrate import head
 
 LIMIT_S = SHORT["call_deadline_s"] + 5
 

@@ -1,4 +1,4 @@
-"""What Flower's real API shows (must-show 11)."""
+"""What Flower's real API shows."""
 
 from __future__ import annotations
 

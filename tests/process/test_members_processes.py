@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 
-from tests.process.stack import ACCOUNT, SHORT, until
+from tests.process.stack import ACCOUNT, SHORT, Stack, until
 from tests.process.stacks import Make, on_every_stack
 from worker import NewJob, Text, To, enqueue_many
 
@@ -20,13 +21,13 @@ def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None
         enqueue_many(connection, new, accounts=stack.accounts)
     for _ in range(make.workers(2)):
         stack.worker()
-    until(lambda: stack.vendor.sends() == 30, "as many as each may get")
+    _until_sent(stack, 30, "as many as each may get")
 
     until(lambda: stack.number("select count(*) from worker_parts where reason like 'limit member%'") == 10, "ten wait")
     with stack.database.writing() as connection:
         unknown = NewJob(ACCOUNT, Text(content="to others"), To(parties=[7]))
         enqueue_many(connection, [unknown], accounts=stack.accounts)
-    until(lambda: stack.vendor.sends() == 31, "the unknown department's")
+    _until_sent(stack, 31, "the unknown department's")
 
     got = {who: len(messages) for who, messages in stack.vendor.inbox().items()}
     assert Counter({f"p12u{n}": 30 for n in (1, 2, 3)} | {f"p7u{n}": 1 for n in (1, 2, 3)}) == Counter(got)
@@ -36,6 +37,14 @@ def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None
     assert line["error"].startswith("KeyError > members_of.py:")
     for process in stack.processes:
         assert 0 == stack.end(process)
+
+
+def _until_sent(stack: Stack, count: int, what: str) -> None:
+    """Waits for so many sends; says whether there are too few or too many, and what the others wait for."""
+    with contextlib.suppress(AssertionError):
+        until(lambda: stack.vendor.sends() >= count, what)
+    sent = stack.vendor.sends()
+    assert count == sent, f"{what}: {sent} sent, (state, reason, parts): {stack.state()}"
 
 
 @on_every_stack()

@@ -16,12 +16,12 @@ from tests.process.stack import Stack, until
 from tests.process.stacks import RABBITMQ, Make, on_every_stack, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.config.settings import Settings
-from worker.delivery.ringing import Ring
+from worker.delivery.scheduler.batches import Doorbell
 from worker.service.celery_app import make_app
-from worker.service.doorbells import Doorbells
+from worker.service.publisher import Doorbells
 from worker.service.queues import NAMES, NORMAL, queues
 
-RING = Ring("hr:1", ("a-0", "b-0"), urgent=False, stands_s=5)
+DOORBELL = Doorbell("hr:1", ("a-0", "b-0"), urgent=False, stands_s=5)
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def bells(own_rabbitmq: RabbitMQ) -> Iterator[Doorbells]:
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
 def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
     """A node that hangs while its machine still takes bytes is noticed and told once; then messages pass."""
-    bells.publish([RING])
+    bells.publish([DOORBELL])
     with capture_logs() as logs:
         with own_rabbitmq.silent():
-            bells.publish([RING])  # comes back, though the node never answers
+            bells.publish([DOORBELL])  # comes back, though the node never answers
             again = bells.ready()
         until(bells.ready, "it is back")
 
@@ -50,12 +50,12 @@ def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Door
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
 def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
     """Nobody consumes: the broker sends the doorbell back, and the queues are declared again."""
-    bells.publish([RING])
+    bells.publish([DOORBELL])
     brokers.delete_queues(own_rabbitmq.url, "bells.")
 
     with capture_logs() as logs:
-        bells.publish([RING])
-        bells.publish([RING])
+        bells.publish([DOORBELL])
+        bells.publish([DOORBELL])
 
     assert ["queue_missing"] == [entry["event"] for entry in logs]
     assert {"a-0", "b-0"} == brokers.waiting(own_rabbitmq.url, "bells.")

@@ -1,6 +1,6 @@
 """Emptied, restarted or swapped in the middle of 2,000 jobs with 200 ids in the broker that nobody has taken.
 
-Nothing is lost, nothing goes twice, nothing is in doubt, no worker dies (must-show 3).
+Nothing is lost, nothing goes twice, nothing is in doubt, no worker dies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Database and broker away and back (must-show 3): no worker dies, nothing is in doubt, nothing goes twice."""
+"""Database and broker away and back: no worker dies, nothing is in doubt, nothing goes twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.process.stack import SHORT, until
 from tests.process.stacks import EMBEDDED, WITH_A_BROKER, Make, on_every_stack
 from tests.process.tcp_door import Door
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.database import Database, make_engine
 
 AWAY_S = float(os.environ.get("TEST_AWAY_S", "4"))
 """Longer than the shortened lease; 15 in the long run."""

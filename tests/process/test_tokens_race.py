@@ -20,11 +20,11 @@ from sqlalchemy import text
 
 from tests.process.stacks import MARIADB, REDIS, Make, on_every_stack
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
-from worker.delivery.tokens import Token, Tokens, TokenSettings
-from worker.delivery.transport import Connection, RequestsTransport
 from worker.domain.account import Account, Secret
 from worker.domain.call import Answered, Reply, Request
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.database import Database, make_engine
+from worker.transport.http import Connection, RequestsTransport
+from worker.transport.tokens import Token, Tokens, TokenSettings
 
 PROCESSES = 8
 LATE = 0
@@ -167,7 +167,8 @@ def test_eight_processes_meet_an_expired_token_with_one_fetch(make: Make) -> Non
     On both databases of several processes; tokens know no broker.
     """
     processes_of = multiprocessing.get_context("forkserver")  # clean processes that import everything only once
-    processes_of.set_forkserver_preload([__name__])
+    # pytest's name of this module is none that another process finds: it would be passed over without a word.
+    processes_of.set_forkserver_preload(["tests.process.test_tokens_race", "psycopg", "pymysql"])
     held, done, results = processes_of.Barrier(PROCESSES + 1), processes_of.Barrier(PROCESSES + 1), processes_of.Queue()
     with serving() as vendor:
         processes = [

@@ -6,9 +6,9 @@ import sys
 
 from tests.process.names import own_name
 from worker.config.settings import load_settings
-from worker.delivery.transport import RequestsTransport
 from worker.service.celery_app import make_app, start_worker
-from worker.service.engine_room import Hooks
+from worker.service.lifecycle import Hooks
+from worker.transport.http import RequestsTransport
 
 
 def main(authority: str, threads: int) -> int:

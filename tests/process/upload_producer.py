@@ -11,7 +11,7 @@ from tests.process.stack import ACCOUNT, peak_kib
 from worker import File, upload
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.database import Database, make_engine
 
 if __name__ == "__main__":
     settings = load_settings()

@@ -62,7 +62,7 @@ def test_a_missing_program_fails_where_services_are_demanded(monkeypatch: pytest
     assert {"PgBouncer"} == set(databases.missing)
 
 
-@pytest.mark.parametrize("room", ["pipeline", "conformance"])
+@pytest.mark.parametrize("room", ["pipeline", "conformance", "docs"])
 def test_fewer_databases_need_a_reason(room: str) -> None:
     """Whatever asks for one database, or for servers alone, carries `fewer_databases` with its reason."""
     unexplained = [

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.engine import URL
 
-from worker.outbox.database import Database
+from worker.outbox.engine.database import Database
 from worker.outbox.tables import metadata
 
 

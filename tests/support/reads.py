@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.outbox.database import Database
+from worker.outbox.engine.database import Database
 
 STEPS_A_ROW = 50
 """Steps of SQLite's machine for a row that is looked up by key, computed with and handed out. One that is merely passed

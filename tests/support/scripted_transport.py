@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from worker.delivery.transport import Connection
 from worker.domain.call import Answered, CallResult, NeverLeft, Reply, Request
+from worker.transport.http import Connection
 
 Answer = Callable[[Request], CallResult]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from worker.delivery.web import Trouble, WebAnswer
+from worker.delivery.resolver.http_get import Trouble, WebAnswer
 from worker.domain.web import WebAddress
 
 PUBLIC = "93.184.215.14"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from worker.outbox.database import Database
+from worker.outbox.engine.database import Database
 
 _WAITING = {
     "postgresql": "select count(*) from pg_locks where not granted",

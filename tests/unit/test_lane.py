@@ -14,15 +14,15 @@ from worker.domain.lane import (
     FULL,
     SECOND,
     Block,
-    Ease,
     LaneFacts,
     LaneRules,
     Step,
+    Success,
     begin,
-    ease,
     meet,
     next_midnight,
     resume,
+    succeed,
 )
 from worker.domain.outcome import Penalty
 
@@ -46,8 +46,8 @@ def struck(lane: LaneFacts, now: int, marked_at: int | None = None) -> Step | No
 
 
 def taken(lane: LaneFacts, now: int, marked_at: int | None = None) -> list[Step]:
-    answer = Ease("hr:1", now if marked_at is None else marked_at, taken=True, heard=True)
-    return [event.what for event in ease(lane, answer, now, RULES)]
+    answer = Success("hr:1", now if marked_at is None else marked_at, taken=True, heard=True)
+    return [event.what for event in succeed(lane, answer, now, RULES)]
 
 
 def test_a_frequency_limit_is_found_by_evidence() -> None:
@@ -285,8 +285,8 @@ def test_an_answer_to_the_probe_closes_the_breaker() -> None:
     lane = a_lane(failures=4)
     failed(lane, NOW)
 
-    before = ease(lane, Ease("hr", NOW - 1, taken=True, heard=True), NOW + 1, RULES)
-    after = ease(lane, Ease("hr", NOW + 2 * SECOND, taken=False, heard=False), NOW + 3 * SECOND, RULES)
+    before = succeed(lane, Success("hr", NOW - 1, taken=True, heard=True), NOW + 1, RULES)
+    after = succeed(lane, Success("hr", NOW + 2 * SECOND, taken=False, heard=False), NOW + 3 * SECOND, RULES)
 
     assert [] == before
     assert [Step.CLOSED] == [event.what for event in after]

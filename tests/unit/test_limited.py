@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.delivery.limited import Amount, Limited, part_of
+from worker.delivery.scheduler.fair_share import Limited, part_of
+from worker.domain.limit import Amount
 
 
 def limited(amount: Amount | None) -> Limited:

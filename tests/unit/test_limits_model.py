@@ -13,12 +13,12 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from worker.delivery.admission import Cost, Denied, Ledger, Permit, Use
+from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit, Use
 from worker.domain.lane import SHANGHAI, next_midnight
 from worker.domain.limit import Limit, Unit
 from worker.domain.outcome import Scope
 from worker.domain.window import JITTER_S, LONGEST_AGE_S, MAX_BUCKETS, Window
-from worker.outbox.clock import micros
+from worker.outbox.engine.clock import micros
 
 SECOND = 1_000_000
 DAY = 86_400

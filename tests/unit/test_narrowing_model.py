@@ -16,10 +16,10 @@ from hypothesis import given, settings
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, PureGovernor, Reference
 from worker.channels.wecom_app.split import narrow
-from worker.delivery.admission import Cost, Denied, Ledger, Permit
-from worker.delivery.narrowing import first_to_go_s
+from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
+from worker.delivery.sender.split_recipients import first_to_go_s
 from worker.domain.limit import Charge
-from worker.outbox.clock import micros
+from worker.outbox.engine.clock import micros
 
 BEGIN = 1_700_000_000 * SECOND
 LIMITS = (MEMBER_MINUTE, MEMBER_HOUR)

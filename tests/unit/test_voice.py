@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.voice import MOST_S, seconds_of
-from worker.simulator.wecom_app import amr
+from worker.simulator.wecom_app.state import amr
 
 NARROW, WIDE = b"#!AMR\n", b"#!AMR-WB\n"
 BITS = {

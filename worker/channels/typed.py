@@ -32,6 +32,7 @@ else:
 
         # Not __init__: pydantic would call it for each nested object, and its error would hide the others.
         def __call__(cls, *args: Any, **fields: Any) -> Any:
+            """Makes one; CheckFailed names every wrong argument."""
             try:
                 return super().__call__(*args, **fields)
             except ValidationError as error:

@@ -43,7 +43,7 @@ def _sentence(error: Exception) -> str:
     """The fault in our own words: the error's text may hold values of the statement."""
     from sqlalchemy.exc import DBAPIError
 
-    from worker.outbox.fault import code_of, remedy_of
+    from worker.outbox.engine.error_text import code_of, remedy_of
 
     remedy = remedy_of(error)
     if remedy is not None:

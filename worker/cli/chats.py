@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.cli.reading import Say, outbox
-from worker.outbox.chats import list_chats
+from worker.outbox.jobs.chats import list_chats
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")

@@ -119,7 +119,7 @@ def current() -> None:
 
 @db.command()
 def purge() -> None:
-    """Takes out now what is older than \\[retention] says; workers do the same on their own, every ten minutes."""
+    r"""Takes out now what is older than \[retention] says; workers do the same on their own, every ten minutes."""
     from worker.cli.running import purge_old
 
     gone = purge_old()

@@ -11,23 +11,23 @@ from enum import StrEnum
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels import channel
+from worker.channels.usable import require_usable
 from worker.cli.lanes import remedy_of
 from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings, where
-from worker.delivery.accounts import require_usable
-from worker.delivery.hooks import load_hooks
-from worker.delivery.members import load_resolver
-from worker.delivery.receiving import door_of
+from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.lane import Step
-from worker.outbox import migrate
-from worker.outbox.clock import SECOND
-from worker.outbox.database import Database
-from worker.outbox.lanes import count_lane_events, list_lanes
-from worker.outbox.postgresql import left_to_the_role
-from worker.outbox.processes import living
+from worker.hooks.callbacks import door_of
+from worker.hooks.registry import load_hooks
+from worker.outbox.engine import migrate
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.postgresql import left_to_the_role
+from worker.outbox.lanes.lanes import count_lane_events, list_lanes
+from worker.outbox.lanes.processes import living
 
 CLOCK_S = 5.0
 """A difference of the clocks that is worth a word; a callback's may be 300 s (`delivery.callback_max_age_s`)."""
@@ -243,7 +243,7 @@ def _broker(settings: Settings) -> Finding:
 
 def _said(error: Exception) -> str:
     """In our own words: a driver's text may hold what was bound to its statement, or a URL."""
-    from worker.outbox.fault import remedy_of
+    from worker.outbox.engine.error_text import remedy_of
 
     if isinstance(error, ConfigurationError):
         return str(error).removeprefix("database: ")  # it is told behind that word

@@ -9,7 +9,7 @@ from typing import Any
 from worker.cli.reading import Say, opened, outbox
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.hook import EventState
-from worker.outbox import events
+from worker.outbox.jobs import events
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = ("id", "kind", "job_id", "part_id", "tries", "error")

@@ -11,7 +11,7 @@ from worker.cli.reading import Say, opened, outbox
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
 from worker.domain.lane import Standing, standing
-from worker.outbox import lanes, tokens
+from worker.outbox.lanes import lanes, tokens
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BY_A_PERSON = "a person resumed it"

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.channels import channel
+from worker.channels.usable import require_usable
 from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings, where
-from worker.delivery.accounts import require_usable
-from worker.delivery.usage import Usage, usage
 from worker.domain.account import Account
 from worker.domain.limit import Unit
+from worker.reporting.limit_usage import Usage, usage
 
 
 def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool) -> None:

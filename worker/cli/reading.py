@@ -11,14 +11,13 @@ from enum import IntEnum
 from typing import Any
 
 from worker.config.settings import Settings, load_settings, where
-from worker.delivery.code_stock import CardCodes, codes_left
-from worker.delivery.counting import Share
-from worker.delivery.recipients import recipients
-from worker.delivery.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
-from worker.delivery.timeline import Event, timeline
 from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
-from worker.outbox.database import Database, make_engine, missing_file
+from worker.outbox.engine.database import Database, make_engine, missing_file
+from worker.reporting.code_stock import CardCodes, codes_left
+from worker.reporting.recipient_status import Share, recipients
+from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
+from worker.reporting.timeline import Event, timeline
 
 Say = Callable[[str], Any]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from worker.channels.usable import require_usable_accounts
 from worker.cli.reading import opened, require_there
 from worker.config.accounts import accounts_of
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
-from worker.delivery.accounts import require_usable_accounts
-from worker.delivery.housekeeping import Housekeeping
-from worker.delivery.ordering import skip
-from worker.delivery.related import replay
-from worker.outbox import migrate
-from worker.outbox.database import make_engine, missing_file
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import make_engine, missing_file
+from worker.producer.resend import replay
+from worker.producer.skip import skip
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:

@@ -28,8 +28,10 @@ class FileGone(WorkerError):
 
 
 class RetryTransaction(WorkerError):
-    """The database asked to run the whole transaction again: a dedupe key in flight, a deadlock, or a level above READ
-    COMMITTED whose snapshot is too old. Roll back and start over; nothing was enqueued. See docs/mariadb.md.
+    """The database asked to run the whole transaction again: roll back and start over; nothing was enqueued.
+
+    The cause is a dedupe key in flight, a deadlock, or a level above READ COMMITTED whose snapshot is too old. See
+    docs/mariadb.md.
     """
 
 

@@ -1,12 +1,13 @@
 """What stands on a lane, or on a whole account, and how it moves: blocked, struck, parked, broken, starting.
 
-Pure decisions over the facts of its row; `outbox/lanes.py` locks and writes them. Evidence is a call that was marked
-after the last change: what was in the air before it tells of the state before, and counts neither for nor against.
+Pure decisions over the facts of its row; `outbox/lanes/lanes.py` locks and writes them. Evidence is a call that was
+marked after the last change: what was in the air before it tells of the state before, and counts neither for nor
+against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -101,7 +102,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Ease:
+class Success:
     """An answer for somebody on whom something stands."""
 
     lane: str
@@ -200,8 +201,9 @@ def meet(facts: LaneFacts, block: Block, now: int, rules: LaneRules, in_the_air:
 
 
 def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
-    """A later end wins over an earlier one of the same lane, and what waits for a person goes on waiting for one: a
-    passing limit must not lift a parking.
+    """Blocks the lane; a later end wins over an earlier one of the same lane.
+
+    What waits for a person goes on waiting for one: a passing limit must not lift a parking.
     """
     if until <= now and not block.parked:
         return
@@ -216,8 +218,10 @@ def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
 
 
 def _strike(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
-    """60 s; again: 60 min; again: until midnight. Again is, with no success heard since, within the time that the next
-    block lasts: a lane that is asked for a call every few minutes is not struck for the first time for ever.
+    """60 s; again: 60 min; again: until midnight.
+
+    Again is, with no success heard since, within the time that the next block lasts: a lane that is asked for a call
+    every few minutes is not struck for the first time for ever.
     """
     if facts.step and marked_at < facts.struck_until:
         _hold(facts, block, facts.struck_until, now)
@@ -272,8 +276,10 @@ def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneR
 
 
 def _is_counted(facts: LaneFacts, marked_at: int, now: int, rules: LaneRules) -> bool:
-    """One more in a row. Without a bound, the one that opens the breaker is a call marked after the row began: of a
-    hundred calls in the air, five that fail one after the other prove little of a vendor that refuses every third.
+    """One more in a row.
+
+    Without a bound, the one that opens the breaker is a call marked after the row began: of a hundred calls in the air,
+    five that fail one after the other prove little of a vendor that refuses every third.
     """
     if facts.calls is None and not facts.failures:
         facts.changed_at = now
@@ -284,8 +290,10 @@ def _is_counted(facts: LaneFacts, marked_at: int, now: int, rules: LaneRules) ->
 
 
 def reaches_account(lane: LaneFacts, rules: LaneRules) -> bool:
-    """True when a failure that its lane has counted counts for the account as well: those before the one for which the
-    lane rests. From then on the lane rests by itself; its next failures say nothing new of the others.
+    """True when a failure that its lane has counted counts for the account as well.
+
+    That holds for the failures before the one for which the lane rests. From then on the lane rests by itself; its next
+    failures say nothing new of the other lanes.
     """
     return lane.failures < rules.failures
 
@@ -299,8 +307,9 @@ def begin(facts: LaneFacts, at: int) -> None:
 
 
 def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
-    """Lifts whatever blocks it now, with its reason; then it starts with one call. The breaker and a 45009 keep their
-    count.
+    """Lifts whatever blocks it now, with its reason; then it starts with one call.
+
+    The breaker and a 45009 keep their count.
     """
     facts.parked, facts.blocked_until = False, 0
     facts.reason, facts.remedy, facts.hint = "", None, None
@@ -308,7 +317,7 @@ def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
     return LaneEvent(facts.lane, facts.account, facts.label, Step.RESUMED, why, None, None, None)
 
 
-def ease(facts: LaneFacts, answer: Ease, now: int, rules: LaneRules) -> list[LaneEvent]:
+def succeed(facts: LaneFacts, answer: Success, now: int, rules: LaneRules) -> list[LaneEvent]:
     """The vendor is well: the breaker closes, a success ends a penalty and doubles the calls in the air."""
     events = []
     if facts.failures < rules.failures:
@@ -341,3 +350,13 @@ def _event(facts: LaneFacts, what: Step, block: Block) -> LaneEvent:
 
 def _over(facts: LaneFacts, what: Step, reason: str) -> LaneEvent:
     return LaneEvent(facts.lane, facts.account, facts.label, what, reason, None, None, None)
+
+
+def account_of(lane: str) -> str:
+    """The account a lane key belongs to."""
+    return lane.partition(":")[0]
+
+
+def with_accounts(lanes: Iterable[str]) -> set[str]:
+    """These lanes and their accounts: whatever stands on either stands in their way."""
+    return {name for lane in lanes for name in (lane, account_of(lane))}

@@ -61,3 +61,12 @@ class Charge:
     units: int = 1
     recipient: str | None = field(default=None, repr=False)
     """Whose charge it is, as the spec names them, where it belongs to one recipient alone; null: it is the call's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a limit lets through in a window."""
+
+    units: int
+    shared: bool
+    """All lanes of the account that it counts share it."""

@@ -58,11 +58,11 @@ class File:
 
     @classmethod
     def from_url(cls, url: str, name: str | None = None) -> File:
-        """What a worker will find behind a URL when it sends; shown under the last part of its path unless a name is
-        given.
+        """The file that a worker will find behind a URL when it sends.
 
-        http or https, at most 2048 bytes; `https://user:password@host/...` logs in. Every send finds what is there
-        then. Only public addresses are asked, unless the worker's `delivery.fetch_allow` names the host or its network.
+        It is shown under `name`, else under the last part of the URL's path. http or https, at most 2048 bytes;
+        `https://user:password@host/...` logs in. Every send finds what is there then. Only public addresses are asked,
+        unless the worker's `delivery.fetch_allow` names the host or its network.
         """
         try:
             return cls(Url(url), web_address(url).filename if name is None else name)

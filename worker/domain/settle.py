@@ -100,7 +100,7 @@ def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
 
 
 def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int) -> None:
-    """queued -> sending: durable before the first byte may leave."""
+    """Move queued -> sending: durable before the first byte may leave."""
     _move(part, PartState.SENDING, None)
     part.claim += 1
     part.repeats += 1 if part.doubts else 0
@@ -153,7 +153,9 @@ def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Po
 
 
 def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
-    """The vendor allows three retries of a message: they are spread over more than ten minutes where its lane has heard
+    """Seconds until a message that the vendor was too busy for goes again, beside the usual backoff.
+
+    The vendor allows three retries of a message: they are spread over more than ten minutes where its lane has heard
     nothing better since this part's first -1.
     """
     if in_a_row < part.busy - 1 or part.busy == 1:
@@ -184,8 +186,9 @@ def _stay_in_doubt(part: PartFacts, outcome: Held, now: int) -> None:
 
 
 def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
-    """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry. `in_a_row`: the calls of its
-    lane or account before it that said, one after the other, that the vendor is ill.
+    """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry.
+
+    `in_a_row`: the calls of its lane or account before it that said, one after the other, that the vendor is ill.
     """
     match outcome:
         case Accepted():
@@ -215,7 +218,10 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
 
 
 def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
-    """sending -> unknown: no readable answer (a cut, a deadline, a dead process). Its policy acts after the margin."""
+    """Move sending -> unknown: no readable answer (a cut, a deadline, a dead process).
+
+    Its policy acts after the margin.
+    """
     part.doubts += 1
     _move(part, PartState.UNKNOWN, reason)
     part.not_before = (part.deadline_at or 0) + int(policy.doubt_margin_s * SECOND)
@@ -253,13 +259,14 @@ def wait_until(part: PartFacts, until: int, reason: str) -> None:
 
 
 def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:
-    """queued -> queued later, or exhausted: what its call needs could not be got, which counts like a call."""
+    """Move queued -> queued later, or exhausted: what its call needs could not be got, which counts like a call."""
     _retry(part, Retry(reason), now, delay_s, policy)
 
 
 def narrow(part: PartFacts) -> None:
-    """Some recipients of a queued part, of which nothing ever left, go to a part of their own. Whoever read it before
-    has lost it: the claim counts on, as if under a mark under which nothing left.
+    """Some recipients of a queued part, of which nothing ever left, go to a part of their own.
+
+    Whoever read it before has lost it: the claim counts on, as if under a mark under which nothing left.
     """
     part.claim += 1
     part.unheard += 1
@@ -267,7 +274,7 @@ def narrow(part: PartFacts) -> None:
 
 
 def repeat(part: PartFacts, now: int) -> None:
-    """unknown -> queued: a safe repeat may be made."""
+    """Move unknown -> queued: a safe repeat may be made."""
     _queue(part, now, part.reason)
 
 
@@ -281,27 +288,27 @@ def hold(part: PartFacts, reason: str) -> None:
 
 
 def expire(part: PartFacts) -> None:
-    """queued, past `expires_at`: certainly never sent, unless an earlier call is in doubt."""
+    """Move queued -> expired, past `expires_at`: certainly never sent, unless an earlier call is in doubt."""
     _close(part, PartState.EXPIRED, "expires_at passed")
 
 
 def cancel(part: PartFacts, reason: str) -> None:
-    """queued -> cancelled before its mark, unless an earlier call is in doubt."""
+    """Move queued -> cancelled before its mark, unless an earlier call is in doubt."""
     _close(part, PartState.CANCELLED, reason)
 
 
 def refuse(part: PartFacts, reason: str) -> None:
-    """queued -> rejected without a call: our own reason (no msgid, window over, no code left)."""
+    """Move queued -> rejected without a call: our own reason (no msgid, window over, no code left)."""
     _close(part, PartState.REJECTED, reason)
 
 
 def take_unsent(part: PartFacts) -> None:
-    """queued -> accepted without a call: what it was about never left (recall of something cancelled)."""
+    """Move queued -> accepted without a call: what it was about never left (recall of something cancelled)."""
     _take(part, PartState.ACCEPTED)
 
 
 def finish(part: PartFacts) -> None:
-    """queued -> accepted without another call: what it was to find out is known."""
+    """Move queued -> accepted without another call: what it was to find out is known."""
     _take(part, PartState.ACCEPTED)
 
 

@@ -5,8 +5,11 @@ Values are stored as small integers; the names are what people see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import Any
+
+from worker.domain.errors import CheckFailed, Problem
 
 
 class PartState(IntEnum):
@@ -93,3 +96,19 @@ def moves_chart() -> str:
         if not targets:
             lines.append(f"    {source.label} --> [*]")
     return "\n".join(lines)
+
+
+State = JobState | str
+"""A job's state, or its word, such as `"open"`."""
+
+
+_BY_WORD = {state.label: state for state in JobState}
+
+
+def states_of(name: str, given: object) -> list[JobState]:
+    """One state or several, each by itself or by its word; CheckFailed for what is none."""
+    states: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(isinstance(one, JobState) or (isinstance(one, str) and one in _BY_WORD) for one in states):
+        remedy = f"use JobState.OPEN and its like, or one of {', '.join(_BY_WORD)}"
+        raise CheckFailed([Problem(name, "is not a state of a job", remedy)])
+    return [one if isinstance(one, JobState) else _BY_WORD[one] for one in states]

@@ -19,8 +19,9 @@ _SPEECH_BYTES = {
 
 
 def seconds_of(chunks: Iterable[bytes]) -> float | None:
-    """The length of narrow-band or wide-band AMR, up to the first frame of a reserved type; None for any other format,
-    also for AMR of several channels. Holds one piece of the content at a time.
+    """Seconds of narrow-band or wide-band AMR, up to the first frame of a reserved type; None for any other format.
+
+    None also for AMR of several channels. Holds one piece of the content at a time.
     """
     pieces = iter(chunks)
     begun = b""

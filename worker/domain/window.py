@@ -73,8 +73,10 @@ class Window:
         return None
 
     def appointment_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
-        """Microseconds until there is room for units also when everybody comes who was told to (instants in order, one
-        unit each); at most `LONGEST_APPOINTMENT_US`. Units used anew are taken to last a window and a guard.
+        """Microseconds until there is room for units after everyone who was told an instant has come.
+
+        `told` are those instants in order, one unit each. At most `LONGEST_APPOINTMENT_US`. Units used anew are taken
+        to last a window and a guard.
         """
         free, buckets = amount - self.used, sorted(self._buckets, key=_until)
         for later in range(0, LONGEST_APPOINTMENT_US, self._length + guard):

@@ -16,21 +16,21 @@ from worker.config import logging as our_logging
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
 from worker.service import tasks
+from worker.service.bootsteps import EXIT_CONFIGURATION, EngineRoomStep
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
-from worker.service.consuming import Consuming
-from worker.service.engine_room import NO_HOOKS, EngineRoom, Hooks
+from worker.service.celery_amqp import Consuming
+from worker.service.lifecycle import NO_HOOKS, Hooks, WorkerProcess
 from worker.service.queues import NORMAL, TRANSIENT, queues
 from worker.service.rabbitmq import HEARTBEAT_S
-from worker.service.steps import EXIT_CONFIGURATION, EngineRoomStep
 
 
 def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
-    """An app for these settings, with the engine room on its worker blueprint."""
+    """An app for these settings, with the worker process on its worker blueprint."""
     require_client(settings.broker_url())
     app = Celery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
     revoked = celery.worker.state.revoked if hooks.revoked is None else hooks.revoked
-    app.engine_room = EngineRoom(settings, app, replace(hooks, revoked=revoked))
+    app.worker_process = WorkerProcess(settings, app, replace(hooks, revoked=revoked))
     app.steps["worker"].add(EngineRoomStep)
     tasks.register(app)
     signals.setup_logging.connect(_set_up_logging, weak=False)

@@ -1,5 +1,6 @@
-"""What Prometheus is told, read from the outbox when it asks. Labels hold names of ours: accounts, states, limits;
-never a lane, a recipient, a text, or anything a vendor said.
+"""What Prometheus is told, read from the outbox when it asks.
+
+Labels hold names of ours: accounts, states, limits; never a lane, a recipient, a text, or anything a vendor said.
 
 Everything is counted afresh from the tables but the steps of lanes: their rows go after a while, and a counter must not
 fall, so this process counts those that were written since it began.
@@ -19,16 +20,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels import channel
 from worker.config.accounts import AccountSource
-from worker.delivery.relay import LEASE
-from worker.delivery.usage import usage
+from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id
 from worker.domain.lane import Standing, Step, standing
 from worker.domain.road import Road
 from worker.domain.state import JobState, PartState
-from worker.outbox import gauges, lanes
-from worker.outbox.clock import SECOND
-from worker.outbox.database import Database
-from worker.outbox.processes import living
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import lanes
+from worker.outbox.lanes.processes import living
+from worker.outbox.upkeep import gauges
+from worker.reporting.limit_usage import usage
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ import structlog
 from celery.events.event import get_exchange
 
 from worker.domain.state import JobState
-from worker.outbox.items import Happened
+from worker.outbox.commit.commands import Happened
 from worker.service.broker import Line
 
 log = structlog.get_logger()

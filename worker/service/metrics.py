@@ -1,5 +1,6 @@
-"""`worker metrics`: /metrics for Prometheus, one process for the installation. Knows HTTP; what is told is the
-collector's.
+"""`worker metrics`: /metrics for Prometheus, one process for the installation.
+
+Knows HTTP; what is told is the collector's.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from worker.channels.usable import require_usable_accounts
 from worker.config import logging as our_logging
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings
-from worker.delivery.accounts import require_usable_accounts
 from worker.domain.errors import ConfigurationError
-from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import require_current
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.migrate import require_current
 from worker.service.collector import Outbox
 from worker.service.serving import serve
 

@@ -19,14 +19,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.channels.base import CallbackDoor
+from worker.channels.usable import require_usable_accounts
 from worker.config import logging as our_logging
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings
-from worker.delivery.accounts import require_usable_accounts
-from worker.delivery.receiving import Receiving, doors_of
 from worker.domain.inbound import CallbackRefused, Inbound
-from worker.outbox.database import Database, make_engine
-from worker.outbox.migrate import require_current
+from worker.hooks.callbacks import CallbackStore, doors_of
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.migrate import require_current
 from worker.service.serving import serve
 
 log = structlog.get_logger()
@@ -133,7 +133,7 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     try:
         require_current(database)
         our_logging.set_up(loglevel)
-        receiver = Receiver(doors, Receiving(database, settings, accounts).store)
+        receiver = Receiver(doors, CallbackStore(database, settings, accounts).store)
         return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
     finally:
         database.close()

@@ -1,4 +1,4 @@
-"""The Celery tasks: a doorbell, and an event for the hooks. They carry ids; their work happens in the engine room."""
+"""The Celery tasks: a doorbell, and an event for the hooks. They carry ids; the worker process does the rest."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def register(app: Any) -> None:
 
 def ring(task: Any, lane: str, ids: list[str], probe: bool = False) -> None:
     """Delivers these parts of one lane, as far as they can be delivered now."""
-    task.app.engine_room.ring(lane, ids, probe=probe)
+    task.app.worker_process.ring(lane, ids, probe=probe)
 
 
 def hear(task: Any, event: str) -> None:
     """Runs the application's hooks for one event."""
-    task.app.engine_room.hear(event)
+    task.app.worker_process.hear(event)

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from worker.simulator.answers import Answer, Refused, as_json
 from worker.simulator.request import Request
 from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wecom_app.press import Press, press
-from worker.simulator.wecom_external.acts import ACTS as EXTERNAL_ACTS
-from worker.simulator.wecom_webhook.control import ACTS as WEBHOOK_ACTS
+from worker.simulator.wecom_app.calls.press import Press, press
+from worker.simulator.wecom_external.calls.acts import ACTS as EXTERNAL_ACTS
+from worker.simulator.wecom_webhook.calls.control import ACTS as WEBHOOK_ACTS
 from worker.simulator.wire.faults import Rule
 from worker.simulator.world import World
-from worker.simulator.youdu.acts import ACTS as YOUDU_ACTS
+from worker.simulator.youdu.calls.acts import ACTS as YOUDU_ACTS
 
 PREFIX = "/_control/"
 RULES = TypeAdapter(list[Rule])

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from worker.simulator.answers import Answer, Refused, refusal
 from worker.simulator.request import Request
-from worker.simulator.wecom_app import handlers, messages
-from worker.simulator.wecom_external.handlers import ROUTES as EXTERNAL_ROUTES
-from worker.simulator.wecom_webhook.handlers import ROUTES as WEBHOOK_ROUTES
+from worker.simulator.wecom_app.calls import handlers, messages
+from worker.simulator.wecom_external.calls.handlers import ROUTES as EXTERNAL_ROUTES
+from worker.simulator.wecom_webhook.calls.handlers import ROUTES as WEBHOOK_ROUTES
 from worker.simulator.world import World
-from worker.simulator.youdu.handlers import ROUTES as YOUDU_ROUTES
+from worker.simulator.youdu.calls.handlers import ROUTES as YOUDU_ROUTES
 
 Handler = Callable[[World, Request], Answer]
 

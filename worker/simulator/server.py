@@ -14,9 +14,9 @@ from weakref import WeakSet
 
 from worker.simulator import control
 from worker.simulator.answers import Answer
-from worker.simulator.bare import Bare, BareConnection
 from worker.simulator.request import Request
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wire.bare import Bare, BareConnection
 from worker.simulator.wire.connection import Connection
 from worker.simulator.world import World
 

@@ -6,22 +6,22 @@ Refuses to know HTTP and what calls do with the state.
 from collections import Counter
 from itertools import count
 
-from worker.simulator.callbacks import Callbacks
-from worker.simulator.calls import CallLog
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wecom_app.apps import AppBook
-from worker.simulator.wecom_app.chats import ChatBook
-from worker.simulator.wecom_app.directory import Directory
-from worker.simulator.wecom_app.duplicates import Duplicates
-from worker.simulator.wecom_app.inbox import Inbox
-from worker.simulator.wecom_app.limits import Limits
-from worker.simulator.wecom_app.media import MediaStore
-from worker.simulator.wecom_app.sent import SentBook
-from worker.simulator.wecom_external.tasks import TaskBook
-from worker.simulator.wecom_webhook.state import Webhooks
+from worker.simulator.wecom_app.state.apps import AppBook
+from worker.simulator.wecom_app.state.chats import ChatBook
+from worker.simulator.wecom_app.state.directory import Directory
+from worker.simulator.wecom_app.state.duplicates import Duplicates
+from worker.simulator.wecom_app.state.inbox import Inbox
+from worker.simulator.wecom_app.state.limits import Limits
+from worker.simulator.wecom_app.state.media import MediaStore
+from worker.simulator.wecom_app.state.sent import SentBook
+from worker.simulator.wecom_external.state.tasks import TaskBook
+from worker.simulator.wecom_webhook.state.memory import Webhooks
+from worker.simulator.wire.call_log import CallLog
+from worker.simulator.wire.callbacks import Callbacks
 from worker.simulator.wire.faults import FaultBook
-from worker.simulator.youdu.state import YouduState
+from worker.simulator.youdu.state.memory import YouduState
 
 
 class World:

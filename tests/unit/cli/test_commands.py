@@ -29,12 +29,12 @@ from worker.cli.reading import code_lines, plain, report_lines
 from worker.cli.running import hints
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
-from worker.delivery.code_stock import CardCodes
-from worker.delivery.report import wait_for
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables
-from worker.outbox.bulk import insert_rows
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.database import Database, make_engine
+from worker.reporting.code_stock import CardCodes
+from worker.reporting.report import wait_for
 from worker.simulator import running
 
 Run = Callable[..., int]

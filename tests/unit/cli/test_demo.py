@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.support.plant import an_account
+from tests.support.runtime import an_account
 from worker import Text, To, enqueue
 from worker.cli import demo
 from worker.cli.demo import stage
@@ -25,7 +25,7 @@ from worker.cli.demo.checks import Outcome, checks
 from worker.cli.demo.ending import tell_verdict
 from worker.cli.demo.stage import Stage, StageFailed
 from worker.config.accounts import FixedAccounts
-from worker.outbox.database import make_engine
+from worker.outbox.engine.database import make_engine
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ import pytest
 
 from worker.cli.lanes import resume, show, show_events
 from worker.domain.errors import WorkerError
+from worker.domain.lane import Block
 from worker.domain.outcome import Penalty
-from worker.outbox.database import Database, make_engine
-from worker.outbox.lanes import Block, begin_lanes, block_lanes
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes.lanes import begin_lanes, block_lanes
+from worker.outbox.lanes.tokens import TokenKey
 from worker.outbox.tables import tokens
-from worker.outbox.tokens import TokenKey
 
 IP = "add the IP (the vendor sees 203.0.113.7)"
 

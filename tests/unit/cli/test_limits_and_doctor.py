@@ -14,10 +14,11 @@ import pytest
 from worker.cli import main
 from worker.cli.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
-from worker.delivery.set_aside import SetAside
-from worker.outbox.database import Database, make_engine
-from worker.outbox.lanes import Block, block_lanes
-from worker.outbox.processes import renew
+from worker.delivery.sender.set_aside import SetAside
+from worker.domain.lane import Block
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.processes import renew
 
 Run = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
@@ -178,7 +179,7 @@ def test_settings_a_pooler_keeps_away_are_named(run: Run, postgres_url: str, mon
     """With what its role should bring; elsewhere the worker sets them itself."""
     monkeypatch.setenv("WORKER_DATABASE", postgres_url)
     direct = run("doctor")
-    monkeypatch.setattr("worker.outbox.postgresql.is_pooled", lambda connection: True)
+    monkeypatch.setattr("worker.outbox.engine.postgresql.is_pooled", lambda connection: True)
 
     status, printed = run("doctor")
 

@@ -18,9 +18,9 @@ from tests.channels.callback_samples import AES_KEY, TOKEN
 from worker.cli import main
 from worker.domain.hook import EventKind, EventState
 from worker.outbox import tables
-from worker.outbox.bulk import insert_rows
-from worker.outbox.database import Database, make_engine
-from worker.outbox.events import event_row
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.jobs.events import event_row
 
 Run = Callable[..., int]
 CALLBACK = 'callback = { token = { env = "T" }, aes_key = { env = "K" } }'

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from tests.support.plant import Ticks
+from tests.support.runtime import Ticks
 from tests.support.scripted_web import PUBLIC, Page, ScriptedWeb, Told, moved
-from worker.delivery.fetching import Fetched, Fetching, Later, NotFetched, Stopped
-from worker.delivery.web import Trouble
+from worker.delivery.resolver.download import Downloads, Fetched, Later, NotFetched, Stopped
+from worker.delivery.resolver.http_get import Trouble
 from worker.domain.address import Allowed
 
 URL = "https://files.example.com/a.png"
@@ -20,8 +20,8 @@ MOST = 1_000
 
 def fetching(
     web: ScriptedWeb, *, allow: tuple[str, ...] = (), stopping: Callable[[], bool] = lambda: False
-) -> Fetching:
-    return Fetching(web, Allowed(allow), deadline_s=60, stopping=stopping, monotonic=Ticks())
+) -> Downloads:
+    return Downloads(web, Allowed(allow), deadline_s=60, stopping=stopping, monotonic=Ticks())
 
 
 def said(told: Told | list[Told], url: str = URL) -> str:
@@ -231,7 +231,7 @@ def test_redirects_share_one_deadline() -> None:
 
     web = ScriptedWeb({URL: slow, "https://files.example.com/b": slow})
 
-    found = Fetching(web, Allowed(), deadline_s=60, monotonic=ticks).fetch(URL, MOST)
+    found = Downloads(web, Allowed(), deadline_s=60, monotonic=ticks).fetch(URL, MOST)
 
     assert Later("deadline") == found
     assert [60.0, 20.0] == [asked.within_s for asked in web.asked]

@@ -21,14 +21,14 @@ import celery.worker.state
 from celery.app import trace
 from celery.app.log import Logging
 
-from tests.support.plant import ScriptedVendor, an_account
+from tests.support.runtime import ScriptedVendor, an_account
 from tests.support.scripted_transport import ScriptedTransport
 from worker import Text, To, enqueue
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings, Settings
-from worker.outbox.database import Database, make_engine
+from worker.outbox.engine.database import Database, make_engine
 from worker.service.celery_app import make_app, start_worker
-from worker.service.engine_room import EngineRoom, Hooks
+from worker.service.lifecycle import Hooks, WorkerProcess
 from worker.service.queues import NORMAL
 
 LIMIT_S = 30.0
@@ -75,7 +75,7 @@ class Site:
         )
 
     def app(self) -> Any:
-        """A Celery app with this site's engine room."""
+        """A Celery app with this site's worker process."""
         return make_app(self.settings, self.hooks)
 
     def send(self, text: str = "hello", **options: Any) -> str:
@@ -95,7 +95,7 @@ class Site:
             found = connection.exec_driver_sql(f"select lane, id from worker_parts where job_id = '{job}'").one()
         return found[0], found[1]
 
-    def doorbell(self, room: EngineRoom) -> Any:
+    def doorbell(self, room: WorkerProcess) -> Any:
         """The arguments of the next doorbell in the normal queue."""
         app = room._app
         with app.connection_for_read() as connection:
@@ -106,9 +106,9 @@ class Site:
         return message.decode()[0]
 
     @contextmanager
-    def open(self, *, events: bool = False) -> Iterator[EngineRoom]:
-        """An open engine room without Celery around it; finished at the end."""
-        room: EngineRoom = self.app().engine_room
+    def open(self, *, events: bool = False) -> Iterator[WorkerProcess]:
+        """An open worker process without Celery around it; finished at the end."""
+        room: WorkerProcess = self.app().worker_process
         assert room.open(threads=2, node="w1@test", events=events)
         try:
             yield room

@@ -12,18 +12,18 @@ import kombu.transport.redis
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.plant import an_account
+from tests.support.runtime import an_account
+from worker.channels.usable import weight_of
 from worker.cli.doctor import findings
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
-from worker.delivery.accounts import weight_of
-from worker.delivery.ringing import Ring
+from worker.delivery.scheduler.batches import Doorbell
 from worker.domain.errors import ConfigurationError
 from worker.service import celery_app
 from worker.service.broker import Line, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
-from worker.service.doorbells import Doorbells
 from worker.service.loop import Loop
+from worker.service.publisher import Doorbells
 from worker.service.queues import queue_of
 
 
@@ -76,7 +76,10 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
     bells = Doorbells(app, "doorbell-test.")
 
     bells.publish(
-        [Ring("hr:1", ("a-0", "b-0"), urgent=True, stands_s=5), Ring("hr:1", ("c-0",), urgent=False, stands_s=5)]
+        [
+            Doorbell("hr:1", ("a-0", "b-0"), urgent=True, stands_s=5),
+            Doorbell("hr:1", ("c-0",), urgent=False, stands_s=5),
+        ]
     )
 
     with app.connection_for_read() as connection, connection.channel() as channel:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
 from worker.domain.state import JobState
-from worker.outbox.items import Happened
+from worker.outbox.commit.commands import Happened
 from worker.service import flower
 from worker.service.celery_app import make_app
 from worker.service.flower import Flower, event_of

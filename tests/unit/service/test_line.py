@@ -11,10 +11,10 @@ from amqp.exceptions import AccessRefused, PreconditionFailed
 from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
-from worker.delivery.ringing import Ring
+from worker.delivery.scheduler.batches import Doorbell
 from worker.service.broker import TIMEOUT_S, Line
 from worker.service.celery_app import make_app
-from worker.service.doorbells import Doorbells
+from worker.service.publisher import Doorbells
 from worker.service.rabbitmq import refusal
 
 
@@ -121,7 +121,7 @@ def test_the_queues_are_declared_again_after_an_outage() -> None:
     """A broker that lost everything takes doorbells again; the first failure ends a round."""
     brokers = Brokers(AWAY, "embedded")
     bells = Doorbells(brokers, "")
-    ring = Ring("hr:1", ("line-a-0",), urgent=True, stands_s=5)
+    ring = Doorbell("hr:1", ("line-a-0",), urgent=True, stands_s=5)
 
     bells.publish([ring, ring])
     away = len(brokers.made)

@@ -10,16 +10,16 @@ import requests
 from celery.events.event import get_exchange
 from kombu import Queue
 
-from tests.support.plant import an_account
+from tests.support.runtime import an_account
 from tests.unit.service.rooms import LIMIT_S, Site, celery_restored, started, working
 from worker.config.accounts import FixedAccounts
-from worker.delivery.report import wait_for
 from worker.domain.state import JobState
+from worker.reporting.report import wait_for
 from worker.service import celery_app
+from worker.service.bootsteps import EXIT_CONFIGURATION
 from worker.service.celery_app import make_app
-from worker.service.engine_room import Hooks
+from worker.service.lifecycle import Hooks
 from worker.service.queues import HOOKS, NAMES, URGENT
-from worker.service.steps import EXIT_CONFIGURATION
 from worker.simulator import running
 
 pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root

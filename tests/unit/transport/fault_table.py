@@ -18,9 +18,9 @@ from typing import Any
 import trustme
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
-from worker.delivery.transport import RequestsTransport
 from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
+from worker.transport.http import RequestsTransport
 
 TOKEN = "s3cr3t-token"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "transport.md"

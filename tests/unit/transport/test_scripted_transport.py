@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from tests.support.scripted_transport import ScriptedTransport, answered
-from worker.delivery.transport import Connection, RequestsTransport, Transport
 from worker.domain.call import Answered, NeverLeft, NoAnswer, Request
+from worker.transport.http import Connection, RequestsTransport, Transport
 
 CALL = Request("POST", "http://vendor.example", "/send")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,12 +31,12 @@ from tests.unit.transport.fault_table import (
     upload,
 )
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
-from worker.delivery.life import boot_clock
-from worker.delivery.plant import Outside
-from worker.delivery.transport import Connection, RequestsTransport
+from worker.delivery.sender.runtime import Dependencies
 from worker.domain.account import Secret
 from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
 from worker.domain.errors import ConfigurationError
+from worker.transport.boot_clock import boot_clock
+from worker.transport.http import Connection, RequestsTransport
 
 OK = "Answered(200)"
 
@@ -287,6 +288,16 @@ class TestDeadline:
 
 class TestConnections:
     """Connections are made before, kept after, and never trusted."""
+
+    @pytest.mark.parametrize("content", [None, "no certificate"])
+    def test_a_wrong_bundle_is_told_at_once(self, tmp_path: Path, content: str | None) -> None:
+        """A file of trusted certificates that is missing or holds none: no transport is made of it."""
+        bundle = tmp_path / "authority.pem"
+        if content is not None:
+            bundle.write_text(content)
+
+        with pytest.raises(OSError, match=r"No such file|no certificate"):
+            RequestsTransport(verify=str(bundle))
 
     def test_kept_alive(self, stage: Stage) -> None:
         """Calls one after another go through one connection; a released one is used, too."""
@@ -775,6 +786,6 @@ def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monk
 
 def test_every_clock_that_lets_a_call_go_counts_the_machines_sleep() -> None:
     """Lease, deadline and permit by one clock: of two, one could say that an hour has passed and the other none."""
-    clocks = [signature(made).parameters["monotonic"].default for made in (Outside, RequestsTransport)]
+    clocks = [signature(made).parameters["monotonic"].default for made in (Dependencies, RequestsTransport)]
 
-    assert [boot_clock] * 3 == [*clocks, signature(Outside).parameters["life_clock"].default]
+    assert [boot_clock] * 3 == [*clocks, signature(Dependencies).parameters["life_clock"].default]

@@ -12,7 +12,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from tests.unit.transport.fault_table import Clock
-from worker.delivery.connection import DeadlinePassed, Wire, why_no_answer, why_not_connected
+from worker.transport.connection import DeadlinePassed, Wire, why_no_answer, why_not_connected
 
 Pair = tuple[Wire, socket.socket, Clock]
 

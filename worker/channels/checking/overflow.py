@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-from worker.channels.checking import cut, rules
+from worker.channels.checking import rules, truncate
 from worker.channels.checking.measure import byte_size, chinese_size, utf16_size
+from worker.channels.checking.paths import put
 from worker.channels.checking.row import FieldRule, Prose, Row
-from worker.channels.checking.tree import put
 
 Fitted = tuple[dict[str, Any], list[str]]
 """The document, and a sentence for everything that was done to it."""
@@ -45,7 +45,7 @@ def _split(
     for path, row, value in _too_long(root, content, rows):
         if path == rules.below(root, split_field):
             most, unit, size = _limit(row)
-            found = cut.pieces(value, most, size, row.prose or Prose.PLAIN)
+            found = truncate.pieces(value, most, size, row.prose or Prose.PLAIN)
             if found:
                 held = put(document["body"], path.split("."), None)
                 note = f"{path}: {int(size(value))} {unit}, split into {len(found)} messages"
@@ -57,7 +57,7 @@ def _truncate(document: Mapping[str, Any], root: str, content: Mapping[str, Any]
     body, notes = document["body"], []
     for path, row, value in _too_long(root, content, rows):
         most, unit, size = _limit(row)
-        shorter = cut.truncated(value, most, size, row.prose or Prose.PLAIN)
+        shorter = truncate.truncated(value, most, size, row.prose or Prose.PLAIN)
         if shorter:
             body = put(body, rules.dotted(path).split("."), shorter)
             notes.append(f"{path}: truncated from {ceil(size(value))} to {ceil(size(shorter))} {unit}")

@@ -60,7 +60,7 @@ def _search(path: str, value: Any, depth: int, code: int | None) -> Iterator[Pro
 
 
 def unfit_text(path: str, text: str, code: int | None = ESCAPES) -> Iterator[Problem]:
-    """What in a text cannot be encoded or would need a `\\uXXXX` escape, which is `code` to the vendor."""
+    r"""What in a text cannot be encoded or would need a `\uXXXX` escape, which is `code` to the vendor."""
     if HALF.search(text):
         yield Problem(path, "holds half a character (a lone surrogate)", "decode the text properly")
     if CONTROL.search(text):

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from worker.channels.checking.plain import unfit_text
-from worker.channels.wecom.uploads import MIN_FILE, UPLOADS, UploadRule
+from worker.channels.wecom.reply import Answer, moment, text_of
+from worker.channels.wecom.verdict import warns
+from worker.domain.account import Account
+from worker.domain.call import FileBody, Request
 from worker.domain.errors import Problem
+from worker.domain.job import Part
+from worker.domain.message import LOOKED_AT
+from worker.domain.outcome import Taken
 from worker.domain.web import Unusable, web_address
+
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRule:
+    """What the vendor takes for one upload type."""
+
+    max_bytes: int
+    format: str
+    starts: tuple[tuple[int, bytes], ...] = ()
+    """(offset, bytes) of which one must be found in the head; none: any format."""
+    max_seconds: int | None = None
+    """How long a voice may last."""
+
+
+MIN_FILE = 6
+"""Every file must be larger than 5 bytes (page 90253)."""
+
+
+PERMANENT_IMAGE = "uploadimg"
+"""Brings a URL that never ends instead of a media_id; shown inside WeCom only."""
+
+
+_PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"))
+
+
+UPLOADS: Mapping[str, UploadRule] = {
+    "image": UploadRule(10 * MB, "JPG or PNG", _PICTURES),
+    "voice": UploadRule(2 * MB, "AMR", ((0, b"#!AMR"),), max_seconds=60),
+    "video": UploadRule(10 * MB, "MP4", ((4, b"ftyp"),)),
+    "file": UploadRule(20 * MB, "any"),
+    PERMANENT_IMAGE: UploadRule(2 * MB, "a picture"),
+}
+
 
 DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
 """What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
@@ -74,3 +117,100 @@ def _unfit_format(path: str, rule: UploadRule, head: Any) -> Iterator[Problem]:
     first = bytes.fromhex(head)
     if not any(first[offset:].startswith(magic) for offset, magic in rule.starts):
         yield Problem(path, "has another format (vendor code 40004)", f"send {rule.format}")
+
+
+PATH = "/cgi-bin/media/upload"
+
+
+IMAGE_PATH = "/cgi-bin/media/uploadimg"
+
+
+MEDIA_LIFE_S = 3 * 86400
+"""A media_id is valid for 3 days, for every app of the corp (page 90253)."""
+
+
+DEADLINE_S = 20.0
+
+
+def request(part: Part, account: Account, token: str | None) -> Request:
+    """One multipart part named `media`; octet-stream works for every type."""
+    file = file_of(part)
+    size = int(file["size"])
+    query = {} if is_permanent_image(part) else {"type": file["upload_type"]}
+    body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
+    return Request(
+        "POST",
+        account.base_url,
+        path_of(part),
+        {"access_token": token or "", **query},
+        body,
+        "multipart/form-data",
+        deadline_s(account) + size / BYTES_PER_SECOND,
+    )
+
+
+def file_of(part: Part) -> Mapping[str, Any]:
+    """What is uploaded; of a file behind a URL its size and hash were learnt when it was fetched."""
+    file: Mapping[str, Any] = part.message["files"]["media"]
+    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
+    return file if fetched is None else {**file, **fetched}
+
+
+def path_of(part: Part) -> str:
+    """The path of an upload's call."""
+    return IMAGE_PATH if is_permanent_image(part) else PATH
+
+
+def is_permanent_image(part: Part) -> bool:
+    """Whether it brings a URL that never ends instead of a media_id."""
+    return bool(part.message["files"]["media"]["upload_type"] == PERMANENT_IMAGE)
+
+
+def promised(part: Part) -> str:
+    """What a success carries."""
+    return "url" if is_permanent_image(part) else "media_id"
+
+
+def taken(part: Part, answer: Answer) -> Taken:
+    """What the vendor gave."""
+    name = promised(part)
+    given = text_of(answer.data.get(name))
+    missing = [] if given else [f"no {name} in the answer"]
+    extra = said_of(answer) if name == "media_id" else {"url": given} if given else {}
+    return Taken(
+        media_id=given if name == "media_id" else None,
+        media_expires_in_s=MEDIA_LIFE_S if name == "media_id" else None,
+        warning="; ".join([*warns(answer), *missing]) or None,
+        from_repeat=part.in_doubt,
+        extra=extra,
+    )
+
+
+def said_of(answer: Answer) -> dict[str, str]:
+    """What stands beside a media_id: its type, and when it was made by the vendor's clock (Unix seconds as text)."""
+    kind, created_at = text_of(answer.data.get("type")), moment(answer.data, "created_at")
+    return ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
+
+
+def body_hash(part: Part, account: Account) -> str:
+    """SHA-256 (hex) of the account and the file's content."""
+    return hashlib.sha256(account.name.encode() + b"\0" + str(file_of(part)["sha256"]).encode()).hexdigest()
+
+
+def deadline_s(account: Account) -> float:
+    """The total time of a call, in seconds."""
+    return float(account.settings.get("deadline_s", DEADLINE_S))
+
+
+def lane(message: Mapping[str, Any]) -> str:
+    """`upload/<upload type>`, with `/url` where the file has to be fetched first: who fetches waits for others'
+    servers, and files that are here already do not wait with him.
+    """
+    file = message["files"]["media"]
+    return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"
+
+
+def message_of(file: Mapping[str, Any]) -> dict[str, Any]:
+    """The message document of the upload job that a send's attached file needs."""
+    kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
+    return {"type": "upload", "files": {"media": kept}}

@@ -1,9 +1,29 @@
 """WeCom application messages: the channel and its typed messages."""
 
 from worker.channels.wecom.message import Upload
-from worker.channels.wecom_app.articles import MpNews, MpNewsArticle, News, NewsArticle
-from worker.channels.wecom_app.card import ButtonCard, Card, MultipleCard, NewsNoticeCard, TextNoticeCard, VoteCard
-from worker.channels.wecom_app.card_parts import (
+from worker.channels.wecom_app.channel import WecomApp
+from worker.channels.wecom_app.checks.translate import escape_ids
+from worker.channels.wecom_app.messages.articles import MpNews, MpNewsArticle, News, NewsArticle
+from worker.channels.wecom_app.messages.basic import (
+    FileMessage,
+    Image,
+    Markdown,
+    MiniProgramNotice,
+    NoticeItem,
+    Text,
+    TextCard,
+    Video,
+    Voice,
+)
+from worker.channels.wecom_app.messages.card import (
+    ButtonCard,
+    Card,
+    MultipleCard,
+    NewsNoticeCard,
+    TextNoticeCard,
+    VoteCard,
+)
+from worker.channels.wecom_app.messages.card_parts import (
     ActionItem,
     ActionMenu,
     Button,
@@ -25,24 +45,11 @@ from worker.channels.wecom_app.card_parts import (
     SubmitButton,
     VerticalContent,
 )
-from worker.channels.wecom_app.channel import WecomApp
-from worker.channels.wecom_app.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.message import Raw
-from worker.channels.wecom_app.reading import message_from_json, message_to_json, recipients_from_json
-from worker.channels.wecom_app.schema import message_schema
-from worker.channels.wecom_app.simple import (
-    FileMessage,
-    Image,
-    Markdown,
-    MiniProgramNotice,
-    NoticeItem,
-    Text,
-    TextCard,
-    Video,
-    Voice,
-)
-from worker.channels.wecom_app.translate import escape_ids
-from worker.channels.wecom_app.update import CardUpdate
+from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
+from worker.channels.wecom_app.messages.message import Raw
+from worker.channels.wecom_app.messages.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.wecom_app.messages.schema import message_schema
+from worker.channels.wecom_app.messages.update import CardUpdate
 
 __all__ = [
     "ActionItem",

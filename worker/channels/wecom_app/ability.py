@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from worker.channels.checking.measure import byte_size
-from worker.channels.wecom_app.content import calls_back, card_of, contents
+from worker.channels.wecom_app.messages.content import calls_back, card_of, contents
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 

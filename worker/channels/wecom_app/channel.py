@@ -7,11 +7,12 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
-from worker.channels.wecom import errcodes, token, uploading
+from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom_app import account as keys
-from worker.channels.wecom_app import callback, check, fields, limits, quick, render, split, verdict, warn
-from worker.channels.wecom_app import overflow as overflows
-from worker.channels.wecom_app.content import SENDS
+from worker.channels.wecom_app import callback, fields, limits, render, split, verdict
+from worker.channels.wecom_app.checks import fast_check, job, warn
+from worker.channels.wecom_app.checks import overflow as overflows
+from worker.channels.wecom_app.messages.content import SENDS
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
@@ -72,11 +73,11 @@ class WecomApp:
 
     def is_plain(self, draft: Draft) -> bool:
         """See `Channel.is_plain`."""
-        return quick.is_plain(draft)
+        return fast_check.is_plain(draft)
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return check.check(draft)
+        return job.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
@@ -97,7 +98,7 @@ class WecomApp:
         if kind in SENDS:
             return f"{kind}/{message['type']}"
         if kind == "upload":
-            return uploading.lane(message)
+            return upload.lane(message)
         return kind
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
@@ -169,7 +170,7 @@ class WecomApp:
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""
-        return uploading.message_of(file)
+        return upload.message_of(file)
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """See `Channel.callback_secrets`."""

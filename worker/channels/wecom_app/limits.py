@@ -16,7 +16,7 @@ from worker.channels.wecom.limits import (
     ip_charges,
     with_amount,
 )
-from worker.channels.wecom_app.people import people
+from worker.channels.wecom_app.reach import people
 from worker.channels.wecom_app.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part

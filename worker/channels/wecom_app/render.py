@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.channels.checking.tree import put
-from worker.channels.wecom import uploading
+from worker.channels.checking.paths import put
+from worker.channels.wecom import upload
 from worker.channels.wecom.json_body import json_bytes
-from worker.channels.wecom_app.content import SPLIT_FIELD
+from worker.channels.wecom_app.messages.content import SPLIT_FIELD
 from worker.domain.account import Account
 from worker.domain.call import Request
 from worker.domain.job import Part
@@ -18,7 +18,7 @@ from worker.domain.job import Part
 PATHS: Mapping[str, str] = {
     "send": "/cgi-bin/message/send",
     "recall": "/cgi-bin/message/recall",
-    "upload": uploading.PATH,
+    "upload": upload.PATH,
     "update_card": "/cgi-bin/message/update_template_card",
     "send_chat": "/cgi-bin/appchat/send",
     "create_chat": "/cgi-bin/appchat/create",
@@ -34,7 +34,7 @@ def request(part: Part, account: Account, token: str | None, *, flagged: bool) -
     doubt, but for the check's own two fields.
     """
     if part.kind == "upload":
-        return uploading.request(part, account, token)
+        return upload.request(part, account, token)
     frozen = part.facts.get("frozen")
     return Request(
         "POST",
@@ -43,13 +43,13 @@ def request(part: Part, account: Account, token: str | None, *, flagged: bool) -
         {"access_token": token or ""},
         _body(part, account, flagged) if frozen is None else _again(frozen, flagged),
         "application/json",
-        uploading.deadline_s(account),
+        upload.deadline_s(account),
     )
 
 
 def path_of(part: Part) -> str:
     """The path of a part's call."""
-    return uploading.path_of(part) if part.kind == "upload" else PATHS[part.kind]
+    return upload.path_of(part) if part.kind == "upload" else PATHS[part.kind]
 
 
 def app_scope(account: Account) -> str:
@@ -60,7 +60,7 @@ def app_scope(account: Account) -> str:
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the app and the body without the flag fields."""
     if part.kind == "upload":
-        return uploading.body_hash(part, account)
+        return upload.body_hash(part, account)
     return hashlib.sha256(app_scope(account).encode() + b"\0" + _body(part, account, flagged=False)).hexdigest()
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from worker.channels.wecom_app.content import SENDS
 from worker.channels.wecom_app.fields.cards import TASK_ID_MAX
-from worker.channels.wecom_app.people import GROUPS, people
+from worker.channels.wecom_app.messages.content import SENDS
+from worker.channels.wecom_app.reach import GROUPS, people
 from worker.channels.wecom_app.targets import TARGETS, Target, ids
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.wecom import errcodes, uploading
+from worker.channels.wecom import errcodes, upload
 from worker.channels.wecom.errcodes import Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
 from worker.channels.wecom.verdict import by_class, no_vendor, verdict, warns
-from worker.channels.wecom_app.content import SENDS, calls_back, card_of
+from worker.channels.wecom_app.messages.content import SENDS, calls_back, card_of
 from worker.channels.wecom_app.refusals import all_refused, refusals
 from worker.domain.call import Reply
 from worker.domain.job import Part
@@ -22,7 +22,7 @@ PROMISED: Mapping[str, str] = {"send": "msgid", "create_chat": "chatid"}
 
 def outcome(part: Part, reply: Reply) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept."""
-    answer = read(reply, uploading.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
+    answer = read(reply, upload.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
     if answer is None:
         return Verdict(no_vendor(reply), http_status=reply.status)
     found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
@@ -30,9 +30,9 @@ def outcome(part: Part, reply: Reply) -> Verdict:
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:
-    """errcode 0 is not "all delivered": refused recipients stand beside it (page 90236)."""
+    """Errcode 0 is not "all delivered": refused recipients stand beside it (page 90236)."""
     if part.kind == "upload":
-        return Accepted(uploading.taken(part, answer))
+        return Accepted(upload.taken(part, answer))
     refused, notes = refusals(part, answer.data)
     data = answer.data
     taken = Taken(

@@ -2,11 +2,11 @@
 
 from worker.channels.wecom import errcodes
 from worker.channels.wecom.message import Upload
-from worker.channels.wecom_external.attachments import Attachment, File, Image, Link, MiniProgram, Video
 from worker.channels.wecom_external.channel import WecomExternal
-from worker.channels.wecom_external.message import Campaign, Raw, TagFilter, TagGroup
-from worker.channels.wecom_external.reading import message_from_json, message_to_json, recipients_from_json
-from worker.channels.wecom_external.schema import message_schema
+from worker.channels.wecom_external.messages.attachments import Attachment, File, Image, Link, MiniProgram, Video
+from worker.channels.wecom_external.messages.message import Campaign, Raw, TagFilter, TagGroup
+from worker.channels.wecom_external.messages.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.wecom_external.messages.schema import message_schema
 
 __all__ = [
     "Attachment",

@@ -7,10 +7,11 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking import overflow as overflows
-from worker.channels.wecom import errcodes, token, uploading
-from worker.channels.wecom.uploads import UPLOADS
+from worker.channels.wecom import errcodes, token, upload
+from worker.channels.wecom.upload import UPLOADS
 from worker.channels.wecom_external import account as keys
-from worker.channels.wecom_external import check, fields, limits, render, split, verdict
+from worker.channels.wecom_external import fields, limits, render, split, verdict
+from worker.channels.wecom_external.checks import job
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import ConfigurationError, Problem
@@ -75,11 +76,11 @@ class WecomExternal:
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return check.check(draft)
+        return job.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
-        return check.warnings(draft)
+        return job.warnings(draft)
 
     def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> overflows.Fitted:
         """See `Channel.fit`: texts are truncated, nothing is split.
@@ -97,7 +98,7 @@ class WecomExternal:
         """`send/single` or `send/group`, `upload/<upload type>`, or the kind."""
         if kind == Kind.SEND:
             return f"send/{split.audience_in(spec).chat_type}"
-        return uploading.lane(message) if kind == Kind.UPLOAD else kind
+        return upload.lane(message) if kind == Kind.UPLOAD else kind
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """See `Channel.limits`."""
@@ -148,7 +149,7 @@ class WecomExternal:
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""
-        return uploading.message_of(file)
+        return upload.message_of(file)
 
     def explain(self, code: int, lang: str) -> list[str] | None:
         """See `Channel.explain`."""

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.channels.wecom import uploading
+from worker.channels.wecom import upload
 from worker.channels.wecom.json_body import json_bytes
-from worker.channels.wecom_external import look_up, track
-from worker.channels.wecom_external.content import content_of
+from worker.channels.wecom_external import track
+from worker.channels.wecom_external.look_up import calls
+from worker.channels.wecom_external.messages.content import content_of
 from worker.channels.wecom_external.split import audience_in
 from worker.domain.account import Account
 from worker.domain.call import Request
@@ -20,7 +21,7 @@ PATHS: Mapping[str, str] = {
     "send": CREATE_PATH,
     "recall": "/cgi-bin/externalcontact/cancel_groupmsg_send",
     "remind": "/cgi-bin/externalcontact/remind_groupmsg_send",
-    "upload": uploading.PATH,
+    "upload": upload.PATH,
     "track": track.TASK_PATH,
 }
 
@@ -28,7 +29,7 @@ PATHS: Mapping[str, str] = {
 def request(part: Part, account: Account, token: str | None) -> Request:
     """The call of a part; of a send in doubt the next one that looks for its task."""
     if part.kind == "upload":
-        return uploading.request(part, account, token)
+        return upload.request(part, account, token)
     return Request(
         "POST",
         account.base_url,
@@ -36,17 +37,17 @@ def request(part: Part, account: Account, token: str | None) -> Request:
         {"access_token": token or ""},
         json_bytes(body_of(part)),
         "application/json",
-        uploading.deadline_s(account),
+        upload.deadline_s(account),
     )
 
 
 def path_of(part: Part) -> str:
     """The path of a part's call."""
     if part.kind == "upload":
-        return uploading.path_of(part)
+        return upload.path_of(part)
     if part.kind == "track":
         return track.path_of(part)
-    return look_up.path_of(part) if looks_up(part) else PATHS[part.kind]
+    return calls.path_of(part) if looks_up(part) else PATHS[part.kind]
 
 
 def looks_up(part: Part) -> bool:
@@ -56,7 +57,7 @@ def looks_up(part: Part) -> bool:
 
 def body_of(part: Part) -> dict[str, Any]:
     """The body of any call but an upload's."""
-    return look_up.body_of(part) if looks_up(part) else _BODIES[part.kind](part)
+    return calls.body_of(part) if looks_up(part) else _BODIES[part.kind](part)
 
 
 def body_hash(part: Part, account: Account) -> str:
@@ -66,7 +67,7 @@ def body_hash(part: Part, account: Account) -> str:
     that differ in nothing else have the same hash, and no search could tell their tasks apart.
     """
     if part.kind == "upload":
-        return uploading.body_hash(part, account)
+        return upload.body_hash(part, account)
     told = _told(part) if part.kind == "send" else body_of(part)
     return hashlib.sha256(account.name.encode() + b"\0" + json_bytes(told)).hexdigest()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.channels.wecom import uploading
+from worker.channels.wecom import upload
 from worker.channels.wecom.reply import Answer, listed, read, text_of
 from worker.channels.wecom.verdict import by_code, no_vendor, verdict, warns
-from worker.channels.wecom_external import look_up, track
+from worker.channels.wecom_external import track
+from worker.channels.wecom_external.look_up import calls
 from worker.channels.wecom_external.render import looks_up
 from worker.channels.wecom_external.split import audience_in
 from worker.domain.call import Reply
@@ -39,7 +40,7 @@ def outcome(part: Part, reply: Reply) -> Verdict:
 
 def _promised(part: Part) -> str | None:
     if part.kind == "upload":
-        return uploading.promised(part)
+        return upload.promised(part)
     return "msgid" if part.kind == "send" and not looks_up(part) else None
 
 
@@ -51,7 +52,7 @@ def _unread(part: Part, reply: Reply) -> Outcome:
 
 def _meant(part: Part, answer: Answer) -> Outcome:
     if looks_up(part):
-        return look_up.outcome(part, answer)
+        return calls.outcome(part, answer)
     if part.kind == "track":
         return track.outcome(part, answer)
     return _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
@@ -60,7 +61,7 @@ def _meant(part: Part, answer: Answer) -> Outcome:
 def _taken(part: Part, answer: Answer) -> Outcome:
     """A task exists; members confirm it later. Of a cancel and of a reminder: the vendor took it, and says no more."""
     if part.kind == "upload":
-        return Accepted(uploading.taken(part, answer))
+        return Accepted(upload.taken(part, answer))
     if part.kind != "send":
         notes = [*warns(answer), *_gone_before(part)]
         return Accepted(Taken(warning="; ".join(notes) or None, from_repeat=part.in_doubt))

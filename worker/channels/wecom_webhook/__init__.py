@@ -1,6 +1,20 @@
 """WeCom webhooks (群机器人, 消息推送): the channel and its typed messages."""
 
-from worker.channels.wecom_webhook.card import (
+from worker.channels.wecom_webhook.channel import WecomWebhook
+from worker.channels.wecom_webhook.messages.basic import (
+    Action,
+    Article,
+    Attachment,
+    FileMessage,
+    Image,
+    Markdown,
+    MarkdownV2,
+    MiniProgram,
+    News,
+    Text,
+    Voice,
+)
+from worker.channels.wecom_webhook.messages.card import (
     Card,
     CardAction,
     CardImage,
@@ -15,23 +29,9 @@ from worker.channels.wecom_webhook.card import (
     TextNoticeCard,
     VerticalContent,
 )
-from worker.channels.wecom_webhook.channel import WecomWebhook
-from worker.channels.wecom_webhook.message import Raw, Upload
-from worker.channels.wecom_webhook.reading import message_from_json, message_to_json, recipients_from_json
-from worker.channels.wecom_webhook.schema import message_schema
-from worker.channels.wecom_webhook.simple import (
-    Action,
-    Article,
-    Attachment,
-    FileMessage,
-    Image,
-    Markdown,
-    MarkdownV2,
-    MiniProgram,
-    News,
-    Text,
-    Voice,
-)
+from worker.channels.wecom_webhook.messages.message import Raw, Upload
+from worker.channels.wecom_webhook.messages.reading import message_from_json, message_to_json, recipients_from_json
+from worker.channels.wecom_webhook.messages.schema import message_schema
 
 __all__ = [
     "Action",

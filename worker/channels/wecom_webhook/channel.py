@@ -7,21 +7,11 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
-from worker.channels.wecom import uploading
+from worker.channels.wecom import upload
 from worker.channels.wecom_webhook import account as keys
-from worker.channels.wecom_webhook import (
-    callback,
-    check,
-    errcodes,
-    fields,
-    limits,
-    render,
-    split,
-    targets,
-    verdict,
-    warn,
-)
-from worker.channels.wecom_webhook import overflow as overflows
+from worker.channels.wecom_webhook import callback, errcodes, fields, limits, render, split, targets, verdict
+from worker.channels.wecom_webhook.checks import job, warn
+from worker.channels.wecom_webhook.checks import overflow as overflows
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem, WorkerError
@@ -67,7 +57,7 @@ class WecomWebhook:
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return check.check(draft)
+        return job.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
@@ -86,7 +76,7 @@ class WecomWebhook:
         where a limit and a parking reach. Uploads have theirs, apart where a file has to be fetched first.
         """
         if kind == Kind.UPLOAD:
-            return uploading.lane(message)
+            return upload.lane(message)
         if len(spec.get("chats") or ()) > 1:
             return f"{kind}/chats"
         if spec.get("chats"):
@@ -151,7 +141,7 @@ class WecomWebhook:
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""
-        return uploading.message_of(file)
+        return upload.message_of(file)
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """See `Channel.callback_secrets`."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.channels.wecom_webhook.account import chats_per_call
-from worker.channels.wecom_webhook.content import content_of
+from worker.channels.wecom_webhook.messages.content import content_of
 from worker.domain.job import Draft, Kind
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from worker.channels.wecom.ids import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition, honours_chatid
-from worker.channels.wecom_webhook.content import content_of
+from worker.channels.wecom_webhook.messages.content import content_of
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 from worker.domain.recipient import LISTS, Recipients

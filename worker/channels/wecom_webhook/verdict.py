@@ -14,7 +14,7 @@ from worker.channels.wecom import redact
 from worker.channels.wecom.errcodes.row import Class, Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
 from worker.channels.wecom.token import retry_after
-from worker.channels.wecom.uploading import MEDIA_LIFE_S, said_of
+from worker.channels.wecom.upload import MEDIA_LIFE_S, said_of
 from worker.channels.wecom.verdict import by_class, verdict, warns
 from worker.channels.wecom_webhook import errcodes
 from worker.channels.wecom_webhook.split import halves

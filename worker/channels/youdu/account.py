@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from worker.channels.youdu.roles import BUILT_IN, ONLY_BUILT_IN, WHERE, Role, role_in
+from worker.channels.youdu.checks.roles import BUILT_IN, ONLY_BUILT_IN, WHERE, Role, role_in
 from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 

@@ -8,8 +8,10 @@ from typing import Any
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.youdu import account as keys
-from worker.channels.youdu import callback, check, content, errcodes, limits, render, split, token, verdict, warn
-from worker.channels.youdu import overflow as overflows
+from worker.channels.youdu import callback, errcodes, limits, render, split, token, verdict
+from worker.channels.youdu.checks import job, warn
+from worker.channels.youdu.checks import overflow as overflows
+from worker.channels.youdu.messages import content
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.errors import Problem
@@ -63,7 +65,7 @@ class Youdu:
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return check.check(draft)
+        return job.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""

@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking.tree import put
+from worker.channels.checking.paths import put
 from worker.channels.youdu.account import DEFAULT_PATH
-from worker.channels.youdu.content import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
 from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
+from worker.channels.youdu.messages.content import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
 from worker.channels.youdu.targets import addressed
 from worker.channels.youdu.upload import BYTES_PER_SECOND
 from worker.domain.account import Account

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.channels.youdu.content import BADGE, UPLOAD
+from worker.channels.youdu.messages.content import BADGE, UPLOAD
 from worker.channels.youdu.targets import TARGETS, ids
 from worker.domain.job import Draft
 

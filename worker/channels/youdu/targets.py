@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from worker.channels.checking.measure import utf16_size
-from worker.channels.youdu.content import BADGE
+from worker.channels.youdu.messages.content import BADGE
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part
 from worker.domain.recipient import Recipients

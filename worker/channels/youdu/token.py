@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.channels.wecom.reply import integer, read, text_of
-from worker.channels.youdu import errcodes, http
+from worker.channels.youdu import errcodes
 from worker.channels.youdu.account import DEFAULT_PATH
+from worker.channels.youdu.answers import http
 from worker.channels.youdu.envelope import envelope_of, opened, standard
 from worker.channels.youdu.errcodes import Class
 from worker.domain.account import Account

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from worker.channels.wecom.reply import Answer, read, text_of
-from worker.channels.youdu import errcodes, http, people, redact
-from worker.channels.youdu.content import SENDS, UPLOAD
+from worker.channels.youdu import errcodes
+from worker.channels.youdu.answers import http, people, redact
 from worker.channels.youdu.envelope import envelope_of, opened
 from worker.channels.youdu.errcodes import Class, Errcode
+from worker.channels.youdu.messages.content import SENDS, UPLOAD
 from worker.channels.youdu.render import carries_token
 from worker.channels.youdu.token import WRONG_KEY
 from worker.domain.account import Account

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select
 
 from worker.channels.wecom_app import ButtonCard, Image, Text
-from worker.channels.wecom_app.card_parts import Button, MainTitle
+from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 from worker.config.accounts import AccountSource
-from worker.delivery.enqueue import enqueue
-from worker.delivery.related import recall
-from worker.delivery.report import list_jobs
 from worker.domain.message import File
 from worker.domain.recipient import To
+from worker.producer.enqueue import enqueue
+from worker.producer.recall import recall
+from worker.reporting.report import list_jobs
 
 ACCOUNT = "demo"
 PEOPLE = [f"person{number:04d}" for number in range(1, 1_498)]

@@ -13,8 +13,8 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from worker.cli.demo.stage import StageFailed
-from worker.delivery.report import JobReport, get_job
 from worker.domain.state import JobState
+from worker.reporting.report import JobReport, get_job
 
 LOOK_S = 0.05
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from worker.cli.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE, TEXT, Application
 from worker.cli.demo.stage import Stage
-from worker.delivery.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
-from worker.delivery.timeline import Event, timeline
 from worker.domain.state import JobState
+from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
+from worker.reporting.timeline import Event, timeline
 
 Check = tuple[str, bool]
 Inbox = dict[str, list[dict[str, Any]]]

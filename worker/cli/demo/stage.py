@@ -20,8 +20,8 @@ from sqlalchemy import Engine
 
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.settings import load_settings
-from worker.outbox import migrate
-from worker.outbox.database import sqlite_engine
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import sqlite_engine
 
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"

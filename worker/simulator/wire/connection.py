@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from worker.simulator import outcome
 from worker.simulator.answers import Answer, to_wire
-from worker.simulator.calls import Call
 from worker.simulator.request import Request
-from worker.simulator.wecom_webhook.state import InTheAir
+from worker.simulator.wecom_webhook.state.memory import InTheAir
+from worker.simulator.wire import outcome
+from worker.simulator.wire.call_log import Call
 from worker.simulator.wire.faults import Action
 from worker.simulator.wire.reader import BadRequest, Reader, first_line
 from worker.simulator.wire.writer import Writer, kill, reset

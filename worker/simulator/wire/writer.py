@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from worker.simulator.calls import Call
+from worker.simulator.wire.call_log import Call
 from worker.simulator.wire.faults import Action
 from worker.simulator.wire.peers import pid_of_peer, send_signal
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.simulator.request import Json
 from worker.simulator.settings.youdu import YouduSettings
-from worker.simulator.youdu.refused import Refusal
+from worker.simulator.youdu.calls.refused import Refusal
 
 MOST_ITEMS = 5
 CUT, TOLD = "cut", "told"

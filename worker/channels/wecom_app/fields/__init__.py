@@ -1,7 +1,7 @@
 """The vendor's field tables as rows of data: what is required, how long, how many, and which errcode it would be."""
 
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row, Together
-from worker.channels.wecom.uploads import MIN_FILE, PERMANENT_IMAGE, UPLOADS, UploadRule
+from worker.channels.wecom.upload import MIN_FILE, PERMANENT_IMAGE, UPLOADS, UploadRule
 from worker.channels.wecom_app.fields.cards import (
     CARD_TYPES,
     CARDS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom.uploads import MB, UploadRule
-from worker.channels.wecom.uploads import UPLOADS as SHARED
+from worker.channels.wecom.upload import MB, UploadRule
+from worker.channels.wecom.upload import UPLOADS as SHARED
 from worker.domain.message import INLINE
 
 INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)

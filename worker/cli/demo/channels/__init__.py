@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook, youdu
 from worker.cli.demo.channels.row import Producer, Row, asked
 from worker.cli.demo.stage import Stage, StageFailed
-from worker.delivery.report import JobReport, get_job
 from worker.domain.state import JobState
+from worker.reporting.report import JobReport, get_job
 
 CHANNELS = (wecom_app, wecom_webhook, wecom_external, youdu)
 SETTINGS = """\

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from worker.config.accounts import AccountSource
-from worker.delivery import related
-from worker.delivery.asking_after import remind, track
-from worker.delivery.enqueue import enqueue, upload
-from worker.delivery.insert import JobRef
 from worker.domain.errors import CheckFailed
 from worker.domain.message import File, Message
 from worker.domain.recipient import Recipients
+from worker.producer.enqueue import enqueue, upload
+from worker.producer.group_send import remind, track
+from worker.producer.insert import JobRef
+from worker.producer.recall import recall
+from worker.producer.update_card import update_card
 
 
 class Producer:
@@ -37,11 +38,11 @@ class Producer:
 
     def recall(self, name: str) -> str:
         """Takes back what a row sent."""
-        return self._ask(lambda c: related.recall(c, self.jobs[name], accounts=self._accounts))
+        return self._ask(lambda c: recall(c, self.jobs[name], accounts=self._accounts))
 
     def update(self, name: str, update: Message) -> str:
         """Replaces the card a row sent."""
-        return self._ask(lambda c: related.update_card(c, self.jobs[name], update, accounts=self._accounts))
+        return self._ask(lambda c: update_card(c, self.jobs[name], update, accounts=self._accounts))
 
     def track(self, name: str, pace_s: float) -> str:
         """Follows what became of a row's send."""

@@ -1,0 +1,182 @@
+"""How much of a lane is offered: the threads alive, shared evenly, a quarter for slow ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.delivery.scheduler.fair_share import Share, Sharing
+from worker.domain.road import ALL_ROADS, Road
+from worker.outbox.lanes.offering import Head
+from worker.outbox.lanes.processes import Process
+
+
+def a_process(
+    threads: int = 32, *, fresh: bool = True, roads: Iterable[str] = ALL_ROADS, **lanes_ms: tuple[int, int]
+) -> Process:
+    """`hr_1=(20, 30)`: a call of the lane hr:1 takes 20 ms, a part's whole way 30."""
+    lanes = json.dumps({lane.replace("_", ":"): [1, *milliseconds] for lane, milliseconds in lanes_ms.items()})
+    return Process("p", 0, threads, lanes, fresh, frozenset(roads))
+
+
+def a_head(ids: int, offered: int = 0) -> Head:
+    return Head([f"p{n}" for n in range(ids)], ids + offered)
+
+
+def sharing(*processes: Process) -> Sharing:
+    made = Sharing()
+    made.learn(processes)
+    return made
+
+
+@pytest.mark.parametrize(("lanes", "threads"), [(1, 30), (2, 15), (7, 4), (100, 1)])
+def test_lanes_share_the_threads_evenly(lanes: int, threads: int) -> None:
+    """Alone: all but two; else an even part, and never nothing."""
+    assert threads == sharing(a_process()).of("hr:1", lanes).threads
+
+
+def test_threads_of_all_living_processes_count() -> None:
+    """A dead process's threads are nobody's."""
+    assert 62 == sharing(a_process(), a_process(), a_process(fresh=False)).of("hr:1", 1).threads
+
+
+def test_with_nobody_alive_the_last_known_count_stays() -> None:
+    """Between two heartbeats after a pause the shares do not fall to nothing."""
+    made = sharing(a_process(8))
+
+    made.learn([a_process(8, fresh=False)])
+
+    assert 6 == made.of("hr:1", 1).threads
+
+
+def test_a_slow_lane_gets_a_quarter() -> None:
+    """Over a second a call: a vendor that hangs cannot hold all threads; the slowest report counts."""
+    made = sharing(a_process(hr_1=(1_001, 0), hr_2=(1_000, 5_000)), a_process(hr_1=(10, 10)))
+
+    assert (15, 62) == (made.of("hr:1", 1).threads, made.of("hr:2", 1).threads)
+
+
+def test_only_threads_that_take_from_a_road_count_for_it() -> None:
+    """32 for urgent parts alone and 4 for all: what is normal has 4, what is urgent 36."""
+    made = sharing(a_process(32, roads=["urgent"], hr_1=(20_000, 20_000)), a_process(4))
+
+    assert [2, 2, 34] == [made.threads(road=road) for road in (Road.NORMAL, Road.BULK, Road.URGENT)]
+    assert (2, 34 * 50 // 2) == (made.of("hr:2", 1).threads, made.of("hr:2", 1).urgent_window)
+    assert Share(1, 2, 4, 1) == made.of("hr:1", 1)
+
+
+def test_files_and_bulk_have_the_threads_of_normal_parts_unless_other_workers_take_them() -> None:
+    """Nobody takes files; bulk has workers of its own; where all take everything, there is one road but in name."""
+    made = sharing(a_process(32, roads=["bulk"]), a_process(4, roads=["urgent", "normal"]))
+
+    assert [Road.NORMAL, Road.BULK] == [made.road(road) for road in (Road.FILES, Road.BULK)]
+    assert (2, 30) == (made.of("hr:1", 1).threads, made.of("hr:1", 1, road=made.road(Road.BULK)).threads)
+    made.learn([a_process(32), a_process(4)])
+    assert {Road.NORMAL} == {made.road(road) for road in Road}
+
+
+def test_a_road_that_nobody_takes_has_one_thread() -> None:
+    """What stands in its queue is taken when somebody comes; more of it would only stand there."""
+    assert 1 == sharing(a_process(32, roads=["urgent"])).of("hr:1", 1).threads
+
+
+@pytest.mark.parametrize(("cycle_ms", "size"), [(0, 50), (5, 50), (20, 50), (100, 10), (600, 1), (30_000, 1)])
+def test_a_doorbell_lasts_about_a_second(cycle_ms: int, size: int) -> None:
+    """As many ids as a second's work of a thread, fifty at most, one at least; the slowest report counts."""
+    made = sharing(a_process(hr_1=(3, cycle_ms)), a_process(hr_1=(900, min(cycle_ms, 5))))
+
+    assert size == made.of("hr:1", 1).size
+
+
+def test_the_window_holds_one_doorbell_in_work_and_one_behind_it() -> None:
+    """No thread runs dry between two turns, and the broker's queue stays short."""
+    share = sharing(a_process(4, hr_1=(90, 100))).of("hr:1", 1)
+
+    assert (Share(10, 40, 10, 2)) == share
+
+
+FEW_AND_MANY = [(0, []), (1, [1]), (3, [2, 1]), (4, [2, 2]), (19, [10, 9]), (25, [10, 10, 5]), (40, [10] * 4)]
+
+
+@pytest.mark.parametrize(("ids", "sizes"), FEW_AND_MANY)
+def test_few_are_spread_and_many_fill_doorbells(ids: int, sizes: list[int]) -> None:
+    """Two threads: three ids are two doorbells, forty are four full ones; every id rings once, in order."""
+    head = a_head(ids)
+
+    doorbells = Share(10, 40, 10, 2).doorbells(head, 40)
+
+    assert sizes == [len(doorbell) for doorbell in doorbells]
+    assert head.ids == [part for doorbell in doorbells for part in doorbell]
+
+
+HALF_OUT = [(19, 19, [10, 9]), (20, 19, [10]), (20, 20, [10, 10]), (20, 9, []), (19, 9, [5, 4]), (40, 0, [])]
+
+
+@pytest.mark.parametrize(("offered", "ids", "sizes"), HALF_OUT)
+def test_while_half_the_window_is_out_only_full_doorbells_ring(offered: int, ids: int, sizes: list[int]) -> None:
+    """The threads have work, so a remainder may wait for more; below half of it nothing waits."""
+    head = a_head(ids, offered)
+
+    doorbells = Share(10, 40, 10, 2).doorbells(head, 40)
+
+    assert sizes == [len(doorbell) for doorbell in doorbells]
+    assert head.ids[: sum(sizes)] == [part for doorbell in doorbells for part in doorbell]
+
+
+@pytest.mark.parametrize(("size", "threads"), [(1, 1), (1, 7), (10, 1), (50, 30)])
+def test_an_id_never_waits_for_company_that_cannot_come(size: int, threads: int) -> None:
+    """Whatever the share: with nothing out, all of the window's ids ring; none is held back for ever."""
+    share = Share(size, threads * size * 2, max(size, threads * size // 2), threads)
+
+    for window in (share.window, share.urgent_window):
+        for ids in range(1, window + 1):
+            assert ids == sum(len(doorbell) for doorbell in share.doorbells(a_head(ids), window))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 50])
+def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
+    """However small its doorbells are: in any hundred parts that are offered in a row, over many rounds of them."""
+    share, credit, offered = Share(size, 24 * size, 6 * size, 12), 0, ""
+    normal = Head([f"n{n}" for n in range(share.window)], share.window)
+    bulk = Head([f"b{n}" for n in range(share.bulk_window(share.window))], share.bulk_window(share.window))
+
+    while len(offered) < 1_000:
+        bells = share.mixed(normal, bulk, credit)[:3]
+        credit = bells[-1].credit
+        offered += "".join(part[0] for bell in bells for part in bell.ids)
+
+    assert all(offered[at : at + 100].count("b") in (12, 13) for at in range(len(offered) - 100))
+
+
+def test_bulk_takes_what_normal_parts_leave() -> None:
+    """Without normal parts it has the whole window, and doorbells of its own."""
+    share = Share(10, 40, 10, 2)
+
+    bells = share.mixed(a_head(0), a_head(40), 1)
+
+    assert (40, 35, 6) == (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40))
+    assert [(10, True)] * 4 == [(len(bell.ids), bell.bulk) for bell in bells]
+
+
+def test_beside_normal_parts_bulk_goes_their_way() -> None:
+    """Its own queue is emptied after theirs, so in doorbells of one each it would not have its part."""
+    bells = Share(1, 40, 10, 20).mixed(a_head(20), Head(["b"], 1), 7)
+
+    assert (("b",), False) == (bells[0].ids, bells[0].bulk)
+
+
+@given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 8))
+def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, credit: int) -> None:
+    """Every id once; normal parts among themselves, and bulk among itself, in the order of their time."""
+    heads = Head([f"n{n}" for n in range(normal)], normal), Head([f"b{n}" for n in range(bulk)], bulk)
+
+    bells = Share(10, 240, 60, 12).mixed(*heads, credit, patient=False)
+
+    mixed = [part for bell in bells for part in bell.ids]
+    for head in heads:
+        assert head.ids == [part for part in mixed if part in set(head.ids)]
+    assert all(bell.bulk == (not normal) for bell in bells)

@@ -1,0 +1,383 @@
+"""What one process knows of its lanes without asking SQL."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.runtime import Ticks
+from worker.delivery.sender import lane_state as gates_module
+from worker.delivery.sender.lane_state import YOUNG_S, LaneStates
+
+
+def test_a_closed_lane_opens_by_itself() -> None:
+    """Closed for so long, neither shorter nor longer; a shorter block does not open it earlier."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+
+    lane_states.close("hr:1", 60)
+    lane_states.close("hr:1", 5)
+    ticks.advance(59.9)
+    before = lane_states.closed("hr:1")
+    ticks.advance(0.2)
+
+    assert (True, False) == (before, lane_states.closed("hr:1"))
+
+
+def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
+    """`hr` closes hr:1 and hr:2, not it:1; a lane closes itself alone."""
+    lane_states = LaneStates(Ticks())
+
+    lane_states.close("hr", 60)
+    lane_states.close("it:1", 60)
+
+    assert [True, True, True, False] == [lane_states.closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")]
+
+
+def test_what_sql_says_is_taken_over() -> None:
+    """Blocks of other processes close the gate, with the time they have to go."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+
+    lane_states.learn(["hr:1"], {"hr:1": 30_000_000})
+    ticks.advance(29.9)
+
+    assert lane_states.closed("hr:1")
+    ticks.advance(0.2)
+    assert not lane_states.closed("hr:1")
+
+
+def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
+    """Our own block may still be on its way into SQL: its not being there proves nothing."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    lane_states.close("hr:1", 600)
+    lane_states.close("hr:2", 600)
+
+    ticks.advance(YOUNG_S - 0.1)
+    lane_states.learn(["hr:1", "hr:2"], {"hr:2": 1_000_000})
+
+    assert (True, True) == (lane_states.closed("hr:1"), lane_states.closed("hr:2"))
+    ticks.advance(1.2)
+    assert lane_states.closed("hr:2")
+
+
+def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
+    """Another process's probe or a person opened it: nobody waits on for a block that is gone."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    lane_states.close("hr:1", 600)
+    lane_states.close("hr:2", 600)
+
+    ticks.advance(YOUNG_S)
+    lane_states.learn(["hr:1", "hr:2"], {"hr:2": 2_000_000})
+    lifted, shortened = lane_states.closed("hr:1"), lane_states.closed("hr:2")
+    ticks.advance(2.1)
+
+    assert (False, True, False) == (lifted, shortened, lane_states.closed("hr:2"))
+
+
+def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> None:
+    """Closed for a second, over, and blocked by another process before five seconds have passed."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    lane_states.close("hr:1", 1)
+    ticks.advance(2)
+    lane_states.learn(["hr:1"])
+
+    lane_states.learn(["hr:1"], {"hr:1": 60_000_000})
+
+    assert lane_states.closed("hr:1")
+
+
+def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
+    """A doorbell asks about its own lane and account: of what others know it has heard nothing."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    lane_states.learn(["hr:1", "hr:2"], {"hr:1": 60_000_000}, {"hr:1": 1, "hr:2": 2}, needs_feedback={"hr:1", "hr:2"})
+    ticks.advance(YOUNG_S)
+
+    lane_states.learn(["hr:2", "hr"])
+
+    assert [True, False] == [lane_states.closed(lane) for lane in ("hr:1", "hr:2")]
+    assert [True, False] == [lane_states.is_bound(lane) for lane in ("hr:1", "hr:2")]
+    assert [("hr:1",), ()] == [lane_states.needs_feedback(lane) for lane in ("hr:1", "hr:2")]
+
+
+def test_a_block_lifted_by_hand_opens_at_once() -> None:
+    """A probe got through."""
+    lane_states = LaneStates(Ticks())
+    lane_states.close("hr:1", 600)
+
+    lane_states.open("hr:1")
+    lane_states.open("hr:1")
+
+    assert not lane_states.closed("hr:1")
+
+
+def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
+    """2, 4, ... 60 s with jitter between half and whole; one connection starts it over."""
+    ticks, delays = Ticks(), []
+    lane_states, rng = LaneStates(ticks), random.Random(1)
+
+    for _ in range(12):
+        delays.append(lane_states.failed("hr", rng) or 0.0)
+        ticks.advance(60.0)
+    lane_states.reached("hr")
+    lane_states.reached("it")
+    again = lane_states.failed("hr", rng)
+
+    for count, delay in enumerate(delays, start=1):
+        most = min(60.0, 2.0**count)
+        assert most / 2 <= delay <= most
+    assert again is not None
+    assert again <= 2.0
+
+
+def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
+    """Sixteen threads could not connect in one instant: one of them blocks the account, for two seconds at most."""
+    ticks = Ticks()
+    lane_states, meet = LaneStates(ticks), threading.Barrier(16)
+
+    def fail(seed: int) -> float | None:
+        meet.wait(30)
+        return lane_states.failed("hr", random.Random(seed))
+
+    with ThreadPoolExecutor(16) as pool:
+        delays = [delay for delay in pool.map(fail, range(16)) if delay is not None]
+    closed = lane_states.closed("hr:1")
+    ticks.advance(2.0)
+
+    assert 1 == len(delays)
+    assert (True, False) == (closed, lane_states.closed("hr:1"))
+
+
+def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
+    """The third closes the lane, and its account nowhere; one that goes well in between starts the count over."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+
+    for name in ("hr:1", "hr:1", "hr:2", "hr"):
+        lane_states.ailed(name, 3, 2.0)
+    lane_states.well("hr:1")
+    for _ in range(2):
+        lane_states.ailed("hr:1", 3, 2.0)
+    before = lane_states.closed("hr:1")
+    lane_states.ailed("hr:1", 3, 2.0)
+    closed = [lane_states.closed(lane) for lane in ("hr:1", "hr:2", "hr")]
+    ticks.advance(2.0)
+
+    assert (False, [True, False, False]) == (before, closed)
+    assert not lane_states.closed("hr:1")
+
+
+def test_calls_in_the_air_when_a_row_began_are_besides_those_that_stop_this_process() -> None:
+    """Two are out when the first fails: their failures too are of that moment, and three more of later ones count."""
+    lane_states, closed = LaneStates(Ticks()), []
+
+    with lane_states.call("hr:1", 20), lane_states.call("hr:1", 20):
+        lane_states.ailed("hr:1", 3, 2.0)
+    for _ in range(4):
+        lane_states.ailed("hr:1", 3, 2.0)
+        closed.append(lane_states.closed("hr:1"))
+
+    assert [False, False, False, True] == closed
+
+
+def test_of_many_calls_in_the_air_sixteen_are_besides() -> None:
+    """A hundred threads do not wait for a hundred failures, and five more, before they stop."""
+    lane_states, failures = LaneStates(Ticks()), 0
+
+    with ExitStack() as air:
+        for _ in range(100):
+            air.enter_context(lane_states.call("hr:1", 20))
+        while not lane_states.closed("hr:1"):
+            lane_states.ailed("hr:1", 5, 2.0)
+            failures += 1
+
+    assert 21 == failures
+
+
+def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
+    """Two failures, a minute without a call, one more: no three in a row."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    used(lane_states, "hr:1")
+    lane_states.learn(["hr:1"], in_a_row={"hr:1": 2})
+    for _ in range(2):
+        lane_states.ailed("hr:1", 3, 2.0)
+    ticks.advance(61)
+
+    lane_states.summary()
+    lane_states.ailed("hr:1", 3, 2.0)
+
+    assert not lane_states.closed("hr:1")
+    assert 0 == lane_states.in_a_row("hr:1")
+
+
+def test_what_sql_counts_in_a_row_is_known_here() -> None:
+    """Of a lane, and for all lanes of an account; until SQL says otherwise."""
+    lane_states = LaneStates(Ticks())
+
+    lane_states.learn(["hr:1", "hr", "it"], in_a_row={"hr:1": 3, "hr": 1, "it": 2})
+    told = [lane_states.in_a_row(lane) for lane in ("hr:1", "hr:2", "it:1", "ext:1")]
+    lane_states.learn(["hr:1", "hr"])
+
+    assert [3, 1, 2, 0] == told
+    assert 0 == lane_states.in_a_row("hr:1")
+
+
+def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
+    """What a heartbeat carries: per lane the calls in the air, a call's and a part's whole way's time, in whole
+    milliseconds, newest samples weighing a fifth."""
+    lane_states = LaneStates(Ticks())
+
+    lane_states.took("hr:1", 0.1)
+    lane_states.took("hr:1", 0.2)
+    lane_states.cycled("hr:1", 0.2)
+    lane_states.cycled("hr:1", 0.7)
+    with lane_states.call("hr:1", 20.0), lane_states.call("hr:2", 20.0):
+        out = lane_states.in_the_air()
+        summary = lane_states.summary()
+
+    assert 2 == out
+    assert [0.3, 0.1] == [pytest.approx(lane_states.cycle(lane)) for lane in ("hr:1", "hr:9")]
+    assert {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]} == summary
+    assert (0, 0.05) == (lane_states.in_the_air(), lane_states.latency("hr:9"))
+
+
+def test_a_call_that_raises_is_not_counted_for_ever() -> None:
+    """However a call ends, it is no longer in the air."""
+    lane_states = LaneStates(Ticks())
+
+    with pytest.raises(ZeroDivisionError), lane_states.call("hr:1", 20.0):
+        _ = 1 / 0
+
+    assert 0 == lane_states.in_the_air()
+
+
+def test_the_last_deadline_of_a_call_is_known() -> None:
+    """A drain waits for the longest call, an upload's deadline being as long as its file."""
+    now = [100.0]
+    lane_states = LaneStates(lambda: now[0])
+    with lane_states.call("hr:1", 20.0), lane_states.call("hr:2", 90.0):
+        now[0] += 30.0
+
+    assert 60.0 == lane_states.longest_s()
+    now[0] += 100.0
+    assert 0.0 == lane_states.longest_s()
+
+
+def test_a_lane_without_room_is_closed_but_not_stopped() -> None:
+    """Whoever reserved before may go, unless something else stands in the way, too; also where SQL says it."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    lane_states.close("hr:1", 60, used_up=True)
+    lane_states.close("hr:2", 60, used_up=True)
+    lane_states.close("hr:2", 5)
+
+    assert [True, True] == [lane_states.closed("hr:1"), lane_states.closed("hr:2")]
+    assert [False, True] == [lane_states.stopped("hr:1"), lane_states.stopped("hr:2")]
+    ticks.advance(10)
+    assert [False, False] == [lane_states.stopped("hr:1"), lane_states.stopped("hr:2")]
+    told = {"hr:1": 60_000_000, "hr:3": 60_000_000, "it": 60_000_000}
+    lane_states.learn(told, told, used_up={"hr:3"})
+    assert [True, False, True] == [lane_states.stopped(lane) for lane in ("hr:1", "hr:3", "it:1")]
+    lane_states.open("hr:1")
+    assert not lane_states.stopped("hr:1")
+
+
+# -- lanes that are not used any more ---------------------------------------------------------------------------------
+
+
+def used(lane_states: LaneStates, lane: str) -> None:
+    """One call of a lane that the vendor took."""
+    lane_states.learn([lane], {}, {lane: 4}, needs_feedback={lane})
+    with lane_states.call(lane, 20):
+        lane_states.took(lane, 0.5)
+    lane_states.cycled(lane, 0.7)
+    lane_states.succeeded(lane)
+
+
+def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
+    """Lanes may be as many as chats: the heartbeat tells of those in use, and nothing is kept of the others."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    used(lane_states, "hr:old")
+    ticks.advance(30)
+    used(lane_states, "hr:new")
+    both = lane_states.summary()
+    ticks.advance(31)
+
+    assert {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]} == both
+    assert {"hr:new": [0, 500, 700, 31]} == lane_states.summary()
+    assert [-1, 0.5] == [lane_states.latency(lane, -1) for lane in ("hr:old", "hr:new")]
+    assert [False, True] == [lane_states.is_bound(lane) for lane in ("hr:old", "hr:new")]
+    assert [(), ("hr:new",)] == [lane_states.needs_feedback(lane) for lane in ("hr:old", "hr:new")]
+
+
+def test_a_lane_counts_as_silent_no_earlier_than_it_is_forgotten() -> None:
+    """A longer `silence_s` keeps the last success as long."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks, 300)
+    used(lane_states, "hr:1")
+
+    ticks.advance(299)
+
+    assert {"hr:1": [0, 500, 700, 299]} == lane_states.summary()
+
+
+def test_a_lane_with_a_call_in_the_air_or_a_block_is_not_forgotten() -> None:
+    """An upload may take longer than a minute, and what stands on its account meanwhile is still noted."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    with lane_states.call("hr:up", 600):
+        lane_states.note("hr")
+        lane_states.close("hr:no", 600)
+        ticks.advance(90)
+
+        assert {"hr:up": [1, 0, 0]} == lane_states.summary()
+        assert ("hr",) == lane_states.needs_feedback("hr:up")
+        assert lane_states.closed("hr:no")
+
+
+def test_whether_an_account_is_full_does_not_cost_its_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked before every call: however many lanes the account has had, the same work."""
+    lane_states = LaneStates(Ticks())
+    for n in range(2_000):
+        used(lane_states, f"hr:{n}")
+    lane_states.learn(["hr"], {}, {"hr": 2})
+    asked: list[str] = []
+    account_of = gates_module.account_of
+    monkeypatch.setattr(gates_module, "account_of", lambda lane: asked.append(lane) or account_of(lane))
+
+    with lane_states.call("hr:1", 20), lane_states.call("hr:2", 20):
+        asked.clear()
+        full = lane_states.full("hr:3")
+
+    assert (True, False) == (full, lane_states.full("hr:3"))
+    assert 2 == len(asked)
+
+
+def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
+    """However many lanes it has to look at: the lock that every call takes is free meanwhile."""
+    lane_states, began = LaneStates(Ticks()), threading.Event()
+
+    def call() -> None:
+        with lane_states.call("hr:2", 20):
+            began.set()
+
+    class Seconds(float):
+        def __mul__(self, factor: float) -> float:
+            threading.Thread(target=call, daemon=True).start()
+            assert began.wait(30)
+            return float(self) * factor
+
+    used(lane_states, "hr:1")
+    lane_states.took("hr:0", Seconds(0.5))
+
+    assert [0, 500, 0] == lane_states.summary()["hr:0"]

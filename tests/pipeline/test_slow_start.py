@@ -1,0 +1,224 @@
+"""After a silence, a parking, a strike: one call in the air, and twice as many with each success."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.runtime import Site, planted, refused
+from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.scheduler.slow_start import SlowStart
+from worker.domain.job import part_id
+from worker.domain.lane import Block
+from worker.domain.outcome import Penalty
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import Noted, block_lanes, resume_lanes
+
+THREADS = 32
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        planted_site.relay = planted_site.new_relay(
+            lambda: planted_site.runtime.lease.incarnation, RelayTimes(silence_s=60.0)
+        )
+        yield planted_site
+
+
+def turn(site: Site, relay: Relay | None = None) -> list[Doorbell]:
+    """One turn of the relay, a second later; what rang."""
+    site.ticks.advance(1.1)
+    site.clock.advance(0.001)
+    site.runtime.lease.beat(site.runtime.lane_states.summary())
+    relay = relay or site.relay
+    relay.lead()
+    relay.full_scan()
+    relay.turn()
+    rings, site.rings[:] = list(site.rings), []
+    return rings
+
+
+def answer(site: Site, rings: list[Doorbell]) -> None:
+    site.clock.advance(0.001)
+    for ring in rings:
+        site.bell.answer(ring.lane, ring.ids)
+    site.settle()
+
+
+def sends(site: Site, count: int, **options: str) -> list[str]:
+    return [site.send(str(n), f"u{n}", **options) for n in range(count)]
+
+
+def out(rings: list[Doorbell]) -> int:
+    return sum(len(ring.ids) for ring in rings)
+
+
+def test_a_silent_lane_starts_with_one_and_doubles(site: Site) -> None:
+    """All processes together, for nothing else is offered; then it has its whole share, and its row is gone."""
+    jobs = sends(site, 200)
+    seen = []
+
+    for _ in range(7):
+        rings = turn(site)
+        seen.append(out(rings))
+        answer(site, rings)
+    rest = turn(site)
+
+    assert [1, 2, 4, 8, 16, 32, 64] == seen
+    assert 200 - 127 == out(rest)
+    assert max(len(ring.ids) for ring in rest) > 1
+    assert site.lane(site.part(jobs[0]).lane) is None
+
+
+def test_nothing_more_is_offered_while_that_one_is_out(site: Site) -> None:
+    """Offered, or in the air: the bound counts both, in the next turns too."""
+    sends(site, 10)
+    first = turn(site)
+    waiting = turn(site)
+    site.sql("update worker_parts set state = 1, offered_until = null where id = :id", id=first[0].ids[0])
+    in_the_air = turn(site)
+
+    assert (1, 0, 0) == (out(first), out(waiting), out(in_the_air))
+
+
+def test_one_part_after_a_silence_writes_nothing(site: Site) -> None:
+    """One call in the air is all it can have: seldom used lanes pay for no start."""
+    job = site.send()
+
+    answer(site, turn(site))
+
+    assert "accepted" == site.state(job)
+    assert site.lane(site.part(job).lane) is None
+
+
+def test_a_lane_that_succeeded_just_now_has_its_whole_share(site: Site) -> None:
+    """The heartbeats say so, whichever process it was; a minute later it starts again."""
+    answer(site, turn(site) if site.send("first") else [])
+    sends(site, 10)
+    turn(site)
+    site.sql("update worker_parts set offered_until = null")
+    soon = turn(site)
+
+    site.sql("update worker_parts set offered_until = null")
+    site.advance(61)
+    late = turn(site)
+
+    assert (10, 1) == (out(soon), out(late))
+
+
+def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> None:
+    """A lane that the vendor serialised takes its time: normal parts in front must not keep bulk waiting meanwhile."""
+    bulk = sends(site, 10, priority="bulk")
+    lane = site.part(sends(site, 40)[0]).lane
+    sends(site, 1, priority="urgent")
+    block = Block(lane, "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL)
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    called: list[str] = []
+    for _ in range(33):
+        rings = turn(site)
+        called += [part for ring in rings for part in ring.ids]
+        answer(site, rings)
+
+    assert 33 == len(called)
+    assert 33 // 8 == len({part_id(job, 0) for job in bulk} & set(called))
+
+
+def test_a_new_leader_keeps_to_the_bound(site: Site) -> None:
+    """It reads it, and what is out, from SQL."""
+    sends(site, 20)
+    answer(site, turn(site))
+    first = turn(site)
+    site.relay.stop()
+    second = site.new_relay(lambda: site.runtime.lease.incarnation, RelayTimes(silence_s=60.0))
+
+    taken_over = turn(site, second)
+
+    assert (2, 0) == (out(first), out(taken_over))
+
+
+def test_urgent_parts_count_in_the_bound(site: Site) -> None:
+    """They go first, and not beside it."""
+    sends(site, 3)
+    urgent = site.send("now", "u9", priority="urgent")
+
+    rings = turn(site)
+
+    assert [(f"{urgent}-0",)] == [ring.ids for ring in rings]
+
+
+def test_struck_it_stops_and_one_call_tries_after_the_block(site: Site) -> None:
+    """The storm reaches the calls in the air and no others."""
+    sends(site, 50)
+    for _ in range(4):
+        answer(site, turn(site))
+    before = len(site.calls())
+    site.vendor.says(*[refused(45009)] * 3)
+
+    answer(site, turn(site))
+    blocked = turn(site)
+    site.clock.advance(61)
+    tries = turn(site)
+
+    assert (1, 0, 1) == (len(site.calls()) - before, out(blocked), out(tries)), "one thread: one call in the air"
+
+
+def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site) -> None:
+    """Texts and cards wait for the same person: one of them goes, and then two."""
+    texts, cards = sends(site, 4), [site.card(f"c{n}") for n in range(4)]
+    parking = Block("hr", "hr", "hr", 600.0, "60020", "trust it", parked=True)
+    site.database.run(lambda c: block_lanes(c, site.database.now, [parking]))
+    parked = turn(site)
+    site.database.run(lambda c: resume_lanes(c, site.database.now, ["hr"], "a person resumed it"))
+
+    first = turn(site)
+    again = turn(site)
+    answer(site, first)
+    second = turn(site)
+
+    assert ([], 1, 0, 2) == (parked, out(first), out(again), out(second))
+    answer(site, second)
+    for _ in range(6):
+        answer(site, turn(site))
+    assert {"accepted"} == {site.state(job) for job in (*texts, *cards)}
+
+
+def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost() -> None:
+    """Without a bound there is no room to count; within one the smallest room counts."""
+    starts = SlowStart(0.0)
+
+    assert starts.room("hr:1", 10, 0, 1.0) is None
+    starts._calls = {"hr": 3, "hr:1": 2}
+    first = starts.room("hr:1", 10, 0, 1.0)
+    starts.offered("hr:1", ["a", "b"])
+    other = starts.room("hr:2", 10, 0, 1.0)
+    starts.offered("hr:2", ["c"])
+
+    assert (2, 1) == (first, other)
+    assert 0 == starts.room("hr:1", 10, 2, 1.0)
+    assert starts.room("it:1", 10, 0, 1.0) is None
+
+
+def test_a_silence_of_zero_is_never_one() -> None:
+    """The setting that switches starts off."""
+    assert SlowStart(0.0).room("hr:1", 10, 0, 1_000.0) is None
+
+
+def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
+    """An account that is free again owes nothing to what it once offered."""
+    starts = SlowStart(60.0)
+    with database.reading() as connection:
+        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
+        starts.offered("hr:1", ["a"])
+        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
+        lost = starts.room("hr:1", 10, 0, 1.0)
+        starts.offered("hr:1", ["b"])
+        starts.look(connection, database.now, ["it:1", "it"], Noted())
+        others = starts.names()
+        starts.look(connection, database.now, ["hr:2", "hr"], Noted())
+
+    assert (1, ["hr"]) == (lost, others)
+    assert [] == starts.names()

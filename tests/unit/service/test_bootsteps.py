@@ -1,0 +1,192 @@
+"""The step and the signals: when the worker process is opened, drained, finished and left alone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import celery.worker.state
+import pytest
+from celery.concurrency.prefork import TaskPool as Prefork
+from celery.concurrency.solo import TaskPool as Solo
+from celery.concurrency.thread import TaskPool as Threads
+
+from worker.domain.errors import ConfigurationError
+from worker.service import bootsteps
+from worker.service.bootsteps import EXIT_AT_ONCE, EXIT_CONFIGURATION, EngineRoomStep, take_over_signals
+
+
+class Exited(BaseException):
+    """Stands for the end of the process."""
+
+
+class Room:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.wrong: ConfigurationError | None = None
+        self.draining = False
+
+    def open(self, **options: Any) -> bool:
+        self.told.append(("open", options["threads"], options["node"], options["events"], options["given_up"]()))
+        if self.wrong:
+            raise self.wrong
+        return True
+
+    def begin_drain(self) -> None:
+        self.draining = True
+        self.told.append("drain")
+
+    def finish(self) -> None:
+        self.told.append("finish")
+
+
+@pytest.fixture
+def room() -> Room:
+    """A room that only remembers."""
+    return Room()
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Statuses of ends at once; the test goes on with an exception."""
+    found: list[int] = []
+
+    def end(status: int) -> None:
+        found.append(status)
+        raise Exited
+
+    monkeypatch.setattr(bootsteps.os, "_exit", end)
+    return found
+
+
+@pytest.fixture
+def handlers() -> Iterator[list[int]]:
+    """Signal handlers as a Celery worker finds them: its own, which remembers; put back at the end."""
+    called: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGTERM, lambda number, frame: called.append(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield called
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def worker(room: Room, pool: Any = Threads) -> SimpleNamespace:
+    """What the step sees of Celery's worker."""
+    app = SimpleNamespace(worker_process=room)
+    return SimpleNamespace(app=app, pool_cls=pool, concurrency=8, hostname="w1@test", task_events=True)
+
+
+def test_the_room_lives_as_long_as_the_worker(room: Room, handlers: list[int]) -> None:
+    """Opened before the consumer starts, told at the close, waited for at the stop."""
+    one = worker(room)
+
+    step = EngineRoomStep(one)
+    step.start(one)
+    step.close(one)
+    step.stop(one)
+
+    assert [("open", 8, "w1@test", True, False), "drain", "finish"] == room.told
+
+
+def test_a_room_that_still_waits_is_told_to_give_up(
+    room: Room, handlers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery's wish to stop reaches a room that waits for its database."""
+    monkeypatch.setattr(celery.worker.state, "should_stop", 0)
+
+    EngineRoomStep(worker(room)).start(worker(room))
+
+    assert [("open", 8, "w1@test", True, True)] == room.told
+
+
+@pytest.mark.parametrize("pool", [Prefork, Solo])
+def test_any_other_pool_is_refused(room: Room, capsys: pytest.CaptureFixture[str], pool: Any) -> None:
+    """One sentence says which pool to take."""
+    with pytest.raises(SystemExit) as ended:
+        EngineRoomStep(worker(room, pool))
+
+    assert EXIT_CONFIGURATION == ended.value.code
+    assert "start it with -P threads" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_found_while_opening_ends_the_worker(
+    room: Room, handlers: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its sentence and the status of wrong settings."""
+    room.wrong = ConfigurationError("accounts.hr.secret: is not there")
+
+    with pytest.raises(SystemExit) as ended:
+        EngineRoomStep(worker(room)).start(worker(room))
+
+    assert EXIT_CONFIGURATION == ended.value.code
+    assert "worker: accounts.hr.secret: is not there\n" == capsys.readouterr().err
+
+
+def test_a_cold_shutdown_ends_at_once(room: Room, exits: list[int]) -> None:
+    """Nothing is waited for."""
+    with pytest.raises(Exited):
+        EngineRoomStep(worker(room)).terminate(worker(room))
+
+    assert ([EXIT_AT_ONCE], []) == (exits, room.told)
+
+
+def test_the_first_sigterm_drains_and_the_second_ends(room: Room, handlers: list[int], exits: list[int]) -> None:
+    """Draining begins in the handler, and Celery's own handler runs after it."""
+    take_over_signals(room)  # type: ignore[arg-type]
+
+    signal.raise_signal(signal.SIGTERM)
+    drained = (room.told[:], exits[:], handlers[:])
+    with pytest.raises(Exited):
+        signal.raise_signal(signal.SIGTERM)
+
+    assert (["drain"], [], [signal.SIGTERM]) == drained
+    assert [EXIT_AT_ONCE] == exits
+
+
+def test_a_sigint_drains_like_a_sigterm(room: Room, handlers: list[int], exits: list[int]) -> None:
+    """Celery's handler of SIGTERM runs, not the one of SIGINT; a SIGTERM after it is the second signal."""
+    take_over_signals(room)  # type: ignore[arg-type]
+
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(Exited):
+        signal.raise_signal(signal.SIGTERM)
+
+    assert (["drain"], [EXIT_AT_ONCE], [signal.SIGINT]) == (room.told, exits, handlers)
+
+
+def test_a_signal_that_celery_does_not_handle_drains_too(room: Room, handlers: list[int], exits: list[int]) -> None:
+    """There is nothing to go on to."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    take_over_signals(room)  # type: ignore[arg-type]
+
+    signal.raise_signal(signal.SIGTERM)
+
+    assert (["drain"], [], []) == (room.told, exits, handlers)
+
+
+def test_sigquit_ends_at_once(room: Room, handlers: list[int], exits: list[int]) -> None:
+    """Without a drain."""
+    take_over_signals(room)  # type: ignore[arg-type]
+
+    with pytest.raises(Exited):
+        signal.raise_signal(signal.SIGQUIT)
+
+    assert ([EXIT_AT_ONCE], []) == (exits, room.told)
+
+
+def test_a_worker_in_a_thread_leaves_the_signals_alone(room: Room, handlers: list[int]) -> None:
+    """Only the main thread may take them over."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    thread = threading.Thread(target=take_over_signals, args=(room,))
+    thread.start()
+    thread.join(10)
+
+    assert before is signal.getsignal(signal.SIGTERM)

@@ -1,0 +1,142 @@
+"""Bulk's part of a full lane: an eighth of the calls, whatever is offered and however little of it finds room."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.delivery.sender.bulk_quota import BulkQuota, Picked
+from worker.domain.bulk_quota import OTHERS, mix
+from worker.domain.job import Priority
+from worker.outbox.jobs.loading import DuePart
+
+LANE = "hr:1"
+NUMBERS = count()
+
+
+def a_part(priority: Priority) -> DuePart:
+    empty = {"spec": {}, "message": {}, "on_unknown": "default", "target_job_id": None, "frozen": None}
+    facts = {"tries": 0, "doubts": 0, "flagged": None, "first_marked_at": None, "expires_at": None, **empty}
+    part = DuePart(
+        id=str(next(NUMBERS)),
+        job_id="",
+        n=0,
+        lane=LANE,
+        claim=0,
+        kind="send",
+        account="hr",
+        frozen_window=None,
+        **facts,
+    )
+    part.priority = priority
+    return part
+
+
+def a_doorbell(others: int, bulk: int, priority: Priority = Priority.NORMAL) -> deque[DuePart]:
+    return deque([*(a_part(priority) for _ in range(others)), *(a_part(Priority.BULK) for _ in range(bulk))])
+
+
+def letters(picked: Picked) -> str:
+    return "".join("unb"[work.priority] for work in picked.due_parts)
+
+
+def test_every_eighth_is_bulk_and_each_keeps_its_own_order() -> None:
+    """The rest of whichever is more comes behind; the count goes on from where it stood."""
+    line = list(mix(["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"], ["b0", "b1", "b2"], 5))
+
+    assert ["n0", "n1", "b0", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "b1", "b2"] == [part for part, _, _ in line]
+    assert [6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0] == [credit for _, _, credit in line]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(-OTHERS, 4 * OTHERS))
+def test_nothing_is_lost_between_the_two(others: int, bulk: int, credit: int) -> None:
+    """Every part once."""
+    parts = [("n", n) for n in range(others)], [("b", n) for n in range(bulk)]
+
+    line = [part for part, _, _ in mix(*parts, credit)]
+
+    for mine in parts:
+        assert mine == [part for part in line if part in set(mine)]
+    assert len(line) == others + bulk
+
+
+def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
+    """Here bulk alone finds no room, seven times over: the next pick begins with it all the same."""
+    bulk_quota = BulkQuota()
+    first = bulk_quota.pick(LANE, a_doorbell(20, 3), 16)
+    bulk_quota.take_back(LANE, first, [work.id for work in first.due_parts[:7]])
+
+    again = [bulk_quota.pick(LANE, a_doorbell(20, 3), 4) for _ in range(1)]
+    bulk_quota.take_back(LANE, again[0], [])
+
+    assert ("nnnnnnnbnnnnnnnb", "bnnn") == (letters(first), letters(again[0]))
+    assert "bnnn" == letters(bulk_quota.pick(LANE, a_doorbell(20, 3), 4))
+
+
+def test_a_pick_leaves_the_others_as_they_stood() -> None:
+    """In the order in which they came."""
+    due_parts = a_doorbell(9, 2)
+    ids = [work.id for work in due_parts]
+
+    picked = BulkQuota().pick(LANE, due_parts, 8)
+
+    assert [*ids[:7], ids[9]] == [work.id for work in picked.due_parts]
+    assert [ids[7], ids[8], ids[10]] == [work.id for work in due_parts]
+
+
+def test_a_doorbell_of_bulk_alone_costs_bulk_nothing() -> None:
+    """Nobody else wanted its room."""
+    bulk_quota = BulkQuota()
+    bulk_quota.pick(LANE, a_doorbell(5, 0), 5)
+    bulk_quota.pick(LANE, a_doorbell(0, 10), 10)
+
+    assert "nnb" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
+
+
+def test_urgent_calls_count_too() -> None:
+    """A tenth is a tenth of all calls of the lane."""
+    bulk_quota = BulkQuota()
+    bulk_quota.pick(LANE, a_doorbell(OTHERS, 0, Priority.URGENT), OTHERS)
+
+    assert "bnn" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
+
+
+@settings(deadline=None)
+@given(
+    rounds=st.lists(st.tuples(st.integers(1, 30), st.lists(st.integers(0, 16), min_size=1, max_size=6)), max_size=40),
+    processes=st.integers(1, 4),
+)
+def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]]], processes: int) -> None:
+    """Doorbells of any size of which only the first few find room, in turns over several processes: of any n calls in a
+    row an eighth is bulk, less one for each process.
+    """
+    mixings, calls = [BulkQuota() for _ in range(processes)], ""
+    for turn, (others, rooms) in enumerate(rounds):
+        bulk_quota = mixings[turn % processes]
+        for room in rooms:
+            picked = bulk_quota.pick(LANE, a_doorbell(others, 3), 16)
+            bulk_quota.take_back(LANE, picked, [work.id for work in picked.due_parts[:room]])
+            calls += letters(picked)[:room]
+
+    for length in range(1, len(calls) + 1):
+        fewest = min(calls[at : at + length].count("b") for at in range(len(calls) - length + 1))
+        assert fewest >= length / (OTHERS + 1) - processes
+
+
+@pytest.mark.parametrize("rooms", [[3, 0, 1, 5, 2, 0, 0], [1] * 7, [16] + [0] * 6])
+def test_threads_that_pick_at_once_share_one_count(rooms: list[int]) -> None:
+    """Seven threads hold their picks while the limit lets a few of each through: in the long run it is an eighth."""
+    bulk_quota, called = BulkQuota(), ""
+    for turn in range(100):
+        picks = [bulk_quota.pick(LANE, a_doorbell(20, 3), 16) for _ in rooms]
+        for n, picked in enumerate(picks):
+            room = rooms[(n + turn) % len(rooms)]
+            bulk_quota.take_back(LANE, picked, [work.id for work in picked.due_parts[:room]])
+            called += letters(picked)[:room]
+
+    assert 1 / (OTHERS + 2) <= called.count("b") / len(called) <= 1 / (OTHERS - 1)

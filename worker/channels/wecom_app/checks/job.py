@@ -1,0 +1,172 @@
+"""What is wrong with a job, all of it at once, before anything is stored.
+
+Refused is what the vendor would cut, drop or ignore in silence, and what it is known to refuse. Advised lengths warn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from worker.channels.checking import plain, rules
+from worker.channels.checking.attached import file_places, misplaced
+from worker.channels.wecom import upload
+from worker.channels.wecom_app import fields, targets
+from worker.channels.wecom_app.ability import ability_problems, callback_problems, plugin_problems
+from worker.channels.wecom_app.checks import chat, update
+from worker.channels.wecom_app.messages.content import body_rows, card_rows, contents
+from worker.domain.errors import Problem
+from worker.domain.job import Draft, Kind
+
+WRONG_KIND = " (vendor code 40007)"
+MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
+NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
+
+
+def check(draft: Draft) -> list[Problem]:
+    """Every wrong field of the job, in the vendor's names."""
+    checks = CHECKS.get(draft.kind)
+    if checks is None:
+        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
+    found: list[Problem] = []
+    for one in checks:
+        found.extend(one(draft))
+    return list(dict.fromkeys(found))
+
+
+def _type_problems(draft: Draft) -> Iterator[Problem]:
+    msgtype = draft.message.get("type")
+    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
+        yield Problem("msgtype", "is not the name of a message type (vendor code 40008)", "use the vendor's name")
+    elif msgtype in NOT_SENT:
+        yield Problem("msgtype", "is not a message to send", "use the job kind made for it")
+    elif draft.kind == Kind.SEND_CHAT and msgtype in fields.ENVELOPE.keys() - fields.CHAT_BODIES.keys():
+        allowed = ", ".join(fields.CHAT_BODIES)
+        yield Problem("msgtype", f"app group chats do not take {msgtype} (vendor code 40008)", f"use one of {allowed}")
+
+
+def _body_problems(draft: Draft) -> Iterator[Problem]:
+    msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    if not isinstance(body, Mapping):
+        yield Problem("body", "is not an object", "give the vendor's fields as a dict")
+        return
+    yield from plain.unfit("", body)
+    yield from plain.unfit("pieces", draft.message.get("pieces"))
+    if not fields.OURS.isdisjoint(body):
+        taken = sorted(name for name in body if name in fields.OURS)
+        yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
+    if isinstance(body.get(msgtype), Mapping):
+        for content in contents(draft.message):
+            yield from _content_problems(draft, msgtype, content)
+    else:
+        shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgtype"
+        yield Problem(f"body.{shown}", "is missing", "the body needs an object named like its msgtype")
+    yield from _envelope_problems(draft, msgtype, body)
+
+
+def _content_problems(draft: Draft, msgtype: str, content: Mapping[str, Any]) -> Iterable[Problem]:
+    files = draft.message.get("files") or {}
+    if msgtype == "template_card":
+        return _card_problems(draft.kind, content, files)
+    return rules.problems(msgtype, content, body_rows(draft.kind, msgtype, draft.account), files)
+
+
+def _card_problems(kind: str, card: Mapping[str, Any], files: Mapping[str, Any]) -> Iterator[Problem]:
+    if card.get("card_type") not in fields.CARD_TYPES:
+        names = ", ".join(fields.CARD_TYPES)
+        yield Problem("template_card.card_type", "is no card type (vendor code 42031)", f"use one of {names}")
+    yield from rules.problems("template_card", card, card_rows(kind, card), files)
+
+
+def _envelope_problems(draft: Draft, msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
+    """`safe` and `enable_id_trans`, for the types whose list of options is published."""
+    listed = (fields.CHAT_ENVELOPE if draft.kind == Kind.SEND_CHAT else fields.ENVELOPE).get(msgtype)
+    if listed is None:
+        return
+    for name in fields.ENVELOPE_FIELDS:
+        value = body.get(name)
+        if value is None:
+            continue
+        if name not in listed:
+            yield Problem(name, f"{msgtype} does not list it (news: vendor code 40074)", "leave it out")
+        elif type(value) is not int or value not in listed[name]:
+            yield Problem(name, "has no such value", f"use one of {', '.join(map(str, listed[name]))}")
+
+
+def _option_problems(draft: Draft) -> Iterator[Problem]:
+    options = draft.message.get("options") or {}
+    if not isinstance(options.get("duplicate_check", True), bool):
+        yield Problem("options.duplicate_check", "is not a boolean", "use true or false")
+    least, most = fields.INTERVAL
+    interval = options.get("duplicate_check_interval", most)
+    if type(interval) is not int or not least <= interval <= most:
+        yield Problem("duplicate_check_interval", "is no time the vendor looks back", f"use {least} to {most} seconds")
+
+
+def _attached_problems(draft: Draft) -> Iterator[Problem]:
+    """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    files = draft.message.get("files")
+    if not files:
+        return
+    wanted = _media_places(draft)
+    for path, file in files.items():
+        yield from upload.file_problems(path, file)
+        yield from misplaced(draft.message, path, file, wanted, fields.UPLOADS, WRONG_KIND)
+    yield from _protection_problems(draft)
+
+
+def _media_places(draft: Draft) -> dict[str, str]:
+    """Where a media_id can stand, and the upload type it has to be of."""
+    msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    content = body.get(msgtype) if isinstance(body, Mapping) else None
+    if not isinstance(content, Mapping):
+        return {}
+    card = msgtype == "template_card"
+    rows = card_rows(draft.kind, content) if card else body_rows(draft.kind, msgtype, draft.account)
+    return file_places(msgtype, content, rows)
+
+
+def _protection_problems(draft: Draft) -> Iterator[Problem]:
+    """`safe` = 1 protects only some kinds of files; what it does to others is not said."""
+    file = (draft.message.get("files") or {}).get("file.media_id")
+    body = draft.message.get("body")
+    if file is None or not isinstance(body, Mapping) or body.get("safe") != 1:
+        return
+    ending = str(file.get("name")).rpartition(".")[2].lower()
+    if ending not in fields.SAFE_FILES:
+        yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(fields.SAFE_FILES))}")
+
+
+def _upload_problems(draft: Draft) -> Iterator[Problem]:
+    file = (draft.message.get("files") or {}).get("media")
+    if file is None:
+        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
+    else:
+        yield from upload.file_problems("media", file)
+
+
+def _update_problems(draft: Draft) -> Iterator[Problem]:
+    yield from update.form_problems(draft)
+    card = draft.message.get("template_card")
+    if isinstance(card, Mapping):
+        yield from _card_problems(draft.kind, card, {})
+
+
+_SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems)
+CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+    Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
+    Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
+    Kind.RECALL: (targets.no_targets,),
+    Kind.UPLOAD: (_upload_problems, targets.no_targets),
+    Kind.UPDATE_CARD: (
+        _update_problems,
+        callback_problems,
+        update.code_problems,
+        update.original_problems,
+        targets.update_problems,
+    ),
+    Kind.CREATE_CHAT: (chat.create_problems, ability_problems, targets.no_targets),
+    Kind.CHANGE_CHAT: (chat.change_problems, ability_problems, targets.no_targets),
+}
+"""What is held against each kind of job."""

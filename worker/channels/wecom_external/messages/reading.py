@@ -1,0 +1,81 @@
+"""Campaigns out of the vendor's own JSON, and back: what an application keeps in a template or takes from its users.
+
+Sender and recipients of such a body belong to the job; `recipients_from_json` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.channels.checking.foreign import without_foreign
+from worker.channels.reading import object_of, validated
+from worker.channels.wecom_external.fields import FOREIGN, OURS
+from worker.channels.wecom_external.messages.attachments import ATTACHMENTS
+from worker.channels.wecom_external.messages.message import Campaign, Raw
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.message import Message
+from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
+
+TYPES = {one.msgtype: one for one in ATTACHMENTS}
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+    """The campaign of a body as the vendor's page shows it; CheckFailed says what does not fit, also an image, link or
+    mini program beside the text, as it was before 2021. With a field or a type of attachment that we do not model it
+    becomes `Raw`. What other SDKs write and says nothing (`"safe": 0`) is left out with a `UserWarning`. Files cannot
+    stand in JSON; media_ids can.
+    """
+    given = without_foreign(object_of(data), FOREIGN)
+    body = {name: value for name, value in given.items() if name not in OURS}
+    if not _is_modelled(body):
+        return Raw(body=body)
+    fields = {name: value for name, value in body.items() if name not in ("text", "attachments")}
+    if body.get("text") is not None:
+        fields["text"] = _text_in(body["text"])
+    fields["attachments"] = [_attachment(entry, i) for i, entry in enumerate(body.get("attachments") or ())]
+    return validated(Campaign, fields, "campaign")
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a campaign as the vendor's page shows it, without sender and recipients."""
+    return dict(message.document().get("body") or {})
+
+
+def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+    """Whom a body as the vendor's page shows it is for. A sender alone means all of that member's customers, or groups
+    that the member will choose.
+    """
+    body = object_of(data)
+    sender, groups = body.get("sender"), body.get("chat_type") == "group"
+    ids = _ids(body.get("chat_id_list" if groups else "external_userid"))
+    if sender:
+        named = {str(sender): ids or Everyone()}
+        return CustomerGroups(named) if groups else Customers(named)
+    return Customers(ids) if ids else Everyone()
+
+
+def _is_modelled(body: Mapping[str, Any]) -> bool:
+    entries = body.get("attachments") or []
+    types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in entries]
+    known = {"text", "attachments", "allow_select", "tag_filter"}
+    return body.keys() <= known and all(one is None or one in TYPES for one in types)
+
+
+def _text_in(holder: Any) -> Any:
+    if isinstance(holder, Mapping) and holder.keys() <= {"content"}:
+        return holder.get("content")
+    raise CheckFailed([Problem("text", "is not an object with content", 'use {"content": "..."}')])
+
+
+def _attachment(entry: Any, i: int) -> Any:
+    msgtype = entry.get("msgtype") if isinstance(entry, Mapping) else None
+    own = entry.get(msgtype) if isinstance(entry, Mapping) and msgtype else None
+    if msgtype is None or not isinstance(own, Mapping):
+        text = "has no object named like its msgtype (vendor code 40058)"
+        raise CheckFailed([Problem(f"attachments[{i}]", text, "put the fields under the name of the type")])
+    return validated(TYPES[msgtype], own, f"attachments[{i}].{msgtype}")
+
+
+def _ids(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []

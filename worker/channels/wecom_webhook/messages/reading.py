@@ -1,0 +1,99 @@
+"""Messages out of the vendor's own JSON, and back: what an application keeps in a template or takes from its users.
+
+The chatid of such a body belongs to the job; `recipients_from_json` reads it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from worker.channels.checking.foreign import without_foreign
+from worker.channels.reading import object_of, validated
+from worker.channels.wecom_webhook.fields import AUDIENCES, FOREIGN, OURS
+from worker.channels.wecom_webhook.messages.basic import SIMPLE, Image
+from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
+from worker.channels.wecom_webhook.messages.message import Raw, WebhookMessage
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.message import File, Message
+from worker.domain.recipient import Everyone, Recipients
+
+PLAIN: Mapping[str, type[WebhookMessage]] = {one.msgtype: one for one in SIMPLE}
+"""By msgtype."""
+PICTURE_NAME = "image"
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+    """The typed message of a body as the vendor's pages show it; CheckFailed says what does not fit. A type we do not
+    model becomes `Raw`; a picture's base64 becomes a file. What other SDKs write and says nothing (`"safe": 0`) is left
+    out with a `UserWarning`.
+    """
+    body = object_of(data)
+    msgtype = body.get("msgtype")
+    if not isinstance(msgtype, str):
+        raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
+    if _is_modelled(msgtype, body):
+        body = without_foreign(body, FOREIGN)
+    rest = {name: value for name, value in body.items() if name not in OURS}
+    content = rest.pop(msgtype, None)
+    if not isinstance(content, Mapping):
+        return Raw(msgtype=msgtype, body={**rest, **({} if content is None else {msgtype: content})})
+    if msgtype == "template_card" and _is_modelled(msgtype, body):
+        fields = {name: value for name, value in content.items() if name != "card_type"}
+        return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype)
+    if msgtype not in PLAIN:
+        return Raw(msgtype=msgtype, body={**rest, msgtype: dict(content)})
+    _refuse_strangers(PLAIN[msgtype], msgtype, content, rest)
+    if msgtype == Image.msgtype:
+        return validated(Image, {**_picture(content), **rest}, msgtype)
+    return validated(PLAIN[msgtype], {**content, **rest}, msgtype)
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a message as the vendor's pages show it, without chatid and without the bytes of files."""
+    document = message.document()
+    return {**(document.get("body") or {}), "msgtype": document["type"]}
+
+
+def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+    """Whom a body as the vendor's pages show it is for. Without a chatid nobody: say `Everyone("groups")` if all
+    groups are meant.
+    """
+    chatid = object_of(data).get("chatid")
+    words = {word: audience for audience, word in AUDIENCES.items()}
+    if chatid in words:
+        return Everyone(words[chatid])
+    named = [one.strip() for one in str(chatid or "").split("|") if one.strip()]
+    return Recipients(chats=tuple(dict.fromkeys(named)))
+
+
+def _is_modelled(msgtype: str, body: Mapping[str, Any]) -> bool:
+    """Whether it will be a typed message, of whose fields we know all there are."""
+    if msgtype != "template_card":
+        return msgtype in PLAIN
+    content = body.get(msgtype)
+    return isinstance(content, Mapping) and content.get("card_type") in CARD_CLASSES
+
+
+def _refuse_strangers(
+    made: type[WebhookMessage], msgtype: str, content: Mapping[str, Any], beside: Mapping[str, Any]
+) -> None:
+    strangers = [name for name in beside if name not in made.ENVELOPE] + [n for n in content if n in made.ENVELOPE]
+    if strangers:
+        raise CheckFailed([Problem(name, f"{msgtype} has no such field here", "leave it out") for name in strangers])
+
+
+def _picture(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The file a picture's base64 holds; its md5 has to be that of the bytes (301019)."""
+    try:
+        held = base64.b64decode(content.get("base64") or "", validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise CheckFailed([Problem("image.base64", "is not Base64", "encode the picture's bytes")]) from None
+    digest = hashlib.md5(held, usedforsecurity=False).hexdigest()
+    if str(content.get("md5")).lower() != digest:
+        text = "is not that of the picture (vendor code 301019)"
+        raise CheckFailed([Problem("image.md5", text, "take the MD5 of the bytes before Base64, in hex")])
+    return {"file": File(held, PICTURE_NAME)}

@@ -1,0 +1,1 @@
+"""What is checked of a job of Youdu before anything is stored."""

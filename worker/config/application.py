@@ -1,0 +1,43 @@
+"""Modules of the application that a setting names, and where in them an error came from."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from worker.domain.errors import ConfigurationError, WorkerError
+
+PLACES = 20
+
+
+def imported(setting: str, module: str) -> ModuleType:
+    """A module of the application's that a setting names; ConfigurationError when it cannot be imported."""
+    if os.getcwd() not in sys.path:  # as Celery's own -A does; the `worker` command is started from the application
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
+        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"there is no module {error.name}"
+    return places_of(error)
+
+
+def places_of(error: BaseException, *, below: str = "") -> str:
+    """The class of an error and the places it came through, `below` a file of ours left out with all above it.
+
+    Never its text, which may hold a secret or a message, unless it is an error of ours, whose texts never do.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    names = [frame.filename for frame in frames]
+    start = len(names) - names[::-1].index(below) if below in names else 0
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-PLACES:]]
+    text = f": {error}" if isinstance(error, WorkerError) else ""
+    return " > ".join([f"{type(error).__name__}{text}", *places])

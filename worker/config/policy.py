@@ -1,0 +1,25 @@
+"""The policy of attempts, repeats and lanes, out of the settings."""
+
+from __future__ import annotations
+
+from worker.config.settings import DeliverySettings
+from worker.domain.lane import LaneRules
+from worker.domain.settle import Policy
+
+
+def policy_of(settings: DeliverySettings) -> Policy:
+    """How often and how long, out of the settings."""
+    return Policy(
+        attempts=settings.attempts,
+        busy=settings.busy_attempts,
+        repeats=settings.repeats,
+        max_age_s=settings.max_age_s,
+        doubt_margin_s=settings.deadline_margin_s,
+        lanes=LaneRules(
+            strike_s=settings.strike_s,
+            strike_again_s=settings.strike_again_s,
+            failures=settings.breaker_failures,
+            open_s=settings.breaker_s,
+            open_max_s=settings.breaker_max_s,
+        ),
+    )

@@ -1,0 +1,116 @@
+"""Housekeeping: what is over and older than the settings say goes, batch by batch, so that nobody waits for it.
+
+A turn takes one batch of every task that is due. A task has a place and rounds of its own: one that fails, or meets a
+row that it cannot judge, is told, and keeps no other from going on. Turns are taken by the process that leads the
+relay, or by a person's command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from worker.config.settings import RetentionSettings
+from worker.delivery.sender.set_aside import SetAside, our_error
+from worker.domain.settle import SECOND
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import budgets
+from worker.outbox.upkeep import purge
+
+log = structlog.get_logger()
+
+DAY_S = 86_400.0
+ENDED_PROCESS_DAYS = 1.0
+PAST_WINDOW_DAYS = 1.0
+FORGOTTEN_MEDIA_DAYS = 30.0
+IDLE_BUDGET_DAYS = 1.0
+QUIET_LANE_DAYS = 600 / DAY_S
+BETWEEN_BATCHES_S = 0.2
+BETWEEN_ROUNDS_S = 600.0
+AFTER_FAILURE_S = 60.0
+
+
+@dataclass(slots=True)
+class _Task:
+    name: str
+    days: float
+    batch: Callable[[Database, int, str], purge.Look]
+    after: str | None = ""
+    """Where its round goes on; None: it is through."""
+    due: float = 0.0
+    """When its next batch may be taken, on our clock."""
+    deleted: int = 0
+    """What went in its round so far."""
+
+    @property
+    def label(self) -> str:
+        """What is told of it."""
+        return f"housekeeping of {self.name}"
+
+
+class Housekeeping:
+    """Goes round after round through everything that grows."""
+
+    def __init__(
+        self, database: Database, settings: RetentionSettings, monotonic: Callable[[], float] = time.monotonic
+    ):
+        self._database, self._monotonic = database, monotonic
+        self._set_aside = SetAside(database, monotonic)
+        tasks = (
+            _Task("bodies", settings.bodies_days, purge.purge_bodies),
+            _Task("attempts", settings.attempts_days, purge.purge_attempts),
+            _Task("callbacks", settings.callbacks_days, purge.purge_callbacks),
+            _Task("jobs", settings.jobs_days, purge.purge_jobs),
+            _Task("windows", PAST_WINDOW_DAYS, purge.purge_windows),
+            _Task("media", FORGOTTEN_MEDIA_DAYS, purge.purge_media),
+            _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
+            _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
+            _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
+            _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),
+        )
+        self._tasks = [task for task in tasks if task.days > 0]
+        self.gone: Mapping[str, int] = {}
+        """What went in the rounds that ended with the last turn, by task. (Attempts count parts.)"""
+
+    def turn(self) -> float:
+        """One batch of every task that is due; the seconds until the next turn. Raises when the database is away."""
+        now, at, gone = self._database.read_now(), self._monotonic(), {}
+        for task in self._tasks:
+            if task.due > at:
+                continue
+            if not self._set_aside.carry_out(task.label, partial(self._go_on, task, now)):
+                task.due = at + AFTER_FAILURE_S
+            elif task.after is None:
+                task.due, task.after = at + BETWEEN_ROUNDS_S, ""
+                gone[task.name], task.deleted = task.deleted, 0
+        self.gone = {name: deleted for name, deleted in gone.items() if deleted}
+        return max(BETWEEN_BATCHES_S, min(task.due for task in self._tasks) - at)
+
+    def _go_on(self, task: _Task, now: int) -> None:
+        look = task.batch(self._database, now - int(task.days * DAY_S * SECOND), task.after or "")
+        task.after, task.deleted = look.after, task.deleted + look.deleted
+        if look.odd is not None:
+            log.warning("not_purged", job=look.odd.id, error=type(look.odd.error).__name__)
+            self._set_aside.tell(task.label, our_error(look.odd.error))
+
+    def round(self) -> Mapping[str, int]:
+        """A whole round of every task at once; what went, by task. The first error of a task is raised in the end."""
+        now, errors = self._database.read_now(), []
+        for task in self._tasks:
+            task.after, task.deleted = "", 0
+            try:
+                while task.after is not None:
+                    self._go_on(task, now)
+            except Exception as error:  # noqa: BLE001  raised below
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return {task.name: task.deleted for task in self._tasks if task.deleted}
+
+
+def _purge_budgets(database: Database, before: int, after: str) -> purge.Look:
+    return purge.Look(budgets.purge(database, older_than_s=IDLE_BUDGET_DAYS * DAY_S), None)

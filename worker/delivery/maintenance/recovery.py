@@ -1,0 +1,214 @@
+"""Recovery: dead processes, unknowns whose policy can act, expiry. Turns of the process that leads the relay.
+
+A process is called dead only after ten seconds of our own uninterrupted successful looks in which its lease did not
+move: a pause of ours, or of the database, proves nothing about others. The steps of a turn do not depend on each other,
+nor the parts of a step: what one of them fails at is told, and the others are done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from worker.channels.base import Channel
+from worker.config.accounts import AccountSource
+from worker.delivery.sender.set_aside import SetAside, our_error
+from worker.domain import settle
+from worker.domain.errors import WorkerError
+from worker.domain.job import Part, RepeatRule, job_of
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import PartState
+from worker.outbox.commit.commands import Change
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.follow_ups import wake_overdue
+from worker.outbox.jobs.order_queue import mend, orders_after, stalled
+from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
+from worker.outbox.lanes.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
+
+log = structlog.get_logger()
+
+BATCH = 500
+OVERDUE_S = 120.0
+"""How long after its deadline a call's answer may wait for the database before its part is doubted."""
+DEAD = "the process died before it wrote an answer down"
+NEVER = float("-inf")
+
+
+class Recovery:
+    """Looks after what nobody holds any more."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        change: Callable[[Sequence[Change]], None],
+        accounts: AccountSource,
+        channel: Callable[[str], Channel],
+        policy: Policy,
+        lease_s: float,
+        monotonic: Callable[[], float],
+        longest_pause_s: float = 3.0,
+    ):
+        self._database, self._change = database, change
+        self._accounts, self._channel, self._policy = accounts, channel, policy
+        self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
+        self._set_aside = SetAside(database, monotonic)
+        self._watch: dict[str, tuple[int, float]] = {}
+        """Process -> (its alive_until, since when it did not move, on our clock)."""
+        self._last_turn = NEVER
+        self._order_after = ""
+        self._doubtful_after = FIRST
+        self._stayed = 0
+        """How many late parts were left as they are in the last look."""
+
+    def turn(self) -> None:
+        """One turn. Raises only when the database is away, which starts the watch over; other failures are told."""
+        now = self._monotonic()
+        if now - self._last_turn > self._longest_pause_s:
+            self._watch.clear()  # we were not watching: nothing seen before counts
+        self._last_turn, step = NEVER, self._set_aside.carry_out
+        watched = step("recovery of processes", self._bury_the_dead)
+        step("recovery of orphans", self._doubt_the_orphans)
+        step("recovery of unknowns", self._act_on_unknowns)
+        step("recovery of late parts", self._expire)
+        step("recovery of waiting parts", self._wake_overdue)
+        step("recovery of orders", self._mend_orders)
+        if watched:
+            self._last_turn = self._monotonic()
+
+    def _wake_overdue(self) -> None:
+        self._database.run(lambda connection: wake_overdue(connection, self._database.now))
+
+    def _mend_orders(self) -> None:
+        """A few orders a turn: those kept by a part that would rather be passed, or by what knew nothing of orders."""
+        database = self._database
+        with database.reading() as connection:
+            page = orders_after(connection, self._order_after, BATCH)
+            turns = stalled(connection, page)
+        self._order_after = page[-1] if len(page) == BATCH else ""
+        if turns:
+            database.run(lambda connection: mend(connection, database.now, turns))
+
+    def _bury_the_dead(self) -> None:
+        before = self._monotonic()
+        with self._database.reading() as connection:
+            processes = living(connection, self._database.now)
+        after = self._monotonic()  # a slow read proves nothing: the watch counts from its end to the next one's start
+        self._watch = {process.id: self._seen(process, after) for process in processes}
+        dead = [
+            process.id
+            for process in processes
+            if not process.fresh and before - self._watch[process.id][1] >= self._lease_s
+        ]
+        if dead:
+            log.warning("processes_dead", processes=dead)
+            self._database.run(lambda connection: bury_lapsed(connection, self._database.now, dead))
+
+    def _seen(self, process: Process, now: float) -> tuple[int, float]:
+        known = self._watch.get(process.id)
+        return known if known and known[0] == process.alive_until else (process.alive_until, now)
+
+    def _doubt_the_orphans(self) -> None:
+        """A marked part of a process that has ended is in doubt: its bytes may have left."""
+        with self._database.reading() as connection:
+            orphans = sending_of_the_ended(connection, BATCH)
+            # A net below everything else: a living process that lost hold of a part is a defect of ours.
+            orphans += sending_overdue(connection, self._database.now, int(OVERDUE_S * settle.SECOND), BATCH)
+        self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
+
+    def _orphan(self, part_id: str, claim: int, incarnation: str) -> Change:
+        def doubt(part: PartFacts, now: int) -> None:
+            if part.state is PartState.SENDING and part.claim == claim and part.incarnation == incarnation:
+                settle.doubt(part, DEAD, self._policy)
+
+        return Change(part_id, doubt, attempt_reason=DEAD)
+
+    def _act_on_unknowns(self) -> None:
+        """A page a turn: what is left as it is must not hide what stands behind it."""
+        with self._database.reading() as connection:
+            found = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
+        self._doubtful_after = (found[-1].not_before, found[-1].id) if len(found) == BATCH else FIRST
+        self._change([self._act(part) for part in found if not self._is_others(part)])
+
+    def _is_others(self, found: Doubtful) -> bool:
+        """Its account is not configured here: a process that knows it decides.
+
+        In a deployment some learn of it later than others; a day later none is coming.
+        """
+        return found.overdue_us < self._policy.max_age_s * settle.SECOND and self._channel_of(found) is None
+
+    def _channel_of(self, found: Doubtful) -> Channel | None:
+        try:
+            return self._channel(self._accounts.get(found.account).channel)
+        except WorkerError:
+            return None
+
+    def _act(self, found: Doubtful) -> Change:
+        try:
+            reason = self._why_hold(found)
+        except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
+            reason = our_error(error)
+            self._tell(found, reason)
+
+        def act(part: PartFacts, now: int) -> None:
+            if part.state is not PartState.UNKNOWN or part.claim != found.claim or part.not_before is None:
+                return
+            if reason is None:
+                settle.repeat(part, now)
+            else:
+                settle.hold(part, f"{part.reason or 'no answer'}; held: {reason}")
+
+        return Change(found.id, act)
+
+    def _tell(self, found: Doubtful, reason: str) -> None:
+        log.warning("not_judged", part=found.id, reason=reason)
+        self._set_aside.tell(f"{found.kind} in doubt", reason, lane=found.lane, account=found.account)
+
+    def _why_hold(self, found: Doubtful) -> str | None:
+        """None when a repeat is safe, or wanted whatever it does; else why a person must decide."""
+        if found.repeats >= self._policy.repeats:
+            return "repeated as often as the settings allow"
+        channel = self._channel_of(found)
+        if channel is None:
+            return "its account is not configured here"
+        wish = found.on_unknown if found.on_unknown != "default" else self._accounts.get(found.account).on_unknown
+        if wish != "default":
+            return None if wish == "resend" else "the caller wants unknown outcomes held"
+        rule, _ = channel.repeat_rule(_as_part(found))
+        if rule is RepeatRule.HOLD:
+            return "nothing makes a repeat safe"
+        if rule is RepeatRule.DUPLICATE_CHECK and not found.flagged:
+            return "it went without the duplicate check"
+        return None
+
+    def _expire(self) -> None:
+        """What stays where it is must not hide the others: of those that stayed, so many more are read."""
+        with self._database.reading() as connection:
+            late = expired(connection, self._database.now, BATCH + self._stayed)
+            in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
+            doubted = doubtful_among(connection, self._database.now, in_doubt)
+        staying = {found.id for found in doubted if self._is_others(found) or self._is_searched(found)}
+        self._stayed = len(staying)
+        self._change([Change(part, _expire) for part in late if part not in staying])
+
+    def _is_searched(self, found: Doubtful) -> bool:
+        """Its next call is a search: it sends nothing, so it is never too late."""
+        channel = self._channel_of(found)
+        try:
+            return channel is not None and channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
+        except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
+            self._tell(found, our_error(error))
+            return False
+
+
+def _expire(part: PartFacts, now: int) -> None:
+    if part.state is PartState.QUEUED and part.expires_at is not None and part.expires_at <= now:
+        settle.expire(part)
+
+
+def _as_part(found: Doubtful) -> Part:
+    return Part(
+        found.id, job_of(found.id), 0, found.kind, json.loads(found.message), json.loads(found.spec), in_doubt=True
+    )

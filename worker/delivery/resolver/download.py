@@ -1,0 +1,188 @@
+"""Fetches a file from a URL: public addresses only unless allowed, every redirect checked, size and time bounded.
+
+A name is resolved once for each request, what it resolves to is judged, and the connection goes to an address that
+passed: a name that resolves to something else a moment later changes nothing. Knows no SQL and no vendor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+from worker.delivery.resolver.http_get import Trouble, Web, WebAnswer
+from worker.domain.address import Allowed
+from worker.domain.message import CHUNK
+from worker.domain.web import Unusable, WebAddress, web_address
+
+REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LATER = frozenset({408, 425, 429})
+"""Beside 5xx: what may be answered otherwise another time."""
+_HEAD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that was fetched, in a temporary file; close it."""
+
+    content: BinaryIO = field(repr=False)
+    size: int
+    sha256: str
+    head: bytes = field(repr=False)
+    """The first bytes, for checks of the format."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content in pieces of at most 1 MiB."""
+        self.content.seek(0)
+        yield from iter(lambda: self.content.read(CHUNK), b"")
+
+    def close(self) -> None:
+        """Takes the temporary file away."""
+        self.content.close()
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """It will not be there another time either; `reason` follows the words "the file behind its URL"."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Another time it may be there; `reason` is a class of fault, or what was answered."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The process is ending; nothing can be said of the file."""
+
+
+Fetch = Fetched | NotFetched | Later | Stopped
+
+
+class _Refused(Exception):
+    """Carries a NotFetched out of the steps."""
+
+
+class _Stopping(Exception):
+    """Carries a Stopped out of the steps."""
+
+
+class Downloads:
+    """One process's way to files behind URLs. Thread-safe."""
+
+    def __init__(
+        self,
+        web: Web,
+        allowed: Allowed,
+        *,
+        deadline_s: float,
+        stopping: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
+        self._web, self._allowed = web, allowed
+        self._deadline_s, self._stopping, self._monotonic = deadline_s, stopping, monotonic
+
+    def fetch(self, url: str, most: int) -> Fetch:
+        """The file, of at most so many bytes, or why there is none; redirects and all within one deadline."""
+        try:
+            return self._follow(web_address(url), most, self._monotonic() + self._deadline_s)
+        except Unusable as error:
+            return NotFetched(f"cannot be fetched: its address {error}")
+        except _Refused as error:
+            return NotFetched(str(error))
+        except Trouble as error:
+            return Later(str(error))
+        except _Stopping:
+            return Stopped()
+
+    def _follow(self, to: WebAddress, most: int, until: float) -> Fetched:
+        for _ in range(REDIRECTS + 1):
+            found = self._ask(to, most, until)
+            if isinstance(found, Fetched):
+                return found
+            try:
+                to = to.follow(found)
+            except Unusable:
+                raise _Refused("is not there: a redirect leads to no http or https address") from None
+        raise _Refused(f"is not there: more than {REDIRECTS} redirects")
+
+    def _ask(self, to: WebAddress, most: int, until: float) -> Fetched | str:
+        """The file, or where the answer says it is. Of several addresses the first that can be reached."""
+        trouble = Trouble("deadline")
+        for address in self._permitted(to):
+            left_s = until - self._monotonic()
+            if left_s <= 0:
+                break
+            if self._stopping():
+                raise _Stopping
+            try:
+                with self._web.get(to, address, left_s, self._stopping) as answer:
+                    return self._read(answer, most)
+            except Trouble as error:
+                trouble = error
+        if self._stopping():
+            raise _Stopping
+        raise trouble
+
+    def _permitted(self, to: WebAddress) -> list[str]:
+        found = [
+            address for address in self._web.addresses(to.host, to.port) if self._allowed.permits(to.host, address)
+        ]
+        if not found:
+            raise _Refused("is not fetched: its address is not public; name the host in delivery.fetch_allow")
+        return found
+
+    def _read(self, answer: WebAnswer, most: int) -> Fetched | str:
+        if answer.status in _REDIRECTS and "location" in answer.headers:
+            return answer.headers["location"]
+        if answer.status >= 500 or answer.status in _LATER:
+            raise Trouble(f"answered {answer.status}")
+        if answer.status != 200:
+            raise _Refused(f"is not there: answered {answer.status}")
+        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise _Refused("cannot be read: it came compressed although that was not asked for")
+        announced = answer.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > most:
+            raise _too_large(most)
+        return self._keep(answer.chunks, most)
+
+    def _keep(self, chunks: Iterator[bytes], most: int) -> Fetched:
+        """Into a temporary file: memory stays flat, and no transaction is open while the other side takes its time."""
+        content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  closed by whoever gets it, or below
+        try:
+            return _written(content, self._bounded(chunks, most))
+        except BaseException:
+            content.close()
+            raise
+
+    def _bounded(self, chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > most:
+                raise _too_large(most)
+            if self._stopping():
+                raise _Stopping
+            yield chunk
+
+
+def _written(content: BinaryIO, chunks: Iterator[bytes]) -> Fetched:
+    digest, size, head = hashlib.sha256(), 0, b""
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        head = head if len(head) >= _HEAD else (head + chunk)[:_HEAD]
+        content.write(chunk)
+    return Fetched(content, size, digest.hexdigest(), head)
+
+
+def _too_large(most: int) -> _Refused:
+    return _Refused(f"is too large: the vendor takes {most} bytes")

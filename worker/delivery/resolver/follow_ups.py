@@ -1,0 +1,414 @@
+"""Resolve, for recalls and card updates: msgid and response_code out of earlier receipts; or wait; or refuse.
+
+One transaction locks the target job's row, then looks, then plans or parks, so that no wake-up is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.domain import settle
+from worker.domain.account import Account
+from worker.domain.code import INSTEAD, SOON_US, CodeState
+from worker.domain.job import Part, Priority, RepeatRule, job_of
+from worker.domain.resolution import NothingSent, Parked, Ready, Refuse, Resolved
+from worker.domain.settle import FOREVER, PartFacts
+from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
+from worker.outbox.commit.commands import Change
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
+from worker.outbox.jobs.confirmations import members_of
+from worker.outbox.jobs.follow_ups import (
+    TargetPart,
+    content_of,
+    later_replays,
+    lock_job_row,
+    lock_own,
+    make_urgent,
+    park,
+    plan_parts,
+    reached_by,
+    refused_users,
+    target_parts,
+)
+from worker.outbox.jobs.loading import DuePart
+
+NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
+STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
+"""In which `stop` changes a part."""
+DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A part of this job has to move first."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a plan is made of, read under the target's lock."""
+
+    parts: list[TargetPart]
+    """Of the target and, where the follow-up reaches them, of its replays."""
+    kind: str
+    """Of the target."""
+    message: Mapping[str, Any] = field(repr=False)
+    now: int
+    pressed: Mapping[str, set[str]]
+    """Those named who pressed a card, and the parts that sent it."""
+    refused: Mapping[str, set[str]] = field(repr=False)
+    """Of a job that was replayed: those named to whom a part did not bring the card."""
+
+
+Plan = list[dict[str, Any]] | Refuse | NothingSent | Waits
+
+
+class FollowUps:
+    """Finds what recalls and updates need behind their target job."""
+
+    def __init__(
+        self,
+        database: Database,
+        change: Callable[[Sequence[Change]], None],
+        *,
+        recall_window_s: float | None,
+        call_deadline_s: float,
+        code_ttl_s: float,
+    ):
+        self._database, self._change = database, change
+        self._code_ttl_s = int(code_ttl_s)
+        self._recall_window_s = recall_window_s
+        self._deadline_us = int(call_deadline_s * settle.SECOND)
+
+    def recall(self, due: DuePart, channel: Channel) -> Resolved:
+        """Take back msgid by msgid; what was not sent yet is cancelled, what is in the air is waited for."""
+        window = self._window_us(channel)
+        if due.target_job_id is None:
+            return self._recall_foreign(due.message, window)
+        if "msgid" not in due.spec and "refuse" not in due.spec:
+            self._stop_target(due.target_job_id, channel)
+            planned = self.plan(due, partial(self._recall_plan, window, channel), window, with_replays=True)
+            if not isinstance(planned, Ready):
+                return planned
+            due.spec = planned.spec
+        if "refuse" in due.spec:
+            return Refuse(due.spec["refuse"])
+        return Ready(due.spec, self._gone(due.spec["target"]), recalled=(due.spec["target"], due.spec["claim"]))
+
+    def _gone(self, target: str) -> dict[str, Any]:
+        """How many of those who carry the send out had done so when it was last read; nothing where nobody reads."""
+        with self._database.reading() as connection:
+            members, done = members_of(connection, target)
+        return {"members": members, "done": done} if members else {}
+
+    def _window_us(self, channel: Channel) -> int | None:
+        """How long after it was accepted a send can be taken back; None: no end."""
+        window_s = channel.recall_window_s
+        if window_s is not None and self._recall_window_s is not None:
+            window_s = int(self._recall_window_s)
+        return None if window_s is None else window_s * settle.SECOND
+
+    def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
+        """What something else sent: only its msgid is known, and perhaps its time; else the vendor knows."""
+        if "sent_at" not in message:
+            return Ready({"msgid": message["msgid"]})
+        sent_at = int(datetime.fromisoformat(message["sent_at"]).timestamp()) * settle.SECOND
+        late = self._too_late(sent_at, self._database.read_now(), window)
+        return Refuse(late) if late else Ready({"msgid": message["msgid"]})
+
+    def update_card(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+        """One call per card that was sent, each with a fresh response_code of its own."""
+        if due.target_job_id is None:
+            return self._take_given(due, channel.app_scope(account))
+        if "target" not in due.spec and "refuse" not in due.spec:
+            planned = self.plan(due, _update_plan, self._window_us(channel), with_replays=True)
+            if not isinstance(planned, Ready):
+                return planned
+            due.spec = planned.spec
+        if "refuse" in due.spec:
+            return Refuse(due.spec["refuse"])
+        return self._pick_code(due)
+
+    def _take_given(self, due: DuePart, app: str) -> Resolved:
+        """The very code the application gave; nobody knows of another one for that card."""
+        response_code = due.message["response_code"]
+        held, now = self._database.run(lambda connection: self._file_given(connection, due, app, response_code))
+        if held.used:
+            return Refuse(f"its response_code {held.fate}; {INSTEAD}")
+        if held.state == "leased" and held.holder != due.id:
+            self._change([Change(due.id, _wait_for_code)])
+            return Parked()
+        if held.ends_at <= now + self._deadline_us:
+            hours = f"{self._code_ttl_s / 3600:g}"
+            ended = f"that time ended at {_clock(held.ends_at)}"
+            return Refuse(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
+        self._hasten(due, held.ends_at - now)
+        return Ready(due.spec, {"response_code": response_code}, code_id=held.id)
+
+    def _file_given(self, connection: Connection, due: DuePart, app: str, response_code: str) -> tuple[CodeState, int]:
+        """What the ledger says of the code, and the time; one it never saw is filed, so that it is spent once."""
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        key = code_id(app, response_code)
+        held = read_code(connection, key)
+        if held is None:
+            given = due.message.get("issued_at")
+            # Not said: the vendor alone knows, and is asked.
+            issued = min(now, int(datetime.fromisoformat(given).timestamp() * settle.SECOND)) if given else now
+            ends_at = issued + self._code_ttl_s * settle.SECOND
+            if ends_at <= now + self._deadline_us:  # too late by a word that may be wrong: not filed
+                return CodeState(key, "fresh", None, ends_at), now
+            file_code(connection, app, due.id, response_code, issued, self._code_ttl_s, given=True)
+            held = read_code(connection, key)
+        assert held is not None
+        return held, now
+
+    def _hasten(self, due: DuePart, left_us: int) -> None:
+        """Should this call have to wait again, it does so in front: behind a full lane its code would end."""
+        if left_us <= SOON_US and due.priority != Priority.URGENT:
+            self._database.run(lambda connection: make_urgent(connection, due.id))
+
+    def _pick_code(self, due: DuePart) -> Resolved:
+        with self._database.reading() as connection:
+            until, people = f"{self._database.now} + {self._deadline_us}", due.spec.get("users") or ()
+            codes = fresh_codes(connection, due.spec["target"], until, people)
+            usable = [code for code in codes if not (due.spec.get("reserve_last") and code.source == "send")]
+            states = set() if usable else code_states(connection, due.spec["target"])
+        if usable:
+            self._hasten(due, max(code.left_us for code in usable))
+            facts = {"response_code": usable[0].code}
+            return Ready(due.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
+        if "leased" in states:
+            # Another update is in the air with it: only its end tells whether the code is spent.
+            self._change([Change(due.id, _wait_for_code)])
+            return Parked()
+        if codes:
+            return Refuse("only the send's own response_code is left, and reserve_last keeps it; wait for a press")
+        if states:
+            return Refuse("no response_code is left: each is good for one update within 72 h; send a new card")
+        return Refuse("the card brought no response_code: only callback-capable cards can be updated")
+
+    def _stop_target(self, job_id: str, channel: Channel) -> None:
+        """A recall stops what was not sent yet, and any further repeat of what is in doubt; not the search for it."""
+        with self._database.reading() as connection:
+            parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
+            stoppable = [part for part in parts if part.state in STOPPABLE]
+            kind, message = content_of(connection, job_id) if stoppable else ("", {})
+        self._change(
+            [
+                Change(part.id, partial(stop, "recalled", is_looked_up(part, kind, message, channel)))
+                for part in {part.id: part for part in stoppable}.values()
+            ]
+        )
+
+    def plan(
+        self,
+        due: DuePart,
+        plan: Callable[[DuePart, Looked], Plan],
+        window: int | None,
+        *,
+        with_replays: bool = False,
+    ) -> Resolved:
+        """Lays a follow-up out as parts, or parks it; what reaches replays reaches those of an original."""
+        target = due.target_job_id or ""
+
+        def resolve(connection: Connection) -> Resolved:
+            reach = reached_by(connection, target) if with_replays else [target]
+            jobs = [job for job in sorted(reach) if lock_job_row(connection, job)]
+            if target not in jobs:
+                return Refuse("the job it is about does not exist any more")
+            own = lock_own(connection, due.id)
+            if own is None:
+                return Parked()
+            facts, spec = own
+            if spec.keys() & {"target", "refuse"}:
+                return Ready(spec)  # planned by another sender meanwhile
+            looked = _look(connection, self._database.now, due, [job for job in reach if job in jobs])
+            specs = plan(due, looked)
+            if isinstance(specs, NothingSent) and with_replays:
+                return _refer_to_replays(connection, target) or specs
+            return self._settle_plan(connection, facts, looked, specs, window)
+
+        return self._database.run(resolve)
+
+    def _settle_plan(
+        self, connection: Connection, facts: PartFacts, looked: Looked, specs: Plan, window: int | None
+    ) -> Resolved:
+        if isinstance(specs, Waits):
+            until = self._look_again_at(looked.parts, looked.now, window)
+            park(connection, facts, specs.job, until, "waits for the job it is about")
+            return Parked()
+        if not isinstance(specs, list):
+            return specs
+        plan_parts(connection, facts, specs)
+        return Ready(specs[0])
+
+    def _look_again_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
+        """Who waits is woken when the job moves. An unknown may be held without a move, so look after its policy acted;
+        and look before the vendor's time for a follow-up is over.
+        """
+        acts = [part.not_before for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
+        if acts:
+            return max(*acts, now) + settle.SECOND
+        marks = [part.first_marked_at for part in parts if part.first_marked_at is not None]
+        if not marks or window is None:
+            return FOREVER
+        return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
+
+    def _recall_plan(self, window: int | None, channel: Channel, due: DuePart, looked: Looked) -> Plan:
+        parts, now = looked.parts, looked.now
+        soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
+        searched = [part for part in soon if is_looked_up(part, looked.kind, looked.message, channel)]
+        awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
+        if awaited is not None:
+            return Waits(job_of(awaited.id))
+        specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
+        doubled = [part for part in _one_each(parts) if _may_be_doubled(part, looked, channel)]
+        specs += [{"target": part.id, "claim": part.claim, "refuse": DOUBLED} for part in doubled]
+        return specs or NothingSent()
+
+    def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
+        if part.state in NOT_SENT_STATES:
+            return None
+        where = {"target": part.id, "claim": part.claim}
+        if part.state is PartState.UNKNOWN:
+            return {
+                **where,
+                "refuse": "the send is in doubt and brought no msgid: it cannot be taken back",
+            }
+        if part.msgid is None:
+            return {**where, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
+        late = self._too_late(part.accepted_at or 0, now, window)
+        return {**where, "refuse": late} if late else {**where, "msgid": part.msgid}
+
+    def _too_late(self, sent_at: int, now: int, window: int | None) -> str | None:
+        """Why a message of that time is not taken back any more; None: it is. A call must end in time, too."""
+        if window is None or now <= sent_at + window - self._deadline_us:
+            return None
+        ended = _clock(sent_at + window)
+        hours = f"{window / settle.SECOND / 3600:g}"
+        return f"the vendor takes a message back within {hours} h only; that time ended at {ended}"
+
+
+def _clock(micros: int) -> str:
+    return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _refer_to_replays(connection: Connection, job_id: str) -> Refuse | None:
+    """Nothing of a replay was sent, but others of its chain may have been: which of them is meant is not guessed."""
+    replays = later_replays(connection, job_id)
+    if replays.first is None:
+        return None
+    newest = replays.ids[-1]
+    return Refuse(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
+
+
+def _look(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -> Looked:
+    people = due.spec.get("users") or ()
+    kind, message = content_of(connection, jobs[0])
+    pressed: dict[str, set[str]] = {}
+    for job in jobs:
+        for person, parts in pressed_by(connection, job, people).items():
+            pressed.setdefault(person, set()).update(parts)
+    chain = jobs if people and len(jobs) > 1 else ()
+    return Looked(
+        [part for job in jobs for part in target_parts(connection, job)],
+        kind,
+        message,
+        int(connection.exec_driver_sql(f"select {now}").scalar_one()),
+        pressed,
+        {part: users for job in chain for part, users in refused_users(connection, job).items()},
+    )
+
+
+def _update_plan(due: DuePart, looked: Looked) -> Plan:
+    parts = _one_each(looked.parts)
+    shares = [(part, share) for part in parts if (share := _share(due.spec, part, looked, parts)) is not None]
+    if not shares:
+        return Refuse("none of the people named was a recipient of that card")
+    if (awaited := first_awaited(part for part, _ in shares)) is not None:
+        return Waits(job_of(awaited.id))
+    sent = [{**share, "target": part.id} for part, share in shares if part.state not in NOT_SENT_STATES]
+    return sent or NothingSent()
+
+
+def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
+    """The first part that has yet to move: open, or in doubt with its policy still to act."""
+    acts = (part for part in parts if part.state is not PartState.UNKNOWN or part.not_before is not None)
+    return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
+
+
+def is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
+    """Whether, in doubt, it is searched for: what the search finds can be taken back."""
+    return _repeat_rule(part, kind, message, channel)[0] is RepeatRule.LOOK_UP
+
+
+def _repeat_rule(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> tuple[RepeatRule, int]:
+    return channel.repeat_rule(Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True))
+
+
+def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
+    """Whether it was taken by a repeat that nothing makes one with the call in doubt: its caller wanted it resent."""
+    if not part.doubts or part.state not in TAKEN_STATES:
+        return False
+    rule, window_s = _repeat_rule(part, looked.kind, looked.message, channel)
+    match rule:
+        case RepeatRule.HOLD:
+            return True
+        case RepeatRule.DUPLICATE_CHECK:
+            return not part.flagged
+        case RepeatRule.TASK_ID:
+            return (part.marked_at or 0) > (part.first_marked_at or 0) + window_s * settle.SECOND
+        case _:
+            return False
+
+
+def stop(was: str, looked_up: bool, part: PartFacts, now: int) -> None:
+    """What becomes of a part that `was` recalled, or revoked: what was not sent yet is not sent any more."""
+    if looked_up and part.doubts:
+        return  # its next call is a search, and sends nothing
+    if part.state is PartState.QUEUED:
+        settle.cancel(part, f"{was} before it was sent")
+    elif part.state is PartState.UNKNOWN and part.not_before is not None:
+        settle.hold(part, f"{was} while in doubt: not repeated any more")
+
+
+def _wait_for_code(part: PartFacts, now: int) -> None:
+    if part.state is PartState.QUEUED:
+        settle.wait_until(part, now + settle.SECOND, "its response_code is in use by another update")
+
+
+def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
+    return list({part.id: part for part in parts}.values())
+
+
+def _share(
+    spec: dict[str, Any], part: TargetPart, looked: Looked, parts: Sequence[TargetPart]
+) -> dict[str, Any] | None:
+    """The targets of an update that belong to one part's card; None: none do.
+
+    People go to the part that was sent to them by name or whose card they pressed. Who is held by none so may still be
+    somebody's of a party or tag: only the vendor can tell.
+    """
+    users = spec.get("users") or []
+    if not users or spec.get("parties") or spec.get("tags"):
+        return dict(spec)
+    pressed = looked.pressed
+    named = _lower(part.spec.get("users") or []) - looked.refused.get(part.id, set())
+    mine = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
+    if part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone"):
+        found = {name for one in parts for name in _lower(one.spec.get("users") or [])} | pressed.keys()
+        mine += [user for user in users if user.lower() not in found]
+    return {**spec, "users": mine} if mine else None
+
+
+def _lower(users: Sequence[str]) -> set[str]:
+    return {user.lower() for user in users}

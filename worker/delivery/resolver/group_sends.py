@@ -1,0 +1,188 @@
+"""Resolve, for what happens after a send was accepted: what became of it, a reminder, and finding one that is in doubt.
+
+A track job reads page after page, each page a call of its own, and every round what can still change; a look-up is the
+search of the vendor's list for a task whose answer was lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.channels.usable import alike
+from worker.config.accounts import AccountSource
+from worker.delivery.resolver.follow_ups import FollowUps, Looked, Plan, Waits, first_awaited
+from worker.domain import settle
+from worker.domain.account import Account
+from worker.domain.group_send import AGE_S, PACE_S
+from worker.domain.job import Part, job_of
+from worker.domain.resolution import Hold, NothingSent, Parked, Ready, Refuse, Resolved
+from worker.domain.settle import SECOND, PartFacts
+from worker.domain.state import PartState
+from worker.outbox.commit.commands import Change
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.site_keys import lane_key, lane_name
+from worker.outbox.jobs import confirmations
+from worker.outbox.jobs.codes import named_ids
+from worker.outbox.jobs.follow_ups import Beside, TargetPart, is_recalled, others_unanswered, reminders
+from worker.outbox.jobs.loading import DuePart
+
+SLOWEST_S = 6 * 3600
+REMINDERS, REMIND_WINDOW_S = 3, 86_400
+"""The vendor takes three reminders of a task in 24 h (page 97610)."""
+APART_S = 3600
+"""Of a part whose last call was so long before this one's first, the task is none of the time that is searched."""
+TWIN_S = 2
+"""How soon a search looks again whether an equal message was answered."""
+
+
+class GroupSends:
+    """Finds what the next call of a track, a remind or a look-up needs."""
+
+    def __init__(
+        self,
+        database: Database,
+        accounts: AccountSource,
+        follow_ups: FollowUps,
+        change: Callable[[Sequence[Change]], None],
+    ):
+        self._database, self._accounts, self._follow_ups, self._change = database, accounts, follow_ups, change
+
+    def track(self, due: DuePart) -> Resolved:
+        """One task after another is read page by page until nothing can change or it is too old."""
+        if "target" not in due.spec:
+            planned = self._follow_ups.plan(due, _track_plan, None)
+            if not isinstance(planned, Ready):
+                return planned
+            due.spec = planned.spec
+        if "refuse" in due.spec:
+            return Refuse(due.spec["refuse"])
+        if due.spec["step"] != "result" or due.spec.get("member"):
+            return Ready(due.spec)
+        return self._next_member(due)
+
+    def _next_member(self, due: DuePart) -> Resolved:
+        """The next member of whom something can still change; none left: this round is over."""
+        spec, target = due.spec, due.spec["target"]
+        with self._database.reading() as connection:
+            member = confirmations.next_to_read(connection, target, spec.get("after", ""))
+            settled = member is None and confirmations.is_settled(connection, target)
+            cancelled = member is None and is_recalled(connection, target)
+        if member is not None:
+            return Ready({**spec, "member": member, "after": member, "cursor": ""})
+        self._end_round(due, settled=settled, cancelled=cancelled)
+        return Parked()
+
+    def _end_round(self, due: DuePart, *, settled: bool, cancelled: bool) -> None:
+        """A task that was cancelled is read once more from the beginning: until then somebody may have sent."""
+        pace_s = due.message.get("pace_s") or PACE_S
+        age_us = int((due.message.get("max_age_s") or AGE_S) * SECOND)
+        since = due.spec["since"]
+
+        def end(part: PartFacts, now: int) -> None:
+            if part.state is not PartState.QUEUED or part.claim != due.claim:
+                return
+            if settled or now - since >= age_us or (cancelled and due.spec.get("last")):
+                settle.finish(part)
+            elif cancelled:
+                settle.wait_until(part, now, "was cancelled: reads once more what became of it")
+            else:
+                pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
+                settle.wait_until(part, min(now + pause_us, since + age_us), "reads again what became of it")
+
+        again = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
+        self._change([Change(due.id, end, spec=json.dumps(again, ensure_ascii=False))])
+
+    def remind(self, due: DuePart) -> Resolved:
+        """One call per task; the fourth of a day is refused here, with the time it opens again."""
+        if "target" not in due.spec:
+            planned = self._follow_ups.plan(due, _remind_plan, None)
+            if not isinstance(planned, Ready):
+                return planned
+            due.spec = planned.spec
+        if "refuse" in due.spec:
+            return Refuse(due.spec["refuse"])
+        with self._database.reading() as connection:
+            now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            given = reminders(connection, due.spec["target"], now - REMIND_WINDOW_S * SECOND)
+        if len(given) >= REMINDERS:
+            opens = datetime.fromtimestamp((given[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
+            when = f"the next is taken at {opens:%Y-%m-%d %H:%M:%S}Z"
+            return Refuse(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
+        return Ready(due.spec)
+
+    def look_up(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+        """What the search needs: when it may have been made, and which tasks are somebody else's.
+
+        A twin in the air may own what the search found a page ago: its answer is waited for. Whose answer was written
+        down since is among the known, so those are read last.
+        """
+        with self._database.reading() as connection:
+            now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            # Those that share what is uploaded share a corp, and its list of tasks.
+            names = alike(self._accounts, account, channel.media_scope)
+            twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]
+            known = [one for name in names for one in named_ids(connection, name)]
+        if not all(twin.in_the_air for twin in twins):
+            return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
+        if twins:
+            self._change([Change(due.id, _wait_for_twin)])
+            return Parked()
+        first = due.first_marked_at or now  # after now, where the database's clock was set back
+        doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
+        return Ready(due.spec, {"doubt": doubt, "known": known})
+
+    def _twins(
+        self, connection: Connection, name: str, due: DuePart, channel: Channel, account: Account
+    ) -> list[Beside]:
+        """Parts of an account without an answer whose tasks would look just like this one's, also by their time."""
+        lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
+        own = channel.body_hash(_as_part(due.id, due.job_id, due.kind, due.message, due.spec), account)
+        return [
+            one
+            for one in others_unanswered(connection, name, due.kind, lane, due.id)
+            if one.marked_at + APART_S * SECOND >= (due.first_marked_at or 0)
+            and channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
+        ]
+
+
+def _wait_for_twin(part: PartFacts, now: int) -> None:
+    if part.state is PartState.QUEUED:
+        settle.wait_until(
+            part, now + TWIN_S * SECOND, "an equal message is in the air: its search waits for the answer"
+        )
+
+
+def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> Part:
+    return Part(part, job, 0, kind, message, spec)
+
+
+def _track_plan(due: DuePart, looked: Looked) -> Plan:
+    return _per_task(looked, {"step": "task", "member": None, "after": "", "cursor": "", "since": looked.now})
+
+
+def _remind_plan(due: DuePart, looked: Looked) -> Plan:
+    return _per_task(looked, {})
+
+
+def _per_task(looked: Looked, more: Mapping[str, Any]) -> Plan:
+    """One part for each task that was made; waits while one may still be made."""
+    if (awaited := first_awaited(looked.parts)) is not None:
+        return Waits(job_of(awaited.id))
+    specs = [_task_spec(part, more) for part in looked.parts if part.state in TAKEN or part.state is PartState.UNKNOWN]
+    return specs or NothingSent()
+
+
+TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
+
+
+def _task_spec(part: TargetPart, more: Mapping[str, Any]) -> dict[str, Any]:
+    where = {"target": part.id, "claim": part.claim}
+    if part.msgid is None:
+        return {**where, "refuse": "the send is in doubt or brought no msgid: nothing can be asked about it"}
+    return {**where, "msgid": part.msgid, **more}

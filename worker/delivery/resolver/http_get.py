@@ -1,0 +1,224 @@
+"""One GET to one address: the only place that speaks HTTP to others than vendors, for files behind a URL.
+
+It connects to the address it is given, never to what a name resolves to by then, and follows nothing. Every wait ends
+at one instant. It raises `Trouble` with a class such as `refused` or `cut`, whose text and causes hold no URL.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, cast
+
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util import wait_for_read, wait_for_write
+from urllib3.util.ssl_ import create_urllib3_context
+
+from worker.domain.web import WebAddress
+from worker.transport.connection import DeadlinePassed, Wire, why_no_answer, why_not_connected
+
+PIECE = 64 * 1024
+CONNECT_S = 10.0
+SLICE_S = 0.2
+"""How long a wait goes on before the process is asked whether it is ending."""
+
+
+class Trouble(Exception):
+    """No whole answer; another time there may be one. Its text is a class of fault: `dns`, `refused`, `tls`, `cut`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebAnswer:
+    """An answer whose body is still to be read."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    chunks: Iterator[bytes] = field(repr=False)
+    """The body as it comes; Trouble when it breaks off."""
+
+
+class Web(Protocol):
+    """What fetching needs of the network; tests have one without."""
+
+    def addresses(self, host: str, port: int) -> Sequence[str]:
+        """What the name resolves to, as texts; Trouble when it has no address."""
+        ...
+
+    def get(
+        self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]
+    ) -> AbstractContextManager[WebAnswer]:
+        """Asks at this very address; everything, reading the body too, ends within so many seconds, or soon after the
+        process is `stopping`.
+        """
+        ...
+
+
+Wait = Callable[[socket.socket, float], bool]
+
+
+class _Stopping(Exception):
+    """The process is ending."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Over every wait of one request: the instant at which it ends, and the process that may end before."""
+
+    monotonic: Callable[[], float]
+    until: float
+    stopping: Callable[[], bool]
+
+    def left_s(self) -> float:
+        """Seconds that are left; DeadlinePassed when there are none."""
+        left = self.until - self.monotonic()
+        if left <= 0:
+            raise DeadlinePassed
+        return left
+
+    def over(self, wait: Wait, sock: socket.socket) -> None:
+        """Waits for the socket, a slice at a time."""
+        while not wait(sock, min(SLICE_S, self.left_s())):
+            if self.stopping():
+                raise _Stopping
+
+
+class _WatchedWire(Wire):
+    """A wire whose reader does not outlast its process."""
+
+    def __init__(self, sock: socket.socket, watch: _Watch) -> None:
+        super().__init__(sock, watch.monotonic)
+        self._watch = watch
+        self.begin(watch.until, None)
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """See `Wire.receive_into`."""
+        if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+            self._watch.over(wait_for_read, self._sock)
+        return super().receive_into(buffer)
+
+
+class SocketWeb:
+    """The real one. Certificates are checked against the URL's host, not against the address."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, verify: str = DEFAULT_CA_BUNDLE_PATH):
+        self._monotonic, self._verify = monotonic, verify
+
+    def addresses(self, host: str, port: int) -> Sequence[str]:
+        """See `Web.addresses`."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            found = []
+        if not found:
+            raise Trouble("dns")
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    @contextmanager
+    def get(self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]) -> Iterator[WebAnswer]:
+        """See `Web.get`."""
+        wire = self._connect(to, address, _Watch(self._monotonic, self._monotonic() + within_s, stopping))
+        response = http.client.HTTPResponse(cast(Any, wire), method="GET")
+        try:
+            _ask(wire, to, response)
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            yield WebAnswer(response.status, headers, _chunks(response, wire))
+        finally:
+            response.close()
+            wire.close()
+
+    def _connect(self, to: WebAddress, address: str, watch: _Watch) -> Wire:
+        """An open connection, for https with a checked certificate."""
+        reason, sock = "", None
+        try:
+            sock = socket.create_connection((address, to.port), timeout=min(CONNECT_S, watch.left_s()))
+            if to.scheme == "https":
+                sock = self._shake_hands(sock, to.host, watch)
+        except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the host
+            reason = why_not_connected(error)
+        if sock is None or reason:
+            if sock is not None:
+                sock.close()
+            raise Trouble(reason)
+        return _WatchedWire(sock, watch)
+
+    def _shake_hands(self, sock: socket.socket, host: str, watch: _Watch) -> ssl.SSLSocket:
+        """Step by step: a server that drips would outlast any timeout of single reads."""
+        tls = self._tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        tls.settimeout(0)
+        try:
+            while (wait := _step(tls)) is not None:
+                watch.over(wait, tls)
+        except BaseException:
+            tls.close()
+            raise
+        return tls
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = create_urllib3_context()
+        context.load_verify_locations(self._verify)
+        return context
+
+
+def _step(tls: ssl.SSLSocket) -> Wait | None:
+    """One step of a handshake: what it waits for next; null: it is done."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return wait_for_read
+    except ssl.SSLWantWriteError:
+        return wait_for_write
+    return None
+
+
+def _ask(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None:
+    """Sends the request and reads the head of the answer."""
+    fault = ""
+    try:
+        wire.sendall(_request(to))
+        wire.written = True
+        response.begin()
+        if wire.eof:
+            fault = "cut"  # http.client takes the end of the stream for the end of the head
+        elif not response.headers.is_multipart() and response.headers.get_payload():
+            fault = "garbled"  # and what follows a line that is no header for nothing at all
+    except Exception as error:  # noqa: BLE001  as above
+        fault = why_no_answer(error, wire)
+    if fault:
+        raise Trouble(fault)
+
+
+def _request(to: WebAddress) -> bytes:
+    lines = [
+        f"GET {to.target} HTTP/1.1",
+        f"Host: {to.host_header}",
+        "User-Agent: im-delivery-worker",
+        "Accept: */*",
+        "Accept-Encoding: identity",
+        "Connection: close",
+    ]
+    if to.authorization is not None:
+        lines.append(f"Authorization: {to.authorization}")
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")
+
+
+def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
+    """The body; http.client says nothing when fewer bytes come than were announced."""
+    while True:
+        fault = ""
+        try:
+            chunk = response.read1(PIECE)
+        except Exception as error:  # noqa: BLE001  as above
+            chunk, fault = b"", why_no_answer(error, wire)
+        if fault or (not chunk and response.length):
+            raise Trouble(fault or "cut")
+        if not chunk:
+            return
+        yield chunk

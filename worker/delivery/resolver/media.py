@@ -1,0 +1,192 @@
+"""Resolve, for files: the media_id of each attached file, out of the vault, or an upload job to wait for; and the bytes
+of those that stand in the message itself, which are read for each call and kept nowhere else.
+
+Vault rows and upload jobs are made by the first send that needs them. One upload serves every send of the same file,
+name and type in the same scope; a media_id is used for 2.5 of its 3 days and healed on 40007. What lies behind a URL
+may change: its upload serves only sends that were asked for before it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.delivery.resolver.url_file import UrlFiles
+from worker.domain.account import Account
+from worker.domain.job import Kind, Priority
+from worker.domain.message import INLINE
+from worker.domain.resolution import Parked, Ready, Refuse, Resolved
+from worker.domain.settle import FOREVER, SECOND
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
+from worker.outbox.jobs.follow_ups import lock_own, new_part, park
+from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.media_cache import VaultRow, add_upload, lock_vault, valid_media
+
+MARGIN_US = 600 * SECOND
+"""A media_id that ends within ten minutes is not used any more."""
+
+
+class Media:
+    """Turns attached files into media_ids."""
+
+    def __init__(
+        self, database: Database, remote: UrlFiles, *, new_id: Callable[[], str], lane_of: Callable[[str, str], str]
+    ):
+        self._database, self._url_files, self._new_id, self._lane_of = database, remote, new_id, lane_of
+
+    def upload(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+        """The chunks of an upload job's file, read from the outbox one by one while the call streams them."""
+        file = due.message["files"]["media"]
+        if "url" not in file:
+            return Ready(due.spec, {"open": lambda: self._chunks(file["blob"])})
+        stored = self._url_files.stored(due, file, channel, account)
+        if isinstance(stored, Ready):
+            stored.facts["open"] = lambda: self._chunks(stored.spec["fetched"]["blob"])
+        return stored
+
+    def _chunks(self, blob_id: str) -> Iterator[bytes]:
+        return blob_chunks(self._database, blob_id)
+
+    def attached(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+        """A media_id for every attached file, or the part waits for an upload; the bytes of inline ones."""
+        ready = Ready(due.spec, {"media": {}, "inline": {}})
+        for path, file in due.message["files"].items():
+            if file["upload_type"] == INLINE:
+                stored = self._inline(due, file, channel, account)
+                if not isinstance(stored, bytes):
+                    return stored
+                ready.facts["inline"][path], ready.spec = stored, due.spec
+                continue
+            got = self._one(due, channel, account, file)
+            if not isinstance(got, str):
+                return got
+            ready.facts["media"][path] = got
+        return ready
+
+    def _inline(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
+        """The whole content, which the vendor bounds to what a message holds; of a URL each part finds its own."""
+        if "url" in file:
+            stored = self._url_files.stored(due, file, channel, account)
+            if not isinstance(stored, Ready):
+                return stored
+            due.spec = stored.spec
+            file = stored.spec["fetched"]
+        return b"".join(self._chunks(file["blob"]))
+
+    def _one(self, due: DuePart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
+        """The media_id, which is a look without locks; else the part waits for the upload, which may have to begin."""
+        key = vault_key(channel.media_scope(account), file)
+        with self._database.reading() as connection:
+            valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
+        if valid is not None and _is_of_its_time(valid[1], file):
+            return valid[0]
+        got = None
+        while got is None:  # more than once only where others begin uploads of it meanwhile
+            got = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
+        return got
+
+    def _wait(
+        self,
+        connection: Connection,
+        due: DuePart,
+        channel: Channel,
+        account: Account,
+        file: Mapping[str, Any],
+        key: Mapping[str, Any],
+    ) -> str | Resolved | None:
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        row = lock_vault(connection, key, due.job_id, now)
+        if row is None:
+            return None
+        is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
+        if row.media_id and is_valid and _is_of_its_time(row.after_send, file):
+            return row.media_id
+        # By the database's clock, not by ids: hosts' clocks differ, and a failed upload would be made anew for ever.
+        if not row.open and row.media_id is None and row.after_send:
+            return Refuse(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
+        own = lock_own(connection, due.id)
+        if own is None:
+            return Parked()
+        upload_id = row.job_id
+        if not row.open:
+            kept = _as_fetched(connection, row, file)
+            upload_id = self._start_upload(connection, channel, account, kept, key, now)
+        until = row.look_again_at if row.open else FOREVER
+        park(connection, own[0], upload_id, until, "waits for its file to be uploaded")
+        return Parked()
+
+    def _start_upload(
+        self,
+        connection: Connection,
+        channel: Channel,
+        account: Account,
+        file: Mapping[str, Any],
+        key: Mapping[str, Any],
+        now: int,
+    ) -> str:
+        message = channel.upload_part(dict(file))
+        job_id = self._new_id()
+        job = _upload_job(job_id, account, message, now)
+        lane = self._lane_of(account.name, channel.lane(Kind.UPLOAD, message, {}))
+        part = new_part(job_id, 0, lane, priority=Priority.NORMAL, not_before=now, spec="{}")
+        add_upload(connection, key["id"], job, part)
+        return job_id
+
+    def used(
+        self, due: DuePart, channel: Channel, account: Account, found: Mapping[str, str]
+    ) -> tuple[tuple[str, str], ...]:
+        """The vault rows of a send's files, each with the media_id this send used (body path -> media_id)."""
+        scope = channel.media_scope(account)
+        files = due.message["files"]
+        return tuple((vault_key(scope, files[path])["id"], media_id) for path, media_id in found.items())
+
+
+def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
+    """The vault's key: who can use it, as what, which content or URL, under which display name."""
+    content = file["sha256"] if "url" not in file else f"url {hashlib.sha256(file['url'].encode()).hexdigest()}"
+    text = "\x00".join((scope, file["upload_type"], content, file["name"]))
+    return {
+        "id": hashlib.sha256(text.encode()).hexdigest(),
+        "scope": scope[:100],
+        "upload_type": file["upload_type"],
+    }
+
+
+def _is_of_its_time(after_send: bool, file: Mapping[str, Any]) -> bool:
+    """Whoever sends a URL wants what is there when it is sent, not what was there two days ago."""
+    return "url" not in file or after_send
+
+
+def _as_fetched(connection: Connection, row: VaultRow, file: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that was fetched for this very send is not fetched again because the vendor lost it."""
+    fetched = row.fetched if "url" in file and row.after_send else None
+    if fetched is None or not stored_blobs(connection, [fetched["blob"]]):
+        return dict(file)
+    return {**{name: value for name, value in file.items() if name != "url"}, **fetched}
+
+
+def _upload_job(job_id: str, account: Account, message: Mapping[str, Any], now: int) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "kind": Kind.UPLOAD.value,
+        "channel": account.channel,
+        "account": account.name,
+        "message": json.dumps(message, ensure_ascii=False),
+        "recipients": "{}",
+        "asked": 0,
+        "priority": 1,
+        "due_at": now,
+        "on_unknown": "default",
+        "created_at": now,
+        "state": 0,
+        "awaited": False,
+        "n_open": 1,
+    } | dict.fromkeys(
+        ("n_accepted", "n_partial", "n_rejected", "n_exhausted", "n_unknown", "n_expired", "n_cancelled"), 0
+    )

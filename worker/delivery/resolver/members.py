@@ -1,0 +1,161 @@
+"""Who stands behind departments, tags and @all, as the application's own resolver says; remembered for a while.
+
+    # shop/people.py, named by members_of = "shop.people:members_of" in worker.toml
+    def members_of(account: str, parties: Sequence[str], tags: Sequence[str]) -> Iterable[str] | None:
+        return directory.userids(parties, tags)
+
+Asked before a call is made, outside any transaction, in a thread of its own. Whatever goes wrong with it costs no job:
+then nobody knows the members, and the account's estimates are all there is. Refuses to know limits; logs no recipient.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from worker.config.application import imported, places_of
+from worker.domain.errors import ConfigurationError
+from worker.domain.recipient import EVERYONE
+
+log = structlog.get_logger()
+
+Resolver = Callable[[str, Sequence[str], Sequence[str]], Iterable[str] | None]
+"""Account, department ids, tag ids -> the userids of all of them together; None: unknown."""
+
+RESTS_S = 30.0
+"""How long a resolver that failed, or was too slow, is left alone."""
+AT_ONCE = 4
+"""Questions under way: a resolver that hangs holds so many threads of a process, and no more."""
+IDS_KEPT = 200_000
+_LONGEST = 64
+
+_Key = tuple[str, tuple[str, ...], tuple[str, ...]]
+
+
+class Unusable(Exception):
+    """The resolver's answer names what can be no member."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    members: tuple[str, ...] | None = field(repr=False)
+    until: float
+
+
+class Members:
+    """The resolver of one process and what it said; without one nobody is known. Thread-safe."""
+
+    def __init__(
+        self,
+        resolver: Resolver | None,
+        *,
+        valid_s: float,
+        deadline_s: float,
+        monotonic: Callable[[], float],
+    ):
+        self._resolver, self._valid_s, self._deadline_s, self._monotonic = resolver, valid_s, deadline_s, monotonic
+        self._guard = threading.Lock()
+        self._known: dict[_Key, _Known] = {}
+        self._kept = 0
+        self._asking: dict[_Key, Future[tuple[str, ...] | None]] = {}
+        self._rests_until = 0.0
+
+    def of(self, account: str, spec: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """The members of a spec's departments and tags together; None: it has none, or nobody knows. Never raises, and
+        waits no longer than the deadline.
+        """
+        key = _key(account, spec)
+        if self._resolver is None or key is None:
+            return None
+        asking = self._look(self._resolver, key)
+        if not isinstance(asking, Future):
+            return asking
+        try:
+            return asking.result(self._deadline_s)
+        except TooLate:
+            self._rest(account, "too slow")
+            return None
+
+    def _look(self, resolver: Resolver, key: _Key) -> Future[tuple[str, ...] | None] | tuple[str, ...] | None:
+        """What is known, or the one question under way about it."""
+        with self._guard:
+            known, now = self._known.get(key), self._monotonic()
+            if known is not None and now < known.until:
+                return known.members
+            if key in self._asking:
+                return self._asking[key]
+            if now < self._rests_until or len(self._asking) >= AT_ONCE:
+                return None
+            asking = self._asking[key] = Future()
+        threading.Thread(target=self._ask, args=(resolver, key, asking), name="members", daemon=True).start()
+        return asking
+
+    def _ask(self, resolver: Resolver, key: _Key, asking: Future[tuple[str, ...] | None]) -> None:
+        members = None
+        try:
+            members = _usable(resolver(*key))
+            self._keep(key, members)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
+            self._rest(key[0], places_of(error, below=__file__))
+        finally:
+            with self._guard:
+                del self._asking[key]
+            asking.set_result(members)
+
+    def _keep(self, key: _Key, members: tuple[str, ...] | None) -> None:
+        """Also an answer that came too late for whoever asked."""
+        with self._guard:
+            if self._kept > IDS_KEPT:
+                self._known, self._kept = {}, 0
+            self._known[key] = _Known(members, self._monotonic() + self._valid_s)
+            self._kept += 1 + len(members or ())
+            self._rests_until = 0.0
+
+    def _rest(self, account: str, why: str) -> None:
+        with self._guard:
+            self._rests_until = self._monotonic() + RESTS_S
+        log.warning("members_unknown", account=account, error=why, seconds=RESTS_S)
+
+
+def _key(account: str, spec: Mapping[str, Any]) -> _Key | None:
+    """What the resolver is asked; a broadcast is the department `@all`."""
+    parties = (EVERYONE,) if spec.get("everyone") else tuple(sorted(spec.get("parties", ())))
+    tags = tuple(sorted(spec.get("tags", ())))
+    return (account, parties, tags) if parties or tags else None
+
+
+def _usable(said: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Without repeats. Nobody at all is taken for unknown: whoever is asked for must not be left out."""
+    if said is None:
+        return None
+    if isinstance(said, str | bytes):
+        raise Unusable
+    unique = {_member(one).lower(): one for one in said}
+    return tuple(unique.values()) or None
+
+
+def _member(one: Any) -> str:
+    """Never what would be somebody else, or everybody, in the vendor's `a|b`."""
+    if not isinstance(one, str) or not 0 < len(one) <= _LONGEST or one.startswith("@") or not one.isprintable():
+        raise Unusable
+    if set(one) & {"|", " "}:
+        raise Unusable
+    return one
+
+
+def load_resolver(name: str) -> Resolver | None:
+    """The function that `members_of` names, `package.module:function`; one sentence when it cannot be had."""
+    if not name:
+        return None
+    module, _, function = name.partition(":")
+    found = getattr(imported("members_of", module), function, None)
+    if not callable(found):
+        raise ConfigurationError(f"members_of: module {module} holds no function {function}")
+    resolver: Resolver = found
+    return resolver

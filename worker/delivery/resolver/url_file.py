@@ -1,0 +1,175 @@
+"""Resolve, for files behind a URL: fetched once, before the upload, into the outbox's own copies.
+
+The part is put off while somebody fetches, so that no other process fetches the same; nothing of it is durable but
+the copy and the part's plan, written in one transaction. Who dies in between leaves a part that is due again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from worker.channels.base import Channel
+from worker.delivery.resolver.download import Downloads, Fetched, Later, NotFetched, Stopped
+from worker.domain import settle
+from worker.domain.account import Account
+from worker.domain.job import Draft, Kind
+from worker.domain.message import INLINE, looked_at
+from worker.domain.resolution import Again, Parked, Ready, Refuse, Resolved
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox.commit.commands import Change
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.blobs import find_blob, insert_blob, note_uses, stored_blobs
+from worker.outbox.jobs.follow_ups import lock_own, plan_parts
+from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.rows import save_parts
+
+log = structlog.get_logger()
+
+MARGIN_S = 30.0
+"""How long after a fetch's deadline somebody else may begin: looking up a name has limits of its own."""
+BUSY_S = 1.0
+"""How long a part waits while this process fetches as many files as it may."""
+FETCHING = "its file is being fetched"
+
+
+class UrlFiles:
+    """Turns URLs into stored files."""
+
+    def __init__(
+        self,
+        database: Database,
+        change: Callable[[Sequence[Change]], None],
+        fetching: Downloads,
+        *,
+        deadline_s: float,
+        at_once: int,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        took: Callable[[str, float], None],
+    ):
+        self._database, self._change, self._downloads = database, change, fetching
+        self._lease_us = int((deadline_s + MARGIN_S) * settle.SECOND)
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._new_id, self._monotonic, self._took = new_id, monotonic, took
+
+    def stored(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+        """Ready, with the stored copy under `fetched` in the part's spec; fetches where there is none yet."""
+        known = due.spec.get("fetched")
+        if known is not None and self._is_there(known["blob"]):
+            return Ready(due.spec)
+        if not self._slots.acquire(blocking=False):
+            self._change([Change(due.id, _wait_for_a_slot)])
+            return Parked()
+        try:
+            return self._fetch(due, file, channel, account) if self._claim(due) else Parked()
+        finally:
+            self._slots.release()
+
+    def _fetch(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+        began = self._monotonic()
+        found = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
+        duration = self._monotonic() - began
+        self._took(due.lane, duration)
+        _log(due, found, duration)
+        match found:
+            case NotFetched(reason=reason):
+                return Refuse(f"the file behind its URL {reason}")
+            case Later(reason=reason):
+                return Again(f"the file behind its URL could not be fetched: {reason}")
+            case Stopped():
+                self._give_up(due)
+                return Parked()
+            case Fetched():
+                try:
+                    return self._keep(due, file, found, channel, account)
+                finally:
+                    found.close()
+
+    def _keep(
+        self, due: DuePart, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
+    ) -> Resolved:
+        """What the vendor would refuse is refused here; else the copy and the plan, both or neither."""
+        entry = {"size": fetched.size, "sha256": fetched.sha256}
+        details = looked_at(file["upload_type"], fetched.head, fetched.chunks())
+        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, **details}
+        document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": shown}}
+        problems = channel.check(Draft(Kind.UPLOAD, account, document))
+        if problems:
+            return Refuse(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
+        return self._database.run(lambda connection: self._store(connection, due, fetched, entry))
+
+    def _store(self, connection: Connection, due: DuePart, fetched: Fetched, entry: Mapping[str, Any]) -> Resolved:
+        own = lock_own(connection, due.id)
+        if own is None:
+            return Parked()
+        facts, spec = own
+        blob_id = find_blob(connection, self._database.clock, fetched.sha256, fetched.size)
+        if blob_id is None:
+            blob_id, chunks = self._new_id(), fetched.chunks()
+            insert_blob(connection, self._database.clock, blob_id, **entry, chunks=chunks)
+        note_uses(connection, [(due.job_id, blob_id)])
+        spec = {**spec, "fetched": {**entry, "blob": blob_id}}
+        plan_parts(connection, facts, [spec])
+        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        settle.wait_until(facts, now, "its file was fetched")
+        save_parts(connection, [facts])
+        return Ready(spec)
+
+    def _claim(self, due: DuePart) -> bool:
+        """Puts the part off until the fetch must have ended; False: somebody else is at it."""
+        until: int | None = None
+
+        def claim(part: PartFacts, now: int) -> None:
+            # Run again after a deadlock, when another process may have been faster, or where the commit's answer was
+            # lost, when the part is as this wrote it.
+            nonlocal until
+            if part.claim == due.claim and _is_due(part, now):
+                until = now + self._lease_us
+                settle.wait_until(part, until, FETCHING)
+            elif part.claim != due.claim or part.not_before != until:
+                until = None
+
+        self._change([Change(due.id, claim)])
+        return until is not None
+
+    def _give_up(self, due: DuePart) -> None:
+        """Another process may begin at once."""
+
+        def free(part: PartFacts, now: int) -> None:
+            if part.state is PartState.QUEUED and part.claim == due.claim and part.reason == FETCHING:
+                settle.wait_until(part, now, "the process that fetched its file ended")
+
+        self._change([Change(due.id, free)])
+
+    def _is_there(self, blob_id: str) -> bool:
+        with self._database.reading() as connection:
+            return bool(stored_blobs(connection, [blob_id]))
+
+
+def _is_due(part: PartFacts, now: int) -> bool:
+    """Queued, and nobody fetches for it."""
+    return part.state is PartState.QUEUED and (part.not_before or 0) <= now
+
+
+def _wait_for_a_slot(part: PartFacts, now: int) -> None:
+    if _is_due(part, now):
+        settle.wait_until(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
+
+
+def _log(due: DuePart, found: Fetched | NotFetched | Later | Stopped, duration_s: float) -> None:
+    """One line a fetch; never where from."""
+    log.info(
+        "fetch",
+        job=due.job_id,
+        part=due.id,
+        account=due.account,
+        outcome=type(found).__name__.lower(),
+        reason=getattr(found, "reason", None),
+        duration=round(duration_s, 4),
+    )

@@ -1,0 +1,228 @@
+"""Which parts of a lane may go now: its head is read, and what has to wait leaves it.
+
+A part waits that is out of turn in its order, and bulk in a minute in which everybody sends: the
+vendor's advice on timing is that many applications fire at minute 0 and minute 30 of the hour, when delivery is slower,
+so batch jobs avoid these minutes. Half hours are the same in UTC and at the vendor's. Rings nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from worker.delivery.scheduler.backlog import Backlog, Backlogs
+from worker.delivery.scheduler.fair_share import Allotment, Share
+from worker.delivery.scheduler.slow_start import SlowStart
+from worker.domain.bulk_quota import BULK_EVERY, OTHERS, mix
+from worker.domain.job import Kind, Priority
+from worker.domain.road import Road
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
+from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, put_off
+
+PROBED = 20
+"""Parts at the head of a parked lane among which the one is sought that may try it."""
+KINDS_KEPT = 100_000
+LEFT_US = 60_000_000
+"""Bulk that is kept off a busy minute has so long after it, at least, before it ends."""
+FEW = 5
+"""Ids of a doorbell whose calls take a thread long: from a fifth of a second each."""
+
+
+@dataclass(slots=True)
+class Look:
+    """The head of one lane, priority by priority, as just read."""
+
+    known: Backlog
+    share: Share
+    heads: dict[Priority, Head]
+    air: int | None = None
+    """Its calls in the air, where a thread has one for long."""
+    files: bool = False
+    """Its jobs move files, which takes long."""
+
+    @property
+    def due(self) -> int:
+        """Parts in the windows of its head, in the broker or not."""
+        return sum(head.due for head in self.heads.values())
+
+    @property
+    def again(self) -> bool:
+        """Some of it was offered before, and not taken in time."""
+        return any(head.again for head in self.heads.values())
+
+    def most_bells(self) -> int:
+        """So many doorbells more may have a thread of it, or wait for one; urgent ones are not counted."""
+        if self.air is None:
+            return sys.maxsize
+        return max(0, -(-2 * self.share.threads * BULK_EVERY // OTHERS) - self.air)
+
+    def free(self) -> Iterator[str]:
+        """Those parts that are not in the broker, as far as we know."""
+        return (part for head in self.heads.values() for part in head.ids)
+
+    def put_aside(self, later: Collection[str]) -> bool:
+        """These wait; true when one of them is of this lane."""
+        before = sum(len(head.ids) for head in self.heads.values())
+        self.heads = {priority: head.without(later) for priority, head in self.heads.items()}
+        return before > sum(len(head.ids) for head in self.heads.values())
+
+    def offered(self) -> int:
+        """How many of its parts are in the broker, as far as we know."""
+        return sum(head.due - len(head.ids) for head in self.heads.values())
+
+    def narrow(self, room: int) -> None:
+        """So many more go, each in a doorbell of its own; urgent ones first, and bulk where it is owed."""
+        urgent, normal, bulk = (self.heads[priority].ids for priority in Priority)
+        line = [*urgent, *(part for part, _, _ in mix(normal, bulk, self.known.credit))]
+        self.put_aside(set(line[max(0, room) :]))
+        self.share = replace(self.share, size=1)
+
+
+class LaneHeads:
+    """Reads the heads of lanes, for one relay."""
+
+    def __init__(
+        self, database: Database, backlogs: Backlogs, allotment: Allotment, slow_start: SlowStart, pacing: Pacing | None
+    ):
+        self._database, self._backlogs, self._allotment, self._slow_start = database, backlogs, allotment, slow_start
+        self._pacing = pacing
+        self._kinds: dict[str, str] = {}
+        """Lane -> the kind of its jobs; it never changes."""
+
+    def look(self, connection: Connection, known: Backlog) -> Look:
+        """Urgent parts have a window of their own; normal and bulk share one."""
+        files = self._moves_files(known.lane)
+        share = self._allotment.share(known, Road.FILES if files else Road.NORMAL)
+        known.pressing = False
+        heads: dict[Priority, Head] = {}
+        for priority in Priority:
+            window = share.urgent_window if priority is Priority.URGENT else share.window
+            if priority is Priority.BULK:
+                normal = heads[Priority.NORMAL].due
+                share = share if normal or files else self._allotment.share(known, Road.BULK)
+                window = share.bulk_window(normal)
+            heads[priority] = head_of_lane(connection, self._database.now, known.lane, priority, window)
+        self._note_full(known, share, heads)
+        look = Look(known, share, heads)
+        if look.again:  # nobody took it there: it goes with the others
+            look.share = self._allotment.share(known, Road.NORMAL)
+        return look
+
+    def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:
+        """What else has to be known of these lanes, in one question each for all of them.
+
+        Returns the parts that are out of turn, with the order each is in, and the bulk that is kept off, with the
+        instant at which it is due.
+        """
+        self._count_air(connection, looks)
+        waits = self._out_of_turn(connection, looks)
+        later = self._kept_off(connection, looks, waits)
+        self._learn_kinds(connection, looks)
+        return waits, later
+
+    def put_aside(self, looks: Sequence[Look], waits: Mapping[str, str], later: Mapping[str, int]) -> None:
+        """What must not go now leaves the heads of its lanes, and the next ones come in with the next turn."""
+        if waits:
+            self._database.run(lambda connection: send_to_sleep(connection, waits))
+        if later:
+            self._database.run(lambda connection: put_off(connection, later))
+        aside = {*waits, *later}
+        for look in looks:
+            if aside and look.put_aside(aside):
+                look.known.full = len(Priority)
+                self._backlogs.want(look.known.lane)
+
+    def first(self, connection: Connection, lane: str) -> str | None:
+        """The part that may try a parked lane; null: it has none that may."""
+        heads = [head_of_lane(connection, self._database.now, lane, priority, PROBED) for priority in Priority]
+        waits = out_of_turn(connection, [part for head in heads for part in head.turns])
+        return next((part for head in heads for part in head.ids if part not in waits), None)
+
+    def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
+        """Urgent parts are always looked at."""
+        self._backlogs.learn(known, heads)
+        normal = heads[Priority.NORMAL].due
+        if normal >= share.window:
+            known.full = Priority.NORMAL
+        elif heads[Priority.BULK].due >= share.bulk_window(normal):
+            known.full = Priority.BULK
+        else:
+            known.full = len(Priority)
+
+    def _count_air(self, connection: Connection, looks: Sequence[Look]) -> None:
+        """Where a doorbell is a call or a few, what threads have taken is hardly in the broker.
+
+        The calls in the air count too, else a slow lane has thread after thread.
+        """
+        slow = [look for look in looks if look.share.size <= FEW]
+        air = self._slow_start.in_the_air(connection) if slow else {}
+        for look in slow:
+            look.air = air.get(look.known.lane, 0)
+
+    def _out_of_turn(self, connection: Connection, looks: Sequence[Look]) -> dict[str, str]:
+        """Ordered parts that have to wait for others, and the order each is in; no question without such parts."""
+        turns = {part: turn for look in looks for head in look.heads.values() for part, turn in head.turns.items()}
+        return {part: turns[part] for part in out_of_turn(connection, list(turns))} if turns else {}
+
+    def _kept_off(self, connection: Connection, looks: Sequence[Look], waits: Collection[str]) -> dict[str, int]:
+        """The bulk parts that are due in a minute in which everybody sends, and when each is due instead.
+
+        A part that could end before that instant goes at once.
+        """
+        bulk = [part for look in looks for part in look.heads[Priority.BULK].ids if part not in waits]
+        if self._pacing is None or not bulk:
+            return {}
+        now = int(fetch(connection, f"select {self._database.now}")[0][0])
+        if not self._pacing.is_busy(now):
+            return {}
+        ending = ending_before(connection, bulk, self._pacing.latest(now) + LEFT_US)
+        return {part: self._pacing.later(now) for part in bulk if part not in ending}
+
+    def _learn_kinds(self, connection: Connection, looks: Sequence[Look]) -> None:
+        """One question for all lanes that were never seen before."""
+        new = [next(look.free(), None) for look in looks if look.known.lane not in self._kinds]
+        if ids := [part for part in new if part is not None]:
+            if len(self._kinds) > KINDS_KEPT:
+                self._kinds.clear()
+            self._kinds |= kinds_of(connection, ids)
+        for look in looks:
+            look.files = self._moves_files(look.known.lane)
+
+    def _moves_files(self, lane: str) -> bool:
+        return self._kinds.get(lane) == Kind.UPLOAD
+
+
+SECOND = 1_000_000
+
+
+HALF_HOUR = 1_800 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """Instants in microseconds UTC; the randomness is passed in."""
+
+    rng: random.Random
+    busy_s: int = 60
+    """The minute that is left to others."""
+    spread_s: int = 240
+    """What was kept off is due anywhere in so many seconds after it."""
+
+    def is_busy(self, now: int) -> bool:
+        """True in minute 0 and minute 30."""
+        return now % HALF_HOUR < self.busy_s * SECOND
+
+    def latest(self, now: int) -> int:
+        """Whatever is put off by `later` is due before this instant."""
+        return now - now % HALF_HOUR + (self.busy_s + self.spread_s) * SECOND
+
+    def later(self, now: int) -> int:
+        """An instant after the busy minute that `now` is in."""
+        start = now - now % HALF_HOUR
+        return start + int((self.busy_s + self.rng.uniform(0, self.spread_s)) * SECOND)

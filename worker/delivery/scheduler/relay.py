@@ -1,0 +1,183 @@
+"""Relay: due parts, lane by lane, as much as each may send soon -> ids for the broker.
+
+One process at a time is active, by a lease in SQL. It follows newly due parts by time, keeps the heads of lanes with a
+backlog offered, and takes over what the walk over all lanes finds, late commits and lost ids, within a second. What
+is offered is a window at the head of each lane: as parts are marked they leave the window and the next ones come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+from sqlalchemy import Connection
+
+from worker.delivery.scheduler.backlog import Backlog, Backlogs
+from worker.delivery.scheduler.batches import Batches, Doorbell
+from worker.delivery.scheduler.due_lanes import DueLanes
+from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Sharing
+from worker.delivery.scheduler.full_scan import FullScan
+from worker.delivery.scheduler.lane_head import LaneHeads, Look, Pacing
+from worker.delivery.scheduler.slow_start import SlowStart
+from worker.domain.lane import account_of
+from worker.domain.limit import Amount
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe
+from worker.outbox.lanes.offering import offer
+from worker.outbox.lanes.processes import free_lease, take_lease
+
+log = structlog.get_logger()
+
+LEASE = "relay"
+LANES = 200
+"""The heads of so many lanes are read in one turn at most; the rest come in the next ones, in order."""
+
+
+class Relay:
+    """The turns of one process's relay; `turn` returns the seconds until the next."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        holder: Callable[[], str],
+        publish: Callable[[Sequence[Doorbell]], None],
+        sharing: Sharing,
+        times: RelayTimes,
+        monotonic: Callable[[], float],
+        walk_clock: Callable[[], float] | None = None,
+        weight: Callable[[str], float] = lambda account: 1.0,
+        amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
+        pacing: Pacing | None = None,
+    ):
+        self._database, self._holder, self._publish = database, holder, publish
+        self._times, self._monotonic = times, monotonic
+        self.active = False
+        self._lease_until = 0.0
+        self._full_scan = FullScan(database, round_s=times.round_s, monotonic=walk_clock or monotonic)
+        self._backlogs, self._slow_start = Backlogs(), SlowStart(times.silence_s)
+        self._due_lanes = DueLanes(
+            database, self._backlogs, self._full_scan, self._slow_start, look_s=times.look_s, monotonic=monotonic
+        )
+        self._allotment = Allotment(self._backlogs, sharing, self._slow_start, Limited(amount), weight)
+        self._heads = LaneHeads(database, self._backlogs, self._allotment, self._slow_start, pacing)
+        self._ringing = Batches(
+            self._backlogs, self._allotment, self._slow_start, offer_s=times.offer_s, offer_max_s=times.offer_max_s
+        )
+
+    def turn(self) -> float:
+        """One turn: lease, due lanes, offers. Raises what the database raises; the caller waits and comes again."""
+        if not self.lead():
+            return self._times.lease_s / 10
+        self._due_lanes.gather()
+        self._allotment.divide()
+        lanes = self._slow_start.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
+        offered = self._offer_lanes(lanes) if lanes else 0
+        return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
+
+    def full_scan(self) -> float:
+        """A step of the round over all lanes, for a thread of its own; the seconds until the next."""
+        return self._full_scan.step() if self.active else self._times.idle_poll_s
+
+    # -- the lease ----------------------------------------------------------------------------------------------------
+
+    def lead(self) -> bool:
+        """Renews the lease at a third of its length; a relay that lost it offers nothing."""
+        now = self._monotonic()
+        if self.active and now < self._lease_until:
+            return True
+        lease_us = micros(self._times.lease_s)
+        database, holder = self._database, self._holder()
+        was = self.active
+        self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
+        self._lease_until = now + self._times.lease_s / 3
+        if self.active and not was:
+            self._due_lanes.begin(database.read_now())
+            log.info("relay_active", process=holder)
+        return self.active
+
+    def stop(self) -> None:
+        """Gives the lease back."""
+        if self.active:
+            self.active = False
+            self._database.run(lambda connection: free_lease(connection, LEASE, self._holder()))
+
+    # -- the offers ---------------------------------------------------------------------------------------------------
+
+    def _offer_lanes(self, lanes: Sequence[Backlog]) -> int:
+        """Reads the heads of these lanes, then offers what of them may go; the number of ids offered."""
+        now = self._monotonic()
+        with self._database.reading() as connection:
+            stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
+            looks, rings = self._look(connection, lanes, stands, now)
+            waits, later = self._heads.ask_more(connection, looks)
+        self._heads.put_aside(looks, waits, later)
+        for look in looks:
+            rings += self._ringing.rings(look, now)
+        return self._send(rings)
+
+    def _look(
+        self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, now: float
+    ) -> tuple[list[Look], list[Doorbell]]:
+        """The heads of those lanes that are open, and the probes of those that are parked."""
+        looks: list[Look] = []
+        probes: list[Doorbell] = []
+        for known in lanes:
+            keys = {known.lane, account_of(known.lane)}
+            if blocked := keys & stands.blocked.keys():
+                self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
+            elif parked := keys & stands.parked:
+                probes += self._probe(connection, known.lane, sorted(parked))
+            else:
+                looks.append(self._heads.look(connection, known))
+        return looks, probes
+
+    def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Doorbell]:
+        """One job of a parked scope, and the next one only after the interval."""
+        first = self._heads.first(connection, lane)
+        delay_us = micros(self._times.park_probe_s)
+        if first is None or not all(
+            self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
+            for key in keys
+        ):
+            return []
+        return [Doorbell(lane, (first,), urgent=False, stands_s=self._times.offer_s, probe=True)]
+
+    def _send(self, rings: Sequence[Doorbell]) -> int:
+        """Compare-and-set first, committed; publish second. An id that gets lost is offered again."""
+        if not rings:
+            return 0
+        mine = set(self._database.run(lambda connection: self._note(connection, rings)))
+        kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
+        # What is first in the broker is mostly first at the vendor's.
+        self._publish(sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk)))
+        return len(mine)
+
+    def _note(self, connection: Connection, rings: Sequence[Doorbell]) -> list[str]:
+        """Writes the offers, those that stand equally long together; the ids that are ours."""
+        by_length: dict[float, list[str]] = {}
+        for ring in rings:
+            by_length.setdefault(ring.stands_s, []).extend(ring.ids)
+        now = self._database.now
+        begin_lanes(connection, now, self._slow_start.begun)
+        return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTimes:
+    """Seconds; all settings."""
+
+    poll_s: float = 0.02
+    idle_poll_s: float = 0.05
+    lease_s: float = 10.0
+    offer_s: float = 5.0
+    offer_max_s: float = 60.0
+    round_s: float = 1.0
+    """A full round over all lanes takes at most this long."""
+    park_probe_s: float = 600.0
+    look_s: float = 0.2
+    """How often the head of a lane with a backlog is looked at."""
+    silence_s: float = 0.0
+    """A lane without a success for so long starts with one call in the air; 0: never."""

@@ -1,0 +1,135 @@
+"""How many calls a lane may have in the air: all that its share holds, or, while it starts, as many as SQL says.
+
+The mark is the claim: at most what is offered can be in the air, so the relay keeps the bound of all processes together
+by what it offers. A lane without a success for a while starts with one call, and so does one that was resumed, struck
+or broken; the answers double the number where they are recorded. Knows no vendor and decides nothing of a penalty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from worker.delivery.scheduler.backlog import Backlog
+from worker.domain.lane import account_of
+from worker.outbox.lanes.lanes import Noted, calls_in_the_air
+from worker.outbox.lanes.offering import still_offered
+
+
+@dataclass(slots=True)
+class _Air:
+    """What is out, for one turn."""
+
+    by_lane: Mapping[str, int] = field(default_factory=dict)
+    by_account: Mapping[str, int] = field(default_factory=dict)
+
+
+class SlowStart:
+    """Bounds of one relay's turn, and when each lane last succeeded or began."""
+
+    def __init__(self, silence_s: float):
+        self._silence_s = silence_s
+        self._calls: dict[str, int] = {}
+        """Bounds of this turn's lanes and their accounts."""
+        self._bound: dict[str, None] = {}
+        """Lanes and accounts that had a bound when they were last asked about."""
+        self._air = _Air()
+        self._counted = False
+        """The air was read in this turn."""
+        self._offered: dict[str, dict[str, None]] = {}
+        """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
+        self._turns: dict[str, dict[str, None]] = {}
+        """Bound accounts -> the lanes that had something offered under the bound, the last one last."""
+        self._heard: dict[str, float] = {}
+        """Lanes -> when they last succeeded, or were begun."""
+        self.begun: list[str] = []
+        """Lanes that this turn begins: to be written with its offers."""
+
+    def look(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
+        """Takes over the bounds of those that were asked about; asks what is in the air only while there are any."""
+        self._calls, self.begun, self._counted = dict(noted.calls), [], False
+        for name in names:
+            if name in noted.calls:
+                self._bound[name] = None
+                continue
+            self._bound.pop(name, None)
+            self._offered.pop(name, None)
+            self._turns.pop(name, None)
+        if not noted.calls:
+            return
+        self.in_the_air(connection)
+        for name in self._offered.keys() & noted.calls.keys():
+            self._offered[name] = dict.fromkeys(still_offered(connection, now_sql, self._offered[name]))
+
+    def in_the_air(self, connection: Connection) -> Mapping[str, int]:
+        """Calls out by lane, of all processes; read once a turn."""
+        if not self._counted:
+            by_lane = calls_in_the_air(connection)
+            by_account: dict[str, int] = {}
+            for lane, calls in by_lane.items():
+                by_account[account_of(lane)] = by_account.get(account_of(lane), 0) + calls
+            self._air, self._counted = _Air(by_lane, by_account), True
+        return self._air.by_lane
+
+    def heard(self, silent_s: Mapping[str, float], now: float) -> None:
+        """What the heartbeats say: how long ago each lane succeeded."""
+        for lane, seconds in silent_s.items():
+            self._heard[lane] = max(self._heard.get(lane, 0.0), now - seconds)
+        self._heard = {lane: at for lane, at in self._heard.items() if now - at < self._silence_s}
+
+    def names(self) -> list[str]:
+        """Lanes and accounts that have a bound, as far as they were asked about."""
+        return list(self._bound)
+
+    def forget(self, name: str) -> None:
+        """It has no work: when it has some it is asked about again."""
+        self._bound.pop(name, None)
+
+    def most(self, lane: str) -> int | None:
+        """The most that a bound lane may ever have out; null: it has no bound."""
+        bounds = [self._calls[name] for name in (lane, account_of(lane)) if name in self._calls]
+        return min(bounds, default=None)
+
+    def room(self, lane: str, due: int, offered: int, now: float) -> int | None:
+        """How many more of a lane may go; null: as many as its share holds. `offered`: of it, in the broker."""
+        account = account_of(lane)
+        if lane not in self._calls and account not in self._calls and not self._begins(lane, due, now):
+            return None
+        rooms = []
+        if lane in self._calls:
+            rooms.append(self._calls[lane] - self._air.by_lane.get(lane, 0) - offered)
+        if account in self._calls:
+            out = self._air.by_account.get(account, 0) + len(self._offered.get(account, ()))
+            rooms.append(self._calls[account] - out)
+        return min(rooms)
+
+    def _begins(self, lane: str, due: int, now: float) -> bool:
+        """True when a lane that was silent has more than one part due: it starts with one."""
+        if not self._silence_s or due < 2 or now - self._heard.get(lane, -self._silence_s) < self._silence_s:
+            return False
+        self._heard[lane] = now
+        self._calls[lane] = 1
+        self._bound[lane] = None
+        self.begun.append(lane)
+        return True
+
+    def offered(self, lane: str, ids: Iterable[str]) -> None:
+        """These go out; they count against the account's bound until they are marked or left."""
+        account = account_of(lane)
+        if account in self._calls:
+            self._offered.setdefault(account, {}).update(dict.fromkeys(ids))
+            turns = self._turns.setdefault(account, {})
+            turns.pop(lane, None)
+            turns[lane] = None
+
+    def by_turns(self, lanes: Sequence[Backlog]) -> Sequence[Backlog]:
+        """The lanes in the order of how much of their account's bound they had, the least first.
+
+        A lane that fails must not try again and again while others of its account wait.
+        """
+        if not self._turns:
+            return lanes
+        place = {lane: n for turns in self._turns.values() for n, lane in enumerate(turns)}
+        return sorted(lanes, key=lambda known: place.get(known.lane, -1))

@@ -1,0 +1,332 @@
+"""Admit: reserve every limit a call touches, all together or not at all, or learn how long to wait.
+
+Any thread of any process may ask. The callers of one process share a transaction: whoever finds none running runs the
+next one for all that wait, then hands the role on. Knows limits and permits; refuses to know vendors and parts.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from worker.delivery.sender.retry_times import RetryTimes
+from worker.domain.errors import WorkerError
+from worker.domain.limit import Charge, Limit
+from worker.domain.outcome import Scope
+from worker.domain.permit import Denied, Permit, Use
+from worker.domain.window import Window, guard_us, permit_age_s
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.budgets import Budgets, budget_key
+
+__all__ = ["MOST_KEYS", "Cost", "Denied", "Governor", "Ledger", "Permit", "Use"]
+
+MOST_KEYS = 4_000
+"""Keys one shared transaction takes up at most (a single caller's more than that still go together)."""
+
+_WIDTH = {Scope.PART: 0, Scope.LANE: 1, Scope.ACCOUNT: 2}
+_MICRO = 1e-6
+_MOST_LAPSES = 5
+_TOO_SLOW = Denied(Scope.PART, 1.0, "permits lapse", 1.0)
+
+
+@dataclass(slots=True)
+class Cost:
+    """What one call costs against one key."""
+
+    limit: Limit
+    units: int
+    recipient: str | None = None
+    """Whose it is alone; null: the call's, or several recipients'."""
+
+
+_Call = Mapping[str, Cost]
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """One caller of `reserve`, waiting for the transaction that serves it."""
+
+    calls: Sequence[_Call]
+    lapses: int
+    woken: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    answers: list[Permit | Denied] | None = None
+    error: Exception | None = None
+
+    def keys(self) -> int:
+        return sum(len(call) for call in self.calls)
+
+
+class Governor:
+    """Keeps all processes together inside every window of every limit, out of the rows they share."""
+
+    def __init__(self, database: Database, *, site_key: bytes, monotonic: Callable[[], float] = time.monotonic):
+        self._database = database
+        self._budgets = Budgets(database)
+        self._key = site_key
+        self._monotonic = monotonic
+        self._owner = object()
+        self._guard = threading.Lock()
+        self._waiting: deque[_Asked] = deque()
+        self._running = False
+        self._closed = False
+        self._appointments = RetryTimes()
+        """Used by whoever leads."""
+        self.stretched = 0
+        """Calls asked for whose permits had lapsed at least twice in a row; a gauge for operators."""
+
+    def reserve(self, requests: Sequence[Sequence[Charge]], *, lapses: int = 0) -> list[Permit | Denied]:
+        """Decides the calls in order; each has all of its charges or none. Blocks for one or two short transactions.
+
+        `lapses`: how often in a row the permits for these calls went stale before they could start. From the second on
+        age and guard double, up to two seconds: slower, never stuck.
+        """
+        if self._closed:
+            raise WorkerError("the governor is closed; nothing may be called any more")
+        calls = [self._costs(charges) for charges in requests]
+        if not any(calls):
+            return [self._permit(math.inf, ()) for _ in calls]
+        asked = _Asked(calls, lapses)
+        self._serve(asked)
+        if asked.error is not None:
+            raise asked.error
+        assert asked.answers is not None
+        return asked.answers
+
+    def is_fresh(self, permit: Permit) -> bool:
+        """True while the permit's call may still start."""
+        return self._monotonic() < permit.starts_before
+
+    def renew(self, permit: Permit, charges: Sequence[Charge]) -> Permit | Denied:
+        """The permit itself while it is fresh, else another one in its place; call it right before the call.
+
+        A lapsed permit certainly carried no call, so its units go back. Every lapse in a row asks for more age; when
+        even the longest is not enough the database is too slow to keep a limit by, and nothing is called for a second.
+        """
+        answer: Permit | Denied = permit
+        lapses = 0
+        while isinstance(answer, Permit) and not self.is_fresh(answer):
+            self.give_back([answer])
+            lapses += 1
+            slow = lapses > _MOST_LAPSES
+            answer = _TOO_SLOW if slow else self.reserve([charges], lapses=lapses)[0]
+        return answer
+
+    def give_back(self, permits: Iterable[Permit]) -> None:
+        """Returns the units of calls that certainly never left: once, into the same buckets, only our own permits."""
+        uses = [use for permit in permits if self._returns(permit) for use in permit.uses]
+        if uses:
+            self._database.run(lambda connection: self._put_back(connection, uses), pipelined=True)
+
+    def close(self) -> None:
+        """Refuses further reservations; those that wait are still answered."""
+        self._closed = True
+
+    def _costs(self, charges: Sequence[Charge]) -> _Call:
+        costs: dict[str, Cost] = {}
+        for charge in charges:
+            limit = charge.limit
+            if limit.amount <= 0 or charge.units <= 0 or not limit.window_s:  # without a window the mark keeps it
+                continue
+            key = budget_key(self._key, limit, charge.subject)
+            known = costs.get(key)
+            if known is None:
+                costs[key] = Cost(limit, charge.units, charge.recipient)
+            else:
+                known.units += charge.units
+                known.recipient = charge.recipient if known.recipient == charge.recipient else None
+        return costs
+
+    def _permit(self, starts_before: float, uses: tuple[Use, ...]) -> Permit:
+        return Permit(starts_before, uses, self._owner)
+
+    def _serve(self, asked: _Asked) -> None:
+        """Has the request answered: as the leader of a transaction, or by waiting for one."""
+        with self._guard:
+            self._waiting.append(asked)
+            asked.leads, self._running = not self._running, True
+        if not asked.leads:
+            asked.woken.wait()
+        if asked.leads:
+            try:
+                self._lead(self._batch())
+            finally:
+                self._hand_on()
+
+    def _batch(self) -> list[_Asked]:
+        """Those who wait, the leader first, up to the most keys one transaction takes."""
+        with self._guard:
+            batch = [self._waiting.popleft()]
+            keys = batch[0].keys()
+            while self._waiting and keys + self._waiting[0].keys() <= MOST_KEYS:
+                batch.append(self._waiting.popleft())
+                keys += batch[-1].keys()
+            return batch
+
+    def _lead(self, batch: Sequence[_Asked]) -> None:
+        try:
+            answers, told = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
+            self._appointments.note(told)
+            for asked, answer in zip(batch, answers, strict=True):
+                asked.answers = answer
+        except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
+            for asked in batch:
+                asked.error = error
+        finally:
+            for asked in batch:
+                asked.woken.set()
+
+    def _hand_on(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].woken.set()
+            else:
+                self._running = False
+
+    def _decide(
+        self, connection: Connection, batch: Sequence[_Asked]
+    ) -> tuple[list[list[Permit | Denied]], list[tuple[str, int]]]:
+        keys = sorted({key for asked in batch for call in asked.calls for key in call})
+        rows = self._budgets.locked(connection, keys)
+        before = self._monotonic()  # a permit ages from before its clock was read, never from after
+        now = self._budgets.clock(connection)
+        ledger = Ledger(rows, now=now, before=before, grant=self._permit, told=self._appointments.told)
+        answers = [[ledger.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
+        self._budgets.save(connection, ledger.changed(), ledger.now)
+        self.stretched += sum(len(asked.calls) for asked in batch if asked.lapses > 1)
+        return answers, ledger.told
+
+    def _returns(self, permit: Permit) -> bool:
+        return permit.owner is self._owner and permit.once.acquire(blocking=False)
+
+    def _put_back(self, connection: Connection, uses: Sequence[Use]) -> None:
+        rows = self._budgets.existing(connection, sorted({use.key for use in uses}))
+        now = self._budgets.clock(connection)
+        # The window's length does not matter here: a bucket carries its own end.
+        windows = {key: Window.load(1, buckets, now) for key, buckets in rows.items()}
+        changed = {use.key for use in uses if use.key in windows and windows[use.key].put_back(use.slot, use.units)}
+        self._budgets.save(connection, {key: windows[key].dump() for key in sorted(changed)}, now)
+
+
+class Ledger:
+    """The locked windows of one reservation. Pure: rows, clocks and the maker of permits are given."""
+
+    def __init__(
+        self,
+        rows: Mapping[str, str],
+        *,
+        now: int,
+        before: float,
+        grant: Callable[[float, tuple[Use, ...]], Permit],
+        told: Callable[[str, int], list[int]] = lambda key, now: [],
+    ):
+        self.now = now
+        self.told: list[tuple[str, int]] = []
+        """Keys, and the instants at which those who have to wait for them should come back."""
+        self._told_before = told
+        self._queues: dict[str, list[int]] = {}
+        self._rows = rows
+        self._before = before
+        self._grant = grant
+        self._windows: dict[str, Window] = {}
+        self._changed: set[str] = set()
+
+    def decide(self, call: _Call, lapses: int) -> Permit | Denied:
+        """Takes everything the call costs, or nothing."""
+        if not call:
+            return self._grant(math.inf, ())
+        short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
+        if short:
+            denied = _denied(short, self._is_too_big_alone(call))
+            if denied.members and _is_one_recipients(call):
+                return replace(denied, appointment_s=self._appointment_s(call))
+            return denied
+        age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
+        uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
+        permit = self._grant(self._before + age, uses)
+        return replace(permit, room=room) if (room := self._room(call)) else permit
+
+    def _room(self, call: _Call) -> int:
+        """How much is left to a recipient who will soon have none; 0: of him as of anybody."""
+        windows = [(self._windows[key], cost.limit.amount) for key, cost in call.items()]
+        if not any(window.is_filling(amount, self.now) for window, amount in windows) or not _is_one_recipients(call):
+            return 0
+        return min(amount - window.used for window, amount in windows)
+
+    def changed(self) -> dict[str, str]:
+        """Stored forms of the windows something was taken from, in key order."""
+        return {key: self._windows[key].dump() for key in sorted(self._changed)}
+
+    def _wait(self, key: str, cost: Cost) -> int | None:
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = Window.load(cost.limit.window_s, self._rows[key], self.now)
+        return window.wait_us(cost.units, cost.limit.amount, self.now)
+
+    def _is_too_big_alone(self, call: _Call) -> bool:
+        """True when a call of one unit would have room everywhere: nobody else has to wait for what this one lacks."""
+        return all(
+            self._windows[key].wait_us(1, cost.limit.amount, self.now) == 0
+            for key, cost in call.items()
+            if cost.limit.scope is not Scope.PART
+        )
+
+    def _appointment_s(self, call: _Call) -> float:
+        """Seconds until a call that waits for one recipient should ask again; noted for those who come after it."""
+        waits = {key: self._appointment_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
+        for key in waits:
+            at = self.now + max(waits.values())
+            insort(self._queues[key], at)
+            self.told.append((key, at))
+        return (max(waits.values()) + 0.5) * _MICRO
+
+    def _appointment_us(self, key: str, cost: Cost) -> int:
+        limit, window = cost.limit, self._windows[key]
+        if key not in self._queues:
+            self._queues[key] = self._told_before(key, self.now)
+        wait = window.wait_us(cost.units, limit.amount, self.now) or 0
+        guard = guard_us(limit.window_s, permit_age_s({limit.window_s}))
+        return max(wait, window.appointment_us(cost.units, limit.amount, self._queues[key], self.now, guard))
+
+    def _take(self, key: str, cost: Cost, age: float) -> Use:
+        slot = self._windows[key].take(cost.units, self.now, guard_us(cost.limit.window_s, age))
+        self._changed.add(key)
+        return Use(key, slot, cost.units)
+
+
+def _denied(short: Sequence[tuple[Cost, int | None]], alone: bool) -> Denied:
+    """What to block: the widest scope that was short, for as long as the limits of that scope say. `alone`: the call
+    waits by itself whatever was short, for smaller ones have room.
+    """
+    for cost, wait in short:
+        if wait is None:  # its own fault: nobody else waits for it, and it is not asked again in a hurry
+            return Denied(Scope.PART, float(cost.limit.window_s), cost.limit.name, math.inf)
+    # Half a microsecond more: turned back into integer microseconds it is the wait again, not one less.
+    waits = [(cost, ((wait or 0) + 0.5) * _MICRO) for cost, wait in short]
+    short_of = max((cost.limit.scope for cost, _ in waits), key=_WIDTH.__getitem__)
+    widest, delay = max((entry for entry in waits if entry[0].limit.scope is short_of), key=lambda entry: entry[1])
+    members = _members(waits) if short_of is Scope.PART else {}
+    return Denied(Scope.PART if alone else short_of, delay, widest.limit.name, max(wait for _, wait in waits), members)
+
+
+def _is_one_recipients(call: _Call) -> bool:
+    recipients = {cost.recipient for cost in call.values()}
+    return len(recipients) == 1 and None not in recipients
+
+
+def _members(waits: Sequence[tuple[Cost, float]]) -> dict[str, float]:
+    """The recipients whose own limits were short, and their waits; nobody where something else was short too."""
+    members: dict[str, float] = {}
+    for cost, wait in waits:
+        if cost.recipient is None:
+            return {}
+        members[cost.recipient] = max(wait, members.get(cost.recipient, 0.0))
+    return members

@@ -1,0 +1,356 @@
+"""One part's way: prepare (resolve, token, render), admit, connect, mark, call, read, record.
+
+`deliver` is the table of contents from the connection on. Before the mark an error leaves the part queued. From the
+mark on every path queues an end: certainly not sent, answered, or in doubt; the part never stays in the air.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.channels.usable import alike
+from worker.delivery.sender.admission import Denied
+from worker.delivery.sender.in_flight import Delivered, InFlight
+from worker.delivery.sender.lane_blocks import LaneBlocks
+from worker.delivery.sender.prepare import Preparing, backoff_s, fault_delay_s
+from worker.delivery.sender.runtime import Runtime
+from worker.delivery.sender.set_aside import our_error
+from worker.delivery.sender.split_recipients import RecipientSplitter
+from worker.delivery.sender.writer import Ticket, WriterClosed
+from worker.domain import settle
+from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
+from worker.domain.job import Kind, RepeatRule
+from worker.domain.lane import account_of
+from worker.domain.outcome import (
+    Accepted,
+    Held,
+    Parked,
+    Partial,
+    Progress,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Verdict,
+    Wait,
+)
+from worker.outbox.commit.commands import End, Mark, Marked, MarkReply
+from worker.outbox.commit.record_answer import outcome_name
+from worker.outbox.jobs.codes import SPENT_BY_VENDOR
+from worker.transport.http import Connection
+
+log = structlog.get_logger()
+
+FAULTLESS = frozenset({"dropped", "deadline"})
+"""Ways of never leaving that are nobody's fault and cost no attempt: the server had closed the kept connection; this
+process was stopped between mark and first byte."""
+CLOSED_AT_ONCE = "closed_at_once"
+"""The server took the connection and closed it: whatever stands behind it is away."""
+AFTER_OUR_ERROR_S = 5.0
+"""How long a part waits that an error of ours took back between mark and call for the first time."""
+
+
+class Attempt:
+    """Carries parts through all steps, in the calling thread."""
+
+    def __init__(self, runtime: Runtime):
+        self._runtime = runtime
+        self.lane_blocks = LaneBlocks(runtime)
+        self._preparing = Preparing(runtime, self.lane_blocks)
+        self.prepare = self._preparing.prepare
+        self.narrow = RecipientSplitter(runtime, self._preparing).narrow
+
+    def deliver(self, flight: InFlight) -> Delivered | None:
+        """Connect, mark, call, read, record. None: nothing was marked, the part is queued as before."""
+        connection = self._connect(flight)
+        if connection is None:
+            self.give_back(flight)
+            return None
+        try:
+            reply = self._mark(flight)
+            if reply.marked is not Marked.YES:
+                self.give_back(flight)
+                return None
+            return self._carry_out(flight, connection, reply)
+        finally:
+            connection.release()
+
+    def _carry_out(self, flight: InFlight, connection: Connection, reply: MarkReply) -> Delivered:
+        """From the mark on: whatever goes wrong, an end is queued."""
+        marked_at, left = self._runtime.monotonic(), False
+        try:
+            obstacle = self._obstacle(flight)
+            if obstacle is not None:
+                return self._take_back(flight, reply, Verdict(Wait(Scope.PART, 0.0, obstacle)))
+            left = True
+            result = self._call(flight, connection, reply, marked_at)
+            return self._record(flight, reply, result, self._read(flight, result))
+        except Exception as error:
+            reason = our_error(error)
+            if left:
+                self._end(flight, reply, Verdict(Unknown(reason)))
+            else:
+                delay_s = fault_delay_s(self._runtime, flight.due.tries, AFTER_OUR_ERROR_S)
+                self._take_back(flight, reply, Verdict(Retry(reason)), delay_s)
+            raise
+
+    # -- connect, mark ------------------------------------------------------------------------------------------------
+
+    def reach(self, flight: InFlight) -> bool:
+        """Makes the connection before limits are reserved, and keeps it for the calls that follow."""
+        connection = self._connect(flight)
+        if connection is not None:
+            connection.release()
+        return connection is not None
+
+    def _connect(self, flight: InFlight) -> Connection | None:
+        """Before the mark: a host that cannot be reached costs no attempt and no doubt."""
+        assert flight.request is not None
+        connection = self._runtime.transport.connect(flight.request)
+        if isinstance(connection, NeverLeft):
+            delay = self.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}")
+            self._log(flight, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
+            return None
+        return connection
+
+    def _mark(self, flight: InFlight) -> MarkReply:
+        """The claim, durable before the first byte."""
+        if not self._runtime.lease.may_act(flight.incarnation) or self._runtime.draining.is_set():
+            return MarkReply(Marked.LOST)
+        self._runtime.probe("before_mark")
+        try:
+            reply = self._runtime.writer.mark(self._wish(flight))
+        except WriterClosed:
+            self.give_back(flight)
+            raise
+        if reply.marked is Marked.YES:
+            self._runtime.probe("after_mark")
+        return reply
+
+    def _wish(self, flight: InFlight) -> Mark:
+        assert flight.request is not None
+        body = flight.request.body
+        keeps = flight.rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
+        return Mark(
+            flight.due.id,
+            flight.due.claim,
+            flight.incarnation,
+            int(flight.request.deadline_s * settle.SECOND),
+            window_id=flight.window_id,
+            window_us=self._window_s(flight) * settle.SECOND,
+            repeat_us=flight.rule_window_s * settle.SECOND,
+            body=body.decode() if keeps and isinstance(body, bytes) else None,
+            rule_needs_clean_doubt=keeps,
+            may_resend=self._resends(flight),
+            code_id=flight.ready.code_id,
+            searches=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+            alone=flight.alone,
+            spending=flight.spending,
+        )
+
+    def _window_s(self, flight: InFlight) -> int:
+        """A later equal body may ask the vendor to look back further than this one did: it is kept in mind as long."""
+        settings = self._runtime.settings
+        return int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
+
+    def _resends(self, flight: InFlight) -> bool:
+        """The caller, or the account, said that twice beats never."""
+        wish = flight.due.on_unknown
+        return "resend" in ((wish,) if wish != "default" else (flight.account.on_unknown,))
+
+    def _obstacle(self, flight: InFlight) -> str | None:
+        """Why the call may not start although the part is marked; None: it may."""
+        if not self._runtime.lease.may_act(flight.incarnation):
+            return "the process lost its lease"
+        if flight.permit is not None and not self._renew_permit(flight):
+            return "the limit's room was gone"
+        return None
+
+    def _renew_permit(self, flight: InFlight) -> bool:
+        """A permit that grew too old while the mark was written is asked for again."""
+        assert flight.permit is not None
+        if self._runtime.governor.is_fresh(flight.permit):
+            return True
+        try:
+            again = self._runtime.governor.renew(flight.permit, flight.charges)
+        except SQLAlchemyError:
+            return False  # marked already: the part must be taken back, whatever the database says
+        if isinstance(again, Denied):
+            flight.permit = None
+            return False
+        flight.permit = again
+        return True
+
+    def give_back(self, flight: InFlight) -> None:
+        """The call certainly never left: its room is free again."""
+        permit, flight.permit = flight.permit, None
+        if permit is not None:
+            self._runtime.governor.give_back([permit])
+
+    def _take_back(self, flight: InFlight, reply: MarkReply, verdict: Verdict, delay_s: float = 0.0) -> Delivered:
+        """Marked, and certainly never left: queued again, counted only where it failed by an error of ours."""
+        ticket = self._end(flight, reply, verdict, never_left=True, delay_s=delay_s)
+        # The end first: giving room back asks the database, and a database away must not keep the part marked.
+        self.give_back(flight)
+        return Delivered(ticket, called=False)
+
+    def _end(
+        self, flight: InFlight, reply: MarkReply, verdict: Verdict, *, never_left: bool = False, delay_s: float = 0.0
+    ) -> Ticket:
+        return self._runtime.writer.end(
+            End(
+                flight.due.id,
+                reply.claim,
+                flight.incarnation,
+                verdict,
+                None,
+                flagged=reply.flagged,
+                never_left=never_left,
+                delay_s=delay_s,
+                code_id=flight.ready.code_id,
+                spending=flight.spending,
+            )
+        )
+
+    # -- call, read, record -------------------------------------------------------------------------------------------
+
+    def _call(self, flight: InFlight, connection: Connection, reply: MarkReply, marked_at: float) -> CallResult:
+        """The deadline counts from the mark: a process that was stopped in between sends nothing when it wakes."""
+        assert flight.request is not None
+        request = flight.request
+        if flight.rule is RepeatRule.DUPLICATE_CHECK and not reply.flagged:
+            request = self._preparing.request(flight, flagged=False)
+        left_s = request.deadline_s - (self._runtime.monotonic() - marked_at)
+        if left_s <= 0:
+            return NeverLeft("deadline", 0.0)
+        with self._runtime.lane_states.call(flight.due.lane, left_s):
+            result = connection.call(replace(request, deadline_s=left_s))
+        self._runtime.lane_states.took(flight.due.lane, result.duration_s)
+        if isinstance(result, Answered):
+            self._runtime.lane_states.reached(flight.account.name)
+        return result
+
+    def _read(self, flight: InFlight, result: CallResult) -> Verdict:
+        match result:
+            case Answered(reply=reply):
+                return flight.channel.outcome(flight.part, flight.account, reply, flight.access)
+            case NeverLeft(reason=reason) if reason == CLOSED_AT_ONCE:
+                return Verdict(self.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
+            case NeverLeft(reason=reason):
+                # The server had closed the kept connection: nobody's fault, so it costs no attempt.
+                return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))
+            case NoAnswer(reason=reason):
+                return Verdict(Unknown(reason))
+
+    def _record(self, flight: InFlight, reply: MarkReply, result: CallResult, verdict: Verdict) -> Delivered:
+        """The result is on its way before anything else is done with it."""
+        runtime, due = self._runtime, flight.due
+        verdict, invalidated = self._heal(flight, verdict)
+        delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
+        block = self.lane_blocks.consequence(due, verdict)
+        runtime.probe("before_record")
+        ticket = runtime.writer.end(
+            End(
+                due.id,
+                reply.claim,
+                flight.incarnation,
+                verdict,
+                int(result.duration_s * 1000),
+                flagged=reply.flagged,
+                delay_s=delay,
+                block=block,
+                successes=() if block is not None and block.failed else self._eases(due.lane, result, verdict),
+                in_a_row=runtime.lane_states.in_a_row(due.lane),
+                never_left=isinstance(result, NeverLeft),
+                code_id=flight.ready.code_id,
+                is_card=flight.rule is RepeatRule.TASK_ID,
+                recalled=flight.ready.recalled,
+                vault_valid_s=int(runtime.settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
+                invalidated=invalidated,
+                account=flight.account.name,
+                app=flight.channel.app_scope(flight.account),
+                accounts=self._accounts_of_app(flight, verdict),
+                confirms=str(flight.ready.spec.get("target", "")) if due.kind == Kind.TRACK else "",
+                named=flight.rule is RepeatRule.LOOK_UP,
+                code_ttl_s=int(runtime.settings.response_code_ttl_s),
+                spending=flight.spending,
+            )
+        )
+        self._log(flight, reply.claim, verdict, delay, result.duration_s)
+        if isinstance(result, NeverLeft):
+            self.give_back(flight)
+        if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
+            runtime.tokens.refused(flight.account, flight.token)
+        elif isinstance(verdict.outcome, Accepted | Partial | Progress) and flight.token is not None:
+            runtime.tokens.worked(flight.account, flight.token)
+        return Delivered(ticket, called=True, heard=_heard(due.lane, result, verdict))
+
+    def _eases(self, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+        """Where this answer means something: nowhere, as a rule."""
+        if not isinstance(result, Answered):
+            return ()
+        self._runtime.lane_states.well(lane)
+        if isinstance(verdict.outcome, (Accepted, Partial, Progress)):
+            self._runtime.lane_states.succeeded(lane)
+        return self._runtime.lane_states.needs_feedback(lane)
+
+    def _heal(self, flight: InFlight, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
+        """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt.
+
+        60140: the code is gone (how long codes last has changed before), and another is here.
+        """
+        outcome = verdict.outcome
+        if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.ready.another_code:
+            return replace(verdict, outcome=Retry(outcome.reason)), ()
+        if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.doubts:
+            return verdict, ()
+        if not flight.due.message.get("files"):
+            return verdict, ()
+        found = flight.ready.facts.get("media", {})
+        used = self._runtime.media.used(flight.due, flight.channel, flight.account, found)
+        return replace(verdict, outcome=Retry(outcome.reason)), used
+
+    def _accounts_of_app(self, flight: InFlight, verdict: Verdict) -> tuple[str, ...]:
+        """Whose parts may have used the task_id that is all that proves this call; of no interest, as a rule."""
+        outcome = verdict.outcome
+        if not isinstance(outcome, Accepted) or outcome.taken.task_id is None:
+            return ()
+        return tuple(alike(self._runtime.accounts, flight.account, flight.channel.app_scope))
+
+    def _log(self, flight: InFlight, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
+        """One line an attempt, always the same fields."""
+        log.info(
+            "attempt",
+            job=flight.due.job_id,
+            part=flight.due.id,
+            channel=flight.channel.name,
+            account=flight.account.name,
+            kind=flight.due.kind,
+            attempt=attempt,
+            outcome=outcome_name(verdict.outcome),
+            errcode=verdict.errcode,
+            delay=round(delay, 3),
+            duration=round(duration_s, 4),
+        )
+
+
+def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+    """What stands open by this answer of the vendor's: the account unless it, or its token, was the reason to refuse;
+    and the lane where the call itself was judged.
+    """
+    if not isinstance(result, Answered):
+        return ()
+    account = account_of(lane)
+    match verdict.outcome:
+        case Accepted() | Partial() | Rejected() | Retry() | Held() | Unknown(held=True):
+            return lane, account
+        case Progress():
+            return (lane, account) if verdict.errcode == 0 else (account,)
+        case Wait(scope=Scope.PART | Scope.LANE) | Parked(scope=Scope.PART | Scope.LANE):
+            return () if verdict.errcode is None else (account,)  # without a code it was a proxy that spoke
+        case Wait() | Parked() | StaleToken() | Unknown():
+            return ()

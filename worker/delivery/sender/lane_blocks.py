@@ -1,0 +1,180 @@
+"""What one part's fate means for the others of its lane or account: blocked, parked for a person, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worker.config.policy import policy_of
+from worker.delivery.sender.runtime import Runtime
+from worker.domain.lane import Block, account_of
+from worker.domain.outcome import (
+    Accepted,
+    Held,
+    Parked,
+    Partial,
+    Penalty,
+    Progress,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Verdict,
+    Wait,
+)
+from worker.domain.permit import Denied
+from worker.domain.settle import SECOND
+from worker.domain.token import TokenParked, TokenWait
+from worker.outbox.jobs.loading import DuePart
+from worker.outbox.lanes.chat_blocks import WAITING
+from worker.outbox.lanes.lanes import (
+    GETTOKEN,
+    block_lanes,
+    hand_probe_on,
+    log_steps,
+    resume_lanes,
+    return_probe,
+    used_up,
+)
+
+ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
+BRIEF_S = 1.0
+"""Shorter waits stay in this process."""
+
+
+class LaneBlocks:
+    """Closes and opens lanes and accounts, in this process at once and in SQL for all."""
+
+    def __init__(self, runtime: Runtime):
+        self._runtime = runtime
+        self._rules = policy_of(runtime.settings).lanes
+
+    def consequence(self, due: DuePart, verdict: Verdict) -> Block | None:
+        """What an outcome means for the others; the writer stores it with the result."""
+        match verdict.outcome:
+            case Wait(penalty=Penalty() as penalty) as wait:
+                return self._penalty(due, wait, penalty)
+            case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
+                if verdict.errcode is None:  # the vendor is out of reach, or a proxy asks to wait in its place
+                    return self._failure(due, scope, reason, delay)
+                return self._block(due, scope, delay, reason)
+            case Parked(scope=scope, reason=reason, remedy=remedy):
+                return self._block(due, scope, self._runtime.settings.park_probe_s, reason, remedy, parked=True)
+            case Unknown(held=False, reason=reason) if verdict.errcode is None:
+                return self._failure(due, Scope.ACCOUNT, reason)
+            case Retry(busy=busy, reason=reason) if busy or (verdict.errcode is None and verdict.http_status):
+                return self._failure(due, Scope.LANE, reason)
+            case Rejected(unheard_of=True, reason=reason):
+                return self._failure(due, Scope.LANE, reason)
+            case (
+                Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken()
+            ):
+                return None
+
+    def _penalty(self, due: DuePart, wait: Wait, penalty: Penalty) -> Block:
+        """The steps of a penalty stand in SQL; here the lane rests for as long as the answer says at least."""
+        self._runtime.lane_states.note(due.lane)
+        if wait.scope is Scope.PART:  # the part waits by itself, its lane goes on more slowly
+            return Block(due.lane, account_of(due.lane), _label(due), 0.0, wait.reason, penalty=penalty)
+        delay = self._runtime.settings.strike_s if penalty is Penalty.FREQUENCY else wait.delay
+        remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
+        return replace(self._block(due, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
+
+    def _failure(self, due: DuePart, scope: Scope, reason: str, delay: float = 0.0) -> Block:
+        """The vendor is ill: counts for the breaker of the lane, or account, which rests for `delay` seconds."""
+        for name in (due.lane, account_of(due.lane)):
+            self._runtime.lane_states.note(name)
+        block = self._block(due, scope, delay, reason)
+        self._runtime.lane_states.ailed(block.lane, self._rules.failures, self._rules.open_s)
+        return replace(block, failed=True)
+
+    def unpark(self, lanes: Sequence[str]) -> None:
+        """A probe got through: what is proved to be open starts again, with one call in the air."""
+        database = self._runtime.database
+        for lane in lanes:
+            self._runtime.lane_states.open(lane)
+        log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
+
+    def unreachable(self, due: DuePart, reason: str) -> float:
+        """No connection: nothing has left. The account waits, and its breaker counts; for how many seconds from now,
+        0 where it waits already.
+        """
+        delay = self._rest(due)
+        if delay is None:
+            return 0.0
+        block, database, rules = self._failure(due, Scope.ACCOUNT, reason, delay), self._runtime.database, self._rules
+        log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
+        return delay
+
+    def shut_out(self, due: DuePart, reason: str) -> Wait:
+        """The same of a part that is marked: its account waits, or has begun to while the part was marked."""
+        delay = self._rest(due)
+        return Wait(Scope.PART, 0.0, reason) if delay is None else Wait(Scope.ACCOUNT, delay, reason)
+
+    def _rest(self, due: DuePart) -> float | None:
+        return self._runtime.lane_states.failed(account_of(due.lane), self._runtime.rng)
+
+    def pass_on(self, due: DuePart, elsewhere_s: float | None = None) -> None:
+        """A probe made no call: where its chat waits for a person, its account is for another lane to try.
+
+        `elsewhere_s`: this process cannot use the account, so another may try it in so many seconds.
+        """
+        database = self._runtime.database
+        if elsewhere_s is not None:
+            wait_us = int(elsewhere_s * SECOND)
+            database.run(lambda connection: hand_probe_on(connection, database.now, due.lane, wait_us))
+            return
+        database.run(lambda connection: return_probe(connection, database.now, due.lane, WAITING))
+
+    def block(self, due: DuePart, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
+        """Blocks the part's lane or account, now and in SQL."""
+        self._write(self._block(due, scope, delay, reason, remedy))
+
+    def fill(self, due: DuePart, denied: Denied) -> None:
+        """The same for a limit that is used up: whoever has reserved before still goes."""
+        self._write(self._block(due, denied.scope, denied.delay, used_up(denied.limit), limited=True))
+
+    def no_token(self, due: DuePart, wait: TokenWait) -> None:
+        """Its account waits for a token; for as long as evidence says where the vendor set a penalty."""
+        if wait.penalty is None:
+            self.block(due, Scope.ACCOUNT, wait.delay, wait.reason)
+            return
+        self._runtime.lane_states.note(account_of(due.lane))
+        remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None
+        block = self._block(due, Scope.ACCOUNT, wait.delay, GETTOKEN + wait.reason, remedy)
+        self._write(replace(block, penalty=wait.penalty))
+
+    def refused_token(self, due: DuePart, parked: TokenParked) -> None:
+        """Its account is parked until the next gettoken, which is one for all processes; see `token_probe.py`."""
+        reason = GETTOKEN + parked.reason
+        block = self._block(due, Scope.ACCOUNT, parked.probe_in_s, reason, parked.remedy, parked=True)
+        self._write(replace(block, hint=parked.hint))
+
+    def _write(self, block: Block) -> None:
+        if block.delay < BRIEF_S and not block.parked:
+            return  # another sender of this process is about to end it; nobody else needs to know
+        database, rules = self._runtime.database, self._rules
+        log_steps(database.run(lambda connection: block_lanes(connection, database.now, [block], rules)))
+
+    def _block(
+        self,
+        due: DuePart,
+        scope: Scope,
+        delay: float,
+        reason: str,
+        remedy: str | None = None,
+        *,
+        parked: bool = False,
+        limited: bool = False,
+    ) -> Block:
+        account = account_of(due.lane)
+        lane = account if scope is Scope.ACCOUNT else due.lane
+        self._runtime.lane_states.close(lane, delay, used_up=limited)
+        label = due.account if scope is Scope.ACCOUNT else _label(due)
+        return Block(lane, account, label, delay, reason, remedy, parked)
+
+
+def _label(due: DuePart) -> str:
+    """For people: which calls the lane holds."""
+    return f"{due.kind} {due.message.get('type', '')}".strip()

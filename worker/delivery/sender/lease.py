@@ -1,0 +1,81 @@
+"""A process's life as the others see it: an incarnation with a lease, renewed every few seconds.
+
+A process that could not renew stops marking and calling by its own monotonic clock, before anybody may call it dead,
+and comes back as a new incarnation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.processes import bury, renew
+from worker.transport.boot_clock import boot_clock
+
+
+class Lease:
+    """One process's incarnation and its lease."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        threads: int,
+        roads: Callable[[], Iterable[str] | None] = lambda: None,
+        lease_s: float = 10.0,
+        clock: Callable[[], float] = boot_clock,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+    ):
+        self._database, self._threads, self._lease_s = database, threads, lease_s
+        self._roads = roads
+        self._clock, self._new_id = clock, new_id
+        self._guard = threading.Lock()
+        self._incarnation = new_id()
+        self._until = -1.0
+
+    @property
+    def incarnation(self) -> str:
+        """The id under which this process marks now."""
+        return self._incarnation
+
+    def may_act(self, incarnation: str | None = None) -> bool:
+        """True while the lease holds (and is still the given incarnation's): only then mark, only then call."""
+        return self._clock() < self._until and incarnation in (None, self._incarnation)
+
+    def beat(self, lanes: dict[str, Any] | None = None) -> None:
+        """Renews the lease; after a lapse under a new incarnation. Raises what the database raises."""
+        with self._guard:
+            started = self._clock()
+            if 0 <= self._until < started:
+                self._incarnation = self._new_id()
+            while not self._renewed(json.dumps(lanes or {})):
+                self._incarnation = self._new_id()  # called dead while a renewal was on its way
+            # A renewal that took longer than a second is trusted only from its start.
+            self._until = started + self._lease_s * 0.9
+
+    def _renewed(self, lanes: str) -> bool:
+        with self._database.writing() as connection:
+            return renew(
+                connection,
+                self._database.now,
+                self._incarnation,
+                lease_us=int(self._lease_s * 1_000_000),
+                threads=self._threads,
+                host=socket.gethostname()[:100],
+                pid=os.getpid(),
+                lanes=lanes,
+                roads=self._roads(),
+            )
+
+    def end(self) -> None:
+        """A clean end: nobody has to wait for the lease to run out."""
+        with self._guard:
+            self._until = 0.0
+            with self._database.writing() as connection:
+                bury(connection, self._database.now, [self._incarnation])

@@ -1,0 +1,223 @@
+"""Everything one process needs to deliver, built once and passed in: no module reaches for a clock or a connection."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from uuid_utils import uuid7
+
+from worker.channels import channel as find_channel
+from worker.channels.base import Channel
+from worker.config.accounts import AccountSource
+from worker.config.policy import policy_of
+from worker.config.settings import DeliverySettings
+from worker.delivery.resolver.download import Downloads
+from worker.delivery.resolver.follow_ups import FollowUps
+from worker.delivery.resolver.group_sends import GroupSends
+from worker.delivery.resolver.http_get import SocketWeb, Web
+from worker.delivery.resolver.media import Media
+from worker.delivery.resolver.members import Members, Resolver
+from worker.delivery.resolver.url_file import UrlFiles
+from worker.delivery.sender.admission import Governor
+from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lease import Lease
+from worker.delivery.sender.writer import Writer
+from worker.domain.address import Allowed
+from worker.domain.state import JobState
+from worker.outbox.commit.commands import Happened
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.site_keys import lane_key, lane_name
+from worker.transport.boot_clock import boot_clock
+from worker.transport.http import Transport
+from worker.transport.tokens import Tokens, TokenSettings
+
+log = structlog.get_logger()
+
+Tell = Callable[[Sequence[Happened]], None]
+
+
+@dataclass
+class Runtime:
+    """The machinery of one process; see `build_runtime`."""
+
+    database: Database
+    accounts: AccountSource
+    settings: DeliverySettings
+    lease: Lease
+    writer: Writer
+    governor: Governor
+    tokens: Tokens
+    transport: Transport
+    follow_ups: FollowUps
+    group_sends: GroupSends
+    media: Media
+    members: Members
+    lane_states: LaneStates
+    lane_of: Callable[[str, str], str]
+    rng: random.Random
+    monotonic: Callable[[], float] = time.monotonic
+    channel: Callable[[str], Channel] = find_channel
+    revoked: Collection[str] = frozenset()
+    """Jobs that a person revoked, as far as this process has heard."""
+    probe: Callable[[str], None] = lambda label: None
+    draining: threading.Event = field(default_factory=threading.Event)
+
+
+def die(error: BaseException) -> None:
+    """The writer's thread ended: without it this process can record nothing, so it ends too, and says why."""
+    log.error("writer_died", error=type(error).__name__)
+    os._exit(70)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What a runtime is built upon: everything that tests replace."""
+
+    database: Database
+    accounts: AccountSource
+    transport: Transport
+    settings: DeliverySettings
+    web: Web = field(default_factory=SocketWeb)
+    monotonic: Callable[[], float] = boot_clock
+    life_clock: Callable[[], float] = boot_clock
+    rng: random.Random = field(default_factory=random.Random)
+    new_id: Callable[[], str] = lambda: uuid7().hex
+    pause: Callable[[float], None] = time.sleep
+    tell: Tell = lambda happened: None
+    died: Callable[[BaseException], None] = die
+    revoked: Collection[str] = frozenset()
+    probe: Callable[[str], None] | None = None
+    resolver: Resolver | None = None
+    """Names the members of departments and tags; none: the accounts' estimates are all there is."""
+    reported: frozenset[JobState] = frozenset()
+    """The ends of jobs that application hooks hear of; empty: nobody pays for any."""
+    roads: Callable[[], Iterable[str] | None] = lambda: None
+    """What this process takes from; null: everything."""
+
+
+def build_runtime(dependencies: Dependencies) -> Runtime:
+    """Puts one process's machinery together; nothing runs until its writer is started and its life has beaten once."""
+    database, settings = dependencies.database, dependencies.settings
+    with database.reading() as connection:
+        key = lane_key(connection)
+    lease = _lease(dependencies)
+    writer = Writer(
+        database,
+        policy_of(settings),
+        tell=dependencies.tell,
+        died=dependencies.died,
+        pause=dependencies.pause,
+        probe=dependencies.probe,
+        reported=dependencies.reported,
+    )
+
+    def lane_of(account: str, label: str) -> str:
+        return lane_name(key, account, label)
+
+    def draining() -> bool:
+        return runtime.draining.is_set()
+
+    lane_states = LaneStates(dependencies.monotonic, settings.silence_s)
+    follow_ups = _follow_ups(dependencies, writer)
+    runtime = Runtime(
+        database=database,
+        accounts=dependencies.accounts,
+        settings=settings,
+        lease=lease,
+        writer=writer,
+        governor=Governor(database, site_key=key, monotonic=dependencies.monotonic),
+        tokens=_tokens(dependencies, lease),
+        transport=dependencies.transport,
+        follow_ups=follow_ups,
+        group_sends=GroupSends(database, dependencies.accounts, follow_ups, writer.change),
+        media=Media(
+            database,
+            _url_files(dependencies, writer, lane_states, draining),
+            new_id=dependencies.new_id,
+            lane_of=lane_of,
+        ),
+        members=_members(dependencies),
+        lane_states=lane_states,
+        lane_of=lane_of,
+        rng=dependencies.rng,
+        monotonic=dependencies.monotonic,
+        revoked=dependencies.revoked,
+        probe=dependencies.probe or (lambda label: None),
+    )
+    return runtime
+
+
+def _members(dependencies: Dependencies) -> Members:
+    settings = dependencies.settings
+    return Members(
+        dependencies.resolver,
+        valid_s=settings.members_valid_s,
+        deadline_s=settings.members_deadline_s,
+        monotonic=dependencies.monotonic,
+    )
+
+
+def _follow_ups(dependencies: Dependencies, writer: Writer) -> FollowUps:
+    settings = dependencies.settings
+    return FollowUps(
+        dependencies.database,
+        writer.change,
+        recall_window_s=settings.recall_window_s,
+        call_deadline_s=settings.call_deadline_s,
+        code_ttl_s=settings.response_code_ttl_s,
+    )
+
+
+def _url_files(
+    dependencies: Dependencies, writer: Writer, lane_states: LaneStates, draining: Callable[[], bool]
+) -> UrlFiles:
+    """Fetching takes a quarter of the threads at most: others' servers may be slow."""
+    settings = dependencies.settings
+    allowed, deadline_s = Allowed(settings.fetch_allow), settings.fetch_deadline_s
+    return UrlFiles(
+        dependencies.database,
+        writer.change,
+        Downloads(
+            dependencies.web, allowed, deadline_s=deadline_s, stopping=draining, monotonic=dependencies.monotonic
+        ),
+        deadline_s=deadline_s,
+        at_once=max(1, settings.threads // 4),
+        new_id=dependencies.new_id,
+        monotonic=dependencies.monotonic,
+        took=lane_states.cycled,
+    )
+
+
+def _lease(dependencies: Dependencies) -> Lease:
+    return Lease(
+        dependencies.database,
+        threads=dependencies.settings.threads,
+        roads=dependencies.roads,
+        lease_s=dependencies.settings.lease_s,
+        clock=dependencies.life_clock,
+        new_id=dependencies.new_id,
+    )
+
+
+def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
+    settings = dependencies.settings
+    return Tokens(
+        dependencies.database,
+        dependencies.transport,
+        incarnation=lambda: lease.incarnation,
+        monotonic=dependencies.monotonic,
+        rng=dependencies.rng,
+        pause=dependencies.pause,
+        settings=TokenSettings(
+            refresh_ahead_s=settings.token_refresh_s,
+            lease_s=settings.token_lease_s,
+            call_s=settings.token_call_s,
+            probe_s=settings.park_probe_s,
+        ),
+    )

@@ -1,0 +1,78 @@
+"""Telling of what an error of ours kept from being judged or done: in the log, and among the events of lanes, where the
+metrics, `worker lanes --events` and `worker doctor` find it. It blocks nothing, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.delivery.sender.writer import WriterClosed
+from worker.domain.lane import LaneEvent, Step
+from worker.outbox.engine.database import Database, is_lost
+from worker.outbox.lanes.lanes import keep_events, log_steps
+
+log = structlog.get_logger()
+
+AGAIN_S = 86_400.0
+"""What is told is not told again for so long, however often it is met."""
+IN_A_ROW = 3
+"""A step that fails so often in a row is told; once may be a lock that another statement held."""
+REMEDY = "tell the maintainers the error and its place; what it stopped goes on, or is repaired, by hand"
+
+
+class SetAside:
+    """Tells each thing once a day."""
+
+    def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
+        self._database, self._monotonic = database, monotonic
+        self._told: dict[tuple[str, str, str], float] = {}
+        self._failures: Counter[str] = Counter()
+
+    def carry_out(self, label: str, step: Callable[[], None]) -> bool:
+        """Does one step of several that must not stop each other. False: it failed. Raises only when the database is
+        away, or the process ends.
+        """
+        try:
+            step()
+        except Exception as error:
+            if is_lost(error) or isinstance(error, WriterClosed):
+                raise
+            self._failed(label, error)
+            return False
+        del self._failures[label]
+        return True
+
+    def _failed(self, label: str, error: Exception) -> None:
+        self._failures[label] += 1
+        if self._failures[label] == 1:
+            log.warning("step_failed", label=label, error=type(error).__name__)
+        if self._failures[label] >= IN_A_ROW:
+            self.tell(label, our_error(error))
+
+    def tell(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
+        """Writes one event unless it was written within the last day; a database that refuses it costs the event only.
+
+        The same is the same account, label and reason, so a reason holds classes of errors and no ids.
+        """
+        now, same = self._monotonic(), (account, label, reason)
+        self._told = {one: at for one, at in self._told.items() if now - at < AGAIN_S}
+        if same in self._told:
+            return
+        self._told[same] = now
+        event = LaneEvent(lane, account, label, Step.SET_ASIDE, reason[:300], remedy, None, None)
+        log_steps([event])
+        try:
+            self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))
+        except SQLAlchemyError as error:
+            del self._told[same]
+            log.warning("not_told", label=label, error=type(error).__name__)
+
+
+def our_error(error: BaseException) -> str:
+    """An error of ours in words that may be stored: its class, never its text."""
+    return f"our own error: {type(error).__name__}"

@@ -1,0 +1,258 @@
+"""One thread per process that commits for all senders: at once when idle, else whatever queued up meanwhile.
+
+There is no timer. A mark returns when it is durable; an end returns at once and is written in the same or an earlier
+transaction than the sender's next mark. While the database is away, results stay in memory and nothing new is marked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.domain.errors import WorkerError
+from worker.domain.outcome import Unknown, Verdict
+from worker.domain.scrub import scrub
+from worker.domain.settle import Policy
+from worker.domain.state import JobState
+from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Marked, MarkReply, Narrowing
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.database import Database, is_about_the_row
+from worker.outbox.lanes.lanes import log_steps
+
+log = structlog.get_logger()
+
+MAX_ROWS = 400
+MAX_BYTES = 4 * 1024 * 1024
+ALIVE_S = 1.0
+"""How often somebody who waits for a change asks whether the thread is still there."""
+
+
+class WriterClosed(WorkerError):
+    """The process is ending: nothing is marked any more."""
+
+
+class Ticket:
+    """Waits for the transaction that carries one item."""
+
+    __slots__ = ("_done", "failed", "reply")
+
+    def __init__(self) -> None:
+        self._done = threading.Lock()
+        self._done.acquire()
+        self.reply: MarkReply | None = None
+        self.failed = False
+
+    def finish(self, reply: MarkReply | None, *, failed: bool = False) -> None:
+        """Called once by the writer."""
+        self.reply, self.failed = reply, failed
+        self._done.release()
+
+    def wait(self, timeout_s: float = -1) -> bool:
+        """True when the transaction is durable."""
+        return self._done.acquire(timeout=timeout_s)
+
+
+@dataclass(slots=True)
+class _Entry:
+    item: Item
+    ticket: Ticket
+
+
+class Writer:
+    """The group commit of one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        *,
+        tell: Callable[[Sequence[Happened]], None] = lambda happened: None,
+        died: Callable[[BaseException], None],
+        pause: Callable[[float], None] = time.sleep,
+        probe: Callable[[str], None] | None = None,
+        reported: frozenset[JobState] = frozenset(),
+    ):
+        self._database, self._policy, self._reported = database, policy, reported
+        self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
+        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._closing = False
+        self._rest_s = 0.001 if database.dialect == "sqlite" else 0.0
+        self.batches = 0
+        self.rows = 0
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def mark(self, mark: Mark) -> MarkReply:
+        """Returns when the mark is durable, or says who lost it; a mark not confirmed means no byte leaves."""
+        if self._closing:
+            raise WriterClosed("the process is ending")
+        ticket = self._put(mark)
+        ticket.wait()
+        if ticket.failed or ticket.reply is None:
+            raise WriterClosed("the mark was not confirmed")
+        return ticket.reply
+
+    def end(self, end: End) -> Ticket:
+        """Queues the result of a call; it is written before this sender's next mark."""
+        return self._put(end)
+
+    def change(self, changes: Sequence[Change]) -> None:
+        """Carries out other moves and returns when they are durable; WriterClosed when nobody is left to do so."""
+        for ticket in [self._put(change) for change in changes]:
+            self._wait(ticket)
+
+    def narrow(self, narrowing: Narrowing) -> bool:
+        """Returns when it is durable; False: nothing has changed."""
+        ticket = self._put(narrowing)
+        self._wait(ticket)
+        return ticket.reply is not None and ticket.reply.marked is Marked.YES
+
+    def flush(self, timeout_s: float) -> bool:
+        """True when everything queued so far is durable within the time."""
+        barrier = Ticket()
+        self._queue.put(_Entry(_BARRIER, barrier))
+        return barrier.wait(timeout_s)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Takes no new marks, writes what is queued; False when the database did not take it in time."""
+        self._closing = True
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _wait(self, ticket: Ticket) -> None:
+        while not ticket.wait(ALIVE_S):
+            if not self._thread.is_alive() and not ticket.wait(0):
+                raise WriterClosed("the process has ended")
+
+    def _put(self, item: Item) -> Ticket:
+        ticket = Ticket()
+        self._queue.put(_Entry(item, ticket))
+        return ticket
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                if self._rest_s:
+                    self._pause(self._rest_s)
+            self._refuse_the_rest()
+        except BaseException as error:  # noqa: BLE001  the thread must never die in silence: the process ends with it
+            self._died(error)
+
+    def _refuse_the_rest(self) -> None:
+        """What slipped in behind the end: results are written, marks are refused."""
+        with contextlib.suppress(Empty):
+            while True:
+                entry = self._queue.get_nowait()
+                if entry is not None and isinstance(entry.item, Mark):
+                    entry.ticket.finish(None, failed=True)
+                elif entry is not None and entry.item is not _BARRIER:
+                    self._write([entry])
+                elif entry is not None:
+                    entry.ticket.finish(None)
+
+    def _turn(self) -> bool:
+        entries, last = self._gather()
+        due = [entry for entry in entries if entry.item is not _BARRIER]
+        if due:
+            self._write(due)
+        for entry in entries:
+            if entry.item is _BARRIER:
+                entry.ticket.finish(None)
+        return not last
+
+    def _gather(self) -> tuple[list[_Entry], bool]:
+        """The next item, and whatever queued up meanwhile, limited by rows and bytes; True: the last batch."""
+        first = self._queue.get()
+        if first is None:
+            return [], True
+        entries, size = [first], _size(first.item)
+        with contextlib.suppress(Empty):
+            while len(entries) < MAX_ROWS and size < MAX_BYTES:
+                entry = self._queue.get_nowait()
+                if entry is None:
+                    return entries, True
+                entries.append(entry)
+                size += _size(entry.item)
+        return entries, False
+
+    def _write(self, entries: list[_Entry]) -> None:
+        """Commits, waits for the database for ever, finds a bad row by halving."""
+        heard: dict[Happened, None] = {}
+        try:
+            done = self._commit([entry.item for entry in entries], heard)
+        except Exception as error:
+            if not is_about_the_row(error):
+                raise
+            self._halve(entries, error)
+            return
+        if self._probe and any(isinstance(entry.item, End) for entry in entries):
+            self._probe("after_record")
+        self.batches += 1
+        self.rows += len(entries)
+        for entry, reply in zip(entries, done.replies, strict=True):
+            entry.ticket.finish(reply)
+        log_steps(done.steps)
+        if heard:
+            self._tell(list(heard))
+
+    def _commit(self, items: list[Item], heard: dict[Happened, None]) -> Committed:
+        """`heard` gathers what happened over all tries: the one whose answer was lost may be the one that counted."""
+        away = 0
+        while True:
+            try:
+                return commit(self._database, items, self._policy, heard, self._reported)
+            except SQLAlchemyError as error:
+                if is_about_the_row(error):
+                    raise
+                away += 1
+                if away == 1 or away % 60 == 0:
+                    log.warning("database_away", error=type(error).__name__, items=len(items))
+                self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
+
+    def _halve(self, entries: list[_Entry], error: Exception) -> None:
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            self._write(entries[:middle])
+            self._write(entries[middle:])
+            return
+        entry = entries[0]
+        plainer = _plainer(entry.item)
+        log.error("row_not_storable", part=entry.item.part_id, error=type(error).__name__, plainer=plainer is not None)
+        if plainer is None and isinstance(entry.item, End):
+            raise error  # an end is never dropped: the process ends, and its part is found in doubt
+        if plainer is None:
+            entry.ticket.finish(None, failed=True)
+            return
+        entry.item = plainer
+        self._write([entry])
+
+
+_BARRIER: Change = Change("", lambda part, now: None)
+
+
+def _size(item: Item) -> int:
+    return len(item.body or "") if isinstance(item, Mark) else 200
+
+
+def _plainer(item: Item) -> Item | None:
+    """The same end with storable texts; then with nothing of the vendor's at all, in doubt; None: no plainer one."""
+    if not isinstance(item, End) or item.verdict == _UNSTORABLE:
+        return None
+    scrubbed = scrub(item.verdict)
+    if scrubbed != item.verdict:
+        return replace(item, verdict=scrubbed)
+    return replace(item, verdict=_UNSTORABLE, recalled=None, vault_valid_s=None, block=None)
+
+
+_UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))

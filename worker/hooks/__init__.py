@@ -1,0 +1,1 @@
+"""Callbacks of vendors, and the application's functions that hear of presses and ended jobs."""

@@ -1,0 +1,58 @@
+"""Due events -> ids for the broker, no more than the hooks' threads of all living processes can take.
+
+Turns of the process that leads the relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import events
+from worker.outbox.lanes.processes import living
+
+PROCESSES_S = 1.0
+"""How often it is asked how many processes there are, and which have ended."""
+
+
+class HookOffers:
+    """The turns of one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        publish: Callable[[Sequence[str]], None],
+        *,
+        threads: int,
+        offer_s: float,
+        monotonic: Callable[[], float],
+    ):
+        self._database, self._publish = database, publish
+        self._threads, self._offer_us, self._monotonic = threads, micros(offer_s), monotonic
+        self._looked_at = float("-inf")
+        self._room = threads
+
+    def turn(self) -> int:
+        """Offers what is due; how many. Noted and committed before they are published: a lost id is offered again."""
+        now = self._monotonic()
+        if now - self._looked_at >= PROCESSES_S:
+            self._look()
+            self._looked_at = now
+        with self._database.reading() as connection:
+            ids = events.head_of_events(connection, self._database.now, self._room)
+        if ids:
+            note, wait = self._database.now, self._offer_us
+            self._database.run(lambda connection: events.offer_events(connection, note, ids, wait))
+            self._publish(ids)
+        return len(ids)
+
+    def _look(self) -> None:
+        """A run whose process has ended is due again; and how many hooks all processes can run at a time."""
+        now = self._database.now
+        with self._database.reading() as connection:
+            processes = living(connection, now)
+            stranded = events.any_of_the_ended(connection)
+        if stranded:
+            self._database.run(lambda connection: events.free_events_of_the_ended(connection, now))
+        self._room = self._threads * max(1, sum(process.fresh for process in processes))

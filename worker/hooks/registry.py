@@ -1,0 +1,145 @@
+"""The application's hooks: how a function becomes one, how they are found, and which of them hear an event.
+
+    # shop/hooks.py, named by hooks = "shop.hooks" in worker.toml
+    @on_card_action
+    def decided(action: CardPressed, session: Session) -> None:
+        session.add(Decision(action.person, action.button))
+        update_card(session, action.job_id, CardUpdate(replace_name="approved"), [action.person])
+
+The session is in a transaction of its own, committed by the worker together with the event's end: what a hook does in
+it happens once, however often it is run; anything else it does may happen again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from sqlalchemy.orm import Session
+
+from worker.config.application import imported
+from worker.domain.errors import CheckFailed, ConfigurationError
+from worker.domain.hook import CardPressed, EventKind, JobDone
+from worker.domain.state import JobState, State, states_of
+
+OnCard = Callable[[CardPressed, Session], Any]
+OnDone = Callable[[JobDone, Session], Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__worker_hook__"
+ENDED = frozenset(state for state in JobState if state is not JobState.OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listens:
+    """What a marked function wants to hear."""
+
+    kind: EventKind
+    accounts: frozenset[str]
+    """Empty: every account."""
+    states: frozenset[JobState] = frozenset()
+
+
+@overload
+def on_card_action(function: OnCard) -> OnCard: ...
+
+
+@overload
+def on_card_action(*, accounts: Iterable[str]) -> Callable[[OnCard], OnCard]: ...
+
+
+def on_card_action(function: OnCard | None = None, *, accounts: Iterable[str] = ()) -> Any:
+    """Makes a function hear of every press of a card of ours: a button, an entry of the menu, a submitted choice."""
+    mark = _marking(_Listens(EventKind.CARD_ACTION, _names(accounts)))
+    return mark if function is None else mark(function)
+
+
+@overload
+def on_job_done(function: OnDone) -> OnDone: ...
+
+
+@overload
+def on_job_done(
+    *, states: State | Iterable[State] = ..., accounts: Iterable[str] = ...
+) -> Callable[[OnDone], OnDone]: ...
+
+
+def on_job_done(
+    function: OnDone | None = None, *, states: State | Iterable[State] = ENDED, accounts: Iterable[str] = ()
+) -> Any:
+    """Makes a function hear of every job that ends in one of these states; a job still open has not ended."""
+    try:
+        wanted = frozenset(states_of("states", states))
+    except CheckFailed as error:
+        raise ConfigurationError(f"on_job_done: {error}") from None
+    if not wanted or not wanted <= ENDED:
+        raise ConfigurationError(
+            "on_job_done: states holds what is no end of a job; use JobState.ACCEPTED, PARTIAL, ..."
+        )
+    mark = _marking(_Listens(EventKind.JOB_DONE, _names(accounts), wanted))
+    return mark if function is None else mark(function)
+
+
+def _marking(listens: _Listens) -> Callable[[F], F]:
+    def mark(function: F) -> F:
+        setattr(function, _MARK, listens)
+        return function
+
+    return mark
+
+
+def _names(accounts: Iterable[str]) -> frozenset[str]:
+    return frozenset({accounts} if isinstance(accounts, str) else accounts)
+
+
+class ApplicationHooks:
+    """The hooks of one process."""
+
+    def __init__(self, functions: Collection[Callable[..., Any]] = ()):
+        self._hooks = [(function, _listens(function)) for function in dict.fromkeys(functions)]
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    @property
+    def job_states(self) -> frozenset[JobState]:
+        """The ends of jobs that somebody hears of; empty: none are written down."""
+        return frozenset().union(*(listens.states for _, listens in self._hooks))
+
+    def that_hear(self, heard: CardPressed | JobDone) -> list[Callable[..., Any]]:
+        """The functions for one event, in the order in which the module holds them."""
+        return [function for function, listens in self._hooks if _wants(listens, heard)]
+
+
+NO_HOOKS = ApplicationHooks()
+
+
+def _listens(function: Callable[..., Any]) -> _Listens:
+    found: _Listens = getattr(function, _MARK)
+    return found
+
+
+def _wants(listens: _Listens, heard: CardPressed | JobDone) -> bool:
+    if listens.accounts and heard.account not in listens.accounts:
+        return False
+    match heard:
+        case CardPressed():
+            return listens.kind is EventKind.CARD_ACTION
+        case JobDone():
+            return listens.kind is EventKind.JOB_DONE and heard.state in listens.states
+
+
+def load_hooks(module: str) -> ApplicationHooks:
+    """The marked functions that a module holds; a module that cannot be imported, or holds none, is one sentence."""
+    if not module:
+        return NO_HOOKS
+    loaded = imported("hooks", module)
+    # Statically: a module may hold objects that do things when they are asked for an attribute.
+    found = [one for one in vars(loaded).values() if isinstance(inspect.getattr_static(one, _MARK, None), _Listens)]
+    if not found:
+        raise ConfigurationError(
+            f"hooks: module {module} holds no hook; mark functions with @on_card_action or @on_job_done"
+        )
+    return ApplicationHooks(found)

@@ -1,0 +1,243 @@
+"""One event, heard: claimed, given to the application's hooks in a transaction of their own, ended with it.
+
+The event's end is part of that transaction: both are there or neither. A run that fails is due again after a drawn
+delay, and parked after so many tries. While the database is away nothing is forgotten: how a run went is kept until it
+can be written down.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from worker.config.application import places_of
+from worker.config.settings import DeliverySettings
+from worker.domain.hook import CardPressed, EventKind, EventState, JobDone
+from worker.domain.state import JobState
+from worker.hooks.registry import ApplicationHooks
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import events
+from worker.outbox.jobs.events import Claimed
+
+log = structlog.get_logger()
+
+NO_ROOM_S = 0.25
+"""How long an event that finds every thread busy is left before it may be offered again."""
+UNHEARD_FIRST_S = 15.0
+UNHEARD_S = 240.0
+"""While a release is rolled out another process may have a hook that this one lacks. So long an event without one is
+left the first time, each later time until it is four times as old; so old it has to be before it is ended unheard.
+"""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def hook_threads(settings: DeliverySettings) -> int:
+    """How many hooks a process runs at a time: never more than a quarter of its threads, so that it goes on sending."""
+    return max(1, min(settings.hook_threads, settings.threads // 4))
+
+
+class LostRun(Exception):
+    """Somebody else has this event now: what the hook did in its transaction is taken back."""
+
+
+class HookRuns:
+    """The runs of one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        hooks: ApplicationHooks,
+        settings: DeliverySettings,
+        *,
+        holder: Callable[[], str],
+        may_act: Callable[[], bool],
+        rng: random.Random,
+    ):
+        self._database, self._hooks, self._settings = database, hooks, settings
+        self._holder, self._may_act, self._rng = holder, may_act, rng
+        self._room = threading.BoundedSemaphore(hook_threads(settings))
+        self._guard = threading.Lock()
+        self._owed: list[Callable[[], None]] = []
+        """How runs went that could not be written down yet."""
+        self._taken: set[str] = set()
+        """Events that a thread of this process has, or whose claim it has to take back: no other thread hears them."""
+
+    def hear(self, event_id: str) -> None:
+        """Runs the hooks of one event in the calling thread; returns at once when it is not ours to run."""
+        if not self._room.acquire(blocking=False):
+            self.leave([event_id], NO_ROOM_S)
+            return
+        try:
+            if self._may_act():
+                self._hear(event_id)
+            else:
+                self.leave([event_id])
+        finally:
+            self._room.release()
+
+    def leave(self, ids: list[str], wait_s: float = 0.0) -> None:
+        """These may be offered to somebody else."""
+        with self._database.writing() as connection:
+            events.leave_events(connection, self._database.now, ids, micros(wait_s))
+
+    def settle(self) -> None:
+        """Writes down what an outage of the database kept back, and claims without an answer; raises while it lasts."""
+        while True:
+            with self._guard:
+                if not self._owed:
+                    return
+                owed = self._owed.pop()
+            try:
+                owed()
+            except SQLAlchemyError:
+                with self._guard:
+                    self._owed.append(owed)
+                raise
+
+    def _hear(self, event_id: str) -> None:
+        with self._guard:
+            if event_id in self._taken:
+                return
+            self._taken.add(event_id)
+        event = self._claim(event_id)
+        try:
+            if event is not None:
+                self._run_hooks(event)
+        finally:
+            self._let_go(event_id)
+
+    def _claim(self, event_id: str) -> Claimed | None:
+        now, holder = self._database.now, self._holder()
+        try:
+            return self._database.run(lambda connection: events.claim_event(connection, now, event_id, holder))
+        except Exception:
+            # Its commit may have gone through without an answer: then the event is ours, and runs nowhere.
+            def take_back() -> None:
+                self._database.run(lambda connection: events.hand_back(connection, now, event_id, holder))
+                self._let_go(event_id)
+
+            with self._guard:
+                self._owed.append(take_back)
+            raise
+
+    def _let_go(self, event_id: str) -> None:
+        with self._guard:
+            self._taken.discard(event_id)
+
+    def _run_hooks(self, event: Claimed) -> None:
+        try:
+            heard = heard_of(event)
+            functions = self._hooks.that_hear(heard) if heard else []
+            if heard is not None and functions:
+                self._run(event, lambda session: _call(functions, heard, session), EventState.DONE)
+            elif heard is not None and (wait_us := _left_us(event)):
+                self._leave_unheard(event, wait_us)
+            else:
+                self._run(event, lambda session: None, EventState.IGNORED)
+        except LostRun:
+            log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
+            self._failed(event, error)
+
+    def _run(self, event: Claimed, work: Callable[[Session], None], end: EventState) -> None:
+        # The session takes no connection before it is used: a hook that is slow first locks nothing meanwhile.
+        with Session(self._database.engine) as session:
+            work(session)
+            if not events.end_event(session.connection(), self._database.now, event, end):
+                raise LostRun
+            session.commit()
+        log.info("hook", kind=event.kind, job=event.job_id, part=event.part_id, attempt=event.tries, outcome=end.label)
+
+    def _leave_unheard(self, event: Claimed, wait_us: int) -> None:
+        now = self._database.now
+        self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
+
+    def _failed(self, event: Claimed, error: BaseException) -> None:
+        settings = self._settings
+        parks = event.tries >= settings.hook_attempts
+        most = min(settings.hook_backoff_max_s, settings.hook_backoff_base_s * 2.0 ** min(event.tries - 1, 60))
+        delay_us = None if parks else micros(self._rng.uniform(0, most))
+        text = places_of(error, below=__file__)
+        log.warning(
+            "hook_parked" if parks else "hook_failed",
+            kind=event.kind,
+            job=event.job_id,
+            attempt=event.tries,
+            error=type(error).__name__,
+            where=text,
+            delay=None if delay_us is None else delay_us / 1_000_000,
+        )
+
+        now = self._database.now
+        self._write(lambda connection: events.fail_event(connection, now, event, text, delay_us))
+
+    def _write(self, work: Callable[[Connection], None]) -> None:
+        """How a run went, in a transaction of its own."""
+        with self._guard:
+            self._owed.append(lambda: self._database.run(work))
+        with suppress(SQLAlchemyError):  # kept, and written when the database is back
+            self.settle()
+
+
+def _left_us(event: Claimed) -> int:
+    """How long an event that this process has no hook for is left to others; 0: it is old enough to be ended."""
+    age_us = event.started_at - event.created_at
+    return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
+
+
+def _call(functions: list[Callable[..., Any]], heard: CardPressed | JobDone, session: Session) -> None:
+    for function in functions:
+        function(heard, session)
+
+
+def heard_of(event: Claimed) -> CardPressed | JobDone | None:
+    """What the hooks are told; None: its job or its callback is kept no longer."""
+    if event.job_id is None or event.account is None:
+        return None
+    about: dict[str, Any] = {
+        "tags": tuple(json.loads(event.tags or "[]")),
+        "dedupe_key": event.dedupe_key,
+        "replay_of": event.replay_of,
+    }
+    if event.kind == EventKind.JOB_DONE and event.job_state is not None:
+        return JobDone(
+            event.id,
+            event.account,
+            event.job_id,
+            event.job_kind or "",
+            JobState(event.job_state),
+            _instant(event.created_at),
+            **about,
+        )
+    press = json.loads(event.payload or "{}").get("press")
+    if not press or event.part_id is None:
+        return None
+    return CardPressed(
+        event.id,
+        event.account,
+        event.job_id,
+        event.part_id,
+        event.person or "",
+        press["button"],
+        {question: tuple(chosen) for question, chosen in press["selected"].items()},
+        press["task_id"],
+        press["card_type"],
+        press["menu"],
+        _instant(event.happened_at or event.created_at),
+        **about,
+    )
+
+
+def _instant(at: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)

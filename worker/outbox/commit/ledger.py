@@ -1,0 +1,222 @@
+"""One group commit: marks, ends and other changes of many parts, in one transaction, decided under the rows' locks.
+
+The same sequence on every database: lock and read the parts in id order, then the jobs of whatever is no mark; decide
+in Python which still move; write. A mark that ends its part instead (expired, held) locks its job late; should two
+writers meet there, the database makes one try again. A repeated commit (its answer was lost) finds its own claim
+on the rows and confirms it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+from uuid_utils import uuid7
+
+from worker.domain import settle
+from worker.domain.hook import EventKind
+from worker.domain.job import job_of
+from worker.domain.lane import LaneEvent
+from worker.domain.outcome import Accepted, Held
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import JobState, PartState
+from worker.outbox import tables
+from worker.outbox.commit.batch import Batch
+from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
+from worker.outbox.commit.marks import begin_marks
+from worker.outbox.commit.narrowing import apart, narrow, take_apart
+from worker.outbox.commit.notifications import tell
+from worker.outbox.commit.record_answer import keep_answer, lost_attempt, unsent_receipt
+from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs import codes, order_queue
+from worker.outbox.jobs.events import event_row
+from worker.outbox.jobs.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
+from worker.outbox.jobs.task_ids import may_be_anothers, note_task_ids
+from worker.outbox.lanes.lanes import move_lanes
+
+
+def commit(
+    database: Database,
+    items: Sequence[Item],
+    policy: Policy,
+    heard: dict[Happened, None] | None = None,
+    reported: frozenset[JobState] = frozenset(),
+) -> Committed:
+    """Carries the items out in one transaction; retried inside when the database asks for it.
+
+    `heard` keeps what happened in tries whose answer was lost: the next one finds the rows written and is silent. A job
+    that ends in one of the `reported` states leaves an event for the application's hooks.
+    """
+
+    def work(connection: Connection) -> Committed:
+        done = _carry_out(connection, database.now, items, policy, reported)
+        if heard is not None:
+            heard.update(dict.fromkeys(done.happened))
+        return done
+
+    return database.run(work, pipelined=True)
+
+
+def _carry_out(
+    connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy, reported: frozenset[JobState]
+) -> Committed:
+    moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
+    parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
+    batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
+    batch.line = order_queue.enter(connection, parts)
+    replies: list[MarkReply | None] = [None] * len(items)
+    for index, item in enumerate(items):
+        part = parts.get(item.part_id)
+        match item:
+            case End():
+                _end(connection, batch, item, part, jobs.get(job_of(item.part_id)))
+            case Change():
+                _change(batch, item, part)
+            case Narrowing():
+                replies[index] = narrow(connection, batch, item, part, jobs.get(job_of(item.part_id)))
+            case Mark():
+                replies[index] = LOST
+    begin_marks(connection, batch, items, replies)
+    happened, steps = _write(connection, now_sql, batch, jobs)
+    return Committed(replies, happened, steps)
+
+
+def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None, job: JobFacts | None) -> None:
+    if part is None:
+        return
+    mine = part.claim == end.claim and part.incarnation == end.incarnation
+    is_sending = mine and part.state is PartState.SENDING
+    end = apart(_believed(connection, end), part, ours=is_sending)
+    started_at, late_to = part.marked_at or batch.now, None
+    if is_sending:
+        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.in_a_row)
+        part.unheard += int(end.never_left)
+    else:
+        written = _written_before(connection, batch, end)
+        if written is not None and written["doubtful"]:
+            settle.late_answer(part, end.verdict.outcome, batch.now)
+            started_at, late_to = written["started_at"], written
+        elif written is not None or not mine:
+            return  # this commit is repeated, or the same answer came twice
+        # else: an older attempt's late answer ended the part while this call was in the air; its answer is kept
+    batch.stir(part)
+    keep_answer(connection, batch, end, part, started_at)
+    take_apart(connection, batch, end, part, job)
+    if late_to is not None:  # that, when and why it was in doubt stays true
+        batch.attempts[end.part_id, end.claim] |= {name: late_to[name] for name in _DOUBT}
+
+
+def _believed(connection: Connection, end: End) -> End:
+    """Looked up behind the answer: whatever the vendor can have taken under the task_id was marked before."""
+    outcome = end.verdict.outcome
+    task_id = outcome.taken.task_id if isinstance(outcome, Accepted) else None
+    if task_id is None or not may_be_anothers(connection, end.accounts, task_id, end.part_id):
+        return end
+    held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
+    return replace(end, verdict=replace(end.verdict, outcome=held))
+
+
+_DOUBT = ("outcome", "reason", "duration_ms", "ended_at")
+_WRITTEN = ("doubtful", "started_at", *_DOUBT)
+
+
+def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str, Any] | None:
+    """What stands in the attempt's row; a late answer counts only while its own attempt stands as doubtful."""
+    same_batch = batch.attempts.get((end.part_id, end.claim))
+    if same_batch is not None:
+        return same_batch
+    rows = fetch(
+        connection,
+        f"select {', '.join(_WRITTEN)} from worker_attempts where part_id = :part and claim = :claim",
+        {"part": end.part_id, "claim": end.claim},
+    )
+    return dict(zip(_WRITTEN, rows[0], strict=True)) if rows else None
+
+
+def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
+    if part is None:
+        return
+    claim, incarnation, marked_at = part.claim, part.incarnation, part.marked_at
+    old = (part.state, part.not_before, part.reason, part.waits_on, part.offered_until)
+    change.apply(part, batch.now)
+    if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
+        return
+    batch.stir(part)
+    if change.attempt_reason is not None:
+        batch.burned.append(part.id)
+        lost = lost_attempt(batch, part.id, claim, incarnation, marked_at, change.attempt_reason)
+        batch.attempts[part.id, claim] = {**lost, "flagged": bool(part.flagged)}
+    if change.spec is not None:
+        batch.specs.append({"id": part.id, "spec": change.spec})
+    if change.receipt_not_sent:
+        batch.receipts.append(unsent_receipt(batch, part.id, claim))
+
+
+def _write(
+    connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts]
+) -> tuple[list[Happened], list[LaneEvent]]:
+    """Everything the batch came to; dependants are woken after the rows they wait on were written."""
+    followed = _follow_jobs(connection, batch, jobs)
+    writes = Writes(connection.dialect.name)
+    writes.update(tables.parts, ("id",), part_rows(batch.touched.values()))
+    writes.update(tables.jobs, ("id",), job_rows(followed.moved))
+    writes.insert(tables.bodies, batch.bodies, conflict="replace")
+    writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
+    writes.insert(tables.receipts, batch.receipts, conflict="ignore")
+    writes.insert(tables.failures, batch.failures, conflict="ignore")
+    if batch.reported:
+        writes.insert(tables.events, _ends(batch, followed.changed))
+    writes.flush(connection)
+    insert_rows(connection, tables.parts, batch.added)
+    note_task_ids(connection, batch.task_ids)
+    update_rows(connection, tables.parts, ("id",), batch.specs)
+    if batch.line:
+        batch.line.close(now_sql)
+    if followed.awaited:
+        wake_dependants(connection, followed.awaited, now_sql)
+    steps = move_lanes(connection, batch.now, batch.news, batch.policy.lanes)
+    codes.burn_leases(connection, batch.burned)
+    return tell(connection, batch, followed.jobs, followed.changed), steps
+
+
+def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
+    """An event for each job that ended so that somebody wants to hear of it."""
+    ended = [job for job in changed.values() if job.state in batch.reported]
+    return [
+        event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """The jobs after their parts moved."""
+
+    jobs: dict[str, JobFacts]
+    moved: list[JobFacts]
+    changed: dict[str, JobFacts]
+    """Those whose state is another now."""
+    awaited: list[str]
+
+
+def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]) -> _Followed:
+    """Counters move by new minus old of the moved rows only; marks never touch a job."""
+    late = batch.stirred - jobs.keys()  # a mark that ended its part instead
+    jobs = {id: jobs[id] for id in batch.stirred & jobs.keys()} | (lock_jobs(connection, late) if late else {})
+    moved = [part for part in batch.touched.values() if _moves_job(batch.before[part.id], part.state)]
+    for part in moved:
+        jobs[part.job_id].move(batch.before[part.id], part.state)
+    changed = {job.id: job for job in jobs.values() if job.follow(batch.now)}
+    awaited = [job.id for job in jobs.values() if job.awaited]
+    for job_id in awaited:
+        jobs[job_id].awaited = False
+    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited) | batch.grown)]
+    return _Followed(jobs, rows, changed, awaited)
+
+
+def _moves_job(old: PartState, new: PartState) -> bool:
+    open_states = (PartState.QUEUED, PartState.SENDING)
+    return old is not new and not (old in open_states and new in open_states)

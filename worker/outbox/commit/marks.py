@@ -1,0 +1,172 @@
+"""Marks: the claim of a part, durable before the first byte; and whether the duplicate check may be relied on.
+
+A window of the vendor's check must make our own repeats safe and must never swallow an honest second message, so what
+is not known about the vendor (whether refused or unflagged calls count as seen) is taken at its worst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain import settle
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox.commit import windows
+from worker.outbox.commit.batch import Batch
+from worker.outbox.commit.commands import LOST, Item, Mark, Marked, MarkReply
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs import chats, codes
+
+
+def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], replies: list[MarkReply | None]) -> None:
+    """Marks come after the ends of the same batch: a sender's record is never later than its next mark."""
+    wanted: list[tuple[int, Mark, PartFacts]] = []
+    if batch.line:
+        batch.line.go_on()
+    for index, item in enumerate(items):
+        part = batch.parts.get(item.part_id) if isinstance(item, Mark) else None
+        if part is not None and isinstance(item, Mark):
+            replies[index] = _early_reply(batch, item, part)
+            if replies[index] is None:
+                wanted.append((index, item, part))
+    leased = codes.lease(connection, [(mark.code_id, mark.part_id) for _, mark, _ in wanted if mark.code_id])
+    held = windows.enter(connection, _wishes(wanted), batch.now)
+    for index, mark, part in wanted:
+        if mark.code_id and leased.get(mark.code_id) != mark.part_id:
+            replies[index] = MarkReply(Marked.NO_CODE)
+        elif part.state is not PartState.QUEUED:
+            replies[index] = LOST  # the same part twice in one batch
+        elif mark.alone and not _may_go_alone(connection, batch, mark, part, held[mark.alone]):
+            replies[index] = LOST
+        else:
+            replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
+    windows.save(connection, held.values())
+    used = {mark.code_id for index, mark, _ in wanted if _won(replies[index])}
+    codes.free(connection, [code for code in leased if code not in used])
+
+
+def _won(reply: MarkReply | None) -> bool:
+    return reply is not None and reply.marked is Marked.YES
+
+
+def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
+    wishes: dict[str, tuple[str, int]] = {}
+    for _, mark, _ in wanted:
+        if mark.window_id:
+            wishes.setdefault(mark.window_id, (mark.part_id, mark.window_us + mark.deadline_us))
+        if mark.alone:
+            wishes.setdefault(mark.alone, (mark.part_id, mark.deadline_us))
+    return wishes
+
+
+def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
+    """What can be said before any other row is asked; None: go on."""
+    mine = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
+    if mark.won and mine and part.state is PartState.SENDING:
+        return MarkReply(Marked.YES, part.claim, bool(part.flagged))  # this very commit, whose answer was lost
+    if part.state is not PartState.QUEUED or part.claim != mark.claim or part.waits_on is not None:
+        return LOST
+    searches = mark.searches and part.doubts > 0
+    if part.expires_at is not None and batch.now >= part.expires_at and not searches:
+        settle.expire(part)
+        batch.stir(part)
+        return MarkReply(Marked.EXPIRED)
+    if batch.line and not batch.line.has_turn(part):
+        settle.await_turn(part)
+        batch.touch(part)
+        return LOST
+    unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.rule_needs_clean_doubt else None
+    if unsafe is not None and not mark.may_resend:
+        return _held(batch, part, f"in doubt, and {unsafe}: no safe repeat")
+    return None
+
+
+def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
+    """What speaks against a repeat whatever stands in its duplicate window; null: nothing does."""
+    if part.doubts != settle.heard(part):
+        return "a readable refusal in between"
+    if mark.window_id is None and batch.now >= _last_moment(mark, part):
+        return "its task_id may be free again by now"
+    return None
+
+
+def _held(batch: Batch, part: PartFacts, reason: str) -> MarkReply:
+    settle.hold(part, reason)
+    batch.stir(part)
+    return MarkReply(Marked.HELD)
+
+
+def _begin(
+    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: windows.Window | None
+) -> MarkReply:
+    first = settle.heard(part) == 0
+    covered = False
+    if window is not None:
+        if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
+            # Were this body to overtake the owner's flagged call, the vendor could swallow the owner's in silence.
+            return _let_pass(batch, part)
+        window.use(part.id, batch.now, mark.window_us + mark.deadline_us)
+        covered = window.covers_only(part.id)
+        covered = covered and _repeat_is_covered(batch, mark, part)
+        if part.doubts and not covered and not mark.may_resend:
+            return _held(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
+    # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and a
+    # flagged retry could be swallowed in silence.
+    part.flagged = covered and (first or bool(part.doubts))
+    if mark.spending is not None and not chats.spend(connection, mark.spending):
+        batch.news.append(mark.spending.block)
+        return LOST
+    settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
+    batch.touch(part)
+    if batch.line:
+        batch.line.begin(part)
+    # A retry may say something else (a file uploaded anew): a repeat of it must not send what was refused before.
+    if mark.body is not None and not part.doubts and (part.flagged or window is None or not first):
+        batch.bodies.append(_frozen(batch, mark))
+    mark.won = True
+    return MarkReply(Marked.YES, part.claim, part.flagged)
+
+
+def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
+    settle.wait_until(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
+    batch.touch(part)
+    return LOST
+
+
+def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: windows.Window) -> bool:
+    """Whoever has the seat is looked up, not believed: nobody has to give it back, and the dead keep none."""
+    if seat.owner != part.id and _in_the_air(connection, batch, seat.owner):
+        _let_pass(batch, part)
+        return False
+    seat.take(part.id, batch.now + mark.deadline_us)
+    return True
+
+
+def _frozen(batch: Batch, mark: Mark) -> dict[str, Any]:
+    return {"part_id": mark.part_id, "body": mark.body, "window_id": mark.window_id, "frozen_at": batch.now}
+
+
+def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
+    """True for a first call, and for a repeat whose every earlier call was flagged, in doubt, and inside the window."""
+    if not part.doubts:
+        return True
+    return bool(part.flagged) and part.doubts == settle.heard(part) and batch.now < _last_moment(mark, part)
+
+
+def _last_moment(mark: Mark, part: PartFacts) -> int:
+    """The vendor may count from the first call how long it knows the body, or the card's task_id: a repeat must end
+    inside that, with a minute to spare.
+    """
+    covered_us = mark.window_us if mark.repeat_us is None else mark.repeat_us
+    return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND
+
+
+def _in_the_air(connection: Connection, batch: Batch, part_id: str) -> bool:
+    known = batch.parts.get(part_id)
+    if known is not None:
+        return known.state is PartState.SENDING
+    rows = fetch(connection, "select state from worker_parts where id = :id", {"id": part_id})
+    return rows == [(PartState.SENDING,)]

@@ -1,0 +1,108 @@
+"""A part leaves some of its recipients to a later part of the same open job, in one transaction with its counters.
+Only a part that no recipient can have got: nothing of it ever left, or the vendor refused its call for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from pydantic_core import to_json
+from sqlalchemy import Connection
+
+from worker.domain import settle
+from worker.domain.job import Kind, part_id, part_range
+from worker.domain.outcome import Progress, Rejected
+from worker.domain.settle import PartFacts
+from worker.domain.state import PartState
+from worker.outbox.commit.batch import Batch
+from worker.outbox.commit.commands import LOST, End, Marked, MarkReply, Narrowing
+from worker.outbox.engine.sql import fetch, run
+from worker.outbox.jobs.follow_ups import new_part
+from worker.outbox.jobs.rows import JobFacts
+
+
+def narrow(
+    connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None
+) -> MarkReply:
+    """Both rows are locked. LOST: it is not as it was read, or may not be taken apart; nothing has changed."""
+    if part is None or job is None:
+        return LOST
+    if item.tried and part.claim == item.claim + 1 and _stands(connection, part, item):
+        return MarkReply(Marked.YES, part.claim)  # this very commit, whose answer was lost
+    if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
+        return LOST
+    later = Later(item.later_spec, batch.now + item.delay_us, item.reason, item.task_id)
+    _add_later(connection, batch, later, part, job)
+    if part.claim:  # kept by a mark under which nothing left, for all of them
+        run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
+    settle.narrow(part)
+    batch.stir(part)
+    batch.specs.append({"id": part.id, "spec": item.spec})
+    item.tried = True
+    return MarkReply(Marked.YES, part.claim)
+
+
+def apart(end: End, part: PartFacts, *, ours: bool) -> End:
+    """The end as it is carried out: a part that is no longer being sent, or that is in doubt, stays whole. What was
+    refused for all of its recipients is rejected for all of them then.
+    """
+    outcome = end.verdict.outcome
+    if not isinstance(outcome, Progress) or outcome.apart is None or (ours and not part.doubts):
+        return end
+    return replace(end, verdict=replace(end.verdict, outcome=Rejected(outcome.reason)))
+
+
+def take_apart(connection: Connection, batch: Batch, end: End, part: PartFacts, job: JobFacts | None) -> None:
+    """The new part of a refused call, beside the part that goes on with the others."""
+    outcome = end.verdict.outcome
+    if isinstance(outcome, Progress) and outcome.apart is not None and job is not None:
+        spec = to_json(outcome.apart).decode()
+        _add_later(connection, batch, Later(spec, batch.now, outcome.reason), part, job)
+
+
+def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
+    rows = fetch(connection, "select spec from worker_parts where id = :id", {"id": part.id})
+    return part.state is PartState.QUEUED and rows == [(item.spec,)]
+
+
+def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -> bool:
+    if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.heard(part):
+        return False
+    if part.turn is not None:  # one place in its line, for all of its recipients
+        return False
+    if part.expires_at is not None and batch.now >= part.expires_at:
+        return False
+    return not _is_being_recalled(connection, part.job_id)
+
+
+def _is_being_recalled(connection: Connection, job_id: str) -> bool:
+    """A recall stops the parts it finds; it must not miss one that is made behind its back."""
+    recall = "select 1 from worker_jobs where target_job_id = :job and kind = :kind limit 1"
+    return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A new part of an open job."""
+
+    spec: str = field(repr=False)
+    due_at: int
+    reason: str
+    task_id: str | None = None
+
+
+def _add_later(connection: Connection, batch: Batch, later: Later, part: PartFacts, job: JobFacts) -> None:
+    [(priority, account, last)] = fetch(
+        connection,
+        "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
+        " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id",
+        {"id": part.id, **part_range(part.job_id)},
+    )
+    n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
+    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
+    batch.added.append({**row, "expires_at": part.expires_at, "reason": later.reason[:300]})
+    if later.task_id is not None:
+        named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
+        batch.task_ids.append(named)
+    job.counters["n_open"] += 1
+    batch.grown.add(job.id)

@@ -1,0 +1,1 @@
+"""Connections, dialects, clocks, migrations: what every statement stands on."""

@@ -1,0 +1,159 @@
+"""The caller's session, connection or asynchronous session: the one place that knows their differences.
+
+A function written for a plain `Connection` becomes one that takes any of them and works in the caller's transaction:
+nothing is committed, nothing flushed, no savepoint made. With an asynchronous session the call returns an awaitable.
+A database error comes out without the statement's values: it may end up in the application's log.
+Who writes needs a transaction: on a connection that commits each statement by itself half a job could be stored.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import StatementError, UnboundExecutionError
+from sqlalchemy.orm import Session, scoped_session
+
+from worker.domain.errors import ConfigurationError, RetryTransaction
+from worker.outbox.engine.database import is_retryable
+from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
+
+if TYPE_CHECKING:
+    # Needs greenlet, which only asynchronous applications install.
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+SyncCaller = Session | Connection | scoped_session[Session]
+AsyncCaller: TypeAlias = "AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]"
+Bind: TypeAlias = "Engine | Connection | AsyncEngine | AsyncConnection"
+
+
+class InCallersTransaction(Protocol[P, R]):
+    """A function of a connection, callable with whatever the caller has."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, session: SyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    @overload
+    def __call__(self, session: AsyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
+
+
+def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
+    """Makes a function of a connection take the caller's session; its `bind=` picks one of a session's binds."""
+
+    @wraps(work)
+    def whole(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        _require_transaction(connection)
+        return work(connection, *args, **kwargs)
+
+    return on_callers_connection(whole)
+
+
+def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
+    """The same for a function that only reads: it may do so without a transaction."""
+
+    @wraps(work)
+    def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
+        bind = kwargs.get("bind")
+
+        def inside(sync: Session | Connection) -> R:
+            try:
+                return work(_connection(sync, bind), *args, **kwargs)
+            except StatementError as error:
+                told = _told(error)
+            # Outside the handler: chained, the driver's error would still show the message and who gets it.
+            raise told
+
+        if isinstance(session, Connection | Session):
+            return inside(session)
+        if isinstance(session, scoped_session):
+            return inside(session())
+        asynchronous = _asynchronous(session)
+        if asynchronous is not None:
+            return asynchronous.run_sync(inside)
+        raise ConfigurationError(
+            f"{work.__name__} takes an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection first, "
+            f"not {type(session).__name__}"
+        )
+
+    return cast("InCallersTransaction[P, R]", door)
+
+
+def _told(error: StatementError) -> Exception:
+    """What the caller is told of a database error: nothing of the message, nothing of the recipients."""
+    if remedy_of(error) == MISSING_TABLES:
+        return ConfigurationError(f"database: {MISSING_TABLES}")
+    clean = without_values(error)
+    if not is_retryable(error):
+        return clean.with_traceback(error.__traceback__)
+    again = RetryTransaction("the database asks to run the transaction again; roll back and repeat it from its start")
+    again.__cause__ = clean
+    return again
+
+
+def _asynchronous(session: Any) -> Any:
+    """The asynchronous session or connection; None for anything else. Whoever has one has loaded the module."""
+    module = sys.modules.get("sqlalchemy.ext.asyncio")
+    if module is None:
+        return None
+    if isinstance(session, module.async_scoped_session):
+        return session()
+    return session if isinstance(session, module.AsyncSession | module.AsyncConnection) else None
+
+
+def _connection(session: Session | Connection, bind: Any) -> Connection:
+    """The caller's connection, without the autoflush that `execute` would bring."""
+    if isinstance(session, Connection):
+        return session
+    if bind is None:
+        try:
+            return session.connection()
+        except UnboundExecutionError as error:
+            raise ConfigurationError("the session has no bind of its own; say bind=ENGINE of the outbox") from error
+    # An asynchronous engine or connection wraps the plain one that the session knows.
+    plain = getattr(bind, "sync_connection", None) or getattr(bind, "sync_engine", bind)
+    return session.connection(bind_arguments={"bind": plain})
+
+
+NO_TRANSACTION = (
+    "the connection commits every statement by itself (AUTOCOMMIT), so half a job could be stored; use one with"
+    ' transactions: leave isolation_level="AUTOCOMMIT" and the driver\'s own autocommit away, or give'
+    ' engine.execution_options(isolation_level="READ COMMITTED")'
+)
+NO_BEGIN = (
+    "the connection commits every statement by itself (AUTOCOMMIT, or isolation_level=None without a BEGIN), so half a"
+    " job could be stored; use worker.sqlite_engine(url), or begin transactions as it does"
+)
+
+
+def _require_transaction(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        if _sqlite_has_none(connection):
+            raise ConfigurationError(NO_BEGIN)
+    elif _commits_by_itself(connection):
+        raise ConfigurationError(NO_TRANSACTION)
+
+
+def _sqlite_has_none(connection: Connection) -> bool:
+    """SQLite's driver begins by itself before a write, unless it was told not to: then somebody must have begun."""
+    if not connection.in_transaction():
+        connection.begin()  # what the first statement would do: the engine's own BEGIN, if it has one, is sent now
+    driver: Any = connection.connection.driver_connection
+    told_not_to = driver.isolation_level is None or getattr(driver, "autocommit", None) is True
+    return told_not_to and not driver.in_transaction
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    """As the driver has it at hand, where SQLAlchemy can tell; no round trip."""
+    raw = connection.connection.dbapi_connection
+    try:
+        return raw is not None and bool(connection.dialect.detect_autocommit_setting(raw))
+    except NotImplementedError:
+        return connection.get_isolation_level() == "AUTOCOMMIT"

@@ -1,0 +1,289 @@
+"""Engines, transactions and the one place where the database's "try again" is obeyed.
+
+Knows the three databases' manners; knows no table.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InvalidRequestError,
+    NoSuchModuleError,
+    OperationalError,
+)
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine import mariadb, postgresql
+from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.error_text import code_of
+from worker.outbox.engine.sql import can_pipeline, ours, pipeline, translated
+
+T = TypeVar("T")
+
+# PostgreSQL: serialization failure, deadlock. MariaDB: by number. SQLite speaks in words.
+_RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_RETRYABLE_WORDS = ("database is locked", "database table is locked")
+
+
+def is_retryable(error: BaseException) -> bool:
+    """True when the database asked to run the transaction again (deadlock, serialization, busy)."""
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig
+    if code_of(cause) in _RETRYABLE_SQLSTATES:
+        return True
+    if mariadb.number(cause) in mariadb.RETRYABLE:
+        return True
+    return any(word in str(cause) for word in _RETRYABLE_WORDS)
+
+
+def is_lost(error: BaseException) -> bool:
+    """True when the database cannot be reached (down, restarting, cut), or its server takes no writes: nothing says
+    that the statement was wrong.
+    """
+    if isinstance(error, InterfaceError):
+        return True
+    if isinstance(error, InvalidRequestError):
+        return "transaction" in str(error).lower()  # a connection invalidated under our hands
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    state = code_of(error.orig)
+    if state is not None and state.startswith(postgresql.LOST):
+        return True
+    number = mariadb.number(error.orig)
+    if number is not None:
+        return number in mariadb.LOST
+    return isinstance(error, OperationalError) and state is None and not is_retryable(error)
+
+
+def is_about_the_row(error: BaseException) -> bool:
+    """True when the very data was refused (a NUL, a value out of range): the same statement can never pass.
+
+    Everything else that is neither lost nor retryable (disk full, a timeout, a cancelled statement) says nothing about
+    the row: it is waited for like a database that is away.
+    """
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, ValueError)  # text that is no UTF-8
+    if mariadb.number(error.orig) in mariadb.ABOUT_THE_ROW:
+        return True
+    return (code_of(error.orig) or "").startswith(("22", "23"))
+
+
+class FifoLock:
+    """A lock that serves in order of arrival; SQLite itself has no fair queue."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Waits for its turn, then holds."""
+        ticket = self._enter()
+        if ticket is not None:
+            ticket.acquire()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> threading.Lock | None:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return None
+            ticket = threading.Lock()
+            ticket.acquire()
+            self._waiting.append(ticket)
+            return ticket
+
+    def _leave(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
+def sqlite_engine(url: str, **options: Any) -> Engine:
+    """An SQLite engine set up right for sharing the file with the worker: WAL, FULL, BEGIN IMMEDIATE for writes.
+
+    A transaction that may write must begin so; otherwise "database is locked" comes at once, whatever the timeout.
+    """
+    engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, below
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def missing_file(url: str) -> Path | None:
+    """The SQLite file of a URL when it is not there, though its folder is: connecting would make it. Else None."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # told by who connects
+    name = parsed.database or ":memory:"
+    if "uri" in parsed.query:  # then it is SQLite's own: file:worker.db, file:///srv/worker.db
+        name = ":memory:" if parsed.query.get("mode") == "memory" else unquote(urlsplit(name).path)
+    if parsed.get_backend_name() != "sqlite" or name == ":memory:":
+        return None
+    file = Path(name).absolute()
+    return file if file.parent.is_dir() and not file.exists() else None
+
+
+def make_engine(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine for one of the supported databases; a wrong URL or a missing driver is a ConfigurationError."""
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise ConfigurationError("database: not a database URL; use postgresql+psycopg://, sqlite:///") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return sqlite_engine(url)
+    if backend not in _DRIVERS:
+        raise ConfigurationError(f"database: {backend} is not supported; use postgresql, mysql, mariadb or sqlite")
+    extra, driver = _DRIVERS[backend]
+    if parsed.drivername.startswith("mariadb"):  # the same dialect under one name
+        parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
+    if "+" not in parsed.drivername:
+        parsed = parsed.set(drivername=f"{parsed.drivername}+{driver}")
+    try:
+        if backend != "postgresql":
+            return mariadb.mariadb_engine(parsed, pool_size=pool_size)
+        return postgresql.postgres_engine(parsed, pool_size=pool_size)
+    except ImportError:
+        raise ConfigurationError(
+            f"database: the driver of {parsed.drivername} is not installed;"
+            f" run `pip install 'im-delivery-worker[{extra}]'` and use {backend}+{driver}://"
+        ) from None
+    except NoSuchModuleError:
+        raise ConfigurationError(
+            f"database: there is no driver {parsed.drivername}; use {backend}+{driver}://"
+        ) from None
+
+
+_DRIVERS = {
+    "postgresql": ("postgres", "psycopg"),
+    "mysql": ("mysql", "pymysql"),
+    "mariadb": ("mysql", "pymysql"),
+}
+"""Backend -> the extra to install and the driver it brings, taken where the URL names none."""
+
+
+class Database:
+    """One process's way to the outbox: short transactions, retried where the database says so."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: SqlClock | None = None,
+        rng: random.Random | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ):
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self.clock = clock or DatabaseClock()
+        self._writer, self._reader = ours(engine), ours(_reader_of(engine))
+        self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
+        for pool in self._pools:
+            event.listen(pool, "invalidate", self._give_up_idle)
+        self._fifo = FifoLock() if self.dialect == "sqlite" else None
+        self._can_pipeline = can_pipeline(engine)
+        self._rng = rng or random.Random()
+        self._pause = pause
+
+    @property
+    def now(self) -> str:
+        """The SQL expression of the clock, for this database."""
+        return self.clock.now(self.dialect)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for single reads; each statement stands alone."""
+        with self._reader.connect() as connection, translated(connection):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, committed at the end; on SQLite in order of arrival."""
+        if self._fifo is None:
+            with self._writer.begin() as connection, translated(connection):
+                yield connection
+            return
+        with self._fifo.held(), self._writer.begin() as connection, translated(connection):
+            yield connection
+
+    @contextmanager
+    def _pipelined(self) -> Iterator[Connection]:
+        """One transaction whose writes are not waited for one by one."""
+        with self._reader.connect() as connection, translated(connection), pipeline(connection):
+            yield connection
+
+    def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
+        """Runs a transaction, and again with jitter when the database asks for it (deadlock, serialization, busy).
+
+        `pipelined` work uses only `outbox.sql`: its writes are not waited for one by one.
+        """
+        for attempt in range(1, tries + 1):
+            try:
+                with self._pipelined() if pipelined and self._can_pipeline else self.writing() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if attempt == tries or not is_retryable(error):
+                    raise
+                self._pause(self._rng.uniform(0, 0.01 * 2**attempt))
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def read_now(self) -> int:
+        """The database's clock, read once."""
+        with self.reading() as connection:
+            return int(connection.exec_driver_sql(f"select {self.now}").scalar_one())
+
+    def _give_up_idle(self, *_: Any) -> None:
+        """Closes what lies idle beside a connection that was lost, however the loss was noticed: the others are as
+        dead, or on the same server that takes no writes, and each would cost an error.
+        """
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        for engine in self._pools:
+            engine.dispose()
+
+
+def _reader_of(engine: Engine) -> Engine:
+    """Where each statement stands alone."""
+    if engine.dialect.name in ("mysql", "mariadb"):
+        return mariadb.reading_engine(engine)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

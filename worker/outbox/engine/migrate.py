@@ -1,0 +1,199 @@
+"""Bringing the outbox's tables up to date, one process at a time, from a checkout or from an installed wheel.
+
+Knows Alembic and locks; the changes themselves are in `migrations/versions`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine.database import Database
+from worker.outbox.tables import VERSION_TABLE
+
+ADVISORY_LOCK = 7_215_033_218_964_501_137
+"""Any number that nobody else in the database is likely to lock."""
+WAIT_FOR_OTHERS_S = 60
+"""How long one upgrade waits for another process's upgrade."""
+COMPATIBLE_FROM = "compatible_from"
+"""What a revision's script says, and a row of `worker_site` then: the oldest revision whose release may use the tables
+as they are after it; not said: its own.
+"""
+WAIT_FOR_TABLES_S = 5
+"""How long a change waits for a table: longer would make producers queue up behind it."""
+
+
+def migrations_path() -> Path:
+    """The folder of the migrations: inside the installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise ConfigurationError(f"the migrations are missing from {package}; install the package again")
+
+
+def config(connection: Connection | None = None) -> Config:
+    """An Alembic configuration without an ini file."""
+    made = Config()
+    made.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    made.attributes["connection"] = connection
+    return made
+
+
+def upgrade(engine: Engine, revision: str = "head") -> str | None:
+    """Brings the tables to a revision and makes the site's lane key if there is none; safe at any time. Tables of a
+    newer release stay as they are: a ConfigurationError when this one may not use them. Returns the tables' revision.
+    """
+    with _alone(engine) as connection:
+        if not _is_newer(connection):
+            command.upgrade(config(connection), revision)
+            _make_lane_key(connection)
+            _note_compatible_from(connection)
+        elif not is_current(connection):
+            raise _not_this_release(connection)
+        return current(connection)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Takes changes back, with what is stored in them; `base` drops every table of ours. A ConfigurationError when this
+    release does not know the tables' revision or the wanted one: the newer release has to do it.
+    """
+    with _alone(engine) as connection:
+        if _is_newer(connection):
+            raise ConfigurationError(
+                f"database: its tables are at revision {current(connection)}, and this release knows up to {head()};"
+                " only the newer one can take them back"
+            )
+        if revision not in {"base", *_scripts()}:
+            raise ConfigurationError(f"database: there is no revision {revision}; this release knows up to {head()}")
+        command.downgrade(config(connection), revision)
+        _note_compatible_from(connection)
+
+
+def current(connection: Connection) -> str | None:
+    """The revision the database is at; None before the first upgrade."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def head() -> str:
+    """The newest revision this release knows."""
+    newest = ScriptDirectory.from_config(config()).get_current_head()
+    if newest is None:
+        raise ConfigurationError(f"no revision in {migrations_path()}; install the package again")
+    return newest
+
+
+def is_current(connection: Connection) -> bool:
+    """True when this release may use the tables: at its own newest revision, or at a newer one that says so."""
+    return current(connection) == head() or (_is_newer(connection) and _compatible_from(connection) in _scripts())
+
+
+def require_current(database: Database) -> str:
+    """The tables' revision, which this release may use, or a ConfigurationError says what to run."""
+    with database.reading() as connection:
+        if not is_current(connection):
+            raise _not_this_release(connection)
+        return str(current(connection))
+
+
+def _is_newer(connection: Connection) -> bool:
+    """True when the tables are at a revision this release does not know."""
+    found = current(connection)
+    return found is not None and found not in _scripts()
+
+
+def _not_this_release(connection: Connection) -> ConfigurationError:
+    """Why this release may not use the tables, and what to run."""
+    found = current(connection) or "none"
+    if _is_newer(connection):
+        return ConfigurationError(
+            f"database: its tables are at revision {found}, which only a newer release than this one, at {head()}, may"
+            f" use; run that one, or take the tables back with it first: `worker db downgrade {head()}`"
+        )
+    return ConfigurationError(
+        f"database: its tables are at revision {found}, this release needs {head()}; run `worker db upgrade`"
+    )
+
+
+def _scripts() -> dict[str, Script]:
+    """The revisions this release knows."""
+    return {script.revision: script for script in ScriptDirectory.from_config(config()).walk_revisions()}
+
+
+def _note_compatible_from(connection: Connection) -> None:
+    """Says beside the tables which is the oldest revision whose release may use them: its code cannot know.
+
+    The row names the tables' revision too: after an upgrade that was cut short it is about another, and does not count.
+    """
+    found = current(connection)
+    if found is None:
+        return
+    oldest = getattr(_scripts()[found].module, COMPATIBLE_FROM, found)
+    row = {"name": COMPATIBLE_FROM, "value": f"{found} {oldest}"}
+    connection.execute(text("delete from worker_site where name = :name"), {"name": COMPATIBLE_FROM})
+    connection.execute(text("insert into worker_site (name, value) values (:name, :value)"), row)
+
+
+def _compatible_from(connection: Connection) -> str | None:
+    """The oldest revision whose release may use the tables as they are; None: no word of it."""
+    query = text("select value from worker_site where name = :name")
+    revision, _, oldest = str(connection.execute(query, {"name": COMPATIBLE_FROM}).scalar()).partition(" ")
+    return oldest if revision == current(connection) else None
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """One transaction with the advisory lock held and a short lock timeout for the tables."""
+    if engine.dialect.name in ("mysql", "mariadb"):
+        with engine.connect() as connection, _named_lock(connection), connection.begin():
+            yield connection
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Freed with the transaction, so it also works behind a transaction pooler. lock_timeout counts for
+            # advisory locks too: a long one for our turn, then a short one for the tables.
+            connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_OTHERS_S}s'")
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({ADVISORY_LOCK})")
+            connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_TABLES_S}s'")
+        # SQLite: BEGIN IMMEDIATE is the lock.
+        yield connection
+
+
+@contextmanager
+def _named_lock(connection: Connection) -> Iterator[None]:
+    """MariaDB: a lock of the connection, not of the transaction, which every change of a table ends.
+
+    Names of locks belong to the whole server, so ours carries the database's.
+    """
+    lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
+    got = connection.exec_driver_sql(f"select get_lock({lock}, {WAIT_FOR_OTHERS_S})").scalar()
+    if got != 1:
+        raise ConfigurationError(f"another `worker db upgrade` has been running for {WAIT_FOR_OTHERS_S} s; try again")
+    connection.exec_driver_sql(f"set session lock_wait_timeout = {WAIT_FOR_TABLES_S}")
+    connection.commit()
+    try:
+        yield
+    finally:
+        # The next user of the connection gets it as it was; one that broke has lost both by itself.
+        with suppress(DBAPIError):
+            connection.exec_driver_sql("set session lock_wait_timeout = default")
+            connection.exec_driver_sql(f"select release_lock({lock})")
+
+
+def _make_lane_key(connection: Connection) -> None:
+    """The random key of lanes and limit keys, made once and never changed: changing it would orphan every lane."""
+    there = connection.execute(text("select 1 from worker_site where name = 'lane_key'")).first()
+    if there is None:
+        connection.execute(
+            text("insert into worker_site (name, value) values ('lane_key', :value)"), {"value": secrets.token_hex(32)}
+        )

@@ -1,0 +1,97 @@
+"""PostgreSQL's manners: what is set on a connection of ours, and what is left alone behind a pooler.
+
+A pooler such as PgBouncer may give each transaction another connection of the server. What one client sets or prepares
+there is then another's, so behind one we do neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine.error_text import code_of
+
+LOST = ("08", "57P", "25006")
+"""SQLSTATEs, or their beginnings: cut or not reached, server shutting down; and a server that takes no writes (a
+standby, or a primary made read-only): a new connection may reach one that does.
+"""
+
+PREPARE = "prepare_threshold"
+"""psycopg's own word, as the URL may say it: after how many uses a statement is prepared; none: never."""
+_SETTINGS = (
+    # Each statement of ours has its index. A plan made while a table was empty reads it whole, and a connection keeps
+    # its plans while the table grows (until the next ANALYZE); without indexes' rivals, an empty table plans like a
+    # full one. What has no index (the few rows of lanes and processes) is read whole all the same, at a price that must
+    # not look like one worth compiling for.
+    "set enable_seqscan = off",
+    "set jit = off",
+    # The locks of a process that stands still in mid transaction, or of a host that vanished, must not last for hours.
+    "set idle_in_transaction_session_timeout = '60s'",
+    "set tcp_keepalives_idle = 30",
+    "set tcp_keepalives_interval = 10",
+    "set tcp_keepalives_count = 3",
+    # A mark outlives a power cut; who wants standbys to have it too keeps his stronger word.
+    "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
+)
+
+
+def postgres_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engine:
+    """An engine whose connections are settled before their first use."""
+    prepare = _prepare(url)
+    engine = create_engine(
+        url.difference_update_query([PREPARE]),
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_pre_ping=False,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "im-delivery-worker",
+            "keepalives_idle": 10,
+            "tcp_user_timeout": 15000,
+            **prepare,
+        },
+    )
+    if engine.dialect.driver == "psycopg":
+
+        @event.listens_for(engine, "connect")
+        def _make_ready(connection: Any, _record: Any) -> None:
+            connection.autocommit = True
+            if not is_pooled(connection):
+                connection.execute("; ".join(_SETTINGS), prepare=False)
+            elif not prepare:
+                connection.prepare_threshold = None
+            connection.autocommit = False
+
+    @event.listens_for(engine, "handle_error")
+    def _notice_the_end(context: Any) -> None:
+        if (code_of(context.original_exception) or "").startswith(LOST):
+            context.is_disconnect = True
+
+    return engine
+
+
+def is_pooled(connection: Any) -> bool:
+    """Whether somebody stands between us and the server: he opens a connection with a process number of his own."""
+    [pid] = connection.execute("select pg_backend_pid()", prepare=False).fetchone()
+    return bool(pid != connection.info.backend_pid)
+
+
+def left_to_the_role(connection: Connection) -> list[str]:
+    """Settings of ours for plans that are not in force: behind a pooler the role has to bring them."""
+    return [name for name in ("enable_seqscan", "jit") if connection.exec_driver_sql(f"show {name}").scalar() != "off"]
+
+
+def _prepare(url: URL) -> dict[str, int | None]:
+    said = url.query.get(PREPARE)
+    if said is None:
+        return {}
+    if said == "none":
+        return {PREPARE: None}
+    if isinstance(said, str) and said.isdecimal():
+        return {PREPARE: int(said)}
+    raise ConfigurationError(f"database: {PREPARE} in its URL is a number or none")

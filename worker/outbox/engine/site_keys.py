@@ -1,0 +1,58 @@
+"""The site's own random key, made by `db upgrade`: it keys the hashes in lanes and limit keys.
+
+Producers need it and no app secret; it never leaves the database and this process's memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine import mariadb
+from worker.outbox.engine.bulk import is_mariadb
+from worker.outbox.engine.database import is_lost, is_retryable
+
+_READ = text("select value from worker_site where name = 'lane_key'")
+_keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
+
+
+def lane_key(connection: Connection) -> bytes:
+    """The key, read once per engine; a database that was never upgraded is a ConfigurationError."""
+    known = _keys.get(connection.engine)
+    if known is None:
+        known = _keys[connection.engine] = _read(connection)
+    return known
+
+
+@lru_cache(maxsize=4096)
+def lane_name(key: bytes, account: str, label: str) -> str:
+    """The lane as it is stored: the account's name and a keyed hash of the readable lane inside it."""
+    digest = hmac.new(key, f"{account}\n{label}".encode(), hashlib.sha256).hexdigest()
+    return f"{account}:{digest[:16]}"
+
+
+@lru_cache(maxsize=4096)
+def turn_name(key: bytes, account: str, order_key: str) -> str:
+    """The order as it is stored beside its parts: a keyed hash of the account and the producer's order_key."""
+    return hmac.new(key, f"{account}\n{order_key}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _read(connection: Connection) -> bytes:
+    if is_mariadb(connection.dialect.name):
+        mariadb.check_caller(connection)
+    try:
+        value = connection.execute(_READ).scalar()
+    except (ProgrammingError, OperationalError) as error:
+        # OperationalError is also SQLite's word for a missing table; a database that is away is not our finding.
+        if is_retryable(error) or (is_lost(error) and "no such table" not in str(error.orig)):
+            raise
+        raise ConfigurationError("the outbox's tables are not there; run `worker db upgrade`") from error
+    if value is None:
+        raise ConfigurationError("the outbox has no lane key; run `worker db upgrade`")
+    return bytes.fromhex(value)

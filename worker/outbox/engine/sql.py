@@ -1,0 +1,121 @@
+"""Statements on the driver's own cursor: the hot path's way around SQLAlchemy's per-statement cost (measured: a third).
+
+One style of placeholder, `:name`, on every database. On PostgreSQL a transaction may be pipelined: writes are sent
+without waiting for their answers, and only a fetch or the commit waits. Errors of the driver are translated where the
+connection was taken (`Database`), so callers see SQLAlchemy's.
+
+Only connections of ours, and only where this knows the driver, are gone around so. Any other goes through SQLAlchemy,
+whatever its driver: so a statement may be shared by the producer's door and the worker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import TextClause
+
+from worker.outbox.engine import mariadb, postgresql
+from worker.outbox.engine.error_text import code_of
+
+_PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
+_NOTHING: Mapping[str, Any] = {}
+_OURS = "worker_outbox"
+_KNOWN_DRIVERS = frozenset({"psycopg", "pymysql", "pysqlite"})
+"""Whose placeholders `driver_sql` writes."""
+
+
+def ours(engine: Engine) -> Engine:
+    """The same engine and pool; what is taken from it may be gone around."""
+    return engine.execution_options(**{_OURS: engine.dialect.driver in _KNOWN_DRIVERS})
+
+
+@lru_cache(maxsize=1024)
+def driver_sql(dialect: str, sql: str) -> str:
+    """The statement with the driver's own placeholders."""
+    if dialect == "sqlite":
+        return sql
+    return _PLACEHOLDER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+@lru_cache(maxsize=1024)
+def _for_any_driver(sql: str) -> TextClause:
+    return text(sql)
+
+
+def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[tuple[Any, ...]]:
+    """Runs a statement and returns all of its rows."""
+    return collect(send(connection, sql, params))
+
+
+def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
+    """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
+    if not connection.get_execution_options().get(_OURS):
+        return connection.execute(_for_any_driver(sql), params)
+    cursor = connection.connection.cursor()
+    cursor.execute(driver_sql(connection.dialect.name, sql), params)
+    return cursor
+
+
+def collect(cursor: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement that was sent."""
+    rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+    cursor.close()
+    return rows
+
+
+def run(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> None:
+    """Runs a statement whose result nobody needs; in a pipeline nobody waits for it either."""
+    send(connection, sql, params).close()
+
+
+@contextmanager
+def pipeline(connection: Connection) -> Iterator[None]:
+    """One transaction on an autocommit connection, sent without waiting for each answer; `fetch` and `run` only."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.pipeline():
+            # Queued like the rest: psycopg's own BEGIN and COMMIT would each wait for their answer.
+            run(connection, "begin isolation level read committed")
+            yield
+            run(connection, "commit")
+    except BaseException:
+        # On a dead connection the rollback fails too; what is to be told is the error before it.
+        with suppress(connection.dialect.loaded_dbapi.Error):
+            driver.rollback()
+        raise
+
+
+def can_pipeline(engine: Engine) -> bool:
+    """True for PostgreSQL through psycopg."""
+    return engine.dialect.driver == "psycopg"
+
+
+@contextmanager
+def translated(connection: Connection) -> Iterator[None]:
+    """Raises the driver's errors as SQLAlchemy's; a connection that is lost goes back to no pool."""
+    dialect = connection.dialect
+    driver_error = dialect.loaded_dbapi.Error
+    try:
+        yield
+    except driver_error as error:
+        lost = _is_disconnect(connection, error)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, driver_error, connection_invalidated=lost, dialect=dialect
+        ) from error
+
+
+def _is_disconnect(connection: Connection, error: Any) -> bool:
+    raw = None if connection.invalidated or connection.closed else connection.connection.dbapi_connection
+    if bool(connection.dialect.is_disconnect(error, raw, None)) or bool(getattr(raw, "closed", False)):
+        return True
+    if connection.dialect.name == "postgresql":
+        return (code_of(error) or "").startswith(postgresql.LOST)
+    return mariadb.number(error) in mariadb.LOST

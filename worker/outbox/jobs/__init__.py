@@ -1,0 +1,1 @@
+"""Rows of jobs and parts, and what belongs to them: files, codes, media, events, orders."""

@@ -1,0 +1,124 @@
+"""Files in the outbox: stored in pieces of 1 MiB inside the caller's transaction, read back piece by piece.
+
+A rollback leaves nothing, workers on other hosts find them, and memory stays flat both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.domain.errors import FileGone
+from worker.outbox import tables
+from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb
+from worker.outbox.engine.clock import SqlClock, micros
+from worker.outbox.engine.database import Database
+
+REUSED_WITHIN_S = 3 * 86_400
+"""A copy older than this is not reused: it must outlive the jobs that lean on it, and purge counts from its birth."""
+
+
+@lru_cache(maxsize=8)
+def _find(now: str) -> TextClause:
+    return text(
+        "select id from worker_blobs where sha256 = :sha256 and size = :size"
+        f" and created_at > {now} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
+    )
+
+
+@lru_cache(maxsize=8)
+def _insert(now: str) -> TextClause:
+    return text(f"insert into worker_blobs (id, sha256, size, created_at) values (:id, :sha256, :size, {now})")
+
+
+_INSERT_CHUNK = "insert into worker_blob_chunks (blob_id, n, data) values (:id, :n, {data})"
+_INSERT_BYTES, _INSERT_DIGITS = (text(_INSERT_CHUNK.format(data=data)) for data in (":data", "unhex(:data)"))
+_READ_CHUNK = text("select data from worker_blob_chunks where blob_id = :id and n = :n")
+
+
+def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -> str | None:
+    """A young copy of the same content that this transaction sees; None: store one. No lock, nobody waits."""
+    found = connection.execute(_find(clock.now(connection.dialect.name)), {"sha256": sha256, "size": size}).scalar()
+    return None if found is None else str(found)
+
+
+def insert_blob(
+    connection: Connection, clock: SqlClock, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]
+) -> None:
+    """Stores a file, one statement a piece."""
+    now = clock.now(connection.dialect.name)
+    connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
+    # PyMySQL sends bytes as hexadecimal digits anyway; aiomysql 0.3.2 beside PyMySQL 1.2.3 or newer cannot send any.
+    as_digits = is_mariadb(connection.dialect.name)
+    for n, chunk in enumerate(chunks):
+        row = {"id": blob_id, "n": n, "data": chunk.hex() if as_digits else chunk}
+        connection.execute(_INSERT_DIGITS if as_digits else _INSERT_BYTES, row)
+
+
+def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
+    """Takes files out, piece by piece and whole."""
+    for table, key in (("worker_blob_chunks", "blob_id"), ("worker_blobs", "id")):
+        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
+
+
+def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
+    """Which jobs name which files: pairs of a new job's id and a blob's; null: the file is still to be fetched."""
+    stored = {(job, blob) for job, blob in uses if blob is not None}
+    rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(stored)]
+    if rows:
+        insert_rows(connection, tables.blob_uses, rows)
+
+
+def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these files are still there."""
+    among = chosen(connection.dialect.name, "worker_blobs")
+    rows = connection.execute(text(f"select id from {among}"), {"ids": ids_json(ids)})
+    return {str(row[0]) for row in rows}
+
+
+def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these files are still there; those stay until the caller's commit. Only housekeeping meets the lock, and
+    passes them by.
+    """
+    there = stored_blobs(connection, ids)  # on MariaDB a locking look at one that is gone locks where it was
+    if not there or connection.dialect.name == "sqlite":
+        return there
+    query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{_SHARED[connection.dialect.name]}"
+    return {str(row[0]) for row in connection.execute(text(query), {"ids": ids_json(there)})}
+
+
+_SHARED = {"postgresql": " for share", "mysql": " lock in share mode", "mariadb": " lock in share mode"}
+
+
+def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these files somebody keeps; the others are locked."""
+    if connection.dialect.name == "sqlite":
+        return set()
+    query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{in_order(connection.dialect.name)}"
+    free = connection.execute(text(f"{query} skip locked"), {"ids": ids_json(ids)})
+    return stored_blobs(connection, ids) - {str(row[0]) for row in free}
+
+
+def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
+    """The content piece by piece, each read on its own: no transaction is open while a vendor is called."""
+    n = 0
+    while (chunk := _chunk(database, blob_id, n)) is not None:
+        yield chunk
+        chunk = None  # not while the next one is read
+        n += 1
+    if n == 0 and not _is_there(database, blob_id):
+        raise FileGone("the file is no longer stored; enqueue it again")
+
+
+def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:
+    with database.reading() as connection:
+        data = connection.execute(_READ_CHUNK, {"id": blob_id, "n": n}).scalar()
+    return None if data is None else bytes(data)
+
+
+def _is_there(database: Database, blob_id: str) -> bool:
+    with database.reading() as connection:
+        return bool(stored_blobs(connection, [blob_id]))

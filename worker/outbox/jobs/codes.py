@@ -1,0 +1,207 @@
+"""The ledger of response_codes: filed with a send, leased with a mark, spent, freed or burned when the call ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, String, bindparam, text
+
+from worker.domain.code import CodeState
+from worker.domain.job import part_range
+from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Unknown
+from worker.outbox import tables
+from worker.outbox.engine.bulk import chosen, ids_json, in_order, insert_rows, update_chosen
+from worker.outbox.engine.sql import fetch, run
+
+TASK_ID_CHARACTERS = 128
+SPENT_BY_VENDOR = 60140
+"""The vendor's "invalid response_code": expired, used or foreign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code that may be spent."""
+
+    id: str
+    code: str = field(repr=False)
+    ends_at: int
+    source: str
+    """`send`, `callback` or `given`."""
+    left_us: int
+    """How long after the instant asked about it can still be spent."""
+
+
+def code_id(app: str, code: str) -> str:
+    """The ledger's key of a code of an app (`Channel.app_scope`)."""
+    return hashlib.sha256(f"{app}\x00{code}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def name_part(connection: Connection, account: str, msgid: str, part_id: str) -> None:
+    """Writes down whose an id of the vendor's is, so that it can be told by the id."""
+    row = {"account": account, "task_id": msgid[:TASK_ID_CHARACTERS], "part_id": part_id}
+    insert_rows(connection, tables.task_ids, [row], conflict="ignore")
+
+
+def named_ids(connection: Connection, account: str) -> list[str]:
+    """Every id of the vendor's that belongs to a part of this account."""
+    return [
+        row[0]
+        for row in fetch(
+            connection, "select task_id from worker_task_ids where account = :account", {"account": account}
+        )
+    ]
+
+
+def file_code(
+    connection: Connection,
+    app: str,
+    part_id: str,
+    code: str,
+    now: int,
+    ttl_s: int,
+    person: str | None = None,
+    *,
+    given: bool = False,
+) -> None:
+    """Writes down a code that a send brought, the callback of a person's press, or (`given`) the application.
+
+    One that is known stays what it is.
+    """
+    row = {
+        "id": code_id(app, code),
+        "part_id": part_id,
+        "source": "given" if given else "send" if person is None else "callback",
+        "code": code,
+        "state": "fresh",
+        "leased_by": None,
+        "issued_at": now,
+        "ends_at": now + ttl_s * 1_000_000,
+        "person": None if person is None else person.lower(),
+    }
+    insert_rows(connection, tables.response_codes, [row], conflict="ignore")
+
+
+def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence[str] = ()) -> list[Code]:
+    """The codes of a card's send part that can still be spent, in the order in which an update for these people does.
+
+    Their own presses' codes first, then those of other presses, the send's last: only that one was given for everybody.
+    Among equals the last to end comes first: the age at which the vendor refuses a code has changed before. Two at
+    most.
+    """
+    query = text(
+        f"select id, code, ends_at, source, ends_at - ({now}) from worker_response_codes"
+        f" where part_id = :part and state = 'fresh' and ends_at > {now}"
+        " order by case when person in :people then 0 when source = 'callback' then 1 else 2 end,"
+        " ends_at desc, id limit 2"
+    ).bindparams(bindparam("people", [person.lower() for person in people], String(), expanding=True))
+    rows = connection.execute(query, {"part": part_id})
+    return [Code(*row) for row in rows]
+
+
+def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> dict[str, set[str]]:
+    """Which parts' cards of a job these people pressed: person in lower case -> parts; who pressed none is left out."""
+    query = text(
+        "select person, part_id from worker_response_codes"
+        " where part_id > :low and part_id < :high and person in :people"
+    ).bindparams(bindparam("people", [person.lower() for person in people], String(), expanding=True))
+    found: dict[str, set[str]] = {}
+    for person, part in connection.execute(query, part_range(job_id)) if people else ():
+        found.setdefault(person, set()).add(part)
+    return found
+
+
+def read_code(connection: Connection, code: str) -> CodeState | None:
+    """What is known of one code, by its key; null: it was never seen."""
+    query = text("select id, state, leased_by, ends_at from worker_response_codes where id = :id")
+    row = connection.execute(query, {"id": code}).first()
+    return None if row is None else CodeState(*row)
+
+
+def code_states(connection: Connection, part_id: str) -> set[str]:
+    """The states of all codes the send part ever brought; empty: it brought none."""
+    found = connection.execute(
+        text("select distinct state from worker_response_codes where part_id = :part"), {"part": part_id}
+    )
+    return {row[0] for row in found}
+
+
+def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int, int | None]]:
+    """Of each part of a job that brought codes: how many can still be spent, and when the last of them ends."""
+    query = text(
+        "select part_id, count(until), max(until) from (select part_id,"
+        f" case when state = 'fresh' and ends_at > {now} then ends_at end as until from worker_response_codes"
+        " where part_id > :low and part_id < :high) codes group by part_id order by part_id"
+    )
+    return [(part, int(left), until) for part, left, until in connection.execute(query, part_range(job_id))]
+
+
+def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> bool:
+    """Whether the last code of one of a job's cards ends within a time, and has not ended yet."""
+    query = text(
+        "select part_id from worker_response_codes where part_id > :low and part_id < :high and state = 'fresh'"
+        f" group by part_id having max(ends_at) > {now} and max(ends_at) <= {now} + :within limit 1"
+    )
+    return connection.execute(query, {**part_range(job_id), "within": within_us}).first() is not None
+
+
+def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
+    if not wishes:
+        return {}
+    dialect = connection.dialect.name
+    rows = fetch(
+        connection,
+        f"select id, state, leased_by from {chosen(dialect, 'worker_response_codes')}{in_order(dialect)}",
+        {"ids": ids_json(code for code, _ in wishes)},
+    )
+    states = {row[0]: (row[1], row[2]) for row in rows}
+    leased: dict[str, str] = {}
+    for code, part_id in wishes:
+        state, holder = states.get(code, ("gone", None))
+        if state == "fresh" or (state == "leased" and holder == part_id):
+            states[code] = ("leased", part_id)
+            leased[code] = part_id
+            _set_state(connection, code, "leased", part_id)
+    return leased
+
+
+def free(connection: Connection, codes: Sequence[str]) -> None:
+    """Leases of this transaction whose part was not marked after all."""
+    for code in codes:
+        _set_state(connection, code, "fresh", None)
+
+
+def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome, errcode: int | None) -> None:
+    """Spent by a success, burned by doubt, fresh again when certainly unused."""
+    match outcome:
+        case Accepted() | Partial():
+            _set_state(connection, code, "spent", part_id)
+        case Unknown():
+            _set_state(connection, code, "burned", part_id)
+        case Rejected() | Retry() if errcode == SPENT_BY_VENDOR:
+            _set_state(connection, code, "spent", part_id)
+        case _:
+            _set_state(connection, code, "fresh", None)
+
+
+def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
+    """The parts that held these codes are in doubt: their codes may be used."""
+    if part_ids:
+        burn = update_chosen(
+            connection.dialect.name,
+            "worker_response_codes",
+            "state = 'burned'",
+            "leased_by",
+            index="worker_response_codes_leased",
+        )
+        run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
+
+
+def _set_state(connection: Connection, code: str, state: str, part_id: str | None) -> None:
+    run(
+        connection,
+        "update worker_response_codes set state = :state, leased_by = :part where id = :id",
+        {"state": state, "part": part_id, "id": code},
+    )

@@ -1,0 +1,95 @@
+"""What became of group-sends at members and customers: one row each, as last read from the vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.domain.job import part_range
+from worker.domain.outcome import Confirmation
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.sql import fetch
+
+SECOND = 1_000_000
+ID_CHARACTERS = 128
+
+
+def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], now: int) -> None:
+    """Writes down what a page told of the part that created the task; a later reading replaces an earlier one."""
+    rows = {
+        (member, recipient): {
+            "part_id": part_id,
+            "member": member,
+            "recipient": recipient,
+            "status": one.status,
+            "happened_at": None if one.happened_at is None else one.happened_at * SECOND,
+            "seen_at": now,
+        }
+        for one in found
+        for member, recipient in [(one.member[:ID_CHARACTERS], one.recipient[:ID_CHARACTERS])]
+    }
+    if rows and part_id:
+        ordered = [rows[key] for key in sorted(rows)]
+        insert_rows(connection, tables.confirmations, ordered, conflict="replace")
+
+
+def next_to_read(connection: Connection, part_id: str, after: str) -> str | None:
+    """The first member behind `after` who has sent, and of whose customers something can still change."""
+    rows = fetch(
+        connection,
+        "select m.member from worker_confirmations m where m.part_id = :part and m.recipient = '' and m.status = 2"
+        " and m.member > :after and (exists (select 1 from worker_confirmations r where r.part_id = m.part_id"
+        " and r.member = m.member and r.recipient <> '' and r.status = 0) or not exists (select 1 from"
+        " worker_confirmations r where r.part_id = m.part_id and r.member = m.member and r.recipient <> ''))"
+        " order by m.member limit 1",
+        {"part": part_id, "after": after},
+    )
+    return rows[0][0] if rows else None
+
+
+def is_settled(connection: Connection, part_id: str) -> bool:
+    """Every member has sent, and nothing of theirs waits any more; False while nothing was read."""
+    rows = fetch(
+        connection,
+        "select count(*), sum(case when (recipient = '' and status <> 2) or (recipient <> '' and status = 0)"
+        " then 1 else 0 end) from worker_confirmations where part_id = :part",
+        {"part": part_id},
+    )
+    count, waiting = rows[0]
+    return bool(count) and not waiting
+
+
+def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
+    """Everything that was read about a job's parts."""
+    rows = connection.execute(
+        text(
+            "select part_id, member, recipient, status, happened_at, seen_at from worker_confirmations"
+            " where part_id > :low and part_id < :high order by part_id, member, recipient"
+        ),
+        part_range(job_id),
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def count_of_job(connection: Connection, job_id: str) -> int:
+    """How many rows of a job's parts there are."""
+    rows = fetch(
+        connection,
+        "select count(*) from worker_confirmations where part_id > :low and part_id < :high",
+        part_range(job_id),
+    )
+    return int(rows[0][0])
+
+
+def members_of(connection: Connection, part_id: str) -> tuple[int, int]:
+    """How many members the task has, and how many of them have sent."""
+    rows = fetch(
+        connection,
+        "select count(*), sum(case when status = 2 then 1 else 0 end) from worker_confirmations"
+        " where part_id = :part and recipient = ''",
+        {"part": part_id},
+    )
+    return int(rows[0][0]), int(rows[0][1] or 0)

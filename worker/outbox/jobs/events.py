@@ -1,0 +1,235 @@
+"""Events for application hooks: written with what they are about, offered, run once at a time, ended.
+
+A run belongs to a process incarnation, not to a clock: a hook may take as long as it likes, and is run again only when
+its process has ended without saying how it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.domain.hook import EventKind, EventState
+from worker.outbox.engine.bulk import by_index, ids_json, update_chosen
+from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.sql import fetch
+
+Rows = list[dict[str, Any]]
+
+
+def event_row(
+    id: str,
+    kind: EventKind,
+    now: int,
+    *,
+    state: EventState = EventState.WAITING,
+    job_id: str | None = None,
+    part_id: str | None = None,
+    inbound_id: str | None = None,
+    job_state: int | None = None,
+) -> dict[str, Any]:
+    """A new event: due at once if anybody listens, else ended as it is written."""
+    waits = state is EventState.WAITING
+    return {
+        "id": id,
+        "kind": str(kind),
+        "job_id": job_id,
+        "part_id": part_id,
+        "inbound_id": inbound_id,
+        "job_state": job_state,
+        "state": int(state),
+        "due_at": now if waits else None,
+        "created_at": now,
+        "ended_at": None if waits else now,
+    }
+
+
+# -- offering ---------------------------------------------------------------------------------------------------------
+
+
+def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
+    """Events to offer now: the first due ones that are neither running nor in the broker, `window` in all."""
+    running = connection.execute(text("select count(*) from worker_events where holder is not null")).scalar_one()
+    rows = fetch(connection, _head(connection.dialect.name, now), {"window": max(0, window - int(running))})
+    return [row[0] for row in rows if not row[1]]
+
+
+@lru_cache(maxsize=8)
+def _head(dialect: str, now: str) -> str:
+    now = read_once(dialect, now)
+    # Only those that wait have a `due_at`: on MariaDB too the index reads past none that has ended.
+    return (
+        f"select id, case when offered_until > {now} then 1 else 0 end"
+        f" from worker_events{by_index(dialect, 'worker_events_due')}"
+        f" where state = 0 and due_at <= {now} order by due_at, id limit :window"
+    )
+
+
+def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
+    """Notes that these go into the broker for so long."""
+    update = update_chosen(connection.dialect.name, "worker_events", f"offered_until = {now} + :wait")
+    connection.execute(text(f"{update} and state = 0"), {"ids": ids_json(ids), "wait": wait_us})
+
+
+def leave_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int = 0) -> None:
+    """Nobody here has room for these: they may be offered again, now or a little later."""
+    offer_events(connection, now, ids, wait_us)
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One event in the hands of one process."""
+
+    id: str
+    kind: str
+    claim: int
+    tries: int
+    job_id: str | None
+    part_id: str | None
+    job_state: int | None
+    created_at: int
+    started_at: int
+    account: str | None
+    job_kind: str | None
+    tags: str | None
+    dedupe_key: str | None = field(repr=False)
+    """The job's own, or that of the job it replays: a key belongs to one job."""
+    replay_of: str | None
+    event: str | None
+    person: str | None = field(repr=False)
+    happened_at: int | None
+    payload: str | None = field(repr=False)
+
+
+_CLAIMED = text(
+    "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
+    " j.account, j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event, i.person,"
+    " i.happened_at, i.payload"
+    " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
+    " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
+)
+
+
+def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claimed | None:
+    """Takes a waiting event that is due; None: somebody else has it, or it has ended."""
+    taken = connection.execute(
+        text(
+            "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
+            f" started_at = {now}, due_at = null, offered_until = null where id = :id and state = 0 and due_at <= {now}"
+        ),
+        {"id": id, "holder": holder},
+    )
+    if not taken.rowcount:
+        return None
+    return Claimed(*connection.execute(_CLAIMED, {"id": id}).one())
+
+
+def hand_back(connection: Connection, now: str, id: str, holder: str) -> None:
+    """This process may have claimed the event, and runs no hook for it: due again, and no run is counted."""
+    connection.execute(text(f"{_handed_back(now)} and holder = :holder"), {"id": id, "holder": holder, "wait": 0})
+
+
+def leave_unheard(connection: Connection, now: str, event: Claimed, wait_us: int) -> None:
+    """This process has no hook for the event: due again after the wait, and no run is counted."""
+    values = {"id": event.id, "claim": event.claim, "wait": wait_us}
+    connection.execute(text(f"{_handed_back(now)} and claim = :claim"), values)
+
+
+def _handed_back(now: str) -> str:
+    return (
+        f"update worker_events set state = 0, due_at = {now} + :wait, holder = null, tries = tries - 1"
+        " where id = :id and state = 1"
+    )
+
+
+def end_event(connection: Connection, now: str, event: Claimed, state: EventState) -> bool:
+    """Ends a run; in the transaction of the hook's own work, so that both are there or neither. False: it is no longer
+    this run's (its process was called dead), and the transaction must be rolled back.
+    """
+    ended = connection.execute(
+        text(
+            f"update worker_events set state = :state, ended_at = {now}, holder = null"
+            " where id = :id and claim = :claim and state = 1"
+        ),
+        {"id": event.id, "claim": event.claim, "state": int(state)},
+    )
+    return bool(ended.rowcount)
+
+
+def fail_event(connection: Connection, now: str, event: Claimed, error: str, delay_us: int | None) -> None:
+    """A run failed: due again after the delay, or (null) parked until a person asks for it."""
+    parks = delay_us is None
+    due = "null" if parks else f"{now} + :delay"
+    connection.execute(
+        text(
+            f"update worker_events set state = :state, due_at = {due}, holder = null, error = :error,"
+            f" ended_at = {now if parks else 'null'} where id = :id and claim = :claim and state = 1"
+        ),
+        {
+            "id": event.id,
+            "claim": event.claim,
+            "error": error,
+            "state": int(EventState.PARKED if parks else EventState.WAITING),
+            **({} if parks else {"delay": delay_us}),
+        },
+    )
+
+
+_OF_THE_ENDED = "holder is not null and holder in (select id from worker_processes where ended_at is not null)"
+
+
+def any_of_the_ended(connection: Connection) -> bool:
+    """True when an event is held by a process that has ended without saying how it went."""
+    return connection.execute(text(f"select id from worker_events where {_OF_THE_ENDED} limit 1")).first() is not None
+
+
+def free_events_of_the_ended(connection: Connection, now: str) -> None:
+    """These are due again at once."""
+    connection.execute(text(f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_THE_ENDED}"))
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+def retry_event(connection: Connection, now: str, id: str) -> bool:
+    """A parked or ignored event is due again, its tries counted anew; False: it is neither."""
+    moved = connection.execute(
+        text(
+            f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
+            " where id = :id and state in (3, 4) and job_id is not null"
+        ),
+        {"id": id},
+    )
+    return bool(moved.rowcount)
+
+
+def list_events(connection: Connection, *, state: int | None, limit: int) -> Rows:
+    """Events, newest first (ids sort by time)."""
+    where = "" if state is None else f" where state = {int(state)}"  # a literal: else no partial index is used
+    query = text(f"select * from worker_events{where} order by id desc limit :limit")
+    return [dict(row) for row in connection.execute(query, {"limit": limit}).mappings()]
+
+
+def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
+    """One event's row."""
+    row = connection.execute(text("select * from worker_events where id = :id"), {"id": id}).mappings().first()
+    return None if row is None else dict(row)
+
+
+def events_of_job(connection: Connection, job_id: str) -> Rows:
+    """A job's events with the callbacks that brought them."""
+    rows = connection.execute(
+        text(
+            "select e.*, i.event, i.person, i.payload, i.received_at from worker_events e"
+            " left join worker_inbound i on i.id = e.inbound_id where e.job_id = :job order by e.id"
+        ),
+        {"job": job_id},
+    )
+    return [dict(row) for row in rows.mappings()]

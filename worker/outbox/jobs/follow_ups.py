@@ -1,0 +1,280 @@
+"""Jobs that depend on jobs: what a target's parts brought, parking on it, and adding parts to an open job.
+
+A wake-up is never lost: who depends on a job locks its row first and parks only then, in one transaction; the group
+commit writes that row first and wakes the parked second, in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.domain.job import Priority, job_of, part_id, part_range
+from worker.domain.settle import PartFacts, park_on
+from worker.domain.state import PartState
+from worker.outbox import tables
+from worker.outbox.engine.bulk import by_index, by_partial_index, insert_rows
+from worker.outbox.jobs.rows import for_update, lock_parts, save_parts
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPart:
+    """One part of the job that a recall or a card update is about."""
+
+    id: str
+    n: int
+    state: PartState
+    doubts: int
+    not_before: int | None
+    """Of an unknown: when its policy acts; null: held for a person."""
+    first_marked_at: int | None
+    marked_at: int | None
+    flagged: bool | None
+    """Whether the duplicate check was on in its last call."""
+    spec: Mapping[str, Any]
+    claim: int | None
+    """Of its receipt; null without one."""
+    msgid: str | None
+    accepted_at: int | None
+    recalled_at: int | None
+
+
+def lock_job_row(connection: Connection, job_id: str) -> bool:
+    """Locks a job's row; whatever moves its parts waits until this transaction ends. False: no such job."""
+    found = connection.execute(
+        text(f"select id from worker_jobs where id = :id{for_update(connection.dialect.name)}"), {"id": job_id}
+    )
+    return found.first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """The replays of a job's chain that were asked for after it."""
+
+    ids: tuple[str, ...]
+    """Oldest first; of an original all of them."""
+    first: str | None
+    """The original, where the job itself is a replay; None: it is the original, or was never replayed."""
+
+
+def later_replays(connection: Connection, job_id: str) -> Replays:
+    """Which replays of a job's chain came after it."""
+    rows = connection.execute(_LATER_REPLAYS, {"id": job_id}).all()
+    return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
+
+
+_LATER_REPLAYS = text(
+    "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
+    " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
+)
+
+
+def reached_by(connection: Connection, job_id: str) -> list[str]:
+    """The jobs that a recall or an update of one is about: the job and, of an original, its replays; oldest first."""
+    replays = later_replays(connection, job_id)
+    return [job_id, *(replays.ids if replays.first is None else ())]
+
+
+def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
+    """Which users the vendor refused for each part of a job: part -> users in lower case."""
+    query = text(
+        "select part_id, recipient_key from worker_failures where part_id > :low and part_id < :high and kind = 'user'"
+    )
+    found: dict[str, set[str]] = {}
+    for part, user in connection.execute(query, part_range(job_id)):
+        found.setdefault(part, set()).add(user)
+    return found
+
+
+def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
+    """The parts of a job with the receipt each brought, in order; what two calls brought alike stands there once."""
+    rows = connection.execute(
+        text(
+            "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
+            " r.claim, r.msgid, r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r"
+            " on r.part_id = p.id and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
+        ),
+        part_range(job_id),
+    )
+    parts = [
+        TargetPart(
+            row[0], row[1], PartState(row[2]), row[3], row[4], row[5], row[6], row[7], json.loads(row[8]), *row[9:]
+        )
+        for row in rows
+    ]
+    return list({(part.id, part.msgid): part for part in parts}.values())
+
+
+def channel_of(connection: Connection, job_id: str) -> str | None:
+    """A job's channel; None: there is no such job."""
+    return connection.execute(text("select channel from worker_jobs where id = :id"), {"id": job_id}).scalar()
+
+
+def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
+    """A job's kind and message."""
+    kind, message = connection.execute(
+        text("select kind, message from worker_jobs where id = :id"), {"id": job_id}
+    ).one()
+    return kind, json.loads(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A part whose call may have reached the vendor and has no answer yet, and what it was to send."""
+
+    id: str
+    job_id: str
+    in_the_air: bool
+    """Its first call is being made: nothing of it is in doubt yet."""
+    marked_at: int
+    """Its last call."""
+    kind: str
+    message: Mapping[str, Any] = field(repr=False)
+    spec: Mapping[str, Any] = field(repr=False)
+
+
+def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
+    """The other parts of an account and kind that are in doubt, whatever becomes of them next, or in the air."""
+    queue = by_partial_index(connection.dialect.name, "worker_parts_queue")
+    rows = connection.execute(
+        text(
+            "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
+            # Each by an index of its own: asked at once, MariaDB reads every part there is.
+            " (select id from worker_parts where state = 6 and doubts > 0"
+            f" union all select id from worker_parts{queue} where state = 0 and lane = :lane and doubts > 0"
+            " union all select id from worker_parts where state = 1 and lane = :lane) found"
+            " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
+            " where p.id <> :own and j.account = :account and j.kind = :kind"
+        ),
+        {"account": account, "kind": kind, "lane": lane, "own": own_id},
+    )
+    return [
+        Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]))
+        for row in rows
+    ]
+
+
+def is_recalled(connection: Connection, part: str) -> bool:
+    """Whether what a part brought was taken back, or cancelled."""
+    query = text("select 1 from worker_receipts where part_id = :part and recalled_at is not null")
+    return connection.execute(query, {"part": part}).first() is not None
+
+
+def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
+    """The parts of every job about this one: their kind, state and spec."""
+    jobs = connection.execute(text("select id, kind from worker_jobs where target_job_id = :job"), {"job": job_id})
+    return [
+        {"kind": kind, "state": row[0], "spec": row[1]}
+        for follower, kind in sorted(tuple(job) for job in jobs)
+        for row in connection.execute(_STATE_AND_SPEC, part_range(follower))
+    ]
+
+
+def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
+    """Whether a part of the job is in doubt and not held: its next call is made without being asked for."""
+    query = text(
+        "select 1 from worker_parts where id > :low and id < :high and ((state = 6 and not_before is not null)"
+        " or (state in (0, 1) and doubts > 0)) limit 1"
+    )
+    return connection.execute(query, part_range(job_id)).first() is not None
+
+
+# The ids of a job's parts are looked for, never its id: parts have no index by job.
+_STATE_AND_SPEC = text("select state, spec from worker_parts where id > :low and id < :high order by n")
+
+
+def reminders(connection: Connection, target: str, since: int) -> list[int]:
+    """When reminders of a part's task were accepted, oldest first."""
+    jobs = connection.execute(
+        text("select id from worker_jobs where target_job_id = :job and kind = 'remind'"), {"job": job_of(target)}
+    )
+    rows = [row for job in list(jobs) for row in connection.execute(_GIVEN, {**part_range(job[0]), "since": since})]
+    return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
+
+
+_GIVEN = text(
+    "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
+    " where p.id > :low and p.id < :high and r.not_sent = false and r.accepted_at > :since"
+)
+
+
+def park(connection: Connection, part: PartFacts, job_id: str, until: int, reason: str) -> None:
+    """Parks a part on a job whose row this transaction has locked."""
+    park_on(part, job_id, until, reason)
+    save_parts(connection, [part])
+    connection.execute(text("update worker_jobs set awaited = true where id = :id"), {"id": job_id})
+
+
+def wake_overdue(connection: Connection, now: str) -> None:
+    """Parks that have ended by themselves: who waited looks again."""
+    # Few wait, and many are due: a plan that begins with those reads the whole backlog.
+    waiting = by_index(connection.dialect.name, "worker_parts_waiting")
+    connection.execute(
+        text(
+            f"update worker_parts{waiting} set waits_on = null, offered_until = null"
+            f" where waits_on is not null and state = 0 and not_before <= {now}"
+        )
+    )
+
+
+def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
+    """Locks the follow-up's own part; None when it is no longer queued (somebody else resolved or moved it)."""
+    part = lock_parts(connection, [own_id]).get(own_id)
+    if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
+        return None
+    spec = connection.execute(text("select spec from worker_parts where id = :id"), {"id": own_id}).scalar_one()
+    return part, json.loads(spec)
+
+
+def make_urgent(connection: Connection, part_id: str) -> None:
+    """A queued part goes before what is not urgent in its lane, should it be offered again."""
+    connection.execute(
+        text("update worker_parts set priority = :urgent where id = :id and state = 0"),
+        {"urgent": int(Priority.URGENT), "id": part_id},
+    )
+
+
+def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
+    """The own part takes the first spec; further parts of the same open job take the others."""
+    connection.execute(
+        text("update worker_parts set spec = :spec where id = :id"), {"spec": _dump(specs[0]), "id": own.id}
+    )
+    if len(specs) == 1:
+        return
+    row = connection.execute(
+        text("select priority, not_before, expires_at from worker_parts where id = :id"), {"id": own.id}
+    ).one()
+    rows = [
+        {
+            **new_part(own.job_id, n, own.lane, priority=row[0], not_before=row[1], spec=_dump(spec)),
+            "expires_at": row[2],
+        }
+        for n, spec in enumerate(specs[1:], start=1)
+    ]
+    insert_rows(connection, tables.parts, rows)
+    connection.execute(
+        text("update worker_jobs set n_open = n_open + :more where id = :id"),
+        {"more": len(rows), "id": own.job_id},
+    )
+
+
+def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, spec: str) -> dict[str, Any]:
+    """A queued part's row; its counters start at the columns' own zero."""
+    return {
+        "id": part_id(job_id, n),
+        "job_id": job_id,
+        "n": n,
+        "lane": lane,
+        "priority": priority,
+        "state": int(PartState.QUEUED),
+        "not_before": not_before,
+        "spec": spec,
+    }
+
+
+def _dump(spec: Mapping[str, Any]) -> str:
+    return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,178 @@
+"""What vendors tell us: stored once, joined to the part it is about, with its response_code and its event.
+
+All in one transaction: a callback that is answered with 200 is there with everything that follows from it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, String, bindparam, text
+
+from worker.domain.hook import EventKind, EventState
+from worker.domain.inbound import CardPress, Inbound
+from worker.domain.job import job_of
+from worker.domain.lane import LaneEvent
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.jobs import chats, codes
+from worker.outbox.jobs.chats import ChatLanes
+from worker.outbox.jobs.events import event_row
+from worker.outbox.jobs.task_ids import may_be_anothers
+
+_OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
+"""A task_id of our own making names its part (`w<part id>`, see the channel's `render`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of a callback, ready to be stored."""
+
+    account: str
+    """Whose callback address it came to."""
+    app: str
+    """What the vendor takes that account for."""
+    accounts: Sequence[str]
+    """All that it takes for the same app: a card of any of them is pressed here."""
+    inbound: Inbound
+    payload: str = field(repr=False)
+    """JSON."""
+    id: str
+    """UUIDv7, another for every delivery; of the event too, if this delivery is the one that is stored."""
+    code_ttl_s: int
+    hooked: bool
+    """Somebody is there to hear card events."""
+    lanes: ChatLanes | None = None
+    """Where it says something of a chat: of what is sent to it."""
+
+
+def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEvent] | None:
+    """Stores it and what follows from it; the steps of lanes it moved. None: it was there already, and nothing was
+    changed.
+    """
+    inbound, card = delivery.inbound, delivery.inbound.card
+    part_id = part_of_task(connection, delivery.accounts, card.task_id) if card else None
+    instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
+    key = inbound.key(delivery.account)
+    row = {
+        "id": key,
+        "account": delivery.account,
+        "event": inbound.event,
+        "person": inbound.person,
+        "payload": delivery.payload,
+        "happened_at": inbound.happened_at * 1_000_000,
+        "received_at": instant,
+        "stored_by": delivery.id,
+        "part_id": part_id,
+    }
+    insert_rows(connection, tables.inbound, [row], conflict="ignore")
+    # Who is stored, tells: row counts of ignored conflicts mean something else on every database.
+    if connection.execute(_STORED_BY, {"id": key}).scalar_one() != delivery.id:
+        return None
+    if card is not None:
+        _follow(connection, delivery, card, part_id, instant)
+    if inbound.chat is None or delivery.lanes is None:
+        return []
+    told_at = inbound.happened_at * 1_000_000
+    return chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
+
+
+def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
+    """What a press leaves: a code for its card's updates, and an event for the application."""
+    inbound = delivery.inbound
+    if part_id is not None and card.response_code:
+        # The vendor counts from the press: a callback that was repeated for a while brings a code that has aged.
+        issued = min(now, inbound.happened_at * 1_000_000)
+        ttl_s = delivery.code_ttl_s
+        codes.file_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
+    # An event is written also where nobody listens: a hook that comes later can be given it by `worker events retry`.
+    heard = delivery.hooked and part_id is not None
+    row = event_row(
+        delivery.id,
+        EventKind.CARD_ACTION,
+        now,
+        state=EventState.WAITING if heard else EventState.IGNORED,
+        job_id=None if part_id is None else job_of(part_id),
+        part_id=part_id,
+        inbound_id=inbound.key(delivery.account),
+    )
+    insert_rows(connection, tables.events, [row])
+
+
+_STORED_BY = text("select stored_by from worker_inbound where id = :id")
+
+
+def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) -> str | None:
+    """The part of one of these accounts that sent the card; null: none of ours did.
+
+    The part is there before its card can be: also for a press that arrives before the send's own answer was recorded.
+    """
+    ours = _OURS.fullmatch(task_id)
+    if ours:
+        found = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
+        if found is not None:
+            return str(found)
+    rows = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id})
+    found = rows.scalar()
+    return None if found is None else str(found)
+
+
+_ACCOUNTS = bindparam("accounts", type_=String(), expanding=True)
+_OWN_PART = text(
+    "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id"
+    " where p.id = :part and j.account in :accounts"
+).bindparams(_ACCOUNTS)
+# Of several that wanted one task_id the vendor took one: not one that was never marked, nor (42014) one it refused.
+_CALLERS_PART = text(
+    "select p.id from worker_task_ids t join worker_parts p on p.id = t.part_id"
+    " where t.account in :accounts and t.task_id = :task"
+    " order by case when p.state in (2, 3) then 0 when p.state in (1, 6) then 1 when p.marked_at is null then 3"
+    " else 2 end, p.id desc limit 1"
+).bindparams(_ACCOUNTS)
+
+
+@dataclass(frozen=True, slots=True)
+class LostCall:
+    """A part's first call that has no readable answer so far."""
+
+    part_id: str
+    claim: int
+    incarnation: str
+    flagged: bool
+
+
+def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> LostCall | None:
+    """The call in doubt that a press of this card proves; null: none is, or the card may be another part's."""
+    part_id = part_of_task(connection, accounts, task_id)
+    row = None if part_id is None else connection.execute(_LOST, {"part": part_id}).first()
+    if part_id is None or row is None:
+        return None
+    if not _OURS.fullmatch(task_id) and may_be_anothers(connection, accounts, task_id, part_id):
+        return None
+    return LostCall(part_id, row[0], row[1], bool(row[2]))
+
+
+_LOST = text(
+    "select claim, incarnation, flagged from worker_attempts where part_id = :part and doubtful = true"
+    " order by claim limit 1"
+)
+
+
+def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
+    """The caller's own id of what was pressed, out of the message of the job that sent it; null: he gave none."""
+    part_id = part_of_task(connection, accounts, card.task_id)
+    message = None if part_id is None else connection.execute(_MESSAGE, {"job": job_of(part_id)}).scalar()
+    found: Any = None if message is None else json.loads(message)
+    for step in card.own_id_at:
+        try:
+            found = found[step]
+        except (KeyError, IndexError, TypeError):  # another message than the one that was sent
+            return None
+    return found if isinstance(found, str) else None
+
+
+_MESSAGE = text("select message from worker_jobs where id = :job")

@@ -1,0 +1,317 @@
+"""Jobs and their parts going into the outbox, and the first look at them that follow-ups and dedupe keys need.
+
+Inserts only: no row is shared between producers, so nobody waits for anybody, except two with the same dedupe key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NotRequired, TypedDict
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.domain.job import part_id
+from worker.outbox.engine.bulk import MARIADB_KEY, MARIADB_TEXT, chosen, delete_chosen, ids_json, is_mariadb
+from worker.outbox.engine.clock import SqlClock
+
+ROWS_A_STATEMENT = 1_000
+BYTES_A_STATEMENT = 4 * 1024 * 1024
+
+
+class PartRow(TypedDict):
+    """One part to insert; what it shares with its job is taken from the job's row."""
+
+    id: str
+    job_id: str
+    n: int
+    lane: str
+    spec: NotRequired[str]
+    """Left out: the job's recipients are the part's share."""
+    turn: NotRequired[str]
+    """Of an ordered part."""
+
+
+class JobRow(TypedDict):
+    """One job to insert; what is null is left out. Instants are absolute (`*_at`) or count from the database's now
+    (`*_in`)."""
+
+    id: str
+    kind: str
+    channel: str
+    account: str
+    message: str
+    recipients: str
+    asked: int
+    priority: int
+    due_at: NotRequired[int]
+    due_in: NotRequired[int]
+    expires_at: NotRequired[int]
+    expires_in: NotRequired[int]
+    dedupe_key: NotRequired[str]
+    content_hash: NotRequired[str]
+    order_key: NotRequired[str]
+    on_gap: NotRequired[str]
+    tags: NotRequired[str]
+    on_unknown: str
+    target_job_id: NotRequired[str]
+    replay_of: NotRequired[str]
+    warnings: NotRequired[str]
+    n_open: int
+    lane: NotRequired[str]
+    """Of a job that is one part with all its recipients, as most are: that part has no row of its own."""
+    turn: NotRequired[str]
+    """That part's."""
+
+
+def only_part(job: JobRow) -> PartRow:
+    """The part of a job that has a lane."""
+    part: PartRow = {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
+    if "turn" in job:
+        part["turn"] = job["turn"]
+    return part
+
+
+_NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "n_open", "n"})
+_JOB = tuple(JobRow.__annotations__)
+_PART = tuple(PartRow.__annotations__)
+_COMPUTED = {
+    "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
+    "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
+}
+_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "turn"))
+_WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
+_MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
+
+
+Owners = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(account, dedupe key) -> the job that holds it."""
+
+
+def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
+    """On MariaDB, who holds these keys already, as far as this transaction sees; elsewhere nobody needs to ask.
+
+    What meets a taken key in an insert stays locked there until the caller's commit, and with it the gap before it, in
+    which other producers insert. So a key that is known to be taken is not tried.
+    """
+    return _read_owners(connection, keys) if keys and is_mariadb(connection.dialect.name) else {}
+
+
+def insert_jobs(
+    connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow], known: Owners
+) -> dict[str, int]:
+    """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
+
+    On PostgreSQL one statement does both, for one job as for a thousand; SQLite has no round trips to save and
+    runs prepared statements row by row, which is faster there than opening a document. Returns which jobs are known
+    to be in, with their due_at; it may be none of them.
+    """
+    dialect = connection.dialect.name
+    now = clock.now(dialect)
+    if dialect == "postgresql":
+        return _insert_into_postgres(connection, now, jobs, parts)
+    parts = [*parts, *(only_part(job) for job in jobs if "lane" in job)]
+    if dialect == "sqlite":
+        connection.execute(_sqlite_jobs(now), [{**_NO_JOB, **job} for job in jobs])
+        connection.execute(_SQLITE_PARTS, [{**_NO_PART, **part} for part in parts])
+    else:
+        _insert_into_mariadb(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
+    return {}
+
+
+_NO_JOB: dict[str, Any] = dict.fromkeys(_JOB)
+_NO_PART: dict[str, Any] = dict.fromkeys(_PART)
+
+
+def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
+    """Jobs with their parts in portions fit for one statement each: by rows and by bytes, so memory stays flat."""
+    jobs: list[JobRow] = []
+    parts: list[PartRow] = []
+    size = 0
+    for job, its_parts in rows:
+        jobs.append(job)
+        parts += its_parts
+        size += len(job["message"]) + 2 * len(job["recipients"])
+        if len(jobs) + len(parts) >= ROWS_A_STATEMENT or size >= BYTES_A_STATEMENT:
+            yield jobs, parts
+            jobs, parts, size = [], [], 0
+    if jobs:
+        yield jobs, parts
+
+
+def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
+    """Who holds these (account, dedupe key): id, state and content hash. Read after the insert, it tells who won.
+
+    A plain read sees the committed holder; a lock would only make the workers that record results wait for the
+    caller's commit. Except on MariaDB under REPEATABLE READ, when it was committed after the caller's snapshot.
+    """
+    found = _read_owners(connection, keys)
+    unseen = [key for key in keys if key not in found]
+    if unseen and is_mariadb(connection.dialect.name):
+        return {**found, **_read_owners(connection, unseen, " lock in share mode")}
+    return found
+
+
+def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
+    statement = _owners(connection.dialect.name, lock)
+    rows = connection.execute(statement, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
+    return {(row["account"], row["dedupe_key"]): dict(row) for row in rows.mappings()}
+
+
+def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
+    """Takes jobs back that this very call inserted in the caller's transaction; nobody else has seen them."""
+    dialect = connection.dialect.name
+    for table, its in (("worker_parts", parts), ("worker_jobs", ids)):
+        if is_mariadb(dialect):  # under REPEATABLE READ a delete of what is not there locks the gap all inserts need
+            its = _present(connection, table, its)
+        connection.execute(text(delete_chosen(dialect, table)), {"ids": ids_json(its)})
+
+
+def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
+    """Which of these rows of its own a transaction has; locks nothing."""
+    query = text(f"select id from {chosen(connection.dialect.name, table)}")
+    return [row[0] for row in connection.execute(query, {"ids": ids_json(ids)})]
+
+
+def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
+    """A job's row, also of this same uncommitted transaction; None when there is none."""
+    row = connection.execute(_READ_JOB, {"id": job_id}).mappings().first()
+    return None if row is None else dict(row)
+
+
+def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:
+    """Whether an instant is still to come by the database's clock."""
+    now = clock.now(connection.dialect.name)
+    return bool(connection.execute(text(f"select case when :at > {now} then 1 else 0 end"), {"at": at}).scalar())
+
+
+def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
+    """What a job's first part was told: its share, and what resolve found for it."""
+    found = connection.execute(_FIRST_SPEC, {"id": part_id(job_id, 0)}).scalar()
+    told: Mapping[str, Any] = json.loads(found or "{}")
+    return told
+
+
+_FIRST_SPEC = text("select spec from worker_parts where id = :id")
+_READ_JOB = text("select * from worker_jobs where id = :id")
+
+# The job's own row is the source: a job left out for its dedupe key gets no parts.
+_PARTS_OF = (
+    "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec, turn)"
+    " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
+    " coalesce({v}spec, j.recipients), {v}turn"
+)
+_SQLITE_PARTS = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
+
+
+def _insert_into_jobs(source: str) -> str:
+    """From a source with the clock as c.now and the rows as v."""
+    values = ", ".join(_COMPUTED.get(name, f"v.{name}") for name in _STORED)
+    return f"insert into worker_jobs ({', '.join(_STORED)}, created_at) select {values}, c.now from {source}"
+
+
+def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
+    return (f"{name} {number if name in _NUMBERS else word}" for name in names)
+
+
+def _insert_into_postgres(
+    connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
+) -> dict[str, int]:
+    """What is asked about later is returned, where there is such, and not read: at SERIALIZABLE a look beside which
+    others insert theirs is a conflict with each of them.
+    """
+    telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
+    found = connection.execute(_postgres(now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)})
+    return {row[0]: row[1] for row in found} if telling else {}
+
+
+@lru_cache(maxsize=8)
+def _postgres(now: str, telling: bool) -> TextClause:
+    """Volatile and materialized: the clock is read once, so all rows of a call carry the same instant."""
+    jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
+    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, turn from v where lane is not null"
+    parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
+    into_parts = _PARTS_OF.format(v="p.", greatest="greatest")
+    into_parts += f" from ({only} union all {parts}) p join j on j.id = p.job_id"
+    return text(
+        f"with c as materialized (select {now} as now), v as materialized ({jobs}),"
+        f" j as ({_insert_into_jobs('c cross join v')}{_WINS}"
+        " returning id, recipients, priority, due_at, created_at, expires_at)"
+        + (f", i as ({into_parts}) select id, due_at from j" if telling else f" {into_parts}")
+    )
+
+
+@lru_cache(maxsize=8)
+def _sqlite_jobs(now: str) -> TextClause:
+    # SQLite's parser needs a WHERE between SELECT and ON CONFLICT.
+    return text(_insert_into_jobs(f"(select {now} as now) c where true").replace("v.", ":") + _WINS)
+
+
+def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
+    """Two statements, and a read when there are dedupe keys.
+
+    Parts are inserted for jobs that are there: under REPEATABLE READ the look for one that is not would lock the gap in
+    which every producer inserts.
+    """
+    first = {_key_of(job): job["id"] for job in reversed(jobs)}
+    jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
+    if jobs:
+        connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
+    there = {job["id"] for job in jobs}
+    if any("dedupe_key" in job for job in jobs):
+        there = set(_present(connection, "worker_jobs", there))
+    parts = [part for part in parts if part["job_id"] in there]
+    if parts:
+        connection.execute(_mariadb_parts(), {"parts": _dump(parts)})
+
+
+def _key_of(job: JobRow) -> tuple[str, str | None]:
+    return job["account"], job.get("dedupe_key")
+
+
+@lru_cache(maxsize=8)
+def _mariadb_jobs(now: str) -> TextClause:
+    # The limit keeps the clock from being merged into the outer query, where every row would read it anew.
+    source = f"(select {now} as now limit 1) c cross join {_json_table('jobs', _JOB)}"
+    return text(_insert_into_jobs(source) + _MARIADB_WINS)
+
+
+@lru_cache(maxsize=1)
+def _mariadb_parts() -> TextClause:
+    table = _json_table("parts", _PART)
+    table = table.replace(f"job_id {MARIADB_TEXT}", f"job_id {MARIADB_KEY}")
+    joined = f"{table} straight_join worker_jobs j force index (primary) on j.id = v.job_id"
+    return text(f"{_PARTS_OF.format(v='v.', greatest='greatest')} from {joined}")
+
+
+def _json_table(bind: str, names: Sequence[str]) -> str:
+    typed = (
+        f"{column} path '$.{name}'"
+        for column, name in zip(_typed(names, "decimal(65, 0)", MARIADB_TEXT), names, strict=True)
+    )
+    return f"json_table(:{bind}, '$[*]' columns ({', '.join(typed)})) as v"
+
+
+@lru_cache(maxsize=8)
+def _owners(dialect: str, lock: str) -> TextClause:
+    match dialect:
+        case "postgresql":
+            source = "json_to_recordset(cast(:keys as json)) as v(a text, k text) join worker_jobs j"
+        case "sqlite":
+            source = "(select value->>'$.a' as a, value->>'$.k' as k from json_each(:keys)) as v join worker_jobs j"
+        case _:
+            columns = f"a {MARIADB_KEY} path '$.a', k {MARIADB_KEY} path '$.k'"
+            opened = f"(select a, k from json_table(:keys, '$[*]' columns ({columns})) as v) v"  # as in `chosen`
+            source = f"{opened} straight_join worker_jobs j force index (worker_jobs_dedupe)"
+    return text(
+        "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
+        f" from {source} on j.account = v.a and j.dedupe_key = v.k{lock}"
+    )
+
+
+def _dump(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows as one document."""
+    return to_json(list(rows)).decode()

@@ -1,0 +1,149 @@
+"""What a doorbell needs of its parts, in one SELECT; and giving back the ones it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain.job import Priority
+from worker.domain.message import INLINE
+from worker.domain.state import OPEN_STATES, PartState
+from worker.outbox.engine.bulk import chosen, ids_json, is_mariadb, update_chosen
+from worker.outbox.engine.sql import fetch, run
+
+
+@dataclass(slots=True)
+class DuePart:
+    """A queued part that is due, with what its job says."""
+
+    id: str
+    job_id: str
+    n: int
+    lane: str
+    claim: int
+    tries: int
+    doubts: int
+    flagged: bool | None
+    first_marked_at: int | None
+    expires_at: int | None
+    spec: dict[str, Any] = field(repr=False)
+    kind: str
+    account: str
+    message: dict[str, Any] = field(repr=False)
+    on_unknown: str
+    target_job_id: str | None
+    frozen: str | None = field(repr=False)
+    """The frozen body of an earlier call in doubt."""
+    frozen_window: str | None
+    """The duplicate window that call was made in."""
+    fault: str | None = None
+    """Why its documents cannot be read; null: they can."""
+    holds_bytes: bool = False
+    """Its documents, or a file that stands in its call, are large: the next is not made while this one is held."""
+    is_unread: bool = False
+    """Its documents are large and have yet to be read; see `read_documents`."""
+    priority: int = Priority.NORMAL
+
+
+_COLUMNS = (
+    "p.id, p.job_id, p.n, p.lane, p.claim, p.tries, p.doubts, p.flagged, p.first_marked_at, p.expires_at, {0},"
+    " j.kind, j.account, {1}, j.on_unknown, j.target_job_id, {2}, b.window_id"
+)
+_DOCUMENTS = ("p.spec", "j.message", "b.body")
+LARGE = 65_536
+"""Documents of a part that are longer together (in bytes; on SQLite in characters) are read when it is its turn: fifty
+parts of a message of megabytes, in every thread, would be gigabytes.
+"""
+
+
+@lru_cache(maxsize=16)
+def _from(dialect: str) -> str:
+    # On MariaDB in this order and by the keys: with young statistics it would read all jobs first.
+    join, by_key = ("straight_join", " force index (primary)") if is_mariadb(dialect) else ("join", "")
+    joins = (
+        f" {join} worker_jobs j{by_key} on j.id = p.job_id"
+        f" left join worker_bodies b{by_key} on b.part_id = p.id and p.doubts > 0"
+    )
+    return chosen(dialect, "worker_parts", alias="p", joins=joins)
+
+
+@lru_cache(maxsize=16)
+def _select(dialect: str, now: str) -> str:
+    length = "length" if dialect == "sqlite" else "octet_length"
+    size = " + ".join(f"coalesce({length}({column}), 0)" for column in _DOCUMENTS)
+    columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
+    return (
+        f"select {columns}, p.priority from {_from(dialect)}"
+        f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
+    )
+
+
+def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
+    """The parts among these that may still be sent, in the order in which they were named."""
+    rows = fetch(connection, _select(connection.dialect.name, now), {"ids": ids_json(ids)})
+    place = {part: n for n, part in enumerate(ids)}
+    return [_loaded(row) for row in sorted(rows, key=lambda row: place[row[0]])]
+
+
+def _loaded(row: Sequence[Any]) -> DuePart:
+    loaded = DuePart(*row[:-1])
+    loaded.priority = row[-1]
+    if row[10] is None:
+        loaded.spec, loaded.message, loaded.holds_bytes, loaded.is_unread = {}, {}, True, True
+    else:
+        _understand(loaded, row[10], row[13])
+    return loaded
+
+
+def read_documents(connection: Connection, work: DuePart) -> None:
+    """Reads the large documents of a part whose turn it is."""
+    query = f"select {', '.join(_DOCUMENTS)} from {_from(connection.dialect.name)}"
+    for spec, message, body in fetch(connection, query, {"ids": ids_json([work.id])}):
+        work.is_unread, work.frozen = False, body
+        _understand(work, spec, message)
+        work.holds_bytes = True
+
+
+def _understand(loaded: DuePart, spec: str, message: str) -> None:
+    try:
+        loaded.spec, loaded.message = _object(spec), _object(message)
+        files = loaded.message.get("files") or {}
+        loaded.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # one odd row must not keep the others
+        loaded.spec, loaded.message, loaded.fault = {}, {}, type(error).__name__
+
+
+def _object(document: str) -> dict[str, Any]:
+    found = json.loads(document)
+    if not isinstance(found, dict):
+        raise TypeError
+    return found
+
+
+def moves_until(connection: Connection, part_id: str) -> int | None:
+    """When, at the earliest, a part moves by itself, in microseconds; null: it has ended, or waits for a person."""
+    rows = fetch(connection, "select state, not_before from worker_parts where id = :id", {"id": part_id})
+    state, not_before = rows[0] if rows else (PartState.ACCEPTED, None)
+    if state in OPEN_STATES:
+        return not_before or 0
+    return not_before if state == PartState.UNKNOWN else None
+
+
+def leave(connection: Connection, ids: Sequence[str]) -> None:
+    """The doorbell did not get to these: they may be offered again at once."""
+    _keep_from_offers(connection, ids, "null")
+
+
+def pass_on(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
+    """These are for another process: they are offered again soon, and not at once, for they may come here again."""
+    _keep_from_offers(connection, ids, f"{now} + :wait", wait=wait_us)
+
+
+def _keep_from_offers(connection: Connection, ids: Sequence[str], until: str, **values: int) -> None:
+    update = update_chosen(connection.dialect.name, "worker_parts", f"offered_until = {until}")
+    run(connection, f"{update} and state = 0", {"ids": ids_json(ids), **values})

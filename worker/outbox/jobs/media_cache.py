@@ -1,0 +1,130 @@
+"""The vault: what vendors know files by, the upload that brings it, and who may begin another one.
+
+Where a media_id is there nothing is locked. Who has to wait, or begins an upload, locks the job of the row's upload
+first and the row second, as the group commit does that ends an upload.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, text
+
+from worker.domain.job import part_id
+from worker.domain.settle import FOREVER, SECOND
+from worker.domain.state import PartState
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.sql import run
+from worker.outbox.jobs.blobs import note_uses
+from worker.outbox.jobs.follow_ups import lock_job_row
+from worker.outbox.jobs.rows import for_update
+
+
+@dataclass(frozen=True, slots=True)
+class VaultRow:
+    """One file as one scope knows it at the vendor."""
+
+    job_id: str
+    media_id: str | None
+    valid_until: int | None
+    open: bool
+    """The newest upload job for it may still bring a media_id without a person's help."""
+    look_again_at: int
+    """When who waits for it looks again unasked."""
+    after_send: bool
+    """It was made after the send that asks now: for it, or for one beside it."""
+    reason: str | None
+    """Why that upload ended without a media_id."""
+    fetched: Mapping[str, Any] | None
+    """The copy (blob, size, sha256) it made of what was behind its URL; null without one."""
+
+
+def valid_media(connection: Connection, row_id: str, send_job_id: str, until: str) -> tuple[str, bool] | None:
+    """The media_id that is good beyond an instant (an SQL expression), and whether its upload was made after the send
+    that asks; None: there is none. Locks nothing.
+    """
+    row = connection.execute(
+        text(
+            "select m.media_id, u.created_at >= s.created_at from worker_media m"
+            " left join worker_jobs u on u.id = m.job_id left join worker_jobs s on s.id = :send"
+            f" where m.id = :id and m.media_id is not null and m.valid_until > {until}"
+        ),
+        {"id": row_id, "send": send_job_id},
+    ).first()
+    return None if row is None else (row[0], bool(row[1]))
+
+
+def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow | None:
+    """Locks the upload of a file and its vault row, which is made (without an upload) for the first send that needs it.
+
+    None: another upload was begun just now, whose job must not be locked behind the row; ask in a new transaction.
+    """
+    found = connection.execute(_UPLOAD, {"id": row["id"]}).scalar()
+    if found is None:
+        fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
+        insert_rows(connection, tables.media, [fresh], conflict="ignore")
+    is_kept = bool(found) and lock_job_row(connection, str(found))
+    current = connection.execute(_locked(connection.dialect.name), {"id": row["id"]}).first()
+    if current is None or current[0] != (found or ""):
+        return None
+    if not is_kept:
+        return VaultRow("", None, None, False, FOREVER, False, None, None)
+    state, not_before, reason, after_send, spec = connection.execute(
+        _UPLOADING, {"send": send_job_id, "id": part_id(current[0], 0)}
+    ).one()
+    acts = state == PartState.UNKNOWN and not_before is not None
+    return VaultRow(
+        current[0],
+        current[1],
+        current[2],
+        acts or state in (PartState.QUEUED, PartState.SENDING),
+        max(not_before, now) + SECOND if acts else FOREVER,
+        bool(after_send),
+        reason,
+        json.loads(spec).get("fetched"),
+    )
+
+
+_UPLOAD = text("select job_id from worker_media where id = :id")
+_UPLOADING = text(
+    "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
+    " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
+)
+
+
+def _locked(dialect: str) -> TextClause:
+    return text(f"select job_id, media_id, valid_until from worker_media where id = :id{for_update(dialect)}")
+
+
+def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any], part: Mapping[str, Any]) -> None:
+    """An upload job made by the send that needs it and has the vault row locked."""
+    insert_rows(connection, tables.jobs, [job])
+    insert_rows(connection, tables.parts, [part])
+    note_uses(connection, [(job["id"], file["blob"]) for file in json.loads(job["message"])["files"].values()])
+    connection.execute(
+        text("update worker_media set job_id = :job, media_id = null, valid_until = null where id = :id"),
+        {"job": job["id"], "id": media_row_id},
+    )
+
+
+def keep_media(connection: Connection, upload_job_id: str, media_id: str, valid_until: int) -> None:
+    """What an upload brought, for every send of its file; an upload that is not the newest brings nothing."""
+    run(
+        connection,
+        "update worker_media set media_id = :media, valid_until = :until where job_id = :job",
+        {"media": media_id, "until": valid_until, "job": upload_job_id},
+    )
+
+
+def invalidate_media(connection: Connection, invalidated: Sequence[tuple[str, str]]) -> None:
+    """The vendor no longer knows these media_ids: the next send uploads anew. A newer one in the row stays."""
+    for row_id, media_id in invalidated:
+        run(
+            connection,
+            "update worker_media set valid_until = 0 where id = :id and media_id = :media",
+            {"id": row_id, "media": media_id},
+        )

@@ -1,0 +1,346 @@
+"""Whose turn it is among the parts of one order (an account and an order_key): one at a time, by (due_at, job, n).
+
+Every part that others have to wait for has a row in `worker_turns`, put there by its producer, taken out by the
+transaction that ends it. The first row of an order has the turn: a part that was marked before all others, else by its
+place. Whoever decides about an order holds its row in `worker_orders`, taken behind parts and jobs: so two marks never
+pass each other, and nobody is sent to sleep while the one before it leaves. Parts without an order_key never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from worker.domain.job import part_range
+from worker.domain.lane import account_of, with_accounts
+from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others_go
+from worker.domain.state import PartState
+from worker.outbox import tables
+from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb, update_chosen
+from worker.outbox.engine.sql import fetch, run
+from worker.outbox.lanes.lanes import parked_among
+
+TRIES = 10
+"""An order's row may be taken out, with its line's last part, just as somebody else asks for it."""
+
+
+# -- the producer -----------------------------------------------------------------------------------------------------
+
+
+class Place(NamedTuple):
+    """Where a new part goes in its line, behind what is due earlier."""
+
+    part_id: str
+    turn: str
+    job_id: str
+    n: int
+    skips: bool
+
+
+def append(connection: Connection, places: Sequence[Place], due: Mapping[str, int]) -> None:
+    """Puts ordered parts that the caller's transaction has just inserted into their lines.
+
+    `due` has the due_at of jobs where it is known already; of the others it is read.
+    """
+    if not places:
+        return
+    unknown = {place.job_id for place in places} - set(due)
+    if unknown:
+        due = {**due, **_due(connection, unknown)}
+    rows = [{**place._asdict(), "place_at": due[place.job_id]} for place in sorted(places)]
+    insert_rows(connection, tables.turns, rows)
+
+
+def _due(connection: Connection, jobs: set[str]) -> dict[str, int]:
+    query = f"select id, due_at from {chosen(connection.dialect.name, 'worker_jobs')}"
+    return {row[0]: row[1] for row in fetch(connection, query, {"ids": ids_json(jobs)})}
+
+
+def take_place(connection: Connection, old_job: str, new_job: str) -> None:
+    """The parts of a job that was just asked for go where one that has ended keeps others waiting, and in its stead.
+
+    No order's row is needed: with the caller's commit one first part is replaced by another, which is awake. The rows
+    of the old ones are locked until then, and whoever would take them out passes them by.
+    """
+    holding = _of_job(connection, old_job)
+    if holding:
+        first = update_chosen(connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
+        run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
+        _take_out(connection, holding)
+
+
+def _of_job(connection: Connection, job_id: str) -> list[str]:
+    query = "select part_id from worker_turns where part_id > :low and part_id < :high"
+    return [row[0] for row in fetch(connection, query, part_range(job_id))]
+
+
+# -- the group commit -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Place:
+    turn: str
+    begun: bool
+    skips: bool
+    first: bool
+
+
+class Line:
+    """The orders of one group commit's parts, locked."""
+
+    def __init__(self, connection: Connection, parts: Mapping[str, PartFacts]):
+        self._connection, self._parts = connection, parts
+        self._ids = [part.id for part in parts.values() if part.turn]
+        self._left: set[str] = set()
+        self._begun: list[str] = []
+        _lock(connection, {part.turn for part in parts.values() if part.turn})
+        self._places = _places(connection, self._ids)
+
+    def go_on(self) -> None:
+        """Parts that are out of the way leave their lines, so that marks of the same transaction see who is next."""
+        gone = [id for id, place in self._places.items() if self._lets_go(id, place)]
+        if gone:
+            _leave(self._connection, gone)
+            self._left |= {self._places[id].turn for id in gone}
+            self._places = _places(self._connection, self._ids)
+
+    def _lets_go(self, id: str, place: _Place) -> bool:
+        part = self._parts[id]
+        return lets_others_go(part.state, part.not_before is None, place.skips)
+
+    def has_turn(self, part: PartFacts) -> bool:
+        """True for the first of its order, and for a part that left its line and goes by itself."""
+        place = self._places.get(part.id)
+        return place is None or place.first
+
+    def begin(self, part: PartFacts) -> None:
+        """It is marked: what comes later, due earlier, does not overtake it any more."""
+        place = self._places.get(part.id)
+        if place is not None and not place.begun:
+            self._begun.append(part.id)
+
+    def close(self, now: str) -> None:
+        """After everything was written: whoever is next now is woken."""
+        if self._begun:
+            begun = update_chosen(self._connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
+            run(self._connection, begun, {"ids": ids_json(self._begun)})
+        self.go_on()
+        if self._left:
+            _wake(self._connection, self._left, now)
+
+
+def enter(connection: Connection, parts: Mapping[str, PartFacts]) -> Line | None:
+    """The orders of these locked parts; None, and not one statement, where none of them has an order."""
+    return Line(connection, parts) if any(part.turn for part in parts.values()) else None
+
+
+# -- the relay --------------------------------------------------------------------------------------------------------
+
+
+def out_of_turn(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Those of these ordered parts that have to wait for others, as far as a look without locks can tell."""
+    return [id for id, place in _places(connection, ids).items() if not place.first]
+
+
+def send_to_sleep(connection: Connection, turns: Mapping[str, str]) -> None:
+    """Of these queued parts (part -> its turn), those that are not first wait until they are woken."""
+    _lock(connection, set(turns.values()))
+    waiting = out_of_turn(connection, list(turns))
+    sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}'"
+    sleep = update_chosen(connection.dialect.name, "worker_parts", sets) + " and state = 0 and waits_on is null"
+    run(connection, sleep, {"ids": ids_json(waiting)})
+
+
+# -- people, and what went wrong --------------------------------------------------------------------------------------
+
+
+def let_pass(connection: Connection, now: str, job_id: str) -> list[str]:
+    """Takes those of a job's parts out of their lines that keep others waiting and are not in the air; their ids.
+
+    What is still queued of them goes whenever it can.
+    """
+    query = "select id, turn from worker_parts where id > :low and id < :high and turn is not null"
+    turns = dict(fetch(connection, query, part_range(job_id)))
+    if not turns:
+        return []
+    _lock(connection, set(turns.values()))
+    heads = _heads(connection, set(turns.values()))
+    found = _standing(connection, [head for head in heads.values() if head in turns])
+    passed = [one.part for one in found if one.state is not PartState.SENDING]
+    if passed:
+        _leave(connection, passed)
+        kept = in_line(connection, passed)
+        passed = [part for part in passed if part not in kept]
+        _wake(connection, {turns[part] for part in passed}, now)
+    return passed
+
+
+def orders_after(connection: Connection, after: str, count: int) -> list[str]:
+    """The next so many orders with a line, by id."""
+    query = "select id from worker_orders where id > :after order by id limit :count"
+    return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
+
+
+def stalled(connection: Connection, turns: Sequence[str]) -> list[str]:
+    """Those of these orders that do not go on by themselves.
+
+    Their first part would rather be passed while its lane is parked; or a worker of another release, or a person's own
+    statement, ended or woke parts and knew nothing of lines.
+    """
+    if not turns:
+        return []
+    heads = _heads(connection, turns)
+    found = {one.part: one for one in _standing(connection, [head for head in heads.values() if head])}
+    return [turn for turn, head in heads.items() if head is None or _is_stalled(found.get(head))]
+
+
+def mend(connection: Connection, now: str, turns: Iterable[str]) -> None:
+    """Takes out what keeps these orders, and wakes whoever is first then."""
+    turns = set(turns)
+    _lock(connection, turns)
+    tried: set[str] = set()
+    while True:
+        heads = [head for head in _heads(connection, turns).values() if head]
+        gone = {one.part for one in _standing(connection, heads) if one.lets_go} - tried
+        if not gone:
+            break
+        _leave(connection, gone)
+        tried |= gone
+    _wake(connection, turns, now)
+
+
+def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
+    """Those of these parts that others wait for, or would."""
+    source = chosen(connection.dialect.name, "worker_turns", "part_id")
+    return {row[0] for row in fetch(connection, f"select part_id from {source}", {"ids": ids_json(parts)})}
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A part of a line as it stands; without a state it is gone."""
+
+    part: str
+    skips: bool
+    state: PartState | None
+    not_before: int | None
+    waits_on: str | None
+    is_parked: bool
+    """Its lane, or its account, waits for a person."""
+
+    @property
+    def lets_go(self) -> bool:
+        if self.state is None or lets_others_go(self.state, self.not_before is None, self.skips):
+            return True
+        return self.skips and self.is_parked and self.state is PartState.QUEUED
+
+    def sleeps(self) -> bool:
+        return self.state is PartState.QUEUED and self.not_before == FOREVER and self.waits_on is None
+
+
+def _is_stalled(found: _Standing | None) -> bool:
+    return found is not None and (found.lets_go or found.sleeps())
+
+
+def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Standing]:
+    source = chosen(
+        connection.dialect.name,
+        "worker_turns",
+        "part_id",
+        alias="t",
+        joins=" left join worker_parts p on p.id = t.part_id",
+    )
+    query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
+    rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
+    names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
+    parked = parked_among(connection, names) if names else set[str]()
+    return [
+        _Standing(
+            row[0],
+            bool(row[1]),
+            None if row[2] is None else PartState(row[2]),
+            row[3],
+            row[4],
+            bool(row[5]) and not parked.isdisjoint((row[5], account_of(row[5]))),
+        )
+        for row in rows
+    ]
+
+
+# -- the tables -------------------------------------------------------------------------------------------------------
+
+
+def _lock(connection: Connection, turns: set[str]) -> None:
+    """Locks the orders' rows in order, making those that are missing."""
+    query = f"select id from {chosen(connection.dialect.name, 'worker_orders')}{in_order(connection.dialect.name)}"
+    for _ in range(TRIES):
+        missing = turns - {row[0] for row in fetch(connection, query, {"ids": ids_json(turns)})}
+        if not missing:
+            return
+        insert_rows(connection, tables.orders, [{"id": turn} for turn in sorted(missing)], conflict="ignore")
+    raise AssertionError("the rows of orders go as fast as they are made")
+
+
+def _first(dialect: str, turn: str) -> str:
+    """The part of an order that has the turn: one step in the index, however long the line."""
+    index = " force index (worker_turns_line)" if is_mariadb(dialect) else ""
+    line = f"from worker_turns e{index} where e.turn = {turn}"
+    return f"(select e.part_id {line} order by e.place_at, e.job_id, e.n limit 1)"
+
+
+@lru_cache(maxsize=8)
+def _select_places(dialect: str) -> str:
+    source = chosen(dialect, "worker_turns", "part_id", alias="t")
+    return f"select t.part_id, t.turn, t.place_at, t.skips, {_first(dialect, 't.turn')} from {source}"
+
+
+def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
+    rows = fetch(connection, _select_places(connection.dialect.name), {"ids": ids_json(ids)})
+    return {row[0]: _Place(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
+
+
+def _heads(connection: Connection, turns: Collection[str]) -> dict[str, str | None]:
+    """Who has the turn in each of these orders; null: nobody is left in its line."""
+    dialect = connection.dialect.name
+    query = f"select o.id, {_first(dialect, 'o.id')} from {chosen(dialect, 'worker_orders', alias='o')}"
+    rows: list[tuple[Any, ...]] = fetch(connection, query, {"ids": ids_json(turns)})
+    return {row[0]: row[1] for row in rows}
+
+
+def _leave(connection: Connection, parts: Collection[str]) -> None:
+    """Parts leave their lines. A part whose place a replay is taking keeps its row: no worker waits for a producer's
+    commit. It is gone with that commit; after a rollback the leader finds it.
+    """
+    dialect = connection.dialect.name
+    free = f"select part_id from {chosen(dialect, 'worker_turns', 'part_id')} for update skip locked"
+    if dialect == "postgresql":
+        run(connection, f"delete from worker_turns where part_id = any(array({free}))", {"ids": ids_json(parts)})
+        return
+    if is_mariadb(dialect):
+        parts = [row[0] for row in fetch(connection, free, {"ids": ids_json(parts)})]
+    if parts:
+        _take_out(connection, parts)
+
+
+def _take_out(connection: Connection, parts: Collection[str]) -> None:
+    run(connection, delete_chosen(connection.dialect.name, "worker_turns", "part_id"), {"ids": ids_json(parts)})
+
+
+@lru_cache(maxsize=8)
+def _woken(dialect: str, now: str) -> str:
+    sets = f"not_before = {now}, offered_until = null, reason = null"
+    asleep = f" and state = 0 and not_before = {FOREVER} and waits_on is null"
+    return update_chosen(dialect, "worker_parts", sets) + asleep
+
+
+def _wake(connection: Connection, turns: Collection[str], now: str) -> None:
+    """Whoever is first now is due, if it slept; an order without a line goes."""
+    heads, dialect = _heads(connection, turns), connection.dialect.name
+    first = [head for head in heads.values() if head]
+    if first:
+        run(connection, _woken(dialect, now), {"ids": ids_json(first)})
+    if empty := [turn for turn, head in heads.items() if head is None]:
+        run(connection, delete_chosen(dialect, "worker_orders"), {"ids": ids_json(empty)})

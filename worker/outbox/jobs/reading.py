@@ -1,0 +1,169 @@
+"""What is known about a job, as rows: for people, applications and the command line. Reads only, locks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.domain.job import part_range
+from worker.outbox.engine.bulk import chosen, ids_json, is_mariadb
+from worker.outbox.jobs.events import events_of_job
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRows:
+    """Everything one job is made of."""
+
+    job: dict[str, Any]
+    parts: Rows
+    attempts: Rows
+    receipts: Rows
+    failures: Rows
+    events: Rows
+    followers: Rows
+    """The jobs that are about this one: id, kind, state, when asked for and ended."""
+    replays: tuple[str, ...]
+    """The jobs that repeat this one, oldest first; of an original those of its replays too."""
+
+
+_JOB = text("select * from worker_jobs where id = :id")
+_FOLLOWERS = text(
+    "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
+)
+_REPLAYS = text("select id from worker_jobs where replay_of = :id order by created_at, id")
+_PARTS = text("select * from worker_parts where id > :low and id < :high order by n")
+
+
+@lru_cache(maxsize=16)
+def _of_parts(dialect: str, table: str, order: str) -> TextClause:
+    # On MariaDB the join already gives them in the order of the key.
+    sort = "" if is_mariadb(dialect) else f" order by {order}"
+    return text(f"select * from {chosen(dialect, table, 'part_id')}{sort}")
+
+
+def job_rows(connection: Connection, job_id: str) -> JobRows | None:
+    """A job with its parts, attempts, receipts and failures; None when there is no such job."""
+    job = connection.execute(_JOB, {"id": job_id}).mappings().first()
+    if job is None:
+        return None
+    parts = [dict(row) for row in connection.execute(_PARTS, part_range(job_id)).mappings()]
+    return JobRows(
+        dict(job),
+        parts,
+        _rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
+        _rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
+        _rows_of_parts(connection, "worker_failures", "part_id, kind, recipient_key", parts),
+        events_of_job(connection, job_id),
+        [dict(row) for row in connection.execute(_FOLLOWERS, {"id": job_id}).mappings()],
+        tuple(connection.execute(_REPLAYS, {"id": job_id}).scalars()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRows:
+    """What a report is made of, without the recipients and the message: those may be many and large."""
+
+    job: dict[str, Any]
+    parts: Rows
+    attempts: Rows
+    receipts: Rows
+    replays: tuple[str, ...]
+    """As in JobRows."""
+
+
+def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
+    """A job with its parts, attempts and receipts; None when there is no such job."""
+    job = connection.execute(_HEAD, {"id": job_id}).mappings().first()
+    if job is None:
+        return None
+    parts = [dict(row) for row in connection.execute(_PART_HEADS, part_range(job_id)).mappings()]
+    return ReportRows(
+        dict(job),
+        parts,
+        _rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
+        _rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
+        tuple(connection.execute(_REPLAYS, {"id": job_id}).scalars()),
+    )
+
+
+def _rows_of_parts(connection: Connection, table: str, order: str, parts: Rows) -> Rows:
+    ids = ids_json(part["id"] for part in parts)
+    rows = connection.execute(_of_parts(connection.dialect.name, table, order), {"ids": ids})
+    return [dict(row) for row in rows.mappings()]
+
+
+def part_ids(connection: Connection, job_id: str) -> list[str]:
+    """The ids of a job's parts, in order."""
+    return [row["id"] for row in connection.execute(_PART_HEADS, part_range(job_id)).mappings()]
+
+
+def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
+    """These parts, in the order given, and whom the vendor refused for them: part, kind, recipient in lower case."""
+    dialect, chosen_ids = connection.dialect.name, {"ids": ids_json(ids)}
+    columns = "id, state, doubts, first_marked_at, spec"
+    rows = connection.execute(text(f"select {columns} from {chosen(dialect, 'worker_parts')}"), chosen_ids)
+    found = {row["id"]: dict(row) for row in rows.mappings()}
+    refused = f"select part_id, kind, recipient_key from {chosen(dialect, 'worker_failures', 'part_id')}"
+    named = {(part, kind, key) for part, kind, key in connection.execute(text(refused), chosen_ids)}
+    return [found[one] for one in ids if one in found], named
+
+
+def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
+    """A job's failures behind one of them (part, kind, recipient in lower case), in that order."""
+    some = "" if limit is None else " limit :limit"
+    query = text(
+        "select * from worker_failures where part_id > :low and part_id < :high"
+        " and (part_id > :part or (part_id = :part and (kind > :kind or (kind = :kind and recipient_key > :key))))"
+        f" order by part_id, kind, recipient_key{some}"
+    )
+    values: dict[str, Any] = {**part_range(job_id), **dict(zip(("part", "kind", "key"), after, strict=True))}
+    if limit is not None:
+        values["limit"] = limit
+    return [dict(row) for row in connection.execute(query, values).mappings()]
+
+
+def job_state_row(connection: Connection, job_id: str) -> int | None:
+    """A job's state alone: the cheapest question, for who waits."""
+    state = connection.execute(_STATE, {"id": job_id}).scalar()
+    return None if state is None else int(state)
+
+
+_STATE = text("select state from worker_jobs where id = :id")
+_LISTED = (
+    "id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, tags, target_job_id, replay_of,"
+    " created_at, state, finished_at"
+)
+
+
+_HEAD = text(f"select {_LISTED}, warnings, n_open from worker_jobs where id = :id")
+_PART_HEADS = text(
+    "select id, state, reason, not_before, waits_on from worker_parts where id > :low and id < :high order by n"
+)
+
+
+def newest_jobs(
+    connection: Connection,
+    *,
+    states: Sequence[int] | None,
+    account: str | None,
+    kind: str | None,
+    before: str | None,
+    limit: int,
+) -> Rows:
+    """Jobs, newest first (ids sort by time); `before` is the last id of the page before."""
+    wanted = {"account": account, "kind": kind, "before": before}
+    conditions = {"account": "account = :account", "kind": "kind = :kind", "before": "id < :before"}
+    where = [conditions[name] for name, value in wanted.items() if value is not None]
+    if states is not None:
+        where.append(f"state in ({', '.join(str(int(state)) for state in states) or 'null'})")
+    condition = f" where {' and '.join(where)}" if where else ""
+    query = text(f"select {_LISTED} from worker_jobs{condition} order by id desc limit :limit")
+    values = {name: value for name, value in wanted.items() if value is not None}
+    return [dict(row) for row in connection.execute(query, {**values, "limit": limit}).mappings()]

@@ -1,0 +1,146 @@
+"""Locked rows of parts and jobs, as facts to decide on, and back into SQL in one statement each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain.settle import PartFacts
+from worker.domain.state import JobState, PartState, job_state
+from worker.outbox import tables
+from worker.outbox.engine.bulk import chosen, ids_json, in_order, is_mariadb, update_chosen, update_rows
+from worker.outbox.engine.sql import collect, fetch, run, send
+
+_PART_FIELDS = tuple(PartFacts.__slots__)
+_CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "turn"))
+_COUNTERS: Mapping[PartState, str] = {
+    PartState.QUEUED: "n_open",
+    PartState.SENDING: "n_open",
+    PartState.ACCEPTED: "n_accepted",
+    PartState.PARTIAL: "n_partial",
+    PartState.REJECTED: "n_rejected",
+    PartState.EXHAUSTED: "n_exhausted",
+    PartState.UNKNOWN: "n_unknown",
+    PartState.EXPIRED: "n_expired",
+    PartState.CANCELLED: "n_cancelled",
+}
+COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
+
+
+def for_update(dialect: str) -> str:
+    """The locking clause; SQLite's writers are alone anyway."""
+    return "" if dialect == "sqlite" else " for update"
+
+
+@lru_cache(maxsize=64)
+def _select_parts(dialect: str, now: str) -> str:
+    fields = ", ".join(_PART_FIELDS)
+    rows = f"from {chosen(dialect, 'worker_parts')}{in_order(dialect)}"
+    if is_mariadb(dialect):  # reads the clock when it has the row, and would not lock what stands inside
+        return f"select {fields}, {now} {rows}"
+    # The clock stands outside: beside the columns PostgreSQL would read it before it waits for a row's lock.
+    locked = f"select {fields} {rows}"
+    return f"select locked.*, {now} from ({locked}) locked"
+
+
+def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFacts]:
+    """Locks these parts in id order and reads what decides about them."""
+    return lock_parts_now(connection, ids, "0")[0]
+
+
+def lock_parts_now(
+    connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()
+) -> tuple[dict[str, PartFacts], int, dict[str, JobFacts]]:
+    """The same, the clock as the last of these rows was read (0 when there is none), and then the jobs, locked too."""
+    dialect = connection.dialect.name
+    parts = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
+    owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
+    rows = collect(parts)
+    found = {row[0]: _job_facts(row) for row in collect(owners)} if owners else {}
+    return {row[0]: part_facts(row[:-1]) for row in rows}, max((row[-1] for row in rows), default=0), found
+
+
+def part_facts(row: Sequence[Any]) -> PartFacts:
+    """A row in the order of PartFacts' fields."""
+    facts = PartFacts(*row)
+    facts.state = PartState(row[3])
+    return facts
+
+
+def save_parts(connection: Connection, parts: Iterable[PartFacts]) -> None:
+    """Writes the moved rows back, all in one statement."""
+    update_rows(connection, tables.parts, ("id",), part_rows(parts))
+
+
+def part_rows(parts: Iterable[PartFacts]) -> list[dict[str, Any]]:
+    """The moved rows' columns that can have changed."""
+    return [{name: getattr(part, name) for name in _CHANGING} for part in parts]
+
+
+@dataclass(slots=True)
+class JobFacts:
+    """What a job's row needs to follow its parts."""
+
+    id: str
+    kind: str
+    channel: str
+    asked: int
+    state: JobState
+    finished_at: int | None
+    awaited: bool
+    counters: dict[str, int]
+
+    def move(self, old: PartState, new: PartState) -> None:
+        """One part left a state for another."""
+        self.counters[_COUNTERS[old]] -= 1
+        self.counters[_COUNTERS[new]] += 1
+
+    def follow(self, now: int) -> bool:
+        """Takes the state the counters give; True when it changed."""
+        new = job_state({state: self.counters[name] for state, name in _COUNTERS.items()})
+        changed = new is not self.state
+        self.state = new
+        open_now = self.counters["n_open"] > 0
+        if open_now or changed or self.finished_at is None:
+            self.finished_at = None if open_now else now
+        return changed
+
+
+@lru_cache(maxsize=8)
+def _select_jobs(dialect: str) -> str:
+    fields = "id, kind, channel, asked, state, finished_at, awaited, " + ", ".join(COUNTER_NAMES)
+    return f"select {fields} from {chosen(dialect, 'worker_jobs')}{in_order(dialect)}"
+
+
+def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]:
+    """Locks these jobs in id order and reads their counters."""
+    rows = fetch(connection, _select_jobs(connection.dialect.name), {"ids": ids_json(ids)})
+    return {row[0]: _job_facts(row) for row in rows}
+
+
+def _job_facts(row: Sequence[Any]) -> JobFacts:
+    counters = dict(zip(COUNTER_NAMES, row[7:], strict=True))
+    return JobFacts(row[0], row[1], row[2], row[3], JobState(row[4]), row[5], bool(row[6]), counters)
+
+
+def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
+    """Counters and state, to be written back."""
+    return [
+        {"id": job.id, "state": int(job.state), "finished_at": job.finished_at, "awaited": job.awaited, **job.counters}
+        for job in jobs
+    ]
+
+
+@lru_cache(maxsize=8)
+def _wake(dialect: str, now: str) -> str:
+    sets = f"waits_on = null, not_before = {now}, offered_until = null"
+    return update_chosen(dialect, "worker_parts", sets, "waits_on", index="worker_parts_waiting") + " and state = 0"
+
+
+def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
+    """Parts parked on these jobs are due now; called after the jobs' own rows were written."""
+    run(connection, _wake(connection.dialect.name, now), {"ids": ids_json(job_ids)})

@@ -1,0 +1,117 @@
+"""The rows that limits are kept in: one per limit, window and subject, found by a keyed hash.
+
+Knows how to lock, read and write them in an order that cannot deadlock; knows nothing about how much is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from sqlalchemy import Connection, text
+
+from worker.crypto.keyed import keyed_hash
+from worker.domain.limit import Limit
+from worker.domain.window import Window
+from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, update_rows
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
+from worker.outbox.tables import budgets
+
+_KNOWN_MOST = 200_000
+_PAGE = 500
+
+
+@lru_cache(maxsize=8)
+def _select(dialect: str) -> str:
+    return f"select id, buckets from {chosen(dialect, budgets.name)}{in_order(dialect)}"
+
+
+class Budgets:
+    """One process's way to the budget rows; remembers which exist, so that a known key costs no insert."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._known: set[str] = set()
+
+    def locked(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+        """Locks the rows in key order, making those that are missing; id -> stored buckets. `ids` are sorted.
+
+        New rows are inserted before any row is locked: inserters wait for inserters only, lockers for lockers only,
+        both in key order, so nobody waits in a circle.
+        """
+        self._make(connection, [key for key in ids if key not in self._known])
+        rows = self._lock(connection, ids)
+        if len(rows) < len(ids):  # purged since we saw them
+            self._make(connection, [key for key in ids if key not in rows])
+            rows = self._lock(connection, ids)
+        self._remember(ids)
+        return rows
+
+    def existing(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+        """Locks the rows that are there, in key order, and makes none."""
+        return self._lock(connection, ids)
+
+    def clock(self, connection: Connection) -> int:
+        """The database's clock, in a statement of its own: it must be read after the locks are held."""
+        return int(fetch(connection, f"select {self._database.now}")[0][0])
+
+    def save(self, connection: Connection, changed: Mapping[str, str], now: int) -> None:
+        """Writes the buckets of locked rows, all in one statement."""
+        rows = [{"id": key, "buckets": buckets, "updated_at": now} for key, buckets in changed.items()]
+        update_rows(connection, budgets, ["id"], rows)
+
+    def _make(self, connection: Connection, ids: Sequence[str]) -> None:
+        # updated_at 0: a row nothing was ever granted from may be purged at any time.
+        rows = [{"id": key, "buckets": "[]", "updated_at": 0} for key in ids]
+        insert_rows(connection, budgets, rows, conflict="ignore")
+
+    def _lock(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+        found = fetch(connection, _select(self._database.dialect), {"ids": ids_json(ids)})
+        return {row[0]: row[1] for row in found}
+
+    def _remember(self, ids: Sequence[str]) -> None:
+        if len(self._known) > _KNOWN_MOST:
+            self._known.clear()
+        self._known.update(ids)
+
+
+def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Stored buckets by id, as they are now, without a lock; what nothing was ever taken from is left out."""
+    rows = f"select id, buckets from {chosen(connection.dialect.name, budgets.name)}"
+    return {row[0]: row[1] for row in fetch(connection, rows, {"ids": ids_json(ids)})}
+
+
+def purge(database: Database, *, older_than_s: float) -> int:
+    """Deletes rows untouched for so long whose buckets have all lapsed, page by page; returns how many."""
+    deleted, after = 0, ""
+    while True:
+        page = _page(database, after)
+        if not page:
+            return deleted
+        after = page[-1][0]
+        now = database.read_now()
+        before = now - micros(older_than_s)
+        idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
+        deleted += _delete(database, idle, before)
+
+
+def _page(database: Database, after: str) -> list[tuple[str, str, int]]:
+    statement = text(f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}")
+    with database.reading() as connection:
+        return [(row[0], row[1], row[2]) for row in connection.execute(statement, {"after": after})]
+
+
+def _delete(database: Database, ids: Sequence[str], before: int) -> int:
+    if not ids:
+        return 0
+    # The age is compared again: a row reserved from in the meantime stays.
+    statement = text(f"{delete_chosen(database.dialect, budgets.name)} and updated_at < :before")
+    values = {"ids": ids_json(ids), "before": before}
+    return database.run(lambda connection: connection.execute(statement, values).rowcount)
+
+
+def budget_key(site_key: bytes, limit: Limit, subject: str) -> str:
+    """The row that a limit is kept in for what it counts apart."""
+    return keyed_hash(site_key, limit.name, str(limit.window_s), subject)

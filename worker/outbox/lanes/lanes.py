@@ -1,0 +1,331 @@
+"""What stands on a lane, or a whole account, is written once, here; the parts behind it are not touched.
+
+Locks the rows in the order of their keys, has `domain/lane.py` decide, and writes them with an event for each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, text
+from uuid_utils import uuid7
+
+from worker.domain import lane as deciding
+from worker.domain.instants import instant
+from worker.domain.job import first_id
+from worker.domain.lane import RULES, Block, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
+from worker.domain.outcome import Penalty
+from worker.outbox import tables
+from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
+from worker.outbox.engine.sql import fetch, run
+
+log = structlog.get_logger()
+
+_NAMES = tuple(column.name for column in tables.lanes.columns)
+GETTOKEN = "gettoken: "
+"""How the reason begins where the vendor refuses an account a token."""
+LIMIT = "limit "
+"""How the reason begins where a limit of ours is used up; what has reserved already may go."""
+IS_USED_UP = " is used up"
+
+
+def used_up(limit: str) -> str:
+    """Why a lane, or a part, waits for a limit of ours."""
+    return f"{LIMIT}{limit}{IS_USED_UP}"
+
+
+def _limit_of(reason: str) -> str:
+    return reason.removeprefix(LIMIT).removesuffix(IS_USED_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What stands on the lanes and accounts that were asked about; most of them have none of it."""
+
+    blocked: Mapping[str, int] = field(default_factory=dict)
+    """Microseconds to go."""
+    parked: frozenset[str] = frozenset()
+    """They wait for a person; when their block runs out, one job may try."""
+    calls: Mapping[str, int] = field(default_factory=dict)
+    """How many calls all processes together may have in the air."""
+    needs_feedback: frozenset[str] = frozenset()
+    """Those that an answer means something to."""
+    used_up: Mapping[str, str] = field(default_factory=dict)
+    """Of the blocked: those that wait for nothing but a limit of ours, and its name."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Calls in a row that say the vendor is ill."""
+
+
+def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
+    """What stands on these lanes and accounts; however many others something stands on."""
+    rows = fetch(connection, _noted(connection.dialect.name, now_sql), {"ids": ids_json(names)})
+    return Noted(
+        {row[0]: int(row[1]) for row in rows if row[1] > 0},
+        frozenset(row[0] for row in rows if row[2]),
+        {row[0]: int(row[3]) for row in rows if row[3] is not None},
+        frozenset(row[0] for row in rows if row[3] is not None or row[4]),
+        {row[0]: _limit_of(row[5]) for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)},
+        {row[0]: int(row[6]) for row in rows if row[6]},
+    )
+
+
+@lru_cache(maxsize=8)
+def _noted(dialect: str, now_sql: str) -> str:
+    stands = f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
+    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, reason, failures"
+    return f"select {columns} from {chosen(dialect, 'worker_lanes', 'lane')} and ({stands})"
+
+
+def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Those of these lanes and accounts that wait for a person."""
+    query = f"select lane from {chosen(connection.dialect.name, 'worker_lanes', 'lane')} and parked = true"
+    return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
+
+
+def block_lanes(
+    connection: Connection, now_sql: str, blocks: Sequence[Block], rules: LaneRules = RULES
+) -> list[LaneEvent]:
+    """Writes the blocks; see `domain/lane.py` for what happens when they meet others."""
+    if not blocks:
+        return []
+    return move_lanes(connection, _read_now(connection, now_sql), blocks, rules)
+
+
+def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success], rules: LaneRules) -> list[LaneEvent]:
+    """What a transaction's answers, in their order, mean for lanes and accounts; the steps, as they were written."""
+    if not news:
+        return []
+    blocks = [one for one in news if isinstance(one, Block)]
+    rows = _lock(connection, {one.lane for one in news} | {block.account for block in blocks if block.failed})
+    air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
+    before = {name: asdict(facts) for name, facts in rows.items()}
+    events: list[LaneEvent] = []
+    for one in news:
+        if isinstance(one, Block):
+            events += _meet(rows, one, now, rules, air)
+        elif one.lane in rows:
+            events += deciding.succeed(rows[one.lane], one, now, rules)
+    _save(connection, [facts for name, facts in sorted(rows.items()) if before.get(name) != asdict(facts)], now)
+    _keep(connection, events, now)
+    return events
+
+
+def _meet(
+    rows: dict[str, LaneFacts], block: Block, now: int, rules: LaneRules, air: Mapping[str, int]
+) -> list[LaneEvent]:
+    """A block meets its lane, and where it says that the vendor is ill perhaps the lane's account, too."""
+    facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
+    failures = facts.failures
+    events = [deciding.meet(facts, block, now, rules, air.get(block.lane, 0))]
+    if block.lane != block.account and facts.failures > failures and deciding.reaches_account(facts, rules):
+        account = rows.setdefault(block.account, LaneFacts(block.account, block.account))
+        same = replace(block, lane=block.account, label=block.account, delay=0.0)
+        events.append(deciding.meet(account, same, now, rules))
+    return [event for event in events if event]
+
+
+def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> None:
+    """After a silence these start with one call in the air."""
+    names = sorted(set(lanes))
+    if not names:
+        return
+    now = _read_now(connection, now_sql)
+    rows = _lock(connection, names)
+    started = [rows.get(name) or LaneFacts(name, account_of(name)) for name in names]
+    for facts in started:
+        if facts.blocked_until <= now and (facts.calls is None or not facts.rest_s):
+            deciding.begin(facts, now)
+    _save(connection, started, now)
+
+
+def resume_lanes(
+    connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, reason: str | None = None
+) -> list[LaneEvent]:
+    """Lifts what blocks or parks these now; then each starts with one call in the air. `reason`: only what was blocked
+    for it.
+    """
+    now = _read_now(connection, now_sql)
+    rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if reason in (None, facts.reason)]
+    closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
+    events = [deciding.resume(facts, now, why) for facts in closed]
+    _save(connection, closed, now)
+    _keep(connection, events, now)
+    return events
+
+
+def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
+    """Claims the one probe of a parked lane whose block ran out, and blocks it for the next interval."""
+    taken = connection.execute(
+        text(
+            f"update worker_lanes set blocked_until = {now_sql} + :delay"
+            f" where lane = :lane and parked = true and blocked_until <= {now_sql}"
+        ),
+        {"delay": delay_us, "lane": lane},
+    )
+    return bool(taken.rowcount)
+
+
+def parked_for_token(connection: Connection, now_sql: str) -> list[str]:
+    """Accounts whose credentials were refused, and whose probe is not due yet."""
+    rows = fetch(
+        connection,
+        f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and reason like :reason",
+        {"reason": f"{GETTOKEN}%"},
+    )
+    return [row[0] for row in rows]
+
+
+def probe_now(connection: Connection, now_sql: str, account: str) -> None:
+    """An account that is parked for its token may be tried at once; it stays parked until that is heard."""
+    run(
+        connection,
+        f"update worker_lanes set blocked_until = {now_sql}"
+        f" where lane = :account and parked = true and blocked_until > {now_sql} and reason like :reason",
+        {"account": account, "reason": f"{GETTOKEN}%"},
+    )
+
+
+def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -> None:
+    """The probe of a lane made no call, for the lane is parked for its own reason: another may try the account."""
+    waits = fetch(
+        connection,
+        "select lane from worker_lanes where lane = :lane and parked = true and reason = :reason",
+        {"lane": lane, "reason": reason},
+    )
+    if waits:
+        run(
+            connection,
+            f"update worker_lanes set blocked_until = {now_sql} where lane = :account and parked = true",
+            {"account": account_of(lane)},
+        )
+
+
+def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
+    """The probe came to a process that cannot use the account: another one may try the lane, or account, soon."""
+    run(
+        connection,
+        f"update worker_lanes set blocked_until = {now_sql} + :wait"
+        f" where lane in (:lane, :account) and parked = true and blocked_until > {now_sql}",
+        {"wait": wait_us, "lane": lane, "account": account_of(lane)},
+    )
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+def list_lanes(connection: Connection, now_sql: str, account: str | None) -> list[dict[str, Any]]:
+    """What is blocked, parked, struck, narrowed or starting; `now` beside each row."""
+    mine = "" if account is None else " and account = :account"
+    rows = connection.execute(
+        text(
+            f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes where (blocked_until > {now_sql}"
+            f" or parked = true or calls is not null or step > 0 or failures > 0){mine} order by account, lane"
+        ),
+        {} if account is None else {"account": account},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def list_lane_events(connection: Connection, account: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest steps (ids sort by time)."""
+    mine = "" if account is None else " where account = :account"
+    rows = connection.execute(
+        text(f"select * from worker_lane_events{mine} order by id desc limit :limit"),
+        {"limit": limit} if account is None else {"limit": limit, "account": account},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
+    """Writes events that move no lane."""
+    _keep(connection, events, _read_now(connection, now_sql))
+
+
+def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
+    """(id, account, what) of the next so many events behind an id."""
+    rows = fetch(
+        connection,
+        "select id, account, what from worker_lane_events where id > :after order by id limit :limit",
+        {"after": after, "limit": limit},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def count_lane_events(connection: Connection, what: Step, since: int) -> int:
+    """How many steps of one sort were written since an instant, of the newest 10,000 steps."""
+    newest = "select what from worker_lane_events where id > :after order by id desc limit 10000"
+    query = f"select count(*) from ({newest}) newest where what = :what"
+    return int(fetch(connection, query, {"after": first_id(since), "what": str(what)})[0][0])
+
+
+def lanes_of(connection: Connection, name: str) -> list[str]:
+    """The lane of this key; of an account's name it, and all of its lanes that were ever blocked."""
+    rows = connection.execute(
+        text("select lane from worker_lanes where lane = :name or account = :name order by lane"), {"name": name}
+    )
+    return [row[0] for row in rows]
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _read_now(connection: Connection, now_sql: str) -> int:
+    return int(fetch(connection, f"select {now_sql}")[0][0])
+
+
+def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
+    dialect = connection.dialect.name
+    rows = fetch(
+        connection,
+        f"select {', '.join(_NAMES)} from {chosen(dialect, 'worker_lanes', 'lane')}{in_order(dialect, 'lane')}",
+        {"ids": ids_json(lanes)},
+    )
+    found = (LaneFacts(**dict(zip(_NAMES, row, strict=True))) for row in rows)
+    return {facts.lane: _with_bool(facts) for facts in found}
+
+
+def _with_bool(facts: LaneFacts) -> LaneFacts:
+    facts.parked = bool(facts.parked)
+    return facts
+
+
+def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
+    """Rows that say nothing any more go."""
+    kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
+    gone = [facts.lane for facts in rows if facts.says_nothing(now)]
+    if kept:
+        insert_rows(connection, tables.lanes, kept, conflict="replace")
+    if gone:
+        run(connection, delete_chosen(connection.dialect.name, "worker_lanes", "lane"), {"ids": ids_json(gone)})
+
+
+def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
+    if events:
+        rows = [{"id": uuid7().hex, **asdict(event), "what": str(event.what), "happened_at": now} for event in events]
+        insert_rows(connection, tables.lane_events, rows)
+
+
+def calls_in_the_air(connection: Connection) -> dict[str, int]:
+    """Lanes, and how many of their parts are marked now."""
+    rows = fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane")
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def log_steps(steps: Sequence[LaneEvent]) -> None:
+    """One line a step, always the same fields; what ends is told like what begins."""
+    for step in steps:
+        log.warning(
+            "lane",
+            what=step.what,
+            lane=step.lane,
+            account=step.account,
+            label=step.label,
+            reason=step.reason,
+            remedy=step.remedy,
+            hint=step.hint,
+            until=None if step.until is None else instant(step.until).isoformat(timespec="milliseconds"),
+        )

@@ -1,0 +1,250 @@
+"""What the relay asks and writes: which lanes have due parts, which ids stand at the head of a lane, and that they are
+offered. Never counts a backlog; every question is bounded by an index and a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.elements import TextClause
+
+from worker.outbox import tables
+from worker.outbox.engine.bulk import (
+    by_partial_index,
+    chosen,
+    ids_json,
+    in_order,
+    is_mariadb,
+    update_chosen,
+    update_rows,
+)
+from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.sql import fetch
+
+
+@lru_cache(maxsize=8)
+def _due(dialect: str, now: str) -> TextClause:
+    return text(
+        "select lane, max(not_before), min(priority), count(*) from"
+        f" (select lane, not_before, priority from worker_parts{by_partial_index(dialect, 'worker_parts_due')}"
+        " where state = 0"
+        f" and not_before > :since and not_before <= {read_once(dialect, now)} and offered_until is null"
+        " order by not_before limit :limit) due group by lane"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewlyDue:
+    """What became due in a lane and is not offered."""
+
+    newest: int
+    """The latest instant at which one of them did."""
+    priority: int
+    """The most urgent one among them."""
+    parts: int
+
+
+def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, NewlyDue]:
+    """Lanes with parts that became due after an instant and are not offered; so many parts are read at most, the
+    oldest first.
+    """
+    rows = connection.execute(_due(connection.dialect.name, now), {"since": since, "limit": limit})
+    return {row[0]: NewlyDue(row[1], row[2], row[3]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first due parts of a lane, of one priority."""
+
+    ids: list[str]
+    """Those that are not in the broker, as far as we know."""
+    due: int
+    """How many there are in all, up to the window asked for."""
+    first: str | None = None
+    """The first of them, in the broker or not; None: nothing is due."""
+    first_is_free: bool = False
+    """The first was never offered, or was taken or left since."""
+    again: bool = False
+    """Some of the ids were offered before and not taken in time."""
+    turns: Mapping[str, str] = field(default_factory=dict)
+    """Of those ids that go in an order: which."""
+
+    def without(self, later: Collection[str]) -> Head:
+        """The same when these have to wait."""
+        ids = [part for part in self.ids if part not in later]
+        return self if len(ids) == len(self.ids) else replace(self, ids=ids, due=self.due - len(self.ids) + len(ids))
+
+
+def _queue(dialect: str) -> str:
+    """Parts in the order of their lane. By its own figures MariaDB reads the head of a lane by time, too, and with it
+    every other lane's backlog.
+    """
+    return f"worker_parts{by_partial_index(dialect, 'worker_parts_queue')}"
+
+
+@lru_cache(maxsize=8)
+def _head(dialect: str, now: str) -> str:
+    now = read_once(dialect, now)
+    # An array and an order by lane: else PostgreSQL may walk the index by time through every other lane's backlog.
+    lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
+    return (
+        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, turn from {_queue(dialect)}"
+        f" where state = 0 and lane = {lane} and priority = :priority and not_before <= {now}"
+        f" order by {order}not_before, id limit :window"
+    )
+
+
+def head_of_lane(connection: Connection, now: str, lane: str, priority: int, window: int) -> Head:
+    """The first `window` due parts of a lane with this priority."""
+    params = {"lane": lane, "priority": priority, "window": window}
+    rows = fetch(connection, _head(connection.dialect.name, now), params)
+    if not rows:
+        return Head([], 0)
+    free = [row for row in rows if not row[2]]
+    again = any(row[1] is not None for row in free)
+    turns = {row[0]: row[3] for row in free if row[3] is not None}
+    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again, turns)
+
+
+@lru_cache(maxsize=8)
+def _like(dialect: str, now: str) -> str:
+    now = read_once(dialect, now)
+    lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
+    spec = "" if is_mariadb(dialect) else ", spec"  # a table made of long texts would be made on disk
+    head = (
+        f"(select id, offered_until, turn{spec} from {_queue(dialect)} where state = 0 and lane = {lane}"
+        f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
+    )
+    if is_mariadb(dialect):
+        head += " straight_join worker_parts p force index (primary) on p.id = head.id"
+    return (
+        f"select head.id from {head} where head.id <> :id and head.turn is null"
+        f" and (head.offered_until is null or head.offered_until <= {now})"
+        " and spec = (select spec from worker_parts where id = :id) limit :most"
+    )
+
+
+def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
+    """Parts to the same recipients as this one, among the first `window` that are due in its lane; unordered ones that
+    are not in the broker.
+    """
+    params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
+    return [row[0] for row in fetch(connection, _like(connection.dialect.name, now), params)]
+
+
+def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
+    """Notes, by compare-and-set, that these ids go into the broker for so long; returns the ones that do."""
+    dialect = connection.dialect.name
+    if is_mariadb(dialect):  # no RETURNING: whoever locks the rows first sets them, and the next one sees it
+        free = {row[0] for row in connection.execute(_lock_free(dialect, now), {"ids": ids_json(ids)})}
+        connection.execute(_offer(dialect, now), {"ids": ids_json(free), "wait": wait_us})
+    else:
+        free = {row[0] for row in connection.execute(_offer(dialect, now), {"ids": ids_json(ids), "wait": wait_us})}
+    return [part for part in ids if part in free]
+
+
+@lru_cache(maxsize=8)
+def _offer(dialect: str, now: str) -> TextClause:
+    update = update_chosen(dialect, "worker_parts", f"offered_until = {now} + :wait")
+    return text(update if is_mariadb(dialect) else f"{update}{_free(now)} returning id")
+
+
+@lru_cache(maxsize=8)
+def _lock_free(dialect: str, now: str) -> TextClause:
+    return text(f"select id from {chosen(dialect, 'worker_parts')}{_free(now)}{in_order(dialect)}")
+
+
+def _free(now: str) -> str:
+    return f" and state = 0 and (offered_until is null or offered_until <= {now})"
+
+
+def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
+    """The lanes of these parts, and the kind of job each is for."""
+    dialect = connection.dialect.name
+    join = " straight_join worker_jobs j force index (primary)" if is_mariadb(dialect) else " join worker_jobs j"
+    source = chosen(dialect, "worker_parts", alias="p", joins=f"{join} on j.id = p.job_id")
+    return dict(fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)}))
+
+
+def put_off(connection: Connection, until: Mapping[str, int]) -> None:
+    """These queued parts are due at another instant each."""
+    rows = [{"id": part, "not_before": instant} for part, instant in sorted(until.items())]
+    update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
+
+
+def ending_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:
+    """Those of the ids that have to be sent by an instant."""
+    source = chosen(connection.dialect.name, "worker_parts")
+    query = f"select id from {source} and expires_at <= :instant"
+    return {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), "instant": instant})}
+
+
+def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[str]:
+    """Those of the ids that wait in the broker: neither marked, nor left, nor lost there."""
+    query = f"select id from {chosen(connection.dialect.name, 'worker_parts')} and state = 0 and offered_until > {now}"
+    return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
+
+
+@lru_cache(maxsize=8)
+def _expired(dialect: str, now: str) -> TextClause:
+    return text(
+        "select id, doubts from worker_parts where state = 0 and expires_at is not null"
+        f" and expires_at <= {read_once(dialect, now)} limit :limit"
+    )
+
+
+def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:
+    """Queued parts past their `expires_at`, and whether an earlier call of theirs is in doubt."""
+    rows = connection.execute(_expired(connection.dialect.name, now), {"limit": limit})
+    return {row[0]: bool(row[1]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A part in doubt, as its policy has to know it."""
+
+    id: str
+    lane: str
+    claim: int
+    repeats: int
+    flagged: bool | None
+    spec: str
+    kind: str
+    account: str
+    message: str
+    on_unknown: str
+    not_before: int
+    overdue_us: int
+    """How long its policy, or its next call, has been due."""
+
+
+_DOUBTFUL = (
+    "p.id, p.lane, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown, p.not_before"
+)
+Seen = tuple[int, str]
+"""Where a look through what is in doubt goes on: behind this instant and id."""
+FIRST: Seen = (0, "")
+
+
+def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[Doubtful]:
+    """Unknown parts that are not held and whose margin is over, in the order in which it ended."""
+    now = read_once(connection.dialect.name, now)
+    rows = connection.execute(
+        text(
+            f"select {_DOUBTFUL}, {now} - p.not_before from worker_parts p join worker_jobs j on j.id = p.job_id"
+            f" where p.state = 6 and p.not_before <= {now} and p.not_before >= :at"
+            " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
+        ),
+        {"limit": limit, "at": after[0], "id": after[1]},
+    )
+    return [Doubtful(*row) for row in rows]
+
+
+def doubtful_among(connection: Connection, now: str, ids: Sequence[str]) -> list[Doubtful]:
+    """Those of these parts that are not ended or held."""
+    now = read_once(connection.dialect.name, now)
+    source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    query = f"select {_DOUBTFUL}, {now} - p.not_before from {source} and p.not_before is not null"
+    return [Doubtful(*row) for row in fetch(connection, query, {"ids": ids_json(ids)})]

@@ -1,0 +1,142 @@
+"""Who is alive: heartbeats of process incarnations, and the lease that makes one relay the active one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from worker.domain.road import ALL_ROADS
+from worker.outbox import tables
+from worker.outbox.engine.bulk import ids_json, insert_rows, update_chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One incarnation that has not ended."""
+
+    id: str
+    alive_until: int
+    threads: int
+    lanes: str
+    fresh: bool
+    """Its lease has not run out."""
+    roads: frozenset[str] = ALL_ROADS
+    """Those it takes from."""
+
+
+def renew(
+    connection: Connection,
+    now: str,
+    incarnation: str,
+    *,
+    lease_us: int,
+    threads: int,
+    host: str,
+    pid: int,
+    lanes: str,
+    roads: Iterable[str] | None = None,
+) -> bool:
+    """One heartbeat; False: this incarnation was called dead, nothing may be marked under it any more."""
+    taken = None if roads is None else ",".join(sorted(roads))
+    renewed = connection.execute(
+        text(
+            f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, roads = :roads"
+            " where id = :id and ended_at is null"
+        ),
+        {"lease": lease_us, "lanes": lanes, "roads": taken, "id": incarnation},
+    )
+    if renewed.rowcount:
+        return True
+    instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
+    row = {
+        "id": incarnation,
+        "alive_until": instant + lease_us,
+        "started_at": instant,
+        "ended_at": None,
+        "threads": threads,
+        "host": host,
+        "pid": pid,
+        "lanes": lanes,
+        "roads": taken,
+    }
+    insert_rows(connection, tables.processes, [row], conflict="ignore")
+    ended = connection.execute(text("select ended_at from worker_processes where id = :id"), {"id": incarnation})
+    return ended.scalar_one() is None
+
+
+def bury(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
+    """These have ended cleanly."""
+    _end(connection, now, incarnations, "")
+
+
+def bury_lapsed(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
+    """These were found dead; one that renewed its lease since it was looked at lives on."""
+    _end(connection, now, incarnations, f" and alive_until <= {now}")
+
+
+def _end(connection: Connection, now: str, incarnations: Sequence[str], only: str) -> None:
+    update = update_chosen(connection.dialect.name, "worker_processes", f"ended_at = {now}")
+    connection.execute(text(f"{update} and ended_at is null{only}"), {"ids": ids_json(incarnations)})
+
+
+def living(connection: Connection, now: str) -> list[Process]:
+    """Every incarnation that has not ended, fresh or not."""
+    rows = connection.execute(
+        text(
+            f"select id, alive_until, threads, lanes, alive_until > {now}, roads from worker_processes"
+            " where ended_at is null"
+        )
+    )
+    return [Process(row[0], row[1], row[2], row[3], bool(row[4]), _roads(row[5])) for row in rows]
+
+
+def _roads(taken: str | None) -> frozenset[str]:
+    return ALL_ROADS if taken is None else frozenset(filter(None, taken.split(",")))
+
+
+def sending_of_the_ended(connection: Connection, limit: int) -> list[tuple[str, int, str]]:
+    """(part, claim, incarnation) of parts still marked by incarnations that have ended."""
+    rows = connection.execute(
+        text(
+            "select p.id, p.claim, p.incarnation from worker_parts p"
+            " join worker_processes w on w.id = p.incarnation and w.ended_at is not null"
+            " where p.state = 1 limit :limit"
+        ),
+        {"limit": limit},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int) -> list[tuple[str, int, str]]:
+    """(part, claim, incarnation) of parts whose call must have ended long ago, whoever holds them."""
+    rows = connection.execute(
+        text(
+            "select id, claim, incarnation from worker_parts"
+            f" where state = 1 and deadline_at < {now} - :margin limit :limit"
+        ),
+        {"margin": margin_us, "limit": limit},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:
+    """Takes or renews a named lease by compare-and-set; True: it is mine until now + lease."""
+    insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
+    taken = connection.execute(
+        text(
+            f"update worker_leases set holder = :holder, held_until = {now} + :lease"
+            f" where name = :name and (holder = :holder or held_until < {now})"
+        ),
+        {"holder": holder, "lease": lease_us, "name": name},
+    )
+    return bool(taken.rowcount)
+
+
+def free_lease(connection: Connection, name: str, holder: str) -> None:
+    """Gives a lease back at a clean stop, so that another takes over at once."""
+    connection.execute(
+        text("update worker_leases set held_until = 0 where name = :name and holder = :holder"),
+        {"name": name, "holder": holder},
+    )

@@ -1,0 +1,222 @@
+"""The token rows: one per account and fingerprint of its credentials, shared by all processes.
+
+Every change is a compare-and-set on the generation or the lease. Stores sealed texts only; refuses to know what is in
+them, who the vendor is and how a token is fetched.
+
+`expires_at` 0 marks a token the vendor refused on a call. `probe_at` is the next knock while `refused` is set; without
+it, the end of the probation of a token that replaced a refused one. A lease without a holder is a pause: nobody knocks
+before its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.database import Database
+from worker.outbox.tables import tokens
+
+REFUSED_ON_CALL = 0
+"""`expires_at` of a token the vendor refused."""
+
+_COLUMNS = "sealed, generation, fetched_at, expires_at, lease_holder, lease_until, refused, probe_at"
+_KEY = "account = :account and fingerprint = :fingerprint"
+_MINE = f"{_KEY} and generation = :generation and lease_holder = :holder and lease_until = :lease_until"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """Whose token: the account's name and the fingerprint of its credentials."""
+
+    account: str
+    fingerprint: str
+
+    def bind(self, **values: Any) -> dict[str, Any]:
+        """Bind values of a statement about this row."""
+        return {"account": self.account, "fingerprint": self.fingerprint, **values}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """The row as it was at `now`; see `tables.tokens` for the columns."""
+
+    sealed: str | None = field(repr=False)
+    generation: int
+    fetched_at: int | None
+    expires_at: int | None
+    lease_holder: str | None
+    lease_until: int | None
+    refused: str | None
+    probe_at: int | None
+    now: int
+
+    @property
+    def alive(self) -> bool:
+        """There is a token and its time is not over."""
+        return self.sealed is not None and (self.expires_at or 0) > self.now
+
+    @property
+    def on_probation(self) -> bool:
+        """It replaced a refused token, lately, and no call with it has succeeded."""
+        return self.refused is None and (self.probe_at or 0) > self.now
+
+    @property
+    def leased_us(self) -> int:
+        """Microseconds until somebody's lease, or a pause, is over; 0: nobody may object to a fetch."""
+        return max(0, (self.lease_until or 0) - self.now)
+
+    @property
+    def parked_us(self) -> int:
+        """Microseconds until the next knock at a vendor that refused the credentials; 0: now, or not parked."""
+        return max(0, (self.probe_at or 0) - self.now) if self.refused is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLease:
+    """The right to fetch, until `until`; what is stored under it is fenced by every field."""
+
+    key: TokenKey
+    generation: int
+    holder: str
+    until: int
+    at: int
+    """The database's clock when it was taken: no fetched token is older."""
+
+    def bind(self, **values: Any) -> dict[str, Any]:
+        """Bind values of a statement that holds only while the lease is still this one."""
+        return self.key.bind(generation=self.generation, holder=self.holder, lease_until=self.until, **values)
+
+
+def read(database: Database, key: TokenKey) -> TokenRow:
+    """The row, made when it is not there."""
+    row = _read(database, key)
+    if row is None:
+        database.run(lambda connection: _create(connection, key))
+        row = _read(database, key)
+        assert row is not None
+    return row
+
+
+def _read(database: Database, key: TokenKey) -> TokenRow | None:
+    statement = text(f"select {_COLUMNS}, {database.now} from {tokens.name} where {_KEY}")
+    with database.reading() as connection:
+        found = connection.execute(statement, key.bind()).one_or_none()
+    return TokenRow(*found) if found is not None else None
+
+
+def _create(connection: Connection, key: TokenKey) -> None:
+    insert_rows(connection, tokens, [key.bind(generation=0)], conflict="ignore")
+
+
+def lease(database: Database, key: TokenKey, generation: int, *, holder: str, seconds: float) -> FetchLease | None:
+    """Takes the right to fetch the successor of this generation; None when somebody else has it, or has fetched."""
+    statement = text(
+        f"update {tokens.name} set lease_holder = :holder, lease_until = :until"
+        f" where {_KEY} and generation = :generation and (lease_until is null or lease_until <= :now)"
+        " and (refused is null or probe_at <= :now)"
+    )
+
+    def work(connection: Connection) -> FetchLease | None:
+        now = _now(connection, database)
+        taken = FetchLease(key, generation, holder, now + micros(seconds), now)
+        values = key.bind(generation=generation, holder=holder, until=taken.until, now=now)
+        return taken if connection.execute(statement, values).rowcount else None
+
+    return database.run(work)
+
+
+def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: float, probation_s: float) -> bool:
+    """Stores the next generation and ends the lease; False when the lease is no longer ours: nothing is stored.
+
+    A token that replaces a refused one is on probation for `probation_s`, or until a call with it succeeds.
+    """
+    # expires_at last: MariaDB assigns from left to right, and the probation reads the old value.
+    sets = (
+        "sealed = :sealed, generation = generation + 1, fetched_at = :at, lease_holder = null, lease_until = null,"
+        f" refused = null, probe_at = case when expires_at = {REFUSED_ON_CALL} then :probation_until end,"
+        " expires_at = :expires_at"
+    )
+    values = {
+        "sealed": sealed,
+        "at": held.at,
+        "expires_at": held.at + micros(lifetime_s),
+        "probation_until": held.at + micros(probation_s),
+    }
+    return _as_holder(database, held, sets, values)
+
+
+def park(database: Database, held: FetchLease, *, reason: str, probe_s: float) -> bool:
+    """The vendor refused the credentials: nobody knocks for `probe_s`; False when the lease is no longer ours."""
+    sets = "refused = :reason, probe_at = :probe_at, lease_holder = null, lease_until = null"
+    return _as_holder(database, held, sets, {"reason": reason, "probe_at": held.at + micros(probe_s)})
+
+
+def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
+    """No token now: turns the lease into a pause of `seconds` for every process."""
+
+    def work(connection: Connection) -> bool:
+        until = _now(connection, database) + micros(seconds)
+        return _set(connection, held, "lease_holder = null, lease_until = :pause_until", {"pause_until": until})
+
+    return database.run(work)
+
+
+def invalidate(database: Database, key: TokenKey, generation: int, *, reason: str, probe_s: float) -> None:
+    """The vendor refused exactly this generation on a call. No effect when a newer one is there.
+
+    The first refusal empties the token's time, so that the next `get` fetches; a refusal of a token on probation
+    parks the account with the reason.
+    """
+    on_probation = "refused is null and probe_at is not null and probe_at > :now"
+    park = text(
+        f"update {tokens.name} set refused = :reason, probe_at = :probe_at, expires_at = {REFUSED_ON_CALL}"
+        f" where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL} and {on_probation}"
+    )
+    empty = text(
+        f"update {tokens.name} set expires_at = {REFUSED_ON_CALL}"
+        f" where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL}"
+    )
+
+    def work(connection: Connection) -> None:
+        now = _now(connection, database)
+        values = key.bind(generation=generation)
+        probe = {"reason": reason, "now": now, "probe_at": now + micros(probe_s)}
+        if not connection.execute(park, values | probe).rowcount:
+            connection.execute(empty, values)
+
+    database.run(work)
+
+
+def end_probation(database: Database, key: TokenKey, generation: int) -> None:
+    """A call with exactly this generation succeeded: refused later, it does not park the account."""
+    statement = text(
+        f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
+    )
+    database.run(lambda connection: connection.execute(statement, key.bind(generation=generation)))
+
+
+def knock_now(connection: Connection, account: str) -> bool:
+    """A person says that refused credentials may be tried at once; False: none of this account's were refused."""
+    knocked = connection.execute(
+        text(f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"),
+        {"account": account},
+    )
+    return bool(knocked.rowcount)
+
+
+def _as_holder(database: Database, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
+    return database.run(lambda connection: _set(connection, held, sets, values))
+
+
+def _set(connection: Connection, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
+    statement = text(f"update {tokens.name} set {sets} where {_MINE}")
+    return connection.execute(statement, held.bind(**values)).rowcount > 0
+
+
+def _now(connection: Connection, database: Database) -> int:
+    return int(connection.exec_driver_sql(f"select {database.now}").scalar_one())

@@ -1,0 +1,164 @@
+"""What the metrics ask: every count has its index and its bound, whatever the tables hold. No row is locked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from worker.domain.hook import EventState
+from worker.domain.job import Kind, first_id
+from worker.domain.lane import account_of
+from worker.domain.state import PartState
+from worker.outbox.engine.bulk import by_partial_index
+from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.sql import fetch
+from worker.outbox.lanes.full_scan import START, Place, places_with_due
+from worker.outbox.lanes.lanes import calls_in_the_air
+
+MOST = 10_000
+"""Counts end here: a backlog of an hour looks no larger than one of a day, and costs no more to look at."""
+SLICE = 1_000
+BATCH = 20
+"""Places counted in one statement at most; few at first, for the first ones may be all that an account needs."""
+
+
+@dataclass(slots=True)
+class Backlog:
+    """The due parts of an account and priority."""
+
+    due: int
+    """At most `MOST`."""
+    oldest_at: int
+    """Since when the first of them is due."""
+
+
+def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], Backlog]:
+    """What is due, by account and priority; of the first 10,000 places (a lane and a priority) with something due."""
+    found: dict[tuple[str, int], Backlog] = {}
+    places = list(_due_places(connection, now))
+    for some in _batches(places):
+        batch = [place for place in some if _wants_more(found, place)]
+        for (lane, priority, since), due in zip(batch, _due_at(connection, now, batch), strict=True):
+            known = found.setdefault((account_of(lane), priority), Backlog(0, since))
+            known.due = min(MOST, known.due + due)
+    for lane, priority, since in places:
+        known = found[account_of(lane), priority]
+        known.oldest_at = min(known.oldest_at, since)
+    return found
+
+
+def _batches(places: Sequence[tuple[str, int, int]]) -> Iterator[Sequence[tuple[str, int, int]]]:
+    at, size = 0, 1
+    while at < len(places):
+        yield places[at : at + size]
+        at, size = at + size, min(BATCH, size * 2)
+
+
+def _wants_more(found: dict[tuple[str, int], Backlog], place: tuple[str, int, int]) -> bool:
+    known = found.get((account_of(place[0]), place[1]))
+    return known is None or known.due < MOST
+
+
+def _due_places(connection: Connection, now: str) -> Iterator[tuple[str, int, int]]:
+    after: Place | None = START
+    seen = 0
+    while after is not None and seen < MOST:
+        places, after = places_with_due(connection, now, after, SLICE)
+        seen += SLICE
+        yield from places
+
+
+def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, int]]) -> list[int]:
+    """How much is due in each of these, in one statement."""
+    if not places:
+        return []
+    now, queue = read_once(connection.dialect.name, now), _queue(connection)
+    counts = (
+        f"select {n} as n, count(*) as due from (select 1 from {queue} where state = 0 and lane = :lane{n}"
+        f" and priority = :priority{n} and not_before <= {now} order by not_before, id limit {MOST}) due{n}"
+        for n in range(len(places))
+    )
+    values: dict[str, str | int] = {f"lane{n}": place[0] for n, place in enumerate(places)}
+    values |= {f"priority{n}": place[1] for n, place in enumerate(places)}
+    rows = {int(n): int(due) for n, due in connection.execute(text(" union all ".join(counts)), values)}
+    return [rows[n] for n in range(len(places))]
+
+
+def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
+    """Since when the first of the open jobs is due, by account and priority: by its own `due_at`, which putting it off
+    does not move. Of the 10,000 parts that are or will be due first; parked ones wait for another job, and a track
+    follows one for weeks.
+    """
+    first = (
+        f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
+        f" order by not_before, id limit {MOST}"
+    )
+    rows = fetch(
+        connection,
+        f"select j.account, j.priority, min(j.due_at) from (select distinct job_id from ({first}) queued) waiting"
+        f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now} and j.kind <> :track"
+        " group by j.account, j.priority",
+        {"track": Kind.TRACK},
+    )
+    return {(row[0], int(row[1])): int(row[2]) for row in rows}
+
+
+def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[tuple[str, PartState]]:
+    """Parts that can still move, by account and state; each at most `MOST`."""
+    found: Counter[tuple[str, PartState]] = Counter()
+    for account in accounts:
+        found[account, PartState.QUEUED] = _queued(connection, account)
+    for lane, count in calls_in_the_air(connection).items():
+        found[account_of(lane), PartState.SENDING] += count
+    doubtful = f"select lane from worker_parts where state = {int(PartState.UNKNOWN)} limit {MOST}"
+    for lane, count in fetch(connection, f"select lane, count(*) from ({doubtful}) doubtful group by lane"):
+        found[account_of(lane), PartState.UNKNOWN] += int(count)
+    return found
+
+
+def _queued(connection: Connection, account: str) -> int:
+    # In order of the lane: else PostgreSQL may walk the index by time through all other accounts' backlogs.
+    order = f"order by lane limit {MOST}"
+    queued = f"select lane from {_queue(connection)} where state = 0 and lane > :low and lane < :high {order}"
+    values = {"low": f"{account}:", "high": f"{account};"}
+    return int(fetch(connection, f"select count(*) from ({queued}) queued", values)[0][0])
+
+
+def _queue(connection: Connection) -> str:
+    """Parts in the order of their lane."""
+    return f"worker_parts{by_partial_index(connection.dialect.name, 'worker_parts_queue')}"
+
+
+def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
+    """Jobs asked for since an instant, by account, kind and state; of the newest 10,000."""
+    newest = f"select account, kind, state from worker_jobs where id > :since order by id desc limit {MOST}"
+    rows = fetch(
+        connection,
+        f"select account, kind, state, count(*) from ({newest}) newest group by account, kind, state",
+        {"since": first_id(since)},
+    )
+    return {(row[0], row[1], int(row[2])): int(row[3]) for row in rows}
+
+
+def hook_events(connection: Connection) -> dict[EventState, int]:
+    """Events that no hook has heard to its end; each at most `MOST`."""
+    where = {
+        EventState.WAITING: "state = 0",
+        EventState.RUNNING: "holder is not null",
+        EventState.PARKED: "state = 3",
+    }
+    counts = {
+        state: f"select count(*) from (select 1 from worker_events where {its} limit {MOST}) found"
+        for state, its in where.items()
+    }
+    return {state: int(fetch(connection, query)[0][0]) for state, query in counts.items()}
+
+
+def lease_is_held(connection: Connection, now: str, name: str) -> bool:
+    """True while somebody holds it."""
+    return bool(
+        fetch(connection, f"select 1 from worker_leases where name = :name and held_until > {now}", {"name": name})
+    )

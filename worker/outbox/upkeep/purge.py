@@ -1,0 +1,422 @@
+"""What is over and old goes, in small batches, each one transaction; every look goes on where the one before ended.
+
+Ids are made by time, so a look through a table stops before the first job that was made too late to be old. Nothing
+that can still move goes, and nothing that somebody still needs: the reasons to stay are `REASONS`, asked while the jobs
+are locked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from worker.domain.job import first_id, job_of, part_range
+from worker.domain.state import PartState
+from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order
+from worker.outbox.engine.database import Database, is_lost
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs.blobs import delete_blobs, held_blobs
+from worker.outbox.jobs.confirmations import count_of_job
+from worker.outbox.jobs.order_queue import in_line
+
+JOBS = 100
+ROWS = 500
+WINDOWS = 5_000
+PARTS = 2_000
+"""A batch of jobs ends with the job that reaches so many parts,"""
+FILES = 8
+"""or so many files,"""
+CONFIRMATIONS = 20_000
+"""or of which so much was read at members and customers."""
+
+
+Parts = Mapping[str, Sequence[str]]
+"""Jobs, with the ids of their parts."""
+
+Reason = Callable[[Connection, Parts, Mapping[str, int]], set[str]]
+"""Which of these jobs must stay; `before` is when an old one had ended, `now` is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A job that could not be judged or deleted, and why."""
+
+    id: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One batch of a look through a table."""
+
+    deleted: int
+    after: str | None
+    """Where the next batch begins; null: the look is through."""
+    odd: Odd | None = None
+    """What it passed by because of an error of ours; the next batch begins behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    id: str
+    family: str
+    """The original that it and others replay, or itself."""
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def purge_jobs(database: Database, before: int, after: str) -> Look:
+    """Jobs that ended before an instant, with everything of theirs; `deleted` counts jobs.
+
+    An original and its replays go together: one that is left is linked to nothing. A job that an error of ours keeps
+    from going is passed by.
+    """
+
+    def batch(connection: Connection, after: str, most: int) -> Look:
+        rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": most})
+        old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
+        when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
+        free = _free(connection, [job.id for job in old], when)
+        families = _whole(old, free)
+        going = _bounded(connection, families, free)
+        _delete_jobs(connection, {job: free[job] for job in going})
+        if len(going) < sum(map(len, families)):
+            return Look(len(going), after)  # the rest of them comes next
+        return Look(len(going), rows[-1][0] if len(rows) == most else None)
+
+    try:
+        return database.run(lambda connection: batch(connection, after, JOBS))
+    except Exception as error:
+        if is_lost(error):
+            raise
+        return _one_by_one(database, batch, after, first_id(before))
+
+
+def _one_by_one(database: Database, batch: Callable[[Connection, str, int], Look], after: str, young: str) -> Look:
+    """The jobs of a batch that failed, up to the first that fails alone; that one is passed by."""
+    deleted = 0
+    for _ in range(JOBS):
+        try:
+            look = database.run(lambda connection, behind=after: batch(connection, behind, 1))  # type: ignore[misc]
+        except Exception as error:
+            if is_lost(error):
+                raise
+            with database.reading() as connection:
+                [row] = fetch(connection, _JOBS, {"after": after, "young": young, "limit": 1})
+            return Look(deleted, row[0], Odd(row[0], error))
+        deleted += look.deleted
+        if look.after is None:
+            return Look(deleted, None)
+        after = look.after
+    return Look(deleted, after)
+
+
+_JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"
+
+
+def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
+    """These jobs, and with them all that replay the same original."""
+    if not ids:
+        return []
+    dialect = connection.dialect.name
+    mine = chosen(dialect, "worker_jobs")
+    rows = fetch(connection, f"select coalesce(replay_of, id) from {mine}", {"ids": ids_json(ids)})
+    originals = {row[0] for row in rows}
+    replays = chosen(dialect, "worker_jobs", "replay_of", index="worker_jobs_replay")
+    query = f"select id, coalesce(replay_of, id) from {mine} union select id, replay_of from {replays}"
+    return [_Job(*row) for row in fetch(connection, query, {"ids": ids_json(originals)})]
+
+
+def _whole(jobs: Sequence[_Job], free: Parts) -> list[set[str]]:
+    """Those families that are free as a whole, by their ids."""
+    families: dict[str, set[str]] = {}
+    for job in jobs:
+        families.setdefault(job.family, set()).add(job.id)
+    return [families[name] for name in sorted(families) if families[name] <= free.keys()]
+
+
+def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -> Parts:
+    """Locks the jobs that are over, passing by those that somebody else has locked, and leaves out what must stay."""
+    if not ids:
+        return {}
+    source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+    locked = in_order(connection.dialect.name, "j.id") + ("" if connection.dialect.name == "sqlite" else " skip locked")
+    query = f"select j.id from {source} and j.n_open = 0 and j.finished_at < :before{locked}"
+    rows = fetch(connection, query, {"ids": ids_json(ids), **when})
+    free = {row[0]: _parts_of(connection, row[0]) for row in rows}
+    for reason in REASONS:
+        held = reason(connection, free, when) if free else set()
+        free = {job: parts for job, parts in free.items() if job not in held}
+    return free
+
+
+def _parts_of(connection: Connection, job: str) -> list[str]:
+    rows = fetch(connection, "select id from worker_parts where id > :low and id < :high", part_range(job))
+    return [row[0] for row in rows]
+
+
+def _of_jobs(query: str) -> Reason:
+    """A reason to stay, as a condition on a job j."""
+
+    def reason(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+        source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+        statement = f"select j.id from {source} and exists ({query})"
+        return {row[0] for row in fetch(connection, statement, {"ids": ids_json(jobs), **when})}
+
+    return reason
+
+
+def _waits_to_repeat(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+    """An unknown whose policy has yet to act."""
+    source = chosen(connection.dialect.name, "worker_parts", alias="p")
+    query = f"select p.id from {source} and p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs))})}
+
+
+def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+    """A response_code that may still be spent, or must not be spent again: the vendor still knows it."""
+    source = chosen(connection.dialect.name, "worker_response_codes", "part_id", index="worker_response_codes_part")
+    query = f"select part_id from {source} and (ends_at >= :now or state = 'leased')"
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs)), **when})}
+
+
+def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+    """Exhausted, or held in doubt, in an order whose next part waits for a person."""
+    return {job_of(part) for part in in_line(connection, _all(jobs))}
+
+
+def _is_replayed_now(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
+    """With files that a producer has just asked for again, and not committed."""
+    source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
+    uses = fetch(connection, f"select job_id, blob_id from {source}", {"ids": ids_json(jobs)})
+    held = held_blobs(connection, [blob for _, blob in uses]) if uses else set()
+    return {job for job, blob in uses if blob in held}
+
+
+def _all(jobs: Parts) -> list[str]:
+    return [part for parts in jobs.values() for part in parts]
+
+
+REASONS: tuple[Reason, ...] = (
+    # A follow-up that is open or in doubt, or young: it needs the target's receipts and codes.
+    _of_jobs(
+        "select 1 from worker_jobs f where f.target_job_id = j.id"
+        " and (f.n_open > 0 or f.n_unknown > 0 or f.finished_at >= :before)"
+    ),
+    # An event that no hook has heard.
+    _of_jobs("select 1 from worker_events e where e.job_id = j.id and e.ended_at is null"),
+    _waits_to_repeat,
+    _code_is_good,
+    _keeps_others_waiting,
+    _is_replayed_now,
+)
+"""Why a job that is over stays all the same: each gives those of the ids that it holds."""
+
+
+def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) -> list[str]:
+    """The first of these families, as many as one transaction may delete; at least one."""
+    going: list[str] = []
+    parts, files, read = 0, 0, 0
+    for family in families:
+        going += sorted(family)
+        parts += sum(len(free[job]) for job in family)
+        files += len(_files_of(connection, family))
+        read += sum(count_of_job(connection, job) for job in family)
+        if parts >= PARTS or files >= FILES or read >= CONFIRMATIONS:
+            break
+    return going
+
+
+def _files_of(connection: Connection, ids: Iterable[str]) -> list[str]:
+    source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
+    return [row[0] for row in fetch(connection, f"select distinct blob_id from {source}", {"ids": ids_json(ids)})]
+
+
+def _delete_jobs(connection: Connection, jobs: Parts) -> None:
+    ids = list(jobs)
+    if not ids:
+        return
+    parts, files = _all(jobs), _files_of(connection, ids)
+    _delete_task_ids(connection, parts)
+    for table in ("attempts", "receipts", "failures", "bodies", "confirmations"):
+        _delete(connection, f"worker_{table}", parts, "part_id")
+    for job in ids:  # their tables are ordered by other keys
+        connection.execute(text(_CODES), part_range(job))
+        connection.execute(text("delete from worker_events where job_id = :id and ended_at is not null"), {"id": job})
+    _delete(connection, "worker_parts", parts)
+    _delete(connection, "worker_blob_uses", ids, "job_id")
+    _delete_unnamed(connection, files)
+    _delete(connection, "worker_jobs", ids)
+
+
+# A code or an event that came since the look stays, and is what it is without its job.
+_CODES = "delete from worker_response_codes where part_id > :low and part_id < :high and state <> 'leased'"
+
+
+def _delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
+    """Files that no job names any more."""
+    source = chosen(connection.dialect.name, "worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
+    named = {row[0] for row in fetch(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
+    delete_blobs(connection, [blob for blob in blobs if blob not in named])
+
+
+def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
+    """The table is ordered by task_id, which only the part knows."""
+    source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    query = f"select p.id, p.spec, j.account from {source} and p.spec like :named"
+    named = [
+        {"account": account, "task_id": task_id, "part_id": part}
+        for part, spec, account in fetch(connection, query, {"ids": ids_json(parts), "named": '%"task_id"%'})
+        if (task_id := json.loads(spec).get("task_id"))
+    ]
+    by_msgid = chosen(connection.dialect.name, "worker_receipts", "part_id", alias="r", joins=_NAMED_BY_MSGID)
+    named += [
+        {"account": account, "task_id": task_id, "part_id": part}
+        for part, account, task_id in fetch(
+            connection, f"select t.part_id, t.account, t.task_id from {by_msgid}", {"ids": ids_json(parts)}
+        )
+    ]
+    if named:
+        connection.execute(text(_TASK_ID), named)
+
+
+_NAMED_BY_MSGID = (
+    " join worker_parts p on p.id = r.part_id join worker_jobs j on j.id = p.job_id"
+    " join worker_task_ids t on t.account = j.account and t.task_id = r.msgid and t.part_id = r.part_id"
+)
+_TASK_ID = "delete from worker_task_ids where account = :account and task_id = :task_id and part_id = :part_id"
+
+
+# -- parts of jobs that stay ------------------------------------------------------------------------------------------
+
+
+def purge_bodies(database: Database, before: int, after: str) -> Look:
+    """Frozen bytes of parts that have ended; of one in doubt only when it is held, for then it is not repeated."""
+    ended = f"p.state in ({_ENDED}) or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
+    return _purge_of_parts(database, "worker_bodies", "frozen_at", ended, before, after)
+
+
+def purge_attempts(database: Database, before: int, after: str) -> Look:
+    """Attempts of parts that have ended without doubt; `deleted` counts parts."""
+    return _purge_of_parts(database, "worker_attempts", "ended_at", f"p.state in ({_ENDED})", before, after)
+
+
+_ENDED = ", ".join(
+    str(int(state)) for state in PartState if state not in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
+)
+
+
+def _purge_of_parts(database: Database, table: str, made: str, ended: str, before: int, after: str) -> Look:
+    """Deletes the old rows of ended parts; an ended part never moves again."""
+    page = (
+        f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
+        " group by part_id order by part_id limit :limit"
+    )
+    source = chosen(database.dialect, "worker_parts", alias="p")
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, page, {"after": after, "young": first_id(before), "limit": ROWS})
+        old = ids_json(row[0] for row in rows if row[1] < before)
+        ids = [row[0] for row in fetch(connection, f"select p.id from {source} and ({ended})", {"ids": old})]
+        _delete(connection, table, ids, "part_id")
+        return Look(len(ids), rows[-1][0] if len(rows) == ROWS else None)
+
+    return database.run(batch)
+
+
+# -- what belongs to no job -------------------------------------------------------------------------------------------
+
+
+def purge_callbacks(database: Database, before: int, after: str) -> Look:
+    """What vendors told us, unless its hook has yet to run; with the event it made."""
+    return _purge_found(database, _CALLBACKS, {"before": before}, ("worker_inbound", "worker_events"))
+
+
+def purge_processes(database: Database, before: int, after: str) -> Look:
+    """Processes that ended and left nothing marked and no hook running."""
+    return _purge_found(database, _PROCESSES, {"before": before}, ("worker_processes",))
+
+
+def purge_lanes(database: Database, before: int, after: str) -> Look:
+    """Lanes on which nothing stood since, and those that began and then fell silent."""
+    return _purge_found(database, _LANES, {"before": before}, ("worker_lanes",), "lane")
+
+
+def purge_lane_events(database: Database, before: int, after: str) -> Look:
+    """What happened to lanes."""
+    return _purge_found(database, _LANE_EVENTS, {"before": before}, ("worker_lane_events",))
+
+
+def purge_windows(database: Database, before: int, after: str) -> Look:
+    """Windows of the duplicate check that are over. Their ids are hashes: a look goes through all of them."""
+    return _purge_through(database, "worker_duplicates", "until", before, after)
+
+
+def purge_media(database: Database, before: int, after: str) -> Look:
+    """Files the vendor has forgotten since, and those whose upload failed so long ago; who sends one again uploads it
+    again. A look goes through all of them.
+    """
+    return _purge_through(database, "worker_media", _MEDIA_END, before, after)
+
+
+_MEDIA_END = (
+    "case when valid_until is null and exists (select 1 from worker_jobs j where j.id = worker_media.job_id"
+    " and (j.n_open > 0 or j.n_unknown > 0)) then null else coalesce(valid_until, created_at) end"
+)
+"""When a file was of use last; null while its upload is open or in doubt: it may be much younger than its row."""
+
+_CALLBACKS = (
+    "select i.id, i.stored_by from worker_inbound i left join worker_events e on e.id = i.stored_by"
+    " where i.received_at < :before and (e.id is null or e.ended_at is not null) order by i.received_at limit :limit"
+)
+_PROCESSES = (
+    "select p.id from worker_processes p where p.ended_at < :before"
+    " and not exists (select 1 from worker_parts s where s.state = 1 and s.incarnation = p.id)"
+    " and not exists (select 1 from worker_events e where e.holder = p.id) limit :limit"
+)
+
+
+# A lane that was struck, narrowed or broken keeps its count: only an answer ends that.
+_LANES = (
+    "select lane from worker_lanes where blocked_until < :before and blocked_at < :before and changed_at < :before"
+    " and parked = false and rest_s = 0 and step = 0 and failures = 0 limit :limit"
+)
+_LANE_EVENTS = "select id from worker_lane_events where happened_at < :before order by id limit :limit"
+
+
+def _purge_found(
+    database: Database, query: str, values: Mapping[str, int], tables: Sequence[str], key: str = "id"
+) -> Look:
+    """Deletes what a query finds: one column of ids for each table."""
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, query, {**values, "limit": ROWS})
+        for column, table in enumerate(tables):
+            _delete(connection, table, [row[column] for row in rows], key)
+        return Look(len(rows), "" if len(rows) == ROWS else None)
+
+    return database.run(batch)
+
+
+def _purge_through(database: Database, table: str, ends: str, before: int, after: str) -> Look:
+    """Deletes what ended before; asked again in the delete, for a row may be in use anew."""
+    page = f"select id, {ends} from {table} where id > :after order by id limit :limit"
+    delete = f"{delete_chosen(database.dialect, table)} and {ends} < :before"
+
+    def batch(connection: Connection) -> Look:
+        rows = fetch(connection, page, {"after": after, "limit": WINDOWS})
+        over = [row[0] for row in rows if row[1] is not None and row[1] < before]
+        if over:
+            connection.execute(text(delete), {"ids": ids_json(over), "before": before})
+        return Look(len(over), rows[-1][0] if len(rows) == WINDOWS else None)
+
+    return database.run(batch)
+
+
+def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
+    if ids:
+        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})

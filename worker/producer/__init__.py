@@ -1,0 +1,1 @@
+"""What applications write: jobs, inside their own transaction."""

@@ -1,0 +1,85 @@
+"""Jobs that ask after a send whose task others carry out: read what became of it, and remind those it waits for.
+
+Like `enqueue.py`, inside the caller's own transaction and inserts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from worker.config.accounts import AccountSource
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.group_send import AGE_S, PACE_S
+from worker.domain.job import Kind, Priority
+from worker.domain.recipient import Recipients
+from worker.outbox.engine.caller import Bind, in_callers_transaction
+from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.producer.follow_up import follow_up
+from worker.producer.insert import JobRef
+from worker.producer.options import Instant, Options
+from worker.reporting.find_job import JobId
+
+_CLOCK = DatabaseClock()
+SLOWEST_PACE_S = 86_400.0
+LONGEST_S = 180 * 86_400.0
+
+
+@in_callers_transaction
+def track(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    pace: timedelta | float = PACE_S,
+    max_age: timedelta | float = AGE_S,
+    priority: str | Priority = "bulk",
+    due_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for a group-send to be followed: who has sent, and what became of it at every customer.
+
+    Rounds are `pace` apart at least (seconds or a timedelta; 300 s by default) and farther with age, six hours at most,
+    until nothing can change any more or the task is `max_age` old (30 days by default). `campaign(job)` shows what was
+    read so far.
+    """
+    document: dict[str, object] = {"type": "track"}
+    problems: list[Problem] = []
+    for name, given, most in (("pace", pace, SLOWEST_PACE_S), ("max_age", max_age, LONGEST_S)):
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= most:
+            problems.append(Problem(name, "is no time", f"use a timedelta or seconds, up to {most:.0f}"))
+        document[f"{name}_s"] = seconds
+    if problems:
+        raise CheckFailed(problems)
+    options = Options(priority=priority, due_at=due_at, dedupe_key=dedupe_key, tags=tags)
+    return follow_up(connection, Kind.TRACK, job_id, document, Recipients(), options, accounts, clock)
+
+
+@in_callers_transaction
+def remind(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    priority: str | Priority = "normal",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for the members who have not confirmed a group-send yet to be notified once more.
+
+    The vendor takes three reminders of a task in 24 h (page 97610); a fourth ends `rejected` with the time when the
+    next one is taken.
+    """
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document = {"type": "remind"}
+    return follow_up(connection, Kind.REMIND, job_id, document, Recipients(), options, accounts, clock)

@@ -1,0 +1,178 @@
+"""Checked jobs into the outbox, in the caller's transaction: all of them or none, and who holds a dedupe key.
+
+Knows the order of the inserts and what a conflict means; the SQL is in `outbox/jobs/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import uuid_utils
+from sqlalchemy import Connection
+
+from worker.channels import channel
+from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
+from worker.domain.message import File
+from worker.domain.state import JobState
+from worker.outbox.engine.clock import SqlClock
+from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.jobs import jobs as outbox
+from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_uses
+from worker.outbox.jobs.chats import known_types
+from worker.outbox.jobs.order_queue import Place, append
+from worker.outbox.jobs.task_ids import note_task_ids
+from worker.producer.plan import Asked, Planned, dump, plan
+
+
+class JobRef(NamedTuple):
+    """A job that is in the outbox once the caller commits."""
+
+    id: str
+    state: JobState = JobState.OPEN
+    created: bool = True
+    """False: the dedupe key belongs to an earlier job of the same content; this is that job."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed but worth knowing, such as a member who may be reached twice."""
+
+
+@dataclass(slots=True)
+class _NewBlob:
+    """A file that is not stored yet."""
+
+    id: str
+    sha256: str
+    size: int
+    file: File = field(repr=False)
+
+
+def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
+    """Checks one job and inserts it."""
+    return insert(connection, [planned_here(connection, asked, lane_key(connection))], clock)[0]
+
+
+def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Planned:
+    """Checks one job beside what callbacks told of the chats it is for; who has no callbacks is told nothing."""
+    chats, account = asked.recipients.chats, asked.account
+    if chats and channel(account.channel).callback_secrets(account):
+        asked.chat_types = known_types(connection, account.name, chats)
+    return plan(asked, site_key)
+
+
+def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
+    """Inserts the jobs, then the files of those that are new; the references stand in the order given."""
+    known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
+    _refuse_conflicts(planned, known)
+    new_blobs = _name_blobs(connection, planned, clock)
+    inserted: dict[str, int] = {}
+    # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
+    for jobs, parts in outbox.portions((one.job, one.parts) for one in sorted(planned, key=_dedupe_order)):
+        inserted |= outbox.insert_jobs(connection, clock, jobs, parts, known)
+    refs = _references(connection, planned, inserted)
+    wanted = {entry["blob"] for one, ref in zip(planned, refs, strict=True) if ref.created for _, entry in one.files}
+    try:
+        for blob in (new for new in new_blobs if new.id in wanted):
+            insert_blob(connection, clock, blob.id, sha256=blob.sha256, size=blob.size, chunks=_unchanged(blob))
+    except OSError:
+        _take_back(connection, planned)
+        delete_blobs(connection, [blob.id for blob in new_blobs])  # somebody else's copy of that content would be wrong
+        raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
+    note_uses(connection, _uses(planned, refs))
+    # A callback names a card by its task_id alone.
+    note_task_ids(
+        connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
+    )
+    places = [place for one, ref in zip(planned, refs, strict=True) if ref.created for place in _places(one)]
+    append(connection, places, inserted)
+    return refs
+
+
+def _places(planned: Planned) -> Iterator[Place]:
+    """Of those of a job's parts that go in an order: all of them, or none."""
+    for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
+        yield Place(part["id"], part["turn"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
+
+
+def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:
+    for one, ref in zip(planned, refs, strict=True):
+        if one.document is not None and ref.created:
+            yield from ((ref.id, entry["blob"]) for entry in one.document["files"].values())
+
+
+def _dedupe_order(planned: Planned) -> tuple[str, str]:
+    return planned.key or ("", "")
+
+
+def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
+    parts = [part["id"] for one in planned for part in one.parts or [outbox.only_part(one.job)]]
+    outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
+
+
+def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[_NewBlob]:
+    """Writes into every file's entry which blob holds it: a young stored copy, or one to be stored with these jobs."""
+    known: dict[tuple[str, int], str] = {}
+    new: list[_NewBlob] = []
+    for one in (holder for holder in planned if holder.files):
+        for file, entry in one.files:
+            content = (entry["sha256"], entry["size"])
+            if content not in known:
+                stored = find_blob(connection, clock, *content)
+                if stored is None:
+                    new.append(_NewBlob(uuid_utils.uuid7().hex, *content, file))
+                known[content] = stored or new[-1].id
+            entry["blob"] = known[content]
+        one.job["message"] = dump(one.document)
+    return new
+
+
+def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
+    """The file's pieces; a file that is not the one that was checked is refused before the job is complete."""
+    digest = hashlib.sha256()
+    for chunk in blob.file.chunks():
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != blob.sha256:
+        raise OSError("not the content that was checked")
+
+
+def _references(connection: Connection, planned: Sequence[Planned], inserted: Collection[str]) -> list[JobRef]:
+    """What became of each job; on a conflict nothing of this call is left in the caller's transaction."""
+    owners = {one.key: _owner(one) for one in planned if one.key is not None and one.job["id"] in inserted}
+    unknown = [one.key for one in planned if one.key is not None and one.key not in owners]
+    if unknown:
+        owners |= outbox.owners(connection, unknown)
+    try:
+        _refuse_conflicts(planned, owners)
+    except DedupeConflict:
+        _take_back(connection, planned)
+        raise
+    return [_reference(one, owners) for one in planned]
+
+
+def _owner(one: Planned) -> Mapping[str, Any]:
+    """A new job, as `outbox.owners` would tell of it."""
+    return {"id": one.job["id"], "state": JobState.OPEN, "content_hash": one.job.get("content_hash")}
+
+
+def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None:
+    for one in planned:
+        owner = None if one.key is None else owners.get(one.key)
+        if owner is None or owner["id"] == one.job["id"] or owner["content_hash"] == one.job.get("content_hash"):
+            continue
+        raise DedupeConflict(
+            f"the dedupe key belongs to job {owner['id']} with other content; use another key or the same content",
+            channel=one.job["channel"],
+            job=owner["id"],
+        )
+
+
+def _reference(one: Planned, owners: outbox.Owners) -> JobRef:
+    own = one.job["id"]
+    if one.key is None:
+        return JobRef(own, warnings=one.warnings)
+    owner = owners.get(one.key)
+    if owner is None:
+        raise RetryTransaction("a dedupe key is just being taken or given up; roll back and run the transaction again")
+    return JobRef(owner["id"], JobState(owner["state"]), owner["id"] == own, one.warnings)

@@ -1,0 +1,142 @@
+"""What every kind of job may be given beside its content, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.domain.errors import Problem
+from worker.domain.job import Priority
+from worker.outbox.engine.clock import SECOND
+
+Instant = datetime | timedelta | float | int
+"""An aware datetime, or a delay from the database's now: a timedelta or seconds."""
+
+KEY_CHARACTERS = 200
+TAGS = 50
+TAG_CHARACTERS = 100
+ON_GAP = ("hold", "skip")
+ON_UNKNOWN = ("default", "hold", "resend")
+OVERFLOW = ("refuse", "truncate", "split")
+PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+_PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
+
+
+# Not frozen, as all that is made once per job here: freezing costs more than everything else about making it.
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What every kind of job may be given beside its content."""
+
+    priority: str | Priority = "normal"
+    due_at: Instant | None = None
+    expires_at: Instant | None = None
+    dedupe_key: str | None = None
+    order_key: str | None = None
+    on_gap: str = "hold"
+    """What those behind a part do when it is held in doubt, exhausted or parked: `hold` (wait) or `skip` (go on)."""
+    tags: Sequence[str] = ()
+    on_unknown: str | None = None
+    overflow: str = "refuse"
+    """What becomes of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
+    messages, which are parts of the job numbered in order and offered in that order."""
+
+
+def option_problems(options: Options) -> Iterator[Problem]:
+    """Every option that is wrong by itself or beside another."""
+    if not isinstance(options.priority, str | Priority) or options.priority not in _PRIORITY_WORDS:
+        yield Problem("priority", "is not a priority", f"use one of {', '.join(PRIORITIES)}")
+    if options.overflow not in OVERFLOW:
+        yield Problem("overflow", "is no choice", f"use one of {', '.join(OVERFLOW)}")
+    if options.on_unknown is not None and options.on_unknown not in ON_UNKNOWN:
+        yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(ON_UNKNOWN)}")
+    if options.on_gap not in ON_GAP:
+        yield Problem("on_gap", "is no choice", f"use one of {', '.join(ON_GAP)}")
+    elif options.on_gap != "hold" and options.order_key is None:
+        yield Problem("on_gap", "has no order to leave a gap in", "give an order_key too, or leave it out")
+    if options.due_at is not None or options.expires_at is not None:
+        yield from _time_problems(options)
+    for name, value in (("dedupe_key", options.dedupe_key), ("order_key", options.order_key)):
+        if value is not None:
+            yield from _key_problems(name, value)
+    if options.tags != ():
+        yield from _tag_problems(options.tags)
+
+
+def _time_problems(options: Options) -> Iterator[Problem]:
+    instants = [*_instant_problems("due_at", options.due_at), *_instant_problems("expires_at", options.expires_at)]
+    yield from instants
+    if not instants and _ends_before_it_starts(options):
+        yield Problem("expires_at", "is not after due_at", "give a later expires_at or leave it out")
+
+
+def _instant_problems(name: str, value: Any) -> Iterator[Problem]:
+    if value is None:
+        return
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            yield Problem(name, "has no time zone", "use an aware datetime, such as datetime.now(UTC) + timedelta(...)")
+        return
+    if isinstance(value, bool) or not isinstance(value, timedelta | int | float):
+        yield Problem(name, "is not a time", "use an aware datetime, a timedelta, or seconds from now")
+        return
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not 0 <= seconds <= _LAST_DELAY_S:  # also refuses NaN
+        yield Problem(name, "is not a delay", "use 0 seconds to ten years from now")
+
+
+def _ends_before_it_starts(options: Options) -> bool:
+    """Only what can be told without a clock: both absolute or both relative (no due_at is a delay of 0)."""
+    if options.expires_at is None:
+        return False
+    due_at, due_is_absolute = instant_of(options.due_at if options.due_at is not None else 0)
+    expires_at, expiry_is_absolute = instant_of(options.expires_at)
+    return due_is_absolute == expiry_is_absolute and expires_at <= due_at
+
+
+def _key_problems(name: str, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, str) or not value:
+        yield Problem(name, "is not a text with something in it", "give a text or leave it out")
+    elif len(value) > KEY_CHARACTERS:
+        yield Problem(name, "is too long", "use a hash of it", KEY_CHARACTERS, "characters", len(value))
+
+
+def _tag_problems(tags: Any) -> Iterator[Problem]:
+    if isinstance(tags, str) or not isinstance(tags, Collection) or not all(isinstance(tag, str) for tag in tags):
+        yield Problem("tags", "is not a list of texts", 'use tags=["payroll", "2026-07"]')
+        return
+    longest = max(map(len, tags), default=0)
+    if longest > TAG_CHARACTERS:
+        yield Problem("tags", "holds a tag that is too long", "shorten it", TAG_CHARACTERS, "characters", longest)
+    if len(list(tags)) > TAGS:
+        yield Problem("tags", "holds too many", "leave some out", TAGS, "entries", len(list(tags)))
+
+
+def priority_of(value: str | Priority) -> int:
+    """The number a priority is stored as."""
+    return int(PRIORITIES[value]) if isinstance(value, str) else int(value)
+
+
+def instant_of(value: Instant) -> tuple[int, bool]:
+    """Microseconds, and whether they are absolute; else they count from the database's now."""
+    if isinstance(value, datetime):
+        # Not timestamp(): a float has no microseconds left after 2106.
+        since = value - _EPOCH
+        return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds, True
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    return round(seconds * SECOND), False
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_LAST_DELAY_S = 10 * 366 * 86_400
+
+
+AWARE = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC)"
+
+
+def aware_problems(name: str, value: object, remedy: str = AWARE) -> list[Problem]:
+    """An instant of the caller's that has to say its time zone."""
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return []
+    return [Problem(name, "is not an aware datetime", remedy)]

@@ -1,0 +1,95 @@
+"""Jobs that take messages back.
+
+Like `enqueue.py`, inside the caller's own transaction and inserts only; what there is to do is found out by a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from worker.config.accounts import AccountSource
+from worker.config.current import current_accounts
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import Kind, Priority
+from worker.domain.recipient import Recipients
+from worker.outbox.engine.caller import Bind, in_callers_transaction
+from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.producer.follow_up import follow_up
+from worker.producer.insert import JobRef, ask
+from worker.producer.options import AWARE, Instant, Options, aware_problems
+from worker.producer.plan import Asked
+from worker.reporting.find_job import JobId
+
+_CLOCK = DatabaseClock()
+MSGID_BYTES = 512
+"""Above every msgid that was seen (about 100); a longer text is something else."""
+
+
+@in_callers_transaction
+def recall(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    priority: str | Priority = "urgent",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for everything a send brought out to be taken back; whether it has gone out yet is found out later.
+
+    What was not sent yet is cancelled, what is in the air is waited for, and what is in doubt is not repeated any more.
+    Of a job that was replayed or resent, what its replays brought out is taken back with it; a recall of a replay is
+    about that one alone. The vendor takes a message back within 24 h. A recall goes before sends.
+    """
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
+
+
+@in_callers_transaction
+def recall_message(
+    connection: Connection,
+    account: str,
+    msgid: str,
+    *,
+    sent_at: datetime | None = None,
+    priority: str | Priority = "urgent",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for one message to be taken back that something else sent: by its msgid, through the app that sent it.
+
+    The vendor takes a message back within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With
+    `sent_at` (an aware datetime) that is known without a call; without it the vendor is asked and says so (42052).
+    """
+    problems = _msgid_problems(msgid)
+    if sent_at is not None:
+        problems += aware_problems("sent_at", sent_at, f"{AWARE}, or leave it out")
+    found = (accounts or current_accounts()).get(account)
+    if problems:
+        raise CheckFailed(problems, channel=found.channel)
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document = {"type": "recall", "msgid": msgid}
+    if sent_at is not None:
+        document["sent_at"] = sent_at.astimezone(UTC).isoformat()
+    return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), clock)
+
+
+def _msgid_problems(msgid: object) -> list[Problem]:
+    if not isinstance(msgid, str) or not msgid.strip():
+        return [Problem("msgid", "is not a text with something in it", "give the vendor's msgid")]
+    size = len(msgid.encode("utf-8", "surrogatepass"))
+    if size > MSGID_BYTES:
+        return [Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)]
+    return []

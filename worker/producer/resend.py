@@ -1,0 +1,171 @@
+"""Jobs sent once more: a whole job, or those of its recipients who were refused.
+
+Like `enqueue.py`, inside the caller's own transaction and inserts only. A replay also keeps its files from housekeeping
+and takes its place in an order: rows for which no worker waits.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels import channel
+from worker.config.accounts import AccountSource
+from worker.config.current import current_accounts
+from worker.domain.errors import NotReplayable
+from worker.domain.instants import instant
+from worker.domain.job import Kind, Priority
+from worker.domain.recipient import Recipients
+from worker.outbox.engine.caller import Bind, in_callers_transaction
+from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.jobs import jobs as outbox
+from worker.outbox.jobs.blobs import keep_blobs
+from worker.outbox.jobs.follow_ups import has_repeats_to_come
+from worker.outbox.jobs.order_queue import take_place
+from worker.producer.insert import JobRef, ask
+from worker.producer.options import Instant, Options
+from worker.producer.plan import Asked
+from worker.producer.update_card import require_replayable
+from worker.reporting.find_job import JobId, id_of, row_of, rows_of
+from worker.reporting.recipient_status import Share, recipients_under, standing
+
+_CLOCK = DatabaseClock()
+REPLAY_MARK = 6
+"""Characters that tell a card's task_id from those of other replays. Drawn, not counted: to count, a producer would
+have to lock what workers need."""
+
+
+@in_callers_transaction
+def replay(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    priority: str | Priority | None = None,
+    due_at: Instant | None = None,
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again.
+
+    It is due at `due_at`; without one at once, or when the first was due where that is still to come, and then it
+    expires with the first too. Where others of its order_key wait behind it, the new job takes its place: it goes
+    first, then they do. Raises NotReplayable while the job is open, or in doubt with a repeat of its own to come; and
+    when its message, or one of its files, is no longer kept.
+    """
+    job_id = id_of(job_id)
+    old = row_of(connection, job_id)
+    if old["n_open"]:
+        can_be_recalled = channel(old["channel"]).follow_up_problem(Kind.RECALL, old["kind"]) is None
+        way_out = ", or recall it: that ends what was not sent yet" if can_be_recalled else ""
+        raise NotReplayable(f"job {job_id} is still open; wait for its end{way_out}", job=job_id)
+    if old["n_unknown"]:
+        _require_no_repeat(connection, job_id)
+    asked = _once_more(connection, old, _asked_for(old), priority, accounts)
+    if due_at is not None:
+        asked.options.due_at = due_at
+    elif outbox.lies_ahead(connection, clock, old["due_at"]):
+        asked.options.due_at = instant(old["due_at"])
+        asked.options.expires_at = None if old["expires_at"] is None else instant(old["expires_at"])
+    again = ask(connection, asked, clock)
+    if old["order_key"] is not None:
+        take_place(connection, str(old["id"]), again.id)
+    return again
+
+
+@in_callers_transaction
+def resend_failed(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    undetermined: bool = False,
+    priority: str | Priority | None = None,
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for a send once more, for exactly those it was refused for: a new job linked to the first.
+
+    With `undetermined=True` also for those of whom nobody can say whether they got it; they may get it twice. Raises
+    NotReplayable when there is nobody to send to, the message is no longer kept, or the undetermined are still to be
+    called for by a repeat.
+    """
+    job_id = id_of(job_id)
+    rows = rows_of(connection, job_id)
+    if rows.job["kind"] not in channel(rows.job["channel"]).sends:
+        raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
+    asked = _asked_for(rows.job)
+    stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    wanted = (Share.REFUSED, Share.UNDETERMINED) if undetermined else (Share.REFUSED,)
+    if undetermined and stands[Share.UNDETERMINED]:
+        _require_no_repeat(connection, job_id)
+    to = recipients_under(asked, stands, *wanted)
+    if not to:
+        left = len(stands[Share.UNDETERMINED])
+        more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
+        raise NotReplayable(f"nobody of job {job_id} was refused{more}", job=job_id)
+    return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)
+
+
+def _require_no_repeat(connection: Connection, job_id: str) -> None:
+    """What is in doubt and will be called again by itself would go twice, also where the first call never arrived."""
+    if has_repeats_to_come(connection, job_id):
+        text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
+        raise NotReplayable(f"job {job_id} {text}", job=job_id)
+
+
+def _asked_for(job: Mapping[str, Any]) -> Recipients:
+    return Recipients.from_json(json.loads(job["recipients"]))
+
+
+def _once_more(
+    connection: Connection,
+    old: Mapping[str, Any],
+    to: Recipients,
+    priority: str | Priority | None,
+    accounts: AccountSource | None,
+) -> Asked:
+    """The same job again, linked to the original."""
+    document = json.loads(old["message"])
+    account = (accounts or current_accounts()).get(old["account"])
+    _require_kept(connection, old, document)
+    require_replayable(connection, old, document, account)
+    return Asked(
+        old["kind"],
+        account,
+        document,
+        {},
+        to,
+        Options(
+            priority=Priority(old["priority"]) if priority is None else priority,
+            order_key=old["order_key"],
+            on_gap=old["on_gap"] or "hold",
+            tags=json.loads(old["tags"] or "[]"),
+            on_unknown=old["on_unknown"],
+        ),
+        target=old["target_job_id"],
+        replay_of=old["replay_of"] or old["id"],
+        replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
+        spec=_kept_choices(connection, old),
+    )
+
+
+def _kept_choices(connection: Connection, old: Mapping[str, Any]) -> dict[str, Any]:
+    """What the caller chose beside the content and every part was told."""
+    if old["kind"] != Kind.UPDATE_CARD:
+        return {}
+    told = outbox.first_spec(connection, str(old["id"]))
+    return {"reserve_last": True} if told.get("reserve_last") else {}
+
+
+def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    job_id = str(old["id"])
+    if not document and old["kind"] != Kind.RECALL:
+        raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
+    blobs = {str(entry["blob"]) for entry in document.get("files", {}).values() if "url" not in entry}
+    if blobs and blobs - keep_blobs(connection, sorted(blobs)):
+        raise NotReplayable(f"a file of job {job_id} is no longer kept; enqueue it anew", job=job_id)

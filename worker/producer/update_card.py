@@ -1,0 +1,134 @@
+"""Card updates: of the card that a job sent, or by a response_code that the application holds itself.
+
+Like `enqueue.py`, inside the caller's own transaction; inserts only, and a look at what is known of the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels import channel
+from worker.config.accounts import AccountSource
+from worker.config.current import current_accounts
+from worker.domain.account import Account
+from worker.domain.code import INSTEAD, SOON_US, CodeState
+from worker.domain.errors import CheckFailed, NotReplayable, Problem
+from worker.domain.job import Kind, Priority
+from worker.domain.message import Message
+from worker.outbox.engine.caller import Bind, in_callers_transaction
+from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.jobs import jobs as outbox
+from worker.outbox.jobs.codes import code_id, end_soon, read_code
+from worker.outbox.jobs.follow_ups import reached_by
+from worker.producer.follow_up import follow_up
+from worker.producer.insert import JobRef, ask
+from worker.producer.options import AWARE, Instant, Options, aware_problems
+from worker.producer.plan import Asked, Recipient, document_of, recipients_of, update_problems
+from worker.reporting.find_job import JobId, id_of
+
+_CLOCK = DatabaseClock()
+
+
+@in_callers_transaction
+def update_card_by_code(
+    connection: Connection,
+    account: str,
+    response_code: str,
+    update: Message,
+    to: Recipient | None = None,
+    *,
+    issued_at: datetime | None = None,
+    priority: str | Priority = "normal",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for one card to be replaced, for some or (without `to`) for all who have it, by this response_code alone.
+
+    For a card that something else sent, or a code out of a callback that the application received itself; `account` is
+    the app that sent the card. One call: the code is spent by it. The vendor takes a code within 72 h of `issued_at`
+    (an aware datetime); without it the vendor is asked and says so. A code that was used before, or may have been, is
+    refused: CheckFailed when that is known by now, else the job ends `rejected`.
+    """
+    found = (accounts or current_accounts()).get(account)
+    document = document_of(update)
+    problems = update_problems(document)
+    if issued_at is not None:
+        problems += aware_problems("issued_at", issued_at, f"{AWARE}, or leave it out")
+    if problems:
+        raise CheckFailed(problems, channel=found.channel)
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document["response_code"] = response_code
+    if issued_at is not None:
+        document["issued_at"] = issued_at.astimezone(UTC).isoformat()
+    _require_unused(connection, found, response_code, dedupe_key)
+    return ask(connection, Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options), clock)
+
+
+def require_replayable(
+    connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any], account: Account
+) -> None:
+    """A replay would spend the same code again: NotReplayable when that is known to be impossible."""
+    response_code = document.get("response_code")
+    held = _held(connection, account, response_code) if response_code else None
+    if held is not None and held.used:
+        job_id = str(old["id"])
+        raise NotReplayable(f"the response_code of job {job_id} {held.fate}; {INSTEAD}", job=job_id)
+
+
+def _require_unused(connection: Connection, account: Account, response_code: object, dedupe_key: str | None) -> None:
+    if not isinstance(response_code, str):
+        return  # the channel says what is wrong with it
+    held = _held(connection, account, response_code)
+    if held is None or not held.used:
+        return
+    if dedupe_key is not None and outbox.owners(connection, [(account.name, dedupe_key)]):
+        return  # asked for before under this key: perhaps by the very job that used it
+    raise CheckFailed([Problem("response_code", held.fate, INSTEAD)], channel=account.channel)
+
+
+def _held(connection: Connection, account: Account, response_code: str) -> CodeState | None:
+    return read_code(connection, code_id(channel(account.channel).app_scope(account), response_code))
+
+
+@in_callers_transaction
+def update_card(
+    connection: Connection,
+    job_id: JobId,
+    update: Message,
+    to: Recipient | None = None,
+    *,
+    reserve_last: bool = False,
+    priority: str | Priority = "normal",
+    due_at: Instant | None = None,
+    expires_at: Instant | None = None,
+    dedupe_key: str | None = None,
+    tags: Sequence[str] = (),
+    bind: Bind | None = None,
+    accounts: AccountSource | None = None,
+    clock: SqlClock = _CLOCK,
+) -> JobRef:
+    """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it.
+
+    Each call spends a response_code: of the presses of the people named first, of other presses next, the send's own
+    last. `reserve_last=True` keeps that one: without a press the update is refused. The update is urgent, whatever
+    `priority` says, when the last code of a card ends within an hour. Of a job that was replayed or
+    resent, the cards of its replays are updated too; an update of a replay is about that one alone.
+    """
+    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    document = document_of(update)
+    if problems := update_problems(document):
+        raise CheckFailed(problems)
+    target, now = id_of(job_id), clock.now(connection.dialect.name)
+    if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):
+        options.priority = Priority.URGENT
+    people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
+    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)

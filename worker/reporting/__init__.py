@@ -1,0 +1,1 @@
+"""What became of jobs: reports, recipients, timelines, campaigns, limits. Reads only."""

@@ -1,0 +1,205 @@
+"""What became of a group-send: totals and lists out of what was read so far. Reads only.
+
+`accepted` says that the task exists; everything after it is done by people, and known from the last round of a track.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels import channel
+from worker.domain.errors import NotReplayable
+from worker.domain.instants import instant
+from worker.domain.job import Kind
+from worker.domain.recipient import Recipients
+from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.jobs import confirmations
+from worker.outbox.jobs.follow_ups import follow_ups_of
+from worker.outbox.jobs.reading import JobRows
+from worker.reporting.find_job import JobId, id_of, rows_of
+
+SENT, NO_CONTACT, QUOTA_SPENT = 1, 2, 3
+DONE = 2
+"""Of a member's own task."""
+
+
+class Stage(StrEnum):
+    """How far one task is."""
+
+    NOT_CREATED = "not_created"
+    UNKNOWN = "unknown"
+    """Its creation is in doubt."""
+    WAITING = "waiting"
+    """No member has sent yet, as far as was read."""
+    PARTLY_SENT = "partly_sent"
+    FINISHED = "finished"
+    """Every member has sent, and nobody of theirs waits any more."""
+    CANCELLED = "cancelled"
+    """Who had not sent cannot any more; what was sent before stays."""
+    CLOSED = "closed"
+    """Members still wait, but it is not followed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of a campaign: one part of the job."""
+
+    part: str
+    stage: Stage
+    members: int
+    """Members who were asked to send, as far as was read."""
+    members_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """Every recipient asked for in exactly one list: asked = the sum of them all.
+
+    A customer whom two members were asked to write to counts once, under the best that is known. A task for all
+    customers of a member has nobody named before it is read: those stand in the lists, beside the asked.
+    """
+
+    job: str
+    tasks: tuple[Task, ...]
+    asked: int
+    sent: tuple[str, ...] = field(repr=False)
+    waiting: tuple[str, ...] = field(repr=False)
+    """Their member has not sent, or nothing was read yet."""
+    quota_spent: tuple[str, ...] = field(repr=False)
+    """Had as many group messages as the vendor lets through in a period."""
+    no_contact: tuple[str, ...] = field(repr=False)
+    """Not in touch with the member any more."""
+    refused: tuple[str, ...] = field(repr=False)
+    """The vendor's fail_list at the creation."""
+    cancelled: tuple[str, ...] = field(repr=False)
+    """Not sent when the task was cancelled."""
+    closed: tuple[str, ...] = field(repr=False)
+    """Not sent when following the task ended."""
+    undetermined: tuple[str, ...] = field(repr=False)
+    """The creation of their task is in doubt."""
+    not_sent: tuple[str, ...] = field(repr=False)
+    """Their task was never created."""
+    read_at: datetime | None
+    """When the newest of this was read; null: never yet."""
+
+
+_LISTS = (
+    "sent",
+    "quota_spent",
+    "no_contact",
+    "waiting",
+    "undetermined",
+    "closed",
+    "cancelled",
+    "refused",
+    "not_sent",
+)
+"""Best first: where a recipient stands in several tasks, the first of these counts."""
+
+
+@on_callers_connection
+def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> Campaign:
+    """What became of a group-send: who has sent, who waits, who was not reached and why. JobNotFound for no job."""
+    job_id = id_of(job_id)
+    rows = rows_of(connection, job_id)
+    if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
+        raise NotReplayable(f"nothing can be read about job {job_id}: {problem.text}", job=job_id)
+    read = confirmations.of_job(connection, job_id)
+    return _campaign(rows, read, follow_ups_of(connection, job_id))
+
+
+def _campaign(rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iterable[Mapping[str, Any]]) -> Campaign:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in read:
+        found.setdefault(row["part_id"], []).append(row)
+    ended = _ended(follow_ups)
+    recalled = {row["part_id"] for row in rows.receipts if row["recalled_at"] is not None}
+    failed = {(row["part_id"], row["recipient_key"]) for row in rows.failures}
+    tasks, stands = [], dict[str, set[str]]()
+    for part in rows.parts:
+        own = found.get(part["id"], [])
+        cancelled, closed = part["id"] in recalled, part["id"] in ended
+        stage = _stage(part, own, cancelled=cancelled, closed=closed)
+        rest = _rest(part, cancelled=cancelled, closed=closed)
+        members = [row for row in own if not row["recipient"]]
+        tasks.append(Task(part["id"], stage, len(members), sum(row["status"] == DONE for row in members)))
+        for recipient, stand in _stands(part, rest, own):
+            refused = (part["id"], recipient.lower()) in failed
+            stands.setdefault(recipient, set()).add("refused" if refused else stand)
+    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+    for one in (*asked.customers, *asked.chats):
+        stands.setdefault(one, {"not_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
+    lists: dict[str, list[str]] = {name: [] for name in _LISTS}
+    for recipient, known in stands.items():
+        lists[next(name for name in _LISTS if name in known)].append(recipient)
+    newest = max((row["seen_at"] for own in found.values() for row in own), default=None)
+    return Campaign(
+        rows.job["id"],
+        tuple(tasks),
+        len(stands),
+        **{name: tuple(named) for name, named in lists.items()},
+        read_at=None if newest is None else instant(newest),
+    )
+
+
+def _ended(follow_ups: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The parts that were followed, and are not any more."""
+    tracks = [row for row in follow_ups if row["kind"] == Kind.TRACK]
+    open_ones = {_target(row) for row in tracks if PartState(row["state"]) in (PartState.QUEUED, PartState.SENDING)}
+    return {_target(row) for row in tracks if row["state"] == PartState.ACCEPTED} - open_ones
+
+
+def _target(row: Mapping[str, Any]) -> str:
+    return str(json.loads(row["spec"]).get("target", ""))
+
+
+def _stage(part: Mapping[str, Any], own: list[Mapping[str, Any]], *, cancelled: bool, closed: bool) -> Stage:
+    if _is_in_doubt(part):
+        return Stage.UNKNOWN
+    if PartState(part["state"]) not in TAKEN_STATES:
+        return Stage.NOT_CREATED
+    members = [row for row in own if not row["recipient"]]
+    done = sum(row["status"] == DONE for row in members)
+    if members and done == len(members) and all(row["status"] for row in own):
+        return Stage.FINISHED
+    if cancelled:
+        return Stage.CANCELLED
+    if closed:
+        return Stage.CLOSED
+    return Stage.PARTLY_SENT if done else Stage.WAITING
+
+
+_READ = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
+
+
+def _is_in_doubt(part: Mapping[str, Any]) -> bool:
+    state = PartState(part["state"])
+    return state is PartState.UNKNOWN or bool(part["doubts"] and state in OPEN_STATES)
+
+
+def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
+    """Where everybody of a task stands of whom nothing else was read."""
+    state = PartState(part["state"])
+    if _is_in_doubt(part):
+        return "undetermined"
+    if state not in TAKEN_STATES:
+        return "waiting" if state in OPEN_STATES else "not_sent"
+    return "cancelled" if cancelled else "closed" if closed else "waiting"
+
+
+def _stands(part: Mapping[str, Any], rest: str, own: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where each recipient of a task stands; what was read goes before what can be told from the task alone."""
+    share = Recipients.from_json(json.loads(part["spec"]))
+    named = {one.lower(): one for one in (*share.customers, *share.chats)}
+    told = ((row["recipient"], row["status"]) for row in own if row["recipient"])
+    read = {named.get(one.lower(), one): _READ.get(status, rest) for one, status in told}
+    for one in dict.fromkeys((*named.values(), *read)):
+        yield one, read.get(one, rest)

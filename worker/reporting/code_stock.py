@@ -1,0 +1,48 @@
+"""How often the cards of a job can still be updated, and until when. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from worker.domain.instants import instant
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.jobs.codes import stock
+from worker.outbox.jobs.follow_ups import reached_by
+from worker.reporting.find_job import JobId, row_of
+
+_CLOCK = DatabaseClock()
+
+
+@dataclass(frozen=True, slots=True)
+class CardCodes:
+    """What one card has left to be updated with."""
+
+    job: str
+    """The job that sent the card: the one that was named, or a replay of it."""
+    part: str
+    left: int
+    """Its response_codes that no update has spent or is just spending; each is good for one."""
+    until: datetime | None
+    """When the last of those left ends; None: none is left."""
+
+
+@on_callers_connection
+def codes_left(
+    connection: Connection, job_id: JobId, *, bind: Bind | None = None, clock: SqlClock = _CLOCK
+) -> list[CardCodes]:
+    """What `update_card` of this job can still spend: an entry for each of its cards, and those of its replays.
+
+    A card brings one code when it is sent and one with each press, and each ends 72 h later (page 94888;
+    `delivery.response_code_ttl_s`). Empty: no card of the job has brought one, or not yet. JobNotFound for no job.
+    """
+    job = row_of(connection, job_id)["id"]
+    now = clock.now(connection.dialect.name)
+    return [
+        CardCodes(one, part, left, None if until is None else instant(until))
+        for one in reached_by(connection, job)
+        for part, left, until in stock(connection, one, now)
+    ]

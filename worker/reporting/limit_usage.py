@@ -1,0 +1,113 @@
+"""How much of every limit of an account is used now, read where admission keeps it, without a lock."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.channels.base import Channel
+from worker.domain.account import Account
+from worker.domain.limit import Counted
+from worker.domain.window import Window
+from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.lanes.budgets import budget_key, read
+from worker.outbox.lanes.lanes import used_up
+
+MOST_WAITING = 10_000
+"""So many waiting parts are counted for a limit at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One limit of an account, now."""
+
+    counted: Counted
+    used: int | None
+    """Units that may still count at the vendor; null where one of many was not named, or no window counts it."""
+    room_in_s: float | None
+    """Seconds until there is room for one unit more: 0 now; null where `used` is."""
+    waiting: int
+    """Parts of the account that wait because the limit is used up, of the first 10,000; of a named recipient's own
+    limit only those that name the recipient.
+    """
+
+    @property
+    def room(self) -> int | None:
+        """Units that may be used now."""
+        return None if self.used is None else max(0, self.counted.limit.amount - self.used)
+
+
+def usage(
+    connection: Connection,
+    now_sql: str,
+    channel: Channel,
+    account: Account,
+    recipient: str | None = None,
+    *,
+    count_waiting: bool = True,
+) -> list[Usage]:
+    """Every limit that is kept for the account; those of recipients for the one named.
+
+    Who waits is sought among all queued parts of the account: not for every few seconds.
+    """
+    key = lane_key(connection)
+    of_all = _waiting(connection, account) if count_waiting else Counter[str]()
+    of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
+    now = int(connection.execute(text(f"select {now_sql}")).scalar_one())
+    found = [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
+    rows = read(connection, [row for _, row in found if row])
+    shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
+    return [
+        _usage(one, rows.get(row, "[]") if row else None, now, counts[used_up(one.limit.name)])
+        for one, row in found
+        for counts in (of_all if one.limit.name in shared or one.subject is None else of_one,)
+    ]
+
+
+def _key_of(site_key: bytes, one: Counted) -> str:
+    return budget_key(site_key, one.limit, one.subject) if one.subject is not None and one.limit.window_s else ""
+
+
+def _usage(one: Counted, buckets: str | None, now: int, waiting: int) -> Usage:
+    if buckets is None or not one.limit.amount:
+        return Usage(one, None, None, waiting)
+    window = Window.load(one.limit.window_s, buckets, now)
+    wait = window.wait_us(1, one.limit.amount, now)
+    return Usage(one, window.used, None if wait is None else wait / 1_000_000, waiting)
+
+
+_WAITING = (
+    f"from worker_parts where state = 0 and lane > :low and lane < :high and reason like 'limit %' limit {MOST_WAITING}"
+)
+
+
+def _lanes_of(account: Account) -> dict[str, str]:
+    return {"low": f"{account.name}:", "high": f"{account.name};"}
+
+
+def _waiting(connection: Connection, account: Account) -> Counter[str]:
+    """Parts by why they wait."""
+    query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
+    return Counter({row[0]: int(row[1]) for row in connection.execute(text(query), _lanes_of(account))})
+
+
+def _waiting_for(connection: Connection, account: Account, recipient: str) -> Counter[str]:
+    """The same of those parts that name a recipient (in lower case)."""
+    rows = connection.execute(text(f"select reason, spec {_WAITING}"), _lanes_of(account))
+    return Counter(row[0] for row in rows if _names(json.loads(row[1]), recipient))
+
+
+def _names(document: Any, recipient: str) -> bool:
+    """Whether a part's document holds this id, in any case, anywhere."""
+    match document:
+        case str():
+            return document.casefold() == recipient
+        case dict():
+            return any(_names(inner, recipient) for inner in document.values())
+        case list():
+            return any(_names(inner, recipient) for inner in document)
+    return False

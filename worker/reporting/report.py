@@ -1,0 +1,314 @@
+"""What became of a job: its state, counts that always add up, receipts, failures; for producers and people.
+
+Reads only. The counts are a function of the rows (`recipient_status.py`), so they hold at every moment; a report holds
+no names, so that one of 100,000 recipients is as light as one of a few.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from worker.domain import settle
+from worker.domain.errors import JobNotFound, StillOpen
+from worker.domain.instants import instant
+from worker.domain.state import JobState, PartState, State, states_of
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import reading
+from worker.outbox.jobs.reading import ReportRows
+from worker.reporting.find_job import JobId, id_of, report_rows_of, row_of
+from worker.reporting.recipient_status import Counts, counts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the vendor gave for one call it took."""
+
+    part: str
+    accepted_at: datetime
+    msgid: str | None
+    media_id: str | None
+    url: str | None
+    """Of a permanent picture (`uploadimg`)."""
+    chatid: str | None
+    """Of an app group chat that was made."""
+    type: str | None
+    """Of an upload, as the vendor said: `image`, `voice`, `video` or `file`. Youdu says none."""
+    created_at: datetime | None
+    """When the vendor made the media_id of an upload, by its clock in whole seconds; None where it did not say."""
+    recalled_at: datetime | None
+    from_repeat: bool
+    """Only a repeat's answer proves that the call was accepted."""
+    not_sent: bool
+    """Nothing had to be called: the target of a recall never left."""
+    warning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One recipient the vendor refused."""
+
+    part: str
+    recipient: str = field(repr=False)
+    kind: str
+    """`user`, `party` or `tag`."""
+    field_name: str
+    """The vendor's list it stood in, such as `invaliduser`."""
+    errcode: int
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call and what it meant."""
+
+    claim: int
+    outcome: str
+    reason: str | None
+    http_status: int | None
+    errcode: int | None
+    errmsg: str | None
+    hint: str | None
+    """The vendor's trace number; its support asks for it."""
+    duration_ms: int | None
+    doubtful: bool
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """One vendor call of the job, with every attempt at it."""
+
+    id: str
+    state: PartState
+    reason: str | None
+    not_before: datetime | None
+    waits_on: str | None
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """One job in a list."""
+
+    id: str
+    kind: str
+    channel: str
+    account: str
+    state: JobState
+    asked: int
+    tags: tuple[str, ...]
+    dedupe_key: str | None = field(repr=False)
+    target_job_id: str | None
+    """The job that a recall or a card update is about."""
+    replay_of: str | None
+    """The original that this job repeats, also when a replay was replayed; None: it is an original."""
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport(JobSummary):
+    """Everything known about one job at one moment, but for the names: `recipients` and `failures` have those."""
+
+    counts: Counts
+    replays: tuple[str, ...]
+    """The jobs that repeat this one, oldest first, whole or for those it was refused for; all of a chain stand with its
+    original."""
+    warnings: tuple[str, ...]
+    receipts: tuple[Receipt, ...]
+    parts: tuple[PartReport, ...]
+
+
+@on_callers_connection
+def get_job(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> JobReport:
+    """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
+    rows = report_rows_of(connection, job_id)
+    return _report(rows, counts_of(connection, rows.job, [part["id"] for part in rows.parts]))
+
+
+@on_callers_connection
+def receipts(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Receipt]:
+    """What the vendor gave for the job: msgids, media_ids."""
+    return [_receipt(row) for row in report_rows_of(connection, job_id).receipts]
+
+
+@on_callers_connection
+def failures(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    after: Failure | None = None,
+    limit: int | None = None,
+    bind: Bind | None = None,
+) -> list[Failure]:
+    """Every recipient of the job that the vendor refused, or the next `limit` of them after `after`.
+
+    For the next page give the last failure of this one as `after`.
+    """
+    job = str(row_of(connection, job_id)["id"])
+    last = ("", "", "") if after is None else (after.part, after.kind, after.recipient.lower())
+    return [_failure(row) for row in reading.failures_page(connection, job, last, limit)]
+
+
+@on_callers_connection
+def list_jobs(
+    connection: Connection,
+    *,
+    state: State | Iterable[State] | None = None,
+    account: str | None = None,
+    kind: str | None = None,
+    before: JobId | None = None,
+    limit: int = 50,
+    bind: Bind | None = None,
+) -> list[JobSummary]:
+    """Jobs, newest first; for the next page give the last one's id as `before`.
+
+    `state` is one or several, as `JobState.OPEN` or by the word, `"open"`; CheckFailed for what is none.
+    """
+    states = None if state is None else states_of("state", state)
+    last = None if before is None else id_of(before)
+    rows = reading.newest_jobs(connection, states=states, account=account, kind=kind, before=last, limit=limit)
+    return [JobSummary(**_summary(row)) for row in rows]
+
+
+Source = Engine | Database | Callable[[], Session]
+
+
+def wait_for(
+    source: Source,
+    job_id: JobId,
+    timeout_s: float = 30.0,
+    *,
+    states: State | Iterable[State] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> JobReport:
+    """Waits until the job has ended (or is in one of `states`), for tests of applications; else StillOpen.
+
+    `source` is an engine or a session factory: every look is a short transaction of its own.
+    """
+    job_id = id_of(job_id)
+    wanted = {*JobState} - {JobState.OPEN} if states is None else set(states_of("states", states))
+    deadline, rest = monotonic() + timeout_s, 0.005
+    while True:
+        with _look(source) as connection:
+            state = reading.job_state_row(connection, job_id)
+            if state in wanted:
+                return get_job(connection, job_id)
+        if monotonic() >= deadline:
+            break
+        pause(rest)
+        rest = min(rest * 1.5, 0.1)
+    if state is None:
+        raise JobNotFound(f"no job {job_id!r} came up within {timeout_s} s; was its transaction committed?", job=job_id)
+    label = JobState(state).label
+    raise StillOpen(
+        f"job {job_id} is {label} after {timeout_s} s; is a worker running? `worker show` tells", job=job_id
+    )
+
+
+def _report(rows: ReportRows, counts: Counts) -> JobReport:
+    attempts: dict[str, list[Attempt]] = {}
+    for row in rows.attempts:
+        attempts.setdefault(row["part_id"], []).append(_attempt(row))
+    return JobReport(
+        **_summary(rows.job),
+        counts=counts,
+        replays=rows.replays,
+        warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
+        receipts=tuple(_receipt(row) for row in rows.receipts),
+        parts=tuple(_part(row, attempts.get(row["id"], [])) for row in rows.parts),
+    )
+
+
+def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
+    same = ("id", "kind", "channel", "account", "asked", "dedupe_key", "target_job_id", "replay_of")
+    instants = ("created_at", "due_at", "expires_at", "finished_at")
+    return {
+        **{name: row[name] for name in same},
+        **{name: _at(row[name]) for name in instants},
+        "state": JobState(row["state"]),
+        "tags": tuple(json.loads(row["tags"] or "[]")),
+    }
+
+
+def _part(row: Mapping[str, Any], attempts: Iterable[Attempt]) -> PartReport:
+    return PartReport(
+        row["id"], PartState(row["state"]), row["reason"], _at(row["not_before"]), row["waits_on"], tuple(attempts)
+    )
+
+
+def _attempt(row: Mapping[str, Any]) -> Attempt:
+    same = ("claim", "outcome", "reason", "http_status", "errcode", "errmsg", "hint", "duration_ms")
+    return Attempt(
+        **{name: row[name] for name in same},
+        doubtful=bool(row["doubtful"]),
+        started_at=instant(row["started_at"]),
+        ended_at=instant(row["ended_at"]),
+    )
+
+
+def _receipt(row: Mapping[str, Any]) -> Receipt:
+    extra = json.loads(row["extra"] or "{}")
+    return Receipt(
+        part=row["part_id"],
+        accepted_at=instant(row["accepted_at"]),
+        msgid=row["msgid"],
+        media_id=row["media_id"],
+        url=extra.get("url"),
+        chatid=extra.get("chatid"),
+        type=extra.get("type"),
+        created_at=_at(int(extra["created_at"]) * settle.SECOND if "created_at" in extra else None),
+        recalled_at=_at(row["recalled_at"]),
+        from_repeat=bool(row["from_repeat"]),
+        not_sent=bool(row["not_sent"]),
+        warning=row["warning"],
+    )
+
+
+def _failure(row: Mapping[str, Any]) -> Failure:
+    return Failure(
+        part=row["part_id"],
+        recipient=row["recipient"],
+        kind=row["kind"],
+        field_name=row["field"],
+        errcode=row["errcode"],
+        failed_at=instant(row["failed_at"]),
+    )
+
+
+def _at(micros: int | None) -> datetime | None:
+    return None if micros is None or micros > _FOREVER else instant(micros)
+
+
+_FOREVER = 200_000_000_000_000_000
+"""Past the year 8000: a part that waits without a deadline for the job it depends on."""
+
+
+@contextmanager
+def _look(source: Source) -> Iterator[Connection]:
+    """A connection for one look."""
+    match source:
+        case Database():
+            with source.reading() as connection:
+                yield connection
+        case Engine():
+            # Each statement stands alone: on SQLite a look must not wait for the write lock.
+            with source.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                yield connection
+        case _:
+            with source() as session:
+                yield session.connection()

@@ -1,0 +1,151 @@
+"""What happened to a job, in order: every mark, call, receipt, refusal, press, hook and follow-up. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain.hook import EventState
+from worker.domain.instants import instant
+from worker.domain.state import JobState
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.jobs.reading import JobRows, Rows
+from worker.reporting.find_job import JobId, rows_of
+
+UNKNOWN = JobState.UNKNOWN.label
+ENDS = frozenset({"accepted", "partial", "rejected", UNKNOWN})
+"""Outcomes of calls after which a part is not open."""
+REASONS = 3
+"""Different reasons of one job's parts that its timeline tells; all of them stand in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's timeline."""
+
+    at: datetime
+    what: str
+    part: str | None = None
+    detail: str = ""
+    person: str | None = field(default=None, repr=False)
+    """Who did it; null: nobody outside."""
+
+
+@on_callers_connection
+def timeline(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Event]:
+    """What happened to the job, in order."""
+    return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)
+
+
+def _events(rows: JobRows) -> Iterator[Event]:
+    """Unsorted; what stands first here stays first among equals."""
+    job = rows.job
+    yield Event(instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
+    if job["due_at"] > job["created_at"]:
+        yield Event(instant(job["due_at"]), "due")
+    called = {(row["part_id"], row["claim"]) for row in rows.attempts}
+    for row in rows.attempts:
+        yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
+        yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
+    for part in rows.parts:
+        if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
+            yield Event(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
+    for row in rows.receipts:
+        yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _given(row))
+        if row["recalled_at"] is not None:
+            yield Event(instant(row["recalled_at"]), "recalled", row["part_id"])
+    yield from _refusals(rows.failures)
+    for row in rows.events:
+        yield from _heard(row)
+    for row in rows.followers:
+        yield Event(instant(row["created_at"]), f"{row['kind']} asked for", detail=f"job {row['id']}")
+        if row["finished_at"] is not None:
+            label = JobState(row["state"]).label
+            yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
+    yield from _ends_in_doubt(rows)
+    if job["finished_at"] is not None:
+        yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
+
+
+def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:
+    """The job's ends as unknown that a repeat or a late answer took back: they were, whatever became of it since."""
+    lost = {row["ended_at"]: row["reason"] for row in rows.attempts if row["outcome"] == UNKNOWN}
+    for at, reason in lost.items():
+        if at != rows.job["finished_at"] and _was_over(rows, at):
+            yield Event(instant(at), "ended", detail=f"{UNKNOWN}: {reason}")
+
+
+def _was_over(rows: JobRows, at: int) -> bool:
+    """Whether no part of the job was open at an instant, as far as calls tell."""
+    last = {row["part_id"]: row for row in rows.attempts if row["started_at"] <= at}
+    ended = {part for part, row in last.items() if row["ended_at"] <= at and row["outcome"] in ENDS}
+    return all(part["id"] in ended for part in rows.parts)
+
+
+def _ended(rows: JobRows) -> str:
+    """The job's state, and why, where its parts say so: the reason of a part that was held stands in no attempt."""
+    reasons = list(dict.fromkeys(part["reason"] for part in rows.parts if part["reason"]))
+    more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
+    told = "; ".join([*reasons[:REASONS], *more])
+    label = JobState(rows.job["state"]).label
+    return f"{label}: {told}" if told else label
+
+
+def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
+    """A press of the card, and how the application's hooks fared with it or with the job's end."""
+    part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
+    if press:
+        yield Event(instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
+    state, tries = EventState(row["state"]), f"{row['kind']} {row['id']}, run {row['tries']}"
+    if state is EventState.RUNNING or (state is EventState.DONE and row["started_at"]):
+        yield Event(instant(row["started_at"]), "hook started", part, tries)
+    match state:
+        case EventState.DONE:
+            yield Event(instant(row["ended_at"]), "hook done", part, tries)
+        case EventState.IGNORED:
+            yield Event(instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, none listens")
+        case EventState.PARKED:
+            yield Event(instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
+        case EventState.WAITING if row["error"] is not None:
+            yield Event(instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
+        case _:
+            pass
+
+
+def _refusals(failures: Rows) -> Iterator[Event]:
+    """One line for all recipients that one answer refused; who they are is for `failures`."""
+    groups: dict[tuple[int, str, str], int] = {}
+    for row in failures:
+        key = (row["failed_at"], row["part_id"], row["field"])
+        groups[key] = groups.get(key, 0) + 1
+    for (at, part, name), count in groups.items():
+        yield Event(instant(at), "refused", part, f"{count} in {name}")
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    """A call in words: its codes, the vendor's trace number, how long it took, and whether it was answered later."""
+    late = "answered later" if row["outcome"] == UNKNOWN and not row["doubtful"] else None
+    facts = {"HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
+    said = [f"{name}{value}" for name, value in facts.items() if value is not None]
+    took = None if row["duration_ms"] is None else f"{row['duration_ms']} ms"
+    told = (row["reason"], took, late, *said) if late else (row["reason"], *said, took)
+    return ", ".join(one for one in told if one)
+
+
+def _given(row: Mapping[str, Any]) -> str:
+    extra = json.loads(row["extra"] or "{}")
+    facts = (
+        ("msgid", row["msgid"]),
+        ("media_id", row["media_id"]),
+        ("url", extra.get("url")),
+        ("chatid", extra.get("chatid")),
+        ("from a repeat", row["from_repeat"] or None),
+        ("nothing had to be sent", row["not_sent"] or None),
+        (f"warning: {row['warning']}", row["warning"]),
+    )
+    return ", ".join(name for name, value in facts if value is not None)

@@ -1,0 +1,61 @@
+"""The application's hooks in one worker process: offered by the relay's leader, run by whoever takes the message."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from worker.config.accounts import AccountSource
+from worker.config.current import configure
+from worker.delivery.sender.runtime import Runtime
+from worker.hooks.offers import HookOffers
+from worker.hooks.registry import ApplicationHooks
+from worker.hooks.runs import HookRuns, hook_threads
+from worker.service.publisher import EventBells
+
+
+class HookService:
+    """Both sides of one process."""
+
+    def __init__(
+        self,
+        app: Any,
+        prefix: str,
+        runtime: Runtime,
+        hooks: ApplicationHooks,
+        accounts: AccountSource,
+        *,
+        leads: Callable[[], bool],
+        rng: random.Random,
+    ):
+        self._bells, self._leads, self._settings = EventBells(app, prefix), leads, runtime.settings
+        configure(accounts)  # what a hook enqueues goes by this worker's accounts
+        self._offers = HookOffers(
+            runtime.database,
+            self._bells.publish,
+            threads=hook_threads(runtime.settings),
+            offer_s=runtime.settings.offer_s,
+            monotonic=time.monotonic,
+        )
+        self.runs = HookRuns(
+            runtime.database,
+            hooks,
+            runtime.settings,
+            holder=lambda: runtime.lease.incarnation,
+            may_act=runtime.lease.may_act,
+            rng=rng,
+        )
+
+    def turn(self) -> float:
+        """One turn of the leader's offers; the seconds until the next."""
+        if not self._leads():
+            return self._settings.lease_s / 10
+        if not self._bells.ready():
+            return 0.5
+        return self._settings.poll_s if self._offers.turn() else self._settings.idle_poll_s
+
+    def close(self) -> None:
+        """Closes the line to the broker."""
+        self._bells.close()

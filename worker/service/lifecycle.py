@@ -1,0 +1,355 @@
+"""One process's machinery and its threads: built before anything is taken, drained when the process is told to end.
+
+Knows no Celery step and no signal; `bootsteps.py` tells it when. Survives broker reconnects and a database that is
+away.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import traceback
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from worker.channels import channel
+from worker.channels.usable import amount_of, require_usable_accounts, weight_of
+from worker.config.accounts import AccountSource, accounts_of
+from worker.config.policy import policy_of
+from worker.config.settings import DeliverySettings, Settings
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.delivery.maintenance.recovery import Recovery
+from worker.delivery.maintenance.revocations import Revocations
+from worker.delivery.resolver.members import load_resolver
+from worker.delivery.scheduler.fair_share import Sharing
+from worker.delivery.scheduler.lane_head import Pacing
+from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
+from worker.domain.errors import ConfigurationError, WorkerError
+from worker.hooks.registry import load_hooks
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.jobs.loading import leave
+from worker.service.flower import Flower
+from worker.service.hook_service import HookService
+from worker.service.loop import Loop
+from worker.service.publisher import Doorbells
+from worker.service.queues import roads_of
+from worker.transport.http import RequestsTransport, Transport
+from worker.transport.token_probe import TokenProbe
+
+log = structlog.get_logger()
+
+RECOVERY_EVERY_S = 1.0
+NOT_LEADING_S = 1.0
+EXIT_OVERDUE = 1
+EXIT_WRITER_DIED = 70
+"""EX_SOFTWARE: a defect of this program, not of what it was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What tests put in the place of the real thing."""
+
+    accounts: AccountSource | None = None
+    transport: Callable[[], Transport] | None = None
+    probe: Callable[[str], None] | None = None
+    revoked: Collection[str] | None = None
+    exit: Callable[[int], None] = os._exit
+
+
+NO_HOOKS = Hooks()
+
+
+class WorkerProcess:
+    """Everything of one worker process that is not Celery's."""
+
+    runtime: Runtime
+
+    def __init__(self, settings: Settings, app: Any, hooks: Hooks = NO_HOOKS):
+        self._settings, self._app, self._hooks = settings, app, hooks
+        self._rng = random.Random()
+        self._doorbells = Doorbells(app, settings.queue_prefix)
+        self._busy = 0
+        self._idle = threading.Condition()
+        self._closed = threading.Event()
+        self._draining = threading.Event()
+        self._loops: dict[str, Loop] = {}
+        self._flower: Flower | None = None
+        self._close_transport: Callable[[], None] = lambda: None
+        self._hook_room: HookService | None = None
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Builds everything and beats once; waits for a database that is away. False: told to end before that."""
+        require_usable_accounts(self._accounts())
+        self._application = load_hooks(self._settings.hooks)
+        self._resolver = load_resolver(self._settings.members_of)
+        delivery = self._settings.delivery.model_copy(update={"threads": threads})
+        self._flower = Flower(self._app, node) if events else None
+        while not given_up():
+            try:
+                self._build(delivery)
+            except ConfigurationError:
+                raise
+            except Exception as error:  # noqa: BLE001  a database that is away at the start is waited for, like later
+                log.warning("database_away", error=type(error).__name__)
+                self._draining.wait(self._rng.uniform(0.5, 1.5))
+            else:
+                self._start(delivery)
+                return True
+        return False
+
+    def _build(self, delivery: DeliverySettings) -> None:
+        database = Database(make_engine(self._settings.database_url(), pool_size=delivery.threads + 8))
+        try:
+            migrate.require_current(database)
+            self.runtime = build_runtime(self._outside(database, delivery))
+            self.runtime.draining = self._draining
+            self.runtime.lease.beat()
+        except BaseException:
+            database.close()
+            raise
+
+    def _outside(self, database: Database, delivery: DeliverySettings) -> Dependencies:
+        accounts = self._accounts()
+        return Dependencies(
+            database,
+            accounts,
+            self._hooks.transport() if self._hooks.transport else self._own_transport(),
+            delivery,
+            tell=self._flower.tell if self._flower else lambda happened: None,
+            died=self._writer_died,
+            revoked=self._hooks.revoked if self._hooks.revoked is not None else frozenset(),
+            probe=self._hooks.probe,
+            resolver=self._resolver,
+            reported=self._application.job_states,
+            roads=lambda: roads_of(self._app, self._settings.queue_prefix),
+        )
+
+    def _accounts(self) -> AccountSource:
+        return self._hooks.accounts or accounts_of(self._settings)
+
+    def _own_transport(self) -> Transport:
+        made = RequestsTransport()
+        self._close_transport = made.close
+        return made
+
+    def _start(self, delivery: DeliverySettings) -> None:
+        runtime = self.runtime
+        self._doorbell = BatchSender(runtime)
+        self._relay = Relay(
+            runtime.database,
+            holder=lambda: runtime.lease.incarnation,
+            publish=self._doorbells.publish,
+            sharing=Sharing(delivery.doorbell_size, delivery.threads),
+            times=relay_times(delivery),
+            monotonic=runtime.monotonic,
+            weight=lambda account: weight_of(runtime.accounts, account),
+            amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
+            pacing=Pacing(self._rng) if delivery.pace_bulk else None,
+        )
+        self._recovery = Recovery(
+            runtime.database,
+            change=runtime.writer.change,
+            accounts=runtime.accounts,
+            channel=channel,
+            policy=policy_of(delivery),
+            lease_s=delivery.lease_s,
+            monotonic=runtime.monotonic,
+        )
+        turns = {
+            "heartbeat": self._beat,
+            "relay": self._relay_turn,
+            "walk": self._relay.full_scan,
+            "recovery": self._recovery_turn,
+        }
+        self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
+        if self._flower:
+            self._loops["flower"] = Loop("flower", self._flower.turn)
+        self._loops["knocking"] = Loop("knocking", TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn)
+        self._loops["revocations"] = Loop("revocations", Revocations(runtime, channel).turn)
+        housekeeping = Housekeeping(runtime.database, self._settings.retention)
+        self._loops["housekeeping"] = Loop("housekeeping", lambda: self._keep_house(housekeeping))
+        if self._application:
+            self._open_hook_room()
+        runtime.writer.start()
+        threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
+        for loop in self._loops.values():
+            loop.start()
+        log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
+
+    def _open_hook_room(self) -> None:
+        self._hook_room = HookService(
+            self._app,
+            self._settings.queue_prefix,
+            self.runtime,
+            self._application,
+            self._accounts(),
+            leads=lambda: self._relay.active,
+            rng=self._rng,
+        )
+        self._loops["hooks"] = Loop("hooks", self._hook_room.turn)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def ring(self, lane: str, ids: list[str], *, probe: bool = False) -> None:
+        """Answers one doorbell in the calling thread. Nothing leaves it as an exception: Celery would publish it."""
+        self._at_work("doorbell_failed", lambda: self._ring(lane, ids, probe))
+
+    def _ring(self, lane: str, ids: list[str], probe: bool) -> None:
+        if self._draining.is_set():  # another process may be offered them at once
+            self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
+        else:
+            self._doorbell.answer(lane, ids, probe=probe)
+
+    def hear(self, event: str) -> None:
+        """Runs the application's hooks for one event in the calling thread; nothing leaves it as an exception."""
+        self._at_work("event_failed", lambda: self._hear(event))
+
+    def _hear(self, event: str) -> None:
+        if self._hook_room is None:
+            return  # a process without hooks took it: it is offered again to one that has them
+        if self._draining.is_set():
+            self._hook_room.runs.leave([event])
+        else:
+            self._hook_room.runs.hear(event)
+
+    def _at_work(self, failed: str, work: Callable[[], None]) -> None:
+        """Counts what a drain waits for, and lets no exception out: Celery would publish it."""
+        with self._idle:
+            self._busy += 1
+        try:
+            work()
+        except WorkerError as error:
+            log.warning(failed, error=type(error).__name__, text=str(error))
+        except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
+            log.warning(failed, error=type(error).__name__, where=where(error))
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    def _beat(self) -> float:
+        self.runtime.lease.beat(self.runtime.lane_states.summary())
+        self._doorbell.leave_owed()
+        if self._hook_room:
+            self._hook_room.runs.settle()
+        return self.runtime.settings.heartbeat_s
+
+    def _relay_turn(self) -> float:
+        """No broker, no offers, for ids that cannot be published would only wait longer; but recovery goes on."""
+        if self._doorbells.ready():
+            return self._relay.turn()
+        self._relay.lead()
+        return 0.5
+
+    def _recovery_turn(self) -> float:
+        """In a thread of its own: however long it takes and whatever it fails at, offers go out at their own pace."""
+        if self._relay.active:
+            self._recovery.turn()
+        return RECOVERY_EVERY_S
+
+    def _keep_house(self, housekeeping: Housekeeping) -> float:
+        if not self._relay.active:
+            return NOT_LEADING_S
+        delay = housekeeping.turn()
+        if housekeeping.gone:
+            log.info("purged", **housekeeping.gone)
+        return delay
+
+    def _writer_died(self, error: BaseException) -> None:
+        log.critical("writer_died", error=type(error).__name__, where=where(error))
+        self._hooks.exit(EXIT_WRITER_DIED)
+
+    # -- draining -----------------------------------------------------------------------------------------------------
+
+    @property
+    def threads(self) -> int:
+        """How many senders this process has."""
+        return self.runtime.settings.threads
+
+    @property
+    def draining(self) -> bool:
+        """True once the process was told to end."""
+        return self._draining.is_set()
+
+    def begin_drain(self) -> None:
+        """Relay and taking stop at once; may be called from a signal handler, and more than once."""
+        self._draining.set()
+        for loop in self._offering():
+            loop.tell()
+
+    def _offering(self) -> list[Loop]:
+        """The threads that hand out work or tidy up; those of them that were started."""
+        names = ("relay", "walk", "recovery", "hooks", "knocking", "revocations", "housekeeping")
+        return [self._loops[name] for name in names if name in self._loops]
+
+    def finish(self) -> None:
+        """Calls in the air end by their deadline, results are flushed, lease and life are given back."""
+        self.begin_drain()
+        if not self._loops:
+            return
+        longest = self._longest_s()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._busy, longest)
+        for loop in self._offering():
+            loop.stop(longest)
+        if not self.runtime.writer.stop(longest):
+            return  # the watch over the drain ends the process
+        self._loops["heartbeat"].stop(longest)
+        self._give_back()
+        if self._flower and self._loops["flower"].stop(longest):
+            self._flower.close()
+        self._closed.set()
+        log.info("worker_drained", events_dropped=self._flower.dropped if self._flower else 0)
+
+    def _give_back(self) -> None:
+        """What others would otherwise have to wait for; a database away costs them ten seconds, nothing else."""
+        for give_back in (self._relay.stop, self.runtime.lease.end):
+            try:
+                give_back()
+            except Exception as error:  # noqa: BLE001  the process ends in any case
+                log.warning("not_given_back", error=type(error).__name__)
+        self._close_transport()
+        self._doorbells.close()
+        if self._hook_room:
+            self._hook_room.close()
+        self.runtime.database.close()
+
+    def _longest_s(self) -> float:
+        settings = self.runtime.settings
+        return max(settings.call_deadline_s, self.runtime.lane_states.longest_s()) + settings.deadline_margin_s
+
+    def _watch_drain(self) -> None:
+        """The drain has until the calls' deadline and a margin; then the process ends, whatever hangs."""
+        self._draining.wait()
+        if not self._closed.wait(self._longest_s()):
+            log.error("drain_overdue", calls=self.runtime.lane_states.in_the_air())
+            self._hooks.exit(EXIT_OVERDUE)
+
+
+def relay_times(delivery: DeliverySettings) -> RelayTimes:
+    """The relay's share of the settings."""
+    return RelayTimes(
+        poll_s=delivery.poll_s,
+        idle_poll_s=delivery.idle_poll_s,
+        lease_s=delivery.lease_s,
+        offer_s=delivery.offer_s,
+        offer_max_s=delivery.offer_max_s,
+        park_probe_s=delivery.park_probe_s,
+        silence_s=delivery.silence_s,
+    )
+
+
+def where(error: BaseException) -> str:
+    """The innermost places of an error, without its text, which may hold what no log may."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

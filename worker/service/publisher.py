@@ -1,0 +1,103 @@
+"""Rings and events into Celery messages: the relay's way to the broker.
+
+A message holds a lane and ids, or the id of an event; nothing else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from worker.delivery.scheduler.batches import Doorbell
+from worker.service.broker import Line
+from worker.service.queues import HOOKS, TRANSIENT, queue_of
+from worker.service.tasks import HEAR, RING
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Publisher(ABC, Generic[T]):
+    """Publishes through the default exchange; what cannot be published is offered again later."""
+
+    purpose: str
+
+    def __init__(self, app: Any, prefix: str = ""):
+        self._app, self._prefix = app, prefix
+        self._line = Line(app, self.purpose, confirms=True)
+        self._declared = self._refused = False
+
+    def ready(self) -> bool:
+        """False while the broker is away or takes nothing: then nothing needs to be offered."""
+        if not self._line.open():
+            # A blocked broker may lose its queues before it takes anything again.
+            self._declared = False
+            return False
+        return self._declared or self._declare()
+
+    def publish(self, offered: Sequence[T]) -> None:
+        """One message each; the first failure ends the round."""
+        for one in offered:
+            if not (self.ready() and self._send(one)):
+                return
+        if not self._line.settle():
+            log.warning("queue_missing")
+            self._line.close()
+            self._declared = False
+
+    def close(self) -> None:
+        """Closes the line."""
+        self._line.close()
+
+    def _declare(self) -> bool:
+        """Declares the queues; one that the broker refuses is told once, for it needs a person."""
+        refused = self._line.declare(self._app.conf.task_queues)
+        if refused and not self._refused:
+            log.error("queue_refused", text=refused)
+        self._refused = bool(refused)
+        self._declared = not self._line.away and not refused
+        return self._declared
+
+    @abstractmethod
+    def _message(self, one: T) -> tuple[str, list[Any], str]:
+        """Task, arguments and queue."""
+
+    def _send(self, one: T) -> bool:
+        task, arguments, queue = self._message(one)
+        # The id is random: a job's id, revoked in Flower, would make Celery drop every later doorbell under it.
+        task_id = secrets.token_hex(16)
+        message = self._app.amqp.as_task_v2(
+            task_id, task, arguments, {}, ignore_result=True, argsrepr="", kwargsrepr=""
+        )
+        return self._line.publish(
+            message.body,
+            exchange="",
+            routing_key=queue,
+            headers=message.headers,
+            delivery_mode=TRANSIENT,
+            **message.properties,
+        )
+
+
+class Doorbells(Publisher[Doorbell]):
+    """Rings: ids of parts of one lane."""
+
+    purpose = "doorbells"
+
+    def _message(self, one: Doorbell) -> tuple[str, list[Any], str]:
+        queue = queue_of(urgent=one.urgent, files=one.files, bulk=one.bulk, prefix=self._prefix)
+        return RING, [one.lane, list(one.ids), one.probe], queue
+
+
+class EventBells(Publisher[str]):
+    """Ids of events for the application's hooks."""
+
+    purpose = "events of hooks"
+
+    def _message(self, one: str) -> tuple[str, list[Any], str]:
+        return HEAR, [one], self._prefix + HOOKS

@@ -1,0 +1,93 @@
+"""The calls of the app API besides message/send: each authorised, counted, carried out.
+
+Refuses to know HTTP, and what updates and chats are.
+"""
+
+from typing import TYPE_CHECKING
+
+from worker.simulator.answers import Answer, Refused, accepted
+from worker.simulator.request import Request
+from worker.simulator.wecom_app.calls import cards, chat_messages, chats
+from worker.simulator.wecom_app.calls.envelope import parse
+from worker.simulator.wecom_app.state.apps import App
+from worker.simulator.wire.multipart import media_part
+
+if TYPE_CHECKING:
+    from worker.simulator.world import World
+
+
+def gettoken(world: "World", request: Request) -> Answer:
+    """Answer gettoken (91039 获取access_token)."""
+    query = request.query
+    token = world.apps.login(query.get("corpid", ""), query.get("corpsecret", ""), request.ip)
+    world.limits.count_call(token.app.corpid, request.path, request.ip, request.seq)
+    return accepted(access_token=token.value, expires_in=round(token.expires_at - world.clock.now()))
+
+
+def recall(world: "World", request: Request) -> Answer:
+    """message/recall (94867 撤回应用消息): for everybody, within 24 hours, by the app that sent."""
+    app = _authorised(world, request)
+    msgid = parse(request, world.settings.codes).get("msgid")
+    message, rules = world.sent.messages.get(str(msgid)), world.settings.recall
+    if message is None:
+        raise Refused(rules.unknown_code, "invalid param 'msgid'" if rules.unknown_code == 40058 else "")
+    if message.app is not app:
+        raise Refused(40058, "invalid param 'msgid'")
+    if message.recalled_at is not None and rules.twice_code:
+        raise Refused(rules.twice_code)
+    if message.too_old or world.clock.now() - message.sent_at > rules.window_s:
+        raise Refused(42052)
+    message.recalled_at = message.recalled_at or world.clock.now()
+    return accepted()
+
+
+def update_template_card(world: "World", request: Request) -> Answer:
+    """message/update_template_card (94888)."""
+    app = _authorised(world, request)
+    return cards.update(world, app, parse(request, world.settings.codes))
+
+
+def upload(world: "World", request: Request) -> Answer:
+    """media/upload (90253 上传临时素材)."""
+    app = _authorised(world, request)
+    kind = request.query.get("type", "")
+    part = media_part(request.headers.get("content-type", ""), request.body)
+    stored = world.media.store(app.corpid, kind, part)
+    return accepted(type=kind, media_id=stored.media_id, created_at=str(int(stored.created_at)))
+
+
+def uploadimg(world: "World", request: Request) -> Answer:
+    """media/uploadimg (90256 上传图片): the field's name is free, the errmsg of a success empty."""
+    app = _authorised(world, request)
+    url = world.media.store_picture(media_part(request.headers.get("content-type", ""), request.body, name=None))
+    world.limits.count_picture(app.corpid, request.seq)
+    return accepted(errmsg="", url=url)
+
+
+def create_chat(world: "World", request: Request) -> Answer:
+    """appchat/create (90245)."""
+    app = _authorised(world, request)
+    return chats.create(world, app, parse(request, world.settings.codes), request.seq)
+
+
+def update_chat(world: "World", request: Request) -> Answer:
+    """appchat/update (98913)."""
+    app = _authorised(world, request)
+    return chats.update(world, app, parse(request, world.settings.codes), request.seq)
+
+
+def get_chat(world: "World", request: Request) -> Answer:
+    """appchat/get (98914)."""
+    return chats.get(world, _authorised(world, request), request.query.get("chatid", ""))
+
+
+def send_to_chat(world: "World", request: Request) -> Answer:
+    """appchat/send (90248)."""
+    app = _authorised(world, request)
+    return chat_messages.send(world, app, request, parse(request, world.settings.codes))
+
+
+def _authorised(world: "World", request: Request) -> App:
+    app = world.apps.by_token(request.query.get("access_token"), request.ip)
+    world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
+    return app

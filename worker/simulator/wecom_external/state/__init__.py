@@ -1,0 +1,1 @@
+"""What the fake group sends to customers remembers."""

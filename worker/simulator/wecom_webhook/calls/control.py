@@ -1,0 +1,30 @@
+"""The control calls of the webhook room.
+
+Refuses to know how they come in.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from worker.simulator.request import Request
+from worker.simulator.wecom_webhook.calls.events import Act, carry_out
+
+if TYPE_CHECKING:
+    from worker.simulator.world import World
+
+
+class Controlled(Protocol):
+    """What control needs of the simulator."""
+
+    world: "World"
+
+
+def _shown(simulator: Controlled, request: Request) -> Any:
+    return simulator.world.webhook.shown()
+
+
+def _act(simulator: Controlled, request: Request) -> Any:
+    """The event leaves by itself; `callbacks` tells what became of it."""
+    return carry_out(simulator.world, Act.model_validate(request.json() if request.body else {}))
+
+
+ACTS = {("GET", "webhook"): _shown, ("POST", "webhook"): _act}

@@ -1,0 +1,1 @@
+"""HTTP to vendors, the connections it keeps, and access tokens."""

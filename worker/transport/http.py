@@ -1,0 +1,403 @@
+"""The only place that speaks HTTP to vendors: it tells "never left", "left, no answer" and "answered" apart.
+
+It refuses to know what an answer means (channels do) and whether to call again (policy does). It never retries,
+follows no redirect, keeps no cookie, reads no environment, raises nothing and logs nothing. `docs/transport.md` has
+a row per fault.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Any, Protocol, cast
+from urllib.parse import urlencode, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
+from requests.exceptions import InvalidURL
+from requests.structures import CaseInsensitiveDict
+from urllib3.util import Url, parse_url
+from urllib3.util.ssl_ import create_urllib3_context
+
+from worker.domain.account import Secret
+from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.errors import ConfigurationError
+from worker.transport.boot_clock import boot_clock
+from worker.transport.connection import (
+    FileFault,
+    Line,
+    Probe,
+    TooLarge,
+    engine_for,
+    why_no_answer,
+    why_not_connected,
+)
+
+_PIECE = 64 * 1024
+"""Bytes of a file handed on at once: who sends them holds the last piece while the next chunk is read."""
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
+
+
+class Connection(Protocol):
+    """An open connection to one host, good for one call."""
+
+    def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
+        """One call, ended by `deadline` (the transport's monotonic clock; default now + `request.deadline_s`)."""
+        ...
+
+    def release(self) -> None:
+        """Give it back unused; harmless afterwards and twice."""
+        ...
+
+
+class Transport(Protocol):
+    """Calls a vendor in two steps, so that limits are reserved only when the connection stands."""
+
+    def connect(self, request: Request) -> Connection | NeverLeft:
+        """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
+        ...
+
+
+class RequestsTransport:
+    """Transport on requests. Thread-safe; a connection belongs to the thread that asked for it.
+
+    Connections are kept apart by base_url and proxy. `max_idle_s` stays below the shortest usual keep-alive of a server
+    (5 s): a call that crosses the server's close is an `unknown` outcome.
+    """
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = boot_clock,
+        connect_timeout_s: float = 5.0,
+        pool_size: int = 64,
+        max_idle_s: float = 4.0,
+        probe: Probe | None = None,
+        verify: bool | str = True,
+        boundary: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self._monotonic = monotonic
+        self._connect_timeout_s = connect_timeout_s
+        self._pool_size = pool_size
+        self._max_idle_s = max_idle_s
+        self._probe = probe
+        self._boundary = boundary
+        self._adapter = _Adapter()
+        self._verify = verify
+        if isinstance(verify, str):
+            _ = self._tls  # a caller's own bundle that cannot be read is an error here, not in the first call
+        self._routes: dict[tuple[str, str | None], _Route] = {}
+        self._closed = False
+        _silence_query_strings()
+
+    def connect(self, request: Request) -> Connection | NeverLeft:
+        """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
+        began = self._monotonic()
+        try:
+            route = self._route(request.base_url, _read(request.proxy))
+            line = self._kept_alive(route) or self._new_line(route)
+        except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
+            reason = why_not_connected(error, proxied=request.proxy is not None)
+            return NeverLeft(reason, self._monotonic() - began)
+        return _Connection(self, route, line, request.proxy)
+
+    def close(self) -> None:
+        """Close what is idle; connections in use are closed when they come back."""
+        self._closed = True
+        for route in tuple(self._routes.values()):
+            while route.idle:
+                route.idle.pop().close()
+
+    def _route(self, base_url: str, via: str | None) -> _Route:
+        route = self._routes.get((base_url, via))
+        if route is None:
+            headers = self._adapter.proxy_headers(via) if via else {}
+            route = self._routes.setdefault((base_url, via), _Route.to(base_url, via, headers))
+        return route
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made with the first https connection: reading the authorities that everybody trusts takes 18 ms."""
+        return _tls_context(self._verify)
+
+    def _kept_alive(self, route: _Route) -> Line | None:
+        oldest = self._monotonic() - self._max_idle_s
+        while True:
+            try:
+                line = route.idle.pop()
+            except IndexError:
+                return None
+            if line.idle_since >= oldest and line.wire.alive():
+                return line
+            line.close()
+
+    def _new_line(self, route: _Route) -> Line:
+        tls: dict[str, Any] = {}
+        if route.scheme == "https":
+            tls = {"ssl_context": self._tls, "cert_reqs": self._tls.verify_mode}
+        engine = engine_for(
+            route.scheme,
+            route.host,
+            route.port,
+            route.proxy,
+            route.proxy_headers,
+            timeout=self._connect_timeout_s,
+            **tls,
+        )
+        try:
+            return Line(engine, self._monotonic)
+        except BaseException:
+            engine.close()
+            raise
+
+    def _give_back(self, route: _Route, line: Line, *, used: bool) -> None:
+        if used or not line.idle_since:  # only traffic makes a line young again
+            line.idle_since = self._monotonic()
+        if len(route.idle) >= self._pool_size:
+            line.close()
+            return
+        route.idle.append(line)
+        if self._closed:
+            self.close()
+
+    def _call(self, route: _Route, line: Line, request: Request, deadline: float | None) -> CallResult:
+        began = self._monotonic()
+        line.wire.begin(began + request.deadline_s if deadline is None else deadline, self._probe)
+        done = False
+        try:
+            if not line.wire.alive():
+                return NeverLeft("dropped" if self._is_old(line) else "closed_at_once", self._monotonic() - began)
+            reply = self._exchange(route, line, request)
+            done = line.reusable
+            return Answered(reply, self._monotonic() - began)
+        except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
+            reason, duration = why_no_answer(error, line.wire), self._monotonic() - began
+            return NoAnswer(reason, duration) if line.wire.handed else NeverLeft(reason, duration)
+        finally:
+            if done:
+                self._give_back(route, line, used=True)
+            else:
+                line.close()
+
+    def _is_old(self, line: Line) -> bool:
+        """It answered before, or was kept for so long that a server may close it: no sign of a server that is ill."""
+        return line.answered or line.made_at < self._monotonic() - self._max_idle_s
+
+    def _exchange(self, route: _Route, line: Line, request: Request) -> Reply:
+        response = self._adapter.send(_prepare(route, line, request, self._boundary), stream=True)
+        body = _read_whole(response.raw)
+        line.answered = True
+        line.wire.reached("answer_read")
+        return Reply(response.status_code, {name.lower(): value for name, value in response.raw.headers.items()}, body)
+
+
+class _Connection:
+    def __init__(self, transport: RequestsTransport, route: _Route, line: Line, proxy: str | Secret | None) -> None:
+        self._transport = transport
+        self._route = route
+        self._line: Line | None = line
+        self._proxy = proxy
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._route.origin}>"
+
+    def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
+        if (request.base_url, request.proxy) != (self._route.base_url, self._proxy):
+            self.release()
+        line, self._line = self._line, None
+        if line is None:
+            return NeverLeft("released", 0.0)
+        return self._transport._call(self._route, line, request, deadline)
+
+    def release(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            self._transport._give_back(self._route, line, used=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Route:
+    """Where a base_url leads through a proxy or without, worked out once, with the connections kept alive to it."""
+
+    base_url: str
+    scheme: str
+    host: str
+    port: int
+    origin: str
+    prefix: str
+    proxy: Url | None
+    proxy_headers: Mapping[str, str]
+    idle: deque[Line] = field(default_factory=deque)
+
+    @classmethod
+    def to(cls, base_url: str, via: str | None, proxy_headers: Mapping[str, str]) -> _Route:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidURL
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        prefix = parts.path.rstrip("/")
+        proxy = _proxy_url(via) if via else None
+        return cls(base_url, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
+
+    def target(self, request: Request) -> str:
+        """The request line's target: absolute for a forwarding proxy, else the path."""
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        path = f"{self.prefix}{request.path}{query}"
+        return f"{self.origin}{path}" if self.forwarded else path
+
+    @property
+    def forwarded(self) -> bool:
+        return self.proxy is not None and self.scheme == "http"
+
+
+class _Prepared(requests.PreparedRequest):
+    """A request with the line it goes through; made directly, for preparing costs more than sending."""
+
+    line: Line
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter, told to use the line that is already open instead of a pool of its own."""
+
+    def get_connection_with_tls_context(self, request: Any, *_args: object, **_kwargs: object) -> Any:
+        return cast(_Prepared, request).line
+
+    def cert_verify(self, *_args: object) -> None:
+        """Done when the line was connected."""
+
+    def request_url(self, request: Any, proxies: object) -> str:
+        return cast(str, request.url)
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        # Without cookies, encodings and the request: nobody asks for them, and the request holds the token.
+        response = requests.Response()
+        response.status_code, response.raw = resp.status, resp
+        return response
+
+
+def _prepare(route: _Route, line: Line, request: Request, boundary: Callable[[], str]) -> _Prepared:
+    prepared = _Prepared()
+    prepared.line, prepared.method, prepared.url = line, request.method, route.target(request)
+    headers = {"User-Agent": "im-delivery-worker", "Accept-Encoding": "identity"}
+    if route.forwarded:
+        headers.update(route.proxy_headers)
+    if isinstance(request.body, FileBody):
+        mark = boundary()
+        length, prepared.body = _multipart(request.body, mark)
+        headers["Content-Type"] = f"multipart/form-data; boundary={mark}"
+        headers["Content-Length"] = str(length)
+    elif request.body is not None:
+        prepared.body = request.body
+        headers["Content-Type"] = request.content_type
+        headers["Content-Length"] = str(len(request.body))
+    prepared.headers = CaseInsensitiveDict(headers)
+    return prepared
+
+
+def _multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
+    """The form's fields, then one part with `filelength` and the raw UTF-8 name of the file.
+
+    WeCom's page "upload temporary media" (90253) shows it so.
+    """
+    fields = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
+        for name, value in file.fields.items()
+    )
+    head = (
+        "".join(fields).encode()
+        + (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field_name)}"; '
+            f'filename="{_quoted(file.filename)}"; filelength={file.size}\r\n'
+            f"Content-Type: {_quoted(file.content_type)}\r\n\r\n"
+        ).encode()
+    )
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    chunks = _exactly(file)
+    first = next(chunks, b"")  # a file that cannot be read is found out before the first byte leaves
+    return len(head) + file.size + len(tail), chain((head, first), chunks, (tail,))
+
+
+def _exactly(file: FileBody) -> Iterator[bytes]:
+    """The file's bytes as they come; one too many or too few would let the vendor take a wrong file for whole."""
+    left = file.size
+    try:
+        for chunk in file.open():
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
+            del chunk  # not while the next one is read
+    except Exception as error:
+        raise FileFault from error
+    if left:
+        raise FileFault
+
+
+def _quoted(text: str) -> str:
+    """A name that cannot leave its quotes or its line (percent-encoded as browsers do)."""
+    return re.sub(r'[\x00-\x1f\x7f"]', lambda found: f"%{ord(found[0]):02X}", text)
+
+
+def _read_whole(raw: urllib3.HTTPResponse) -> bytes:
+    """The whole body. Without a length and chunks the end of the stream is the end of the answer."""
+    if (raw.length_remaining or 0) > MAX_ANSWER:
+        raise TooLarge
+    chunks, size = [], 0
+    while chunk := raw.read(65536):
+        size += len(chunk)
+        if size > MAX_ANSWER:
+            raise TooLarge
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
+    return context
+
+
+def _read(proxy: str | Secret | None) -> str | None:
+    return proxy.read() if isinstance(proxy, Secret) else proxy
+
+
+def _proxy_url(proxy: str) -> Url:
+    """Without its user and password, which travel in a header of their own."""
+    url = parse_url(proxy)
+    if url.scheme != "http" or not url.host:
+        raise ConfigurationError("a proxy is written http://[user:password@]host:port")
+    return url._replace(auth=None, port=url.port or 80)
+
+
+_QUERY = re.compile(r"\?[^\s\"')]*")
+
+
+class _QueryFilter(logging.Filter):
+    """urllib3 logs whole targets (DEBUG of every call, WARNING of a strange header); tokens and keys are in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _QUERY.sub("?...", record.getMessage()), ()
+        record.exc_info = record.exc_text = None
+        return True
+
+
+_QUERY_FILTER = _QueryFilter()
+
+
+def _silence_query_strings() -> None:
+    for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
+        logging.getLogger(name).addFilter(_QUERY_FILTER)  # adding it again changes nothing

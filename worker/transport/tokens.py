@@ -1,0 +1,339 @@
+"""Token: the access token of an account, fetched by one thread of one process at a time, kept sealed in SQL.
+
+While a token lives, `get` costs a look into a dict. Knows when to fetch, when to wait and when to stop knocking;
+refuses to know what a vendor's answer means (channels do) and what a call's refusal was (it is told).
+
+A caller's own thread fetches, never a thread of ours: it happens once in a token's life, costs one sender of many at
+most the call's deadline before anything is reserved or marked, and leaves nothing to stop when the process drains.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.crypto.keyed import keyed_hash
+from worker.crypto.seal import NONCE_BYTES, seal, unseal
+from worker.domain.account import Account
+from worker.domain.call import Answered, FileBody, NeverLeft, Request
+from worker.domain.errors import ConfigurationError
+from worker.domain.token import Token, TokenParked, TokenState, TokenWait
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import tokens
+from worker.outbox.lanes.tokens import FetchLease, TokenKey, TokenRow
+from worker.transport.http import Transport
+
+__all__ = ["Token", "TokenParked", "TokenSettings", "TokenState", "TokenWait", "Tokens"]
+
+_MICRO = 1e-6
+_NO_INSTANT = 0
+"""Stands for the time in the request that only names the credentials."""
+_STORED_MOST = 300  # length of the column `refused`
+
+REFUSED_TWICE = (
+    "the vendor refuses the token it has just given out",
+    "check that agent and secret belong together and that the application is enabled; we ask again by ourselves",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Times in seconds."""
+
+    refresh_ahead_s: float = 300.0
+    """One process refreshes so long before the end; for short-lived tokens a quarter of their life."""
+    spare_s: float = 30.0
+    """A token is given up so long before its end (a twentieth of a short life): a call must not outlive it."""
+    lease_s: float = 15.0
+    call_s: float = 10.0
+    probe_s: float = 600.0
+    probation_s: float = 600.0
+    """A token that replaced a refused one parks the account when it is refused within this time, before any success."""
+    patience_s: float = 1.0
+    """How long a caller waits for somebody else's fetch before it is told to come back."""
+    poll_s: float = 0.1
+    retry_s: float = 2.0
+    """First pause after a fetch without an answer; doubled up to `retry_most_s`."""
+    retry_most_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A token in this process's memory; instants on the monotonic clock."""
+
+    account: Account
+    token: Token
+    refresh_at: float
+    expires_at: float
+    on_probation: bool
+    """It replaced a refused token, and no call with it has succeeded yet, as far as this process knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Whose token, and what is needed to fetch and to open it."""
+
+    account: Account
+    channel: Channel
+    key: TokenKey
+    secret: str = field(repr=False)
+
+    def context(self, generation: int) -> str:
+        return f"token {self.key.account} {self.key.fingerprint} {generation}"
+
+
+class Tokens:
+    """One process's tokens. Thread-safe."""
+
+    def __init__(
+        self,
+        database: Database,
+        transport: Transport,
+        *,
+        incarnation: Callable[[], str],
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+        pause: Callable[[float], None] = time.sleep,
+        settings: TokenSettings | None = None,
+    ):
+        self._database = database
+        self._transport = transport
+        self._incarnation = incarnation
+        self._monotonic = monotonic
+        self._wall = wall
+        self._rng = rng or random.Random()
+        self._entropy = entropy
+        self._pause = pause
+        self._settings = settings or TokenSettings()
+        self._guard = threading.Lock()
+        self._held: dict[str, _Held] = {}
+        self._flights: dict[TokenKey, threading.Lock] = {}
+        self._silences: dict[TokenKey, int] = {}
+
+    def get(self, account: Account, channel: Channel) -> TokenState:
+        """The account's token, or when to come back, or why a person must act."""
+        held = self._held.get(account.name)
+        if held is not None and held.account is account and self._monotonic() < held.refresh_at:
+            return held.token
+        wanted = self._wanted(account, channel)
+        flight = self._flight(wanted.key)
+        if not self._board(flight, wanted):
+            held = self._living(wanted)
+            return held.token if held else TokenWait(self._soon(), "another thread fetches the token")
+        try:
+            return self._obtain(wanted)
+        finally:
+            flight.release()
+
+    def refused(self, account: Account, token: Token) -> None:
+        """The vendor refused this token on a call: exactly this generation is given up, once, for every process."""
+        with self._guard:
+            held = self._held.get(account.name)
+            if held is not None and held.token.fingerprint == token.fingerprint:
+                if held.token.generation > token.generation:
+                    return
+                del self._held[account.name]
+        key = TokenKey(account.name, token.fingerprint)
+        reason = "\n".join(REFUSED_TWICE)
+        probe_s = self._settings.probe_s
+        tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
+
+    def worked(self, account: Account, token: Token) -> None:
+        """A call with this token succeeded, which ends its probation.
+
+        Costs a look into a dict, and for a token on probation one statement; with the database away the next success
+        says it.
+        """
+        held = self._held.get(account.name)
+        if held is None or not held.on_probation or held.token != token:
+            return
+        passed = replace(held, on_probation=False)
+        if not self._swap(held, passed):
+            return
+        try:
+            tokens.end_probation(self._database, TokenKey(account.name, token.fingerprint), token.generation)
+        except SQLAlchemyError:
+            self._swap(passed, held)
+
+    def _swap(self, held: _Held, other: _Held) -> bool:
+        """False: another thread was faster."""
+        with self._guard:
+            if self._held.get(held.account.name) is not held:
+                return False
+            self._held[held.account.name] = other
+        return True
+
+    def may_ask(self, account: Account, channel: Channel) -> bool:
+        """Nothing keeps the vendor from being asked for a token: these credentials were not refused, or long ago."""
+        row = tokens.read(self._database, self._wanted(account, channel).key)
+        return not (row.parked_us or row.leased_us)
+
+    def _wanted(self, account: Account, channel: Channel) -> _Wanted:
+        secret = secret_of(account)
+        fingerprint = _fingerprint(secret, channel.token_request(account, secret, _NO_INSTANT))
+        return _Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
+
+    def _flight(self, key: TokenKey) -> threading.Lock:
+        with self._guard:
+            return self._flights.setdefault(key, threading.Lock())
+
+    def _board(self, flight: threading.Lock, wanted: _Wanted) -> bool:
+        """True when this thread may look and fetch; others go on with the old token, or wait for the new one."""
+        if self._living(wanted):
+            return flight.acquire(blocking=False)
+        return flight.acquire(timeout=self._settings.patience_s)
+
+    def _living(self, wanted: _Wanted) -> _Held | None:
+        """The token in memory, if it is of these credentials and its time is not over."""
+        held = self._held.get(wanted.account.name)
+        if held is None or held.token.fingerprint != wanted.key.fingerprint or self._monotonic() >= held.expires_at:
+            return None
+        return held
+
+    def _obtain(self, wanted: _Wanted) -> TokenState:
+        """Looks, fetches, or waits a little for another process's fetch."""
+        held = self._living(wanted)
+        if held is not None and self._monotonic() < held.refresh_at:
+            return self._hold(replace(held, account=wanted.account))
+        waited = 0.0
+        while True:
+            access = self._step(wanted)
+            if access is not None:
+                return access
+            if waited >= self._settings.patience_s:
+                return TokenWait(self._soon(), "another process fetches the token")
+            self._pause(self._settings.poll_s)
+            waited += self._settings.poll_s
+
+    def _step(self, wanted: _Wanted) -> TokenState | None:
+        """One look at the row, and the fetch if it is ours to make; None: somebody else is at it."""
+        before = self._monotonic()
+        row = tokens.read(self._database, wanted.key)
+        held = self._adopt(wanted, row, before)
+        if held is not None and before < held.refresh_at:
+            return held.token
+        if row.parked_us or row.leased_us:
+            return self._meanwhile(row, held)
+        lease = self._lease(wanted.key, row.generation)
+        if lease is None:
+            return None
+        return self._fetch(wanted, lease, held)
+
+    def _adopt(self, wanted: _Wanted, row: TokenRow, before: float) -> _Held | None:
+        """The row's living token, taken into memory."""
+        if not row.alive or row.sealed is None or row.expires_at is None or row.fetched_at is None:
+            return None
+        value = unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation))
+        if value is None:
+            return None
+        token = Token(value, row.generation, wanted.key.fingerprint)
+        born = before - (row.now - row.fetched_at) * _MICRO
+        life_s = (row.expires_at - row.fetched_at) * _MICRO
+        ahead = min(self._settings.refresh_ahead_s, life_s / 4)
+        held = _Held(wanted.account, token, born + life_s - ahead, born + life_s, row.on_probation)
+        self._hold(held)
+        return held
+
+    def _hold(self, held: _Held) -> Token:
+        with self._guard:
+            self._held[held.account.name] = held
+        return held.token
+
+    def _meanwhile(self, row: TokenRow, held: _Held | None) -> TokenState | None:
+        """While a fetch is not ours to make: the old token, the reason to stop, a pause, or a little wait."""
+        if held is not None:
+            return self._later(held)
+        if row.refused is not None:
+            reason, remedy, hint = [*row.refused.split("\n"), "", ""][:3]
+            return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO, hint or None)
+        if row.lease_holder is None:
+            return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; nobody asks before that")
+        return None
+
+    def _later(self, held: _Held) -> Token:
+        """Goes on with the old token and looks again in a few seconds."""
+        look_at = self._monotonic() + self._soon()
+        return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
+
+    def _lease(self, key: TokenKey, generation: int) -> FetchLease | None:
+        holder, seconds = self._incarnation(), self._settings.lease_s
+        return tokens.lease(self._database, key, generation, holder=holder, seconds=seconds)
+
+    def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
+        """Asks the vendor under the lease. No transaction is open meanwhile; what comes back is fenced."""
+        match self._call(wanted):
+            case TokenGranted(token=value, expires_in_s=life_s):
+                return self._granted(wanted, lease, value, life_s)
+            case TokenRefused() as refused:
+                return self._park(lease, held, refused)
+            case TokenLater(reason=reason, delay=delay, penalty=penalty):
+                tokens.postpone(self._database, lease, seconds=delay)
+                return self._later(held) if held else TokenWait(delay, reason, penalty)
+
+    def _call(self, wanted: _Wanted) -> TokenOutcome:
+        asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
+        request = replace(asked, deadline_s=self._settings.call_s, proxy=wanted.account.proxy)
+        connection = self._transport.connect(request)
+        if isinstance(connection, NeverLeft):
+            return self._silence(wanted.key, connection.reason)
+        try:
+            result = connection.call(request)
+        finally:
+            connection.release()
+        if not isinstance(result, Answered):
+            return self._silence(wanted.key, result.reason)
+        self._silences.pop(wanted.key, None)
+        return wanted.channel.token_outcome(result.reply, wanted.account, wanted.secret)
+
+    def _silence(self, key: TokenKey, reason: str) -> TokenLater:
+        """No answer: asking again does no harm, but not at once and not all together."""
+        count = self._silences[key] = self._silences.get(key, 0) + 1
+        longest = min(self._settings.retry_s * 2.0 ** min(count - 1, 16), self._settings.retry_most_s)
+        return TokenLater(f"gettoken: {reason}", self._rng.uniform(longest / 2, longest))
+
+    def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
+        """Stores the token if the lease is still ours; else None: the row is looked at again."""
+        generation = lease.generation + 1
+        nonce = self._entropy(NONCE_BYTES)
+        sealed = seal(value, secret=wanted.secret, context=wanted.context(generation), nonce=nonce)
+        life_s = max(1.0, expires_in_s - min(self._settings.spare_s, expires_in_s / 20))
+        probation_s = self._settings.probation_s
+        if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
+            return None
+        before = self._monotonic()
+        held = self._adopt(wanted, tokens.read(self._database, wanted.key), before)
+        return held.token if held else None
+
+    def _park(self, lease: FetchLease, held: _Held | None, refused: TokenRefused) -> TokenState | None:
+        probe_s = self._settings.probe_s
+        lines = (refused.reason, refused.remedy, *([refused.hint] if refused.hint else []))
+        if not tokens.park(self._database, lease, reason="\n".join(lines)[:_STORED_MOST], probe_s=probe_s):
+            return None
+        return self._later(held) if held else TokenParked(refused.reason, refused.remedy, probe_s, refused.hint)
+
+    def _soon(self) -> float:
+        return self._rng.uniform(0.5, 1.5)
+
+
+def secret_of(account: Account) -> str:
+    """The account's secret, read now; a missing one is a ConfigurationError."""
+    if account.secret is None:
+        raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
+    return account.secret.read()
+
+
+def _fingerprint(secret: str, request: Request) -> str:
+    """Names the credentials: everything the vendor is asked with, hashed under the secret itself."""
+    assert not isinstance(request.body, FileBody)
+    query = [part for pair in sorted(request.query.items()) for part in pair]
+    body = (request.body or b"").decode("utf-8", "backslashreplace")
+    return keyed_hash(secret.encode(), request.base_url, request.path, *query, body)
