@@ -1,0 +1,92 @@
+"""The README's snippets run as they are written."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+import worker
+from tests.support.runtime import RECALL, UPDATE, planted
+from worker.config.accounts import accounts_of
+from worker.config.current import current_accounts
+from worker.config.settings import load_settings
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+class Base(DeclarativeBase):
+    """An application's own tables."""
+
+
+class Order(Base):
+    """An application's own row."""
+
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(String(40))
+
+
+def blocks(language: str) -> list[str]:
+    """The README's blocks of a language."""
+    return [str(found) for found in re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)]
+
+
+def block(language: str) -> str:
+    """The README's only block of a language."""
+    (found,) = blocks(language)
+    return found
+
+
+@pytest.fixture
+def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The README's worker.toml, in an empty folder."""
+    path = tmp_path / "worker.toml"
+    path.write_text(block("toml"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HR_SECRET", "not-so-secret")
+    return path
+
+
+def test_the_settings_of_the_readme_load(sample: Path) -> None:
+    """Every key of the example is known, and the account is usable."""
+    settings = load_settings(sample)
+
+    account = accounts_of(settings).get("hr")
+
+    assert tomllib.loads(block("toml"))["accounts"]["hr"]["corpid"] == account.settings["corpid"]
+    assert account.secret is not None
+    assert "not-so-secret" == account.secret.read()
+
+
+def test_the_enqueue_example_runs(
+    sample: Path, database: Database, driven_clock: DrivenClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pasted in two, with a worker at work between: all three are sent, one is recalled and one updated, as it says."""
+    Base.metadata.create_all(database.engine)
+    worker.configure(sample)
+    names = {"engine": database.engine, "Order": Order}
+    enqueues, follows_up = (compile(one, "README.md", "exec") for one in blocks("python"))
+
+    try:
+        with planted(database, driven_clock, accounts=[current_accounts().get("hr")]) as site:
+            exec(enqueues, names)
+            # The example is due by the real clock, its last message in an hour.
+            site.clock.micros = max(row.due_at for row in site.rows("select due_at from worker_jobs"))
+            site.run()
+            exec(follows_up, names)
+            site.run()
+            recalls, updates = site.bodies(RECALL), site.bodies(UPDATE)
+    finally:
+        worker.configure(None)
+        Base.metadata.drop_all(database.engine)
+
+    (said,) = re.findall(r"# (accepted .*)", README)
+    assert f"{said}\n" == capsys.readouterr().out
+    assert (1, 1) == (len(recalls), len(updates))

@@ -1,0 +1,81 @@
+"""docs/wecom-app.md: its examples run as they are written, and its table of limits is the rows we check by."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+import worker
+from tests.support.producing import ACCOUNTS, an_engine
+from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.messages import card, reading
+from worker.domain.message import Message
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs" / "wecom-app.md").read_text(encoding="utf-8")
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+
+
+@pytest.fixture
+def namespace(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the page's examples leave: run one after another in a folder with their picture."""
+    (tmp_path / "menu.png").write_bytes(PNG)
+    monkeypatch.chdir(tmp_path)
+    worker.configure(ACCOUNTS)
+    engine = an_engine(database_url)
+    with Session(engine) as session:
+        names: dict[str, Any] = {"session": session, "File": worker.File, "To": worker.To, "enqueue": worker.enqueue}
+        for block in re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL):
+            exec(compile(block, "docs/wecom-app.md", "exec"), names)
+        yield names
+    worker.configure(None)
+    engine.dispose()
+
+
+def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
+    """Each message passes the door, whoever it is for; every type there is has an example."""
+    session, examples = namespace["session"], [one for one in namespace.values() if isinstance(one, Message)]
+    to = {"making": None, "changing": None, "handover": worker.AppChat("duty2026")}
+
+    jobs = {
+        name: worker.enqueue(session, "hr", one, to.get(name, worker.To("lihua"))).id
+        for name, one in namespace.items()
+        if isinstance(one, Message) and not isinstance(one, worker.CardUpdate)
+    }
+    for update in (namespace["freeze"], namespace["whole"]):
+        worker.update_card(session, jobs["buttons"], update)
+    session.commit()
+
+    shown = {type(one) for one in examples}
+    assert {*reading.PLAIN.values(), *card.CARD_CLASSES.values(), worker.CreateChat, worker.ChangeChat} <= shown
+    assert namespace["read"] == reading.message_from_json(namespace["same"])
+
+
+def test_the_table_is_the_rows() -> None:
+    """Run `python tests/channels/wecom_app_table.py` and paste what it prints."""
+    made = subprocess.run(
+        [sys.executable, ROOT / "tests/channels/wecom_app_table.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    written = DOCS.partition("wecom_app_table.py -->\n")[2].partition("<!-- end -->")[0]
+
+    assert made.strip() == written.strip()
+
+
+def test_every_setting_and_limit_is_named() -> None:
+    """The abilities an account may say, and every upload type."""
+    from worker.channels.wecom_app import account
+    from worker.channels.wecom_app.limits import PROFILE
+
+    for name in (*account.COUNTS, *account.ABILITIES, *PROFILE, *fields.UPLOADS):
+        assert re.search(rf"\b{name}\b", DOCS), name

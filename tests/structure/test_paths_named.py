@@ -1,0 +1,27 @@
+"""Files that prose names are there: in the documents, in docstrings and in comments."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMED = re.compile(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)`")
+THEIRS = {"env.py"}
+"""Of Alembic, in an application's own folder."""
+
+
+def test_a_file_that_prose_names_is_there() -> None:
+    """A name alone, or its path from some folder on."""
+    places = [path for top in ("worker", "tests", "bench", "migrations") for path in (ROOT / top).rglob("*.py")]
+    there = {"/".join(path.relative_to(ROOT).parts[-depth:]) for path in places for depth in range(1, 9)}
+    prose = [*places, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"]
+
+    gone = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in prose
+        for name in NAMED.findall(path.read_text(encoding="utf-8"))
+        if name not in there | THEIRS
+    }
+
+    assert set() == gone
