@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from tests.support.databases import Service
 
 PROGRAMS = Service("PostgreSQL's server programs", "TEST_RESTART_POSTGRES", "", "apt-get install postgresql")
 """Without them the command in the variable restarts the server that the other tests use."""
-LIMIT_S = "60"
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Server:
         self._control("stop", "-m", "immediate")
 
     def _control(self, *words: str) -> None:
-        _run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", LIMIT_S, *words)
+        _run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", f"{own_server.START_S:.0f}", *words)
 
 
 @cache
@@ -73,7 +71,7 @@ def running(connections: int = 100, *, durable: bool = True) -> Iterator[Server]
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
         _run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        server = Server(folder, _free_port(), connections, durable)
+        server = Server(folder, own_server.free_port(), connections, durable)
         server.start()
         try:
             yield server
@@ -109,9 +107,3 @@ def _account() -> pwd.struct_passwd | None:
         return pwd.getpwnam("postgres") if shutil.which("runuser") else None
     except KeyError:
         return None
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

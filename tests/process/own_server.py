@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from tests.process.stack import until
 from tests.support import databases
 from tests.support.databases import Service
+
+GIVEN_TO_NOBODY = (20_000, 32_000)
+"""Below the ports that the system gives to connections by itself, from 32,768 on."""
+START_S = 180.0
+"""A server that starts beside a dozen busy workers gets a tenth of a processor."""
 
 
 def program(*names: str, usual: Sequence[Path] = ()) -> Path | None:
@@ -114,13 +120,13 @@ class Process:
                 stderr=log,
                 **_becoming(self._user),
             )
-        until(self._has_answered, f"{self._command[0]} answers")
+        until(self._has_answered, f"{self._command[0]} answers", START_S)
 
     def end(self) -> None:
         """A clean end, then waits for it."""
         if self._running:
             self._running.terminate()
-            self._running.wait(60)
+            self._running.wait(START_S)
 
     def _has_answered(self) -> bool:
         assert self._running
@@ -135,10 +141,12 @@ def listens(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port nobody listens on, and that no connection of others is given while a server takes seconds to start."""
+    while True:
+        port = random.randint(*GIVEN_TO_NOBODY)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def need(programs: Service, *, found: bool) -> None:
