@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.process.office import KEY, TOKEN, UPDATE, Office
 from tests.process.stack import ACCOUNT, ROOT, Stack, until
-from tests.process.stacks import EMBEDDED, Make, on_every_stack
+from tests.process.stacks import EMBEDDED, REDIS, Make, on_every_stack
 from worker import Text, To, enqueue
 
 
@@ -43,25 +43,29 @@ def test_a_press_reaches_the_hook_and_the_card_says_so(make: Make) -> None:
 
 @on_every_stack()
 def test_300_presses_delivered_four_times_each_are_300_runs(make: Make) -> None:
-    """In random order, by a real receiver and two workers: 300 stored, each hook run once, each card updated once."""
+    """In random order, by a real receiver and two workers: 300 stored, each hook run once, each card updated once.
+
+    On PostgreSQL and Redis; 60 on the others, where only the path of one press is new.
+    """
+    count = 300 if make.name == REDIS else 60
     here = Office(make)
     here.opens(copies=4, shuffle_s=5, deadline_s=30, tries=20)
     for _ in range(make.workers(2)):
         here.stack.worker()
-    people = [f"u{n}" for n in range(300)]
+    people = [f"u{n}" for n in range(count)]
     here.card(*people)
 
     codes = {here.press(person)["response_code"] for person in people}
-    here.until_heard(300)
-    until(lambda: _deliveries(here).total() >= 1_200, "every copy was delivered", 120)
+    here.until_heard(count)
+    until(lambda: _deliveries(here).total() >= 4 * count, "every copy was delivered", 120)
     here.stack.until_settled()
 
-    assert 300 == here.stack.number("select count(*) from worker_inbound")
-    assert [(2, 1, 300)] == here.stack.rows("select state, tries, count(*) from worker_events group by 1, 2")
-    assert 300 == len(here.lines()) == len(set(here.lines()))
+    assert count == here.stack.number("select count(*) from worker_inbound")
+    assert [(2, 1, count)] == here.stack.rows("select state, tries, count(*) from worker_events group by 1, 2")
+    assert count == len(here.lines()) == len(set(here.lines()))
     updates = here.stack.vendor.calls(UPDATE)
     assert codes == {_body(call)["response_code"] for call in updates}
-    assert 300 == len(updates)
+    assert count == len(updates)
 
 
 @on_every_stack()
