@@ -253,9 +253,13 @@ def test_other_events_are_kept_without_an_event_of_ours(receiver: Receiver, site
 
 
 def test_300_callbacks_four_times_each_in_random_order_are_stored_once_each(receiver: Receiver, site: Site) -> None:
-    """Some of them at the same time: every answer is 200, 300 rows, 300 events, 300 codes."""
+    """Some of them at the same time: every answer is 200, 300 rows, 300 events, 300 codes.
+
+    On MariaDB; 60 on the others.
+    """
+    count = 300 if site.database.dialect in ("mysql", "mariadb") else 60
     job, task = own_task(site)
-    presses = [press(task, person=f"u{n}", code=f"code-{n}") for n in range(300)]
+    presses = [press(task, person=f"u{n}", code=f"code-{n}") for n in range(count)]
     deliveries = [
         sent(message, at=NOW + again, nonce=f"n{again}", random=bytes([again]) * 16)
         for message in presses
@@ -274,10 +278,10 @@ def test_300_callbacks_four_times_each_in_random_order_are_stored_once_each(rece
 
     statuses = asyncio.run(deliver())
 
-    assert [200] * 1_200 == statuses
+    assert [200] * 4 * count == statuses
     counts = [site.rows(f"select count(*) as n from worker_{table}")[0].n for table in ("inbound", "events")]
-    assert [300, 300] == counts
-    assert 300 == len([row for row in site.of("response_codes", job) if row.source == "callback"])
+    assert [count, count] == counts
+    assert count == len([row for row in site.of("response_codes", job) if row.source == "callback"])
 
 
 # -- refused ----------------------------------------------------------------------------------------------------------

@@ -326,7 +326,11 @@ def test_a_process_with_a_newer_module_hears_what_an_older_one_has_no_hook_for(h
 
 
 def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, card: str) -> None:
-    """Delivered in random order by several threads at a time, every event rung twice: each hook runs exactly once."""
+    """Delivered in random order by several threads at a time, every event rung twice: each hook runs exactly once.
+
+    On PostgreSQL, where they run at once; 60 on the others.
+    """
+    count = 300 if site.database.dialect == "postgresql" else 60
     guard, ran = threading.Lock(), list[str]()
 
     @on_card_action
@@ -337,7 +341,7 @@ def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, 
     here = hall(hook)
     deliveries = [
         sent(press(f"w{part_id(card, 0)}", person=f"u{n}", code=f"c{n}"), at=NOW + again, nonce=f"n{again}")
-        for n in range(300)
+        for n in range(count)
         for again in range(4)
     ]
     random.Random(7).shuffle(deliveries)
@@ -352,9 +356,9 @@ def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, 
             site.clock.advance(1)
 
     assert {200} == {answer.status for answer in answers}
-    assert 300 == len(ran) == len({one.split()[0] for one in ran})
-    assert [(2, 1)] * 300 == [(row.state, row.tries) for row in site.rows("select * from worker_events")]
-    assert 300 == len(site.rows("select id from worker_inbound"))
+    assert count == len(ran) == len({one.split()[0] for one in ran})
+    assert [(2, 1)] * count == [(row.state, row.tries) for row in site.rows("select * from worker_events")]
+    assert count == len(site.rows("select id from worker_inbound"))
 
 
 # -- failing ----------------------------------------------------------------------------------------------------------

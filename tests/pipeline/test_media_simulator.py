@@ -99,22 +99,26 @@ def media_ids(url: str) -> list[str]:
 
 
 def test_200_sends_of_a_10_mb_file_are_one_upload_and_one_stored_copy(site: Site, url: str) -> None:
-    """In one call of one transaction, again in the same and in a later one: 10 MB are stored, and uploaded, once."""
+    """In one call of one transaction, again in the same and in a later one: 10 MB are stored, and uploaded, once.
+
+    200 on PostgreSQL, 40 on the others.
+    """
+    half = 100 if site.database.dialect == "postgresql" else 20
     with site.database.writing() as connection:
-        jobs = [NewJob("hr", FileMessage(file=REPORT), To([f"u{n}"])) for n in range(100)]
+        jobs = [NewJob("hr", FileMessage(file=REPORT), To([f"u{n}"])) for n in range(half)]
         enqueue_many(connection, jobs, accounts=site.accounts, clock=site.clock)
-        enqueue(connection, "hr", FileMessage(file=REPORT), To(["u100"]), accounts=site.accounts, clock=site.clock)
+        enqueue(connection, "hr", FileMessage(file=REPORT), To([f"u{half}"]), accounts=site.accounts, clock=site.clock)
     at_rest = stored(site)
     run(site)
-    one_by_one(site, 101, 99)
+    one_by_one(site, half + 1, half - 1)
     run(site)
 
     assert ((1, 10 * MB), (1, 10 * MB)) == (at_rest, stored(site))
     [upload] = made(url, UPLOAD)
     assert ("七月报表.bin", 10 * MB) == (upload["body"]["filename"], upload["body"]["size"])
-    assert_all_accepted(site, 200)
-    assert {f"u{n}" for n in range(200)} == who_saw_it(url)
-    assert (200, 1) == (len(media_ids(url)), len(set(media_ids(url))))
+    assert_all_accepted(site, 2 * half)
+    assert {f"u{n}" for n in range(2 * half)} == who_saw_it(url)
+    assert (2 * half, 1) == (len(media_ids(url)), len(set(media_ids(url))))
 
 
 def test_media_that_expired_in_between_is_uploaded_once_more_and_nothing_is_lost(site: Site, url: str) -> None:
