@@ -35,3 +35,25 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(there + nowhere, encoding="utf-8")
 
     assert ["gone.md", "#a", "page.md#b", "#fenced"] == broken(Page("page.md", tmp_path))
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """By following links; those of a folder stand for all that is in it."""
+    reached, left = set[str](), ["README.md"]
+    while left:
+        page = Page(left.pop())
+        reached.add(page.name)
+        left += [name for name in _linked(page) if name not in reached]
+
+    assert {page.name for page in pages()} == reached
+
+
+def _linked(page: Page) -> list[str]:
+    paths = [(page.path.parent / link.partition("#")[0]).resolve() for link in page.links() if "://" not in link]
+    files = [file for path in paths for file in (path.glob("*.md") if path.is_dir() else [path])]
+    return [str(file.relative_to(page.root)) for file in files if file.suffix == ".md" and "CHANGELOG" not in file.name]
+
+
+def test_the_readme_is_short() -> None:
+    """One can read it to its end."""
+    assert len(Page("README.md").text.splitlines()) <= 100

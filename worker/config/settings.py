@@ -341,7 +341,7 @@ def _read(file: Path) -> dict[str, Any]:
         # The parser's text may quote a line of the file, and a line may hold what should not be there.
         where = re.search(r"\(at .*\)", str(error))
         place = f" {where.group()}" if where else ""
-    raise ConfigurationError(f"{file}: not valid TOML{place}; correct the line, see the sample in the README")
+    raise ConfigurationError(f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md")
 
 
 def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import re
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.docs.page import Page
 from tests.support.runtime import an_account
 from worker import Text, To, enqueue
 from worker.cli import demo
@@ -57,6 +59,14 @@ def test_the_demo_ends_as_stated(played: tuple[int, str, Outcome, Any]) -> None:
     assert "its buttons now say 'approved'" in output
     assert "pressed: key approve by person0001" in output
     assert "hook done: card_action" in output
+
+
+def test_the_readme_shows_what_the_demo_prints(played: tuple[int, str, Outcome, Any]) -> None:
+    """Under `make demo`, with three dots for what it leaves out."""
+    _, output, _, _ = played
+    shown = Page("README.md").blocks_in("console")[0].text
+
+    assert doctest.OutputChecker().check_output(shown, f"$ make demo\n{output}", doctest.ELLIPSIS)
 
 
 def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[subprocess.Popen[str]]]) -> None:

@@ -1,4 +1,7 @@
-"""The README's snippets run as they are written."""
+"""The snippets of docs/enqueue.md and docs/settings.md run as they are written.
+
+Those of the README are typed in tests/process/test_readme.py.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,13 @@ from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import worker
+from tests.docs.page import Page
 from tests.support.runtime import RECALL, UPDATE, planted
 from worker.config.accounts import accounts_of
 from worker.config.current import current_accounts
 from worker.config.settings import load_settings
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 class Base(DeclarativeBase):
@@ -33,34 +35,29 @@ class Order(Base):
     text: Mapped[str] = mapped_column(String(40))
 
 
-def blocks(language: str) -> list[str]:
-    """The README's blocks of a language."""
-    return [str(found) for found in re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)]
-
-
-def block(language: str) -> str:
-    """The README's only block of a language."""
-    (found,) = blocks(language)
-    return found
+def blocks(page: str, language: str) -> list[str]:
+    """A page's blocks of a language."""
+    return [block.text for block in Page(page).blocks_in(language)]
 
 
 @pytest.fixture
 def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The README's worker.toml, in an empty folder."""
+    """The worker.toml of docs/settings.md, in an empty folder."""
     path = tmp_path / "worker.toml"
-    path.write_text(block("toml"))
+    (text,) = blocks("docs/settings.md", "toml")
+    path.write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HR_SECRET", "not-so-secret")
     return path
 
 
-def test_the_settings_of_the_readme_load(sample: Path) -> None:
+def test_the_settings_load(sample: Path) -> None:
     """Every key of the example is known, and the account is usable."""
     settings = load_settings(sample)
 
     account = accounts_of(settings).get("hr")
 
-    assert tomllib.loads(block("toml"))["accounts"]["hr"]["corpid"] == account.settings["corpid"]
+    assert tomllib.loads(sample.read_text())["accounts"]["hr"]["corpid"] == account.settings["corpid"]
     assert account.secret is not None
     assert "not-so-secret" == account.secret.read()
 
@@ -72,7 +69,7 @@ def test_the_enqueue_example_runs(
     Base.metadata.create_all(database.engine)
     worker.configure(sample)
     names = {"engine": database.engine, "Order": Order}
-    enqueues, follows_up = (compile(one, "README.md", "exec") for one in blocks("python"))
+    enqueues, follows_up = (compile(one, "enqueue.md", "exec") for one in blocks("docs/enqueue.md", "python"))
 
     try:
         with planted(database, driven_clock, accounts=[current_accounts().get("hr")]) as site:
@@ -87,6 +84,6 @@ def test_the_enqueue_example_runs(
         worker.configure(None)
         Base.metadata.drop_all(database.engine)
 
-    (said,) = re.findall(r"# (accepted .*)", README)
+    (said,) = re.findall(r"# (accepted .*)", Page("docs/enqueue.md").text)
     assert f"{said}\n" == capsys.readouterr().out
     assert (1, 1) == (len(recalls), len(updates))
