@@ -132,9 +132,10 @@ class Channel(Protocol):
     def narrow(
         self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """A part's spec without these recipients (those of `Charge.recipient`), and one for them alone; None where it
-        cannot be taken apart, or somebody could be reached by both. `members` are all who stand behind its departments
-        and tags, where they are known.
+        """Divide a part's spec: one spec without some recipients, one for them alone.
+
+        The recipients are those of `Charge.recipient`. None where the spec cannot be divided, or where a member could
+        be reached by both halves. `members` are all members of its departments and tags, where they are known.
         """
         ...
 
@@ -167,14 +168,17 @@ class Channel(Protocol):
         ...
 
     def app_scope(self, account: Account) -> str:
-        """What the vendor takes the account for: accounts with the same scope are one to its duplicate check, its
-        task_ids and response_codes, and have one callback address.
+        """The key of what the vendor takes this account for.
+
+        Accounts with the same scope are one to the vendor's duplicate check, its task_ids and its response_codes, and
+        have one callback address.
         """
         ...
 
     def media_scope(self, account: Account) -> str:
-        """Who can use a media_id of this account: accounts with the same scope share uploads (a corp, a key), and what
-        a search is shown.
+        """The key of who can use a media_id of this account.
+
+        Accounts with the same scope (a corp, a webhook key) share uploads, and a search shows them the same.
         """
         ...
 

@@ -32,8 +32,10 @@ OFF = (0, "0", False, "")
 
 
 def without_foreign(body: Mapping[str, Any], rows: Iterable[Foreign]) -> dict[str, Any]:
-    """The body without what says nothing, a `UserWarning` for each such field at the caller of a `message_from_json`;
-    CheckFailed names every obsolete field that says something.
+    """The body without the fields that say nothing.
+
+    Each such field is a `UserWarning` at the caller of `message_from_json`. A CheckFailed names every obsolete field
+    that says something.
     """
     kept: dict[str, Any] = _copy(body)
     obsolete: list[Problem] = []

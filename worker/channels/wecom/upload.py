@@ -203,8 +203,9 @@ def deadline_s(account: Account) -> float:
 
 
 def lane(message: Mapping[str, Any]) -> str:
-    """`upload/<upload type>`, with `/url` where the file has to be fetched first: who fetches waits for others'
-    servers, and files that are here already do not wait with him.
+    """The lane `upload/<upload type>`, with `/url` behind it where the file has to be fetched first.
+
+    Fetching waits for other servers; files that are stored here do not wait behind it.
     """
     file = message["files"]["media"]
     return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"

@@ -77,8 +77,10 @@ def door(account: Account, token: str, aes_key: str, max_age_s: float) -> Callba
 
 
 def _identity(tree: Tree, name: str) -> tuple[str, ...]:
-    """Messages by MsgId (page 90239). Events by sender and second (90240), and by everything else that tells two quick
-    presses apart; never by the cipher text, which differs with every delivery.
+    """The key by which a repeated delivery is recognised.
+
+    Messages: MsgId (page 90239). Events: sender and second (90240), and every other field that differs between two
+    quick presses. Never the cipher text, which differs with every delivery.
     """
     if msgid := text_at(tree, "MsgId"):
         return ("message", msgid)

@@ -92,8 +92,10 @@ class WecomApp:
         return split.split(draft)
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """`<kind of send>/<msgtype>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or
-        the kind: the finest scope a code can park.
+        """The finest scope that an errcode can park.
+
+        `<kind of send>/<msgtype>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the
+        kind.
         """
         if kind in SENDS:
             return f"{kind}/{message['type']}"

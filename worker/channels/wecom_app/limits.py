@@ -126,8 +126,9 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
 
 
 def person_times(part: Part, account: Account) -> int:
-    """How many members the call is taken to reach; parties, tags and everyone that nobody names the members of by the
-    account's estimates.
+    """How many members the call is taken to reach.
+
+    Departments, tags and everyone count by the account's estimates where their members are not known.
     """
     spec, settings = part.spec, account.settings
     if part.members is not None:

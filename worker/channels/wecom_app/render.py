@@ -30,8 +30,9 @@ DUPLICATE_WINDOW_S = 14400
 
 
 def request(part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
-    """The call of a part; `flagged` turns the vendor's duplicate check on. A repeat's bytes are those of the call in
-    doubt, but for the check's own two fields.
+    """The call of a part; `flagged` turns the vendor's duplicate check on.
+
+    A repeat's bytes are those of the call in doubt, except for the two fields of the check itself.
     """
     if part.kind == "upload":
         return upload.request(part, account, token)

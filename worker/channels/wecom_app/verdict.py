@@ -78,8 +78,10 @@ def _refused(part: Part, answer: Answer) -> Outcome:
 
 
 def _task_id_known(part: Part, answer: Answer, row: Errcode) -> Outcome:
-    """42014 says "exists, empty or too long"; ours is well-formed, so after a doubtful call it means: it was taken. One
-    of the caller's own may exist through another part.
+    """What 42014 proves about a task_id.
+
+    The vendor says "exists, empty or too long". A task_id of ours is well-formed, so after a call in doubt the code
+    means that the first call was taken. A task_id of the caller's may exist through another part.
     """
     if part.in_doubt and part.kind == "send":
         warning = "42014: an earlier call was accepted; its msgid and response_code are lost"

@@ -72,8 +72,10 @@ class WecomWebhook:
         return split.split(draft)
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """A chat's own (message push), that of calls for several chats, that of broadcasts, or the key's (group robot):
-        where a limit and a parking reach. Uploads have theirs, apart where a file has to be fetched first.
+        """The lane: where a limit and a parking reach.
+
+        A chat's own (message push), that of calls for several chats, that of broadcasts, or the key's (group robot).
+        Uploads have a lane of their own, and another one where a file has to be fetched first.
         """
         if kind == Kind.UPLOAD:
             return upload.lane(message)
@@ -98,8 +100,9 @@ class WecomWebhook:
         return split.without(spec, later)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`. Nothing makes the repeat of a webhook message safe: there is no key of ours in it
-        and nobody can look it up.
+        """See `Channel.repeat_rule`: nothing makes the repeat of a webhook message safe.
+
+        The message holds no key of ours, and it cannot be looked up afterwards.
         """
         return (RepeatRule.HARMLESS if part.kind == Kind.UPLOAD else RepeatRule.HOLD), 0
 

@@ -30,7 +30,9 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 
 def _together(draft: Draft) -> int:
-    """One, whatever the account says, where a call of several would lose something: pieces follow each other chat by
+    """How many chats one call may name.
+
+    One, whatever the account says, where a call for several would lose something: pieces follow each other chat by
     chat, a click is told by the part whose chat it stands in, and an ordered part cannot be halved.
     """
     has_buttons = bool((content_of(draft.message) or {}).get("attachments"))

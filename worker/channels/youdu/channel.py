@@ -80,8 +80,9 @@ class Youdu:
         return split.split(draft)
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """`send/<msgType>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the kind:
-        the finest scope a code can park.
+        """The finest scope that an errcode can park.
+
+        `send/<msgType>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the kind.
         """
         if kind == content.SEND:
             return f"{kind}/{message['type']}"
@@ -102,8 +103,10 @@ class Youdu:
         """Never asked: the server counts no recipient, so no charge is a recipient's."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`. A message has no id of ours and the server no memory: nothing makes it safe. A
-        badge is absolute, and a pop-up with its id takes the place of the first.
+        """See `Channel.repeat_rule`: what makes a repeat safe.
+
+        A message has no id of ours and the server no memory, so nothing does. A badge is absolute, and a pop-up window
+        takes the place of the first one with its id.
         """
         if part.kind in (content.UPLOAD, content.BADGE):
             return RepeatRule.HARMLESS, 0

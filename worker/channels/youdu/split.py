@@ -1,7 +1,8 @@
 """A job into parts: as few calls as the vendor's maxima allow; part i takes the i-th slice of every list.
 
 A badge is set for one account a call. A text that was split goes to each slice piece by piece, so part numbers follow
-the order of reading."""
+the order of reading.
+"""
 
 from __future__ import annotations
 

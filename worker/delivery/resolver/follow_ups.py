@@ -252,8 +252,10 @@ class FollowUps:
         return Ready(specs[0])
 
     def _look_again_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
-        """Who waits is woken when the job moves. An unknown may be held without a move, so look after its policy acted;
-        and look before the vendor's time for a follow-up is over.
+        """When a follow-up that waits for its job looks again.
+
+        The follow-up is woken when the job moves. An unknown may be held without a move, so it looks again after the
+        policy of the unknown has acted, and before the vendor's time for a follow-up is over.
         """
         acts = [part.not_before for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
         if acts:

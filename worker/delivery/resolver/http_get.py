@@ -54,8 +54,9 @@ class Web(Protocol):
     def get(
         self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]
     ) -> AbstractContextManager[WebAnswer]:
-        """Asks at this very address; everything, reading the body too, ends within so many seconds, or soon after the
-        process is `stopping`.
+        """Ask the server at this very address.
+
+        Everything, reading the body too, ends within so many seconds, or soon after the process is `stopping`.
         """
         ...
 

@@ -1,9 +1,11 @@
-"""Resolve, for files: the media_id of each attached file, out of the vault, or an upload job to wait for; and the bytes
-of those that stand in the message itself, which are read for each call and kept nowhere else.
+"""Resolve files: the media_id of each attached file, or an upload job to wait for.
 
-Vault rows and upload jobs are made by the first send that needs them. One upload serves every send of the same file,
-name and type in the same scope; a media_id is used for 2.5 of its 3 days and healed on 40007. What lies behind a URL
-may change: its upload serves only sends that were asked for before it was made.
+A media_id comes out of the media cache. The bytes of files that stand in the message itself are read for each call and
+kept nowhere else.
+
+Rows of the cache and upload jobs are made by the first send that needs them. One upload serves every send of the same
+file, name and type in the same scope; a media_id is used for 2.5 of its 3 days and replaced on 40007. What lies behind
+a URL may change: its upload serves only sends that were asked for before it was made.
 """
 
 from __future__ import annotations

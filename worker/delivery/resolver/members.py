@@ -67,8 +67,9 @@ class Members:
         self._rests_until = 0.0
 
     def of(self, account: str, spec: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The members of a spec's departments and tags together; None: it has none, or nobody knows. Never raises, and
-        waits no longer than the deadline.
+        """The members of a spec's departments and tags together.
+
+        None where the spec has none, or where they are not known. Never raises, and waits no longer than the deadline.
         """
         key = _key(account, spec)
         if self._resolver is None or key is None:

@@ -303,8 +303,9 @@ class Ledger:
 
 
 def _denied(short: Sequence[tuple[Cost, int | None]], alone: bool) -> Denied:
-    """What to block: the widest scope that was short, for as long as the limits of that scope say. `alone`: the call
-    waits by itself whatever was short, for smaller ones have room.
+    """What to block: the widest scope that was short, for as long as the limits of that scope say.
+
+    `alone`: the call waits by itself whatever was short, because smaller calls have room.
     """
     for cost, wait in short:
         if wait is None:  # its own fault: nobody else waits for it, and it is not asked again in a hurry

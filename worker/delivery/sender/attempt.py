@@ -339,8 +339,9 @@ class Attempt:
 
 
 def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
-    """What stands open by this answer of the vendor's: the account unless it, or its token, was the reason to refuse;
-    and the lane where the call itself was judged.
+    """What is proved open by this answer of the vendor.
+
+    The account, unless it or its token was the reason to refuse; and the lane, where the call itself was judged.
     """
     if not isinstance(result, Answered):
         return ()

@@ -160,8 +160,9 @@ class BatchSender:
         return [*left, *due_parts], calls
 
     def _work_off_returned(self, lane: str, lowest: int, most: int, left: list[DuePart]) -> dict[str, Delivered]:
-        """Parts that had no room when this process asked and are due again: no more than of the doorbell's own, and no
-        less urgent.
+        """Parts that had no room when this process asked, and are due again.
+
+        No more of them than the doorbell has parts, and none less urgent.
         """
         due_parts = self._take_returned(lane, lowest, most)
         try:
@@ -278,8 +279,9 @@ class BatchSender:
         return admitted
 
     def _prefetch(self, due: DuePart, room: int) -> None:
-        """More for a member whose limits will hold the rest up: his windows are best filled at once, for they give room
-        again when they were filled.
+        """More parts for a member whose limits will hold the rest up.
+
+        Such a member's windows are best filled at once, because they give room again a window after they were filled.
         """
         runtime = self._runtime
         if not room or due.priority == Priority.URGENT or not self._retry_hints.may_seek():

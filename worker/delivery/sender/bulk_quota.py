@@ -51,8 +51,10 @@ class BulkQuota:
         return Picked(tuple(picked), paid)
 
     def take_back(self, lane: str, picked: Picked, called: Collection[str]) -> None:
-        """All but these were picked and not called. Less than nothing is owed where several threads, each with a pick
-        in its hands, were let call their bulk alone.
+        """Return the credit that was paid for parts that were picked and not called.
+
+        The credit is below zero where several threads, each with a pick of its own, were allowed to call their bulk
+        parts only.
         """
         again = sum(paid for part, paid in picked.paid.items() if part not in called)
         if again:

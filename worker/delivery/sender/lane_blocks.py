@@ -97,8 +97,9 @@ class LaneBlocks:
         log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
 
     def unreachable(self, due: DuePart, reason: str) -> float:
-        """No connection: nothing has left. The account waits, and its breaker counts; for how many seconds from now,
-        0 where it waits already.
+        """No connection was made, so nothing has left: the account waits, and its breaker counts.
+
+        Returns for how many seconds from now; 0 where the account waits already.
         """
         delay = self._rest(due)
         if delay is None:

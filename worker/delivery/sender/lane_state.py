@@ -97,12 +97,12 @@ class LaneStates:
         used_up: Collection[str] = (),
         in_a_row: Mapping[str, int] = _NOTHING,
     ) -> None:
-        """Takes over what SQL says of these lanes and accounts, and of no others (microseconds to go); a block it does
-        not know any more was lifted by somebody.
+        """Take over what SQL says of these lanes and accounts, and of no others.
 
-        `calls`: how many may be in the air; `needs_feedback`: lanes and accounts whose row the
-        next answer must update; `used_up`: those that are blocked by nothing but a limit of ours; `in_a_row`: calls
-        that say the vendor is ill.
+        Instants are microseconds to go. A block that SQL does not know any more was lifted by another process.
+
+        `calls`: how many may be in the air. `needs_feedback`: lanes and accounts whose row the next answer must update.
+        `used_up`: those that are blocked only by a limit of ours. `in_a_row`: calls that say the vendor is ill.
         """
         now = self._monotonic()
         with self._guard:
@@ -182,9 +182,10 @@ class LaneStates:
         known.succeeded_at = known.used_at
 
     def ailed(self, name: str, most: int, rest_s: float) -> None:
-        """A call of the lane or account says that the vendor is ill. So many in a row, besides those that were in the
-        air when the row began (`MOST_OUT` at most), and this process makes none for so long, whatever rings: by then
-        SQL tells what all processes have found.
+        """A call of the lane or account says that the vendor is ill.
+
+        After so many in a row, besides those that were in the air when the row began (`MOST_OUT` at most), this process
+        makes no call for so long, whatever is offered to it. By then SQL holds what all processes have found.
         """
         with self._guard:
             left = self._streak.get(name) or most + min(MOST_OUT, self._out(name))
@@ -210,8 +211,10 @@ class LaneStates:
                     self._streak.pop(name, None)
 
     def failed(self, account: str, rng: random.Random) -> float | None:
-        """A connection could not be made: blocks the account and returns for how many seconds, growing to a minute,
-        with jitter. None: it is blocked, so this try began before that; one fault that many threads meet is one.
+        """A connection could not be made: block the account, and return for how many seconds.
+
+        The pause grows to a minute, with jitter. None: the account is blocked, so this try began before that; one fault
+        that many threads meet counts once.
         """
         with self._guard:
             if self._monotonic() < self._stopped.get(account, 0.0):
@@ -281,9 +284,10 @@ class LaneStates:
             return sum(self._air.values())
 
     def summary(self) -> dict[str, list[int]]:
-        """Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], for the heartbeat; behind them,
-        where there was one, the whole seconds since the last success. Only of lanes used lately; the others are
-        forgotten with it.
+        """What the heartbeat tells of each lane that was used lately.
+
+        Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], and behind them, where there was a
+        success, the whole seconds since the last one. Other lanes are forgotten by this call.
         """
         now = self._monotonic()
         self._forget(now)

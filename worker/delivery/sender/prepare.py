@@ -1,5 +1,7 @@
-"""Everything before the limits: resolve, token, render. A part that cannot be prepared waits, and says why; it never
-holds up the others of its doorbell."""
+"""What happens before the limits: resolve, authorise, render.
+
+A part that cannot be prepared waits, and its row says why. It never holds up the other parts of its doorbell.
+"""
 
 from __future__ import annotations
 
@@ -210,8 +212,9 @@ class Preparing:
         flight.request = self.request(flight, flagged=flagged)
 
     def request(self, flight: InFlight, *, flagged: bool) -> Request:
-        """The call, through the account's own proxy. A repeat sends the bytes of the call in doubt, whatever this
-        release would render.
+        """The call, through the account's own proxy.
+
+        A repeat sends the bytes of the call in doubt, whatever this release would render.
         """
         made = flight.channel.request(flight.part, flight.account, flight.access, flagged=flagged)
         return replace(made, proxy=flight.account.proxy) if flight.account.proxy else made

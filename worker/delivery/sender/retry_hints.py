@@ -1,9 +1,9 @@
-"""What this process found without room for its member comes back as soon as there is some, ahead of the lane's backlog;
-and the other parts of a member who will soon have no room are looked for while he has.
+"""Parts that had no room for their member come back as soon as there is room, ahead of the lane's backlog.
 
-Those without room are due later than everything that was asked for before. By time alone they would go behind all of
-it, and their members' windows would stand half empty as long. A hint, nothing more: what is forgotten here the relay
-offers.
+The other parts of a member who will soon have no room are looked for while there is some.
+
+Parts without room are due later than everything that was asked for before. By time alone they would go behind all of
+it, and their members' windows would stand half empty as long. This is only a hint: what it forgets the relay offers.
 """
 
 from __future__ import annotations

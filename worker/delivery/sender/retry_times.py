@@ -1,7 +1,8 @@
-"""Who waits for the same member comes back one behind the other, not all at once: a backlog of n messages is then asked
-about n times, not n times a window.
+"""Parts that wait for the same member come back one behind the other, not all at once.
 
-What this process alone has told. It decides when somebody asks again, never whether there is room.
+A backlog of n messages is then asked about n times, not n times a window.
+
+Only what this process has said itself counts. It decides when a part asks again, never whether there is room.
 """
 
 from __future__ import annotations

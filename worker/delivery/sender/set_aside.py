@@ -1,5 +1,7 @@
-"""Telling of what an error of ours kept from being judged or done: in the log, and among the events of lanes, where the
-metrics, `worker lanes --events` and `worker doctor` find it. It blocks nothing, and decides nothing.
+"""Tell of what an error of ours kept from being judged or done.
+
+In the log, and among the events of lanes, where the metrics, `worker lanes --events` and `worker doctor` find it. It
+blocks nothing, and decides nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ class SetAside:
         self._failures: Counter[str] = Counter()
 
     def carry_out(self, label: str, step: Callable[[], None]) -> bool:
-        """Does one step of several that must not stop each other. False: it failed. Raises only when the database is
-        away, or the process ends.
+        """Carry out one of several steps that must not stop each other; False when it failed.
+
+        Raises only when the database is away, or the process ends.
         """
         try:
             step()

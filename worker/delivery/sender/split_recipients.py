@@ -37,8 +37,10 @@ class RecipientSplitter:
         self._runtime, self._preparing = runtime, preparing
 
     def narrow(self, flight: InFlight, denied: Denied) -> Permit | Denied:
-        """A permit: the flight is now for those with room alone. Denied: the part waits whole, so long; also when an
-        error of ours is in the way, which is a try.
+        """Reserve for the recipients with room alone, and leave the others to a later part.
+
+        With a permit the flight is for those with room only. Denied: the part waits whole, for so long; also when an
+        error of ours is in the way, which counts as a try.
         """
         try:
             return self._narrow(flight, denied)
@@ -95,8 +97,10 @@ class RecipientSplitter:
 
 
 def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> float:
-    """Seconds until the first of those without room have some: all whose room opens within one window of the shortest
-    of their limits go together, so that a thousand members never become a thousand calls.
+    """Seconds until the first recipients without room have some.
+
+    All whose room opens within one window of the shortest of their limits go together, so that a thousand members never
+    become a thousand calls.
     """
     window_s = min(charge.limit.window_s for charge in charges if charge.recipient is not None)
     soon = min(members.values()) + window_s

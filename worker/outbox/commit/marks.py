@@ -157,8 +157,9 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
 
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
-    """The vendor may count from the first call how long it knows the body, or the card's task_id: a repeat must end
-    inside that, with a minute to spare.
+    """The latest instant at which a repeat may begin, to end inside the vendor's memory with a minute to spare.
+
+    The vendor may count from the first call how long it knows the body, or the card's task_id.
     """
     covered_us = mark.window_us if mark.repeat_us is None else mark.repeat_us
     return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND

@@ -1,5 +1,7 @@
-"""A part leaves some of its recipients to a later part of the same open job, in one transaction with its counters.
-Only a part that no recipient can have got: nothing of it ever left, or the vendor refused its call for all of them.
+"""A part leaves some of its recipients to a later part of the same open job.
+
+In one transaction with the job's counters. Only a part that no recipient can have received: nothing of it ever left, or
+the vendor refused its call for all of them.
 """
 
 from __future__ import annotations
@@ -43,8 +45,10 @@ def narrow(
 
 
 def apart(end: End, part: PartFacts, *, ours: bool) -> End:
-    """The end as it is carried out: a part that is no longer being sent, or that is in doubt, stays whole. What was
-    refused for all of its recipients is rejected for all of them then.
+    """The end as it is carried out.
+
+    A part that is no longer being sent, or that is in doubt, stays whole. What was refused for all of its recipients is
+    then rejected for all of them.
     """
     outcome = end.verdict.outcome
     if not isinstance(outcome, Progress) or outcome.apart is None or (ours and not part.doubts):

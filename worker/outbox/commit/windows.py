@@ -1,8 +1,9 @@
-"""Windows of the vendor's duplicate check: who opened one for a body, until when, and whether others used it too. Where
-a vendor takes one of equal bodies at a time, the same rows say whose turn it is.
+"""Windows of the vendor's duplicate check: who opened one for a body, until when, and who else used it.
 
-The check must make our own repeats safe without swallowing somebody's honest second message, so a window has one owner
-and remembers the first send of the same body by another part.
+Where a vendor takes one of equal bodies at a time, the same rows say whose turn it is.
+
+The check must make our own repeats safe without swallowing an honest second message of another job, so a window has one
+owner and remembers the first send of the same body by another part.
 """
 
 from __future__ import annotations

@@ -53,8 +53,9 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """True when the database cannot be reached (down, restarting, cut), or its server takes no writes: nothing says
-    that the statement was wrong.
+    """True when the database cannot be reached (down, restarting, cut), or its server takes no writes.
+
+    Nothing then says that the statement was wrong.
     """
     if isinstance(error, InterfaceError):
         return True
@@ -271,8 +272,9 @@ class Database:
             return int(connection.exec_driver_sql(f"select {self.now}").scalar_one())
 
     def _give_up_idle(self, *_: Any) -> None:
-        """Closes what lies idle beside a connection that was lost, however the loss was noticed: the others are as
-        dead, or on the same server that takes no writes, and each would cost an error.
+        """Close the idle connections beside one that was lost, however the loss was noticed.
+
+        The others are lost too, or lead to the same server that takes no writes, and each would cost an error.
         """
         self.close()
 

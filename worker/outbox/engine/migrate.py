@@ -51,8 +51,10 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> str | None:
-    """Brings the tables to a revision and makes the site's lane key if there is none; safe at any time. Tables of a
-    newer release stay as they are: a ConfigurationError when this one may not use them. Returns the tables' revision.
+    """Bring the tables to a revision, and make the site's lane key if there is none; safe at any time.
+
+    Tables of a newer release stay as they are. Returns the tables' revision. Raises ConfigurationError when this
+    release may not use a newer one's tables.
     """
     with _alone(engine) as connection:
         if not _is_newer(connection):
@@ -65,8 +67,10 @@ def upgrade(engine: Engine, revision: str = "head") -> str | None:
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Takes changes back, with what is stored in them; `base` drops every table of ours. A ConfigurationError when this
-    release does not know the tables' revision or the wanted one: the newer release has to do it.
+    """Take changes back, with what is stored in them; `base` drops every table of ours.
+
+    Raises ConfigurationError when this release does not know the tables' revision or the wanted one: the newer release
+    has to do it.
     """
     with _alone(engine) as connection:
         if _is_newer(connection):

@@ -80,8 +80,9 @@ def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these files are still there; those stay until the caller's commit. Only housekeeping meets the lock, and
-    passes them by.
+    """Which of these files are still stored; those stay until the caller's commit.
+
+    Only housekeeping meets the lock, and it passes the files by.
     """
     there = stored_blobs(connection, ids)  # on MariaDB a locking look at one that is gone locks where it was
     if not there or connection.dialect.name == "sqlite":

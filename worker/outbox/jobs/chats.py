@@ -39,8 +39,10 @@ ALLOWED = "its member spoke"
 def note(
     connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int, happened_at: int
 ) -> list[LaneEvent]:
-    """Writes down what a callback says of a chat, and parks or opens its lanes; the steps these took. `happened_at` is
-    the vendor's instant: what happened before the newest news of the chat came late, and changes nothing.
+    """Store what a callback says of a chat, and park or open its lanes; returns the steps these took.
+
+    `happened_at` is the vendor's instant: what happened before the newest news of the chat came late, and changes
+    nothing.
     """
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
@@ -86,8 +88,9 @@ def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | N
 
 
 def spend(connection: Connection, spending: Spending) -> bool:
-    """Takes one message out of a single chat's allowance; False: none is left. A chat no callback told of, and one that
-    is no single chat, is the vendor's to judge.
+    """Take one message out of a single chat's allowance; False when none is left.
+
+    A chat that no callback told of, and one that is no single chat, is left to the vendor to judge.
     """
     chat_id = _single_chat(connection, spending)
     if chat_id is None:
@@ -100,8 +103,10 @@ def spend(connection: Connection, spending: Spending) -> bool:
 
 
 def give_back(connection: Connection, spending: Spending, since: int) -> None:
-    """The vendor certainly did not take the message that was marked then. Where the chat was heard of since, its person
-    may have allowed as many as there can be: one more would be one too many.
+    """Give back the message that was marked then: the vendor certainly did not take it.
+
+    Where a callback of the chat came since, its person may have allowed the most there can be; one more would be too
+    many, so nothing is given back.
     """
     chat_id = _single_chat(connection, spending)
     if chat_id is not None:

@@ -150,8 +150,9 @@ def _handed_back(now: str) -> str:
 
 
 def end_event(connection: Connection, now: str, event: Claimed, state: EventState) -> bool:
-    """Ends a run; in the transaction of the hook's own work, so that both are there or neither. False: it is no longer
-    this run's (its process was called dead), and the transaction must be rolled back.
+    """End a run in the transaction of the hook's own work, so that both are stored or neither.
+
+    False: the event is no longer this run's (its process was called dead), and the transaction must be rolled back.
     """
     ended = connection.execute(
         text(

@@ -51,8 +51,9 @@ class Delivery:
 
 
 def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEvent] | None:
-    """Stores it and what follows from it; the steps of lanes it moved. None: it was there already, and nothing was
-    changed.
+    """Store a callback and what follows from it; returns the steps of the lanes it moved.
+
+    None: the callback was stored already, and nothing was changed.
     """
     inbound, card = delivery.inbound, delivery.inbound.card
     part_id = part_of_task(connection, delivery.accounts, card.task_id) if card else None

@@ -36,8 +36,10 @@ class PartRow(TypedDict):
 
 
 class JobRow(TypedDict):
-    """One job to insert; what is null is left out. Instants are absolute (`*_at`) or count from the database's now
-    (`*_in`)."""
+    """One job to insert; a value that is None is left out.
+
+    Instants are absolute (`*_at`) or count from the database's now (`*_in`).
+    """
 
     id: str
     kind: str
@@ -220,8 +222,9 @@ def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
 def _insert_into_postgres(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> dict[str, int]:
-    """What is asked about later is returned, where there is such, and not read: at SERIALIZABLE a look beside which
-    others insert theirs is a conflict with each of them.
+    """Insert, and return what is asked about later where the database can return it.
+
+    Nothing is read: at SERIALIZABLE a read beside which other transactions insert is a conflict with each of them.
     """
     telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
     found = connection.execute(_postgres(now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)})

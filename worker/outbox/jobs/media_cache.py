@@ -44,8 +44,9 @@ class VaultRow:
 
 
 def valid_media(connection: Connection, row_id: str, send_job_id: str, until: str) -> tuple[str, bool] | None:
-    """The media_id that is good beyond an instant (an SQL expression), and whether its upload was made after the send
-    that asks; None: there is none. Locks nothing.
+    """The media_id that is good beyond an instant (an SQL expression), or None.
+
+    With it, whether its upload was made after the send that asks. Locks nothing.
     """
     row = connection.execute(
         text(

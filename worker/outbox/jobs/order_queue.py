@@ -311,8 +311,10 @@ def _heads(connection: Connection, turns: Collection[str]) -> dict[str, str | No
 
 
 def _leave(connection: Connection, parts: Collection[str]) -> None:
-    """Parts leave their lines. A part whose place a replay is taking keeps its row: no worker waits for a producer's
-    commit. It is gone with that commit; after a rollback the leader finds it.
+    """Take parts out of their queues.
+
+    A part whose place a replay is taking keeps its row: no worker waits for a producer's commit. The row goes with that
+    commit; after a rollback the process that leads finds it.
     """
     dialect = connection.dialect.name
     free = f"select part_id from {chosen(dialect, 'worker_turns', 'part_id')} for update skip locked"

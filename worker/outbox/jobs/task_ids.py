@@ -13,8 +13,9 @@ from worker.outbox.engine.sql import fetch
 
 
 def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
-    """Whether another part of these accounts may have sent a card under the caller's task_id: one that is in the air,
-    was taken, or is in doubt. What the vendor refused readably took no task_id.
+    """Whether another part of these accounts may have sent a card under the caller's task_id.
+
+    A part that is in the air, was taken, or is in doubt. A card that the vendor refused readably took no task_id.
     """
     return any(
         fetch(connection, _OTHERS_CARD, {"account": account, "task": task_id, "part": part_id}) for account in accounts

@@ -1,5 +1,6 @@
-"""Why a chat's lane waits: the account was taken out of it, or its person has to speak first. Both are opened by what a
-callback says; the first also after a while, for callbacks get lost and come late.
+"""Why a chat's lane waits: the account was taken out of the chat, or its person has to speak first.
+
+Both are opened by what a callback says; the first also after a while, because callbacks get lost and come late.
 """
 
 from __future__ import annotations

@@ -145,8 +145,9 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
 def resume_lanes(
     connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, reason: str | None = None
 ) -> list[LaneEvent]:
-    """Lifts what blocks or parks these now; then each starts with one call in the air. `reason`: only what was blocked
-    for it.
+    """Lift what blocks or parks these now; then each starts with one call in the air.
+
+    `reason`: only what was blocked for it.
     """
     now = _read_now(connection, now_sql)
     rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if reason in (None, facts.reason)]

@@ -1,5 +1,7 @@
-"""What the relay asks and writes: which lanes have due parts, which ids stand at the head of a lane, and that they are
-offered. Never counts a backlog; every question is bounded by an index and a limit."""
+"""What the relay reads and writes: lanes with due parts, the ids at the head of a lane, and the offers.
+
+Never counts a backlog; every query is bounded by an index and a limit.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,9 @@ class NewlyDue:
 
 
 def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, NewlyDue]:
-    """Lanes with parts that became due after an instant and are not offered; so many parts are read at most, the
-    oldest first.
+    """Lanes with parts that became due after an instant and are not offered.
+
+    At most so many parts are read, the oldest first.
     """
     rows = connection.execute(_due(connection.dialect.name, now), {"since": since, "limit": limit})
     return {row[0]: NewlyDue(row[1], row[2], row[3]) for row in rows}
@@ -78,8 +81,9 @@ class Head:
 
 
 def _queue(dialect: str) -> str:
-    """Parts in the order of their lane. By its own figures MariaDB reads the head of a lane by time, too, and with it
-    every other lane's backlog.
+    """Parts in the order of their lane.
+
+    By its own figures MariaDB would read the head of a lane by time, and with it every other lane's backlog.
     """
     return f"worker_parts{by_partial_index(dialect, 'worker_parts_queue')}"
 
@@ -127,8 +131,9 @@ def _like(dialect: str, now: str) -> str:
 
 
 def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
-    """Parts to the same recipients as this one, among the first `window` that are due in its lane; unordered ones that
-    are not in the broker.
+    """Parts to the same recipients as this one, among the first `window` that are due in its lane.
+
+    Only unordered parts that are not in the broker.
     """
     params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
     return [row[0] for row in fetch(connection, _like(connection.dialect.name, now), params)]

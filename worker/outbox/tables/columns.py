@@ -74,8 +74,9 @@ def count(name: str, doc: str) -> Column[int]:
 
 
 def partial(name: str, *columns: str, where: str) -> Index:
-    """An index of the rows that are still to do; finished rows are out of its way. On MariaDB it holds all rows, those
-    with a null first.
+    """An index of the rows that are still to do; finished rows are out of its way.
+
+    On MariaDB it holds all rows, those with NULL first.
     """
     return Index(PREFIX + name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 

@@ -88,9 +88,10 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
 
 
 def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
-    """Since when the first of the open jobs is due, by account and priority: by its own `due_at`, which putting it off
-    does not move. Of the 10,000 parts that are or will be due first; parked ones wait for another job, and a track
-    follows one for weeks.
+    """Since when the first of the open jobs is due, by account and priority.
+
+    By its own `due_at`, which putting it off does not move. Of the 10,000 parts that are or will be due first. Parked
+    parts are left out because they wait for another job, and tracks because they follow one for weeks.
     """
     first = (
         f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"

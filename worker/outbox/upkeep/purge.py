@@ -357,8 +357,9 @@ def purge_windows(database: Database, before: int, after: str) -> Look:
 
 
 def purge_media(database: Database, before: int, after: str) -> Look:
-    """Files the vendor has forgotten since, and those whose upload failed so long ago; who sends one again uploads it
-    again. A look goes through all of them.
+    """Files that the vendor has forgotten since, and those whose upload failed so long ago.
+
+    A later send of such a file uploads it again. The query goes through all rows.
     """
     return _purge_through(database, "worker_media", _MEDIA_END, before, after)
 

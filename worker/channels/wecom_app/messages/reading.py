@@ -37,9 +37,11 @@ UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
-    """The typed message of a body as the vendor's pages show it, of a send, of a card update or of a chat that is made
-    or changed; CheckFailed says what does not fit. A type we do not model becomes `Raw`. What other SDKs write and says
-    nothing (`"safe": 0` beside a card) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can.
+    """The typed message of a body of a send, a card update, or a chat that is made or changed.
+
+    The body is as the vendor's pages show it. A type without a class here becomes `Raw`. A neutral value that other
+    SDKs write (`"safe": 0` beside a card) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can.
+    Raises CheckFailed, which says what does not fit.
     """
     body = object_of(data)
     if "msgtype" not in body and ("button" in body or "template_card" in body):

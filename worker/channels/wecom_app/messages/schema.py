@@ -30,8 +30,10 @@ _ENVELOPE: Schema = {
 
 
 def message_schema(msgtype: str | None = None, card_type: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of one type's body, or of every type's; `card_type` picks one of the cards. What is no
-    send is called `card_update`, `chat_create` and `chat_change`.
+    """The JSON schema (2020-12) of one type's body, or of every type's.
+
+    `card_type` picks one of the cards. The bodies that are no sends are called `card_update`, `chat_create` and
+    `chat_change`.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     found = [

@@ -21,10 +21,12 @@ TYPES = {one.msgtype: one for one in ATTACHMENTS}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
-    """The campaign of a body as the vendor's page shows it; CheckFailed says what does not fit, also an image, link or
-    mini program beside the text, as it was before 2021. With a field or a type of attachment that we do not model it
-    becomes `Raw`. What other SDKs write and says nothing (`"safe": 0`) is left out with a `UserWarning`. Files cannot
-    stand in JSON; media_ids can.
+    """The campaign of a body as the vendor's page shows it.
+
+    Also with an image, link or mini program beside the text, as the page showed it before 2021. A body with a field or
+    a type of attachment that has no class here becomes `Raw`. A neutral value that other SDKs write (`"safe": 0`) is
+    left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does
+    not fit.
     """
     given = without_foreign(object_of(data), FOREIGN)
     body = {name: value for name, value in given.items() if name not in OURS}
@@ -43,8 +45,9 @@ def message_to_json(message: Message) -> dict[str, Any]:
 
 
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
-    """Whom a body as the vendor's page shows it is for. A sender alone means all of that member's customers, or groups
-    that the member will choose.
+    """The recipients of a body as the vendor's page shows it.
+
+    A sender alone means all customers of that member, or the groups that the member will choose.
     """
     body = object_of(data)
     sender, groups = body.get("sender"), body.get("chat_type") == "group"

@@ -65,8 +65,9 @@ class Attachment(VendorObject):
 
 
 class Markdown(WebhookMessage):
-    """A markdown message (markdown类型): headings, `**bold**`, links, inline code, `> quote`,
-    `<font color="info|comment|warning">`, `<@userid>`.
+    """A markdown message (markdown类型).
+
+    Headings, `**bold**`, links, inline code, `> quote`, `<font color="info|comment|warning">`, `<@userid>`.
     """
 
     msgtype: ClassVar[str] = "markdown"
@@ -85,8 +86,10 @@ class Markdown(WebhookMessage):
 
 
 class MarkdownV2(WebhookMessage):
-    """A markdown_v2 message (markdown_v2类型): also italics, lists, pictures, rules, fenced code and tables, but no
-    colours and no `<@userid>`. Clients before 4.1.36 (Android 4.1.38) show it as plain text. Not for blackboards.
+    """A markdown_v2 message (markdown_v2类型).
+
+    Also italics, lists, pictures, rules, fenced code and tables, but no colours and no `<@userid>`. Clients before
+    4.1.36 (Android 4.1.38) show it as plain text. Not for blackboards.
     """
 
     msgtype: ClassVar[str] = "markdown_v2"

@@ -35,8 +35,9 @@ class Block:
 
 
 def numbered_pieces(text: str, most: int) -> list[str] | None:
-    """The text in pieces of at most so many bytes, each with `(1/3)` as its first line; None when something that must
-    stay whole is too long by itself.
+    """The text in pieces of at most so many bytes, each with `(1/3)` as its first line.
+
+    None when something that must stay whole is too long by itself.
     """
     room = most - NUMBER_BYTES
     found = _packed(list(_fitting(blocks(text), room)), room)

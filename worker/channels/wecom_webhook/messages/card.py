@@ -1,7 +1,8 @@
-"""The two template cards (模版卡片类型) of a webhook. They have no task_id, no menu and no buttons: they call nobody
-back and cannot be updated.
+"""The two template cards (模版卡片类型) of a webhook: no task_id, no menu, no buttons.
 
-Limits: page 99110 消息推送配置说明 (read 2026-02-12), and as rows `fields/cards.py`; "suggested" lengths only warn, and
+So they call back no one and cannot be updated.
+
+Limits: page 99110 消息推送配置说明 (read 2026-02-12), and as rows `fields/cards.py`. "Suggested" lengths only warn, and
 are not those of an application's cards.
 """
 

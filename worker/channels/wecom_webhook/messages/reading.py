@@ -27,9 +27,10 @@ PICTURE_NAME = "image"
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
-    """The typed message of a body as the vendor's pages show it; CheckFailed says what does not fit. A type we do not
-    model becomes `Raw`; a picture's base64 becomes a file. What other SDKs write and says nothing (`"safe": 0`) is left
-    out with a `UserWarning`.
+    """The typed message of a body as the vendor's pages show it.
+
+    A type without a class here becomes `Raw`; a picture's base64 becomes a file. A neutral value that other SDKs write
+    (`"safe": 0`) is left out with a `UserWarning`. Raises CheckFailed, which says what does not fit.
     """
     body = object_of(data)
     msgtype = body.get("msgtype")
@@ -59,8 +60,9 @@ def message_to_json(message: Message) -> dict[str, Any]:
 
 
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
-    """Whom a body as the vendor's pages show it is for. Without a chatid nobody: say `Everyone("groups")` if all
-    groups are meant.
+    """The recipients of a body as the vendor's pages show it.
+
+    A body without a chatid names none: say `Everyone("groups")` if all groups are meant.
     """
     chatid = object_of(data).get("chatid")
     words = {word: audience for audience, word in AUDIENCES.items()}

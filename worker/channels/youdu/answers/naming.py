@@ -1,5 +1,7 @@
-"""Which of the asked recipients an errmsg names. The vendor says only that it "contains the list of invalid users":
-neither its form nor its words are documented (c01_00003), so names are looked for and nothing is taken apart by rule.
+"""Which of the asked recipients an errmsg names.
+
+The vendor says only that it "contains the list of invalid users". Neither its form nor its words are documented
+(c01_00003), so names are looked for and the text is never parsed by a rule.
 """
 
 from __future__ import annotations

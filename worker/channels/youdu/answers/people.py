@@ -1,14 +1,16 @@
-"""What an answer says of the people a call was for. The documentation leaves open how a server treats accounts it does
-not know; the account's `invalid_users` says what this one was seen to do, and by default nothing is assumed.
+"""What an answer says about the recipients of a call.
+
+The documentation leaves open what a server does with accounts it does not know. The account's `invalid_users` says what
+this server was seen to do; by default nothing is assumed.
 
 | answer | strict | partial | partial-error | unknown |
 |---|---|---|---|---|
 | errcode 0, names | open | taken by the others | taken by the others | open |
-| 200007, names | called again without the named: nobody got it | open | taken by the others | open |
+| 200007, names | called again without the named: none got it | open | taken by the others | open |
 | 200007, no name | refused for all | open | open | open |
 
-"Open": the named are refused, of the others nothing is known, and nothing is repeated by itself. Everybody named, or a
-200007 for a single one: refused, whatever the setting.
+"Open": the named are refused, of the others nothing is known, and nothing is repeated by itself. Where all are named,
+or a 200007 answers a call for one recipient, it is refused whatever the setting.
 """
 
 from __future__ import annotations
@@ -57,8 +59,10 @@ def refused(part: Part, account: Account, errmsg: str) -> Outcome:
 
 
 def _strict(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
-    """Nobody got it, so the others can be called for at once; each round leaves out more (only those a call was made
-    for are looked for in its answer), so it ends.
+    """No recipient got it, so the call can be made for the others at once.
+
+    Each round leaves out more recipients, because only those a call was made for are looked for in its answer; so it
+    ends.
     """
     refusals = (*before, *found.refusals)
     if not found.refusals:

@@ -1,5 +1,6 @@
-"""The server's errmsg with nothing of ours in it. Its words are not documented and it lists people, so only words that
-are known to be the server's stay.
+"""The server's errmsg without anything of ours in it.
+
+Its words are not documented and it lists users, so only words that are known to be the server's stay.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ ITEMS: Mapping[str, type[ItemsMessage]] = {one.msgtype: one for one in ARTICLES}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
-    """The typed message of a body of msg/send, popwindow or set.ent.notice; CheckFailed says what does not fit. A type
-    we do not model becomes `Raw`. What SDKs write and says nothing (a mail's `"time": 0`) is left out with a
-    `UserWarning`. Files cannot stand in JSON; media_ids can.
+    """The typed message of a body of msg/send, popwindow or set.ent.notice.
+
+    A type without a class here becomes `Raw`. A neutral value that SDKs write (a mail's `"time": 0`) is left out with a
+    `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does not fit.
     """
     body = object_of(data)
     if "msgType" not in body and isinstance(body.get("popWindow"), Mapping):

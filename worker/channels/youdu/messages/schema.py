@@ -34,8 +34,9 @@ _BESIDE: dict[str, Schema] = {
 
 
 def message_schema(msgtype: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of one type's body, or of every type's. What is no msg/send is called `pop_window` and
-    `badge`.
+    """The JSON schema (2020-12) of one type's body, or of every type's.
+
+    The bodies that are no msg/send are called `pop_window` and `badge`.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schemas = _schemas()

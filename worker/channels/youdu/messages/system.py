@@ -1,5 +1,7 @@
-"""System messages (sysMsg), which pop up at their readers. Source: c01_00003, 4.9 of the notes; characters as in
-`basic.py`. Only the app sysMsgAssistant may send them."""
+"""System messages (sysMsg), which pop up at their readers.
+
+Source: c01_00003, 4.9 of the notes; characters as in `basic.py`. Only the app sysMsgAssistant may send them.
+"""
 
 from __future__ import annotations
 

@@ -34,8 +34,10 @@ class PopWindow(VendorMessage):
 
 
 class Badge(VendorMessage):
-    """The count on the app's icon of each of the users named: one call for each. It is absolute, so a repeat is
-    harmless."""
+    """The count on the app's icon of each of the users named: one call for each.
+
+    It is absolute, so a repeat is harmless.
+    """
 
     count: int
     """Required, 0 or more; 0 clears it and shows no tip."""
