@@ -1,4 +1,4 @@
-"""The seam between the pipeline and a vendor. A channel is pure: no SQL, no HTTP, no clock, no Celery."""
+"""The interface between the pipeline and a vendor. A channel is pure: no SQL, no HTTP, no clock, no Celery."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.domain.recipient import Recipients
 
 @dataclass(frozen=True, slots=True)
 class TokenGranted:
-    """The vendor gave a token; `expires_in_s` by its own word."""
+    """The vendor gave a token; `expires_in_s` is its life in seconds."""
 
     token: str = field(repr=False)
     expires_in_s: int
@@ -26,7 +26,7 @@ class TokenGranted:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """The credentials are wrong: park the account instead of knocking again."""
+    """The credentials are wrong: park the account instead of asking again."""
 
     reason: str
     remedy: str
@@ -46,7 +46,7 @@ class TokenLater:
 
 
 class CallbackDoor(Protocol):
-    """Reads the requests to one account's callback address; CallbackRefused for what is none of the vendor's."""
+    """Reads the requests to one account's callback address; CallbackRefused for any it cannot accept."""
 
     def verify(self, query: Mapping[str, str], now: float) -> bytes:
         """The body that answers the vendor's verification of the address."""
@@ -71,7 +71,7 @@ class Channel(Protocol):
     calls_with_secret: bool
     """Every call needs the account's secret itself (a webhook's key, an AES key), not only gettoken."""
     counts_members: bool
-    """Each member behind a department, a tag or @all has limits that a call counts against, where he is known."""
+    """Whether a call counts against the limits of each known member of its departments, tags or @all."""
     account_keys: frozenset[str]
     """Every key of the account's own settings that the channel reads."""
     profile: Mapping[str, Limit]
@@ -84,7 +84,7 @@ class Channel(Protocol):
         ...
 
     def cautions(self, account: Account) -> Sequence[str]:
-        """What a usable account leaves out that somebody may count on, a sentence each."""
+        """What a usable account leaves out that an application may count on, a sentence each."""
         ...
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
@@ -92,11 +92,11 @@ class Channel(Protocol):
         ...
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        """Why such a follow-up of such a job can never be; None: what it needs is found out when it is its turn."""
+        """Why such a follow-up of such a job can never be; None: whether it can be now is decided when it is due."""
         ...
 
     def is_plain(self, draft: Draft) -> bool:
-        """True only when `check` and `warnings` would find nothing, told at a glance: most jobs are bulk and simple."""
+        """True only when `check` and `warnings` would find nothing; a cheap test, as most jobs are bulk and simple."""
         ...
 
     def check(self, draft: Draft) -> list[Problem]:
@@ -126,7 +126,10 @@ class Channel(Protocol):
         ...
 
     def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
-        """Every limit kept for the account, whatever the call; those that count recipients apart for the one named."""
+        """Every limit of the account, whatever the call.
+
+        `recipient` chooses whose count the limits per recipient name; with None they name no single one.
+        """
         ...
 
     def narrow(
@@ -191,9 +194,9 @@ class Channel(Protocol):
         ...
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
-        """The secrets of the account's callback address, by their setting; empty: `worker receiver` is not it."""
+        """The secrets of the account's callback address, by setting; empty: `worker receiver` does not serve it."""
         ...
 
     def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
-        """The reader of its requests; a secret that cannot be one is a ConfigurationError."""
+        """The reader of its requests; a malformed secret is a ConfigurationError."""
         ...

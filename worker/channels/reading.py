@@ -15,7 +15,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object in a text of JSON, or as it was given; CheckFailed when it is none."""
+    """The object in a text of JSON, or the mapping as it was given; CheckFailed when it is neither."""
     body = data
     if isinstance(data, str | bytes):
         try:

@@ -26,7 +26,7 @@ def require_usable_accounts(accounts: AccountSource) -> None:
 
 
 def require_usable(account: Account) -> None:
-    """The same for one account, as a producer asks it for every job; the same account is judged once."""
+    """Checks one account, as a producer does for every job; one already found usable is not checked again."""
     if _usable.get(account.name) is account:
         return
     if wrong := list(_sentences(account)):
@@ -39,7 +39,7 @@ _usable: dict[str, Account] = {}
 
 
 def weight_of(accounts: AccountSource, name: str) -> float:
-    """An account's weight; one that this process does not know weighs as much as any."""
+    """An account's weight; 1 for an account that this process does not know."""
     try:
         return accounts.get(name).weight
     except WorkerError:
@@ -47,7 +47,7 @@ def weight_of(accounts: AccountSource, name: str) -> float:
 
 
 def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
-    """An account's amount of a limit by its name; null where this process does not know one of them."""
+    """An account's amount of a limit by its name; None where this process does not know the account or the limit."""
     try:
         account = accounts.get(name)
         channel = channels.channel(account.channel)

@@ -1,7 +1,7 @@
 """Fields that other SDKs write into bodies and the vendor's pages do not list, or do not list any more.
 
-A value that says nothing is dropped with a warning; an obsolete field is refused with what replaced it. Refuses to know
-fields by name: each channel has a table of them.
+A value that says nothing is dropped with a warning; an obsolete field is refused with what replaced it. Knows no field
+by name: each channel has a table of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Foreign:
     path: str
     """Below the body; `[]` after a list."""
     neutral: tuple[Any, ...] = ()
-    """Values that say nothing, beside null, which never says anything."""
+    """Values without effect, besides None, which never has one."""
     instead: str = ""
     """What replaced an obsolete field; empty: any other value is left for the typed message to judge."""
 

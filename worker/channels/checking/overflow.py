@@ -1,6 +1,6 @@
-"""What is too long, split or truncated because the caller asked for it (`overflow=`). What was done is always said.
+"""What is too long, split or truncated because the caller asked for it (`overflow=`). Every change is reported.
 
-Knows rows, no vendor: which rows hold, and which one text may go out as several messages, is the channel's word.
+Knows rows, no vendor: the channel decides which rows hold, and which one text may go out as several messages.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _content(document: Mapping[str, Any], root: str) -> Mapping[str, Any] | None
 def _split(
     document: Mapping[str, Any], root: str, content: Mapping[str, Any], rows: Sequence[Row], split_field: str
 ) -> Fitted:
-    """Only the one text goes out as several; a title is never split."""
+    """Splits the text at `split_field` into several messages; no other field is ever split."""
     for path, row, value in _too_long(root, content, rows):
         if path == rules.below(root, split_field):
             most, unit, size = _limit(row)

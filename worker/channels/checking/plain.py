@@ -11,7 +11,7 @@ from worker.domain.errors import Problem
 
 DEPTH = 32
 BEYOND = 2**63
-"""Integers from here on are refused: nobody reads them alike, and `json.loads` stops at 4,300 digits."""
+"""Integers from here on are refused: JSON readers differ about them, and `json.loads` stops at 4,300 digits."""
 HALF = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
@@ -27,7 +27,7 @@ def unfit(path: str, value: Any, code: int | None = ESCAPES) -> Iterator[Problem
 
 
 def _fits(value: Any, depth: int) -> bool:
-    """The common case, cheaply: nothing below is odd (searched again, with names, where this says no)."""
+    """Whether nothing below is unfit: the fast test of the common case; where it fails, `_search` names each place."""
     kind = type(value)
     if kind is str:
         return ODD.search(value) is None

@@ -37,13 +37,13 @@ class FieldRule:
     """str, int, bool, float (any number), list or dict."""
     required: bool = False
     blank: bool = False
-    """Required, and yet taken when it is empty: then it says that there is none."""
+    """Required, but taken when it is empty: an empty value says that there is none."""
     when: tuple[str, int] | None = None
     """Required only if this sibling has this value; an absent sibling counts as 0."""
     entries: tuple[int, int] | None = None
     """Least and most entries of a list."""
     max_bytes: int | None = None
-    """Of the UTF-8 text."""
+    """Most bytes of the UTF-8 text."""
     max_chars: int | None = None
     max_utf16: int | None = None
     """Characters, each beyond the basic plane (an emoji) as two: the cautious reading where the vendor only says
@@ -54,10 +54,10 @@ class FieldRule:
     """Suggested characters: the client shortens what is longer, so it only warns."""
     allowed: tuple[int, ...] | tuple[str, ...] | None = None
     between: tuple[float, float] | None = None
-    """From the first, which is still good, to the second, which is not."""
+    """The least value, and the value it must stay below."""
     charset: str | None = None
     unique: bool = False
-    """No two entries of the list have the same."""
+    """No two entries of the list have the same value."""
     strings: bool = False
     """A list of strings, where others hold objects."""
     among: str | None = None
@@ -95,7 +95,7 @@ LINK_CODES = (40094, 45034)
 
 @dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
 class Either:
-    """One of these must be there, in the object at `at`."""
+    """At least one of these fields must be there, in the object at `at`."""
 
     names: tuple[str, ...]
     code: int | None = None
@@ -104,7 +104,7 @@ class Either:
 
 @dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
 class Together:
-    """All of these or none, in the object at `at`."""
+    """Either all of these fields are there or none, in the object at `at`."""
 
     names: tuple[str, ...]
     code: int | None = None

@@ -1,4 +1,4 @@
-"""Holds a message against rows of `fields`. Knows the shape of rows, no vendor field by name."""
+"""Checks a message against rows of `fields`. Knows the shape of rows, no vendor field by name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: 
 
 
 def cautions(root: str, tree: Mapping[str, Any], rows: Iterable[Row]) -> list[str]:
-    """What the rows let through but somebody may regret: advised lengths, unconfirmed counting, unknown names."""
+    """What the rows allow but is worth a warning: advised lengths, unconfirmed counting, unknown names."""
     rows = tuple(rows)
     found = [
         text
@@ -266,7 +266,7 @@ def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
 
 
 def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> Iterator[str]:
-    """Names no row has: the vendor presumably ignores them."""
+    """Warnings about names that no row has: the vendor presumably ignores them."""
     for above, names in _known_names(rows).items():
         for at, parent in _parents(root, tree, above):
             if names.issuperset(parent):

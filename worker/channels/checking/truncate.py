@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from worker.channels.checking.row import Prose
 
 Size = Callable[[str], float]
-"""Additive: the size of two texts together is the sum of theirs."""
+"""Measures a text; additive: the size of two texts together is the sum of theirs."""
 
 ELLIPSIS = "…"
 

@@ -1,7 +1,7 @@
-"""Requests to a WeCom callback address, opened: signature, age, decryption, and XML as plain dicts. Knows no event.
+"""Opens requests to a WeCom callback address: signature, age, decryption, and XML as plain dicts. Knows no event.
 
 Pure. The order of checks is the vendor's own: parse, signature, decrypt, receiver (page 90968); nothing of a request is
-believed before its signature proved right. What is refused is refused with a fixed phrase: nothing that came is quoted.
+believed before its signature proved right. A refusal is a fixed phrase that quotes no value of the request.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from worker.domain.inbound import CallbackRefused
 DEEPEST = 8
 """Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
 LONGEST_ID = 128
-"""Of an id in a callback (a task_id; userids have 64): a longer one is none of the vendor's, and no column holds it."""
+"""Most characters of an id in a callback (a task_id; userids have 64): the vendor has no longer one, and no column."""
 
 Query = Mapping[str, str]
 Tree = dict[str, Any]
 
 
 def envelope_of(account: str, token: str, aes_key: str, receiver: str) -> Envelope:
-    """The envelope of one address; a key that is none is a ConfigurationError that names it."""
+    """The envelope of one address; a malformed key is a ConfigurationError that names it."""
     try:
         return Envelope(token, aes_key, receiver)
     except EnvelopeError as error:
@@ -35,7 +35,7 @@ def envelope_of(account: str, token: str, aes_key: str, receiver: str) -> Envelo
 
 
 def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age_s: float) -> bytes:
-    """What a request holds, once it proved to be the vendor's, for us, and of now (Unix seconds)."""
+    """The message in a request that is the vendor's, for this receiver and recent; `now` is in Unix seconds."""
     signature, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
     try:
         message = envelope.open(signature, timestamp, nonce, encrypted)
@@ -45,7 +45,7 @@ def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age
         raise CallbackRefused(403, "meant for another receiver") from None
     except EnvelopeError:
         raise CallbackRefused(400, "does not decrypt to a message") from None
-    # Retries carry a timestamp of their own, so an old one is a request somebody kept. (90930)
+    # Retries carry a timestamp of their own, so an old timestamp is that of a replayed request (page 90930).
     if not timestamp.isascii() or not timestamp.isdecimal() or abs(now - int(timestamp[:15])) > max_age_s:
         raise CallbackRefused(403, "stale timestamp")
     return message
@@ -65,7 +65,7 @@ def parsed(body: bytes) -> Element:
         root: Element = fromstring(body, forbid_dtd=True)
     except DefusedXmlException:
         raise CallbackRefused(400, "XML with a document type or entities") from None
-    except (ParseError, ValueError, LookupError):  # LookupError: an encoding nobody knows
+    except (ParseError, ValueError, LookupError):  # LookupError: an unknown encoding
         raise CallbackRefused(400, "not XML") from None
     return root
 
@@ -87,13 +87,13 @@ def tree_of(element: Element, depth: int = 1) -> Tree:
 
 
 def listed(holder: Any, name: str) -> list[Any]:
-    """What stands once or many times under a name."""
+    """The values under a name as a list, whether it stands once or many times."""
     found = member(holder, name)
     return found if isinstance(found, list) else [] if found in (None, "") else [found]
 
 
 def member(holder: Any, name: str) -> Any:
-    """What stands under a name, if the holder can hold anything."""
+    """The value under a name; None where the holder is no object or has none."""
     return holder.get(name) if isinstance(holder, Mapping) else None
 
 

@@ -26,7 +26,8 @@ UPLOAD_IMAGE = (
 )
 
 
-# What leaves through one address, of however many corps: three that each use their own up exceed it.
+# These count all calls that leave through one address, of any number of corps: three corps that each use up their own
+# limits exceed them.
 IP = (
     Limit("ip_minute", 60, 20_000, Unit.CALLS, Scope.LANE, "45009", RATES),
     Limit("ip_hour", 3600, 600_000, Unit.CALLS, Scope.LANE, "45009", RATES),
@@ -61,7 +62,7 @@ UNKEPT = (
         "45033 halves the lane's calls in the air",
     ),
 )
-"""What the vendor counts and nobody here reserves."""
+"""Limits that the vendor counts and the worker does not reserve."""
 
 
 def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
@@ -77,14 +78,14 @@ def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
 
 
 def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[Counted]:
-    """Limits that count one thing."""
+    """The limits of a profile with what they count: `of` in words, `subject` as its key."""
     return (Counted(limit, of, subject) for limit in as_kept(profile, account))
 
 
 def counted_by_api(
     paths: Iterable[str], of_path: Mapping[str, tuple[Limit, ...]], account: Account
 ) -> Iterator[Counted]:
-    """The base limits of each API of a corp and of its address, what some have beside them, and what nobody keeps."""
+    """The base limits of each API of a corp and of its address, the further limits of some, and those not kept."""
     for path in sorted(set(paths)):
         profile = (*CORP, *of_path.get(path, ()))
         yield from counted(profile, account, path, f"{account.settings['corpid']}/{path}")
@@ -97,13 +98,13 @@ def counted_by_api(
 
 
 def ip_charges(account: Account, path: str) -> list[Charge]:
-    """What a call costs the address it leaves through, where the account names it."""
+    """What a call costs against the limits of the address it leaves through, where the account names it."""
     ip = account.settings.get("ip")
     return [Charge(limit, _of_ip(ip, path)) for limit in adjusted(IP, account)] if ip else []
 
 
 def ip_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """A name that cannot be one."""
+    """What is wrong with the account's `ip`."""
     ip = settings.get("ip", "none")
     if not isinstance(ip, str) or not ip.strip():
         yield Problem("ip", "is not a text", "give the address as the vendor sees it, or leave it out")

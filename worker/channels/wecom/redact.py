@@ -52,7 +52,7 @@ def hint(errmsg: str) -> str | None:
 
 
 def caller_ip(errmsg: str) -> str | None:
-    """Our address as the vendor sees it: what an operator has to trust (60020)."""
+    """Our address as the vendor sees it, which an operator has to add to the app's trusted addresses (60020)."""
     found = _CALLER_IP.search(errmsg)
     return found[1] if found else None
 

@@ -11,7 +11,7 @@ from typing import Any
 from worker.domain.call import Reply
 
 MAX_BODY = 4 * 1024 * 1024
-"""A thousand refused ids are 64 KB; beyond this it is not the vendor who speaks."""
+"""Most bytes of an answer. A thousand refused ids are 64 KB; a larger body is not the vendor's."""
 MAX_ERRMSG = 2000
 MAX_ID = 4096
 """Observed ids have up to 128 characters, access tokens up to 512."""
@@ -30,7 +30,7 @@ class Answer:
 
 
 def read(reply: Reply, promised: str | None = None) -> Answer | None:
-    """The vendor's answer, or None when something else spoke.
+    """The vendor's answer, or None when the body is none of the vendor's.
 
     Some calls omit `errcode` on success (page 90313): then the id the call promises must be there.
     """

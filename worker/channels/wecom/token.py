@@ -1,6 +1,6 @@
 """gettoken (page 91039 获取access_token): the call, and what its answer means.
 
-A refused secret is not knocked with again: repeated failures ban the caller's IP for an hour (help text of 45009).
+A refused secret parks its account: repeated failures ban the caller's IP for an hour (help text of 45009).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def token_outcome(reply: Reply) -> TokenOutcome:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Seconds of a Retry-After header, bounded; a date in it counts as a minute, for there is no clock here."""
+    """Seconds of a Retry-After header, bounded; a date counts as 60 seconds, because a channel has no clock."""
     if "retry-after" not in reply.headers:
         return None
     seconds = reply.retry_after_s()
@@ -56,7 +56,7 @@ def _refused(code: int, errmsg: str) -> TokenOutcome:
         what = "look the code up on page 90313"
         return TokenRefused(f"errcode {code} (not in the catalogue)", what, code, redact.hint(errmsg))
     if row.kind in (Class.RETRY, Class.DEFER):
-        # One fetch at a time there is anyhow: only what blocks has further steps.
+        # There is only one fetch at a time, so a penalty that lowers the number of calls in the air changes nothing.
         penalty = row.penalty if row.penalty in (Penalty.FREQUENCY, Penalty.ALARM) else None
         return TokenLater(f"{code} {row.meaning}", row.delay or UNREADABLE_DELAY_S, penalty)
     return TokenRefused(f"{code} {row.meaning}", remedy(row.what, code, errmsg), code, redact.hint(errmsg))

@@ -29,7 +29,7 @@ class UploadRule:
     max_bytes: int
     format: str
     starts: tuple[tuple[int, bytes], ...] = ()
-    """(offset, bytes) of which one must be found in the head; none: any format."""
+    """(offset, bytes) of which one must be found in the head; empty: any format."""
     max_seconds: int | None = None
     """How long a voice may last."""
 
@@ -39,7 +39,7 @@ MIN_FILE = 6
 
 
 PERMANENT_IMAGE = "uploadimg"
-"""Brings a URL that never ends instead of a media_id; shown inside WeCom only."""
+"""The upload type that brings a permanent URL instead of a media_id; the picture is shown inside WeCom only."""
 
 
 _PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"))
@@ -58,7 +58,7 @@ DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
 """What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
 
 BYTES_PER_SECOND = 256 * 1024
-"""The slowest line an upload is waited for."""
+"""The slowest speed of an upload that is waited for."""
 
 
 def display_name(name: str) -> str:
@@ -82,7 +82,7 @@ def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, Uplo
 
 
 def unfit_name(path: str, name: str) -> Iterator[Problem]:
-    """A name of which nothing is left, or that cannot be encoded."""
+    """What is wrong with a file's name: nothing of it is left, or it cannot be encoded."""
     if not display_name(name):
         yield Problem(f"{path}.filename", "is empty", "give the file a name")
     yield from unfit_text(f"{path}.filename", display_name(name))
@@ -104,14 +104,14 @@ def _unfit_size(path: str, rule: UploadRule, size: int) -> Iterator[Problem]:
 
 
 def _unfit_length(path: str, rule: UploadRule, seconds: Any) -> Iterator[Problem]:
-    """Only of a voice whose frames could be counted."""
+    """Checks the length of a voice, where its frames could be counted."""
     if rule.max_seconds is not None and isinstance(seconds, int | float) and seconds > rule.max_seconds:
         text = "lasts too long (vendor code 45007)"
         yield Problem(path, text, "make it shorter", rule.max_seconds, "seconds", ceil(seconds))
 
 
 def _unfit_format(path: str, rule: UploadRule, head: Any) -> Iterator[Problem]:
-    """Without a head (a document read back from the store) the format was checked before."""
+    """Checks the first bytes; without a head (a document read back from the store) the format was checked before."""
     if not isinstance(head, str) or not rule.starts:
         return
     first = bytes.fromhex(head)
@@ -150,7 +150,7 @@ def request(part: Part, account: Account, token: str | None) -> Request:
 
 
 def file_of(part: Part) -> Mapping[str, Any]:
-    """What is uploaded; of a file behind a URL its size and hash were learnt when it was fetched."""
+    """The file that is uploaded; size and hash of a file behind a URL are known since it was fetched."""
     file: Mapping[str, Any] = part.message["files"]["media"]
     fetched: Mapping[str, Any] | None = part.spec.get("fetched")
     return file if fetched is None else {**file, **fetched}
@@ -167,12 +167,12 @@ def is_permanent_image(part: Part) -> bool:
 
 
 def promised(part: Part) -> str:
-    """What a success carries."""
+    """The field of a successful answer that holds what the upload brings."""
     return "url" if is_permanent_image(part) else "media_id"
 
 
 def taken(part: Part, answer: Answer) -> Taken:
-    """What the vendor gave."""
+    """What the vendor gave for an upload."""
     name = promised(part)
     given = text_of(answer.data.get(name))
     missing = [] if given else [f"no {name} in the answer"]

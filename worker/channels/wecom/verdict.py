@@ -39,7 +39,7 @@ def verdict(part: Part, answer: Answer, outcome: Outcome, status: int) -> Verdic
 
 
 def no_vendor(reply: Reply) -> Outcome:
-    """A proxy or gateway spoke, which says nothing about the API behind it: unknown, unless it asks to wait."""
+    """What an answer of a proxy or gateway means: unknown, unless it asks to wait."""
     if reply.status in (429, 503) and (delay := retry_after(reply)):
         return Wait(Scope.LANE, delay, f"http_{reply.status} Retry-After")
     return Unknown("http_200 without the vendor's JSON" if reply.status == 200 else f"http_{reply.status}")
@@ -52,7 +52,7 @@ def by_code(code: int) -> Outcome:
 
 
 def by_class(row: Errcode, code: int) -> Outcome:
-    """The same of a code's row."""
+    """What a code's row asks of the worker."""
     reason = f"{code} {row.meaning}"
     match row.kind:
         case Class.RETRY if row.penalty is not None:

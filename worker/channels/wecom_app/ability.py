@@ -1,4 +1,4 @@
-"""What the account's app can do, as its settings say; unset means that nobody said, and the vendor will."""
+"""What the account's app can do, by its settings; where one is unset, the vendor's answer to the call decides."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from worker.domain.job import Draft, Kind
 
 PLUGIN_BYTES = 20
 UNSHOWN = ("markdown", "template_card", "miniprogram_notice")
-"""Types that members in the WeChat plugin do not see, and are not told of (page 90236)."""
+"""Types that members in the WeChat plugin neither see nor get a notice of (page 90236)."""
 CHAT_KINDS = (Kind.SEND_CHAT, Kind.CREATE_CHAT, Kind.CHANGE_CHAT)
 
 
 def ability_problems(draft: Draft) -> Iterator[Problem]:
-    """A message the app cannot send."""
+    """Why the app cannot send this message."""
     settings = draft.account.settings
     yield from callback_problems(draft)
     if draft.message.get("type") == "miniprogram_notice" and settings.get("mini_program") is False:

@@ -26,7 +26,7 @@ def problems(account: Account) -> list[Problem]:
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """What is left out, and what that means."""
+    """A sentence for each setting that is left out: what that means."""
     if not account.settings.get("account_cap") and "app_day" not in account.limits:
         yield "account_cap is not set: the corp's daily limit (200 times its account limit) is not kept before the call"
     if missing := [name for name in ESTIMATES if name not in account.settings]:

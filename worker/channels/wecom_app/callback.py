@@ -70,7 +70,7 @@ class CallbackDoor:
 
 
 def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
-    """The door of one account; a key that is none is a ConfigurationError that names it."""
+    """The door of one account; a malformed key is a ConfigurationError that names it."""
     # The receiver of a self-built application's callbacks is its corp (page 90968).
     envelope = envelope_of(account.name, token, aes_key, str(account.settings["corpid"]))
     return CallbackDoor(envelope, str(int(account.settings["agentid"])), max_age_s)

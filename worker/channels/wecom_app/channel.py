@@ -31,7 +31,7 @@ KINDS: Mapping[str, Kind] = {
 RECALL_WINDOW_S = 86_400
 """A message is taken back within 24 h (page 94867)."""
 HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
-"""A chat is made under a chatid the vendor takes once; its changes say what shall be, so twice is as good as once."""
+"""Kinds that are safe to repeat. The vendor takes a chatid only once; a chat's changes name the state to reach."""
 
 
 class WecomApp:

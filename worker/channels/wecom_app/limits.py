@@ -56,7 +56,7 @@ _OF_PATH: Mapping[str, tuple[Limit, ...]] = {
     "/cgi-bin/appchat/update": _CHANGE_CHAT,
     "/cgi-bin/media/uploadimg": UPLOAD_IMAGE,
 }
-"""What some APIs have beside the base limits."""
+"""Limits that some APIs have beside the base limits."""
 
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit
@@ -90,7 +90,7 @@ def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
 
 
 def _chat_charges(part: Part, account: Account) -> list[Charge]:
-    """What a send to a chat costs the corp, by the account's estimate of a chat's members, and any one member."""
+    """What a send to a chat costs the corp (by the account's estimate of a chat's members) and a single member."""
     corpid, chat = account.settings["corpid"], part.spec["chats"][0]
     members = int(account.settings.get("chat_estimate", 1))
     apart = f"/{chat}" if account.settings.get("chats_share_members") is False else ""
@@ -111,7 +111,7 @@ def _app_day(account: Account) -> Limit:
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
-    """Every limit of an account; those of a member for the one named."""
+    """Every limit of an account; limits of a member or chat name the count of `recipient`, where one is given."""
     corpid = account.settings["corpid"]
     app = f"{corpid}/{account.settings['agentid']}"
     member = ("each member", None) if recipient is None else (f"member {recipient}", f"{app}/{recipient.lower()}")

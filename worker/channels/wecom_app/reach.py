@@ -1,4 +1,4 @@
-"""Who one call reaches, as far as anybody knows: its users, and the members of its departments and tags."""
+"""Members that one call reaches, where they are known: its users, and the members of its departments and tags."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 GROUPS = ("parties", "tags", "everyone")
-"""What stands in a spec for people whom only the vendor, or the application, can name."""
+"""Keys of a spec that stand for members whom only the vendor, or the application, can name."""
 
 
 def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str]:
-    """Each once, without regard to case, as the spec spells it where it names him; `members` of its groups if any."""
+    """The known recipients, each once whatever the case, as the spec spells them; `members` are its groups'."""
     users = spec.get("users", ())
     if not members or not spec.keys() & set(GROUPS):
         return list(users)

@@ -23,13 +23,13 @@ ASKED: Mapping[str, tuple[str, str]] = {
     "party": ("parties", "invalidparty"),
     "tag": ("tags", "invalidtag"),
 }
-"""Where a part keeps its recipients of a kind, and the list such a one stands in when the vendor says "all"."""
+"""By kind: the key of such recipients in a part's spec, and the vendor's list that is noted when all are refused."""
 
 Key = tuple[str, str]
 
 
 def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
-    """The refused, each once, and notes on what did not fit. Ids come back lower-cased (page 90236)."""
+    """The refused recipients, each once, and notes on what did not fit. Ids come back lower-cased (page 90236)."""
     lists = {field: listed(data[field]) for field in FIELDS if data.get(field)}
     if not lists:
         return (), []

@@ -54,7 +54,7 @@ def path_of(part: Part) -> str:
 
 
 def app_scope(account: Account) -> str:
-    """The corp's app; accounts of any name, road or policy that name the same are one to the vendor."""
+    """The corp's app; to the vendor all accounts that name it are one, whatever their names and settings here."""
     return f"{account.settings.get('corpid')}/{account.settings.get('agentid')}"
 
 
@@ -114,7 +114,7 @@ def _recall(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
 
 
 def _create_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
-    """With a chatid always: the vendor takes each only once, so a repeat makes no second chat (page 90245)."""
+    """Always has a chatid: the vendor takes each only once, so a repeat makes no second chat (page 90245)."""
     return {"chatid": part.job_id, **part.message["body"]}
 
 

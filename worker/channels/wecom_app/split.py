@@ -31,9 +31,10 @@ def narrow(
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """A send's spec without these users, and one for them alone.
 
-    None where all or none of its users are named; and beside parties, tags or everyone, in which one of them may stand
-    too: he would get the message twice. Where all of their members are known both are for users, and say instead of
-    whom; None where these are more than one call takes.
+    None where all or none of its users are named, or where a task_id would become too long. None too beside parties,
+    tags or everyone whose members are not known: one of the users may be among them and would get the message twice.
+    Where the members are known, both specs are for users and keep the groups as `instead_of`; None where these are
+    more than one call takes.
     """
     groups = {name: spec[name] for name in GROUPS if spec.get(name)}
     users = people(spec, members)
@@ -52,7 +53,7 @@ def narrow(
 
 
 def call_count(recipients: Recipients) -> int:
-    """How many calls reach everybody with one message; at least one. Each chat takes one."""
+    """How many calls reach all recipients with one message; at least one. Each chat takes one."""
     most = max(1, len(recipients.chats))
     for target in TARGETS:
         most = max(most, -(-len(ids(recipients, target)) // target.maximum))

@@ -1,4 +1,4 @@
-"""Who a call is for: charset and maxima of userids, departments and tags, in the vendor's field names."""
+"""Recipients of a call: charset and maxima of userids, departments and tags, in the vendor's field names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Target:
     """One of the three lists of recipients."""
 
     name: str
-    """In a spec."""
+    """Its key in a spec."""
     send_field: str
     update_field: str
     maximum: int
@@ -54,7 +54,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def chat_problems(draft: Draft) -> Iterator[Problem]:
-    """Chats of a send: well-formed, and nobody else beside them."""
+    """Chats of a send: well-formed, and no other recipients beside them."""
     asked = draft.recipients
     if asked.users or asked.parties or asked.tags or asked.everyone:
         yield Problem(

@@ -46,13 +46,13 @@ def _taken(part: Part, answer: Answer) -> Outcome:
 
 
 def _extra(part: Part, data: Mapping[str, Any]) -> dict[str, str]:
-    """The id that is none of the three: a chat's."""
+    """The chatid of a new chat, which has no field of its own in `Taken`."""
     chatid = text_of(data.get("chatid")) if part.kind == "create_chat" else None
     return {"chatid": chatid} if chatid else {}
 
 
 def _missing(part: Part, answer: Answer) -> list[str]:
-    """What should be there and is not."""
+    """Notes on ids that the answer should carry and does not."""
     promised = PROMISED.get(part.kind)
     found = [f"no {promised} in the answer"] if promised and text_of(answer.data.get(promised)) is None else []
     if part.kind == "send" and _promises_code(part) and text_of(answer.data.get("response_code")) is None:
@@ -109,7 +109,7 @@ def _chatid(part: Part) -> str:
 
 
 def _foreign_chat(part: Part, answer: Answer, row: Errcode) -> Outcome:
-    """One chat of another app: an operator's matter, but no reason to hold up every other chat."""
+    """The chat belongs to another app. An operator has to act, but the other chats go on, so nothing is parked."""
     return Rejected(f"{answer.errcode} {row.meaning}")
 
 

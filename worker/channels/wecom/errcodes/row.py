@@ -13,11 +13,11 @@ class Class(StrEnum):
     """What a code asks of the worker."""
 
     RETRY = "retry"
-    """Transient: again, as an attempt."""
+    """Transient: repeat it; it counts as an attempt."""
     TOKEN = "token"
     """The token is bad: fetch another."""
     DEFER = "defer"
-    """Too early: wait, no attempt."""
+    """Too early: wait; it counts as no attempt."""
     PERMANENT = "permanent"
     """This request can never pass as it is."""
     CONFIG = "config"
@@ -46,8 +46,8 @@ class Errcode:
     penalty: Penalty | None = None
     """What it does to its lane, for DEFER."""
     lasting: bool = False
-    """It depends on the message and on who may get it alone: an earlier call that said the same to the same met it,
-    too. Never set where time (a file, a chat), a limit, or the vendor's taste (spam) has a part in it."""
+    """The code depends only on the message and its recipients: an earlier call with the same of both met it too.
+    Never set where time (a file, a chat), a limit or the vendor's judgement (spam) has a part in it."""
 
 
 def coded(

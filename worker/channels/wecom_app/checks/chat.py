@@ -18,7 +18,7 @@ def create_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def change_problems(draft: Draft) -> Iterator[Problem]:
-    """The same of a change, which has to change something."""
+    """Name, owner, members and chatid of a change, which has to change something."""
     yield from _problems(draft, fields.CHANGE_CHAT)
     if not (draft.message.get("body") or {}).keys() - {"chatid"}:
         yield Problem("chat", "nothing is to be changed", "give name, owner, add_user_list or del_user_list")

@@ -1,7 +1,7 @@
-"""The common message found sound in one look: texts of plain fields to some users, in one call.
+"""A fast test for the common message: plain texts to some users, in one call.
 
-`is_plain` says yes only where `check` and `warn` would find nothing; it is made of the same rows of `fields`. A no
-means only that they have to look.
+`is_plain` is True only where `check` and `warn` would find nothing; it is made of the same rows of `fields`. False
+means only that they have to be run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_LIMIT = 2**31
 _HARMLESS = frozenset(
     ("path", "required", "max_bytes", "max_chars", "prose", "translated", "effect", "missing", "code", "more", "note")
 )
-"""What a row may say and be plain: whether it is there, how long it is, what happens otherwise; `$` is looked for."""
+"""Columns that a plain row may set: presence, length, what happens otherwise. (A text with `$` is never plain.)"""
 _SAYS_NOTHING = fields.FieldRule("")
 
 
@@ -35,7 +35,7 @@ class _Plain:
 
     required: frozenset[str]
     longest: Mapping[str, tuple[int, int]]
-    """Bytes and characters, by field."""
+    """Most bytes and characters, by field."""
 
 
 def is_plain(draft: Draft) -> bool:
@@ -74,7 +74,7 @@ def _are_users(asked: Recipients) -> bool:
 
 @cache
 def _plain(msgtype: str) -> _Plain | None:
-    """None for a type that always needs the whole look."""
+    """The plain fields of a type; None for a type that always needs the full check."""
     required, longest = set[str](), dict[str, tuple[int, int]]()
     for row in fields.BODIES.get(msgtype, ()):
         if not isinstance(row, fields.FieldRule):
@@ -90,6 +90,6 @@ def _plain(msgtype: str) -> _Plain | None:
 
 
 def _has_length_only(row: fields.FieldRule) -> bool:
-    """Anything else it says, also what rows will learn to say, needs the whole look."""
+    """Whether a row sets presence and length alone; any other column, also a future one, needs the full check."""
     others = (one.name for one in dataclasses.fields(row) if one.name not in _HARMLESS)
     return "." not in row.path and all(getattr(row, name) == getattr(_SAYS_NOTHING, name) for name in others)

@@ -169,4 +169,4 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     Kind.CREATE_CHAT: (chat.create_problems, ability_problems, targets.no_targets),
     Kind.CHANGE_CHAT: (chat.change_problems, ability_problems, targets.no_targets),
 }
-"""What is held against each kind of job."""
+"""The checks of each kind of job."""

@@ -27,7 +27,7 @@ def form_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def code_problems(draft: Draft) -> Iterator[Problem]:
-    """A response_code that the application gave; those of our own ledger came from the vendor."""
+    """Checks a response_code that the application gave; one that we stored came from the vendor."""
     if "response_code" not in draft.message:
         return
     code = draft.message["response_code"]

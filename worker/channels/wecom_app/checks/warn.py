@@ -1,4 +1,4 @@
-"""What a job may do but somebody may regret. Nothing here refuses anything."""
+"""Warnings about what is allowed in a job but may surprise its sender. Nothing here refuses anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.domain.job import Draft, Kind
 
 
 def warnings(draft: Draft) -> list[str]:
-    """A sentence for each."""
+    """A sentence for each thing worth a warning."""
     if draft.kind == Kind.UPDATE_CARD:
         return list(_card_cautions(draft))
     if draft.kind not in SENDS:
@@ -46,7 +46,7 @@ def _articles(draft: Draft) -> list[Mapping[str, Any]]:
 
 
 def _plugin(draft: Draft) -> Iterator[str]:
-    """Members in the WeChat plugin of an app that always opens its home page there are told to look elsewhere."""
+    """Where the app always opens its home page in the WeChat plugin, members there see only a pointer."""
     if draft.account.settings.get("wechat_plugin_home") is True and draft.kind == Kind.SEND:
         msgtype = draft.message["type"]
         if msgtype != "text":  # what is not shown at all is refused
@@ -54,7 +54,7 @@ def _plugin(draft: Draft) -> Iterator[str]:
 
 
 def _ids(draft: Draft) -> Iterator[str]:
-    """Something that looks like an id to translate, in a message that does not ask for it."""
+    """Texts that look like an id to translate, in a message that does not ask for translation."""
     msgtype = draft.message["type"]
     listed = fields.ENVELOPE.get(msgtype, {})
     if draft.kind != Kind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):

@@ -179,7 +179,7 @@ _BODIES: Mapping[str, Rows] = {
 
 CARD_TYPES = tuple(_BODIES)
 INTERACTIVE = frozenset(CARD_TYPES[2:])
-"""Always able to call back; a notice is only with an `action_menu`."""
+"""Cards that always call back; a notice does only with an `action_menu`."""
 
 _FROZEN: Mapping[str, Rows] = {
     "button_interaction": (R("replace_text"),),

@@ -27,4 +27,4 @@ CHANGE_CHAT: tuple[Row, ...] = (
     R("del_user_list", list, strings=True, entries=(0, 2000), code=86006),
 )
 MEMBER_LISTS = ("userlist", "add_user_list", "del_user_list")
-"""Userids in each of them; one that is none is 86007."""
+"""Fields that hold lists of userids; a malformed userid is answered with 86007."""

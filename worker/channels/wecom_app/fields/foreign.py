@@ -13,7 +13,7 @@ from worker.channels.checking.foreign import OFF, Foreign
 _PROTECTED = "leave it out: only text, image, video, file and mpnews can be kept from being shared"
 _TRANSLATED = "leave it out: nothing of this type is translated"
 _SWITCHES = (Foreign("safe", OFF, _PROTECTED), Foreign("enable_id_trans", OFF, _TRANSLATED))
-"""Of the types that do not list them."""
+"""For the types that do not list them."""
 _OBSOLETE = (
     Foreign("video.thumb_media_id", ("",), "leave it out: the client shows a picture of the video itself"),
     Foreign("news.articles[].btntxt", ("",), "send a TextCard, which has a btntxt, or leave it out"),
