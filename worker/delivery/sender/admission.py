@@ -1,7 +1,7 @@
-"""Admit: reserve every limit a call touches, all together or not at all, or learn how long to wait.
+"""Admission: reserves every limit that a call touches, all or none, or says how long to wait.
 
-Any thread of any process may ask. The callers of one process share a transaction: whoever finds none running runs the
-next one for all that wait, then hands the role on. Knows limits and permits; refuses to know vendors and parts.
+Any thread of any process may ask. The callers of one process share a transaction: a caller that finds none running runs
+the next one for all that wait, then hands the role on. Knows limits and permits, but no vendors and no parts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from worker.outbox.lanes.budgets import Budgets, budget_key
 __all__ = ["MOST_KEYS", "Cost", "Denied", "Governor", "Ledger", "Permit", "Use"]
 
 MOST_KEYS = 4_000
-"""Keys one shared transaction takes up at most (a single caller's more than that still go together)."""
+"""Keys that one shared transaction locks at most; one caller with more than that still gets all of them at once."""
 
 _WIDTH = {Scope.PART: 0, Scope.LANE: 1, Scope.ACCOUNT: 2}
 _MICRO = 1e-6
@@ -43,7 +43,7 @@ class Cost:
     limit: Limit
     units: int
     recipient: str | None = None
-    """Whose it is alone; null: the call's, or several recipients'."""
+    """The one recipient that the limit belongs to; None: it is the whole call's, or several recipients'."""
 
 
 _Call = Mapping[str, Cost]
@@ -65,7 +65,7 @@ class _Asked:
 
 
 class Governor:
-    """Keeps all processes together inside every window of every limit, out of the rows they share."""
+    """Keeps all processes together inside every window of every limit, by the rows they share."""
 
     def __init__(self, database: Database, *, site_key: bytes, monotonic: Callable[[], float] = time.monotonic):
         self._database = database
@@ -78,15 +78,15 @@ class Governor:
         self._running = False
         self._closed = False
         self._appointments = RetryTimes()
-        """Used by whoever leads."""
+        """Used only by the caller that leads a transaction, so it needs no lock."""
         self.stretched = 0
-        """Calls asked for whose permits had lapsed at least twice in a row; a gauge for operators."""
+        """Number of calls whose permits had lapsed at least twice in a row when asked for; a gauge for operators."""
 
     def reserve(self, requests: Sequence[Sequence[Charge]], *, lapses: int = 0) -> list[Permit | Denied]:
         """Decides the calls in order; each has all of its charges or none. Blocks for one or two short transactions.
 
-        `lapses`: how often in a row the permits for these calls went stale before they could start. From the second on
-        age and guard double, up to two seconds: slower, never stuck.
+        `lapses`: how often in a row the permits for these calls became too old before they could start. From the second
+        on age and guard double, up to two seconds.
         """
         if self._closed:
             raise WorkerError("the governor is closed; nothing may be called any more")
@@ -105,35 +105,38 @@ class Governor:
         return self._monotonic() < permit.starts_before
 
     def renew(self, permit: Permit, charges: Sequence[Charge]) -> Permit | Denied:
-        """The permit itself while it is fresh, else another one in its place; call it right before the call.
-
-        A lapsed permit certainly carried no call, so its units go back. Every lapse in a row asks for more age; when
-        even the longest is not enough the database is too slow to keep a limit by, and nothing is called for a second.
-        """
+        """The permit itself while it is fresh, else another one in its place; to be used right before the call."""
         answer: Permit | Denied = permit
         lapses = 0
         while isinstance(answer, Permit) and not self.is_fresh(answer):
+            # No call starts under a lapsed permit, so its units are certainly free.
             self.give_back([answer])
+            # With every lapse more age is asked for. When even the longest is not enough, the database is too slow to
+            # keep a limit by, and nothing is called for a second.
             lapses += 1
             slow = lapses > _MOST_LAPSES
             answer = _TOO_SLOW if slow else self.reserve([charges], lapses=lapses)[0]
         return answer
 
     def give_back(self, permits: Iterable[Permit]) -> None:
-        """Returns the units of calls that certainly never left: once, into the same buckets, only our own permits."""
+        """Returns the units of calls of which certainly nothing left, once, into the buckets they were taken from.
+
+        Permits of another governor are ignored.
+        """
         uses = [use for permit in permits if self._returns(permit) for use in permit.uses]
         if uses:
             self._database.run(lambda connection: self._put_back(connection, uses), pipelined=True)
 
     def close(self) -> None:
-        """Refuses further reservations; those that wait are still answered."""
+        """Refuses further reservations; callers that wait already are still answered."""
         self._closed = True
 
     def _costs(self, charges: Sequence[Charge]) -> _Call:
         costs: dict[str, Cost] = {}
         for charge in charges:
             limit = charge.limit
-            if limit.amount <= 0 or charge.units <= 0 or not limit.window_s:  # without a window the mark keeps it
+            # An amount of 0 switches a limit off. A limit without a window is kept by the mark, not here.
+            if limit.amount <= 0 or charge.units <= 0 or not limit.window_s:
                 continue
             key = budget_key(self._key, limit, charge.subject)
             known = costs.get(key)
@@ -148,7 +151,7 @@ class Governor:
         return Permit(starts_before, uses, self._owner)
 
     def _serve(self, asked: _Asked) -> None:
-        """Has the request answered: as the leader of a transaction, or by waiting for one."""
+        """Gets the request answered, as the leader of a transaction or by another caller's."""
         with self._guard:
             self._waiting.append(asked)
             asked.leads, self._running = not self._running, True
@@ -161,7 +164,7 @@ class Governor:
                 self._hand_on()
 
     def _batch(self) -> list[_Asked]:
-        """Those who wait, the leader first, up to the most keys one transaction takes."""
+        """The requests that wait, the leader's first, up to `MOST_KEYS` keys together."""
         with self._guard:
             batch = [self._waiting.popleft()]
             keys = batch[0].keys()
@@ -177,6 +180,7 @@ class Governor:
             for asked, answer in zip(batch, answers, strict=True):
                 asked.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
+            # The callers sleep: without an answer or an error they would wait for ever.
             for asked in batch:
                 asked.error = error
         finally:
@@ -194,9 +198,13 @@ class Governor:
     def _decide(
         self, connection: Connection, batch: Sequence[_Asked]
     ) -> tuple[list[list[Permit | Denied]], list[tuple[str, int]]]:
+        # Every process locks in key order, so that no two wait for each other.
         keys = sorted({key for asked in batch for call in asked.calls for key in call})
         rows = self._budgets.locked(connection, keys)
-        before = self._monotonic()  # a permit ages from before its clock was read, never from after
+        # A permit's age counts from before the database's clock is read: counted from after, a slow answer would let
+        # the call start later than the window knows.
+        before = self._monotonic()
+        # After the locks: a clock that is read with them may be older than what their last holder wrote.
         now = self._budgets.clock(connection)
         ledger = Ledger(rows, now=now, before=before, grant=self._permit, told=self._appointments.told)
         answers = [[ledger.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
@@ -217,7 +225,7 @@ class Governor:
 
 
 class Ledger:
-    """The locked windows of one reservation. Pure: rows, clocks and the maker of permits are given."""
+    """The locked windows of one reservation. Pure: the rows, the clocks and the maker of permits are arguments."""
 
     def __init__(
         self,
@@ -230,7 +238,7 @@ class Ledger:
     ):
         self.now = now
         self.told: list[tuple[str, int]] = []
-        """Keys, and the instants at which those who have to wait for them should come back."""
+        """Keys, and the instants (database clock, microseconds) at which parts that wait for them should ask again."""
         self._told_before = told
         self._queues: dict[str, list[int]] = {}
         self._rows = rows
@@ -240,7 +248,7 @@ class Ledger:
         self._changed: set[str] = set()
 
     def decide(self, call: _Call, lapses: int) -> Permit | Denied:
-        """Takes everything the call costs, or nothing."""
+        """Takes all that the call costs, or nothing."""
         if not call:
             return self._grant(math.inf, ())
         short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
@@ -255,24 +263,28 @@ class Ledger:
         return replace(permit, room=room) if (room := self._room(call)) else permit
 
     def _room(self, call: _Call) -> int:
-        """How much is left to a recipient who will soon have none; 0: of him as of anybody."""
+        """How many more messages to this recipient fit now.
+
+        Counted only while one of its windows fills so fast that later messages will be refused; otherwise 0.
+        """
         windows = [(self._windows[key], cost.limit.amount) for key, cost in call.items()]
         if not any(window.is_filling(amount, self.now) for window, amount in windows) or not _is_one_recipients(call):
             return 0
         return min(amount - window.used for window, amount in windows)
 
     def changed(self) -> dict[str, str]:
-        """Stored forms of the windows something was taken from, in key order."""
+        """Stored forms of the windows from which something was taken, in key order."""
         return {key: self._windows[key].dump() for key in sorted(self._changed)}
 
     def _wait(self, key: str, cost: Cost) -> int | None:
+        """Microseconds until the key has room; None: never, because the call costs more than the whole limit."""
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window.load(cost.limit.window_s, self._rows[key], self.now)
         return window.wait_us(cost.units, cost.limit.amount, self.now)
 
     def _is_too_big_alone(self, call: _Call) -> bool:
-        """True when a call of one unit would have room everywhere: nobody else has to wait for what this one lacks."""
+        """True when a call of one unit would have room in every shared limit, so that no other call has to wait."""
         return all(
             self._windows[key].wait_us(1, cost.limit.amount, self.now) == 0
             for key, cost in call.items()
@@ -280,8 +292,9 @@ class Ledger:
         )
 
     def _appointment_s(self, call: _Call) -> float:
-        """Seconds until a call that waits for one recipient should ask again; noted for those who come after it."""
+        """Seconds until a call that waits for one recipient should ask again."""
         waits = {key: self._appointment_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
+        # Noted at every key, so that the next call that waits for the same recipient asks again behind this one.
         for key in waits:
             at = self.now + max(waits.values())
             insort(self._queues[key], at)
@@ -308,9 +321,10 @@ def _denied(short: Sequence[tuple[Cost, int | None]], alone: bool) -> Denied:
     `alone`: the call waits by itself whatever was short, because smaller calls have room.
     """
     for cost, wait in short:
-        if wait is None:  # its own fault: nobody else waits for it, and it is not asked again in a hurry
+        if wait is None:
+            # No waiting helps this call, so no other call waits for it, and it asks again a whole window later.
             return Denied(Scope.PART, float(cost.limit.window_s), cost.limit.name, math.inf)
-    # Half a microsecond more: turned back into integer microseconds it is the wait again, not one less.
+    # Half a microsecond more: turned back into integer microseconds the float gives the wait again, not one less.
     waits = [(cost, ((wait or 0) + 0.5) * _MICRO) for cost, wait in short]
     short_of = max((cost.limit.scope for cost, _ in waits), key=_WIDTH.__getitem__)
     widest, delay = max((entry for entry in waits if entry[0].limit.scope is short_of), key=lambda entry: entry[1])
@@ -324,7 +338,7 @@ def _is_one_recipients(call: _Call) -> bool:
 
 
 def _members(waits: Sequence[tuple[Cost, float]]) -> dict[str, float]:
-    """The recipients whose own limits were short, and their waits; nobody where something else was short too."""
+    """Seconds to wait by recipient whose own limits were short; empty where another limit was short, too."""
     members: dict[str, float] = {}
     for cost, wait in waits:
         if cost.recipient is None:

@@ -1,7 +1,7 @@
-"""One part's way: prepare (resolve, token, render), admit, connect, mark, call, read, record.
+"""One attempt at a part: prepare (resolve, token, render), connect, admit, mark, call, read, record.
 
 `deliver` is the table of contents from the connection on. Before the mark an error leaves the part queued. From the
-mark on every path queues an end: certainly not sent, answered, or in doubt; the part never stays in the air.
+mark on every path queues an end: certainly not sent, answered, or in doubt. The part never stays `sending`.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ from worker.transport.http import Connection
 log = structlog.get_logger()
 
 FAULTLESS = frozenset({"dropped", "deadline"})
-"""Ways of never leaving that are nobody's fault and cost no attempt: the server had closed the kept connection; this
-process was stopped between mark and first byte."""
+"""Reasons for which nothing left and no attempt is counted.
+
+`dropped`: the server had closed the kept connection. `deadline`: this process was stopped between mark and first byte.
+"""
 CLOSED_AT_ONCE = "closed_at_once"
-"""The server took the connection and closed it: whatever stands behind it is away."""
+"""The server accepted the connection and closed it: the service behind it is down."""
 AFTER_OUR_ERROR_S = 5.0
-"""How long a part waits that an error of ours took back between mark and call for the first time."""
+"""Seconds a part waits after an error of ours between mark and call; doubled with every further try."""
 
 
 class Attempt:
@@ -71,6 +73,8 @@ class Attempt:
             self.give_back(flight)
             return None
         try:
+            # The mark is committed before the first byte. After a crash a marked part is in doubt; without the mark it
+            # would be offered again and sent twice.
             reply = self._mark(flight)
             if reply.marked is not Marked.YES:
                 self.give_back(flight)
@@ -80,12 +84,14 @@ class Attempt:
             connection.release()
 
     def _carry_out(self, flight: InFlight, connection: Connection, reply: MarkReply) -> Delivered:
-        """From the mark on: whatever goes wrong, an end is queued."""
+        """Call, read and record a marked part; every path queues an end, also an exception."""
         marked_at, left = self._runtime.monotonic(), False
         try:
+            # Again, because the commit of the mark may have taken longer than the lease or the permit lasts.
             obstacle = self._obstacle(flight)
             if obstacle is not None:
                 return self._take_back(flight, reply, Verdict(Wait(Scope.PART, 0.0, obstacle)))
+            # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
             left = True
             result = self._call(flight, connection, reply, marked_at)
             return self._record(flight, reply, result, self._read(flight, result))
@@ -101,30 +107,33 @@ class Attempt:
     # -- connect, mark ------------------------------------------------------------------------------------------------
 
     def reach(self, flight: InFlight) -> bool:
-        """Makes the connection before limits are reserved, and keeps it for the calls that follow."""
+        """Makes the connection before limits are reserved; False: the host cannot be reached."""
         connection = self._connect(flight)
         if connection is not None:
+            # Back to the kept connections, where `deliver` takes it from a moment later.
             connection.release()
         return connection is not None
 
     def _connect(self, flight: InFlight) -> Connection | None:
-        """Before the mark: a host that cannot be reached costs no attempt and no doubt."""
+        """The connection for the call; None: the host cannot be reached, which costs no attempt."""
         assert flight.request is not None
         connection = self._runtime.transport.connect(flight.request)
         if isinstance(connection, NeverLeft):
+            # The account waits, not the part: an attempt of every queued part for one broken host would exhaust them.
             delay = self.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}")
             self._log(flight, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
             return None
         return connection
 
     def _mark(self, flight: InFlight) -> MarkReply:
-        """The claim, durable before the first byte."""
+        """Writes the mark and returns when it is durable; with any reply but `Marked.YES` no call may follow."""
         if not self._runtime.lease.may_act(flight.incarnation) or self._runtime.draining.is_set():
             return MarkReply(Marked.LOST)
         self._runtime.probe("before_mark")
         try:
             reply = self._runtime.writer.mark(self._wish(flight))
         except WriterClosed:
+            # Not confirmed, so no call follows and the reservation is free for others.
             self.give_back(flight)
             raise
         if reply.marked is Marked.YES:
@@ -132,8 +141,10 @@ class Attempt:
         return reply
 
     def _wish(self, flight: InFlight) -> Mark:
+        """The mark that this call needs."""
         assert flight.request is not None
         body = flight.request.body
+        # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
         keeps = flight.rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
         return Mark(
             flight.due.id,
@@ -153,17 +164,18 @@ class Attempt:
         )
 
     def _window_s(self, flight: InFlight) -> int:
-        """A later equal body may ask the vendor to look back further than this one did: it is kept in mind as long."""
+        """Seconds for which an equal body may be swallowed, or, without the duplicate check, a repeat is covered."""
         settings = self._runtime.settings
+        # With the duplicate check the longest window, not this call's: a later equal body may ask for a longer one.
         return int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
 
     def _resends(self, flight: InFlight) -> bool:
-        """The caller, or the account, said that twice beats never."""
+        """True when the job, or else its account, asks to send again after an unknown outcome."""
         wish = flight.due.on_unknown
         return "resend" in ((wish,) if wish != "default" else (flight.account.on_unknown,))
 
     def _obstacle(self, flight: InFlight) -> str | None:
-        """Why the call may not start although the part is marked; None: it may."""
+        """Why the call of a marked part may not start; None: it may."""
         if not self._runtime.lease.may_act(flight.incarnation):
             return "the process lost its lease"
         if flight.permit is not None and not self._renew_permit(flight):
@@ -171,14 +183,15 @@ class Attempt:
         return None
 
     def _renew_permit(self, flight: InFlight) -> bool:
-        """A permit that grew too old while the mark was written is asked for again."""
+        """Asks again for a permit that became too old while the mark was written; False: there is no room now."""
         assert flight.permit is not None
         if self._runtime.governor.is_fresh(flight.permit):
             return True
         try:
             again = self._runtime.governor.renew(flight.permit, flight.charges)
         except SQLAlchemyError:
-            return False  # marked already: the part must be taken back, whatever the database says
+            # The part is marked already, so the error must not leave it `sending`: it is taken back.
+            return False
         if isinstance(again, Denied):
             flight.permit = None
             return False
@@ -186,13 +199,13 @@ class Attempt:
         return True
 
     def give_back(self, flight: InFlight) -> None:
-        """The call certainly never left: its room is free again."""
+        """Returns the reservation of a call of which certainly nothing left."""
         permit, flight.permit = flight.permit, None
         if permit is not None:
             self._runtime.governor.give_back([permit])
 
     def _take_back(self, flight: InFlight, reply: MarkReply, verdict: Verdict, delay_s: float = 0.0) -> Delivered:
-        """Marked, and certainly never left: queued again, counted only where it failed by an error of ours."""
+        """Queues a marked part again of which certainly nothing left; an attempt only after an error of ours."""
         ticket = self._end(flight, reply, verdict, never_left=True, delay_s=delay_s)
         # The end first: giving room back asks the database, and a database away must not keep the part marked.
         self.give_back(flight)
@@ -219,11 +232,14 @@ class Attempt:
     # -- call, read, record -------------------------------------------------------------------------------------------
 
     def _call(self, flight: InFlight, connection: Connection, reply: MarkReply, marked_at: float) -> CallResult:
-        """The deadline counts from the mark: a process that was stopped in between sends nothing when it wakes."""
+        """Makes the call with what is left of its deadline."""
         assert flight.request is not None
         request = flight.request
         if flight.rule is RepeatRule.DUPLICATE_CHECK and not reply.flagged:
+            # The check does not cover this call: sent with its two fields, it could be swallowed in silence.
             request = self._preparing.request(flight, flagged=False)
+        # The deadline counts from the mark: after it another process may repeat the call, so a process that was stopped
+        # in between must send nothing when it goes on.
         left_s = request.deadline_s - (self._runtime.monotonic() - marked_at)
         if left_s <= 0:
             return NeverLeft("deadline", 0.0)
@@ -235,24 +251,25 @@ class Attempt:
         return result
 
     def _read(self, flight: InFlight, result: CallResult) -> Verdict:
+        """What the result means; no readable answer to bytes that may have left is `Unknown`."""
         match result:
             case Answered(reply=reply):
                 return flight.channel.outcome(flight.part, flight.account, reply, flight.access)
             case NeverLeft(reason=reason) if reason == CLOSED_AT_ONCE:
                 return Verdict(self.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
             case NeverLeft(reason=reason):
-                # The server had closed the kept connection: nobody's fault, so it costs no attempt.
                 return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))
             case NoAnswer(reason=reason):
                 return Verdict(Unknown(reason))
 
     def _record(self, flight: InFlight, reply: MarkReply, result: CallResult, verdict: Verdict) -> Delivered:
-        """The result is on its way before anything else is done with it."""
+        """Queues the end of a call, and draws the consequences for lane, limits and token."""
         runtime, due = self._runtime, flight.due
         verdict, invalidated = self._heal(flight, verdict)
         delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
         block = self.lane_blocks.consequence(due, verdict)
         runtime.probe("before_record")
+        # The end is queued before anything below can fail: an exception after it cannot lose the answer.
         ticket = runtime.writer.end(
             End(
                 due.id,
@@ -290,7 +307,7 @@ class Attempt:
         return Delivered(ticket, called=True, heard=_heard(due.lane, result, verdict))
 
     def _eases(self, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
-        """Where this answer means something: nowhere, as a rule."""
+        """Lanes and accounts whose row this answer must update; usually none."""
         if not isinstance(result, Answered):
             return ()
         self._runtime.lane_states.well(lane)
@@ -299,13 +316,16 @@ class Attempt:
         return self._runtime.lane_states.needs_feedback(lane)
 
     def _heal(self, flight: InFlight, verdict: Verdict) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
-        """40007: the media_id is gone, the file is here. Upload once more, unless an earlier call is in doubt.
+        """Turns a refusal that a fresh media_id or response_code can mend into a retry.
 
-        60140: the code is gone (how long codes last has changed before), and another is here.
+        40007: the media_id is gone, and its file is uploaded once more. 60140: the response_code is gone, and the card
+        has another one. The second value: the media_ids that are no longer valid.
         """
         outcome = verdict.outcome
+        # How long codes last has changed before, so the vendor may refuse one that our rows call fresh.
         if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.ready.another_code:
             return replace(verdict, outcome=Retry(outcome.reason)), ()
+        # With an earlier call in doubt another media_id means another body, which could be a second message.
         if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.doubts:
             return verdict, ()
         if not flight.due.message.get("files"):
@@ -315,14 +335,17 @@ class Attempt:
         return replace(verdict, outcome=Retry(outcome.reason)), used
 
     def _accounts_of_app(self, flight: InFlight, verdict: Verdict) -> tuple[str, ...]:
-        """Whose parts may have used the task_id that is all that proves this call; of no interest, as a rule."""
+        """All accounts of the app, where a task_id alone proves this call: their parts may have used it too.
+
+        Empty where something else proves the call, as is usual.
+        """
         outcome = verdict.outcome
         if not isinstance(outcome, Accepted) or outcome.taken.task_id is None:
             return ()
         return tuple(alike(self._runtime.accounts, flight.account, flight.channel.app_scope))
 
     def _log(self, flight: InFlight, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
-        """One line an attempt, always the same fields."""
+        """Logs the attempt in one line, always with the same fields."""
         log.info(
             "attempt",
             job=flight.due.job_id,
@@ -339,9 +362,9 @@ class Attempt:
 
 
 def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
-    """What is proved open by this answer of the vendor.
+    """The account and the lane that this answer of the vendor proves to be open.
 
-    The account, unless it or its token was the reason to refuse; and the lane, where the call itself was judged.
+    The account, unless it or its token was the reason to refuse; the lane, where the vendor judged the call itself.
     """
     if not isinstance(result, Answered):
         return ()
@@ -352,6 +375,7 @@ def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
         case Progress():
             return (lane, account) if verdict.errcode == 0 else (account,)
         case Wait(scope=Scope.PART | Scope.LANE) | Parked(scope=Scope.PART | Scope.LANE):
-            return () if verdict.errcode is None else (account,)  # without a code it was a proxy that spoke
+            # Without an errcode the answer came from a proxy and proves nothing about the vendor.
+            return () if verdict.errcode is None else (account,)
         case Wait() | Parked() | StaleToken() | Unknown():
             return ()

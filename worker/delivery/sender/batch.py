@@ -1,8 +1,8 @@
 """A doorbell: up to fifty part ids of one lane, delivered one after another in one thread.
 
-It works for about two seconds and leaves the rest to be offered again. Admission is asked for the next few parts at
-once, as many as can start while a permit is young. Between them go parts of the lane that had no room for their member
-and have it now.
+It works for about two seconds and leaves the rest to be offered again. Limits are reserved for the next few parts at
+once, for as many as can start while a permit is fresh. Between them go parts of the lane whose member had no room
+before and has it now.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from worker.outbox.lanes.lanes import noted, used_up
 from worker.outbox.lanes.offering import like, offer
 
 PERMIT_S = 0.2
-"""Permits are young for 250 ms; calls reserved together must start well within."""
+"""Seconds in which calls that were reserved together must start; a permit is fresh for 250 ms at most."""
 
 ELSEWHERE_S = 1.0
-"""How long ids wait until they are offered again that came to a process which cannot use their account."""
+"""Seconds until ids are offered again that came to a process which cannot use their account."""
 OWED = 10_000
-"""So many ids are remembered; those beyond are offered again when their time in the broker is over."""
+"""Ids remembered during an outage of the database at most; further ones are offered again when their offer runs out."""
 
 
 class BatchSender:
@@ -53,10 +53,10 @@ class BatchSender:
         self._in_hand: set[str] = set()
         self._bulk_quota = BulkQuota()
         self._owed: deque[str] = deque(maxlen=OWED)
-        """Ids that came while the database was away: they are to be left as soon as it is back."""
+        """Ids that came while the database was away; they are left as soon as it is back."""
 
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False) -> int:
-        """Delivers what can be delivered of these; the number of calls made. A probe passes its lane's parking."""
+        """Delivers what can be delivered of the ids, and returns the number of calls; `probe` tries a parked lane."""
         mine = self._take(ids)
         try:
             if not self._runtime.lease.may_act():
@@ -70,7 +70,7 @@ class BatchSender:
             self._let_go(mine)
 
     def leave_owed(self) -> None:
-        """After an outage of the database: what rang in it may be offered at once, before its offer has run out."""
+        """Leaves the ids that came in an outage of the database, so that they may be offered again at once."""
         credit = []
         with suppress(IndexError):
             while True:
@@ -83,7 +83,8 @@ class BatchSender:
                 raise
 
     def _take(self, ids: Sequence[str]) -> list[str]:
-        """Those of the ids that no other thread of this process has in hand: an id may ring twice."""
+        """Takes the ids that no other thread of this process has in hand, and returns them."""
+        # An id may come twice: it is offered again when its first doorbell waits too long in the broker.
         with self._guard:
             mine = [part for part in ids if part not in self._in_hand]
             self._in_hand.update(mine)
@@ -96,6 +97,7 @@ class BatchSender:
     def _answer(self, lane: str, ids: Sequence[str]) -> int:
         runtime = self._runtime
         with runtime.database.reading() as connection:
+            # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
             self._learn(connection, lane)
             due_parts = [] if runtime.lane_states.closed(lane) else load(connection, runtime.database.now, ids)
         left, calls = self._work_off(lane, deque(due_parts), runtime.monotonic() + runtime.settings.doorbell_s)
@@ -104,7 +106,7 @@ class BatchSender:
         return calls
 
     def _learn(self, connection: Connection, lane: str) -> None:
-        """What stands on the lane and its account."""
+        """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
         names = with_accounts([lane])
         known = noted(connection, self._runtime.database.now, names)
         self._runtime.lane_states.learn(
@@ -112,7 +114,7 @@ class BatchSender:
         )
 
     def _try_parked(self, ids: Sequence[str]) -> int:
-        """One job tries a parked lane or account; as far as the vendor hears it out, everything behind it may go."""
+        """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
         runtime = self._runtime
         with runtime.database.reading() as connection:
             due_parts = load(connection, runtime.database.now, ids)[:1]
@@ -120,6 +122,7 @@ class BatchSender:
                 self._learn(connection, due.lane)
         calls = 0
         for due in due_parts:
+            # In this process alone: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.open(due.lane)
             runtime.lane_states.open(account_of(due.lane))
             left: list[DuePart] = []
@@ -128,6 +131,7 @@ class BatchSender:
             if heard := [name for one in delivered.values() for name in one.heard]:
                 self._attempt.lane_blocks.unpark(heard)
             elif not calls:
+                # The one probe of this interval must not be lost with a part that could not be called.
                 self._attempt.lane_blocks.pass_on(
                     due, ELSEWHERE_S if runtime.lane_states.does_without(due.lane) else None
                 )
@@ -135,17 +139,19 @@ class BatchSender:
         return calls
 
     def _work_off(self, lane: str, due_parts: deque[DuePart], until: float) -> tuple[list[DuePart], int]:
-        """Chunk by chunk until the time is over; what it did not get to, and how many calls were made."""
+        """Works chunk by chunk until the time is over; returns the parts that are left, and the number of calls."""
         runtime, calls = self._runtime, 0
         left: list[DuePart] = []
         last: Delivered | None = None
-        with suppress(WriterClosed):  # the process ends: what is queued is left to others
+        # The writer closes when the process ends; what is still queued is left to other processes.
+        with suppress(WriterClosed):
             while (
                 due_parts
                 and runtime.monotonic() < until
                 and not runtime.draining.is_set()
                 and not runtime.lane_states.closed(lane)
             ):
+                # Large documents are read one at a time, or a thread would hold many megabytes at once.
                 ahead = 1 if any(due.holds_bytes for due in due_parts) else self._ahead(lane)
                 returned = self._work_off_returned(lane, due_parts[0].priority, ahead, left)
                 picked = self._bulk_quota.pick(lane, due_parts, ahead)
@@ -154,15 +160,16 @@ class BatchSender:
                 self._bulk_quota.take_back(lane, picked, called)
                 calls += len(called)
                 last = next(reversed(delivered.values()), last)
+        # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
         if last is not None:
             last.ticket.wait(runtime.settings.call_deadline_s)
         runtime.probe("before_ack")
         return [*left, *due_parts], calls
 
     def _work_off_returned(self, lane: str, lowest: int, most: int, left: list[DuePart]) -> dict[str, Delivered]:
-        """Parts that had no room when this process asked, and are due again.
+        """Delivers parts that had no room when this process asked, and are due again.
 
-        No more of them than the doorbell has parts, and none less urgent.
+        At most `most` of them, and none that is less urgent than `lowest`.
         """
         due_parts = self._take_returned(lane, lowest, most)
         try:
@@ -171,12 +178,10 @@ class BatchSender:
             self._let_go([due.id for due in due_parts])
 
     def _take_returned(self, lane: str, lowest: int, most: int) -> list[DuePart]:
-        """They become this thread's as if they had rung; the relay offers them to nobody meanwhile.
-
-        In hand only once they are ours: what the relay has just offered may ring here, and must not be sent away.
-        """
+        """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
         runtime = self._runtime
-        if runtime.lane_states.is_bound(lane):  # so many as may go are offered, and no more
+        # The relay offers as many parts of such a lane as it may have in the air; further ones would exceed that.
+        if runtime.lane_states.is_bound(lane):
             return []
         ids = self._retry_hints.due(lane, lowest, most)
         if not ids:
@@ -186,13 +191,15 @@ class BatchSender:
         ids, stands_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
         if not ids:
             return []
+        # In hand only after the offer: an id that the relay has just offered may come to another thread of this
+        # process, which would then leave it alone.
         mine = self._take(
             runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, stands_us))
         )
         return [due for due in due_parts if due.id in mine]
 
     def _work_off_chunk(self, chunk: Sequence[DuePart], left: list[DuePart]) -> dict[str, Delivered]:
-        """Admits the parts together and delivers one after the other; room that is not used is given back."""
+        """Admits the parts together and delivers them one after another; unused reservations are returned."""
         delivered = {}
         waiting = deque(self._admit(chunk, left))
         try:
@@ -212,8 +219,9 @@ class BatchSender:
         return delivered
 
     def _deliver(self, flight: InFlight, left: list[DuePart]) -> Delivered | None:
-        """A lane blocked by the part before it makes no further call; one that is merely full those with a permit."""
+        """Delivers one part, unless its lane was stopped by the part before it."""
         runtime = self._runtime
+        # `stopped`, not `closed`: a lane whose limit is used up still makes the calls that have a permit.
         if (
             runtime.lane_states.stopped(flight.due.lane)
             or runtime.lane_states.full(flight.due.lane)
@@ -228,15 +236,16 @@ class BatchSender:
             left.append(flight.due)
             return None
         runtime.lane_states.cycled(flight.due.lane, runtime.monotonic() - started)
-        self._let_go([flight.due.id])  # queued again at once (a stale token, a short backoff), it may ring elsewhere
+        # Not at the end of the doorbell: queued again at once (a stale token, a short backoff), it may come elsewhere.
+        self._let_go([flight.due.id])
         return delivered
 
     def _ahead(self, lane: str) -> int:
-        """How many calls can start one after another while their permits are young."""
+        """How many calls can start one after another while their permits are fresh; 1 to 16."""
         return max(1, min(16, int(PERMIT_S / max(self._runtime.lane_states.cycle(lane), 0.001))))
 
     def _admit(self, chunk: Sequence[DuePart], left: list[DuePart]) -> list[InFlight]:
-        """Prepares the parts and reserves for all of them together; those without room wait."""
+        """Prepares the parts and reserves for all of them together; a part without room waits."""
         flights = []
         for due in chunk:
             if self._runtime.lane_states.closed(due.lane):
@@ -245,7 +254,9 @@ class BatchSender:
                 flights.append(flight)
             else:
                 left.append(due)
-                due.message = {}  # it may be megabytes, and to leave it takes its id
+                # The message may be megabytes, and leaving the part takes its id alone.
+                due.message = {}
+        # Before the limits: a host that is down must not use up room in them.
         if flights and not self._attempt.reach(flights[0]):
             left += [flight.due for flight in flights]
             return []
@@ -254,14 +265,15 @@ class BatchSender:
             flight.permit = None if isinstance(answer, Denied) else answer
         try:
             return self._with_room(flights, answers, left)
-        except BaseException:  # the database is away, or the process ends: no call follows, so their room is free
+        except BaseException:
+            # The database is away, or the process ends: no call follows, so the reservations are returned.
             self._runtime.governor.give_back([flight.permit for flight in flights if flight.permit is not None])
             raise
 
     def _with_room(
         self, flights: Sequence[InFlight], answers: Sequence[Permit | Denied], left: list[DuePart]
     ) -> list[InFlight]:
-        """Those that may go; of the others each waits by itself, or the lane or account that is full for all of it."""
+        """Returns the admitted parts; of the others a part waits by itself, or its full lane or account for all."""
         admitted, waits, full = [], [], []
         for flight, answer in zip(flights, answers, strict=True):
             permit = self._attempt.narrow(flight, answer) if isinstance(answer, Denied) else answer
@@ -273,17 +285,16 @@ class BatchSender:
             else:
                 full.append((flight, permit))
         left += [flight.due for flight, _ in full]
+        # One block per scope, by the first part that was denied: the parts behind it wait for the same limits.
         for flight, denied in {denied.scope: (flight, denied) for flight, denied in reversed(full)}.values():
-            self._attempt.lane_blocks.fill(flight.due, denied)  # the first that waits speaks for those behind it
+            self._attempt.lane_blocks.fill(flight.due, denied)
         self._wait_for_room(waits)
         return admitted
 
     def _prefetch(self, due: DuePart, room: int) -> None:
-        """More parts for a member whose limits will hold the rest up.
-
-        Such a member's windows are best filled at once, because they give room again a window after they were filled.
-        """
+        """Notes up to `room` further parts for a member whose limits are about to be used up."""
         runtime = self._runtime
+        # The window gives room again one window after it was filled, so the earlier it is full the sooner all are sent.
         if not room or due.priority == Priority.URGENT or not self._retry_hints.may_seek():
             return
         began = runtime.monotonic()
@@ -296,15 +307,18 @@ class BatchSender:
             self._retry_hints.note(due.lane, due.priority, part, 0.0)
 
     def _wait_for_room(self, waits: Sequence[tuple[InFlight, Denied]]) -> None:
-        """Durable first: whoever comes back finds the part due."""
+        """Puts off parts whose members have no room, and notes when to take them up again."""
         delays = [(flight.due, denied, _room_in_s(flight, denied)) for flight, denied in waits]
+        # Durable before it is noted: the thread that follows the note must find the part due at that time.
         self._runtime.writer.change([_wait(due, denied, delay_s) for due, denied, delay_s in delays])
         for due, denied, delay_s in delays:
             if not denied.impossible:
                 self._retry_hints.note(due.lane, due.priority, due.id, delay_s)
 
     def _leave(self, ids: Sequence[str], lane: str = "") -> None:
+        """Ends the offer of the ids, so that they may be offered again at once."""
         database = self._runtime.database
+        # Offered again at once they could come back to this process, which cannot use their account.
         if self._runtime.lane_states.does_without(lane):
             database.run(lambda connection: pass_on(connection, database.now, ids, int(ELSEWHERE_S * settle.SECOND)))
         else:
@@ -312,14 +326,14 @@ class BatchSender:
 
 
 def _room_in_s(flight: InFlight, denied: Denied) -> float:
-    """Seconds until a part whose members have no room may go; urgent ones stand in no line."""
+    """Seconds until a part whose members have no room asks again; urgent parts do not queue behind others."""
     if denied.appointment_s is not None and flight.due.priority != Priority.URGENT:
         return denied.appointment_s
     return first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
 
 
 def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
-    """Members without room delay their part alone; it is not an attempt."""
+    """Puts the part off for so many seconds; waiting for room is not an attempt."""
     delay_us, claim, reason = int(delay_s * settle.SECOND), due.claim, used_up(denied.limit)
 
     def wait(part: settle.PartFacts, now: int) -> None:

@@ -1,7 +1,7 @@
-"""How bulk comes to its part of a full lane: behind every seven other parts one of bulk is owed, and goes first.
+"""The share of bulk in the calls of one process: behind every seven other parts of a lane, one bulk part goes first.
 
-Counted twice by the same rule: by the relay over what it offers, and by each process over the calls it makes, for where
-a limit is the bottleneck only the first of each doorbell find room. What was picked and not called is taken back.
+The relay counts what it offers by the same rule. Each process counts its calls as well, because where a limit is the
+bottleneck only the first parts of each doorbell find room. What was picked and not called is taken back.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from worker.domain.job import Priority
 from worker.outbox.jobs.loading import DuePart
 
 LANES_KEPT = 10_000
+"""Lanes whose credit is remembered; one more, and all of them start again from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Parts that go next, and what is owed again when one of them is not called after all."""
+    """Parts that go next, and by part id the credit to return when it is not called after all."""
 
     due_parts: tuple[DuePart, ...]
     paid: dict[str, int]
 
 
 class BulkQuota:
-    """What one process owes to bulk, lane by lane. Thread-safe."""
+    """Bulk's credit in one process, by lane. Thread-safe."""
 
     def __init__(self) -> None:
         self._owed: dict[str, int] = {}
         self._guard = threading.Lock()
 
     def pick(self, lane: str, due_parts: deque[DuePart], most: int) -> Picked:
-        """Takes out those that go next, so many at most."""
+        """Takes the parts that go next out of `due_parts`, at most `most` of them."""
         others = [due for due in due_parts if due.priority != Priority.BULK]
         bulk = [due for due in due_parts if due.priority == Priority.BULK]
         with self._guard:
@@ -51,10 +52,9 @@ class BulkQuota:
         return Picked(tuple(picked), paid)
 
     def take_back(self, lane: str, picked: Picked, called: Collection[str]) -> None:
-        """Return the credit that was paid for parts that were picked and not called.
+        """Returns the credit that was paid for parts that were picked and not called.
 
-        The credit is below zero where several threads, each with a pick of its own, were allowed to call their bulk
-        parts only.
+        A lane's credit may fall below 0: when several threads have picked, and only their bulk parts were called.
         """
         again = sum(paid for part, paid in picked.paid.items() if part not in called)
         if again:

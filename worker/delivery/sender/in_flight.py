@@ -1,4 +1,4 @@
-"""One part on its way through the steps, and what came of it."""
+"""One part on its way through the steps of an attempt, and the attempt's outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.outbox.lanes import chat_blocks
 
 @dataclass(slots=True)
 class InFlight:
-    """One part on its way, with what the steps found."""
+    """One part on its way, with what the steps found; a field is empty until its step has run."""
 
     due: DuePart
     channel: Channel
@@ -36,22 +36,22 @@ class InFlight:
     request: Request | None = None
     window_id: str | None = None
     charges: Sequence[Charge] = ()
-    """What the call costs."""
+    """What the call costs of each limit."""
     permit: Permit | None = None
 
     @property
     def access(self) -> Access:
-        """What its call proves itself with."""
+        """The token and the secret that the call is made with."""
         return Access(self.token.value if self.token else None, self.secret)
 
     @property
     def alone(self) -> str | None:
-        """What no other call may have in the air meanwhile."""
+        """The subject of which no other call may be in the air at the same time; None: there is no such limit."""
         return next((one.subject for one in self.charges if one.limit.unit is Unit.IN_THE_AIR), None)
 
     @property
     def spending(self) -> Spending | None:
-        """What it uses up of what a chat's person allowed."""
+        """What the call uses up of a chat's allowance; None: no allowance is counted."""
         chat = next((one.subject for one in self.charges if one.limit.unit is Unit.ALLOWANCE), None)
         name = self.account.name
         return None if chat is None else Spending(name, chat, chat_blocks.waiting(self.due.lane, name))
@@ -59,10 +59,10 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A call was made, or its mark was taken back: the end is on its way into SQL."""
+    """The end of an attempt that was marked; the end is queued for the writer."""
 
     ticket: Ticket
     called: bool
-    """Bytes may have left."""
+    """True when bytes may have left; False: the mark was taken back."""
     heard: tuple[str, ...] = ()
-    """The lane and its account, as far as the vendor's answer proves that nothing is in their way."""
+    """The lane and its account, as far as the vendor's answer proves them open."""

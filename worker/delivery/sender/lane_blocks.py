@@ -1,4 +1,4 @@
-"""What one part's fate means for the others of its lane or account: blocked, parked for a person, opened."""
+"""What one part's outcome means for the others of its lane or account: blocked, parked for a person, opened."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from worker.outbox.lanes.lanes import (
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
-"""Shorter waits stay in this process."""
+"""Waits shorter than so many seconds are kept in this process and not written to SQL."""
 
 
 class LaneBlocks:
@@ -56,7 +56,8 @@ class LaneBlocks:
             case Wait(penalty=Penalty() as penalty) as wait:
                 return self._penalty(due, wait, penalty)
             case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
-                if verdict.errcode is None:  # the vendor is out of reach, or a proxy asks to wait in its place
+                # Without an errcode it was not the vendor who asked to wait: it is out of reach, or a proxy answered.
+                if verdict.errcode is None:
                     return self._failure(due, scope, reason, delay)
                 return self._block(due, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
@@ -73,16 +74,21 @@ class LaneBlocks:
                 return None
 
     def _penalty(self, due: DuePart, wait: Wait, penalty: Penalty) -> Block:
-        """The steps of a penalty stand in SQL; here the lane rests for as long as the answer says at least."""
+        """The block of an answer with a penalty; in this process the lane rests at least as long as the answer says."""
+        # The penalty's steps are kept in SQL, for all processes together.
         self._runtime.lane_states.note(due.lane)
-        if wait.scope is Scope.PART:  # the part waits by itself, its lane goes on more slowly
+        if wait.scope is Scope.PART:
+            # The part waits by itself, and its lane goes on more slowly.
             return Block(due.lane, account_of(due.lane), _label(due), 0.0, wait.reason, penalty=penalty)
         delay = self._runtime.settings.strike_s if penalty is Penalty.FREQUENCY else wait.delay
         remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
         return replace(self._block(due, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
 
     def _failure(self, due: DuePart, scope: Scope, reason: str, delay: float = 0.0) -> Block:
-        """The vendor is ill: counts for the breaker of the lane, or account, which rests for `delay` seconds."""
+        """The block of a call which says that the vendor is ill; it counts for the breaker of the lane or account.
+
+        `delay`: seconds that the lane or account rests.
+        """
         for name in (due.lane, account_of(due.lane)):
             self._runtime.lane_states.note(name)
         block = self._block(due, scope, delay, reason)
@@ -90,16 +96,16 @@ class LaneBlocks:
         return replace(block, failed=True)
 
     def unpark(self, lanes: Sequence[str]) -> None:
-        """A probe got through: what is proved to be open starts again, with one call in the air."""
+        """Opens lanes and accounts after a successful probe; they start again with one call in the air."""
         database = self._runtime.database
         for lane in lanes:
             self._runtime.lane_states.open(lane)
         log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
 
     def unreachable(self, due: DuePart, reason: str) -> float:
-        """No connection was made, so nothing has left: the account waits, and its breaker counts.
+        """Blocks the account of a part whose host could not be reached, and counts that for its breaker.
 
-        Returns for how many seconds from now; 0 where the account waits already.
+        Returns for how many seconds from now; 0 where the account is blocked already.
         """
         delay = self._rest(due)
         if delay is None:
@@ -109,7 +115,10 @@ class LaneBlocks:
         return delay
 
     def shut_out(self, due: DuePart, reason: str) -> Wait:
-        """The same of a part that is marked: its account waits, or has begun to while the part was marked."""
+        """The outcome of a marked part whose host closed the connection at once: its account waits.
+
+        The part alone waits, for 0 s, where the account is blocked already.
+        """
         delay = self._rest(due)
         return Wait(Scope.PART, 0.0, reason) if delay is None else Wait(Scope.ACCOUNT, delay, reason)
 
@@ -117,9 +126,9 @@ class LaneBlocks:
         return self._runtime.lane_states.failed(account_of(due.lane), self._runtime.rng)
 
     def pass_on(self, due: DuePart, elsewhere_s: float | None = None) -> None:
-        """A probe made no call: where its chat waits for a person, its account is for another lane to try.
+        """Gives back a probe that made no call; where its chat waits for a person, another lane may try the account.
 
-        `elsewhere_s`: this process cannot use the account, so another may try it in so many seconds.
+        `elsewhere_s`: this process cannot use the account, so another process may try it in so many seconds.
         """
         database = self._runtime.database
         if elsewhere_s is not None:
@@ -133,11 +142,11 @@ class LaneBlocks:
         self._write(self._block(due, scope, delay, reason, remedy))
 
     def fill(self, due: DuePart, denied: Denied) -> None:
-        """The same for a limit that is used up: whoever has reserved before still goes."""
+        """Blocks the lane or account whose limit is used up; calls that have a permit are still made."""
         self._write(self._block(due, denied.scope, denied.delay, used_up(denied.limit), limited=True))
 
     def no_token(self, due: DuePart, wait: TokenWait) -> None:
-        """Its account waits for a token; for as long as evidence says where the vendor set a penalty."""
+        """Blocks the account of a part that has no token yet; with the vendor's penalty, if it set one."""
         if wait.penalty is None:
             self.block(due, Scope.ACCOUNT, wait.delay, wait.reason)
             return
@@ -147,14 +156,15 @@ class LaneBlocks:
         self._write(replace(block, penalty=wait.penalty))
 
     def refused_token(self, due: DuePart, parked: TokenParked) -> None:
-        """Its account is parked until the next gettoken, which is one for all processes; see `token_probe.py`."""
+        """Parks the account until the next gettoken, which one process makes for all; see `token_probe.py`."""
         reason = GETTOKEN + parked.reason
         block = self._block(due, Scope.ACCOUNT, parked.probe_in_s, reason, parked.remedy, parked=True)
         self._write(replace(block, hint=parked.hint))
 
     def _write(self, block: Block) -> None:
         if block.delay < BRIEF_S and not block.parked:
-            return  # another sender of this process is about to end it; nobody else needs to know
+            # So short a wait need not reach the other processes; in this one it is noted already.
+            return
         database, rules = self._runtime.database, self._rules
         log_steps(database.run(lambda connection: block_lanes(connection, database.now, [block], rules)))
 
@@ -177,5 +187,5 @@ class LaneBlocks:
 
 
 def _label(due: DuePart) -> str:
-    """For people: which calls the lane holds."""
+    """The kind and message type of the lane's parts, as people read it."""
     return f"{due.kind} {due.message.get('type', '')}".strip()

@@ -1,6 +1,6 @@
-"""What this process knows of its lanes without asking SQL: blocked until when, how long calls take, how many are out.
+"""What one process knows of its lanes without asking SQL: blocks, call durations, calls in the air.
 
-A block is written to SQL by the writer; the gate stops the other threads of this process at once.
+A block is also written to SQL, for all processes; noted here, it stops the other threads of this process at once.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from worker.domain.lane import account_of
 N = TypeVar("N", int, float)
 
 _WEIGHT = 0.2
-"""Of the newest sample in the running mean of a lane's latency."""
+"""Weight of the newest sample in the running means of a lane."""
 
 _NOTHING: Mapping[str, int] = {}
 _NEVER = float("-inf")
 
 MOST_OUT = 16
-"""Calls in the air that are let fail besides those that stop a lane: with hundreds of threads each would cost one more.
-Sixteen more in a row are no accident, even where the vendor refuses every other call.
+"""Calls that were in the air when a row of failures began, and may fail too before the lane stops, at most.
+
+With hundreds of threads each call in the air would otherwise cost one more. Sixteen more failures in a row are no
+accident, even where the vendor refuses every other call.
 """
 YOUNG_S = 5.0
-"""A block of our own may need so long to get into SQL; until then SQL's not knowing it proves nothing."""
+"""Seconds that a block of this process may need to get into SQL; until then a block that SQL lacks is kept."""
 IDLE_S = 60.0
-"""A lane that was not used for so long is forgotten: lanes may be as many as chats or members."""
+"""Seconds without use after which a lane is forgotten; there may be as many lanes as chats or members."""
 AT_ONCE = 100
-"""So many are forgotten under one hold of the lock."""
+"""Lanes forgotten while the lock is held once."""
 
 
 @dataclass(slots=True)
 class _Lane:
-    """What the calls of a lane have shown."""
+    """What the calls of a lane have shown; instants and durations in seconds of the monotonic clock."""
 
     used_at: float
     air: int = 0
@@ -45,46 +47,50 @@ class _Lane:
     succeeded_at: float | None = None
 
     def told(self, now: float) -> list[int]:
-        """Its entry in the heartbeat."""
+        """The lane's entry in the heartbeat; see `LaneStates.summary`."""
         seen = [] if self.succeeded_at is None else [int(now - self.succeeded_at)]
         return [self.air, round((self.latency or 0.0) * 1000), round((self.cycle or 0.0) * 1000), *seen]
 
 
 class LaneStates:
-    """Blocks, latency and calls in the air, by lane; of lanes that were not used for a while it knows nothing."""
+    """Blocks, latency and calls in the air, by lane. A lane that was not used for a while is forgotten."""
 
     def __init__(self, monotonic: Callable[[], float], idle_s: float = IDLE_S):
         self._monotonic, self._idle_s = monotonic, max(IDLE_S, idle_s)
         self._guard = threading.Lock()
         self._closed: dict[str, float] = {}
         self._stopped: dict[str, float] = {}
-        """Those of them that are closed for something else than a limit of ours that is used up."""
+        """Lanes in `_closed` that are blocked by something else than a used-up limit of ours, and until when."""
         self._closed_at: dict[str, float] = {}
         """When this process itself closed a lane last."""
         self._unknown: dict[str, float] = {}
-        """Accounts that this process cannot use as it is configured, and until when it does not look again."""
+        """Accounts that this process cannot use as it is configured, and until when it does not try them again."""
         self._lanes: dict[str, _Lane] = {}
         self._air: dict[str, int] = {}
-        """Calls in the air by account; those without are not in it."""
+        """Calls in the air by account; an account without any has no entry."""
         self._last_end = 0.0
         self._failures: dict[str, int] = {}
         self._calls: dict[str, int] = {}
         self._uneasy: set[str] = set()
         self._in_a_row: dict[str, int] = {}
-        """Calls of a lane or account in a row, as SQL told, that say the vendor is ill."""
+        """Calls of a lane or account in a row, as read from SQL, that say the vendor is ill."""
         self._streak: dict[str, int] = {}
-        """How many more of them in this process alone make it stop."""
+        """How many more such calls of this process alone stop the lane or account here."""
         self._noted_at: dict[str, float] = {}
-        """When this process itself brought something on a lane."""
+        """When an answer to this process last put a penalty or a failure on a lane or account."""
 
     def close(self, lane: str, delay: float, *, used_up: bool = False) -> None:
-        """Blocks a lane (or an account) for so many seconds; `used_up`: by a limit of ours, so what has room may go."""
+        """Blocks a lane or an account for so many seconds.
+
+        `used_up`: by a limit of ours, so calls that have a permit may still be made.
+        """
         with self._guard:
             self._close(lane, delay, (self._closed,) if used_up else (self._closed, self._stopped))
 
     def _close(self, lane: str, delay: float, ends: Iterable[dict[str, float]]) -> None:
         now = self._of(lane).used_at
         for end in ends:
+            # Of two blocks the later end counts: a short wait must not lift a long one.
             end[lane] = max(end.get(lane, 0.0), now + delay)
         self._closed_at[lane] = now
 
@@ -97,17 +103,18 @@ class LaneStates:
         used_up: Collection[str] = (),
         in_a_row: Mapping[str, int] = _NOTHING,
     ) -> None:
-        """Take over what SQL says of these lanes and accounts, and of no others.
+        """Takes over what SQL says of these lanes and accounts, and of no others.
 
-        Instants are microseconds to go. A block that SQL does not know any more was lifted by another process.
-
-        `calls`: how many may be in the air. `needs_feedback`: lanes and accounts whose row the next answer must update.
-        `used_up`: those that are blocked only by a limit of ours. `in_a_row`: calls that say the vendor is ill.
+        `blocked`: microseconds that a block still lasts. `calls`: how many may be in the air. `needs_feedback`: lanes
+        and accounts whose row the next answer must update. `used_up`: lanes and accounts that are blocked only by a
+        limit of ours. `in_a_row`: calls one after another that say the vendor is ill.
         """
         now = self._monotonic()
         with self._guard:
             for name in names:
                 self._of(name)
+                # A block that SQL does not have any more was lifted by another process or a person, so it ends here,
+                # too; unless this process wrote it so recently that SQL may not have it yet.
                 until = now + blocked.get(name, 0) / 1_000_000
                 is_ours = now - self._closed_at.get(name, _NEVER) < YOUNG_S
                 for ends, told in ((self._closed, until), (self._stopped, now if name in used_up else until)):
@@ -125,7 +132,7 @@ class LaneStates:
             self._stopped.pop(lane, None)
 
     def do_without(self, account: str, delay: float) -> None:
-        """This process cannot use an account, and looks again after so many seconds; others may know it."""
+        """Notes that this process cannot use an account, for so many seconds; other processes may know it."""
         self._unknown[account] = self._monotonic() + delay
 
     def does_without(self, lane: str) -> bool:
@@ -140,16 +147,16 @@ class LaneStates:
         return now < self._closed.get(lane, 0.0) or now < self._closed.get(account_of(lane), 0.0)
 
     def stopped(self, lane: str) -> bool:
-        """True while the lane or its account is blocked for those too who have room in every limit."""
+        """True while the lane or its account is blocked by more than a limit, so also for calls that have a permit."""
         now = self._monotonic()
         return now < self._stopped.get(lane, 0.0) or now < self._stopped.get(account_of(lane), 0.0)
 
     def is_bound(self, lane: str) -> bool:
-        """True while there is a number of calls that the lane, or its account, may have out in all."""
+        """True while the lane, or its account, has a bound on its calls in the air, over all processes."""
         return lane in self._calls or account_of(lane) in self._calls
 
     def full(self, lane: str) -> bool:
-        """True while this process alone has as many calls out as its lane, or its account, may have in all."""
+        """True while this process alone has as many calls in the air as the lane, or its account, may have in all."""
         account = account_of(lane)
         mine = self._calls.get(lane), self._calls.get(account)
         if mine == (None, None):
@@ -160,34 +167,38 @@ class LaneStates:
         return any(most is not None and n >= most for n, most in zip(out, mine, strict=True))
 
     def note(self, lane: str) -> None:
-        """Something is about to stand on this lane or account; the next answer means something to it."""
+        """Notes that a penalty or a failure is on its way into the row of this lane or account.
+
+        Until SQL has it, the next answers are taken to update that row.
+        """
         with self._guard:
             self._noted_at[lane] = self._of(lane).used_at
 
     def needs_feedback(self, lane: str) -> tuple[str, ...]:
-        """The lane and its account, as far as an answer means something to them."""
+        """The lane and its account, as far as the next answer must update their rows; usually neither."""
         if not self._uneasy and not self._noted_at:
             return ()
         names = (lane, account_of(lane))
         return tuple(name for name in names if name in self._uneasy or name in self._noted_at)
 
     def in_a_row(self, lane: str) -> int:
-        """So many calls of the lane, or of its account, said one after the other that the vendor is ill."""
+        """How many calls of the lane, or of its account, said one after another that the vendor is ill."""
         known = self._in_a_row
         return max(known.get(lane, 0), known.get(account_of(lane), 0)) if known else 0
 
     def succeeded(self, lane: str) -> None:
-        """The vendor took a call of this lane just now."""
+        """Notes that the vendor accepted a call of this lane just now."""
         known = self._of(lane)
         known.succeeded_at = known.used_at
 
     def ailed(self, name: str, most: int, rest_s: float) -> None:
-        """A call of the lane or account says that the vendor is ill.
+        """Notes a call of the lane or account which says that the vendor is ill.
 
-        After so many in a row, besides those that were in the air when the row began (`MOST_OUT` at most), this process
-        makes no call for so long, whatever is offered to it. By then SQL holds what all processes have found.
+        After `most` of them in a row, besides the calls that were in the air when the row began (`MOST_OUT` at most),
+        this process makes no call for `rest_s` seconds.
         """
         with self._guard:
+            # Every process counts for itself at once; by the end of the rest SQL holds what all of them have found.
             left = self._streak.get(name) or most + min(MOST_OUT, self._out(name))
             if left > 1:
                 self._streak[name] = left - 1
@@ -201,7 +212,7 @@ class LaneStates:
         return self._air.get(name, known.air if known else 0)
 
     def well(self, lane: str) -> None:
-        """A call of the lane says the opposite."""
+        """Notes an answered call of the lane: the vendor is not ill, so counting begins anew."""
         if not self._streak:
             return
         names = [name for name in (lane, account_of(lane)) if name in self._streak]
@@ -211,12 +222,12 @@ class LaneStates:
                     self._streak.pop(name, None)
 
     def failed(self, account: str, rng: random.Random) -> float | None:
-        """A connection could not be made: block the account, and return for how many seconds.
+        """Blocks an account whose host could not be reached; returns for how many seconds.
 
-        The pause grows to a minute, with jitter. None: the account is blocked, so this try began before that; one fault
-        that many threads meet counts once.
+        The pause grows to a minute, with jitter. None: the account is blocked already.
         """
         with self._guard:
+            # This try began before the block: one fault that many threads meet counts once.
             if self._monotonic() < self._stopped.get(account, 0.0):
                 return None
             count = self._failures[account] = self._failures.get(account, 0) + 1
@@ -225,12 +236,12 @@ class LaneStates:
         return delay
 
     def reached(self, account: str) -> None:
-        """An answer came."""
+        """Notes an answer of the account's host: the next failed connection pauses it briefly again."""
         self._failures.pop(account, None)
 
     @contextmanager
     def call(self, lane: str, deadline_s: float) -> Iterator[None]:
-        """Counts a call in the air, which ends within `deadline_s`."""
+        """Counts a call in the air, which ends within `deadline_s` seconds."""
         account = account_of(lane)
         with self._guard:
             known = self._of(lane)
@@ -246,7 +257,7 @@ class LaneStates:
                 _keep(self._air, account, self._air[account] - 1, 0)
 
     def _of(self, lane: str) -> _Lane:
-        """The lane, which is used now."""
+        """The record of a lane, which is marked as used now."""
         now = self._monotonic()
         known = self._lanes.get(lane)
         if known is None:
@@ -255,17 +266,17 @@ class LaneStates:
         return known
 
     def took(self, lane: str, seconds: float) -> None:
-        """One call's duration."""
+        """Adds one call's duration to the lane's mean."""
         known = self._of(lane)
         known.latency = _mean(known.latency, seconds)
 
     def cycled(self, lane: str, seconds: float) -> None:
-        """One part's whole way in its thread, from the mark to the next."""
+        """Adds the time one part took in its thread, connection and mark included, to the lane's mean."""
         known = self._of(lane)
         known.cycle = _mean(known.cycle, seconds)
 
     def cycle(self, lane: str) -> float:
-        """The running mean of a part's whole way in seconds."""
+        """The running mean of the seconds a part takes in its thread."""
         known = self._lanes.get(lane)
         return 0.1 if known is None or known.cycle is None else known.cycle
 
@@ -275,27 +286,29 @@ class LaneStates:
         return default if known is None or known.latency is None else known.latency
 
     def longest_s(self) -> float:
-        """Seconds until the last deadline of any call made so far; an upload's is as long as its file."""
+        """Seconds until the last deadline of any call made so far; the deadline of an upload grows with its file."""
         return max(0.0, self._last_end - self._monotonic())
 
     def in_the_air(self) -> int:
-        """Calls out now, over all lanes."""
+        """Calls in the air now, over all lanes."""
         with self._guard:
             return sum(self._air.values())
 
     def summary(self) -> dict[str, list[int]]:
-        """What the heartbeat tells of each lane that was used lately.
+        """What the heartbeat says of each lane that was used lately; other lanes are forgotten by this call.
 
-        Lane -> [calls in the air, ms a call takes, ms a part's whole way takes], and behind them, where there was a
-        success, the whole seconds since the last one. Other lanes are forgotten by this call.
+        Lane -> [calls in the air, ms a call takes, ms a part takes in its thread], and behind them, where there was a
+        success, the whole seconds since the last one.
         """
         now = self._monotonic()
         self._forget(now)
-        lanes = list(self._lanes.items())  # at once: no thread that begins a call waits for the rest
+        # A copy in one step, so that no thread that begins a call waits while the summary is made.
+        lanes = list(self._lanes.items())
         return {lane: known.told(now) for lane, known in lanes if known.air or known.latency is not None}
 
     def _forget(self, now: float) -> None:
-        """Everything of idle lanes. They are looked for without the lock, which every call takes."""
+        """Drops all that is known of idle lanes."""
+        # Looked for without the lock, which every call takes; what has changed since is checked again under it.
         idle = [lane for lane, known in list(self._lanes.items()) if self._is_idle(lane, known, now)]
         for at in range(0, len(idle), AT_ONCE):
             with self._guard:
@@ -304,7 +317,7 @@ class LaneStates:
                         self._let_go(lane)
 
     def _is_idle(self, lane: str, known: _Lane, now: float) -> bool:
-        """Not used, not blocked, and (an account) without a call in the air."""
+        """True for a lane or account that is not used, not blocked, and has no call in the air."""
         is_out = known.air or lane in self._air
         return known.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
 
@@ -318,7 +331,7 @@ class LaneStates:
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
-    """What is no more than nothing is forgotten."""
+    """Keeps a value above `nothing`; drops the entry otherwise."""
     if value > nothing:
         known[name] = value
     else:

@@ -1,7 +1,7 @@
-"""A process's life as the others see it: an incarnation with a lease, renewed every few seconds.
+"""A process as the others see it: an incarnation with a lease, renewed every few seconds.
 
-A process that could not renew stops marking and calling by its own monotonic clock, before anybody may call it dead,
-and comes back as a new incarnation.
+A process that could not renew stops marking and calling by its own monotonic clock, before another process may declare
+it dead, and goes on as a new incarnation.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Lease:
 
     @property
     def incarnation(self) -> str:
-        """The id under which this process marks now."""
+        """The id under which this process marks parts now."""
         return self._incarnation
 
     def may_act(self, incarnation: str | None = None) -> bool:
-        """True while the lease holds (and is still the given incarnation's): only then mark, only then call."""
+        """True while the lease holds and is still the given incarnation's; None: any. Only then mark or call."""
         return self._clock() < self._until and incarnation in (None, self._incarnation)
 
     def beat(self, lanes: dict[str, Any] | None = None) -> None:
@@ -55,8 +55,10 @@ class Lease:
             if 0 <= self._until < started:
                 self._incarnation = self._new_id()
             while not self._renewed(json.dumps(lanes or {})):
-                self._incarnation = self._new_id()  # called dead while a renewal was on its way
-            # A renewal that took longer than a second is trusted only from its start.
+                # Another process declared this incarnation dead, and its marked parts are in doubt already.
+                self._incarnation = self._new_id()
+            # Counted from before the renewal, however long that took, and for nine tenths of the lease: our clock must
+            # end it before the database's does.
             self._until = started + self._lease_s * 0.9
 
     def _renewed(self, lanes: str) -> bool:
@@ -74,7 +76,7 @@ class Lease:
             )
 
     def end(self) -> None:
-        """A clean end: nobody has to wait for the lease to run out."""
+        """Ends the lease, so that other processes need not wait until it runs out."""
         with self._guard:
             self._until = 0.0
             with self._database.writing() as connection:

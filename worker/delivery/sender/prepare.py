@@ -1,6 +1,6 @@
 """What happens before the limits: resolve, authorise, render.
 
-A part that cannot be prepared waits, and its row says why. It never holds up the other parts of its doorbell.
+A part that cannot be prepared waits or ends, and its row says why. It never holds up the other parts of its doorbell.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from worker.transport.tokens import secret_of
 log = structlog.get_logger()
 
 ACCOUNT_RECHECK_S = 15.0
-"""How often a process looks again at an account that it cannot use as it is configured."""
+"""Seconds until a process tries an account again that it cannot use as it is configured."""
 AFTER_ANOTHER_S = 0.2
-"""How soon a part looks again whether the one before it has ended."""
+"""Seconds until a part checks again whether the part before it has ended."""
 UNPREPARED_S = 60.0
-"""How long a part waits that an error of ours kept from being prepared for the first time."""
+"""Seconds a part waits that an error of ours kept from being prepared; doubled with every further try."""
 
 
 class Preparing:
@@ -50,8 +50,12 @@ class Preparing:
         self._set_aside = SetAside(runtime.database, runtime.monotonic)
 
     def prepare(self, due: DuePart) -> InFlight | None:
-        """None: the part waits, or has ended. Raises what the writer does, and what the database does about no row."""
+        """The part, ready to be admitted; None: it waits, or has ended.
+
+        Raises `WriterClosed`, and errors of the database that are not about one row.
+        """
         if due.is_unread:
+            # Large documents are read only now, when it is the part's turn: fifty at once could fill the memory.
             with self._runtime.database.reading() as connection:
                 read_documents(connection, due)
         if due.fault is not None:
@@ -66,7 +70,8 @@ class Preparing:
         except FileGone as error:
             reason = str(error)
             self._change(due, lambda part, now: settle.refuse(part, reason))
-        except Exception as error:  # one odd part must not hold up the forty-nine beside it
+        except Exception as error:
+            # One part that we cannot prepare must not hold up the forty-nine others of its doorbell.
             if isinstance(error, SQLAlchemyError) and not is_about_the_row(error):
                 raise
             self.fail(due, our_error(error))
@@ -87,12 +92,13 @@ class Preparing:
         return flight
 
     def _do_without(self, due: DuePart, why: str) -> None:
-        """Blocks the account in this process alone: in a deployment others know it already."""
+        """Blocks an account that is not usable as configured here, and writes an event that says so."""
+        # In this process alone: while a new configuration is rolled out, other processes know the account already.
         self._runtime.lane_states.do_without(account_of(due.lane), ACCOUNT_RECHECK_S)
         self._set_aside.tell("account", why, account=due.account, remedy="correct the account's settings here")
 
     def fail(self, due: DuePart, reason: str) -> None:
-        """A fault of ours counts like a call that failed; it is told, and the part ends when no try was without it."""
+        """Counts an error of ours as a failed attempt, and writes an event; after the last attempt the part ends."""
         log.warning("not_prepared", part=due.id, reason=reason)
         self._set_aside.tell(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
         policy, delay = policy_of(self._runtime.settings), fault_delay_s(self._runtime, due.tries, UNPREPARED_S)
@@ -101,6 +107,8 @@ class Preparing:
     # -- resolve ------------------------------------------------------------------------------------------------------
 
     def _resolve(self, due: DuePart, channel: Channel, account: Account) -> Ready | None:
+        """Finds what the part needs before it can be rendered; None: it waits, or has ended."""
+        # A part in doubt whose next call is a search sends nothing, so a revocation does not stop it.
         if due.job_id in self._runtime.revoked and not (due.doubts and _is_looked_up(due, channel)):
             self._change(due, lambda part, now: settle.cancel(part, "revoked before it was sent"))
             return None
@@ -123,7 +131,7 @@ class Preparing:
         return None
 
     def _is_its_turn(self, due: DuePart) -> bool:
-        """A part that says which one goes before it waits until that one has ended, or is held for a person."""
+        """False: the part waits for another part of its job, until that one has ended or is held for a person."""
         if "after" not in due.spec:
             return True
         with self._runtime.database.reading() as connection:
@@ -135,6 +143,7 @@ class Preparing:
         return False
 
     def _look(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+        """Asks the resolver of the part's kind; the first case that fits decides."""
         match due.kind:
             case Kind.RECALL:
                 return self._runtime.follow_ups.recall(due, channel)
@@ -148,13 +157,15 @@ class Preparing:
                 return self._runtime.group_sends.remind(due)
             case _ if due.doubts and _is_looked_up(due, channel):
                 return self._look_up(due, channel, account)
+            # Not for a repeat: it sends the frozen bytes of the call in doubt, which name their media_ids.
             case _ if due.message.get("files") and due.frozen is None:
                 return self._runtime.media.attached(due, channel, account)
             case _:
                 return Ready(due.spec)
 
     def _look_up(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
-        """Its files tell a task from others that say the same."""
+        """What the search for a group send in doubt needs: the spec, and the media_ids of its files."""
+        # Two tasks may have the same text; then only their files tell them apart.
         found = self._runtime.group_sends.look_up(due, channel, account)
         if not isinstance(found, Ready) or not due.message.get("files"):
             return found
@@ -166,7 +177,7 @@ class Preparing:
         self._change(due, lambda part, now: settle.try_again(part, reason, now, delay, policy))
 
     def _change(self, due: DuePart, apply: Any, *, receipt_not_sent: bool = False) -> None:
-        """Moves the part if nobody moved it since it was loaded."""
+        """Moves the part, unless it was moved since it was loaded."""
 
         def unmoved(part: settle.PartFacts, now: int) -> None:
             if part.state is PartState.QUEUED and part.claim == due.claim:
@@ -175,7 +186,10 @@ class Preparing:
         self._runtime.writer.change([Change(due.id, unmoved, receipt_not_sent=receipt_not_sent)])
 
     def _members(self, due: DuePart, channel: Channel, account: Account, ready: Ready) -> tuple[str, ...] | None:
-        """Who stands behind the departments and tags of a send; asks the application, and waits for it a little."""
+        """The members of a send's departments and tags, as the application names them; None: not known, or not counted.
+
+        Waits for the application no longer than `delivery.members_deadline_s`.
+        """
         if not channel.counts_members or due.kind != Kind.SEND:
             return None
         return self._runtime.members.of(account.name, ready.spec)
@@ -183,6 +197,7 @@ class Preparing:
     # -- token, render ------------------------------------------------------------------------------------------------
 
     def _take_token(self, flight: InFlight) -> bool:
+        """Gives the flight its secret or token where its channel needs one; False: there is no token now."""
         if flight.channel.calls_with_secret:
             flight.secret = secret_of(flight.account)
         if not flight.channel.uses_token:
@@ -199,7 +214,7 @@ class Preparing:
         return False
 
     def render(self, flight: InFlight) -> None:
-        """The call of the part as it is now."""
+        """Renders the call of the part as it is now, and decides what makes a repeat of it safe."""
         channel = flight.channel
         flight.rule, window_s = channel.repeat_rule(flight.part)
         flight.rule_window_s = min(window_s, int(self._runtime.settings.duplicate_window_s))
@@ -207,33 +222,31 @@ class Preparing:
             flight.rule = RepeatRule.HOLD
         flagged = flight.rule is RepeatRule.DUPLICATE_CHECK
         if flagged:
-            # A repeat looks into the window of its first call, whatever this release would render.
+            # A repeat uses the duplicate window of its first call: another release may render the body differently.
             flight.window_id = flight.due.frozen_window or channel.body_hash(flight.part, flight.account)
         flight.request = self.request(flight, flagged=flagged)
 
     def request(self, flight: InFlight, *, flagged: bool) -> Request:
-        """The call, through the account's own proxy.
-
-        A repeat sends the bytes of the call in doubt, whatever this release would render.
-        """
+        """The call, through the account's proxy if it has one; a repeat has the bytes of the call in doubt."""
         made = flight.channel.request(flight.part, flight.account, flight.access, flagged=flagged)
         return replace(made, proxy=flight.account.proxy) if flight.account.proxy else made
 
 
 def backoff_s(runtime: Runtime, tries: int) -> float:
-    """Full jitter: anything up to base x 2^n, at most five minutes."""
+    """Seconds to the next try, with full jitter: between 0 and base x 2^tries, at most `backoff_max_s`."""
     settings = runtime.settings
     return runtime.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
 
 
 def fault_delay_s(runtime: Runtime, tries: int, first_s: float) -> float:
-    """Doubling, for a corrected release may be on its way; all tries together fit into the age a part may have."""
+    """Seconds to the next try after an error of ours; doubled with every try, at most `max_age_s / attempts`."""
     settings = runtime.settings
+    # Long enough for a corrected release to arrive, and short enough that all tries fit into the age of a part.
     return min(first_s * 2.0**tries, settings.max_age_s / settings.attempts)
 
 
 def _is_looked_up(due: DuePart, channel: Channel) -> bool:
-    """A part in doubt whose next call is a search."""
+    """True when the next call of this part, which is in doubt, would be a search."""
     return channel.repeat_rule(_part(due, Ready(due.spec)))[0] is RepeatRule.LOOK_UP
 
 

@@ -1,9 +1,8 @@
-"""Parts that had no room for their member come back as soon as there is room, ahead of the lane's backlog.
+"""Retry hints: parts that had no room for their member go as soon as there is room, before the lane's backlog.
 
-The other parts of a member who will soon have no room are looked for while there is some.
-
-Parts without room are due later than everything that was asked for before. By time alone they would go behind all of
-it, and their members' windows would stand half empty as long. This is only a hint: what it forgets the relay offers.
+A part without room is due later than the whole backlog before it. By time alone it would go behind all of it, and its
+member's window would be half empty as long. Also noted are the other parts of a member whose window is about to be
+full. This is only a hint: what it forgets the relay offers.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from heapq import heappop, heappush
 from worker.domain.job import Priority
 
 SEEN = 10_000
-"""So far into a lane's backlog somebody's other parts are looked for,"""
+"""Parts of a lane's backlog among which a member's other parts are looked for."""
 REST = 20
-"""and then not for so many times as long as it took."""
+"""The pause between two such searches, in multiples of the time the last one took."""
 MOST = 20_000
-"""So many parts are remembered; should there be more, all go with the backlog."""
+"""Parts remembered at most; one more, and all are forgotten and go with the backlog."""
 
 
 class RetryHints:
@@ -34,7 +33,7 @@ class RetryHints:
         self._seek_at = -1.0
 
     def may_seek(self) -> bool:
-        """True for one thread, now and then."""
+        """True for one thread at a time, and not before the pause after the last search is over."""
         with self._guard:
             may = self._seek_at <= self._monotonic()
             if may:
@@ -42,12 +41,12 @@ class RetryHints:
         return may
 
     def sought(self, began: float) -> None:
-        """That thread is done."""
+        """Ends the search that began at `began`, and begins the pause."""
         now = self._monotonic()
         self._seek_at = now + REST * max(now - began, 0.001)
 
     def note(self, lane: str, priority: int, part: str, delay_s: float) -> None:
-        """This part is due again in so many seconds, or was a moment ago."""
+        """Notes that a part is due again in `delay_s` seconds; 0: it is due already."""
         with self._guard:
             if len(self._known) >= MOST:
                 self._waiting.clear()
@@ -57,7 +56,7 @@ class RetryHints:
                 heappush(self._waiting.setdefault((lane, priority), []), (self._monotonic() + delay_s, part))
 
     def due(self, lane: str, lowest: int, most: int) -> list[str]:
-        """So many at most that are due, and as urgent as `lowest` or more; they are not told again."""
+        """Takes out up to `most` parts that are due, and at least as urgent as `lowest`."""
         if not self._waiting:
             return []
         now, found = self._monotonic(), list[str]()

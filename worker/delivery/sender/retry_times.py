@@ -1,8 +1,8 @@
-"""Parts that wait for the same member come back one behind the other, not all at once.
+"""Retry times: parts that wait for the same member ask again one after another, not all at once.
 
-A backlog of n messages is then asked about n times, not n times a window.
+A backlog of n messages then asks n times in all, not n times a window.
 
-Only what this process has said itself counts. It decides when a part asks again, never whether there is room.
+Each process knows only the times it gave itself. They decide when a part asks again, never whether there is room.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ MOST_KEYS = 20_000
 
 
 class RetryTimes:
-    """Instants (microseconds of the database's clock) told to those who wait, by limit key."""
+    """Instants (microseconds of the database's clock) at which waiting parts ask again, by limit key."""
 
     def __init__(self) -> None:
         self._told: dict[str, list[int]] = {}
 
     def told(self, key: str, now: int) -> list[int]:
-        """When those come back who were told to and have not yet; in order."""
+        """The instants after `now` at which parts ask again, in order."""
         told = self._told.get(key, [])
         del told[: bisect_right(told, now)]
         if not told:
@@ -28,8 +28,9 @@ class RetryTimes:
         return list(told)
 
     def note(self, told: Iterable[tuple[str, int]]) -> None:
-        """These were told."""
+        """Adds instants that were given to parts."""
         for key, at in told:
             insort(self._told.setdefault(key, []), at)
         if len(self._told) > MOST_KEYS:
-            self._told.clear()  # they ask more often for a while
+            # Costs no more than parts that ask too early for a while.
+            self._told.clear()

@@ -64,13 +64,14 @@ class Runtime:
     monotonic: Callable[[], float] = time.monotonic
     channel: Callable[[str], Channel] = find_channel
     revoked: Collection[str] = frozenset()
-    """Jobs that a person revoked, as far as this process has heard."""
+    """Ids of jobs that a person revoked, as far as this process was notified."""
     probe: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
 
 
 def die(error: BaseException) -> None:
-    """The writer's thread ended: without it this process can record nothing, so it ends too, and says why."""
+    """Ends the process at once after its writer's thread ended, and logs why."""
+    # Without the writer no answer can be recorded: each further call would be in doubt.
     log.error("writer_died", error=type(error).__name__)
     os._exit(70)
 
@@ -94,15 +95,15 @@ class Dependencies:
     revoked: Collection[str] = frozenset()
     probe: Callable[[str], None] | None = None
     resolver: Resolver | None = None
-    """Names the members of departments and tags; none: the accounts' estimates are all there is."""
+    """Names the members of departments and tags; None: the accounts' estimates count instead."""
     reported: frozenset[JobState] = frozenset()
-    """The ends of jobs that application hooks hear of; empty: nobody pays for any."""
+    """The final states of jobs that application hooks ask for; empty: no event is stored for any job."""
     roads: Callable[[], Iterable[str] | None] = lambda: None
-    """What this process takes from; null: everything."""
+    """The queues this process takes doorbells from; None: all of them."""
 
 
 def build_runtime(dependencies: Dependencies) -> Runtime:
-    """Puts one process's machinery together; nothing runs until its writer is started and its life has beaten once."""
+    """Puts one process's machinery together; nothing runs until its writer is started and its lease is renewed once."""
     database, settings = dependencies.database, dependencies.settings
     with database.reading() as connection:
         key = lane_key(connection)
@@ -177,7 +178,7 @@ def _follow_ups(dependencies: Dependencies, writer: Writer) -> FollowUps:
 def _url_files(
     dependencies: Dependencies, writer: Writer, lane_states: LaneStates, draining: Callable[[], bool]
 ) -> UrlFiles:
-    """Fetching takes a quarter of the threads at most: others' servers may be slow."""
+    """The fetching of files behind URLs, which takes a quarter of the threads at most."""
     settings = dependencies.settings
     allowed, deadline_s = Allowed(settings.fetch_allow), settings.fetch_deadline_s
     return UrlFiles(
@@ -187,6 +188,7 @@ def _url_files(
             dependencies.web, allowed, deadline_s=deadline_s, stopping=draining, monotonic=dependencies.monotonic
         ),
         deadline_s=deadline_s,
+        # The servers are not ours and may be slow: three quarters of the threads stay free for calls.
         at_once=max(1, settings.threads // 4),
         new_id=dependencies.new_id,
         monotonic=dependencies.monotonic,

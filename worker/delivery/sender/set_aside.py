@@ -1,7 +1,7 @@
-"""Tell of what an error of ours kept from being judged or done.
+"""Reports what an error of ours kept from being judged or done.
 
-In the log, and among the events of lanes, where the metrics, `worker lanes --events` and `worker doctor` find it. It
-blocks nothing, and decides nothing.
+The report goes to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
+find it. It blocks nothing and decides nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from worker.outbox.lanes.lanes import keep_events, log_steps
 log = structlog.get_logger()
 
 AGAIN_S = 86_400.0
-"""What is told is not told again for so long, however often it is met."""
+"""Seconds in which the same thing is reported once, however often it happens."""
 IN_A_ROW = 3
-"""A step that fails so often in a row is told; once may be a lock that another statement held."""
+"""A step is reported when it fails so often in a row; one failure may be a lock that another statement held."""
 REMEDY = "tell the maintainers the error and its place; what it stopped goes on, or is repaired, by hand"
 
 
 class SetAside:
-    """Tells each thing once a day."""
+    """Reports each thing once a day."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
         self._database, self._monotonic = database, monotonic
@@ -36,7 +36,7 @@ class SetAside:
         self._failures: Counter[str] = Counter()
 
     def carry_out(self, label: str, step: Callable[[], None]) -> bool:
-        """Carry out one of several steps that must not stop each other; False when it failed.
+        """Carries out one of several steps that must not stop each other; False when it failed.
 
         Raises only when the database is away, or the process ends.
         """
@@ -58,9 +58,9 @@ class SetAside:
             self.tell(label, our_error(error))
 
     def tell(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
-        """Writes one event unless it was written within the last day; a database that refuses it costs the event only.
+        """Writes one event, unless one with the same account, label and reason was written within the last day.
 
-        The same is the same account, label and reason, so a reason holds classes of errors and no ids.
+        A reason holds classes of errors and no ids. When the database refuses the event, only the event is missing.
         """
         now, same = self._monotonic(), (account, label, reason)
         self._told = {one: at for one, at in self._told.items() if now - at < AGAIN_S}
@@ -72,10 +72,11 @@ class SetAside:
         try:
             self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))
         except SQLAlchemyError as error:
+            # Not written, so the next failure of the same kind tries again.
             del self._told[same]
             log.warning("not_told", label=label, error=type(error).__name__)
 
 
 def our_error(error: BaseException) -> str:
-    """An error of ours in words that may be stored: its class, never its text."""
+    """An error of ours in words that may be stored: its class, never its text, which may hold a secret or a name."""
     return f"our own error: {type(error).__name__}"

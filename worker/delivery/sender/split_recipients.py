@@ -1,7 +1,7 @@
-"""A part some of whose recipients have no room: the others go now, those later in a part of their own.
+"""Splits a part some of whose recipients have no room: the others go now, and these later in a part of their own.
 
-Room for the others is reserved first and the part taken apart then, so nothing is planned anew for room that somebody
-else takes meanwhile. Costs nothing while there is room.
+Room for the others is reserved before the part is split, so that no split is written for room that another call takes
+meanwhile. Costs nothing while there is room.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from worker.outbox.commit.commands import Narrowing
 from worker.outbox.lanes.lanes import used_up
 
 TRIES = 3
-"""So often somebody else may take the room of a few more before the part waits whole."""
+"""How often another call may take the room of further recipients before the part waits whole."""
 
 Specs = tuple[dict[str, Any], dict[str, Any]]
 
 
 class RecipientSplitter:
-    """Takes parts apart, in the calling thread."""
+    """Splits parts by their recipients, in the calling thread."""
 
     def __init__(self, runtime: Runtime, preparing: Preparing):
         self._runtime, self._preparing = runtime, preparing
 
     def narrow(self, flight: InFlight, denied: Denied) -> Permit | Denied:
-        """Reserve for the recipients with room alone, and leave the others to a later part.
+        """Reserves for the recipients with room alone, and leaves the others to a later part.
 
-        With a permit the flight is for those with room only. Denied: the part waits whole, for so long; also when an
-        error of ours is in the way, which counts as a try.
+        A permit: the flight is now for the recipients with room only. Denied: the part waits whole, for so long; also
+        after an error of ours, which counts as an attempt.
         """
         try:
             return self._narrow(flight, denied)
@@ -67,7 +67,8 @@ class RecipientSplitter:
         return denied
 
     def _specs(self, flight: InFlight, denied: Denied) -> Specs | None:
-        """The part's spec for those with room, and for those without; None: it cannot be taken apart."""
+        """The part's spec for the recipients with room, and for the others; None: the part cannot be split."""
+        # In doubt, a part can only be repeated with the very recipients of the earlier call.
         if not denied.members or flight.due.doubts:
             return None
         return flight.channel.narrow(flight.due.spec, denied.members.keys(), flight.part.members or ())
@@ -86,9 +87,11 @@ class RecipientSplitter:
             later.get("task_id"),
         )
         if not self._runtime.writer.narrow(wish):
+            # The part was moved since it was read.
             flight.permit = None
             self._runtime.governor.give_back([permit])
             return denied
+        # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
         due.spec, due.claim = now, due.claim + 1
         flight.part, flight.ready = replace(flight.part, spec=now), replace(flight.ready, spec=now)
         flight.charges = charges
@@ -97,11 +100,11 @@ class RecipientSplitter:
 
 
 def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> float:
-    """Seconds until the first recipients without room have some.
+    """Seconds until the first group of the recipients without room may go.
 
-    All whose room opens within one window of the shortest of their limits go together, so that a thousand members never
-    become a thousand calls.
+    The group are all whose room opens within one window, of the shortest of their limits, after the first of them.
     """
+    # By group, or a thousand members would become a thousand calls.
     window_s = min(charge.limit.window_s for charge in charges if charge.recipient is not None)
     soon = min(members.values()) + window_s
     return max(wait for wait in members.values() if wait <= soon)

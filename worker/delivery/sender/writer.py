@@ -1,4 +1,4 @@
-"""One thread per process that commits for all senders: at once when idle, else whatever queued up meanwhile.
+"""The group commit: one thread per process commits for all senders, at once when idle, else all that is queued.
 
 There is no timer. A mark returns when it is durable; an end returns at once and is written in the same or an earlier
 transaction than the sender's next mark. While the database is away, results stay in memory and nothing new is marked.
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 MAX_ROWS = 400
 MAX_BYTES = 4 * 1024 * 1024
 ALIVE_S = 1.0
-"""How often somebody who waits for a change asks whether the thread is still there."""
+"""Seconds after which a thread that waits for a change checks that the writer's thread is still alive."""
 
 
 class WriterClosed(WorkerError):
@@ -93,7 +93,7 @@ class Writer:
         self._thread.start()
 
     def mark(self, mark: Mark) -> MarkReply:
-        """Returns when the mark is durable, or says who lost it; a mark not confirmed means no byte leaves."""
+        """Returns when the mark is durable or refused; WriterClosed when it is not confirmed, and no byte may leave."""
         if self._closing:
             raise WriterClosed("the process is ending")
         ticket = self._put(mark)
@@ -107,18 +107,18 @@ class Writer:
         return self._put(end)
 
     def change(self, changes: Sequence[Change]) -> None:
-        """Carries out other moves and returns when they are durable; WriterClosed when nobody is left to do so."""
+        """Carries out other moves and returns when they are durable; WriterClosed when the writer's thread ended."""
         for ticket in [self._put(change) for change in changes]:
             self._wait(ticket)
 
     def narrow(self, narrowing: Narrowing) -> bool:
-        """Returns when it is durable; False: nothing has changed."""
+        """Splits a part's recipients and returns when that is durable; False: nothing has changed."""
         ticket = self._put(narrowing)
         self._wait(ticket)
         return ticket.reply is not None and ticket.reply.marked is Marked.YES
 
     def flush(self, timeout_s: float) -> bool:
-        """True when everything queued so far is durable within the time."""
+        """True when all that was queued so far is durable within the time."""
         barrier = Ticket()
         self._queue.put(_Entry(_BARRIER, barrier))
         return barrier.wait(timeout_s)
@@ -150,7 +150,7 @@ class Writer:
             self._died(error)
 
     def _refuse_the_rest(self) -> None:
-        """What slipped in behind the end: results are written, marks are refused."""
+        """Empties the queue behind the end: results are written, marks are refused."""
         with contextlib.suppress(Empty):
             while True:
                 entry = self._queue.get_nowait()
@@ -172,7 +172,7 @@ class Writer:
         return not last
 
     def _gather(self) -> tuple[list[_Entry], bool]:
-        """The next item, and whatever queued up meanwhile, limited by rows and bytes; True: the last batch."""
+        """The next item and all that is queued behind it, limited by rows and bytes; True: this is the last batch."""
         first = self._queue.get()
         if first is None:
             return [], True
@@ -187,7 +187,7 @@ class Writer:
         return entries, False
 
     def _write(self, entries: list[_Entry]) -> None:
-        """Commits, waits for the database for ever, finds a bad row by halving."""
+        """Commits the entries, and waits for the database as long as it takes; finds a bad row by halving."""
         heard: dict[Happened, None] = {}
         try:
             done = self._commit([entry.item for entry in entries], heard)
@@ -207,7 +207,8 @@ class Writer:
             self._tell(list(heard))
 
     def _commit(self, items: list[Item], heard: dict[Happened, None]) -> Committed:
-        """`heard` gathers what happened over all tries: the one whose answer was lost may be the one that counted."""
+        """Commits until the database has taken the items; adds to `heard` what happened."""
+        # `heard` is kept over all tries: the try whose answer was lost may be the one that was committed.
         away = 0
         while True:
             try:
@@ -230,7 +231,8 @@ class Writer:
         plainer = _plainer(entry.item)
         log.error("row_not_storable", part=entry.item.part_id, error=type(error).__name__, plainer=plainer is not None)
         if plainer is None and isinstance(entry.item, End):
-            raise error  # an end is never dropped: the process ends, and its part is found in doubt
+            # An end is never dropped: the process ends, and recovery finds its part in doubt.
+            raise error
         if plainer is None:
             entry.ticket.finish(None, failed=True)
             return
@@ -246,7 +248,10 @@ def _size(item: Item) -> int:
 
 
 def _plainer(item: Item) -> Item | None:
-    """The same end with storable texts; then with nothing of the vendor's at all, in doubt; None: no plainer one."""
+    """The same end with texts that can be stored, and if it has those already, in doubt without the vendor's answer.
+
+    None: there is no plainer form of the item.
+    """
     if not isinstance(item, End) or item.verdict == _UNSTORABLE:
         return None
     scrubbed = scrub(item.verdict)
