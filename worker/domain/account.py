@@ -33,20 +33,22 @@ class Account:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
     share: float | Mapping[str, float] = 1.0
-    """The part of every window that is left to us, above 0 to 1, where others send through the same app; or by name."""
+    """The fraction of every limit that this worker may use, above 0 to 1, or fractions by limit name. Below 1 where
+    other programs send through the same app.
+    """
     on_unknown: str = "default"
-    """`default`, `hold` or `resend` (design: unknown outcomes)."""
+    """What a part in doubt does when nothing makes a repeat safe: `default`, `hold` or `resend`."""
     weight: float = 1.0
-    """How much of the threads it gets beside other accounts with work."""
+    """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     allow_everyone: bool = False
 
     @property
     def has_own_amounts(self) -> bool:
-        """False: the published amounts hold."""
+        """True when `limits` or `share` change what the vendor published."""
         return bool(self.limits) or self.share != 1.0
 
     def amount_of(self, limit: Limit) -> int:
-        """What we may use of a limit: our share of the account's own amount, or of the published one; 0: it is off."""
+        """Units of a limit that this worker may use: its share of the account's own or the published amount; 0: off."""
         amount = self.limits.get(limit.name, limit.amount)
         share = self.share.get(limit.name, 1.0) if isinstance(self.share, Mapping) else self.share
         if not amount or not limit.window_s or share == 1.0:

@@ -1,6 +1,6 @@
 """Which machines a file may be fetched from: public ones, and those the settings name.
 
-A URL comes from whoever may enqueue, perhaps from further out: without this a worker would fetch what only its own
+A URL comes from the application, perhaps from its users. Without this rule a worker would fetch what only its own
 network may see, such as a cloud's metadata with its credentials.
 """
 
@@ -26,16 +26,16 @@ _NOT_PUBLIC = tuple(
         ),
     )
 )
-"""What the standard library of some Python releases takes for public, and the documentation's own."""
+"""Networks that some Python releases take for public, among them those reserved for documentation."""
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""Everything public in IPv6; all else is local, multicast or reserved."""
+"""All public IPv6 addresses; the others are local, multicast or reserved."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """NAT64: the last four bytes are the IPv4 address that is really reached."""
 _HOST = re.compile(r"[0-9a-z]([0-9a-z_.-]{0,251}[0-9a-z])?")
 
 
 class Allowed:
-    """Public addresses, and what `delivery.fetch_allow` names: hosts (whatever they resolve to) and networks."""
+    """Public addresses, and what `delivery.fetch_allow` names: hosts (at any address they resolve to) and networks."""
 
     def __init__(self, entries: Iterable[str] = ()):
         named = [entry.strip().lower().rstrip(".") for entry in entries]
@@ -54,7 +54,7 @@ class Allowed:
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody on the Internet may reach it, also where another address is wrapped in it."""
+    """Whether the address is reachable from the Internet; of an address that wraps another the inner one decides."""
     if isinstance(address, IPv6Address):
         inner = _wrapped(address)
         if inner is not None:
@@ -65,7 +65,7 @@ def is_public(address: Address) -> bool:
 
 
 def entry_problem(entry: str) -> str | None:
-    """What is wrong with an entry of `fetch_allow`; null: nothing."""
+    """What is wrong with an entry of `fetch_allow`; None: nothing."""
     named = entry.strip().lower().rstrip(".")
     if _network(named) is not None or (_HOST.fullmatch(named) and not named.replace(".", "").isdecimal()):
         return None

@@ -1,4 +1,4 @@
-"""How bulk comes to its part of a full lane: behind every seven other parts one of bulk is owed, and goes first."""
+"""Bulk's quota of a full lane: after every seven other parts one bulk part goes first."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 OTHERS = 7
-"""An eighth: a tenth of any minute's calls with something to spare for each process, see docs/ordering.md."""
+"""Other parts for each bulk part. An eighth of the calls keeps bulk above a tenth of any minute's calls although each
+process counts for itself; see docs/ordering.md.
+"""
 
 
 BULK_EVERY = OTHERS + 1
 
 
 _MOST = 4 * OTHERS
-"""A lane that had no bulk for long does not owe it more."""
+"""The most credit that bulk can save, so that bulk which comes after a long pause does not take the lane for itself."""
 
 
 T = TypeVar("T")
 
 
 def after(credit: int, *, is_bulk: bool) -> int:
-    """What is owed to bulk behind one more part: in other parts since the last of bulk.
+    """Bulk's credit after one more part was picked.
 
-    Bulk that nothing else wanted the room of costs it nothing.
+    Another part adds 1, up to 28. A bulk part costs 7; it is free when less was saved, because nothing else wanted the
+    slot.
     """
     if is_bulk:
         return credit - OTHERS if credit >= OTHERS else credit
@@ -31,9 +34,9 @@ def after(credit: int, *, is_bulk: bool) -> int:
 
 
 def mix(others: Iterable[T], bulk: Iterable[T], credit: int) -> Iterator[tuple[T, bool, int]]:
-    """Both in one line, each in its own order: bulk where it is owed, or nothing else is left.
+    """Merges both into one sequence: a bulk part goes when its credit allows it, or when no other part is left.
 
-    With each part whether it is bulk, and what is owed behind it.
+    Each keeps its own order. Yields the part, whether it is bulk, and the credit after it.
     """
     both = {False: deque(others), True: deque(bulk)}
     while both[False] or both[True]:

@@ -11,7 +11,7 @@ from worker.domain.account import Secret
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a call proves itself with; never shown."""
+    """The credentials of one call; never shown."""
 
     token: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)

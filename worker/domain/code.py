@@ -1,4 +1,4 @@
-"""What is known of one response_code: it is good for one card update, within a time that the vendor sets."""
+"""The state of one response_code, which is good for one card update within a time that the vendor sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INSTEAD = "take the code of a later press of the card, or send a new card"
 
 
 SOON_US = 3600 * 1_000_000
-"""A card update whose code ends within this is urgent."""
+"""A card update is urgent when its code ends within this many microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class CodeState:
     state: str
     """`fresh`, `leased`, `spent` or `burned`."""
     holder: str | None
-    """The update part that holds or used it; null while fresh."""
+    """The update part that holds or used it; None while fresh."""
     ends_at: int
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 class WorkerError(Exception):
-    """Base of all errors of this package; says what to change."""
+    """Base of all errors of this package; the text says what to change."""
 
     def __init__(self, text: str, *, channel: str | None = None, job: str | None = None, code: int | None = None):
         super().__init__(text)

@@ -1,10 +1,10 @@
-"""How a customer group-send is followed where the producer does not say."""
+"""Defaults for following a customer group-send."""
 
 from __future__ import annotations
 
 PACE_S = 300
-"""The least time between two rounds: people confirm, and the vendor asks for slow polling."""
+"""Seconds between two rounds at least: members confirm by hand, and the vendor asks for slow polling."""
 
 
 AGE_S = 30 * 86_400
-"""How long a task is followed where the producer does not say."""
+"""Seconds for which a task is followed unless the producer says otherwise."""

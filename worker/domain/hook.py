@@ -1,4 +1,4 @@
-"""What application hooks hear: a pressed card, a job that ended. Values, and the states of an event."""
+"""What application hooks are called with, a pressed card or a job that ended, and the states of an event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EventKind(StrEnum):
 
 
 class EventState(IntEnum):
-    """State of one event; parked waits for a person, ignored had nobody to hear it."""
+    """State of one event; a parked one waits for a person, an ignored one had no hook for it."""
 
     WAITING = 0
     RUNNING = 1
@@ -34,10 +34,10 @@ class EventState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CardPressed:
-    """A card of ours was pressed; what `@on_card_action` is given."""
+    """The argument of `@on_card_action`: a card that this worker sent was pressed."""
 
     id: str
-    """The event's; the same when it is heard again."""
+    """The event's id; the same when the hook runs again for this event."""
     account: str
     job_id: str
     """The job that sent the card: what `update_card(session, action.job_id, ...)` needs."""
@@ -51,23 +51,23 @@ class CardPressed:
     task_id: str
     card_type: str
     menu: bool
-    """It was an entry of the menu, not a button."""
+    """True for an entry of the card's menu, False for a button."""
     happened_at: datetime
     """By the vendor's clock, in whole seconds."""
     tags: tuple[str, ...] = ()
-    """Those the job was asked for with; a replay has its original's."""
+    """The tags the job was enqueued with; a replay has its original's."""
     dedupe_key: str | None = field(default=None, repr=False)
-    """The key the job was asked for with; a replay tells its original's. None: it was asked for without one."""
+    """The key the job was enqueued with; a replay has its original's. None: it was enqueued without one."""
     replay_of: str | None = None
     """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """A job ended; what `@on_job_done` is given. An unknown one may end once more, when a late answer decides it."""
+    """The argument of `@on_job_done`: a job ended. An unknown job may end once more, when a late answer decides it."""
 
     id: str
-    """The event's; the same when it is heard again."""
+    """The event's id; the same when the hook runs again for this event."""
     account: str
     job_id: str
     kind: str
@@ -75,8 +75,8 @@ class JobDone:
     happened_at: datetime
     """By the database's clock."""
     tags: tuple[str, ...] = ()
-    """Those the job was asked for with; a replay has its original's."""
+    """The tags the job was enqueued with; a replay has its original's."""
     dedupe_key: str | None = field(default=None, repr=False)
-    """The key the job was asked for with; a replay tells its original's. None: it was asked for without one."""
+    """The key the job was enqueued with; a replay has its original's. None: it was enqueued without one."""
     replay_of: str | None = None
     """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""

@@ -1,4 +1,4 @@
-"""What a vendor told us through a callback, and why a request to a callback's address is refused. Values only."""
+"""What a vendor's callback says, and why a request to a callback's address is refused. Values only."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 
 class CallbackRefused(Exception):
-    """This request is no callback of the vendor's for this account. The text is a fixed phrase, fit for a log."""
+    """The request is no callback of the vendor's for this account. The text is a fixed phrase, fit for a log."""
 
     def __init__(self, status: int, reason: str):
         super().__init__(reason)
         self.status = status
-        """The HTTP status that says so."""
+        """The HTTP status of the refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +26,22 @@ class Inbound:
     event: str
     """The vendor's name of the event, or `message:<MsgType>`."""
     person: str = field(repr=False)
-    """Who caused it, as the vendor writes it; empty when nobody did."""
+    """The userid of the person who caused it, as the vendor writes it; empty: no person did."""
     happened_at: int
     """The vendor's instant in Unix seconds."""
     identity: tuple[str, ...] = field(repr=False)
-    """What makes it this very event; the vendor repeats events, encrypted anew each time."""
+    """The fields that tell this event from others; the vendor repeats events, encrypted anew each time."""
     payload: Mapping[str, Any] = field(repr=False)
-    """Everything that came, as JSON can say it."""
+    """The whole event as JSON values."""
     card: CardPress | None = None
     """Set when a card, or a button below a message, was pressed."""
     chat: ChatNews | None = None
-    """Set where it says of a chat that it is there, or not any more."""
+    """Set when the event shows a chat, or that this account was taken out of one."""
     answer: bytes = b""
-    """JSON that tells the vendor that it was taken; empty: the status alone does."""
+    """The JSON body that acknowledges the event; empty: the HTTP status alone does."""
 
     def key(self, account: str) -> str:
-        """The same for every delivery of the same event to the same account, another for any other."""
+        """A hash that is equal for every delivery of one event to one account, and different for any other."""
         return hashlib.sha256(json.dumps([account, *self.identity]).encode()).hexdigest()
 
 
@@ -53,13 +53,13 @@ class CardPress:
     button: str
     card_type: str
     response_code: str | None = field(repr=False)
-    """Good for one update of the card; null where the vendor gave none."""
+    """Good for one update of the card; None where the vendor gave none."""
     selected: Mapping[str, list[str]] = field(repr=False)
     """Question key -> the option ids chosen."""
     menu: bool = False
     """It was an entry of the card's menu."""
     own_id_at: tuple[str | int, ...] = ()
-    """Where in the message of the job that sent it the caller's own id stands; empty: `task_id` is the caller's."""
+    """Path of the caller's own task_id in the message of the job that sent the card; empty: `task_id` is that id."""
 
 
 class ChatChange(StrEnum):
@@ -79,8 +79,8 @@ class ChatNews:
     """`single`, `group`, `blackboard`, as the vendor says."""
     change: ChatChange = ChatChange.SEEN
     person: str | None = field(default=None, repr=False)
-    """Of a single chat: whose it is."""
+    """The userid of a single chat's member."""
     allowance: int | None = None
-    """How many messages it takes from now on; null: not counted."""
+    """How many messages it takes from now on; None: not counted."""
     lanes: tuple[str, ...] = field(default=(), repr=False)
-    """The readable lanes of what is sent to it: by its own id, and to a single chat by its person's."""
+    """Readable lanes of messages to it: by the chat's id, and for a single chat also by its member's userid."""

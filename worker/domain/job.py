@@ -1,4 +1,4 @@
-"""What a producer asks (a job), what one call is made of (a part), and how a repeat of that call can be safe."""
+"""What a producer enqueues (a job), what one vendor call is made of (a part), and when its repeat is safe."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Kind(StrEnum):
     CREATE_CHAT = "create_chat"
     CHANGE_CHAT = "change_chat"
     TRACK = "track"
-    """Reads again and again what became of a send, until nothing can change any more."""
+    """Reads the status of a group send in rounds, until nothing can change any more."""
     REMIND = "remind"
-    """Asks the people a send waits for once more."""
+    """Reminds the members who have not confirmed a group send."""
 
 
 class Priority(IntEnum):
@@ -40,20 +40,20 @@ class RepeatRule(StrEnum):
     """What makes a call safe to repeat while an earlier one is in doubt."""
 
     HOLD = "hold"
-    """Nothing does; it waits for a person (or `on_unknown = "resend"`)."""
+    """Nothing does; the part waits for a person (or `on_unknown = "resend"`)."""
     DUPLICATE_CHECK = "duplicate_check"
     """The vendor drops byte-identical bodies inside a window; bytes are frozen."""
     TASK_ID = "task_id"
-    """The card's own task_id: the vendor answers 42014 to the second; bytes are frozen."""
+    """The card's own task_id: the vendor answers 42014 to a second call with it; bytes are frozen."""
     HARMLESS = "harmless"
     """Repeating does no harm (recall, upload)."""
     FRESH_CODE = "fresh_code"
-    """With the next fresh response_code; the doubtful one is burned."""
+    """The repeat uses the next fresh response_code; the one in doubt is burned."""
     LOOK_UP = "look_up"
-    """Nothing does, but the vendor can be searched: the next call of a part in doubt is that search."""
+    """Nothing does, but the vendor's records can be searched: the next call of a part in doubt is that search."""
 
 
-@dataclass(slots=True)  # not frozen: one is made per job at the producer's door, and freezing doubles its cost
+@dataclass(slots=True)  # not frozen: enqueue makes one per job, and freezing doubles its cost
 class Draft:
     """A job before it is stored: what a channel checks and splits."""
 
@@ -63,13 +63,13 @@ class Draft:
     """The message document, see `Message.document` in `message.py`."""
     recipients: Recipients = field(default_factory=Recipients)
     replay: str = ""
-    """Of a replay: what tells its task_ids from those of the original and of other replays."""
+    """A mark that makes a replay's task_ids differ from those of the original and of other replays; empty otherwise."""
     about: Mapping[str, Any] | None = field(default=None, repr=False)
-    """Of a card update: the document of the send it is about; None where it is no longer kept."""
+    """The document of the send that a card update is about; None where it is no longer kept."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What callbacks told of the chats it is for (`single`, `group`, `blackboard`), by id; not every chat is known."""
+    """Chat id -> `single`, `group` or `blackboard`, as callbacks reported it; not every chat is known."""
     ordered: bool = False
-    """It has an order_key: a part has one place in its line for all of its recipients, so none may be taken apart."""
+    """The job has an order_key: a part has one place in the order for all its recipients, so it may not be split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,16 @@ class Part:
     spec: Mapping[str, Any] = field(repr=False)
     """This part's share, made by the channel's `split` or by a resolve step: recipients, task_id, msgid, targets.
 
-    With `after` it says which part of the job (by its n) has to have ended before it may be sent.
+    `after` is the n of the job's part that must have ended before this one may be sent.
     """
     in_doubt: bool = False
     """True when an earlier call of this part has no readable answer."""
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What resolve found just now: `media` (message path -> media_id), `response_code`; for a repeat `frozen` (the body
-    of the call in doubt); for a look-up `doubt` (Unix seconds from, until) and `known` (ids of other parts).
+    """What resolve found for this call: `media` (message path -> media_id), `response_code`; for a repeat `frozen` (the
+    body of the call in doubt); for a look-up `doubt` (Unix seconds from, until) and `known` (ids of other parts).
     """
     members: tuple[str, ...] | None = field(default=None, repr=False)
-    """Who stands behind its departments, tags or @all, by the application's word; None: unknown."""
+    """Userids behind its departments, tags or @all, as the application's `members_of` gives them; None: unknown."""
 
     def recipients(self) -> Recipients:
         """The recipients of this part alone."""
@@ -107,7 +107,7 @@ def part_id(job_id: str, n: int) -> str:
 
 
 def part_range(job_id: str) -> dict[str, str]:
-    """The bounds, both excluded, between which the ids of a job's parts stand."""
+    """Lower and upper bound, both excluded, of the ids of a job's parts."""
     return {"low": f"{job_id}-", "high": f"{job_id}."}
 
 
@@ -117,5 +117,5 @@ def job_of(part: str) -> str:
 
 
 def first_id(instant: int) -> str:
-    """What every id made since stands behind: a UUIDv7 begins with its milliseconds."""
+    """A lower bound of all ids made since an instant in microseconds: a UUIDv7 begins with its milliseconds."""
     return f"{max(0, instant) // 1000:012x}"

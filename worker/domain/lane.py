@@ -1,8 +1,7 @@
-"""What stands on a lane, or on a whole account, and how it moves: blocked, struck, parked, broken, starting.
+"""Blocks, penalties, parking, circuit breaker and slow start of a lane or an account.
 
-Pure decisions over the facts of its row; `outbox/lanes/lanes.py` locks and writes them. Evidence is a call that was
-marked after the last change: what was in the air before it tells of the state before, and counts neither for nor
-against.
+Pure decisions over the facts of its row; `outbox/lanes/lanes.py` locks and writes them. Only a call that was marked
+after the last change is evidence: a call in the air before it shows the earlier state and counts neither way.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from worker.domain.outcome import Penalty
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 SHANGHAI = 8 * 3_600 * SECOND
-"""The vendor's days begin at midnight in Asia/Shanghai, which knows no summer time."""
+"""The vendor's days begin at midnight in Asia/Shanghai, which has no daylight saving time."""
 ALL_STEPS = 3
 FULL = 64
-"""A lane that may have more calls than this in the air has no bound any more."""
+"""A bound on calls in the air is removed when it grows above this."""
 PARALLEL_REST_S = 10
-"""Seconds between two growths of a lane that was told to call less in parallel (45033)."""
+"""Seconds between two growths of the bound after too many parallel calls (45033)."""
 SERIAL_REST_S = 60
-"""Seconds a lane makes one call at a time that was told of a conflict (45035), and between its growths afterwards."""
+"""Seconds at one call at a time after a conflict (45035), and between two growths of the bound afterwards."""
 MOST_FAILURES = 1_000
 
 
@@ -32,11 +31,11 @@ class Step(StrEnum):
     """What happened to a lane, for people."""
 
     STRUCK = "struck"
-    """45009: blocked for the window exceeded, as far as it is known."""
+    """45009: blocked, longer with each step, because the vendor does not say which window was exceeded."""
     NARROWED = "narrowed"
     """45033 or 45035: fewer calls in the air."""
     ALARM = "alarm"
-    """45036: an operator must find out what called so much."""
+    """45036: an operator must find out which program called so often."""
     PARKED = "parked"
     OPENED = "breaker opened"
     CLOSED = "breaker closed"
@@ -45,13 +44,13 @@ class Step(StrEnum):
     WIDE = "full again"
     """As many calls in the air as before it was narrowed."""
     RESUMED = "resumed"
-    """By a person, or by a probe that got through."""
+    """A person, or a probe that succeeded, lifted what blocked it."""
     SET_ASIDE = "set aside"
-    """An error of ours kept something of it from being judged or done; nothing is blocked."""
+    """An error of this program stopped work on something of the lane; nothing is blocked."""
 
 
 class Standing(StrEnum):
-    """What stands on a lane now, for people."""
+    """The present state of a lane, for people."""
 
     PARKED = "parked"
     BREAKER_OPEN = "breaker open"
@@ -64,18 +63,18 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneRules:
-    """Figures of penalties and breaker; all settings."""
+    """Figures of penalties and breaker, in seconds or calls; all are settings."""
 
     strike_s: float = 60.0
-    """The first block of 45009;"""
+    """The first block after a 45009."""
     strike_again_s: float = 3_600.0
-    """and the one after it, as nothing was taken in between; every further one ends at midnight in Asia/Shanghai."""
+    """The second block in a row, with no call accepted in between; further ones end at midnight in Asia/Shanghai."""
     failures: int = 5
-    """Calls in a row that say the vendor is ill, and open the breaker."""
+    """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open the breaker."""
     open_s: float = 2.0
-    """How long it is open before one call tries; doubles with each that fails,"""
+    """How long the breaker stays open before one call tries; doubles with each failed try."""
     open_max_s: float = 60.0
-    """up to this."""
+    """The longest that the breaker stays open before the next try."""
 
 
 RULES = LaneRules()
@@ -83,7 +82,7 @@ RULES = LaneRules()
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Nothing of `lane` (a lane key, or an account's name) is offered or marked for `delay` seconds."""
+    """For `delay` seconds nothing of `lane` (a lane key, or an account's name) is offered or marked."""
 
     lane: str
     account: str
@@ -94,16 +93,16 @@ class Block:
     parked: bool = False
     penalty: Penalty | None = None
     failed: bool = False
-    """It says that the vendor is ill: counts for the breaker."""
+    """The call shows a vendor that is ill: counts for the breaker."""
     hint: str | None = None
     """The vendor's trace number of the answer."""
     marked_at: int | None = None
-    """When the call that brought it was marked; null: there was none, it is about now."""
+    """When the call that caused the block was marked, in microseconds; None: no call did, the block is of now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """An answer for somebody on whom something stands."""
+    """An answer that may lift a bound, a penalty or failures from a lane or an account."""
 
     lane: str
     marked_at: int
@@ -134,13 +133,13 @@ class LaneFacts:
     failures: int = 0
 
     def says_nothing(self, now: int) -> bool:
-        """The row may go."""
+        """True when nothing is blocked, bounded or counted, so that the row may be deleted."""
         stands = self.parked or self.blocked_until > now or self.calls is not None
         return not (stands or self.step or self.failures)
 
 
 def standing(row: Mapping[str, Any], failures: int) -> Standing:
-    """The one word for a lane's row with `now` beside it; so many `failures` open a breaker."""
+    """The one word for a lane's row, which must hold `now`; `failures` is the count that opens a breaker."""
     blocked = row["blocked_until"] > row["now"]
     if row["parked"]:
         return Standing.PARKED
@@ -155,7 +154,7 @@ def standing(row: Mapping[str, Any], failures: int) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class LaneEvent:
-    """One step, as it is logged and kept."""
+    """One step, as it is logged and stored."""
 
     lane: str
     account: str
@@ -165,7 +164,7 @@ class LaneEvent:
     remedy: str | None
     hint: str | None
     until: int | None
-    """When the block ends, or the next probe is due; null: nothing is blocked."""
+    """When the block ends, or the next probe is due, in microseconds; None: nothing is blocked."""
 
 
 def next_midnight(now: int) -> int:
@@ -177,7 +176,7 @@ def next_midnight(now: int) -> int:
 
 
 def meet(facts: LaneFacts, block: Block, now: int, rules: LaneRules, in_the_air: int = 0) -> LaneEvent | None:
-    """A block meets what stands on its lane; an event when it is a step. `in_the_air`: the lane's calls now."""
+    """Applies a block to its lane's facts; the event, when it is a step. `in_the_air`: the lane's calls now."""
     marked_at = now if block.marked_at is None else block.marked_at
     facts.label = block.label if block.label else facts.label
     if block.failed:
@@ -201,9 +200,9 @@ def meet(facts: LaneFacts, block: Block, now: int, rules: LaneRules, in_the_air:
 
 
 def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
-    """Blocks the lane; a later end wins over an earlier one of the same lane.
+    """Blocks the lane until the later of the present and the new end.
 
-    What waits for a person goes on waiting for one: a passing limit must not lift a parking.
+    A parked lane stays parked: a limit that passes must not lift it.
     """
     if until <= now and not block.parked:
         return
@@ -218,10 +217,10 @@ def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
 
 
 def _strike(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
-    """60 s; again: 60 min; again: until midnight.
+    """Blocks for 60 s, the second time for 60 min, the third time until midnight in Asia/Shanghai.
 
-    Again is, with no success heard since, within the time that the next block lasts: a lane that is asked for a call
-    every few minutes is not struck for the first time for ever.
+    It counts as one more time when no call was accepted since, and the last block ended no longer ago than the next one
+    lasts. Otherwise a lane with one call every few minutes would be blocked for only 60 s each time.
     """
     if facts.step and marked_at < facts.struck_until:
         _hold(facts, block, facts.struck_until, now)
@@ -258,13 +257,13 @@ def _alarm(facts: LaneFacts, block: Block, marked_at: int, now: int) -> LaneEven
 
 
 def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
-    """The breaker: in a row, over all processes. It opens for seconds, and then one call at a time tries."""
+    """Counts failures in a row, of all processes, and opens the breaker for seconds; then one call at a time tries."""
     was_open = facts.failures >= rules.failures
     if was_open and marked_at < facts.changed_at:
         return None  # it was in the air when the breaker opened
     if block.delay and facts.blocked_until > now:
         _hold(facts, block, now + int(block.delay * SECOND), now)
-        return None  # it began before what keeps others from trying: many that meet one fault meet it once
+        return None  # it began before the block that now stands: one fault that many calls meet counts once
     if not _is_counted(facts, marked_at, now, rules) or facts.failures < rules.failures:
         _hold(facts, block, now + int(block.delay * SECOND), now)
         return None
@@ -276,10 +275,10 @@ def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneR
 
 
 def _is_counted(facts: LaneFacts, marked_at: int, now: int, rules: LaneRules) -> bool:
-    """One more in a row.
+    """Counts one more failure in a row; False: this one does not count.
 
-    Without a bound, the one that opens the breaker is a call marked after the row began: of a hundred calls in the air,
-    five that fail one after the other prove little of a vendor that refuses every third.
+    Without a bound on calls in the air, only a call marked after the row of failures began may open the breaker: when a
+    vendor refuses every third call, five of a hundred calls in the air easily fail one after the other.
     """
     if facts.calls is None and not facts.failures:
         facts.changed_at = now
@@ -292,8 +291,7 @@ def _is_counted(facts: LaneFacts, marked_at: int, now: int, rules: LaneRules) ->
 def reaches_account(lane: LaneFacts, rules: LaneRules) -> bool:
     """True when a failure that its lane has counted counts for the account as well.
 
-    That holds for the failures before the one for which the lane rests. From then on the lane rests by itself; its next
-    failures say nothing new of the other lanes.
+    Failures count there until the lane's own breaker opens. Later ones say nothing new about the other lanes.
     """
     return lane.failures < rules.failures
 
@@ -302,12 +300,12 @@ def reaches_account(lane: LaneFacts, rules: LaneRules) -> bool:
 
 
 def begin(facts: LaneFacts, at: int) -> None:
-    """From this instant on one call in the air, and twice as many after each success."""
+    """Slow start: one call in the air from this instant on, and twice as many after each success."""
     facts.calls, facts.changed_at, facts.rest_s = 1, at, 0
 
 
 def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
-    """Lifts whatever blocks it now, with its reason; then it starts with one call.
+    """Lifts what blocks the lane now; then it starts with one call in the air.
 
     The breaker and a 45009 keep their count.
     """
@@ -318,7 +316,7 @@ def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
 
 
 def succeed(facts: LaneFacts, answer: Success, now: int, rules: LaneRules) -> list[LaneEvent]:
-    """The vendor is well: the breaker closes, a success ends a penalty and doubles the calls in the air."""
+    """Applies an answer: it closes the breaker; an accepted call ends a penalty; a judged one doubles the bound."""
     events = []
     if facts.failures < rules.failures:
         facts.failures = 0
@@ -358,5 +356,5 @@ def account_of(lane: str) -> str:
 
 
 def with_accounts(lanes: Iterable[str]) -> set[str]:
-    """These lanes and their accounts: whatever stands on either stands in their way."""
+    """The names of the lanes and of their accounts: a block on either stops the lane."""
     return {name for lane in lanes for name in (lane, account_of(lane))}

@@ -1,4 +1,4 @@
-"""A limit is data: what is counted, in which window, how much, what happens beyond it, and who says so."""
+"""A limit as data: what is counted, in which window, how much, what happens beyond it, and the source."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Unit(StrEnum):
     CALLS = "calls"
     PERSON_TIMES = "person-times"
     IN_THE_AIR = "calls in the air"
-    """At any moment, so without a window; the mark keeps it."""
+    """Counted at any moment, so without a window; checked when a call is marked."""
     ALLOWANCE = "allowance"
-    """Granted by what the other side does, not by time; the mark spends it."""
+    """Granted when the recipient does something, not by time; spent when a call is marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Limit:
     name: str
     """Key template, such as `member_minute`; with the subject it makes the limit key."""
     window_s: int
-    """0: no window counts it, see `Unit`."""
+    """Seconds; 0: no window counts it, see `Unit`."""
     amount: int
     unit: Unit
     scope: Scope
@@ -36,37 +36,37 @@ class Limit:
     source: str
     """The vendor's page and date."""
     not_kept: str = ""
-    """Why no call is counted against it, though the vendor may; empty: it is kept."""
+    """Why calls are not counted against it although the vendor may count them; empty: they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A limit as it is kept for an account: with its amount, and what it counts apart."""
+    """A limit as it is kept for an account: its amount, and the subject that it counts for."""
 
     limit: Limit
-    """With the account's amount; 0: it is off."""
+    """The limit with the account's amount; 0: it is off."""
     of: str
-    """In words: `the app`, `each member`, an API's path."""
+    """The kind of subject in words: `the app`, `each member`, an API's path."""
     subject: str | None = field(default=None, repr=False)
-    """The charges' subject; null: one of many, and none was named."""
+    """The subject of the charges; None: there are many, and none was named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one call costs against one limit key."""
+    """The units that one call takes from one limit key."""
 
     limit: Limit
     subject: str
-    """What the limit counts apart, in clear: the corp and API, or the member. Hashed before it is stored."""
+    """What the limit is counted for, in clear: the corp and API, or the member. Hashed before it is stored."""
     units: int = 1
     recipient: str | None = field(default=None, repr=False)
-    """Whose charge it is, as the spec names them, where it belongs to one recipient alone; null: it is the call's."""
+    """The recipient, as the spec names it, when the charge is for one recipient alone; None: it is the call's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What a limit lets through in a window."""
+    """How many units a limit allows in a window."""
 
     units: int
     shared: bool
-    """All lanes of the account that it counts share it."""
+    """True when all lanes of the account that the limit counts share it."""

@@ -1,6 +1,6 @@
-"""What a message is before any vendor: a typed model with a plain document inside, and files that travel with it.
+"""The base of typed messages: a model with a plain document inside, and the files attached to it.
 
-The vendor's own types and field limits live with the channel (`channels/<name>/message.py`).
+The vendor's own types and field limits are in the channel's folder (`channels/<name>/`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ CHUNK = 1024 * 1024
 """Files are read, stored and sent in pieces of 1 MiB."""
 
 INLINE = "inline"
-"""The upload type of a file whose bytes stand in the message itself: it is read when the call is made, never uploaded,
+"""The upload type of a file whose bytes are sent inside the message: it is read when the call is made, never uploaded,
 and never part of a job's row."""
 
 
 LOOKED_AT = ("head", "seconds")
-"""What the entry of a file holds for checks of its format alone: its first bytes in hex, and how long a voice lasts."""
+"""Keys of a file's entry for checks of its format: its first bytes in hex, and the length of a voice in seconds."""
 
 
 def looked_at(upload_type: str, head: bytes, chunks: Iterable[bytes]) -> dict[str, Any]:
-    """These of a file; its content is read through for a voice alone."""
+    """The `LOOKED_AT` values of a file; only a voice's content is read through."""
     out: dict[str, Any] = {"head": head.hex()}
     if upload_type == "voice" and (seconds := seconds_of(chunks)) is not None:
         out["seconds"] = seconds
@@ -66,16 +66,16 @@ class File:
         """
         try:
             return cls(Url(url), web_address(url).filename if name is None else name)
-        except Unusable:  # whoever enqueues it says what is wrong, with everything else
+        except Unusable:  # enqueue reports the problem together with all others
             return cls(Url(url), "file")
 
     @property
     def url(self) -> str | None:
-        """The URL of a file that is still to be fetched; null for all others."""
+        """The URL of a file that is still to be fetched; None for all others."""
         return self.source.text if isinstance(self.source, Url) else None
 
     def chunks(self) -> Iterator[bytes]:
-        """The content in pieces of at most 1 MiB; memory stays flat. Not of a URL: that is for a worker to fetch."""
+        """The content in pieces of at most 1 MiB; memory stays flat. ValueError for a URL, which a worker fetches."""
         if isinstance(self.source, Url):
             raise ValueError("a file behind a URL is fetched by a worker")  # noqa: TRY004  not a wrong type
         if isinstance(self.source, bytes):

@@ -1,4 +1,4 @@
-"""What one call meant. A channel reads a vendor's reply into one of these; everything after it matches on them."""
+"""The outcomes of a call. A channel turns a vendor's reply into one of them; all later steps match on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """How far a wait or a parking reaches; the widest thing that is blocked."""
+    """The widest thing that a wait or a parking blocks."""
 
     PART = "part"
     LANE = "lane"
@@ -19,7 +19,7 @@ class Penalty(StrEnum):
     """What a refusal means for its lane beyond the wait it names; the steps are in `lane.py`."""
 
     FREQUENCY = "frequency"
-    """Blocked for the window exceeded, which nobody tells and evidence must find."""
+    """Blocked for the window exceeded; the vendor does not say which, so the block grows with each refusal."""
     PARALLEL = "parallel"
     """Half as many calls in the air."""
     SERIAL = "serial"
@@ -46,11 +46,11 @@ class Refusal:
     """One recipient the vendor refused."""
 
     recipient: str
-    """As the caller wrote it: matched back without regard to case."""
+    """As the caller wrote it; the vendor's spelling is matched without regard to case."""
     kind: str
     """`user`, `party`, `tag`."""
     field: str
-    """The vendor's list it stood in, such as `invaliduser`."""
+    """The list of the vendor's answer that named it, such as `invaliduser`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,15 @@ class Taken:
     media_id: str | None = None
     media_expires_in_s: int | None = None
     warning: str | None = None
-    """A promised id that is missing, or the vendor's wrong-format warning: taken, but somebody should look."""
+    """A promised id that is missing, or the vendor's wrong-format warning: taken, but a person should look."""
     not_sent: bool = False
     """True when nothing had to be called: a recall of something that never left."""
     from_repeat: bool = False
     """True when only a repeat's answer proves that the call was accepted."""
     extra: Mapping[str, str] = field(default_factory=dict)
     task_id: str | None = None
-    """The caller's own, where that the vendor knows it is all that proves the call: believed while no other part may
-    have used it."""
+    """The caller's own task_id, set when the only proof of the call is that the vendor knows it. It counts as proof
+    unless another part may have used it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +90,16 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A readable answer (or a call that certainly never left) that says: again, later. Counts as an attempt."""
+    """The call may be made again later: a readable answer says so, or it certainly never left. Counts as an attempt."""
 
     reason: str
     busy: bool = False
-    """The vendor's -1: at most three times by its rule."""
+    """The vendor's -1, after which its rule allows three retries at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now, through no fault of the part: not an attempt. `delay` in seconds from the moment it is recorded."""
+    """The part waits through no fault of its own: not an attempt. `delay` in seconds from when it is recorded."""
 
     scope: Scope
     delay: float
@@ -116,13 +116,13 @@ class Progress:
     delay: float = 0.0
     found: tuple[Confirmation, ...] = field(default=(), repr=False)
     apart: Mapping[str, object] | None = field(default=None, repr=False)
-    """What a new part of the job goes on with, for the recipients that `spec` leaves out: the vendor refused the call
-    for all of them. None: the part goes on whole."""
+    """The spec of a new part of the job, for the recipients that `spec` leaves out: the vendor refused the call for all
+    of them. None: the part goes on whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A look-up that ended without a certain match: what it was to clear stays in doubt, for a person."""
+    """A look-up that ended without a certain match: the part stays in doubt, for a person."""
 
     reason: str
 
@@ -143,19 +143,19 @@ class Rejected:
     heal: str | None = None
     """`media`: the media_id is gone; upload once more and try again instead of giving up."""
     unheard_of: bool = False
-    """The vendor's code stands in no catalogue of ours: perhaps it is about this call, perhaps about all of them."""
+    """The vendor's errcode is in none of our tables: it may be about this call, or about all calls."""
     lasting: bool = False
-    """Every earlier call of the part must have met it, too: what was in doubt about them is not any more."""
+    """Every earlier call of the part must have been refused in the same way, so it ends their doubt."""
 
 
 def unheard_of(code: int) -> Rejected:
-    """What an errcode means that stands in no catalogue."""
+    """The outcome of an errcode that is in none of our tables."""
     return Rejected(f"errcode {code} (not in the catalogue)", unheard_of=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An operator must act; the whole scope waits, its backlog kept. Not an attempt."""
+    """An operator must act; everything in the scope waits and none of it is lost. Not an attempt."""
 
     scope: Scope
     reason: str
@@ -164,13 +164,13 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Bytes may have left and no readable answer came back; or one that leaves open who got it."""
+    """Bytes may have left, and no readable answer came back, or one that leaves open which recipients got it."""
 
     reason: str
     refusals: tuple[Refusal, ...] = ()
-    """Those whom the answer names as refused; of the others nothing is known."""
+    """The recipients that the answer names as refused; of the others nothing is known."""
     held: bool = False
-    """There was an answer, so no policy for lost ones applies: a person decides, nothing is repeated by itself."""
+    """An answer came, so the policy for lost answers does not apply: a person decides, nothing is repeated."""
 
 
 Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rejected | Parked | Unknown
@@ -178,7 +178,7 @@ Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rej
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome with the facts of the answer that the attempt row keeps. No recipient and no text in here."""
+    """An outcome with the facts of the answer that the attempt row keeps. Holds no recipient and no message text."""
 
     outcome: Outcome
     errcode: int | None = None

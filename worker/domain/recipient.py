@@ -1,4 +1,4 @@
-"""Who a job is for. Users compare without regard to case; order and the caller's spelling are kept."""
+"""The recipients of a job. Users compare without regard to case; order and the caller's spelling are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LISTS: Mapping[str, str] = {
     "customer": "customers",
     "email": "emails",
 }
-"""What a recipient is, and the list of `Recipients` it stands in."""
+"""Kind of recipient -> name of its list in `Recipients`."""
 
 EVERYONE = "@all"
 
@@ -38,7 +38,7 @@ def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """Who one job is for: users, parties (departments) and tags, or everyone, or chats, customers, mail addresses."""
+    """The recipients of one job: users, parties (departments), tags; or everyone, chats, customers, mail addresses."""
 
     users: tuple[str, ...] = ()
     parties: tuple[str, ...] = ()
@@ -50,9 +50,9 @@ class Recipients:
     """Ids of external contacts, compared exactly."""
     emails: tuple[str, ...] = ()
     audience: str = ""
-    """Which everyone, where a channel knows several (`groups`, `blackboards`, `all`)."""
+    """The broadcast's audience, where a channel has several (`groups`, `blackboards`, `all`)."""
     by_sender: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Which of the customers or chats each sending member is responsible for; none named: all of that member's."""
+    """The customers or chats of each sending member; an empty list: all of that member's."""
 
     def __repr__(self) -> str:
         named = ", ".join(f"{len(ids)} {name}" for name in LISTS.values() if (ids := getattr(self, name)))
@@ -64,13 +64,13 @@ class Recipients:
         )
 
     def broadcasts(self) -> tuple[str, ...]:
-        """Who is meant by everyone: `@all`, or `@all of <member>` for each sender of whom nobody is named."""
+        """The names of the broadcasts: `@all`, or `@all of <member>` for each sender without named recipients."""
         if not self.everyone:
             return ()
         return tuple(everyone_of(sender) for sender, ids in self.by_sender if not ids) or (EVERYONE,)
 
     def count(self) -> int:
-        """How many ids were asked for; everyone, or everyone of a sender, counts as one."""
+        """How many ids the job names; everyone, or everyone of a sender, counts as one."""
         named = len(self.users) + len(self.parties) + len(self.tags) + len(self.broadcasts())
         return named + len(self.chats) + len(self.customers) + len(self.emails)
 
@@ -131,7 +131,7 @@ def To(
 def Everyone(audience: str = "") -> Recipients:
     """A broadcast, only for accounts that allow it (`allow_everyone = true`).
 
-    `audience` where the channel knows several: `groups`, `blackboards` or `all` of a webhook.
+    `audience` selects one where the channel has several: `groups`, `blackboards` or `all` of a webhook.
     """
     return Recipients(everyone=True, audience=audience)
 
@@ -150,7 +150,7 @@ def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iter
     """Customers (`external_userid`) by the member who will send to them: `{"zhangsan": ["wm1", "wm2"]}`.
 
     `{"zhangsan": Everyone()}`: all customers of that member, for accounts that allow broadcasts. Ids without a sender
-    are given to whoever talked last with each customer. A sender with an empty list sends to nobody.
+    are given to the member who talked last with each customer. A sender with an empty list is left out.
     """
     if not isinstance(named, Mapping):
         return Recipients(customers=_exactly(named))
@@ -172,13 +172,13 @@ def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Rec
 
 
 def _by_sender(named: Mapping[str, str | Iterable[str] | Recipients]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Nobody named is all of a sender's, so a sender who was given an empty list is left out."""
+    """Recipients by sender. An empty tuple means all of a sender's, so a sender with an empty list is left out."""
     listed = ((sender, () if isinstance(ids, Recipients) else _exactly(ids), ids) for sender, ids in named.items())
     return tuple((sender, exact) for sender, exact, ids in listed if exact or isinstance(ids, Recipients))
 
 
 def _exactly(value: str | Iterable[str]) -> tuple[str, ...]:
-    """A list, or `"a | b"`, as trimmed entries without repeats; ids of the vendor's own compare byte for byte."""
+    """A list, or `"a | b"`, as trimmed entries without repeats; the vendor's ids are compared exactly."""
     entries = value.split("|") if isinstance(value, str) else value
     return tuple(dict.fromkeys(trimmed for entry in entries if (trimmed := entry.strip())))
 

@@ -1,4 +1,4 @@
-"""What resolving a part came to: ready for its call, refused, or waiting for something else."""
+"""The results of resolving a part: ready for its call, refused, or waiting for something else."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ class Ready:
     facts: dict[str, Any] = field(default_factory=dict)
     code_id: str | None = None
     another_code: bool = False
-    """Should the vendor know this code no longer, there is another one to try."""
+    """True when another code can be tried should the vendor refuse this one."""
     recalled: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """No call can be made, ever; `reason` says what cannot be done and why."""
+    """No call can ever be made; `reason` says what cannot be done and why."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NothingSent:
-    """What this was about never left: accepted without a call."""
+    """The earlier message never left, so this part is accepted without a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """It waits on another job (or another sender has it)."""
+    """The part waits for another job, or another sender has taken it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """What the call needs could not be got this time; tried again later, as often as a call would be."""
+    """Something the call needs could not be fetched this time; tried again later, as often as a call would be."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What is in doubt cannot be cleared without a person."""
+    """The doubt about the part cannot be cleared without a person."""
 
     reason: str
 

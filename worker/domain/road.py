@@ -1,4 +1,4 @@
-"""The roads by which doorbells travel: a queue each, which a process may take from or leave to others."""
+"""Roads: the queues of doorbells. A worker process takes from all of them or from some."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Road(StrEnum):
-    """In the order in which a worker empties them."""
+    """The roads, in the order in which a worker empties them."""
 
     URGENT = "urgent"
     HOOKS = "hooks"

@@ -1,8 +1,8 @@
-"""How a part moves: pure decisions over the facts of its row. The only code that assigns a part's state.
+"""The moves of a part: pure decisions over the facts of its row. The only code that assigns a part's state.
 
-Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer; while it is above zero
-the part never ends as cancelled, expired, exhausted or rejected; a refusal that its every call must have met ends all
-doubt. Every assignment passes `_move`, which holds it against the one table of moves.
+Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer. While it is above zero
+the part never ends as cancelled, expired, exhausted or rejected. A refusal that all its calls must have met ends all
+doubt. Every assignment goes through `_move`, which checks it against the one table of moves.
 """
 
 from __future__ import annotations
@@ -62,27 +62,27 @@ class Policy:
 
     attempts: int = 8
     busy: int = 3
-    """Answers -1: at most three, by the vendor's rule."""
+    """Retries after the answer -1: at most three, by the vendor's rule."""
     repeats: int = 5
     max_age_s: float = 86_400.0
     doubt_margin_s: float = 5.0
-    """An unknown's policy acts no earlier than the call's deadline plus this."""
+    """The policy for an unknown part acts this many seconds after its call's deadline, or later."""
     ill_after: int = 3
-    """So many calls of a lane or account in a row that say the vendor is ill, with nothing taken between, and the next
-    ones are not charged to their parts.
+    """After so many calls of a lane or account in a row that say the vendor is ill, a retry counts as a try of its part
+    only when the answer was -1.
     """
     ill_s: float = 30.0
-    """How much later than else the policy of an unknown acts then; doubles with each repeat."""
+    """Seconds by which the policy for an unknown part is put off in that case; doubles with each repeat."""
     busy_again_s: float = 60.0
-    """How long a part waits after its second -1, when its lane has heard nothing else since the first,"""
+    """Seconds that a part waits after its second -1, when its lane got no better answer since the first."""
     busy_last_s: float = 720.0
-    """and before the last retry that the vendor's rule allows."""
+    """Seconds that a part waits, in the same case, before the last retry that the vendor's rule allows."""
     lanes: LaneRules = RULES
-    """Penalties and breaker of what the parts stand in."""
+    """Penalties and breaker of the parts' lanes."""
 
 
 def heard(part: PartFacts) -> int:
-    """Calls of this part that the vendor may have heard of: its marks, less those under which nothing left."""
+    """Calls of this part that may have reached the vendor: its marks, less those under which nothing left."""
     return part.claim - part.unheard
 
 
@@ -120,7 +120,7 @@ def _queue(part: PartFacts, not_before: int, reason: str | None) -> None:
 
 
 def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
-    """Ends a part that was refused or ran out; with a doubt left it becomes unknown and keeps the reason beside it."""
+    """Ends a part that was refused or ran out; one that is still in doubt becomes unknown, with the reason kept."""
     if not part.doubts:
         _move(part, to, reason)
         part.not_before = None
@@ -143,7 +143,7 @@ def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Po
         part.busy += 1
         delay_s = max(delay_s, _busy_s(part, policy, in_a_row))
     part.tries += int(outcome.busy or in_a_row < policy.ill_after)
-    # Of a part in doubt the age is that of the lost call: what asks after it may begin long afterwards.
+    # A part in doubt has no age limit: first_marked_at is of the lost call, and its look-up may begin long afterwards.
     age_us = 0 if part.doubts or part.first_marked_at is None else now - part.first_marked_at
     too_old = age_us > policy.max_age_s * SECOND
     if part.tries >= policy.attempts or part.busy > policy.busy or too_old:
@@ -153,10 +153,10 @@ def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Po
 
 
 def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
-    """Seconds until a message that the vendor was too busy for goes again, beside the usual backoff.
+    """Least seconds until a message is retried that the vendor was too busy for (-1); the usual backoff may be longer.
 
-    The vendor allows three retries of a message: they are spread over more than ten minutes where its lane has heard
-    nothing better since this part's first -1.
+    The vendor allows three retries of a message. They are spread over more than ten minutes when the lane got no better
+    answer since this part's first -1.
     """
     if in_a_row < part.busy - 1 or part.busy == 1:
         return 0.0
@@ -164,13 +164,13 @@ def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
 
 
 def _wait(part: PartFacts, outcome: Wait, now: int) -> None:
-    """Waiting for a lane costs the part nothing: it is due as before, and its lane holds it back."""
+    """Queues the part again. One that waits for its lane is due now: the block of the lane holds it back."""
     not_before = now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now
     _queue(part, not_before, outcome.reason)
 
 
 def _go_on(part: PartFacts, outcome: Progress, now: int) -> None:
-    """The next page is no retry of this one: its tries, repeats and age count anew."""
+    """Queues the part for its next page, which is no retry: tries, repeats and age start again."""
     part.tries = part.busy = part.repeats = 0
     if not part.doubts:
         part.first_marked_at = None
@@ -178,17 +178,17 @@ def _go_on(part: PartFacts, outcome: Progress, now: int) -> None:
 
 
 def _stay_in_doubt(part: PartFacts, outcome: Held, now: int) -> None:
-    """A late answer may have cleared the doubt while the look-up was in the air; then there is nothing to hold."""
+    """Holds the part after a look-up without a certain match, unless its doubt is cleared by now."""
     if part.doubts:
         hold(part, outcome.reason)
-    else:
+    else:  # a late answer cleared it while the look-up was in the air
         _queue(part, now, outcome.reason)
 
 
 def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
-    """The current call of a sending part ended; `delay_s` is the drawn backoff of a retry.
+    """The current call of a sending part ended; `delay_s` is the randomised backoff of a retry, in seconds.
 
-    `in_a_row`: the calls of its lane or account before it that said, one after the other, that the vendor is ill.
+    `in_a_row`: how many calls in a row of its lane or account said before it that the vendor is ill.
     """
     match outcome:
         case Accepted():
@@ -228,12 +228,12 @@ def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
 
 
 def _space(part: PartFacts, policy: Policy) -> None:
-    """The repeats of one part outlast an illness: a minute after the first, eight minutes after the fourth."""
+    """Puts off the next repeat while the vendor is ill: a minute after the first, eight minutes after the fourth."""
     part.not_before = (part.not_before or 0) + int(policy.ill_s * 2**part.repeats * SECOND)
 
 
 def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
-    """An attempt in doubt was answered after all: its own doubt is cleared, and the part follows where it still can."""
+    """An attempt in doubt was answered after all: clears its doubt, and moves the part unless that has ended."""
     if isinstance(outcome, Unknown):
         return
     settled = isinstance(outcome, Rejected) and outcome.lasting
@@ -246,7 +246,7 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
         case Partial():
             _take(part, PartState.PARTIAL)
         case _ if part.state is PartState.SENDING:
-            return  # a newer call is in the air and will say
+            return  # a newer call is in the air; its answer decides
         case Rejected():
             _close(part, PartState.REJECTED, outcome.reason)
         case _ if not part.doubts:
@@ -259,15 +259,13 @@ def wait_until(part: PartFacts, until: int, reason: str) -> None:
 
 
 def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:
-    """Move queued -> queued later, or exhausted: what its call needs could not be got, which counts like a call."""
+    """Move queued -> queued later, or exhausted: a failure to get what the call needs counts like a call."""
     _retry(part, Retry(reason), now, delay_s, policy)
 
 
 def narrow(part: PartFacts) -> None:
-    """Some recipients of a queued part, of which nothing ever left, go to a part of their own.
-
-    Whoever read it before has lost it: the claim counts on, as if under a mark under which nothing left.
-    """
+    """Some recipients of a queued part, of which nothing ever left, go to a part of their own."""
+    # As after a mark under which nothing left: a sender that read the part with its old recipients cannot mark it.
     part.claim += 1
     part.unheard += 1
     part.marked_at = None
@@ -279,7 +277,7 @@ def repeat(part: PartFacts, now: int) -> None:
 
 
 def hold(part: PartFacts, reason: str) -> None:
-    """Leaves an unknown for a person, or makes a queued part in doubt unknown again: no safe repeat is left."""
+    """Holds a part in doubt for a person, because no safe repeat is left; a queued one becomes unknown again."""
     if part.state is PartState.UNKNOWN:
         part.reason = reason[:300]
     else:
@@ -298,34 +296,34 @@ def cancel(part: PartFacts, reason: str) -> None:
 
 
 def refuse(part: PartFacts, reason: str) -> None:
-    """Move queued -> rejected without a call: our own reason (no msgid, window over, no code left)."""
+    """Move queued -> rejected without a call: for the worker's own reason (no msgid, window over, no code left)."""
     _close(part, PartState.REJECTED, reason)
 
 
 def take_unsent(part: PartFacts) -> None:
-    """Move queued -> accepted without a call: what it was about never left (recall of something cancelled)."""
+    """Move queued -> accepted without a call: the earlier message never left (recall of something cancelled)."""
     _take(part, PartState.ACCEPTED)
 
 
 def finish(part: PartFacts) -> None:
-    """Move queued -> accepted without another call: what it was to find out is known."""
+    """Move queued -> accepted without another call: the result it was to find is known."""
     _take(part, PartState.ACCEPTED)
 
 
 FOREVER = 2**62
-"""An instant nobody waits for: parked until woken."""
+"""The `not_before` of a part that has no due time and waits until another part wakes it."""
 WAITS_ITS_TURN = "waits for those before it in its order"
 
 
 def await_turn(part: PartFacts) -> None:
-    """Stays queued until those before it in its order are out of the way; woken by whoever sees that."""
+    """Stays queued until the parts before it in its order have ended or are skipped; their transaction wakes it."""
     _queue(part, FOREVER, WAITS_ITS_TURN)
 
 
 def lets_others_go(state: PartState, held: bool, skips: bool) -> bool:
-    """True when a part no longer stands in the way of those behind it in its order.
+    """True when a part no longer keeps the parts behind it in its order waiting.
 
-    `held`: an unknown that waits for a person; `skips`: its job would rather leave a gap than keep the others waiting.
+    `held`: an unknown part that waits for a person; `skips`: its job allows a gap in the order rather than a stop.
     """
     match state:
         case PartState.QUEUED | PartState.SENDING:

@@ -1,4 +1,4 @@
-"""States of parts and jobs, and the one table of moves. Pure: what a state becomes, never how it is stored.
+"""States of parts and jobs, and the one table of moves. Pure: knows nothing about storage.
 
 Values are stored as small integers; the names are what people see.
 """
@@ -52,11 +52,11 @@ class JobState(IntEnum):
 Q, S, A, P, R, X, U, E, C = PartState
 
 MOVES: Mapping[PartState, frozenset[PartState]] = {
-    # unknown, accepted, partial, rejected out of queued: an older attempt's late answer, or its doubt.
+    # Queued -> unknown, accepted, partial or rejected: an older attempt is in doubt, or its late answer came.
     Q: frozenset({S, C, E, X, R, U, A, P}),
-    # queued: it certainly never left, or a readable answer says again.
+    # Sending -> queued: the call certainly never left, or a readable answer allows another.
     S: frozenset({A, P, R, X, U, Q}),
-    # queued: a safe repeat; the others: a late answer, a look-up, a person.
+    # Unknown -> queued: a safe repeat. To the others: a late answer, a look-up, a person.
     U: frozenset({Q, A, P, R}),
     A: frozenset(),
     P: frozenset(),
@@ -75,7 +75,7 @@ _MIXED_ORDER = (R, X, E, C)
 
 
 def job_state(counts: Mapping[PartState, int]) -> JobState:
-    """The job's state out of how many of its parts are in each state."""
+    """The job's state, from the number of its parts in each state."""
     present = {state for state, count in counts.items() if count > 0}
     if not present or present & OPEN_STATES:
         return JobState.OPEN
@@ -106,7 +106,7 @@ _BY_WORD = {state.label: state for state in JobState}
 
 
 def states_of(name: str, given: object) -> list[JobState]:
-    """One state or several, each by itself or by its word; CheckFailed for what is none."""
+    """The states out of one or several, each given as a JobState or as its word; CheckFailed for anything else."""
     states: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     if not all(isinstance(one, JobState) or (isinstance(one, str) and one in _BY_WORD) for one in states):
         remedy = f"use JobState.OPEN and its like, or one of {', '.join(_BY_WORD)}"

@@ -23,12 +23,12 @@ class TokenWait:
     delay: float
     reason: str
     penalty: Penalty | None = None
-    """What the vendor's refusal means for the account; told to the one that heard it."""
+    """What the vendor's refusal means for the account; set only for the caller that received it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenParked:
-    """The vendor refuses the credentials; a person must act. One process knocks again in `probe_in_s`."""
+    """The vendor refuses the credentials; a person must act. One process probes again in `probe_in_s` seconds."""
 
     reason: str
     remedy: str

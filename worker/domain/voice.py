@@ -1,4 +1,4 @@
-"""How long a voice lasts, by counting its AMR frames (RFC 4867, section 5). Refuses to know what a vendor allows."""
+"""The length of a voice, from its AMR frames (RFC 4867, section 5). Knows no vendor's limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPEECH_BYTES = {
     NARROW: {**dict(enumerate((12, 13, 15, 17, 19, 20, 26, 31, 5))), _EMPTY: 0},
     WIDE: {**dict(enumerate((17, 23, 32, 36, 40, 46, 50, 58, 60, 5))), 14: 0, _EMPTY: 0},
 }
-"""The bytes behind the head of a frame, by its type; wide-band 14 is speech that was lost. Other types are reserved."""
+"""Bytes after a frame's header, by frame type; wide-band type 14 is lost speech. Other types are reserved."""
 
 
 def seconds_of(chunks: Iterable[bytes]) -> float | None:
@@ -45,5 +45,5 @@ def _frames(pieces: Iterable[bytes], speech_bytes: Mapping[int, int]) -> int:
                 return frames
             place += 1 + size
             frames += 1
-        ahead = place - len(piece)  # what of the last frame stands in the next piece
+        ahead = place - len(piece)  # bytes of the last frame that are in the next piece
     return frames

@@ -1,4 +1,4 @@
-"""A web address as a file's place: what can be fetched, and where a redirect leads. No I/O.
+"""The web address of a file: what can be fetched, and where a redirect leads. No I/O.
 
 No text here quotes an address: it may hold credentials.
 """
@@ -13,12 +13,12 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 PORTS = {"http": 80, "https": 443}
 URL_BYTES = 2048
 _KEPT = "!#$%&'()*+,/:;=?@[]~"
-"""Characters of a path or query that are sent as they were written; `%` too: what is encoded stays encoded."""
+"""Characters of a path or query that are sent as written; `%` too, so encoded characters stay encoded."""
 _ODD = re.compile(r"[\x00-\x20\x7f]")
 
 
 class Unusable(ValueError):
-    """No address of a file; the text says why and what to write, without the address."""
+    """The text is no address of a file; the error says why and what to write, without the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class WebAddress:
     target: str = field(repr=False)
     """Path and query as they stand in a request."""
     login: str | None = field(default=None, repr=False)
-    """`user:password` for this very origin; null without one."""
+    """`user:password` for this origin alone; None without one."""
 
     @property
     def host_header(self) -> str:
@@ -43,7 +43,7 @@ class WebAddress:
 
     @property
     def authorization(self) -> str | None:
-        """The header of its login; null without one."""
+        """The Authorization header of its login; None without one."""
         return None if self.login is None else f"Basic {base64.b64encode(self.login.encode()).decode()}"
 
     @property

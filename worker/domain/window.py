@@ -1,7 +1,7 @@
 """The arithmetic of one limit window: buckets of calls that may still count at the vendor.
 
-Pure: instants are given as integer microseconds of the database's clock. Knows no SQL and no key; `docs/limits.md`
-proves why no window of the vendor's, sliding or aligned, is overstepped.
+Pure: instants are integer microseconds of the database's clock. Knows no SQL and no key. `docs/limits.md` proves that
+no window of the vendor's, sliding or aligned, is exceeded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ JITTER_S = 0.05
 _GRAIN = 1_000  # SQLite's clock ticks in milliseconds and rounds down
 
 LONGEST_APPOINTMENT_US = 300 * _SECOND
-"""Nobody is told to wait for longer behind others: some of those before him may be cancelled."""
+"""The longest wait that a call is given because of others before it: some of them may be cancelled."""
 
 Bucket = list[int]
 """`[slot, used, until]`"""
@@ -35,12 +35,12 @@ def permit_age_s(windows_s: Iterable[int], lapses: int = 0) -> float:
 
 
 def guard_us(window_s: int, age_s: float) -> int:
-    """What a window is lengthened by: the permit's age, the jitter on the way, and the clock's grain."""
+    """Microseconds added to a window: the permit's greatest age, the network's jitter, and the clock's resolution."""
     return int((age_s + min(JITTER_S, window_s / 100)) * _SECOND) + _GRAIN
 
 
 class Window:
-    """The live buckets of one limit key at one instant; lapsed ones are forgotten when it is opened."""
+    """The live buckets of one limit key at one instant; lapsed buckets are dropped when it is opened."""
 
     __slots__ = ("_buckets", "_length", "used")
 
@@ -51,7 +51,7 @@ class Window:
 
     @classmethod
     def load(cls, window_s: int, text: str, now: int) -> Window:
-        """The window out of its stored form."""
+        """Makes the window from its stored form."""
         return cls(window_s, json.loads(text) if text != "[]" else (), now)
 
     def dump(self) -> str:
@@ -73,10 +73,10 @@ class Window:
         return None
 
     def appointment_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
-        """Microseconds until there is room for units after everyone who was told an instant has come.
+        """Microseconds until there is room for units after all calls that were given an instant have been made.
 
-        `told` are those instants in order, one unit each. At most `LONGEST_APPOINTMENT_US`. Units used anew are taken
-        to last a window and a guard.
+        `told` are those instants in order, one unit each. At most `LONGEST_APPOINTMENT_US`. Newly used units are
+        assumed to stay for a window and a guard.
         """
         free, buckets = amount - self.used, sorted(self._buckets, key=_until)
         for later in range(0, LONGEST_APPOINTMENT_US, self._length + guard):
@@ -87,14 +87,14 @@ class Window:
         return LONGEST_APPOINTMENT_US
 
     def is_filling(self, amount: int, now: int) -> bool:
-        """True when a fifth to a half is used, and at this pace three quarters of it will be before any lapses."""
+        """True when a fifth to a half is used, and at this pace three quarters will be used before any lapse."""
         if not amount <= 5 * self.used or 2 * self.used > amount:
             return False
         lasted = now - min([until for _, _, until in self._buckets]) + self._length
         return 3 * lasted * amount < 4 * (self.used - 1) * self._length
 
     def take(self, units: int, now: int, guard: int) -> int:
-        """Counts units granted now; returns the slot they lie in, which a give-back needs."""
+        """Counts units granted now; returns the slot that they are in, which `put_back` needs."""
         bucket = self._bucket(now * _SLOTS // self._length)
         bucket[1] += units
         bucket[2] = max(bucket[2], now + guard + self._length)
@@ -102,7 +102,7 @@ class Window:
         return bucket[0]
 
     def put_back(self, slot: int, units: int) -> bool:
-        """Takes units out of the bucket they lie in; False when it has lapsed. Its `until` stays: never too early."""
+        """Takes units out of their bucket; False when it has lapsed. Its `until` stays: it must not lapse too early."""
         for bucket in self._buckets:
             if bucket[0] == slot:
                 returned = min(units, bucket[1])
@@ -118,7 +118,7 @@ class Window:
             if bucket[0] == slot:
                 return bucket
         if len(self._buckets) >= MAX_BUCKETS:
-            return self._buckets[-1]  # joins a bucket that then lapses later: slower, never too much
+            return self._buckets[-1]  # that bucket then lapses later: calls become slower, never too many
         bucket = [slot, 0, 0]
         self._buckets.append(bucket)
         return bucket
