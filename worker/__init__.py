@@ -1,4 +1,4 @@
-"""The producer's door: everything an application imports. Loaded name by name, so that importing it costs nothing.
+"""The names an application imports. Each is loaded on first use, so that `import worker` costs nothing.
 
 from worker import Text, To, enqueue
 
@@ -327,7 +327,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A name of the door, imported when it is first asked for."""
+    """One of the names in `__all__`, imported on first use."""
     home = _HOME_OF.get(name)
     value = _channel_door(name) if home is None else getattr(importlib.import_module(home), name)
     globals()[name] = value
@@ -335,7 +335,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _channel_door(name: str) -> Any:
-    """The package of a channel whose messages have a name of their own here, such as `webhook.Text`."""
+    """The package of a channel whose messages are reached through it, such as `webhook.Text`."""
     from worker.config.channels import REGISTRY
 
     for entry in REGISTRY.values():
@@ -345,5 +345,5 @@ def _channel_door(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The door's names, loaded or not."""
+    """All names of this module, loaded or not."""
     return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
-"""Where accounts come from: today the `[accounts.NAME]` tables; other sources can stand behind the same seam.
+"""Sources of accounts: the `[accounts.NAME]` tables of the settings, or any object with the same two methods.
 
-Secrets are read when somebody asks for them, never at start and never by a producer.
+Secrets are read when a call needs them, never at start and never by a producer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 
 DEADLINE = "deadline_s"
-"""Beside a channel's own keys: the total time of a call, in seconds, as `[delivery]` says it."""
+"""Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
 
 
 class AccountSource(Protocol):
@@ -26,12 +26,12 @@ class AccountSource(Protocol):
         ...
 
     def names(self) -> tuple[str, ...]:
-        """Every account there is."""
+        """The names of all accounts."""
         ...
 
 
 class FixedAccounts:
-    """Accounts that are already made: from settings, or by an application or a test."""
+    """A fixed set of accounts: from settings, or made by an application or a test."""
 
     def __init__(self, accounts: Iterable[Account]):
         self._accounts = {account.name: account for account in accounts}
@@ -45,7 +45,7 @@ class FixedAccounts:
         return found
 
     def names(self) -> tuple[str, ...]:
-        """Every account there is, in order."""
+        """The names of all accounts, sorted."""
         return tuple(sorted(self._accounts))
 
 
@@ -94,7 +94,7 @@ def _secret(path: str, given: SecretFrom) -> Secret:
 
 
 def _proxy(name: str, given: AccountSettings) -> str | Secret | None:
-    """As it is written out; else read whenever a connection is asked for."""
+    """The proxy's URL if it is written out; otherwise a Secret, which is read for each connection."""
     if given.proxy is None or given.proxy.is_written_out:
         return given.proxy_url(name)
     return Secret(lambda: given.proxy_url(name) or "")

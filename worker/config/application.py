@@ -1,4 +1,4 @@
-"""Modules of the application that a setting names, and where in them an error came from."""
+"""Imports modules of the application that a setting names, and says where in them an error came from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = 20
 
 
 def imported(setting: str, module: str) -> ModuleType:
-    """A module of the application's that a setting names; ConfigurationError when it cannot be imported."""
+    """The application's module that a setting names; ConfigurationError when it cannot be imported."""
     if os.getcwd() not in sys.path:  # as Celery's own -A does; the `worker` command is started from the application
         sys.path.insert(0, os.getcwd())
     try:
@@ -31,9 +31,9 @@ def _why(error: Exception) -> str:
 
 
 def places_of(error: BaseException, *, below: str = "") -> str:
-    """The class of an error and the places it came through, `below` a file of ours left out with all above it.
+    """The class of an error and the code lines it came through; the frames up to the last one in file `below` are cut.
 
-    Never its text, which may hold a secret or a message, unless it is an error of ours, whose texts never do.
+    Never its text, which may hold a secret or a message, except for this package's errors, whose texts never do.
     """
     frames = traceback.extract_tb(error.__traceback__)
     names = [frame.filename for frame in frames]

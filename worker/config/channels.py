@@ -1,4 +1,4 @@
-"""The channels there are: one line each. What a channel does is in its own folder; here is only where to find it."""
+"""The table of channels, one line each: where to find a channel's code. What it does is in its own folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Entry:
     host: str | None
     """The vendor's own host; None: every customer runs its own."""
     door: str | None = None
-    """The name under which `worker` shows its messages; None: they stand in `worker` themselves."""
+    """The name in `worker` of the module with its messages; None: `worker` exports the messages themselves."""
 
 
 REGISTRY: Mapping[str, Entry] = {

@@ -1,6 +1,6 @@
-"""This process's settings and accounts: loaded when first asked for, or put in place by the application.
+"""This process's settings and accounts: loaded on first use, or set by the application.
 
-Producers meet them through `worker.configure`; workers and tests hand theirs over explicitly.
+Producers set them with `worker.configure`; workers and tests pass theirs explicitly.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _accounts: AccountSource | None = None
 
 
 def configure(source: Settings | AccountSource | str | Path | None = None) -> None:
-    """Says where this process's accounts come from: settings, a path of a worker.toml, or a source of your own.
+    """Sets where this process's accounts come from: settings, a path of a worker.toml, or a source of your own.
 
-    None forgets what was said: the next use reads WORKER_CONFIG or ./worker.toml again.
+    None resets it: the next use reads WORKER_CONFIG or ./worker.toml again.
     """
     global _accounts
     made = _source(source)
@@ -27,7 +27,7 @@ def configure(source: Settings | AccountSource | str | Path | None = None) -> No
 
 
 def current_accounts() -> AccountSource:
-    """The accounts in place; the first use without `configure` loads the settings."""
+    """The accounts that were set; without `configure` the first use loads the settings."""
     global _accounts
     with _guard:
         if _accounts is None:

@@ -1,4 +1,4 @@
-"""Logs: structlog for our own lines and everybody else's, and a redaction that nothing gets around.
+"""Logs: structlog for our own lines and those of libraries, and a redaction that every line passes.
 
 Our events keep only fields on a list; text of any origin has tokens, secrets and keys masked. Message texts and
 recipients cannot appear because no listed field holds them.
@@ -21,10 +21,10 @@ _REST = "lane limit error text queue broker port reason remedy count seconds sta
 _LANE = "what label hint until"
 _PURGED = "jobs bodies attempts callbacks windows media budgets lanes lane_events"
 FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".split())
-"""Every field a line may have; another one is dropped and its name told, so that somebody notices."""
+"""Every field a line may have; any other is dropped and its name listed under `dropped`, so that it is noticed."""
 
 _SECRET = re.compile(
-    # Behind "gettoken: ", the name of a call, stands why it failed.
+    # "gettoken: " is the name of a call, and the words after it say why it failed.
     r"(?i)((?:access_token|corpsecret|suite_secret|secret|password|token(?!(?<=gettoken): )|key)[\"']?\s*[=:]\s*[\"']?)"
     r"[^\s&\"',;)}]+"
 )
@@ -40,7 +40,7 @@ QUIET = {
     "sqlalchemy.engine": logging.WARNING,  # its INFO prints the statements' values
     "sqlalchemy.pool": logging.WARNING,
 }
-"""Loggers that would say too much, or too often, at the level somebody asks for."""
+"""Least level of loggers that would log too much, or secrets, at a level that `set_up` may be given."""
 
 
 def mask(text: str) -> str:

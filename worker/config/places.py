@@ -1,6 +1,6 @@
-"""Where a credential is: in a variable of the environment or in a file; a URL may also stand in the settings.
+"""Places of credentials: an environment variable or a file; a URL may also be in the settings themselves.
 
-Values are read when they are asked for, never when settings are loaded, and never by a producer.
+Values are read when they are needed, never when settings are loaded, and never by a producer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SecretFrom(BaseModel):
 
 
 class UrlFrom(BaseModel):
-    """A URL written out; or the place where it stands whole; or a URL and the place of its password alone."""
+    """A URL written out, or the place of the whole URL, or a URL and the place of its password."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -77,7 +77,7 @@ class UrlFrom(BaseModel):
 
     @property
     def is_written_out(self) -> bool:
-        """Nothing of it has to be read elsewhere."""
+        """True when no part of the URL has to be read from elsewhere."""
         return self.url is not None and self.password is None
 
     def read(self, key: str) -> str:
@@ -91,10 +91,10 @@ class UrlFrom(BaseModel):
 
 
 class Environment(EnvSettingsSource):
-    """`WORKER_...` variables. A URL stands in its variable as it is; `__FILE`, `__PASSWORD__FILE` say where it is."""
+    """`WORKER_...` variables. A URL's variable holds it as it is; `__FILE`, `__PASSWORD__FILE` name the file of it."""
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
-        """What is said here of a URL's place, or of its password's, replaces what the settings file says of it."""
+        """The value of a variable; a place of a URL, or of its password, replaces the one in the settings file."""
         found = super().prepare_field_value(field_name, field, value, value_is_complex)
         if field.annotation is UrlFrom and isinstance(found, dict):
             if found.keys() & {"url", "env", "file"}:
@@ -104,14 +104,14 @@ class Environment(EnvSettingsSource):
         return found
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """The URL, beside what more is said of it; JSON everywhere else."""
+        """The text of a URL's variable; the other variables of tables are JSON."""
         if field.annotation is not UrlFrom or value.startswith("{"):
             return super().decode_complex_value(field_name, field, value)
         return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
 
 
 def checked(given: UrlFrom, problem: Callable[[str], str | None]) -> UrlFrom:
-    """The setting as it is; a ValueError with the problem of a URL that is written out."""
+    """The setting unchanged; ValueError when its URL is written out and has a problem."""
     wrong = given.url and problem(given.url)
     if wrong:
         raise ValueError(wrong)
@@ -127,14 +127,14 @@ def whole(given: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str
 
 
 def database_problem(url: str) -> str | None:
-    """What keeps it from being a database's URL; None: nothing at a glance."""
+    """What is wrong with a database's URL; None: nothing that its text shows."""
     if re.match(r"[a-z0-9+]+://", url):
         return None
     return "not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db"
 
 
 def broker_problem(url: str) -> str | None:
-    """What keeps it from being a broker's URL; None: nothing at a glance."""
+    """What is wrong with a broker's URL; None: nothing that its text shows."""
     if url == "embedded":
         return None
     if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
@@ -147,7 +147,7 @@ def broker_problem(url: str) -> str | None:
 
 
 def proxy_problem(url: str) -> str | None:
-    """What keeps it from being a proxy's address; None: nothing at a glance."""
+    """What is wrong with a proxy's address; None: nothing that its text shows."""
     try:
         parts = urlsplit(url)
         more = parts.query or parts.fragment
@@ -158,12 +158,12 @@ def proxy_problem(url: str) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """A URL fit to be shown: passwords and queries replaced by stars."""
+    """The URL with passwords and queries replaced by stars, for logs and people."""
     return ";".join(_shown(one) for one in _nodes(url))
 
 
 def _nodes(url: str) -> list[str]:
-    """Each node's URL: a RabbitMQ cluster's stand one behind the other."""
+    """Each node's URL: the setting of a RabbitMQ cluster lists them with `;` between."""
     return re.split(r";(?=[a-z0-9+]+://)", url)
 
 
@@ -172,7 +172,7 @@ def _shown(url: str) -> str:
     if not sep:
         return url
     place, query, more = rest.partition("?")
-    if "@" in more:  # a ? in the password: what stands before it is a piece of that
+    if "@" in more:  # the ? is in the password, so the text before it holds a piece of the password
         return f"{head}://***"
     user, at, host = place.rpartition("@")
     name, colon, _ = user.partition(":")

@@ -8,7 +8,7 @@ from worker.domain.settle import Policy
 
 
 def policy_of(settings: DeliverySettings) -> Policy:
-    """How often and how long, out of the settings."""
+    """The policy that the settings describe."""
     return Policy(
         attempts=settings.attempts,
         busy=settings.busy_attempts,

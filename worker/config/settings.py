@@ -1,4 +1,4 @@
-"""What `worker.toml` and the `WORKER_...` variables may say, and one clear sentence when they say it wrong.
+"""The settings in `worker.toml` and the `WORKER_...` variables, and one clear sentence when one is wrong.
 
 Knows names, types and defaults; knows no channel's own keys and never reads a secret's value.
 """
@@ -57,11 +57,12 @@ class AccountSettings(BaseModel):
     proxy: UrlFrom | None = None
     limits: dict[str, NonNegativeInt] = {}
     share: Share | dict[str, Share] = 1.0
-    """The part of every window that is left to us, where others send through the same app; or by limit name."""
+    """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
+    name."""
     on_unknown: Literal["default", "hold", "resend"] = "default"
     allow_everyone: bool = False
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """How much of the threads it gets beside other accounts with work: twice as much as one with half of it."""
+    """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
 
     @field_validator("base_url")
     @classmethod
@@ -100,16 +101,16 @@ class DeliverySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     lease_s: Seconds = 10
-    """How long a process counts as alive after its last heartbeat."""
+    """Seconds for which a process counts as alive after its last heartbeat."""
     heartbeat_s: Seconds = 3
     call_deadline_s: Seconds = 20
     """Total time of one call; uploads get more by their size."""
     deadline_margin_s: Seconds = 5
-    """How long after a dead process's deadline an unknown's policy may act."""
+    """Seconds between the deadline of a call without an answer and the first action on its part in doubt."""
     attempts: Count = 8
     repeats: Count = 5
     busy_attempts: Count = 3
-    """The vendor's -1: at most three times by its rule."""
+    """Retries after the vendor's -1: at most three by its rule."""
     max_age_s: Seconds = 86_400
     backoff_base_s: Seconds = 1
     backoff_max_s: Seconds = 300
@@ -117,45 +118,47 @@ class DeliverySettings(BaseModel):
     duplicate_window_s: Seconds = 14_400
     response_code_ttl_s: Seconds = 259_200
     recall_window_s: Seconds | None = None
-    """In place of the vendor's own, where it has one."""
+    """Seconds after a send within which it may be recalled; None: the vendor's own window, where it has one."""
     pace_bulk: bool = False
-    """Keep bulk off minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
+    """Keeps bulk off minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
     threads: Count = 32
     poll_s: Seconds = 0.02
     idle_poll_s: Seconds = 0.05
     offer_s: Seconds = 5
-    """When an offered id that nobody took is offered again; doubles up to `offer_max_s`."""
+    """Seconds after which an offered id that no worker took is offered again; doubles up to `offer_max_s`."""
     offer_max_s: Seconds = 60
     doorbell_size: Annotated[int, Field(ge=1, le=50)] = 50
     doorbell_s: Seconds = 2
-    """How long one doorbell works before it leaves the rest to be offered again."""
+    """Seconds that one doorbell is worked on before its remaining parts are left to be offered again."""
     media_valid_s: Seconds = 216_000
     """How long a media_id is used: 2.5 of the vendor's 3 days."""
     fetch_deadline_s: Seconds = 60
-    """Total time of fetching one file from a URL, redirects and all."""
+    """Total time of fetching one file from a URL, redirects included."""
     fetch_allow: tuple[str, ...] = ()
     """Hosts, and networks such as `10.2.0.0/16`, that files may be fetched from although they are not public."""
     park_probe_s: Seconds = 600
     """How often a parked lane or account is tried with one job, and refused credentials with one gettoken."""
     strike_s: Seconds = 60
-    """How long a lane waits after a frequency limit (45009);"""
+    """How long a lane waits after a frequency limit (45009)."""
     strike_again_s: Seconds = 3_600
-    """and when it is struck again with nothing taken since. Once more, and it waits until midnight in Asia/Shanghai."""
+    """How long it waits after a second 45009 with no call accepted since; after a third, until midnight in
+    Asia/Shanghai.
+    """
     silence_s: Annotated[float, Field(ge=0)] = 60
     """A lane without a success for so long starts with one call in the air; 0: never."""
     breaker_failures: Count = 5
     """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
     breaker_s: Seconds = 2
-    """How long it is open before one call tries; doubles up to `breaker_max_s`."""
+    """How long a breaker is open before one call tries; doubles up to `breaker_max_s`."""
     breaker_max_s: Seconds = 60
     token_refresh_s: Seconds = 300
     """How long before its end a token is replaced."""
     token_lease_s: Seconds = 15
     token_call_s: Seconds = 10
     members_valid_s: Seconds = 300
-    """How long the resolver's word (`members_of`) on who is in a department is taken;"""
+    """How long an answer of `members_of`, the members of a department or tag, is used."""
     members_deadline_s: Seconds = 2
-    """and how long a part waits for it before it goes by the account's estimates."""
+    """How long a part waits for `members_of` before the account's estimates are used instead."""
     callback_max_age_s: Seconds = 300
     """How far a callback's timestamp may be from this machine's clock, either way."""
     hook_threads: Count = 4
@@ -196,7 +199,7 @@ Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
 class RetentionSettings(BaseModel):
-    """`[retention]`: after how many days what is over goes; 0 keeps it for ever, or as long as its job."""
+    """`[retention]`: days after which ended rows are deleted; 0 keeps them for ever, or as long as their job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -205,7 +208,7 @@ class RetentionSettings(BaseModel):
     attempts_days: Days = 30
     """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""
     callbacks_days: Days = 30
-    """What vendors told us, with the events that were heard; and what happened to lanes."""
+    """Callbacks, with the events whose hooks have run; and the events of lanes."""
     jobs_days: Days = 90
     """Jobs that have ended, with message, recipients, receipts, failures and codes, and the files no other job names.
     Until then they can be recalled, updated and replayed as far as the vendor lets it, and their dedupe key is taken.
@@ -222,11 +225,11 @@ class RetentionSettings(BaseModel):
 
 
 FOLLOW_UP_DAYS = 4
-"""A card can be updated for 72 hours, a message recalled for 24."""
+"""Least days that a job is kept: its card can be updated for 72 hours, its message recalled for 24."""
 
 
 class Settings(BaseSettings):
-    """Everything the worker is told. Its `repr` shows no password and no secret."""
+    """All settings of the worker. Its `repr` shows no password and no secret."""
 
     model_config = SettingsConfigDict(
         env_prefix="WORKER_",
@@ -238,12 +241,12 @@ class Settings(BaseSettings):
     )
 
     database: UrlFrom = UrlFrom(url="sqlite:///worker.db")
-    """Its URL; or `{ env }` or `{ file }`, where that stands; or `{ url, password = { env } or { file } }`."""
+    """The URL; or `{ env }` or `{ file }`, the place of the URL; or `{ url, password = { env } or { file } }`."""
     broker: UrlFrom = UrlFrom(url="embedded")
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
-    """Put before every queue's name: several installations in one broker."""
+    """A prefix of every queue's name, so that several installations can use one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"
-    """How queues are declared in RabbitMQ; `classic` says nothing, so the virtual host's default type holds."""
+    """The type of RabbitMQ queues; `classic` declares none, so the virtual host's default type is used."""
     hooks: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
     members_of: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
@@ -298,7 +301,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(path: str | Path | None = None) -> Settings:
-    """Settings out of the file (given, or WORKER_CONFIG, or ./worker.toml if it is there) and the environment."""
+    """Settings from the file (given, or WORKER_CONFIG, or ./worker.toml if it exists) and from the environment."""
     file = _file(path)
     data = {} if file is None else _read(file)
     for key in ("database", "broker"):  # so that a variable can add the password to the file's URL
@@ -310,12 +313,12 @@ def load_settings(path: str | Path | None = None) -> Settings:
         sentence = _sentence(error.errors(include_url=False, include_input=False), file)
     except SettingsError:
         sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
-    # Outside the handler: pydantic's error would stay chained, and it may know what was typed as a secret.
+    # Raised outside the handler: pydantic's error would stay chained, and may quote what was typed as a secret.
     raise ConfigurationError(sentence)
 
 
 def where() -> str:
-    """The settings file, for people: which one is read, or where one was looked for."""
+    """The settings file, as text for people: the one that is read, or where it was searched for."""
     file = _file(None)
     if file is not None:
         return str(file.absolute())
@@ -338,7 +341,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file}: cannot be read ({error.strerror}); correct the path or WORKER_CONFIG"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The parser's text may quote a line of the file, and a line may hold what should not be there.
+        # The parser's text may quote a line of the file, and that line may hold a secret against the rules.
         where = re.search(r"\(at .*\)", str(error))
         place = f" {where.group()}" if where else ""
     raise ConfigurationError(f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md")
@@ -370,7 +373,7 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "secret": SecretFrom,
     "password": SecretFrom,
 }
-"""What may stand in a table of this name."""
+"""The model of the keys that a table of this name may have."""
 
 
 def _known(loc: tuple[int | str, ...]) -> list[str]:
@@ -378,13 +381,13 @@ def _known(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def did_you_mean(key: str, known: Collection[str]) -> str:
-    """The remedy for a key that is none: the one most like it, or all there are."""
+    """The remedy for an unknown key: the known key most like it, or the list of all."""
     near = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
 
 
 def _refuse_inline(path: str, value: Any) -> None:
-    """A credential of the channel's own, at any depth, must be a { env } or { file } table too."""
+    """Refuses a channel's own credential, at any depth, that is not a { env } or { file } table."""
     if isinstance(value, dict):
         if value.keys() <= {"env", "file"}:
             return

@@ -1,1 +1,1 @@
-"""Keyed hashes, sealed values, AES envelopes. The lowest layer: bytes and strings, nothing of ours above it."""
+"""Keyed hashes, sealed values, AES envelopes. The lowest layer: bytes and strings, no other package of ours."""

@@ -1,7 +1,7 @@
 """The vendor's callback envelope: signature and AES-256-CBC, both ways (page 90968 加解密方案说明).
 
-Shared by whoever receives callbacks and whoever fakes them. Refuses to know XML, JSON and HTTP. No error here holds a
-key, a text or an id.
+Used by the receiver of callbacks and by the simulator. Knows no XML, JSON or HTTP. No error here holds a key, a text or
+an id.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ RANDOM_BYTES = 16
 _LENGTH_BYTES = 4
 _CIPHER_BLOCK = 16
 _PAD_BLOCK = 32
-"""The vendor pads to 32: an unpadder for AES's own 16 rejects pads of 17 to 32."""
+"""The vendor pads to 32 bytes: an unpadder for AES's own 16 rejects pads of 17 to 32."""
 _PIECE = 48 * 1024
-"""Bytes of a long message that are sealed at once."""
+"""Bytes of a long message that are encrypted at once."""
 _KEY = re.compile(r"[A-Za-z0-9]{43}")
 
 
 class EnvelopeError(Exception):
-    """Base; `code` is the number the vendor's own libraries give this cause."""
+    """Base; `code` is the number of this error in the vendor's own libraries."""
 
     code = 0
 
 
 class KeyUnfit(EnvelopeError):
-    """The EncodingAESKey is none."""
+    """The text is no EncodingAESKey."""
 
     code = -40004
 
 
 class WrongSignature(EnvelopeError):
-    """Whoever sent this does not know the Token, or something was changed on the way."""
+    """The sender does not know the Token, or the request was changed on the way."""
 
     code = -40001
 
 
 class Undecipherable(EnvelopeError):
-    """No Base64, or no whole number of cipher blocks."""
+    """The text is no Base64, or no whole number of cipher blocks."""
 
     code = -40007
 
 
 class WrongPlain(EnvelopeError):
-    """It decrypts to something without the layout of a message: another key, or damaged."""
+    """The decrypted bytes lack the layout of a message: the key is another one, or they are damaged."""
 
     code = -40008
 
 
 class ForeignReceiver(EnvelopeError):
-    """It was meant for another corp or suite."""
+    """The message was meant for another corp or suite."""
 
     code = -40005
 
@@ -88,7 +88,7 @@ class Envelope:
         return "Envelope(***)"
 
     def open(self, given: str, timestamp: str, nonce: str, encrypted: str) -> bytes:
-        """The message, once the signature `given` with it proves right; checked before anything is decrypted."""
+        """The message, when the signature `given` with it is right; checked before anything is decrypted."""
         right = signature(self._token, timestamp, nonce, encrypted)
         if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
             raise WrongSignature("the signature is not ours")
@@ -104,7 +104,7 @@ class Envelope:
         return self._sealer.seal(message, random)
 
     def decrypt(self, encrypted: str) -> bytes:
-        """The message inside; says which of layout and receiver is wrong."""
+        """The message inside; the error says whether layout or receiver is wrong."""
         message, receiver = self._sealer.open(encrypted)
         if not hmac.compare_digest(receiver, self._receive_id):
             raise ForeignReceiver("it was meant for another receiver")
@@ -133,7 +133,7 @@ class Sealer:
     def seal_stream(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
         """The Base64 text of a message of `size` bytes, piece by piece as its chunks come; nothing is held whole.
 
-        What the chunks come to is for the caller to watch: one byte more or less makes it unreadable.
+        The caller checks that the chunks add up to `size`: one byte more or less makes the result unreadable.
         """
         if len(random) != RANDOM_BYTES:
             raise ValueError("random: 16 bytes")
@@ -141,7 +141,7 @@ class Sealer:
         for plain in self._plain(size, chunks, random):
             for start in range(0, len(plain), _PIECE):
                 ready = rest + encryptor.update(plain[start : start + _PIECE])
-                whole = len(ready) - len(ready) % 3  # Base64 of whole threes can be put together
+                whole = len(ready) - len(ready) % 3  # Base64 of a multiple of three bytes has no padding
                 rest = ready[whole:]
                 if whole:
                     yield base64.b64encode(ready[:whole])
@@ -154,7 +154,7 @@ class Sealer:
         yield self._receive_id + bytes([pad]) * pad
 
     def open(self, encrypted: str) -> tuple[bytes, bytes]:
-        """Message and receiver; the first 16 bytes of what was sealed are nobody's business."""
+        """Message and receiver; the 16 random bytes before them are dropped."""
         try:
             raw = base64.b64decode(encrypted, validate=True)
         except (binascii.Error, ValueError):

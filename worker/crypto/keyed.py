@@ -1,6 +1,6 @@
-"""Keyed hashes: names of lanes, limits and credentials that say nothing without the key.
+"""Keyed hashes: names of lanes, limits and credentials that reveal nothing without the key.
 
-Refuses to know what is hashed; never keeps it.
+Knows nothing of what it hashes and stores none of it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,6 @@ import hmac
 
 
 def keyed_hash(key: bytes, *fields: str) -> str:
-    """HMAC-SHA256 (64 hex digits) of the fields; no two different lists of fields read the same."""
+    """HMAC-SHA256 (64 hex digits) of the fields; two different lists of fields never make the same message."""
     message = "\x00".join([str(len(field)) + ":" + field for field in fields])
     return hmac.digest(key, message.encode(), "sha256").hex()

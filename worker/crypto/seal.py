@@ -1,7 +1,7 @@
 """Sealing short texts (access tokens) for storage: AES-256-GCM under a key derived from a secret.
 
-Whoever has the table has nothing; whoever has the secret could have asked the vendor anyway. Refuses to know where the
-secret comes from and where the sealed text goes.
+The table alone reveals no token, and a reader who has the secret could fetch a token from the vendor anyway. Knows
+neither where the secret comes from nor where the sealed text goes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEY_BYTES = 32
 
 
 def seal(plain: str, *, secret: str, context: str, nonce: bytes) -> str:
-    """The text sealed for one context (what it is and whose); `nonce` is 12 random bytes, never used twice."""
+    """The text sealed for one context (its purpose and owner); `nonce` is 12 random bytes, never used twice."""
     if len(nonce) != NONCE_BYTES:
         raise ValueError("nonce: 12 bytes, fresh and random")
     sealed = AESGCM(_key(secret)).encrypt(nonce, plain.encode(), context.encode())

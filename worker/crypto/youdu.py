@@ -1,7 +1,7 @@
 """Youdu's envelope, both ways: AES-256-CBC and Base64, whole or as a stream; its layout is that of WeCom's callbacks.
 
-Shared by whoever talks to a Youdu server and whoever fakes one. Refuses to know JSON and HTTP. No error here holds a
-key, a text or an id. Documentation: c01_00002 (youduim/youdu-doc); the signature of callbacks is WeCom's too.
+Used by the Youdu channel and by the simulator. Knows no JSON or HTTP. No error here holds a key, a text or an id.
+Documentation: c01_00002 (youduim/youdu-doc); the signature of callbacks is WeCom's too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def aes_key(encoding_aes_key: str) -> bytes:
 
 
 class YouduEnvelope:
-    """Seals and opens what one app and the server tell each other."""
+    """Seals and opens the messages between one app and the server."""
 
     def __init__(self, encoding_aes_key: str, app_id: str):
         self._key, self._app_id = aes_key(encoding_aes_key), app_id.encode()
@@ -42,7 +42,7 @@ class YouduEnvelope:
         return "YouduEnvelope(***)"
 
     def leading(self, *about: bytes) -> bytes:
-        """16 bytes that are the same for the same content and never for another; they are no secret, only distinct."""
+        """16 bytes for `random`, equal for equal content and different for any other; they need not be secret."""
         told = b"".join(len(one).to_bytes(8, "big") + one for one in about)
         return hmac.digest(self._key, told, "sha256")[:RANDOM_BYTES]
 
