@@ -20,7 +20,7 @@ from worker.domain.inbound import CallbackRefused
 DEEPEST = 8
 """Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
 LONGEST_ID = 128
-"""Most characters of an id in a callback (a task_id; userids have 64): the vendor has no longer one, and no column."""
+"""Most characters of an id in a callback: a task_id's (userids have 64). No column holds a longer one."""
 
 Query = Mapping[str, str]
 Tree = dict[str, Any]

@@ -22,7 +22,7 @@ KEYS = frozenset({"corpid", "agentid", "customer_cap", "ip"})
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """Nothing that is left out takes anything away."""
+    """None: no setting that is left out takes anything away."""
     return iter(())
 
 

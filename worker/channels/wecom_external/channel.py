@@ -71,7 +71,7 @@ class WecomExternal:
         return None
 
     def is_plain(self, draft: Draft) -> bool:
-        """See `Channel.is_plain`: never, for the cap is told with every campaign."""
+        """See `Channel.is_plain`: never, because every campaign gets a warning about the cap."""
         return False
 
     def check(self, draft: Draft) -> list[Problem]:
@@ -109,7 +109,7 @@ class WecomExternal:
         return list(limits.all_counted(account, recipient))
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """Never asked: the vendor counts no recipient while it takes the call, so no charge is a recipient's."""
+        """Never called: the vendor counts no recipients when it takes the call, so no charge names a recipient."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`."""
@@ -136,7 +136,7 @@ class WecomExternal:
         return token.token_outcome(reply)
 
     def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: nothing of the kind is remembered across calls here."""
+        """See `Channel.app_scope`: the account alone, because the vendor remembers nothing of the kind here."""
         return account.name
 
     def media_scope(self, account: Account) -> str:

@@ -81,7 +81,7 @@ FOREIGN = (
     Foreign("msgtype", ("", "text"), "leave it out: only an attachment has a type"),
     Foreign("safe", OFF, "leave it out: what customers get cannot be protected"),
 )
-"""The body before attachments (2021), and what SDKs of applications write."""
+"""Fields of the body from before attachments (2021), and fields that SDKs of applications write."""
 
 MOST_CUSTOMERS = 10_000
 MOST_GROUPS = 2000

@@ -1,7 +1,7 @@
 """The published limits of group sends, and what one part costs against them. Counts nothing itself.
 
 Nothing is published for these calls alone, so the base limits of every API hold (page 90312). The caps per customer are
-told at enqueue and by tracking, never reserved: what members send by themselves counts in them too.
+named at enqueue and shown by tracking, never reserved: what members send by themselves counts in them too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REMIND = (Limit("remind_day", 86400, 3, Unit.CALLS, Scope.PART, "41094", REMINDE
 
 _MASS = "page 92135 创建企业群发 (read 2026-02-12)"
 _BY_HAND = "what members send by themselves counts too; told at enqueue, and tracking tells whom it passed over"
-# A month's amount is its days; the least of them.
+# A month's amount is the number of its days; here that of the shortest month.
 CUSTOMER: Mapping[str, Limit] = {
     cap: Limit(f"customer_{cap}", days * 86400, amount, Unit.CALLS, Scope.PART, "status 3, no message", _MASS, _BY_HAND)
     for cap, days, amount in (("month", 31, 28), ("week", 7, 7), ("day", 1, 1))
@@ -51,7 +51,7 @@ def _reminders(part: Part, account: Account, corpid: str) -> list[Charge]:
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
-    """Every limit of an account; that of a task's reminders for the msgid named."""
+    """Every limit of an account; with a msgid as `recipient`, the limit of reminders names that task's count."""
     corpid = account.settings["corpid"]
     task = ("each task", None) if recipient is None else (f"task {recipient}", f"{corpid}/remind/{recipient}")
     yield from counted(REMIND, account, *task)

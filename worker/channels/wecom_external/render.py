@@ -51,7 +51,7 @@ def path_of(part: Part) -> str:
 
 
 def looks_up(part: Part) -> bool:
-    """A create whose answer was lost is never repeated: its task is looked for."""
+    """Whether the call looks for a task: a create whose answer was lost is never repeated."""
     return part.kind == "send" and part.in_doubt
 
 
@@ -61,10 +61,10 @@ def body_of(part: Part) -> dict[str, Any]:
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and of what tells a part's call, or its task, from another's.
+    """SHA-256 (hex) of the account and of what distinguishes a part's call, or its task, from another's.
 
-    The vendor never tells whom a tag filter chose, nor which groups a task is for before they were sent to: two sends
-    that differ in nothing else have the same hash, and no search could tell their tasks apart.
+    The vendor never shows whom a tag filter chose, nor which groups a task is for before they were sent to: two sends
+    that differ in nothing else have the same hash, and no search could distinguish their tasks.
     """
     if part.kind == "upload":
         return upload.body_hash(part, account)
@@ -81,7 +81,7 @@ def _told(part: Part) -> dict[str, Any]:
 
 
 def _create(part: Part) -> dict[str, Any]:
-    """The body of add_msg_template (page 92135); nobody named is everybody of the sender."""
+    """The body of add_msg_template (page 92135); without recipients it is for all of the sender's."""
     spec, audience = part.spec, audience_in(part.spec)
     out = {**content_of(part), "chat_type": audience.chat_type}
     if spec.get("sender"):

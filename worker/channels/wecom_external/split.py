@@ -21,7 +21,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 
 def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Nobody named is everybody."""
+    """The specs for these ids, at most `maximum` each; without ids one spec for everyone."""
     if not ids:
         yield {"everyone": True, "audience": GROUP_AUDIENCE} if audience is GROUPS else {"everyone": True}
     for start in range(0, len(ids), audience.maximum):
@@ -29,5 +29,5 @@ def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]
 
 
 def audience_in(spec: Mapping[str, Any]) -> Audience:
-    """Whom a part is for."""
+    """Whether a part is for customers or for customer groups."""
     return GROUPS if spec.get("chats") or spec.get("audience") == GROUP_AUDIENCE else CUSTOMERS

@@ -1,4 +1,4 @@
-"""Who a campaign is for and who sends it: customers or customer groups, by the member responsible for them."""
+"""Recipients and senders of a campaign: customers or customer groups, by the member responsible for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft
 from worker.domain.recipient import Recipients
 
-# Ids of customers begin with wo or wm, of groups with wr, as far as anybody saw; no page promises it.
+# Ids of customers begin with wo or wm, of groups with wr, in all that were seen; no page promises it.
 EXTERNAL_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
 
 
@@ -22,11 +22,11 @@ class Audience:
 
     chat_type: str
     name: str
-    """In a spec."""
+    """Its key in a spec."""
     field: str
     maximum: int
     kind: str
-    """Of a refusal."""
+    """What its entries are, in a refusal."""
 
 
 CUSTOMERS = Audience("single", "customers", "external_userid", MOST_CUSTOMERS, "customer")
@@ -57,13 +57,13 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def no_targets(draft: Draft) -> Iterator[Problem]:
-    """What is about a task, or an upload, is for nobody of its own."""
+    """A job about a task, or an upload, has no recipients of its own."""
     if draft.recipients:
         yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
 
 
 def warnings(draft: Draft) -> Iterator[str]:
-    """Who may get it twice, or not at all."""
+    """Warnings about recipients that may get it twice, or not at all."""
     to = draft.recipients
     audience = audience_of(to)
     listed = [one for _, ids in to.by_sender for one in ids]

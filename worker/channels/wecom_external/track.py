@@ -19,9 +19,9 @@ RESULT_PATH = "/cgi-bin/externalcontact/get_groupmsg_send_result"
 PAGE = 1000
 """The most entries of one page; more would be answered with 500."""
 PAGE_PAUSE_S = 1.0
-"""Between two pages: a whole campaign is read at the pace of people, not of a program."""
+"""Seconds between two pages: members confirm slowly, so a campaign need not be read fast."""
 RESTART_PAUSE_S = 60.0
-"""Before a paging begins again whose cursor the vendor does not know any more."""
+"""Seconds before a paging starts again because the vendor does not know its cursor any more."""
 MOST_PAGES = 1000
 """Of one paging: a million entries. Cursors that lead in a circle end there; the next round reads anew."""
 MOST_RESTARTS = 5
@@ -36,7 +36,7 @@ RESULT_STATES = (0, 1, 2, 3)
 CANCELLED = 41093
 BAD_CURSOR = 50100
 NO_MEMBER = (40003, 60111)
-"""A member who left the corp, or whom the app does not see any more."""
+"""Codes for a member who left the corp, or whom the app does not see any more."""
 
 
 def path_of(part: Part) -> str:
@@ -62,7 +62,7 @@ def result_body(msgid: str, member: str, cursor: str | None) -> dict[str, Any]:
 
 
 def outcome(part: Part, answer: Answer) -> Outcome:
-    """What a page tells, and where the paging goes from there."""
+    """What a page shows, and where the paging goes from there."""
     if answer.errcode != 0:
         return _refused(part, answer)
     cursor, pages = next_cursor(answer, part.spec.get("cursor")), int(part.spec.get("pages") or 0) + 1
@@ -88,7 +88,7 @@ def _said(part: Part, count: int) -> str:
 
 
 def entries(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The objects of a page; whatever else stands there is nothing."""
+    """The objects of a page; entries that are no objects are left out."""
     listed = data.get(name)
     return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
@@ -113,7 +113,7 @@ def recipient_of(entry: Mapping[str, Any]) -> str | None:
 
 
 def _refused(part: Part, answer: Answer) -> Outcome:
-    """A page that cannot be read: again from its paging's start, past a member who is gone, or the end of it all."""
+    """What follows from a page that cannot be read: its paging starts again, a member is skipped, or tracking ends."""
     code = answer.errcode
     if code == BAD_CURSOR and part.spec.get("cursor"):
         return _restarted(part, code)
@@ -128,7 +128,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
 
 
 def _restarted(part: Part, code: int) -> Outcome:
-    """The vendor lost a paging: it begins again, or where that happens every time is left as it is."""
+    """Starts a paging again that the vendor lost; after `MOST_RESTARTS` the rest is left for the next round."""
     restarts = int(part.spec.get("restarts") or 0)
     if restarts == MOST_RESTARTS:
         reason = f"{code} {restarts + 1} times: the rest is left for the next round"

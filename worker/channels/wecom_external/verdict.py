@@ -45,7 +45,7 @@ def _promised(part: Part) -> str | None:
 
 
 def _unread(part: Part, reply: Reply) -> Outcome:
-    """A query changes nothing, so whatever answered it may be asked again."""
+    """What an unreadable answer means; a query changes nothing, so it may be repeated."""
     found = no_vendor(reply)
     return Retry(found.reason) if isinstance(found, Unknown) and (part.kind == "track" or looks_up(part)) else found
 
@@ -59,7 +59,7 @@ def _meant(part: Part, answer: Answer) -> Outcome:
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:
-    """A task exists; members confirm it later. Of a cancel and of a reminder: the vendor took it, and says no more."""
+    """Errcode 0: a task exists, which members confirm later; of a cancel or reminder, that the vendor took it."""
     if part.kind == "upload":
         return Accepted(upload.taken(part, answer))
     if part.kind != "send":
@@ -80,7 +80,7 @@ def _gone_before(part: Part) -> list[str]:
 
 
 def _refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
-    """Who cannot be sent to, each once and as the caller wrote it; and notes on what did not fit."""
+    """Recipients that cannot be sent to, each once and as the caller wrote it, and notes on what did not fit."""
     if not data.get(FAIL_LIST):
         return (), []
     ids = listed(data[FAIL_LIST])
@@ -135,6 +135,6 @@ SPECIAL: Mapping[tuple[str, int], Callable[[Part, Answer, Outcome], Outcome]] = 
 """Codes whose meaning depends on the call."""
 
 OF_THIS_CAMPAIGN = frozenset({60011, 90206, 90208})
-"""A sender whom the app does not see, a mini program that is not linked: matters of this campaign. In application
-messages they park what is alike; here they would hold up every other sender.
+"""Codes about this campaign alone: a sender whom the app does not see, a mini program that is not linked. In
+application messages they park a lane or the account; here that would hold up every other sender.
 """

@@ -13,7 +13,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 
 MOST_CHATS = 100
-"""Ids in one chatid."""
+"""Most ids in one chatid."""
 CALLBACK_KEYS = ("token", "aes_key")
 """Token and EncodingAESKey of the webhook's callback settings."""
 
@@ -22,7 +22,7 @@ KEYS = frozenset({"edition", "subscribed", "chatid_for", "chats_per_call", "call
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """What is left out, and what that means."""
+    """A sentence for each setting that is left out: what that means."""
     if edition(account) == PUSH and not isinstance(account.settings.get("callback"), Mapping):
         yield "callback is not set: chats are not learnt, and no hook hears of a pressed button"
 
@@ -38,7 +38,7 @@ def edition(account: Account) -> str:
 
 
 def honours_chatid(account: Account, msgtype: str) -> bool:
-    """Whether a type goes where its chatid says; for some that is not published, and somebody has to have tried."""
+    """Whether a type goes where its chatid says; for some that is not published, and `chatid_for` has to list them."""
     return msgtype not in UNADDRESSED or msgtype in (account.settings.get("chatid_for") or ())
 
 
@@ -59,7 +59,7 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _many_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Several chats a call: where chats are named, and no member's allowance could hold up the others."""
+    """Several chats a call need chats that are named, and no member's allowance that could hold up the others."""
     most = settings.get("chats_per_call", 1)
     if type(most) is not int or not 1 <= most <= MOST_CHATS:
         yield Problem("chats_per_call", "is not an integer the vendor takes", f"use 1 to {MOST_CHATS}, or leave it out")

@@ -73,7 +73,7 @@ class CallbackDoor:
 
 
 def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
-    """The door of one account; its receiver is nobody (empty ReceiveId)."""
+    """The door of one account; its ReceiveId is empty."""
     return CallbackDoor(envelope_of(account.name, token, aes_key, ""), max_age_s)
 
 

@@ -96,7 +96,7 @@ class WecomWebhook:
     def narrow(
         self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """See `Channel.narrow`: chats without room leave a call for several; asked of no other."""
+        """See `Channel.narrow`: chats without room leave a call for several; no other call is divided."""
         return split.without(spec, later)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
@@ -119,11 +119,11 @@ class WecomWebhook:
         return verdict.outcome(part, reply, access.secret)
 
     def token_request(self, account: Account, secret: str, now: int) -> Request:
-        """A webhook has no token: never asked."""
+        """Never called: a webhook has no token."""
         raise WorkerError("a webhook has no token", channel=self.name)
 
     def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
-        """A webhook has no token: never asked."""
+        """Never called: a webhook has no token."""
         raise WorkerError("a webhook has no token", channel=self.name)
 
     def explain(self, code: int, lang: str) -> list[str] | None:
@@ -131,7 +131,7 @@ class WecomWebhook:
         return errcodes.explain(code, lang)
 
     def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: nothing of the kind is remembered across calls here."""
+        """See `Channel.app_scope`: the account alone, because the vendor remembers nothing of the kind here."""
         return account.name
 
     def media_scope(self, account: Account) -> str:

@@ -21,7 +21,7 @@ _ROBOT = (Limit("robot_minute", 60, 20, Unit.CALLS, Scope.LANE, "45009", ROBOTS)
 _CHAT = Limit("chat_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009, 93005", PUSHES)
 _CHAT_OF_MANY = replace(_CHAT, scope=Scope.PART)
 _BROADCAST = Limit("broadcast_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", PUSHES)
-# Every chat has a lane of its own: what all of them wait for is the account's.
+# Every chat has a lane of its own, so a limit that all of them share has the scope of the account.
 _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHES)
 _EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
 _ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUSHES)
@@ -56,7 +56,7 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
 
 
 def _kept(charges: list[Charge], account: Account) -> list[Charge]:
-    """Those that are on, with the account's amounts."""
+    """The charges whose limits are on, with the account's amounts."""
     if not account.has_own_amounts:
         return charges
     amounts = ((charge, account.amount_of(charge.limit)) for charge in charges)
@@ -64,7 +64,7 @@ def _kept(charges: list[Charge], account: Account) -> list[Charge]:
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
-    """Every limit of a webhook; those of a chat for the one named."""
+    """Every limit of a webhook; with a `recipient`, the limit of a chat names that chat's count."""
     yield from counted((DEBUG,), account, "not kept", None)
     if edition(account) == fields.ROBOT:
         yield from counted(_ROBOT, account, "the webhook", account.name)

@@ -1,8 +1,8 @@
 """A job into parts: one call for each chat, and for each piece of a text that was split.
 
-The vendor takes up to 100 chats in one call but says of none of them what became of it: so each has its own, and a
-refusal names its chat. An account whose vendor was seen to post to none when it refuses one may say `chats_per_call`: a
-call that was refused is halved until the chat is found.
+The vendor takes up to 100 chats in one call but does not say what became of each: so each chat has a call of its own,
+and a refusal names its chat. Where the vendor was seen to post to none when it refuses one, an account may set
+`chats_per_call`: a call that was refused is halved until the chat is found.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _together(draft: Draft) -> int:
     """How many chats one call may name.
 
     One, whatever the account says, where a call for several would lose something: pieces follow each other chat by
-    chat, a click is told by the part whose chat it stands in, and an ordered part cannot be halved.
+    chat, a click is matched to its chat by the part, and an ordered part cannot be halved.
     """
     has_buttons = bool((content_of(draft.message) or {}).get("attachments"))
     alone = has_buttons or draft.ordered or "pieces" in draft.message
@@ -48,7 +48,7 @@ def halves(spec: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def without(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The spec for the chats that are not among those of `later` (in lower case), and one for these; None: all are."""
+    """A spec without the chats in `later` (lower case) and one for those alone; None: `later` has all or none."""
     put_off = [chat for chat in spec["chats"] if chat.lower() in later]
     rest = [chat for chat in spec["chats"] if chat.lower() not in later]
     return ({**spec, "chats": rest}, {**spec, "chats": put_off}) if rest and put_off else None

@@ -1,4 +1,4 @@
-"""Where a message goes: the key's own chat (group robot), named chats or everybody (message push)."""
+"""Where a message goes: the key's own chat (group robot), named chats or a broadcast (message push)."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _kind_problems(draft: Draft) -> Iterator[Problem]:
-    """What callbacks told of the chats: a type some of them do not take, or what acts in another kind of chat only."""
+    """By the kinds of chats that callbacks named: a type some do not take, a field without effect in such a chat."""
     msgtype, body = str(draft.message.get("type")), draft.message.get("body") or {}
     kinds = [draft.chat_types.get(chat, "") for chat in draft.recipients.chats]
     boards = kinds.count("blackboard")

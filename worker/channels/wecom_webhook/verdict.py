@@ -51,7 +51,7 @@ def outcome(part: Part, reply: Reply, key: str | None) -> Verdict:
 
 
 def _no_vendor(reply: Reply) -> Outcome:
-    """A proxy or gateway spoke, which proves nothing about the backend: whatever it says, it may have been posted."""
+    """What an answer of a proxy or gateway means: the message may have been posted, except after a 429 with a wait."""
     if reply.status == 429 and (delay := retry_after(reply)):
         return Wait(Scope.LANE, delay, "http_429 Retry-After")
     return Unknown("http_200 without the vendor's JSON" if reply.status == 200 else f"http_{reply.status}")
@@ -83,7 +83,7 @@ def _refused(part: Part, code: int) -> Outcome:
 
 
 def _by_class(row: Errcode, code: int) -> Outcome:
-    """A webhook has no token that could be fetched anew."""
+    """What a row asks of the worker; a code about a token is a refusal, because a webhook has none to fetch anew."""
     return Rejected(f"{code} {row.meaning}") if row.kind is Class.TOKEN else by_class(row, code)
 
 
@@ -93,13 +93,13 @@ def _chat_refused(part: Part, code: int, row: Errcode) -> Outcome:
 
 
 def _take_apart(part: Part, code: int, row: Errcode) -> Outcome:
-    """One of several chats was refused, and the vendor does not say which; by the account's word it posted to none."""
+    """One of several chats was refused, and the vendor does not say which; `chats_per_call` says it posted to none."""
     now, later = halves(part.spec)
     return Progress(now, f"{code} {row.meaning}: one of {len(part.spec['chats'])} chats", apart=later)
 
 
 def _person_refused(part: Part, code: int, row: Errcode) -> Outcome:
-    """Three causes that nobody can tell apart; one of them passes with the minute."""
+    """93005 has three causes that cannot be distinguished; one is a limit that ends within a minute."""
     reason = f"{code} {row.meaning}"
     if part.spec.get(ASKED_AGAIN):
         return Rejected(reason, refusals=_named(part))

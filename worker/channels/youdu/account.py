@@ -31,17 +31,17 @@ class InvalidUsers(StrEnum):
     """What this server was seen to do with a call that names accounts it does not know (undocumented)."""
 
     STRICT = "strict"
-    """200007, and nobody gets it."""
+    """200007, and no recipient gets it."""
     PARTIAL = "partial"
     """errcode 0 with their names in errmsg; the others get it."""
     PARTIAL_ERROR = "partial-error"
     """200007 with their names in errmsg; the others get it."""
     UNKNOWN = "unknown"
-    """Nobody has looked: the named are refused, of the others nothing is known."""
+    """Not tried yet: the named are refused, of the others nothing is known."""
 
 
 def invalid_users(account: Account) -> InvalidUsers:
-    """The account's word for it."""
+    """What the account says that its server does with unknown accounts."""
     return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
 
 
@@ -51,7 +51,7 @@ def upload_most(account: Account) -> int:
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """Nothing that is left out takes anything away."""
+    """None: no setting that is left out takes anything away."""
     return iter(())
 
 

@@ -1,7 +1,7 @@
 """Callbacks of a Youdu server (c01_00010): from a request to what it says.
 
-Pure. Nothing of a request is believed before its signature proved right; what is refused is refused with a fixed
-phrase, and nothing that came is quoted. Without an accepted answer the server repeats a callback for up to 24 hours.
+Pure. Nothing of a request is believed before its signature proved right; a refusal is a fixed phrase that quotes no
+value of the request. Without an accepted answer the server repeats a callback for up to 24 hours.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Query = Mapping[str, str]
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 REPEATS_S = 25 * 3600
-"""A repeat may carry the first delivery's timestamp: the server's 24 hours and one more. Requests that somebody kept
-are told by their packageId, which is stored once."""
+"""A repeat may carry the first delivery's timestamp: the server's 24 hours and one more. A replayed request is
+recognised by its packageId, which is stored once."""
 LOGIN = "auth"
-"""A third-party login that asks whether a password is right: an `ok` would let anybody in, so it gets none."""
+"""A third-party login that asks whether a password is right: an `ok` would accept any password, so it gets none."""
 LONGEST_ID = 128
 
 
@@ -75,7 +75,7 @@ class CallbackDoor:
 
 
 def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
-    """The door of one account; a key that is none is a ConfigurationError that names it."""
+    """The door of one account; a malformed key is a ConfigurationError that names it."""
     settings = account.settings
     return CallbackDoor(envelope_of(account, aes_key), token, int(settings["buin"]), str(settings["appid"]), max_age_s)
 
@@ -100,7 +100,7 @@ def inbound_of(said: Mapping[str, Any], sent_at: int) -> Inbound:
 
 
 def _identity(said: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """By packageId, unique per app; what the audit app hears has none. Never by the cipher text."""
+    """By packageId, unique per app; what the audit app receives has none. Never by the cipher text."""
     package = said.get("packageId")
     if isinstance(package, str | int) and package:
         return ("package", str(package))

@@ -26,7 +26,7 @@ INSTEAD: Mapping[str, str] = {
     content.POP_WINDOW: "send a window with the same notice_id: it takes the place of the first",
     content.BADGE: "set the badge again; 0 clears it",
 }
-"""What comes nearest to a recall."""
+"""What to do instead of a recall, by kind."""
 
 
 class Youdu:
@@ -100,7 +100,7 @@ class Youdu:
         return list(limits.all_counted(account, recipient))
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """Never asked: the server counts no recipient, so no charge is a recipient's."""
+        """Never called: the server counts no recipients, so no charge names a recipient."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`: what makes a repeat safe.
@@ -139,7 +139,7 @@ class Youdu:
         return errcodes.explain(code, lang)
 
     def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: nothing of the kind is remembered across calls here."""
+        """See `Channel.app_scope`: the account alone, because the server remembers nothing of the kind."""
         return account.name
 
     def media_scope(self, account: Account) -> str:

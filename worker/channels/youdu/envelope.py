@@ -1,4 +1,4 @@
-"""The envelopes around what is asked and answered (c01_00002): the account's key and appId in, JSON and bytes out."""
+"""The envelopes around calls and answers (c01_00002): the account's key and appId in, JSON and bytes out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 
 ALSO = ("sysOrgAssistant",)
-"""Behind some answers stands this appId instead of the app's own; two SDKs take it."""
+"""AppIds that some answers end with instead of the app's own; two SDKs take it."""
 
 # Keys stay in the order they are laid out in, as in the vendor's samples.
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -21,7 +21,7 @@ DIGEST = 120
 ITEMS = (1, 5)
 NO_YES = (0, 1)
 LATEST_S = 10**11
-"""Seconds from here on (the year 5138) are milliseconds by mistake."""
+"""A time in seconds from here on (the year 5138) is taken for milliseconds by mistake."""
 MANY = 2**31
 NOT_ALLOWED = "the vendor allows no more"
 

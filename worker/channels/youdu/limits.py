@@ -35,7 +35,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
-    """Every limit of an account: none is a recipient's."""
+    """Every limit of an account; none counts a recipient."""
     return (Counted(_of_account(limit, account), "the app", _app(account)) for limit in PROFILE.values())
 
 

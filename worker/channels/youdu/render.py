@@ -59,13 +59,13 @@ def request(part: Part, account: Account, access: Access) -> Request:
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and what is said inside the envelope."""
+    """SHA-256 (hex) of the account and the content inside the envelope."""
     content = file_of(part)["sha256"].encode() if part.kind == UPLOAD else _plain(part)
     return hashlib.sha256(account.name.encode() + b"\0" + content).hexdigest()
 
 
 def file_of(part: Part) -> Mapping[str, Any]:
-    """What is uploaded; of a file behind a URL its size and hash were learnt when it was fetched."""
+    """The file that is uploaded; size and hash of a file behind a URL are known since it was fetched."""
     file: Mapping[str, Any] = part.message["files"]["media"]
     fetched: Mapping[str, Any] | None = part.spec.get("fetched")
     return file if fetched is None else {**file, **fetched}

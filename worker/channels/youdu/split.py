@@ -23,7 +23,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 
 def call_count(draft: Draft) -> int:
-    """How many calls reach everybody with one message; at least one."""
+    """How many calls reach all recipients with one message; at least one."""
     if draft.kind == BADGE:
         return max(1, len(draft.recipients.users))
     counts = (-(-len(ids(draft.recipients, target)) // target.maximum) for target in TARGETS)

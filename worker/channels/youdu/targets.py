@@ -1,4 +1,4 @@
-"""Who a call is for: accounts, departments and mail addresses, in the vendor's field names (c01_00003, 4.1)."""
+"""Recipients of a call: accounts, departments and mail addresses, in the vendor's field names (c01_00003, 4.1)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Target:
     """One of the three lists of recipients."""
 
     name: str
-    """In a spec."""
+    """Its key in a spec."""
     kind: str
     """What its entries are, in a refusal."""
     field: str
@@ -55,14 +55,14 @@ TARGETS = (
 )
 
 LEFT_OUT = "left_out"
-"""In a spec: accounts and addresses this call is made without."""
+"""The key in a spec of the accounts and addresses that this call is made without."""
 
 FOREIGN = ("tags", "chats", "customers")
 """Recipients that Youdu does not have."""
 
 
 def addressed(part: Part) -> dict[str, list[str]]:
-    """Whom a call of a part is made for, by list: those whom an earlier answer named are left out (a strict server)."""
+    """The recipients of a part's call, by list, without those that an earlier answer named (a strict server)."""
     gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
     lists = {target.name: [str(one) for one in part.spec.get(target.name, ())] for target in TARGETS}
     return {name: [one for one in entries if one.lower() not in gone] for name, entries in lists.items()}
@@ -84,7 +84,7 @@ def problems(draft: Draft) -> Iterator[Problem]:
 
 
 def no_targets(draft: Draft) -> Iterator[Problem]:
-    """An upload is for nobody."""
+    """An upload has no recipients."""
     if draft.recipients:
         yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
 

@@ -13,7 +13,7 @@ from worker.domain.errors import Problem
 from worker.domain.web import Unusable, web_address
 
 BYTES_PER_SECOND = 256 * 1024
-"""The slowest line an upload is waited for."""
+"""The slowest speed of an upload that is waited for."""
 
 
 def file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iterator[Problem]:

@@ -42,7 +42,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
 
 
 def _taken(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
-    """No id and no list comes with it; what it says of people stands in errmsg (c01_00003)."""
+    """Errcode 0. A success has no id and no list; what it says of recipients stands in errmsg (c01_00003)."""
     if part.kind == UPLOAD:
         return _uploaded(part, account, answer, access)
     return people.taken(part, account, errmsg_of(answer))
@@ -92,6 +92,6 @@ def _reason(row: Errcode, answer: Answer) -> str:
 
 
 def errmsg_of(answer: Answer) -> str:
-    """The whole text: a thousand names are longer than what is kept of an errmsg."""
+    """The whole errmsg, because a thousand names are longer than what `Answer.errmsg` keeps."""
     errmsg = answer.data.get("errmsg")
     return errmsg if isinstance(errmsg, str) else ""

@@ -31,14 +31,14 @@ def check(draft: Draft) -> list[Problem]:
 
 
 def warnings(draft: Draft) -> list[str]:
-    """What a campaign may do but somebody may regret."""
+    """What is allowed in a campaign but worth a warning."""
     if draft.kind != Kind.SEND:
         return []
     return [*_cautions(draft), *targets.warnings(draft), _told_cap(draft)]
 
 
 def _told_cap(draft: Draft) -> str:
-    """The cap is told and not counted: what members send by themselves counts in it, and nobody here sees that."""
+    """A warning about the cap, which cannot be counted here: what members send by themselves counts in it too."""
     return (
         f"a customer or group takes {cap_of(draft.account)}, whoever made them; beyond it they get nothing, which only "
         "tracking tells (quota spent)"
@@ -58,7 +58,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _filled(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body with something in every place that a file will fill."""
+    """The body with a placeholder in every place that a file will fill."""
     body = document["body"]
     for path in document.get("files") or ():
         place = _place(body, path)
@@ -146,4 +146,4 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     "remind": (targets.no_targets,),
     "track": (targets.no_targets,),
 }
-"""What is held against each kind of job."""
+"""The checks of each kind of job."""

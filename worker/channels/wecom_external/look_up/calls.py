@@ -1,13 +1,13 @@
 """The search for the task of a create call whose answer was lost (pages 93338, 92135).
 
-A task carries no reference of ours, so it is told from others step by step: by time, text and attachments in the list
-of the corp's tasks, then by its members (this part's sender alone), then by its recipients (nobody but this part's).
-Two that fit, one that could not be read, or none: the part is held for a person. A wrong match is worse than none: two
-parts would go by one task, and a cancel would hit another's.
+A task carries no reference of ours, so the search narrows the tasks step by step: by time, text and attachments in the
+list of the corp's tasks, then by their members (this part's sender alone), then by their recipients (this part's
+alone). The part is held for a person when two tasks fit alike, when one could not be read, or when none fits. A wrong
+match is worse than none: two parts would share one task, and a cancel would hit another part's.
 
-Customers are told whether they were sent to or not: a task has to name at least half of the part's, and those it leaves
-out stood in the lost answer's fail_list. Of groups only those already sent to are told: there a task of the right
-member is believed, unless it names a foreign group.
+The vendor lists a task's customers whether they were sent to or not: a task has to name at least half of the part's
+customers, and those it leaves out are taken to have stood in the lost answer's fail_list. It lists groups only once
+they were sent to: there a task of the right member is believed, unless it names a group that is not the part's.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ LIST_PAGE = 50
 """100 would be possible; 50 tasks with nine attachments each stay well below the largest answer that is read."""
 PAUSE_S = 1.0
 EMPTY_PAUSES_S = (30.0, 120.0)
-"""After the list was read in vain, before it is read again: a call that hung on its way may arrive late."""
+"""Seconds before the list is read again when it had no such task: a delayed call may arrive late."""
 MOST_LIKE = 50
 MOST_MEMBERS = 50
-"""Tasks and members beyond which nobody is asked any more: the part is held."""
+"""Most tasks that look like the part's, and most members of one task, that are read; beyond them the part is held."""
 MOST_RESTARTS = 5
 MOST_PAGES = 5000
 """Pages of one search: fifty tasks of ten thousand customers are some 600. Cursors that lead in a circle end there."""
@@ -91,19 +91,19 @@ def body_of(part: Part) -> dict[str, Any]:
 
 
 def outcome(part: Part, answer: Answer) -> Outcome:
-    """What a page tells: where the search goes from there, or how it ended."""
+    """What a page means: the next step of the search, or its end."""
     search = search_of(part.spec)
     if search.pages >= MOST_PAGES:
         return Held(f"no answer came, and its task was not found on {MOST_PAGES} pages")
     if search.step != LIST and search.found[0] in _known(part):
-        return _next(part, search)  # whose answer was on its way when the list was read
+        return _next(part, search)  # another part's, whose answer came after the list was read
     if answer.errcode != 0:
         return _refused(part, search, answer.errcode)
     return _STEPS[search.step](part, search, answer)
 
 
 def _known(part: Part) -> set[str]:
-    """Tasks that belong to other parts, as far as is written down by now."""
+    """The msgids that are stored for other parts by now."""
     return set(part.facts.get("known") or ())
 
 
@@ -147,7 +147,7 @@ def _list_read(part: Part, search: Search) -> Outcome:
 
 
 def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
-    """A task of another member, or of several, is none of a sender's."""
+    """Reads whose task it is; where the part has a sender, a task with any other member is not the part's."""
     members = (text_of(entry.get("userid")) for entry in entries(answer.data, "task_list"))
     search = replace(search, members=tuple(dict.fromkeys([*search.members, *(one for one in members if one)])))
     sender = part.spec.get("sender")
@@ -166,7 +166,7 @@ def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
 
 
 def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
-    """One foreign recipient is enough: parts of one sender share nobody."""
+    """Reads whom a task is for; one recipient that is not the part's rules it out: parts of a sender share none."""
     places = {one.lower(): place for place, one in enumerate(_ids(part))}
     named = [recipient_of(entry) for entry in entries(answer.data, "send_list")]
     if any(one and one.lower() not in places for one in named):
@@ -191,7 +191,7 @@ _STEPS: Mapping[str, Callable[[Part, Search, Answer], Outcome]] = {
 
 
 def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
-    """The first task has been read; the next one, or the end. What has become somebody else's meanwhile is no match."""
+    """Goes on to the next task, or decides after the last; drops tasks that are another part's by now."""
     known = _known(part)
     kept = (*search.fits, Fit(search.found[0], search.seen)) if fits else search.fits
     rest = replace(
@@ -208,7 +208,7 @@ def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = Fals
 
 
 def _decided(part: Part, search: Search) -> Outcome:
-    """Certain is one that fits, where all could be read; of several customers' tasks the only complete one."""
+    """The end of the search: the only task that fits, or of several the only one that names every customer."""
     if search.unsure:
         return Held(f"no answer came, and {search.unsure} tasks that look like it could not be read")
     if not search.fits:
@@ -229,12 +229,12 @@ def _matched(fit: Fit, told: list[str]) -> Outcome:
 
 
 def _ids(part: Part) -> list[str]:
-    """The part's recipients by id; none where it is for everybody."""
+    """The part's recipients by id; empty where it names none and is for all of the sender's."""
     return list(part.spec.get(audience_in(part.spec).name) or ())
 
 
 def _refused(part: Part, search: Search, code: int) -> Outcome:
-    """A page that cannot be read. A search changes nothing at the vendor, so none of this is a refusal of the part."""
+    """What follows from a page that cannot be read; never a refusal of the part, for a search changes nothing."""
     if code == BAD_CURSOR:
         return _restart(part, search)
     if code in NO_TASK and search.step != LIST:

@@ -20,13 +20,13 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "video": ("media_id",),
     "file": ("media_id",),
 }
-"""What the list tells of an attachment. Of an image it is one of the two, and a mini program's cover is left out."""
+"""Fields that the list shows of an attachment. Of an image it shows one of the two; of a mini program no cover."""
 
 
 def is_like(entry: Mapping[str, Any], content: Mapping[str, Any], since: int, until: int) -> bool:
-    """Made by an API call in that time, with this text and these attachments.
+    """Whether a task was made by an API call in that time, with this text and these attachments.
 
-    Whoever makes a task in the console is its `creator`; tasks made by an API call have none.
+    A task that a person makes in the console has a `creator`; tasks made by an API call have none.
     """
     at = moment(entry, "create_time")
     if at is None or not since <= at <= until:
@@ -50,7 +50,7 @@ def _same_attachments(entry: Mapping[str, Any], content: Mapping[str, Any]) -> b
 
 
 def _same(theirs: Any, ours: Mapping[str, Any]) -> bool:
-    """Of the same type, and nothing that both tell is different."""
+    """Whether two attachments have the same type, and no field that both show differs."""
     if not isinstance(theirs, Mapping) or theirs.get("msgtype") != ours.get("msgtype"):
         return False
     msgtype = str(ours.get("msgtype"))

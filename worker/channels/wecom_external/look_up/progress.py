@@ -11,7 +11,7 @@ LIST, MEMBERS, RESULTS = "list", "members", "results"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A task that names nobody but those its part is for, and is its sender's alone."""
+    """A task that fits the part: it names no other recipients and, where the part has a sender, no other member."""
 
     msgid: str
     seen: str
@@ -29,7 +29,7 @@ class Search:
     empty: int = 0
     """How often the list was read to its end without a task that is like this one."""
     pages: int = 0
-    """How many were read in all."""
+    """How many pages were read in all."""
     restarts: int = 0
     """How often the vendor did not know a cursor any more."""
     found: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Search:
     """Of the first task: which of the part's recipients it names, a bit each, in hex."""
     fits: tuple[Fit, ...] = ()
     unsure: int = 0
-    """Tasks of which could not be told whose they are."""
+    """How many tasks could not be read far enough to say whose they are."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `search_of` reads it back."""
@@ -48,7 +48,7 @@ class Search:
 
 
 def search_of(spec: Mapping[str, Any]) -> Search:
-    """The state in a part's spec; none: at the beginning."""
+    """The state in a part's spec; a spec without one is at the beginning."""
     held = dict(spec.get("look_up") or {})
     for name in ("found", "members", "window"):
         held[name] = tuple(held.get(name, ()))
@@ -57,7 +57,7 @@ def search_of(spec: Mapping[str, Any]) -> Search:
 
 
 def marked(seen: str, places: Sequence[int]) -> str:
-    """`seen` with these recipients too."""
+    """`seen` with the recipients at these places marked too."""
     bits = int(seen, 16)
     for place in places:
         bits |= 1 << place
@@ -65,6 +65,6 @@ def marked(seen: str, places: Sequence[int]) -> str:
 
 
 def unmarked(seen: str, ids: Sequence[str]) -> list[str]:
-    """The recipients that are not in `seen`."""
+    """The recipients that are not marked in `seen`."""
     bits = int(seen, 16)
     return [one for place, one in enumerate(ids) if not bits >> place & 1]

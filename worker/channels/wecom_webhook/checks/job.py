@@ -67,7 +67,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _card_problems(draft: Draft) -> Iterator[Problem]:
-    """A robot's cards are published; which others message push has is not, so those are the vendor's to judge."""
+    """Checks the card of a robot; which cards message push takes is not published, so the vendor judges them."""
     if draft.message.get("type") != "template_card" or edition(draft.account) != fields.ROBOT:
         return
     if (content_of(draft.message) or {}).get("card_type") not in fields.CARD_TYPES:
@@ -145,4 +145,4 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     ),
     Kind.UPLOAD: (_upload_problems, _no_targets),
 }
-"""What is held against each kind of job."""
+"""The checks of each kind of job."""

@@ -30,7 +30,7 @@ def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str)
 
 
 def _split(document: Mapping[str, Any], msgtype: str, text: Any, rows: tuple[Row, ...]) -> Fitted:
-    """Only the one text of a text or markdown goes out as several messages, each of which says its number."""
+    """Splits the content of a text or markdown into several messages, each of which says its number."""
     most = next((row.max_bytes for row in rows if isinstance(row, FieldRule) and row.path == SPLIT_FIELD), None)
     if msgtype not in SPLIT_TYPES or not isinstance(text, str) or most is None or byte_size(text) <= most:
         return dict(document), []

@@ -1,4 +1,4 @@
-"""What a job may do but somebody may regret. Nothing here refuses anything."""
+"""Warnings about what is allowed in a job but may surprise its sender. Nothing here refuses anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIST = re.compile(r"^ *(?:[-+*]|[0-9]+\.) ", re.MULTILINE)
 
 
 def warnings(draft: Draft) -> list[str]:
-    """A sentence for each."""
+    """A sentence for each thing worth a warning."""
     if draft.kind != Kind.SEND:
         return []
     return [*_content_cautions(draft), *_markdown_cautions(draft), *_action_cautions(draft), *_place_cautions(draft)]
@@ -35,7 +35,7 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
 
 
 def _markdown_cautions(draft: Draft) -> Iterator[str]:
-    """What the other markdown has, and this one shows as it is typed."""
+    """Markup that only the other markdown type has, and this one shows as it is typed."""
     msgtype = draft.message["type"]
     for text in texts(draft.message):
         if msgtype == "markdown_v2" and without_code(text) != text and _IN_CODE.search(text):
@@ -48,7 +48,7 @@ def _markdown_cautions(draft: Draft) -> Iterator[str]:
 
 
 def _action_cautions(draft: Draft) -> Iterator[str]:
-    """Buttons whose clicks nobody can tell apart."""
+    """Buttons of the same name, whose clicks cannot be distinguished."""
     content = content_of(draft.message) or {}
     attachments = content.get("attachments") if draft.message["type"] == "markdown" else None
     for place, attachment in enumerate(attachments or ()):

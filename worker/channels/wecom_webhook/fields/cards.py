@@ -1,4 +1,4 @@
-"""Rows of the two template cards of a webhook (page 99110, 模版卡片类型); they call nobody back and are never updated.
+"""Rows of the two template cards of a webhook (page 99110, 模版卡片类型); they have no callbacks and no updates.
 
 "Suggested" lengths only warn: clients shorten what is longer, and no error is documented. They are not those of an
 application's cards.
@@ -100,5 +100,5 @@ CARDS: Mapping[str, Rows] = {
     ),
     "news_notice": (*_SHARED, *_title(required=True), *_PICTURES, *_VERTICAL),
 }
-"""By card_type."""
+"""Rows of a card, by card_type."""
 CARD_TYPES = tuple(CARDS)

@@ -1,4 +1,4 @@
-"""Which type may go where on message push: groups, blackboards and everybody (消息推送接口说明（内测）, 2025/09/30).
+"""Which type may go where on message push: groups, blackboards or all of them (消息推送接口说明（内测）, 2025/09/30).
 
 The page is not consistent from type to type; the table keeps what each type's own section says.
 """
@@ -21,8 +21,8 @@ AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
     "voice": ("groups",),
     "template_card": ("groups",),
 }
-"""For whom a type can be meant as a whole. With markdown_v2, image and news `@all` is said to reach groups only, so
-asking for all would leave the blackboards out in silence."""
+"""The audiences that a type may be broadcast to. With markdown_v2, image and news `@all` is said to reach groups only,
+so asking for all would leave the blackboards out in silence."""
 
 BLACKBOARD_TYPES = ("text", "markdown", "image")
 """Types that a blackboard takes by its id."""

@@ -19,7 +19,7 @@ EDITIONS = (ROBOT, PUSH)
 """The public group robot (群机器人), and message push (消息推送, 内测)."""
 
 ACTIONS = 20
-"""Of one attachment."""
+"""Most buttons of one attachment."""
 COLOUR = r"#[0-9A-Fa-f]{6}"
 """As the send page writes it; the callback page leaves the # out of its passive replies."""
 

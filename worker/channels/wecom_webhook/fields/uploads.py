@@ -9,7 +9,7 @@ from worker.channels.wecom.upload import UPLOADS as SHARED
 from worker.domain.message import INLINE
 
 INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)
-"""Before it becomes base64 (40009, 93018)."""
+"""The rule for a picture before it becomes base64 (40009, 93018)."""
 
 UPLOADS: Mapping[str, UploadRule] = {
     "file": UploadRule(20 * MB, "any"),

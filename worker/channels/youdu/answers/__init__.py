@@ -1,1 +1,1 @@
-"""What answers of Youdu say: of the people a call was for, in the server's words or a proxy's."""
+"""Reads answers of Youdu: what they say of the recipients, what words they use, and answers of a proxy."""

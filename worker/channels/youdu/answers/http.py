@@ -1,4 +1,4 @@
-"""HTTP answers that are not the server's JSON: what a proxy, another host or an overloaded one says (notes, 8.1)."""
+"""HTTP answers that are not the server's JSON: from a proxy, another host or an overloaded one (notes, 8.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNAVAILABLE = 503
 
 
 def no_vendor(reply: Reply, kind: str) -> Outcome:
-    """What it means for a call. A 5xx of a proxy says nothing about the server behind it."""
+    """What such an answer means for a call. A 5xx of a proxy says nothing about the server behind it."""
     status, delay = reply.status, retry_after(reply)
     if status in (TOO_MANY, UNAVAILABLE) and delay:
         return Wait(Scope.LANE, delay, f"http_{status} Retry-After")
@@ -33,7 +33,7 @@ def no_vendor(reply: Reply, kind: str) -> Outcome:
 
 
 def wrong_place(status: int) -> str | None:
-    """What to mend where it is certainly not the server who refuses; None for other statuses."""
+    """What an operator should correct where it is certainly not the server that refuses; None for other statuses."""
     if status in (404, 405):
         return "correct base_url (port 7080 by default) and api_path: nothing there takes this call"
     if 300 <= status < 400:

@@ -16,7 +16,7 @@ from worker.domain.job import Part
 from worker.domain.outcome import Refusal
 
 FIELD = "errmsg"
-"""Where a refused one was named: there is no list."""
+"""The field that names a refused recipient: there is no list."""
 
 _SPACES = r"\s|,;:()\[\]{}<>\"'`“”‘’（）【】《》，；：、。！？!?="
 _TOKEN = re.compile(f"[^{_SPACES}]+")
@@ -30,7 +30,7 @@ class Named:
 
     refusals: tuple[Refusal, ...]
     doubtful: bool
-    """Something may name a further one, and may be a word of the sentence as well."""
+    """A word of the text may name a further recipient, or be a plain word of the sentence."""
 
 
 def named(part: Part, errmsg: str) -> Named:
@@ -72,7 +72,7 @@ def _words(text: str, asked: Mapping[str, Refusal]) -> Iterator[tuple[str, bool]
 
 
 def _known(word: str, asked: Mapping[str, Refusal]) -> str | None:
-    """The name a word is, also where a sentence ends behind it."""
+    """The asked name that a word is, also with the full stop of a sentence behind it; None for other words."""
     return next((one for one in (word, word.rstrip(".-")) if one in asked), None)
 
 

@@ -31,7 +31,7 @@ SETTING = "set invalid_users to what this server does"
 
 
 def taken(part: Part, account: Account, errmsg: str) -> Outcome:
-    """Errcode 0: everybody has it, unless errmsg says otherwise."""
+    """Errcode 0: every recipient has it, unless errmsg says otherwise."""
     before = _left_out(part)
     if errmsg.strip().lower() in FINE:
         return _taken(part, before)
@@ -95,13 +95,13 @@ def _taken(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None
 
 
 def _open(reason: str, refusals: tuple[Refusal, ...]) -> Unknown:
-    """Answered, and yet nobody can say who got it: a person decides, or the setting."""
+    """Answered, but it is not known who got it: a person decides, or the setting."""
     told = f"{reason}: {len(refusals)} named, the others undetermined; {SETTING}"
     return Unknown(told, refusals, held=True)
 
 
 def _left_out(part: Part) -> tuple[Refusal, ...]:
-    """Those whom an earlier answer named, so that this call was made without them."""
+    """Recipients whom an earlier answer named, so that this call was made without them."""
     gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
     return tuple(
         Refusal(str(one), target.kind, FIELD)
@@ -119,7 +119,7 @@ def _only_one(part: Part) -> Refusal | None:
 
 
 def _is_everybody(part: Part, refusals: tuple[Refusal, ...]) -> bool:
-    """Departments are never named, and everyone cannot be."""
+    """Whether every recipient is refused; never where the part is for departments or everyone, which are not named."""
     spec = part.spec
     if spec.get("everyone") or spec.get("parties"):
         return False

@@ -27,6 +27,6 @@ VOCABULARY = frozenset(
 
 
 def reason(errmsg: str) -> str:
-    """The words of the server alone; a run of anything else is one mask."""
+    """The errmsg with the server's known words alone; a run of anything else becomes one mask."""
     words = _RUN.sub(lambda found: found[0] if found[0].lower() in VOCABULARY else MASK, errmsg[: 4 * MAX_REASON])
     return clean(_MASKS.sub(MASK, words).strip(), MAX_REASON)

@@ -34,7 +34,7 @@ def check(draft: Draft) -> list[Problem]:
 
 
 def _role_problems(draft: Draft) -> Iterator[Problem]:
-    """The account's app may send this kind; of a type we do not model nobody knows."""
+    """Checks that the account's app may send this kind; which app a type we do not model needs is not known."""
     msgtype = str(draft.message.get("type"))
     if draft.kind == SEND and msgtype not in fields.BODIES["characters"]:
         return
@@ -147,4 +147,4 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     BADGE: _MESSAGE,
     UPLOAD: (_role_problems, _upload_problems, targets.no_targets),
 }
-"""What is held against each kind of job."""
+"""The checks of each kind of job."""

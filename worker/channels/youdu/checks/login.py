@@ -25,7 +25,7 @@ ADD = "add it to the account's sso_hosts, or use action 0"
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """A login handed to a host that nobody named."""
+    """Links that would hand a login to a host the account does not name."""
     path, body = PLACES.get(str(draft.message.get("type"))), draft.message.get("body")
     hosts = draft.account.settings.get("sso_hosts") or ()
     if path is None or not isinstance(body, Mapping):

@@ -1,4 +1,4 @@
-"""Which app may send what. One Youdu enterprise has several apps, each with an appId, a key and a token of its own.
+"""Which app may send which type. A Youdu enterprise has several apps, each with an appId, a key and a token.
 
 Source: a01_00001 (the table of appIds). The wrong kind of app is answered with `invalid appId` (100005).
 """
@@ -51,12 +51,12 @@ NEEDED: Mapping[str, Role] = {"sysMsg": Role.SYSMSG, "sms": Role.SMS, "mail": Ro
 
 
 def role_of(account: Account) -> Role:
-    """The role of an account: as it says, else by its appId."""
+    """The role of an account: its `role`, else by its appId."""
     return role_in(account.settings)
 
 
 def role_in(settings: Mapping[str, Any]) -> Role:
-    """The same out of its settings; a word that is no role counts as unsaid (the account is refused for it)."""
+    """The role in an account's settings; a word that is no role counts as unset (the account is refused for it)."""
     said = settings.get("role")
     if said in set(Role):
         return Role(said)

@@ -1,4 +1,4 @@
-"""What a job may do but somebody may regret. Nothing here refuses anything."""
+"""Warnings about what is allowed in a job but may surprise its sender. Nothing here refuses anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.domain.job import Draft
 
 
 def warnings(draft: Draft) -> list[str]:
-    """A sentence for each."""
+    """A sentence for each thing worth a warning."""
     if draft.kind not in SENDS:
         return []
     return [*_unknown_names(draft), *_long_titles(draft), *_content(draft), *_twice(draft)]
@@ -50,7 +50,7 @@ def _content(draft: Draft) -> Iterator[str]:
 
 
 def _twice(draft: Draft) -> Iterator[str]:
-    """A pop-up takes the place of an earlier one; of messages nobody documents what becomes of duplicates."""
+    """Members that may be reached twice; the documentation does not say what becomes of duplicates."""
     asked, calls = draft.recipients, call_count(draft)
     if not asked.parties:
         return
