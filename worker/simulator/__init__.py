@@ -1,6 +1,6 @@
 """The vendors, faked over real HTTP, with faults at any byte and a clock that can be moved.
 
-Refuses to know the worker: it imports nothing of ours (only `worker.crypto` would be allowed).
+Does not know the worker: it imports nothing of ours (only `worker.crypto` would be allowed).
 """
 
 from worker.simulator.server import running, serve

@@ -1,6 +1,6 @@
 """`python -m worker.simulator`: the fake vendor in a process of its own.
 
-Refuses to know anything but its command line.
+Knows only its command line.
 """
 
 import argparse

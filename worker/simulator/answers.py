@@ -1,6 +1,6 @@
-"""What the vendor says: answers, refusals, the texts of its codes and their shape on the wire.
+"""The vendor's answers: successes, refusals, the texts of its codes, and their form on the wire.
 
-Refuses to know why a call is refused.
+Does not know why a call is refused.
 """
 
 import json
@@ -112,7 +112,7 @@ REASONS = {
 
 
 class Refused(Exception):
-    """The vendor refuses a call: raised anywhere in a handler, made an answer in one place."""
+    """The vendor refuses a call: raised anywhere in a handler, turned into an answer in one place."""
 
     def __init__(self, code: int, reason: str = "", **fields: Any) -> None:
         super().__init__(code, reason)

@@ -1,6 +1,6 @@
 """The vendor's clock: real time plus an offset that control moves, or a frozen instant.
 
-Refuses to know what the time is used for.
+Does not know what the time is used for.
 """
 
 import time

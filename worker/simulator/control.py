@@ -1,6 +1,6 @@
 """The control API under `/_control/`: look at what happened, break calls, move the clock.
 
-Refuses to know sockets. Control is never broken, delayed or logged.
+Does not know sockets. Control is never broken, delayed or logged.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ class AppNamed(BaseModel):
 
 
 def answer(simulator: Controlled, request: Request) -> Answer:
-    """Carry out a control call; 400 tells what is wrong with it, 404 that there is none such."""
+    """Carry out a control call; 400 says what is wrong with it, 404 that there is no such call."""
     act = ACTS.get((request.method, request.path.removeprefix(PREFIX)))
     if act is None:
         return as_json({"error": f"no {request.method} {request.path}; there are {_known()}"}, status=404)
@@ -155,7 +155,7 @@ def _tokens(simulator: Controlled, request: Request) -> Any:
 
 
 def _expire(simulator: Controlled, request: Request) -> Any:
-    """As if their time were over; the clock stays, and tokens live on."""
+    """End ids as if their time were over; the clock and the tokens stay as they are."""
     ended, world = Expiry.model_validate(_body(request)), simulator.world
     return {
         "media_ids": world.expire_media(ended.media_id) if ended.media_id else 0,
@@ -186,7 +186,7 @@ def _merge_settings(simulator: Controlled, request: Request) -> Any:
 
 
 def _press(simulator: Controlled, request: Request) -> Any:
-    """The event leaves by itself; `callbacks` tells what became of it."""
+    """Press a button of a card; the event is sent in the background, and `callbacks` shows what became of it."""
     given, world = Press.model_validate(_body(request)), simulator.world
     pressed = press(world, given)
     about = {"person": given.person, "key": given.key, "response_code": pressed.response_code}

@@ -1,6 +1,6 @@
 """One HTTP request as it arrived.
 
-Refuses to know what any path means, and how bytes become a request (`wire/`).
+Does not know what any path means, and how bytes become a request (`wire/`).
 """
 
 import json

@@ -1,6 +1,6 @@
 """The vendor's paths in one table, and the way from a request to its answer.
 
-Refuses to know how bytes travel and what a handler does.
+Does not know how bytes travel and what a handler does.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ ROUTES: dict[str, Handler] = {
 }
 
 ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}
-"""What a path remembers of a call that a fault rule refused in its place."""
+"""By path: what remembers a call that a fault rule refused instead of the handler."""
 
 NOT_FOUND = Answer(b"404 page not found\n", status=404, headers={"Content-Type": "text/plain; charset=utf-8"})
 
@@ -50,7 +50,7 @@ def answer(world: World, request: Request) -> Answer:
 
 
 def note_refused(world: World, request: Request) -> None:
-    """Tell the path's state that a fault rule refused this call."""
+    """Note in the path's state that a fault rule refused this call."""
     note = ON_REFUSED_ELSEWHERE.get(request.path)
     if note is not None:
         note(world, request)

@@ -1,6 +1,6 @@
 """The simulator as a server: full or bare, in a process of its own or in a thread of a test.
 
-Refuses to know HTTP and the vendor.
+Does not know HTTP and the vendor.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ def serve(
     certfile: str | None = None,
     keyfile: str | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is told one line with the address."""
+    """Serve until SIGTERM or SIGINT; `announce` is called with one line that has the address."""
     listening = Listening(host, port, certfile, keyfile)
     asyncio.run(_serve(_factory(settings, bare, latency_s), listening, announce))
 

@@ -1,6 +1,6 @@
 """The whole state of the fake vendor, made from settings; reset makes a new one.
 
-Refuses to know HTTP and what calls do with the state.
+Does not know HTTP and what calls do with the state.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Everything about the fake vendor that can be set, with a default for each point the vendor left unconfirmed.
 
 Points marked (unconfirmed) are guesses about what the vendor's pages do not say; the worker has to be right under
-every value. Refuses to know how any setting is carried out.
+every value. Does not know how any setting is carried out.
 """
 
 from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings

@@ -16,7 +16,7 @@ class DuplicateSettings(Part):
     unflagged_counts: bool = False
     """A call without the flag is remembered too, as an original for flagged ones."""
     answers: Literal["first_msgid", "new_msgid", "no_msgid"] = "first_msgid"
-    """What a suppressed repeat is told; a new msgid belongs to nothing anybody sees."""
+    """What a suppressed repeat is answered; a new msgid belongs to no message that a member sees."""
     repeat_extends: bool = False
     """A suppressed repeat starts the window again."""
     before_task_id: bool = False
@@ -73,11 +73,11 @@ class CallbackSettings(Part):
     retry_on: Literal["non_200", "failure", "none"] = "non_200"
     """(unconfirmed) any answer but 200 is repeated (90238), or only no answer at all (90930)."""
     pause_s: float = 0.2
-    """(unconfirmed) between two tries."""
+    """(unconfirmed) seconds between two tries."""
     copies: int = 1
-    """Deliveries of an event that was taken already."""
+    """How often an event that was taken is delivered in all."""
     shuffle_s: float = 0.0
-    """Each event waits for a random part of this first, so that they overtake each other."""
+    """Each event waits a random part of this (in seconds) first, so that events overtake each other."""
     wrong_signature: bool = False
     wrong_receiver: bool = False
     """Sealed for another corp."""

@@ -1,6 +1,6 @@
 """What messages may hold: uploads, and the codes and measures of bodies.
 
-Refuses to know how a body is checked. A code of 0 accepts what it would refuse.
+Does not know how a body is checked. A code of 0 accepts what it would refuse.
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Group sends to customers and customer groups: who is whose customer, what comes back when, what customers take.
 
-Refuses to know how a call is checked.
+Does not know how a call is checked.
 """
 
 from typing import Literal
@@ -16,13 +16,13 @@ class ExternalSettings(Part):
     permitted: bool = True
     """The apps may call customer contact; else 48002 everywhere."""
     missing: list[str] = Field(default_factory=lambda: ["ghost.*"])
-    """Regular expressions of customers and groups that nobody has (fail_list)."""
+    """Regular expressions of customers and groups that do not exist (fail_list)."""
     former: list[str] = Field(default_factory=lambda: ["former.*"])
     """Regular expressions of customers who are no contact any more once a member sends (status 2)."""
     customers: dict[str, list[str]] = Field(default_factory=dict)
-    """All customers of single members; to every other member any customer belongs who is not missing."""
+    """All customers of single members; for any other member each id that a call names is one, unless missing."""
     groups: dict[str, list[str]] = Field(default_factory=dict)
-    """All groups of single owners; likewise."""
+    """All groups of single owners; for any other owner each id that a call names is one, unless missing."""
     made_up: int = 3
     """How many customers, or groups, a member has whose own are not listed: `wm-MEMBER-1`, `wr-MEMBER-1`."""
     talked_last: dict[str, str] = Field(default_factory=dict)
@@ -38,7 +38,7 @@ class ExternalSettings(Part):
     malformed_code: int = 40096
     """(unconfirmed) every id is malformed."""
     nobody_code: int = 41048
-    """(unconfirmed) every id is well-formed and nobody can be sent to."""
+    """(unconfirmed) every id is well-formed, and none of them can be sent to."""
     picture_code: int = 40058
     """(unconfirmed) a pic_url that is of no uploadimg upload."""
     empty_image_code: int = 41006
@@ -48,7 +48,7 @@ class ExternalSettings(Part):
     cap: Literal["month", "week", "day", "seed"] = "month"
     """What a customer or group takes: as many as the month has days, 7 a week, 1 a day, or (2022) 4 a month."""
     capped_in_fail_list: bool = False
-    """(unconfirmed) who takes nothing more stands in fail_list, instead of status 3 later."""
+    """(unconfirmed) recipients whose cap is used up stand in fail_list, instead of status 3 later."""
     unsent_listed: bool = True
     """(unconfirmed) results name customers who were not sent to yet; groups they never do."""
     page_most: int = 0

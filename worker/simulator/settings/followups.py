@@ -37,10 +37,10 @@ class ChatSettings(Part):
     no_scope_code: int = 48002
     """(unconfirmed) an app whose visible range is not the root department: 48002 or 60011."""
     unknown_code: int = 86003
-    """(unconfirmed) a chatid nobody has: 86003 or 40050."""
+    """(unconfirmed) an unknown chatid: 86003 or 40050."""
     msgtype_code: int = 40008
     """(unconfirmed) a message type that chats do not take."""
     unknown_member_code: int = 86216
-    """(unconfirmed) a member who does not exist, or a leaver who is not in the chat; 0 leaves him out."""
+    """(unconfirmed) a member who does not exist, or a leaver who is not in the chat; 0 leaves the member out."""
     too_few_code: int = 86006
     """(unconfirmed) a change that leaves fewer than two members."""

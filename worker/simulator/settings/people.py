@@ -1,4 +1,4 @@
-"""Who there is: apps, their tokens, and the members, parties and tags of their corps."""
+"""Apps, their tokens, and the members, parties and tags of their corps."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class AppSettings(Part):
     callback: bool = True
     """Has a callback URL; without one interactive cards are refused (43012)."""
     callback_url: str | None = None
-    """Where its callbacks go; None: nobody can press its cards."""
+    """Where its callbacks go; None: its cards cannot be pressed."""
     callback_token: str = ""
     callback_aes_key: str = ""
     enabled: bool = True
@@ -33,7 +33,7 @@ class AppSettings(Part):
     wechat_plugin_home: bool = False
     """In the WeChat plugin it always opens its home page: members see 20 bytes of a text there, and no other type."""
     visible: list[str] | None = None
-    """Userids the app may reach; None: everybody."""
+    """Userids the app may reach; None: all."""
     trusted_ips: list[str] | None = None
     """Callers allowed; None: all. Others get 60020 everywhere but at gettoken."""
 
@@ -44,7 +44,7 @@ class AppSettings(Part):
 
     @property
     def name(self) -> str:
-        """Whose address it is, for people."""
+        """The app's name in messages to people."""
         return f"app {self.agentid} of {self.corpid}"
 
     def wrapped(self, encrypted: str) -> str:
@@ -73,7 +73,7 @@ class TokenSettings(Part):
 
 
 class DirectorySettings(Part):
-    """Who exists; everybody not named here does."""
+    """Which members, parties and tags exist: all that are not named as missing here."""
 
     missing_users: list[str] = Field(default_factory=lambda: ["ghost.*"])
     """Regular expressions of userids that do not exist (invaliduser); case does not matter."""
@@ -87,7 +87,7 @@ class DirectorySettings(Part):
     """Members of single parties, instead of the made-up ones."""
     tags: dict[str, list[str]] = Field(default_factory=dict)
     everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
-    """Who `@all` reaches."""
+    """Userids that `@all` reaches."""
     names: dict[str, str] = Field(default_factory=dict)
     """Userid or party -> the name that id translation shows; others are called `name of ID`."""
     lower_case: bool = True
@@ -95,4 +95,4 @@ class DirectorySettings(Part):
     all_invalid_keeps_case: bool = False
     """81013 was once seen echoing the case as sent."""
     empty_lists: Literal["absent", "empty"] = "absent"
-    """A reply that refuses somebody leaves lists without entries out (observed), or has them empty (samples)."""
+    """A reply with refused recipients leaves lists without entries out (observed), or has them empty (samples)."""

@@ -1,6 +1,6 @@
 """Webhooks: which keys there are, which chats, and what is answered where the vendor's pages are silent.
 
-Refuses to know how any of it is carried out.
+Does not know how any of it is carried out.
 """
 
 from typing import Literal
@@ -32,12 +32,12 @@ class WebhookKey(Part):
 
     @property
     def receiver(self) -> str:
-        """The ReceiveId of its envelopes: nobody's."""
+        """The ReceiveId of its envelopes: empty."""
         return ""
 
     @property
     def name(self) -> str:
-        """Whose address it is, for people."""
+        """The webhook's name in messages to people."""
         return "the webhook"
 
     @property
@@ -58,11 +58,11 @@ class WebhookSettings(Part):
 
     keys: list[WebhookKey] = Field(default_factory=list)
     open: bool = True
-    """Keys not configured exist, but for `wrong_key`."""
+    """Keys that are not configured exist too, except `wrong_key`."""
     profile: Profile = "internal"
-    """Of those."""
+    """The profile of keys that are not configured."""
     wrong_key: str = "wrong"
-    """Answers 93000."""
+    """This key answers 93000."""
     groups: list[str] = Field(default_factory=lambda: ["wr1", "wr2", "wr3"])
     """The groups a broadcast reaches."""
     blackboards: list[str] = Field(default_factory=lambda: ["bb1"])
@@ -72,17 +72,17 @@ class WebhookSettings(Part):
     closed_chats: list[str] = Field(default_factory=lambda: ["wrclosed.*"])
     """Regular expressions of chats that do not allow pushes: 93001."""
     missing_chats: list[str] = Field(default_factory=lambda: ["wrghost.*"])
-    """Of ids nobody has: 93006."""
+    """Regular expressions of chats that do not exist: 93006."""
     foreign_chats: list[str] = Field(default_factory=lambda: ["wrforeign.*"])
-    """Of chats the webhook is not in: 93008."""
+    """Regular expressions of chats the webhook is not in: 93008."""
     silent_people: list[str] = Field(default_factory=lambda: ["optout.*"])
-    """Of members who do not want its single-chat messages: 93005."""
+    """Regular expressions of members who do not want its single-chat messages: 93005."""
     chatid_on_public: Literal["ignored", "refused"] = "ignored"
     """(unconfirmed) what a public webhook does with addressing fields; refused: 40058."""
     chatid_ignored_by: list[str] = Field(default_factory=list)
     """(unconfirmed) message types that go to every group whatever chatid says: miniprogram, file, voice, cards."""
     undeliverable_code: int = 40058
-    """(unconfirmed) a type that the chat does not take; 0: nobody sees it, in silence."""
+    """(unconfirmed) a type that the chat does not take; 0: accepted, but not shown."""
     equal_body_code: Literal[0, 45033, 45035] = 45033
     """(unconfirmed) an equal body of the same key is in the air; 0 takes both."""
     long_text_code: int = 40058

@@ -55,8 +55,8 @@ class YouduSettings(Part):
     timestamp_window_s: float = 0
     """(unconfirmed) how far gettoken's timestamp may be from the clock, else 100003; 0 does not look."""
     invalid_users: Literal["strict", "partial", "partial-error", "silent"] = "partial"
-    """(unconfirmed) unknown accounts: 200007 and nobody gets it; errcode 0 that names them; 200007 that names them, and
-    the others get it; errcode 0 and `ok`."""
+    """(unconfirmed) unknown accounts: 200007 and no recipient gets it; errcode 0 that names them; 200007 that names
+    them, and the others get it; errcode 0 and `ok`."""
     invalid_text: str = "invalid toUser: {users}"
     """(unconfirmed) the errmsg that names them."""
     invalid_separator: str = "|"
@@ -71,13 +71,13 @@ class YouduSettings(Part):
     depts: dict[str, list[str]] = Field(default_factory=dict)
     """Members of single departments, instead of the made-up ones."""
     everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
-    """Whom department 0 and toAll reach."""
+    """Accounts that department 0 and toAll reach."""
     offline: list[str] = Field(default_factory=lambda: ["all3"])
-    """Who is not online now."""
+    """Accounts that are not online now."""
     only_online: Literal["either", "onlyOnline", "onliyOnline"] = "either"
     """(unconfirmed) which spelling of the flag is read."""
     body_code: int = 100003
-    """(unconfirmed) a required field that is missing, more than 5 items, more than 100 departments, nobody at all."""
+    """(unconfirmed) a required field that is missing, more than 5 items, more than 100 departments, no recipient."""
     long_title_code: int = 0
     """(unconfirmed) a title of link, exlink or sysMsg beyond 64; 0 shows it, and says so in `altered`."""
     exlink_cover_code: int = 0

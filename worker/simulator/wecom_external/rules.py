@@ -1,6 +1,6 @@
 """What a campaign's text and attachments must hold (page 92135), by the rules of the app room.
 
-Refuses to know recipients and tasks.
+Does not know recipients and tasks.
 """
 
 import re
@@ -17,12 +17,12 @@ from worker.simulator.wecom_app.rules.values import Appid, Media
 MOST = 9
 TEXT_BYTES = 4000
 PICTURES = re.compile(r"https?://([0-9a-z-]+\.)*qpic\.cn/.+")
-"""What uploadimg gives."""
+"""The URLs that uploadimg gives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image by media_id, which wins, or by pic_url."""
+    """An image by media_id or by pic_url; media_id goes before."""
 
     rules: ExternalSettings
     names: tuple[str, ...] = ("media_id", "pic_url")
@@ -70,7 +70,7 @@ def check(body: Json, rules: ExternalSettings, found: Findings) -> Json:
 
 
 def _attachment(entry: object, place: str, tables: dict[str, Table], found: Findings) -> Json:
-    """The object named like the type has to be there."""
+    """Check an attachment, which has to have an object named like its type."""
     if not isinstance(entry, dict):
         raise Refused(40058, f"invalid param '{place}'")
     msgtype = entry.get("msgtype")

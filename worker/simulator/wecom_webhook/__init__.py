@@ -1,1 +1,1 @@
-"""The room of the fake WeCom webhooks: public group robots and internal message push, by key."""
+"""The fake WeCom webhooks: public group robots and internal message push, by key."""

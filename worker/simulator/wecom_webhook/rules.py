@@ -1,6 +1,6 @@
 """The body of each message type of webhook/send (99110 消息推送配置说明; 消息推送接口说明（内测）), by profile.
 
-Refuses to know addresses and keys. Suggested lengths are advice: longer texts are accepted.
+Does not know addresses and keys. Suggested lengths are advice: longer texts are accepted.
 """
 
 import base64

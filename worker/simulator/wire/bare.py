@@ -1,6 +1,6 @@
 """The bare simulator: answers at once, only counts, costs as little as possible; for measuring the worker.
 
-Refuses to know bodies, tokens and faults. Every answer is made of ready bytes; only the msgid differs.
+Does not know bodies, tokens and faults. Every answer is made of ready bytes; only the msgid differs.
 """
 
 import asyncio

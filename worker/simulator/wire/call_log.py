@@ -1,6 +1,6 @@
 """The log of vendor calls, in the order their first line arrived, with how much of each came in and went out.
 
-Refuses to know what a call did.
+Does not know what a call did.
 """
 
 from collections import Counter, deque

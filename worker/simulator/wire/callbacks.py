@@ -1,6 +1,6 @@
 """Callbacks on their way to the address an app registered: sealed anew for every try, repeated as the vendor does.
 
-Refuses to know what an event says.
+Does not know what an event says.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from worker.simulator.wire.client import Reply, ask
 
 
 class Callee(Protocol):
-    """Who registered an address for callbacks: an app, or a webhook."""
+    """An app or a webhook that registered an address for callbacks."""
 
     callback_url: str | None
     callback_token: str
@@ -31,7 +31,7 @@ class Callee(Protocol):
 
     @property
     def name(self) -> str:
-        """Whose address it is, for people."""
+        """Its name in messages to people."""
         ...
 
     def wrapped(self, encrypted: str) -> str:
@@ -64,7 +64,7 @@ class Callbacks:
 
     @property
     def _settings(self) -> CallbackSettings:
-        """As they are now: control may have changed them."""
+        """The settings as they are now: control may have changed them."""
         return self._whole.callbacks
 
     def shown(self) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ class Callbacks:
         return [callback.shown() for callback in self._all]
 
     def send(self, app: Callee, event: bytes, about: dict[str, Any]) -> Callback:
-        """An event to the app's address."""
+        """Send an event to the app's address."""
         return self._start(app, "event", about, lambda callback: self._deliver(callback, event))
 
     def verify(self, app: Callee) -> Callback:
@@ -97,7 +97,7 @@ class Callbacks:
         callback.state = "taken" if reply is not None and (reply.status, reply.body) == (200, number) else "given up"
 
     async def _deliver(self, callback: Callback, event: bytes) -> None:
-        """Try after try until it is taken; then the further copies that are wanted."""
+        """Try until the event is taken or the tries are used up; then send the further copies that are wanted."""
         settings = self._settings
         await asyncio.sleep(secrets.randbelow(1000) / 1000 * settings.shuffle_s)
         for left in reversed(range(settings.tries)):
@@ -113,7 +113,7 @@ class Callbacks:
             await self._post(callback, event)
 
     def _repeats(self, reply: Reply | None) -> bool:
-        """Pages 90930 and 90238 differ on answers other than 200."""
+        """Whether a try that was not taken is repeated; pages 90930 and 90238 differ on answers other than 200."""
         match self._settings.retry_on:
             case "none":
                 return False
@@ -127,7 +127,7 @@ class Callbacks:
         return await self._ask(callback, "POST", query, body, self._settings.deadline_s)
 
     def _sealed(self, app: Callee, message: bytes) -> tuple[dict[str, str], str]:
-        """A fresh timestamp, nonce and encryption, whatever was sent before."""
+        """The query and the encrypted message, with a new timestamp and nonce for each try."""
         receiver = "wx0000000000000000" if self._settings.wrong_receiver else app.receiver
         timestamp, nonce = str(int(self._clock.now())), str(secrets.randbelow(10**10))
         envelope = Envelope(app.callback_token, app.callback_aes_key, receiver)
@@ -138,7 +138,7 @@ class Callbacks:
     async def _ask(
         self, callback: Callback, method: str, query: dict[str, str], body: bytes, deadline_s: float
     ) -> Reply | None:
-        """One try, written down; None: no answer in time, or none at all."""
+        """One try, noted in the callback; None: no answer in time, or none at all."""
         began, url = time.monotonic(), str(callback.app.callback_url)
         reply, failure = None, None
         try:

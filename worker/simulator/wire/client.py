@@ -1,6 +1,6 @@
-"""One HTTP request of our own, on a connection of its own.
+"""One HTTP request that the simulator makes, on a connection of its own.
 
-Refuses to know what is asked; its caller holds the deadline.
+Does not know what is asked; its caller holds the deadline.
 """
 
 import asyncio

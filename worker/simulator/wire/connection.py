@@ -1,6 +1,6 @@
 """One connection of a client: requests come in one after another, faults strike, answers leave.
 
-Refuses to know what calls mean: control and vendor calls are carried out elsewhere.
+Does not know what calls mean: control and vendor calls are carried out elsewhere.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from worker.simulator.wire.writer import Writer, kill, reset
 from worker.simulator.world import World
 
 GRACE_S = 1.0
-"""How long the other side's bytes are swallowed after a cut, so that it meets a FIN and not a RST."""
+"""Seconds for which the client's bytes are still read after a cut, so that it gets a FIN and not a RST."""
 
 BAD_REQUEST = Answer(b"bad request\n", status=400, headers={"Content-Type": "text/plain"})
 
@@ -55,13 +55,13 @@ class Exchange:
             self.call.received = self.reader.received
 
     def enter(self) -> None:
-        """In the air from now on."""
+        """Count the call as in the air from now on."""
         self.world.in_flight[self.reader.request.path] += 1
         self.equal = self.world.webhook.air.enter(self.reader.request)
         self.in_flight = True
 
     def leave(self) -> None:
-        """No longer in the air."""
+        """Count the call as no longer in the air."""
         if self.in_flight:
             self.world.in_flight[self.reader.request.path] -= 1
             self.world.webhook.air.leave(self.equal)

@@ -1,6 +1,6 @@
 """Rules that break calls: which calls, how often, and how.
 
-Refuses to know sockets; it only says what shall happen. A rule that must decide before the body is whole
+Does not know sockets; it only says what shall happen. A rule that must decide before the body is whole
 (cut_request_after, reset_request_after, kill at request_bytes) is matched by path, method and count alone.
 """
 
@@ -31,7 +31,7 @@ class Strict(BaseModel):
 
 
 class Match(Strict):
-    """Which calls: all named conditions hold; `nth` (from 1) and `every` count the calls that match them."""
+    """Which calls a rule breaks: all named conditions hold; `nth` (from 1) and `every` count the matching calls."""
 
     path: str | None = None
     method: str | None = None

@@ -1,6 +1,6 @@
 """Uploads in multipart/form-data, as the vendor reads them.
 
-Refuses to know what may be uploaded.
+Does not know what may be uploaded.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """What becomes of a whole vendor call: the vendor's own answer, or what a fault rule puts in its place.
 
-Refuses to know sockets.
+Does not know sockets.
 """
 
 from worker.simulator import routes
@@ -15,7 +15,7 @@ from worker.simulator.youdu.calls.handlers import ROUTES as YOUDU_ROUTES
 
 
 def answered(world: World, call: Call, action: Action | None) -> Answer | None:
-    """Let the call take effect unless the rule says otherwise; the answer to give, None for none."""
+    """Let the call take effect unless the rule says otherwise; returns the answer to give, None for none."""
     answer = routes.answer(world, call.request) if action is None or action.applies else None
     if action is not None:
         answer = _instead(world, call.request, action) or answer

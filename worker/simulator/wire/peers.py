@@ -1,6 +1,6 @@
 """Which local process holds the other end of a connection, and a signal for it (Linux).
 
-Refuses to know why it is signalled.
+Does not know why it is signalled.
 """
 
 import ipaddress
@@ -35,7 +35,7 @@ def pid_of_peer(ip: str, port: int, our_port: int) -> int | None:
 
 
 def _inode(ip: str, port: int, our_port: int) -> str | None:
-    """/proc/net/tcp: columns 1 and 2 are the two ends in hex, column 9 is the inode.
+    """The inode of a connection, by /proc/net/tcp: columns 1 and 2 are the two ends in hex, column 9 is the inode.
 
     A port belongs to several connections at once, one for each other end, and those that are over stay for a minute.
     """
@@ -64,7 +64,7 @@ def _holds(process: Path, wanted: str) -> bool:
 
 
 def _points_to(link: Path) -> str:
-    """Empty for a file that was closed since its folder was read: a busy process closes others all the time."""
+    """Where a link leads; empty for a file that was closed since its folder was read, as a busy process does often."""
     try:
         return str(link.readlink())
     except OSError:

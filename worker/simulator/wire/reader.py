@@ -1,6 +1,6 @@
 """Bytes of one HTTP request into a Request, with how far it has come.
 
-Refuses to know sockets, faults and answers.
+Does not know sockets, faults and answers.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
-"""How an answer leaves: at once, broken off, reset, drop by drop, late, or with a signal for somebody.
+"""How an answer leaves: at once, broken off, reset, drop by drop, late, or with a signal to a process.
 
-Refuses to know what the answer says.
+Does not know what the answer says.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""What a message may hold (c01_00003): a table of its own, read apart from whoever sends.
+"""What a message may hold (c01_00003), as a table of the simulator's own: the worker's is not used.
 
-Cuts in silence what the documentation says is cut, and writes down what was cut. Refuses to know recipients.
+Cuts in silence what the documentation says is cut, and notes what was cut. Does not know recipients.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ CUT, TOLD = "cut", "told"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A field of text: whether it must be there, how many characters, and what happens to more."""
+    """A field of text: whether it must be there, its most characters, and what happens to more."""
 
     name: str
     required: bool = False
@@ -112,7 +112,7 @@ def shown(msgtype: str, body: Json, found: Findings) -> Any:
 
 
 def fields(place: str, content: Any, rules: tuple[Field, ...], found: Findings) -> Json:
-    """An object by its rules; what no rule knows is not shown."""
+    """An object checked by its rules; fields without a rule are not shown."""
     if not isinstance(content, dict):
         raise Refusal(found.settings.body_code)
     return dict(_fields(place, content, rules, found))

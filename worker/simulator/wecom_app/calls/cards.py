@@ -1,6 +1,6 @@
 """message/update_template_card (94888 更新模版卡片消息): one change per response_code.
 
-Refuses to know HTTP and how cards are sent. The `invaliduser` of this call is an array, unlike message/send's.
+Does not know HTTP and how cards are sent. The `invaliduser` of this call is an array, unlike message/send's.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ TARGETS: dict[str, tuple[type, int, int]] = {
     "partyids": (int, 100, 82002),
     "tagids": (int, 100, 82003),
 }
-"""Type of the entries, most of them, and the code beyond."""
+"""By list: the type of its entries, the most entries, and the code for more."""
 
 
 def update(world: "World", app: App, body: Json) -> Answer:
@@ -36,7 +36,7 @@ def update(world: "World", app: App, body: Json) -> Answer:
 
 
 def _updated(world: "World", app: App, body: Json, found: Findings) -> list[str]:
-    """Carry the update out; those it did not reach."""
+    """Carry the update out; returns the targets it did not reach."""
     if typed(body, "enable_id_trans", int, found) == 1:
         found.translate = translator(world.directory)
     world.apps.check_agent(app, agentid_of(body, found))  # type: ignore[arg-type]  # required, so never None

@@ -1,6 +1,6 @@
-"""Who may be in a group chat (90245, 98913): lists of members and the owner.
+"""Members of a group chat (90245, 98913): the lists that calls give, and the owner.
 
-Refuses to know chats that exist.
+Does not know chats that exist.
 """
 
 from worker.simulator.answers import Refused
@@ -13,7 +13,7 @@ FEWEST, MOST = 2, 2000
 
 
 def named(body: Json, name: str, found: Findings) -> list[str]:
-    """The userids of a list, each once, in lower case; what cannot be one is 86007."""
+    """The userids of a list, each once, in lower case; a malformed one is 86007."""
     entries = typed(body, name, list, found) or []
     if not all(isinstance(entry, str) and USERID.fullmatch(entry) for entry in entries):
         raise Refused(86007)
@@ -21,7 +21,7 @@ def named(body: Json, name: str, found: Findings) -> list[str]:
 
 
 def existing(userids: list[str], directory: Directory, rules: ChatSettings) -> list[str]:
-    """Those who exist; anybody else refuses the call, or is left out."""
+    """The userids that exist; any other refuses the call, or is left out, by the setting."""
     known = [userid for userid in userids if directory.exists(userid)]
     if len(known) < len(userids) and rules.unknown_member_code:
         raise Refused(rules.unknown_member_code)
@@ -29,14 +29,14 @@ def existing(userids: list[str], directory: Directory, rules: ChatSettings) -> l
 
 
 def without(members: list[str], leavers: list[str], rules: ChatSettings) -> list[str]:
-    """Who is left when some go; who was not there refuses the call, or is ignored."""
+    """The members left when some go; a leaver who is no member refuses the call, or is ignored, by the setting."""
     if not set(leavers) <= set(members) and rules.unknown_member_code:
         raise Refused(rules.unknown_member_code)
     return [member for member in members if member not in leavers]
 
 
 def owner_among(body: Json, members: list[str], found: Findings) -> str | None:
-    """The owner a call names, in lower case; he has to be a member (86207)."""
+    """The owner a call names, in lower case; has to be a member (86207). None where it names none."""
     owner = typed(body, "owner", str, found)
     if not owner:
         return None

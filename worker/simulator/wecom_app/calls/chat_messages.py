@@ -1,6 +1,6 @@
 """appchat/send (90248 应用推送消息): no msgid, no lists of refused members, no agentid, no duplicate check.
 
-Refuses to know HTTP and how chats are made.
+Does not know HTTP and how chats are made.
 """
 
 import re
@@ -75,7 +75,7 @@ def _message(world: "World", sending: Sending, chat: Chat) -> Message:
 
 
 def _mentioned(sending: Sending, chat: Chat) -> frozenset[str]:
-    """The members named in mentioned_list, or in the text as `<@userid>`; `@all` is everybody."""
+    """The members named in mentioned_list, or in the text as `<@userid>`; `@all` is every member."""
     content = str(sending.content.get("content", "")) if sending.msgtype in MENTIONING else ""
     names = {*(sending.content.get("mentioned_list") or ()), *MENTION.findall(content)}
     named = {name.lower() for name in names}

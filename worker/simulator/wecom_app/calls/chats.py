@@ -1,6 +1,6 @@
 """appchat/create, update and get (90245 创建群聊会话, 98913 修改群聊会话, 98914 获取群聊会话).
 
-Refuses to know HTTP and messages.
+Does not know HTTP and messages.
 """
 
 import re
@@ -23,7 +23,7 @@ NAME = Text("name", limit=50, over=CUT, unit="chars")
 
 
 def create(world: "World", app: App, body: Json, seq: int) -> Answer:
-    """Make a chat; without an owner the first member is it (the vendor picks one at random)."""
+    """Make a chat; without an owner its first member is the owner (the vendor picks one at random)."""
     refuse_without_scope(world, app)
     found = Findings(world.settings.codes)
     with warned(found):
@@ -75,7 +75,7 @@ def _changed(world: "World", chat: Chat, body: Json, found: Findings) -> tuple[s
 
 
 def get(world: "World", app: App, chatid: str) -> Answer:
-    """Tell about a chat."""
+    """Answer with what is known of a chat."""
     refuse_without_scope(world, app)
     if not chatid:
         raise Refused(86201)

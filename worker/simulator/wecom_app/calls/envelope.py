@@ -1,6 +1,6 @@
 """The envelope of message/send (90236): type, app and recipients.
 
-Refuses to know message bodies, options and who exists.
+Does not know message bodies, options and who exists.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The calls of the app API besides message/send: each authorised, counted, carried out.
+"""The calls of the app API besides message/send: each is authorised, counted and carried out.
 
-Refuses to know HTTP, and what updates and chats are.
+Does not know HTTP, and what updates and chats are.
 """
 
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ def gettoken(world: "World", request: Request) -> Answer:
 
 
 def recall(world: "World", request: Request) -> Answer:
-    """message/recall (94867 撤回应用消息): for everybody, within 24 hours, by the app that sent."""
+    """message/recall (94867 撤回应用消息): for all recipients, within 24 hours, by the app that sent."""
     app = _authorised(world, request)
     msgid = parse(request, world.settings.codes).get("msgid")
     message, rules = world.sent.messages.get(str(msgid)), world.settings.recall

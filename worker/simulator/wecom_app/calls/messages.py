@@ -1,6 +1,6 @@
 """message/send (90236 发送应用消息), step by step.
 
-Refuses to know HTTP. After the checks of the body, in the order of the settings, come: who is reached, task_id,
+Does not know HTTP. After the checks of the body, in the order of the settings, come: who is reached, task_id,
 duplicates, person-times, members.
 """
 
@@ -42,7 +42,7 @@ def send(world: "World", request: Request) -> Answer:
 
 
 def note_refused(world: "World", request: Request) -> None:
-    """Remember a send that a fault refused, where refused ones count for the duplicate check."""
+    """Remember a send that a fault rule refused, where refused sends count for the duplicate check."""
     try:
         app = world.apps.by_token(request.query.get("access_token"), request.ip)
         body = envelope.parse(request, world.settings.codes)
@@ -68,7 +68,7 @@ def _send(world: "World", app: App, request: Request, body: Json, key: tuple[str
 
 
 def _deliver(world: "World", sending: Sending, people: list[str]) -> Message:
-    """Count it against every limit and show it to those whom no cap drops."""
+    """Count a message against every limit and show it to the members whom no cap drops."""
     app, seq, msgid = sending.app, sending.request.seq, new_msgid()
     world.limits.count_persons(app.name, len(people), seq)
     admitted = world.limits.admit_members(app.name, people, msgid, seq)
@@ -160,7 +160,7 @@ def _refused_fields(world: "World", reached: Reached, *, keeps_case: bool = Fals
 
 
 def _suppressed(world: "World", sending: Sending, original: Seen, reached: Reached) -> Answer:
-    """The answer to a repeat nobody sees; what it holds is a setting, as the vendor does not say."""
+    """The answer to a repeat that no member sees; what it holds is a setting, because the vendor does not say."""
     refused = _refused_fields(world, reached)
     answers = world.settings.duplicate.answers
     if answers == "no_msgid":

@@ -1,6 +1,6 @@
 """A member presses a card: which buttons it has for this person now, and the event the vendor makes of it (90240).
 
-Refuses to know how the event travels.
+Does not know how the event travels.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Press(BaseModel):
-    """Who presses what; the card is named by its task_id or by the msgid of its send."""
+    """Which member presses which key; the card is named by its task_id or by the msgid of its send."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class Press(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """The event, in the clear, and the code it brings."""
+    """The event before it is encrypted, and the response_code it brings."""
 
     message: Message
     xml: bytes
@@ -39,7 +39,7 @@ class Pressed:
 
 
 def press(world: "World", given: Press) -> Pressed:
-    """Carry a press out; ValueError says why nobody could have pressed that."""
+    """Carry a press out; ValueError says why it is not possible."""
     message = _card_of(world, given)
     card = _as_seen(message, given.person.lower())
     menu = given.key in _menu_keys(card)
@@ -89,7 +89,7 @@ def _questions(card: Json) -> dict[str, Json]:
 
 
 def _refuse_unknown_choices(card: Json, selected: dict[str, list[str]]) -> None:
-    """Only options that are there can be chosen; only one, where the card says so; none, where it was frozen."""
+    """Refuse options that are not there, several where the card takes one, and any where it was frozen."""
     questions = _questions(card)
     for question, options in selected.items():
         holder = questions.get(question)

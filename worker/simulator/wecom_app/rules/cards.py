@@ -1,6 +1,6 @@
 """Which field a template card needs, by card type (90236, 模板卡片消息; 94888 for updates), as tables.
 
-Refuses to know task ids and response codes. Suggested lengths are advice: longer texts are accepted.
+Does not know task ids and response codes. Suggested lengths are advice: longer texts are accepted.
 """
 
 from worker.simulator.answers import Refused

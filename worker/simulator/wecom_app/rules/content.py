@@ -1,6 +1,6 @@
 """A message on its way through the checks of its body, in the order the settings say (the vendor's is unconfirmed).
 
-Refuses to know who exists, limits and what a send does. Each check stands for itself.
+Does not know who exists, limits and what a send does. Each check stands for itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,14 +60,14 @@ def checked(world: "World", app: App, request: Request, body: Json, steps: Mappi
 
 
 def check_plain(sending: Sending, tables: Mapping[str, Table]) -> None:
-    """Check a body by the table of its type; one of an unknown type is looked at when the type is."""
+    """Check a body by the table of its type; one of an unknown type is refused by the check of the type."""
     table = tables.get(sending.msgtype)
     if table is not None:
         table.check(sending.content, sending.msgtype, sending.found)
 
 
 def check_media(world: "World", sending: Sending) -> None:
-    """Every media_id exists and is of the right kind; a file that may not be safe is not."""
+    """Check that every media_id exists and is of the right kind, and that a file sent with `safe` may be safe."""
     for media_id, kind in sending.found.media:
         filename = world.media.check(sending.app.corpid, kind, media_id)
         if sending.msgtype == "file" and sending.body.get("safe") and filename is not None:

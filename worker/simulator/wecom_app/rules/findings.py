@@ -1,6 +1,6 @@
 """What a check of a body finds besides errors: what was changed in silence, ids to look up, values of a wrong type.
 
-Refuses to know any rule.
+Does not know any rule.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,17 +29,17 @@ class Findings:
     appids: list[str] = field(default_factory=list)
     """Mini programs the message leads to."""
     altered: list[Json] = field(default_factory=list)
-    """What people do not see as it was sent: `field`, `why`, and of a cut its `limit`, `unit` and `size`."""
+    """Fields that are not shown as they were sent: `field`, `why`, and of a cut its `limit`, `unit` and `size`."""
     wrong_format: bool = False
     """A value had another type than the page says."""
 
     @property
     def errmsg(self) -> str:
-        """What a success says."""
+        """The errmsg of a success."""
         return f"ok. {WRONG_FORMAT}" if self.wrong_format else "ok"
 
     def code(self, code: Code) -> int:
-        """A code, or the setting a name stands for."""
+        """The number of a code, or the value of the setting it names."""
         return int(getattr(self.codes, code)) if isinstance(code, str) else code
 
     def refuse(self, code: Code, reason: str = "") -> None:
@@ -55,7 +55,7 @@ class Findings:
 
 @contextmanager
 def warned(found: Findings) -> Iterator[None]:
-    """A refusal inside says of values of a wrong type, if there were any."""
+    """Puts the wrong-format warning before the reason of a refusal inside, if a value had a wrong type."""
     try:
         yield
     except Refused as refused:

@@ -1,6 +1,6 @@
 """Rules of objects inside objects, of lists, and of fields that need each other.
 
-Refuses to know which of them there are.
+Does not know which of them there are.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from worker.simulator.wecom_app.rules.table import Rule, Table
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An object with a table of its own; absent or empty is fine unless `missing` says a code."""
+    """An object with a table of its own; it may be absent or empty unless `missing` is a code."""
 
     name: str
     table: Table
@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list of objects: at most `most` (else the code `length`), each complete, and unlike the others in a field."""
+    """A list of objects: at most `most` (else the code `length`), each by `table`, and `unique` in one field."""
 
     name: str
     most: int
@@ -77,7 +77,7 @@ class Items:
 
 
 class ByType:
-    """What an object needs beyond, by its `type` (absent is 0); other types than these are refused with `bad`, if any.
+    """The field an object needs by its `type` (absent is 0); other types are refused with `bad`, if it is a code.
 
     A field that belongs to another type is only known, not checked.
     """

@@ -1,6 +1,6 @@
 """The options beside a message's body (90236): which type lists which, and what values they take.
 
-Refuses to know bodies and recipients.
+Does not know bodies and recipients.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The body of each plain message type of message/send (90236 发送应用消息) and of appchat/send (90248 应用推送消息).
 
-Refuses to know envelopes and recipients; cards have tables of their own.
+Does not know envelopes and recipients; cards have tables of their own.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ PAGEPATH = Text("pagepath", limit=128)
 
 
 def textcard(unit: str) -> Table:
-    """The limits of a textcard are stated in characters (2026) or bytes (before, and for chats)."""
+    """The table of a textcard; its limits are stated in characters (2026) or bytes (before, and for chats)."""
     return Table(
         Text("title", missing=41016, limit=128, over=CUT, unit=unit, translated=True),
         Text("description", missing=41033, limit=512, over=CUT, unit=unit, translated=True),
@@ -59,7 +59,7 @@ def textcard(unit: str) -> Table:
 
 
 def news(target: ArticleTarget | Text) -> Table:
-    """Articles that lead to what the call allows."""
+    """The table of news, whose articles lead to what the call allows."""
     article = Table(
         Text("title", missing=41016, limit=128, over=CUT, translated=True),
         Text("description", limit=512, over=CUT, translated=True),
@@ -91,7 +91,7 @@ SHARED: dict[str, Table] = {
     "mpnews": Table(Items("articles", 8, 45008, MPNEWS_ARTICLE, missing=40058)),
     "markdown": Table(Text("content", missing=44004, limit=2048, over=45002)),
 }
-"""What both calls take alike."""
+"""The types whose tables are the same in both calls."""
 
 TO_MEMBERS: dict[str, Table] = {
     **SHARED,

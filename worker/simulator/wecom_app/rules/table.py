@@ -1,6 +1,6 @@
 """Rules one after another, as a table for one object.
 
-Refuses to know what any rule looks at.
+Does not know what any rule looks at.
 """
 
 from typing import Protocol
@@ -23,7 +23,7 @@ class Rule(Protocol):
 
 
 class Table:
-    """The rules of one object, checked in their order; what no rule names is not shown, or refused with `undefined`."""
+    """The rules of one object, checked in their order; other fields are not shown, or refused with `undefined`."""
 
     def __init__(self, *rules: Rule, undefined: Code = 0) -> None:
         self._rules = rules

@@ -1,6 +1,6 @@
 """Rules of texts: presence, length, scheme, ids to be translated.
 
-Refuses to know which texts there are.
+Does not know which texts there are.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from worker.simulator.request import Json
 from worker.simulator.wecom_app.rules.findings import Code, Findings, above, typed
 
 CUT = "cut"
-"""In place of a code: too long is cut in silence."""
+"""Stands in place of a code: a text that is too long is cut in silence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Id translation (90236, enable_id_trans): patterns in a text become names.
 
-Refuses to know which texts are translated.
+Does not know which texts are translated.
 """
 
 import re

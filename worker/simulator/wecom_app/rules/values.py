@@ -1,6 +1,6 @@
-"""Rules of what is no text for people: numbers, flags, ids, choices.
+"""Rules of values other than text: numbers, flags, ids, choices.
 
-Refuses to know which of them there are.
+Does not know which of them there are.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """How long a voice lasts, by its AMR frames (RFC 4867, section 5).
 
-Refuses to know uploads.
+Does not know uploads.
 """
 
 FRAMES_A_SECOND = 50
@@ -9,7 +9,7 @@ SPEECH = {
     NARROW: (12, 13, 15, 17, 19, 20, 26, 31, 5, None, None, None, None, None, None, 0),
     WIDE: (17, 23, 32, 36, 40, 46, 50, 58, 60, 5, None, None, None, None, 0, 0),
 }
-"""Bytes behind the head of a frame, by its type; None: no frame has this type. 15 is a frame without speech."""
+"""Bytes after the head of a frame, by its type; None: no frame has this type. 15 is a frame without speech."""
 
 
 def seconds_of(content: bytes) -> float:

@@ -1,6 +1,6 @@
 """Corps, apps and access tokens.
 
-Refuses to know messages. An app is found by (corpid, secret); a token belongs to one app.
+Does not know messages. An app is found by (corpid, secret); a token belongs to one app.
 """
 
 import secrets

@@ -1,6 +1,6 @@
-"""Group chats that apps make (应用发送消息到群聊会话): who is in which, and whose they are.
+"""Group chats that apps make (应用发送消息到群聊会话): their members, their owner and the app they belong to.
 
-Refuses to know messages and limits. Members are compared without regard to case and kept in lower case.
+Does not know messages and limits. Members are compared without regard to case and kept in lower case.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from worker.simulator.wecom_app.state.apps import App
 
 @dataclass(slots=True, eq=False)
 class Chat:
-    """One group chat; `members` in the order they came."""
+    """One group chat; `members` in the order in which they were added."""
 
     chatid: str
     app: App

@@ -1,6 +1,6 @@
-"""Who exists in a corp: made up from the ids asked for, by the settings.
+"""Members, departments and tags of a corp: made up from the ids asked for, by the settings.
 
-Refuses to know messages and limits. Userids are compared without regard to case.
+Does not know messages and limits. Userids are compared without regard to case.
 """
 
 import re
@@ -15,7 +15,7 @@ USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 @dataclass(slots=True)
 class Reached:
-    """Whom a call reaches (lower case, each once), and the ids it does not."""
+    """The members a call reaches (lower case, each once), and the ids it does not reach."""
 
     people: dict[str, None] = field(default_factory=dict)
     invalid_users: list[str] = field(default_factory=list)
@@ -23,7 +23,7 @@ class Reached:
     invalid_parties: list[str] = field(default_factory=list)
     invalid_tags: list[str] = field(default_factory=list)
     targets: int = 0
-    """How many of the ids asked for are good, also groups without members."""
+    """How many of the ids asked for are valid, groups without members included."""
 
     def refused_fields(self, *, lower_case: bool, with_empty: bool = False) -> dict[str, str]:
         """The lists of a reply, joined by bars; those without entries only `with_empty`, beside one that has some."""

@@ -1,6 +1,6 @@
 """The duplicate check of message/send: which requests count as the same, and for how long.
 
-Refuses to know messages and recipients. Official words: the same request JSON within the interval; the rest is
+Does not know messages and recipients. Official words: the same request JSON within the interval; the rest is
 unconfirmed, hence settings.
 """
 
@@ -19,7 +19,7 @@ LONGEST_INTERVAL_S = 14_400
 
 @dataclass(slots=True)
 class Seen:
-    """An original: when it was seen and what it was told."""
+    """An original request: when it was seen and what it was answered."""
 
     at: float
     fields: dict[str, Any] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Duplicates:
         self._seen: dict[tuple[str, bytes], Seen] = {}
 
     def key(self, app: str, raw: bytes, body: Json) -> tuple[str, bytes]:
-        """What two equal requests share; to be taken before anything cuts the body."""
+        """The key that two equal requests share; has to be computed before anything cuts the body."""
         compare = self._settings.duplicate.compare
         if compare != "bytes":
             content = {name: value for name, value in body.items() if name not in FLAGS}

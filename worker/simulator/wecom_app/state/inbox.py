@@ -1,7 +1,7 @@
-"""What each person sees now, and who saw the same thing twice.
+"""What each person sees now, and which persons saw the same thing twice.
 
-Refuses to know how a message got here, and of other vendors' messages anything but `Shown`. One message object is
-shared by everybody it is shown to.
+Does not know how a message got here; of other vendors' messages it knows only `Shown`. One message object is
+shared by all persons it is shown to.
 """
 
 import re
@@ -24,7 +24,7 @@ class Shown(Protocol):
 
     @property
     def msgid(self) -> str:
-        """The vendor's, or what stands for it."""
+        """The vendor's msgid, or what stands for it."""
         ...
 
     @property
@@ -101,7 +101,7 @@ class Inbox:
         self._alike[message.semantic].append(message)
 
     def clear(self) -> None:
-        """Forget what everybody saw."""
+        """Forget what every person saw."""
         self._people.clear()
         self._alike.clear()
 
@@ -118,7 +118,7 @@ class Inbox:
         return {person: self.of(person) for person in self._people}
 
     def duplicates(self, marker: str | None = None) -> list[dict[str, Any]]:
-        """Who was shown more than one message that looks alike, or holds the same first match of `marker`."""
+        """Persons who were shown several messages that look alike, or have the same first match of `marker`."""
         found = re.compile(marker) if marker else None
         pairs = self._by_marker(found) if found else self._by_looks()
         return [

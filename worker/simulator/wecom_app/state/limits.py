@@ -1,6 +1,6 @@
-"""The vendor's limits (90312 访问频率限制; 90236): what refuses, what drops in silence, and what overstepped.
+"""The vendor's limits (90312 访问频率限制; 90236): which refuse, which drop in silence, and every violation.
 
-Refuses to know messages. Every limit is watched in sliding and in aligned windows whichever of them refuses. A
+Does not know messages. Every limit is watched in sliding and in aligned windows whichever of them refuses. A
 refused or dropped call takes nothing from the windows; its attempt is a violation.
 """
 
@@ -84,14 +84,14 @@ class Limits:
         self._take_or_refuse(f"pictures:{corpid}", amounts, 1, seq)
 
     def admit_members(self, app: str, people: list[str], msgid: str, seq: int) -> list[str]:
-        """Those who get this message; the others are dropped in silence, or the call is refused, by setting."""
+        """The members who get this message; the others are dropped in silence, or the call is refused, by setting."""
         limits = self._settings.limits
         amounts: Amounts = ((MINUTE, limits.member_per_minute), (HOUR, limits.member_per_hour))
         refuses = limits.member_excess == "refuse"
         return self._admit(f"member:{app}", amounts, people, {"app": app, "msgid": msgid, "seq": seq}, refuses=refuses)
 
     def admit_chat_members(self, app: str, people: list[str], chatid: str, seq: int) -> list[str]:
-        """Those who get this message of a chat; the others are dropped in silence."""
+        """The members who get this message of a chat; the others are dropped in silence."""
         limits = self._settings.limits
         amounts: Amounts = ((MINUTE, limits.chat_member_per_minute), (DAY, limits.chat_member_per_day))
         about = {"app": app, "chatid": chatid, "seq": seq}

@@ -1,6 +1,6 @@
 """media/upload (90253 上传临时素材) and media/uploadimg (90256 上传图片): what may be uploaded, how long it lives.
 
-Refuses to know messages. The bytes are not kept, only name, size and hash.
+Does not know messages. The bytes are not kept, only name, size and hash.
 """
 
 import re
@@ -31,7 +31,7 @@ class StoredMedia:
     size: int
     created_at: float
     expired: bool = False
-    """Control ended its life."""
+    """Whether a control call ended its life."""
 
 
 class MediaStore:

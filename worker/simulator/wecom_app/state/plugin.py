@@ -1,6 +1,6 @@
-"""What of a message the WeChat plugin (微信插件) shows to members who read there (90236).
+"""The part of a message that the WeChat plugin (微信插件) shows to members who read there (90236).
 
-Refuses to know recalls: copies in the plugin stay (94867).
+Does not know recalls: copies in the plugin stay (94867).
 """
 
 from worker.simulator.request import Json

@@ -1,6 +1,6 @@
 """What was sent: messages by msgid, response codes, task ids.
 
-Refuses to know how they came about.
+Does not know how they came about.
 """
 
 import secrets
@@ -13,13 +13,13 @@ from worker.simulator.wecom_app.state.inbox import Message
 
 @dataclass(slots=True)
 class ResponseCode:
-    """A code good for one update of one card."""
+    """A code that is valid for one update of one card."""
 
     message: Message
     issued_at: float
     spent: bool = False
     expired: bool = False
-    """Control ended its life."""
+    """Whether a control call ended its life."""
 
 
 class SentBook:

@@ -1,6 +1,6 @@
 """Counting in windows: one key, one window, sliding and aligned at once.
 
-Refuses to know what is counted and what happens beyond a limit.
+Does not know what is counted and what happens beyond a limit.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86_400.0
 MONTH = 30 * DAY
-"""A sliding one; an aligned one is a calendar month."""
+"""Seconds of a sliding month; an aligned one is a calendar month."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Window:
     seconds: float
     amount: int
     zone_s: float
-    """How far the calendar of days and months is ahead of UTC."""
+    """Seconds by which the calendar of days and months is ahead of UTC."""
     taken: deque[tuple[float, int]] = field(default_factory=deque)
     sliding: int = 0
     aligned: int = 0

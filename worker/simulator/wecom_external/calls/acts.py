@@ -1,6 +1,6 @@
 """Control of group sends: look at tasks, let members confirm or ignore, let others make tasks and use up caps.
 
-Refuses to know sockets and how control answers.
+Does not know sockets and how control answers.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Confirmed(BaseModel):
-    """A member who sends, to all or to these."""
+    """A member who sends to all recipients, or to these alone."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,7 +36,7 @@ class Ignored(BaseModel):
 
 
 class Foreign(BaseModel):
-    """A task somebody else makes; with a creator it was made in the console."""
+    """A task that is not the worker's; with a creator it was made in the console."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +48,7 @@ class Foreign(BaseModel):
     creator: str = ""
     create_type: int = 0
     age_s: float = 0.0
-    """How long ago."""
+    """How many seconds ago it was made."""
 
 
 class Spent(BaseModel):

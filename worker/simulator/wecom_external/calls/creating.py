@@ -1,6 +1,6 @@
 """externalcontact/add_msg_template (92135 创建企业群发), step by step.
 
-Refuses to know HTTP. Nothing reaches a customer here: a task waits for its members.
+Does not know HTTP. Nothing reaches a customer here: a task waits for its members.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ def create(world: "World", app: App, body: Json, seq: int) -> Answer:
 
 
 def told(content: Json) -> Json:
-    """Text and attachments as the list of tasks tells them: a mini program without its cover."""
+    """Text and attachments as the list of tasks shows them: a mini program without its cover."""
     shown = []
     for entry in content.get("attachments", ()):
         own = {name: value for name, value in entry[entry["msgtype"]].items() if name != "pic_media_id"}
@@ -64,14 +64,14 @@ def _reached(world: "World", app: App, body: Json, chat_type: str, found: Findin
 
 
 def _to_groups(world: "World", sender: str, ids: list[str]) -> Reach:
-    """Without groups the owner chooses some before sending."""
+    """The recipients of a send to groups; without groups the owner chooses some before sending."""
     if not ids:
         return Reach({sender: []})
     return world.external.contacts.reach(ids, sender, world.settings.external.groups)
 
 
 def _to_customers(world: "World", body: Json, sender: str | None, ids: list[str]) -> Reach:
-    """Named customers; else all of the sender, or of the corp, who have the tags."""
+    """The named customers; else all of the sender's, or of the corp's, that have the tags."""
     contacts, tags = world.external.contacts, _tags(world, body)
     if ids:
         return contacts.reach(ids, sender, world.settings.external.customers)
@@ -124,7 +124,7 @@ def _without_capped(world: "World", app: App, reach: Reach) -> Reach:
 
 
 def _refuse_nobody(world: "World", reach: Reach) -> None:
-    """A task for an owner who is to choose groups has nobody yet, and failed nobody."""
+    """Refuse a task without recipients, except one whose owner is to choose groups: it has none yet, and no failed."""
     codes = world.settings.external
     if any(reach.by_member.values()) or (reach.by_member and not reach.failed):
         return

@@ -1,6 +1,6 @@
-"""The calls of group sends: each authorised, counted, carried out.
+"""The calls of group sends: each is authorised, counted and carried out.
 
-Refuses to know HTTP, and what a task is.
+Does not know HTTP, and what a task is.
 """
 
 from collections.abc import Callable

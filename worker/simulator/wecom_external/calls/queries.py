@@ -1,6 +1,6 @@
 """What became of tasks, page by page (93338 获取企业的全部群发记录, 获取群发成员发送任务列表 and 执行结果).
 
-Refuses to know HTTP and how tasks are made.
+Does not know HTTP and how tasks are made.
 """
 
 import re
@@ -33,7 +33,7 @@ def tasks(world: "World", app: App, body: Json) -> Answer:
 
 
 def members(world: "World", app: App, body: Json) -> Answer:
-    """get_groupmsg_task: every member's share; 1 is not used as a status."""
+    """get_groupmsg_task: every member's part of a task; 1 is not used as a status."""
     task = _readable(world, app, body)
     found = []
     for one in task.members.values():

@@ -1,6 +1,6 @@
-"""What one customer or group takes in a month, a week or a day (page 92135): corp-made and member-made together.
+"""The group messages a customer or group takes in a month, week or day, corp-made and member-made (page 92135).
 
-Refuses to know tasks. Beyond the cap nothing is refused when a task is made; the customer does not receive.
+Does not know tasks. Beyond the cap nothing is refused when a task is made; the customer does not receive.
 """
 
 from calendar import monthrange
@@ -20,7 +20,7 @@ class Caps:
         self._received: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
 
     def is_used_up(self, corpid: str, recipient: str) -> bool:
-        """Whether one takes nothing more now."""
+        """Whether a recipient takes nothing more now."""
         start, most = self._period()
         return sum(at >= start for at in self._received[corpid, recipient]) >= most
 

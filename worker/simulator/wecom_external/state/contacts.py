@@ -1,6 +1,6 @@
-"""Who is whose customer, and who owns which group: made up from the ids asked for, by the settings.
+"""Members with their customers and the groups they own: made up from the ids asked for, by the settings.
 
-Refuses to know messages and tasks.
+Does not know messages and tasks.
 """
 
 import re
@@ -15,20 +15,20 @@ LAST_MEMBER = "service1"
 
 @dataclass(slots=True)
 class Reach:
-    """Whom a call's tasks are for, by member, and who cannot be sent to."""
+    """Recipients of a call's tasks, by member, and those that cannot be sent to."""
 
     by_member: dict[str, list[str]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     malformed: int = 0
 
     def add(self, member: str, recipient: str) -> None:
-        """One more for a member, once."""
+        """Add a recipient to a member, once."""
         listed = self.by_member.setdefault(member, [])
         if recipient not in listed:
             listed.append(recipient)
 
     def fail(self, recipient: str) -> None:
-        """One who cannot be sent to."""
+        """Note a recipient that cannot be sent to."""
         self.malformed += not WELL_FORMED.fullmatch(recipient)
         if recipient not in self.failed:
             self.failed.append(recipient)
@@ -60,12 +60,12 @@ class Contacts:
         return reach
 
     def tagged(self, customers: Iterable[str], groups: list[list[str]]) -> list[str]:
-        """Those who have a tag of every group."""
+        """The customers that have a tag of every group."""
         tags = self._settings.external.tags
         return [one for one in customers if all(set(group) & set(tags.get(one, ())) for group in groups)]
 
     def everybody(self) -> dict[str, list[str]]:
-        """All customers anybody has, by the member who talked with them last."""
+        """All customers of all members, by the member who talked with them last."""
         known = self._settings.external
         listed = [one for customers in known.customers.values() for one in customers]
         return self.reach([*listed, *known.talked_last, *known.tags], None, {}).by_member

@@ -1,6 +1,6 @@
-"""Group-send tasks: who made them, who has to confirm, what became of each recipient.
+"""Group-send tasks: their creator, the members who have to confirm, what became of each recipient.
 
-Refuses to know HTTP, tokens and how a task is checked.
+Does not know HTTP, tokens and how a task is checked.
 """
 
 import secrets
@@ -28,7 +28,7 @@ class Result:
 
 @dataclass(slots=True)
 class MemberTask:
-    """One member's share of a task."""
+    """One member's part of a task."""
 
     userid: str
     results: dict[str, Result]
@@ -45,7 +45,7 @@ class Task:
     corpid: str
     chat_type: str
     content: Json
-    """text and attachments, as the list tells them."""
+    """text and attachments, as the list shows them."""
     created_at: float
     members: dict[str, MemberTask]
     create_type: int = 0
@@ -98,7 +98,7 @@ class TaskBook:
         return task
 
     def of(self, corpid: str, msgid: object) -> Task:
-        """A task of the corp, or the refusal: missing, unknown, still handed out."""
+        """A task of the corp, or the refusal: msgid missing, unknown, or task still being handed out."""
         if not msgid:
             raise Refused(41046)
         task = self._tasks.get(str(msgid))
@@ -114,7 +114,7 @@ class TaskBook:
         return sorted(found, key=lambda one: -one.created_at)
 
     def named(self, msgid: str) -> Task:
-        """A task of whatever corp, for control; ValueError when there is none."""
+        """A task of any corp, for control; ValueError when there is none."""
         if msgid not in self._tasks:
             raise ValueError("no such task")
         return self._tasks[msgid]
@@ -128,12 +128,12 @@ class TaskBook:
         task.reminders.append(now)
 
     def cancel(self, task: Task) -> None:
-        """Stop what members have not sent; also when all of it was sent. A second time is refused."""
+        """Stop what members have not sent; taken also when all was sent. A second cancel is refused."""
         _refuse_cancelled(task)
         task.cancelled_at = self._clock.now()
 
     def confirm(self, task: Task, userid: str, recipients: list[str] | None) -> Json:
-        """A member sends to these, or to all; how many had each status afterwards. ValueError: nobody could."""
+        """A member sends to these, or to all; returns how many have each status. ValueError without an open task."""
         member = task.members.get(userid)
         if member is None or task.cancelled_at is not None:
             raise ValueError("this member has no such task, or it was cancelled")

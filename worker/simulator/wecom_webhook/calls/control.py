@@ -1,6 +1,6 @@
-"""The control calls of the webhook room.
+"""The control calls of the fake webhooks.
 
-Refuses to know how they come in.
+Does not know how they come in.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +23,7 @@ def _shown(simulator: Controlled, request: Request) -> Any:
 
 
 def _act(simulator: Controlled, request: Request) -> Any:
-    """The event leaves by itself; `callbacks` tells what became of it."""
+    """Carry an act out; its event is sent in the background, and `callbacks` shows what became of it."""
     return carry_out(simulator.world, Act.model_validate(request.json() if request.body else {}))
 
 

@@ -1,6 +1,6 @@
 """What happens around a webhook, as control asks for it: members click, speak and open chats, groups take it in or out.
 
-Refuses to know how an event travels. Each is told as XML or as JSON, by what the webhook's address asks for.
+Does not know how an event travels. Each is written as XML or as JSON, by what the webhook's address asks for.
 """
 
 import json
@@ -23,23 +23,23 @@ EVENTS = {"enter_chat": "enter_chat", "add": "add_to_chat", "delete": "delete_fr
 
 
 class Act(BaseModel):
-    """What somebody does, and where."""
+    """What a member or an owner does, and in which chat."""
 
     model_config = ConfigDict(extra="forbid")
 
     act: Literal["click", "enter_chat", "message", "add", "delete", "verify"]
     key: str
     chat: str = ""
-    """As in chatid; of `verify` none."""
+    """As in chatid; `verify` has none."""
     person: str = "zhangsan"
     name: str = ""
-    """Of a click: the button's."""
+    """The name of the button that is clicked; only for `click`."""
     text: str = "hello"
-    """Of a message."""
+    """The text of a message; only for `message`."""
 
 
 def carry_out(world: "World", given: Act) -> Json:
-    """Send the event that follows; ValueError says why nobody could do that."""
+    """Send the event that follows; ValueError says why this is not possible."""
     webhook = world.webhook.key_of(given.key)
     if given.act == "verify":
         return world.callbacks.verify(webhook).shown()
@@ -53,7 +53,7 @@ def carry_out(world: "World", given: Act) -> Json:
 
 
 def _told(webhook: WebhookKey, given: Act, place: Place) -> Json:
-    """What stands in every callback; the address holds the key."""
+    """The fields of every callback; its WebhookUrl holds the key."""
     return {
         "WebhookUrl": f"{HOST}/send?key={webhook.key}",
         "MsgId": secrets.token_hex(16),
@@ -73,7 +73,7 @@ def _kind(world: "World", given: Act) -> Json:
 
 
 def _clicked(world: "World", given: Act) -> Json:
-    """The newest button of that name in the chat."""
+    """A click on the newest button of that name in the chat."""
     posts = [post for post in world.webhook.posts if (post.key, post.chat) == (given.key, given.chat)]
     for post in reversed(posts):
         for attachment, action in _buttons(post):
@@ -93,7 +93,7 @@ JSON_NAMES = {
     "GetChatInfoUrl": "get_chat_info_url",
     "EventType": "event_type",
 }
-"""Where the JSON name is not simply the XML name in lower case."""
+"""JSON names that are not simply the XML name in lower case."""
 
 
 def _in_json(said: Any) -> Any:

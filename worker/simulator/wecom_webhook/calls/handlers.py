@@ -1,6 +1,6 @@
 """webhook/send and webhook/upload_media, step by step.
 
-Refuses to know HTTP. The answer of a send never holds a msgid.
+Does not know HTTP. The answer of a send never holds a msgid.
 """
 
 import json
@@ -53,7 +53,7 @@ def upload_media(world: "World", request: Request) -> Answer:
 
 
 def _refuse_equal(world: "World", request: Request) -> None:
-    """While an older call with the same body is in the air."""
+    """Refuse a call while an older one with the same body is in the air."""
     code = world.webhook.settings.equal_body_code
     if code and world.webhook.air.is_equal(request):
         raise Refused(code)
@@ -76,7 +76,7 @@ def _checked(world: "World", webhook: WebhookKey, body: Json, msgtype: str, foun
 
 
 def _count(world: "World", webhook: WebhookKey, address: Address, seq: int) -> None:
-    """Against every limit of the profile; a single chat beyond its own is refused as one that is not allowed."""
+    """Count a call against every limit of the profile; a single chat beyond its own is refused with 93005."""
     settings, limits, name = world.webhook.settings, world.limits, f"webhook:{webhook.key}"
     if webhook.profile == "public":
         limits.count_minute(name, settings.robot_per_minute, seq)

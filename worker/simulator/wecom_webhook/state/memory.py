@@ -1,6 +1,6 @@
 """What the fake webhooks remember: keys, what every chat was shown, equal bodies in the air, allowances, files.
 
-Refuses to know HTTP and what a call does with it.
+Does not know HTTP and what a call does with it.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class Post:
     content: Json
     altered: list[Json]
     visible_to: list[str]
-    """Empty: everybody in the chat."""
+    """Userids that see it; empty: every member of the chat."""
     post_id: str | None
     time: float
     seq: int
@@ -40,13 +40,13 @@ class Post:
 
 @dataclass(slots=True)
 class Air:
-    """Sends on their way, by key and body; the worst that was seen."""
+    """Sends in the air, by key and body, and the most equal ones there were at once."""
 
     now: Counter[InTheAir] = field(default_factory=Counter)
     most_equal: int = 0
 
     def enter(self, request: Request) -> InTheAir | None:
-        """A call has come; None where nobody counts it."""
+        """Count a call that has come; None for a call other than a send, which is not counted."""
         if request.path != SEND:
             return None
         what = _what(request)
@@ -55,13 +55,13 @@ class Air:
         return what
 
     def leave(self, what: InTheAir | None) -> None:
-        """Its answer leaves, or never will."""
+        """The call's answer leaves now, or never will."""
         if what is not None:
             self.now[what] -= 1
             self.now += Counter()
 
     def is_equal(self, request: Request) -> bool:
-        """Whether another call like this one, which has come too, is on its way."""
+        """Whether a call equal to this one, which is counted too, is in the air."""
         return self.now[_what(request)] > 1
 
 
@@ -81,7 +81,7 @@ class Webhooks:
 
     @property
     def settings(self) -> WebhookSettings:
-        """As they are now: control may have changed them."""
+        """The settings as they are now: control may have changed them."""
         return self._whole.webhook
 
     def key_of(self, key: str) -> WebhookKey:
@@ -101,7 +101,7 @@ class Webhooks:
         self.posts += posts
 
     def hear(self, webhook: WebhookKey, person: str) -> None:
-        """A member caused a callback in the single chat: some messages may follow."""
+        """A member caused a callback in the single chat, which allows some messages there."""
         place, amount = (webhook.key, person.lower()), self.settings.allowance
         self._allowed[place] = self._allowed[place] + amount if self.settings.allowance_adds_up else amount
 

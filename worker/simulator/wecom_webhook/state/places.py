@@ -1,6 +1,6 @@
 """Where a message goes: the home of a public webhook, or what chatid says, chat by chat or as a broadcast.
 
-Refuses to know messages, but for which type goes where. Ids that begin with `wr` are groups, with `wo` the single chat
+Does not know messages, but for which type goes where. Ids that begin with `wr` are groups, with `wo` the single chat
 of the member whose userid follows, with `bb` blackboards; others are userids.
 """
 
@@ -21,7 +21,7 @@ FIELDS = ("chatid", "post_id", "visible_to_user")
 ON_BLACKBOARDS = frozenset({"text", "markdown", "image"})
 ANSWERING = frozenset({"text", "markdown"})
 ONLY_GROUPS = frozenset({"markdown_v2", "image", "news"})
-"""Types whose `@all` is said to reach groups."""
+"""Types whose `@all` is said to reach groups alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Place:
 
     @property
     def person(self) -> str:
-        """Of a single chat: whose it is."""
+        """The member of a single chat."""
         return self.chat.removeprefix("wo")
 
 
@@ -48,7 +48,7 @@ class Address:
 
 
 def address(hooks: Webhooks, webhook: WebhookKey, body: Json, msgtype: str, found: Findings) -> Address:
-    """Read the addressing fields; Refused when one is not to be reached."""
+    """Read the addressing fields; Refused when a chat cannot be reached."""
     if webhook.profile == "public":
         return _home(hooks, body, found)
     ignored = msgtype in hooks.settings.chatid_ignored_by
@@ -103,7 +103,7 @@ def kind_of(chat: str) -> str:
 
 
 def _beside(body: Json, places: list[Place], msgtype: str, found: Findings) -> tuple[tuple[str, ...], str | None]:
-    """Who alone sees it, and under which post it stands; without effect but beside one chat of the right kind."""
+    """The members who alone see it, and the post it answers; ignored unless there is one chat of the right kind."""
     only = places[0].kind if len(places) == 1 else ""
     visible, post_id = _text(body, "visible_to_user", found), _text(body, "post_id", found)
     if visible and not (only == "group" or (only == "blackboard" and msgtype in ANSWERING)):
@@ -124,7 +124,7 @@ def _text(body: Json, name: str, found: Findings) -> str:
 
 
 def admit(hooks: Webhooks, webhook: WebhookKey, place: Place) -> None:
-    """Refuse a member who may not be written to; the three causes are not told apart."""
+    """Refuse a member who may not be written to; the code is the same for all causes."""
     if place.kind != "single":
         return
     if matches(hooks.settings.silent_people, place.person) or not hooks.may_start(webhook, place.person):

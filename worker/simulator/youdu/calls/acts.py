@@ -1,6 +1,6 @@
-"""Control of the fake Youdu server: what arrived, and what it loses.
+"""Control of the fake Youdu server: shows what arrived, and makes the server lose tokens or files.
 
-Refuses to know calls.
+Does not know calls.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ class Loss(BaseModel):
 
 
 def look(simulator: Controlled, request: Request) -> Any:
-    """Every message with whom it was shown to, the open windows, the badges, the files."""
+    """Every message with the accounts it was shown to, the open windows, the badges, the files."""
     return simulator.world.youdu.shown()
 
 
 def lose(simulator: Controlled, request: Request) -> Any:
-    """Lose what is named; how many there were."""
+    """Lose what is named; returns how many there were."""
     loss, youdu = Loss.model_validate(request.json() if request.body else {}), simulator.world.youdu
     return {
         "forgotten": youdu.tokens.forget() if loss.forget_tokens else 0,

@@ -1,6 +1,6 @@
-"""What is around every call, looked at in a fixed order; the first thing that is wrong is answered.
+"""The envelope of every call, checked in a fixed order; the first thing that is wrong is answered.
 
-JSON, buin, appId, token, encrypt, the JSON inside, and last whether this kind of app may make the call. Refuses to know
+JSON, buin, appId, token, encrypt, the JSON inside, and last whether this kind of app may make the call. Does not know
 what calls do. Any initialisation vector, any leading bytes and any further keys are taken.
 """
 
@@ -36,7 +36,7 @@ class Call:
     plain: bytes
 
     def json(self) -> Json:
-        """What it says, as an object; 100004 when it is none."""
+        """The content as an object; 100004 when it is none."""
         try:
             value = json.loads(self.plain)
             json.dumps(value, ensure_ascii=False).encode()  # half a character is none
@@ -65,7 +65,7 @@ def opened(world: "World", request: Request, *, with_token: bool = True, names: 
 
 
 def opened_form(world: "World", request: Request) -> Call:
-    """The same of an upload: form fields, and buin as decimal text."""
+    """An upload's call in its envelope: form fields, and buin as decimal text."""
     form = form_fields(request.headers.get("content-type", ""), request.body)
     fields = {name: value.decode("utf-8", "replace") for name, value in form.items()}
     settings = world.settings.youdu
@@ -76,7 +76,7 @@ def opened_form(world: "World", request: Request) -> Call:
 
 
 def sealed(call: Call, settings: YouduSettings, value: Any) -> str:
-    """Something for this app, encrypted with its key."""
+    """A value encrypted with the app's key."""
     appid = call.app.appid if settings.answers_as == "app" else settings.answers_as
     envelope = YouduEnvelope(call.app.aes_key, appid)
     return envelope.seal(json.dumps(value, ensure_ascii=False).encode(), secrets.token_bytes(RANDOM_BYTES))

@@ -1,6 +1,6 @@
-"""The calls of the server, each through its envelope and carried out.
+"""The calls of the server: each is opened from its envelope and carried out.
 
-Refuses to know HTTP.
+Does not know HTTP.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def gettoken(world: "World", request: Request) -> Answer:
 
 
 def send(world: "World", request: Request) -> Answer:
-    """msg/send (c01_00003): no id, no list; of unknown accounts errmsg alone tells, by the settings."""
+    """msg/send (c01_00003): the answer has no id and no list; only errmsg names unknown accounts, by the settings."""
     call, settings = opened(world, request), world.settings.youdu
     body = call.json()
     msgtype = body.get("msgType")
@@ -93,7 +93,7 @@ def _refuse_all(reached: Reached, settings: YouduSettings) -> None:
 
 
 def _answer(reached: Reached, settings: YouduSettings) -> Answer:
-    """What a server that lets the others have it says of those it does not know."""
+    """The answer of a server that delivers to known accounts and may name the unknown ones."""
     match settings.invalid_users if reached.unknown else "silent":
         case "partial":
             return said(0, _named(reached.unknown, settings))
@@ -114,7 +114,7 @@ def _badge(body: Json, settings: YouduSettings) -> tuple[str, int]:
 
 
 def _guarded(handler: Handler) -> Handler:
-    """A refusal of this server as it says it."""
+    """A handler whose Refusal becomes this server's answer."""
 
     def answer(world: "World", request: Request) -> Answer:
         try:

@@ -1,6 +1,6 @@
-"""What the server says no with: HTTP 200, its code and a short text. Its real texts are not known, but for two.
+"""Refusals of the server: HTTP 200, its code and a short text. Its real texts are not known, except two.
 
-Refuses to know why a call is refused.
+Does not know why a call is refused.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Media (c01_00017): uploads that arrive encrypted, what is known of them, and their way back.
 
-Refuses to know messages. Unlike those of WeCom's room the bytes are kept, for media/get gives them back.
+Does not know messages. The bytes are kept, unlike in `wecom_app`, because media/get gives them back.
 """
 
 import secrets
@@ -51,7 +51,7 @@ class MediaStore:
         return [media.shown() for media in self._files.values()]
 
     def keep(self, app: YouduApp, kind: str, name: str, content: bytes) -> Media:
-        """A new file; the number in its id is its size."""
+        """Keep a new file; the number in its id is its size."""
         media_id = f"{secrets.token_hex(16)}-{len(content)}"
         media = Media(media_id, app.appid, kind, name, content, self._clock.now())
         self._files[media_id] = media
@@ -75,7 +75,7 @@ class MediaStore:
 
 
 def upload(world: "World", request: Request) -> Answer:
-    """media/upload: what and under which name stands encrypted in a field, the file is the text of its cipher."""
+    """media/upload: a field has type and name encrypted, the file part has the encrypted content as text."""
     call = opened_form(world, request)
     about = call.json()
     kind, name = about.get("type"), about.get("name")

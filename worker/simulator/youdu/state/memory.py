@@ -1,6 +1,6 @@
-"""What the server remembers: tokens, files, who was shown what, pop-up windows and badge counts.
+"""What the server remembers: tokens, files, which account saw which message, pop-up windows and badge counts.
 
-The API gives no id for a message, so this log is the only place that knows what arrived. Refuses to know envelopes.
+The API gives no id for a message, so this log is the only place that knows what arrived. Does not know envelopes.
 """
 
 import json
@@ -16,7 +16,7 @@ from worker.simulator.youdu.state.tokens import TokenBook
 
 @dataclass(slots=True, eq=False)
 class Delivered:
-    """A message as it is shown; it stands in everybody's inbox beside those of other vendors."""
+    """A message as it is shown; it stands in the inbox of each recipient beside those of other vendors."""
 
     number: int
     appid: str
@@ -29,7 +29,7 @@ class Delivered:
 
     @property
     def msgid(self) -> str:
-        """The vendor has none; a number of ours, so that control can tell two apart."""
+        """A number of ours, so that control can distinguish two messages; the vendor has no msgid."""
         return f"youdu-{self.number}"
 
     @property
@@ -84,7 +84,7 @@ class YouduState:
             self.badges.pop(account, None)
 
     def shown(self) -> Json:
-        """As control shows it: (message, recipient) by message."""
+        """As control shows it; each message with its recipients."""
         delivered = [{**message.seen_by(""), "people": message.shown_to} for message in self.delivered]
         return {
             "delivered": delivered,

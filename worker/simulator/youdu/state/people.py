@@ -1,6 +1,6 @@
-"""Who exists on the server: made up from the ids asked for, by the settings.
+"""Accounts and departments of the server: made up from the ids asked for, by the settings.
 
-Refuses to know messages. Accounts are compared without regard to case.
+Does not know messages. Accounts are compared without regard to case.
 """
 
 import re
@@ -18,7 +18,7 @@ MOST_DEPTS = 100
 
 @dataclass(slots=True)
 class Reached:
-    """Whom a call reaches (lower case, each once), and the accounts it does not."""
+    """The accounts a call reaches (lower case, each once), and those it does not know."""
 
     people: dict[str, None] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
@@ -69,7 +69,7 @@ def _exists(account: str, settings: YouduSettings) -> bool:
 
 
 def _members(dept: str, settings: YouduSettings) -> Iterator[str]:
-    """Of a department; 0 is the whole organisation, also among others."""
+    """The members of a department; 0 is the whole organisation, also in a list with others."""
     if dept == "0":
         yield from (one.lower() for one in settings.everyone)
     elif dept in settings.depts:
@@ -82,7 +82,7 @@ def _members(dept: str, settings: YouduSettings) -> Iterator[str]:
 
 
 def _online(to_all: Json, settings: YouduSettings) -> Iterator[str]:
-    """Everybody, or those online now, by the spelling of the flag that is read."""
+    """All accounts, or those online now, by the spelling of the flag that is read."""
     names = ("onlyOnline", "onliyOnline") if settings.only_online == "either" else (settings.only_online,)
     given = [to_all[name] for name in names if name in to_all]
     if not given:

@@ -1,6 +1,6 @@
 """Access tokens: each gettoken issues a new one, for one app.
 
-Refuses to know messages and envelopes.
+Does not know messages and envelopes.
 """
 
 import secrets
@@ -45,14 +45,14 @@ class TokenBook:
             raise Refusal(100002)
 
     def expire(self, which: str) -> int:
-        """Let one token, or `all`, be expired; how many were."""
+        """Expire one token, or `all`; returns how many there were."""
         chosen = [token for value, token in self._tokens.items() if which in ("all", value)]
         for token in chosen:
             token.expires_at = self._clock.now()
         return len(chosen)
 
     def forget(self) -> int:
-        """As after a restart: none exists any more; how many there were."""
+        """Forget all tokens, as a restart does; returns how many there were."""
         count = len(self._tokens)
         self._tokens.clear()
         return count
