@@ -103,7 +103,7 @@ def _limit_one(holder: Schema, name: str, row: FieldRule) -> None:
     if row.entries is not None:
         said |= {"minItems": row.entries[0], "maxItems": row.entries[1]}
     if (most := row.max_chars or row.max_bytes or row.max_utf16) is not None:
-        said["maxLength"] = most  # as characters: no fewer bytes or units of UTF-16 than that
+        said["maxLength"] = most  # in characters: a text has at least as many bytes, and as many units of UTF-16
     if row.allowed is not None:
         said["enum"] = list(row.allowed)
     if row.between is not None:

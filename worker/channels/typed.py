@@ -102,7 +102,7 @@ def can_hold_files(message: type[VendorMessage]) -> bool:
 
 
 def _is_scalar(annotation: Any) -> bool:
-    """Also lists and choices of texts and numbers."""
+    """Whether a field can hold texts and numbers only; lists and choices of them count too."""
     inner = get_args(annotation)
     return all(map(_is_scalar, inner)) if inner else annotation in _SCALARS
 

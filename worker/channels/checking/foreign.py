@@ -20,7 +20,7 @@ class Foreign:
     """One row: a field, and what is done about it."""
 
     path: str
-    """Below the body; `[]` after a list."""
+    """The field's path below the body, with `[]` after a list."""
     neutral: tuple[Any, ...] = ()
     """Values without effect, besides None, which never has one."""
     instead: str = ""

@@ -27,12 +27,12 @@ class Prose(StrEnum):
     """`[text](url)`, `code`, **bold**, `<font>`, and the marks that begin a line."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows
 class FieldRule:
     """One row of a vendor's field table."""
 
     path: str
-    """Below the message's own object; `[]` after a list."""
+    """The field's path below the message's own object, with `[]` after a list."""
     type: type = str
     """str, int, bool, float (any number), list or dict."""
     required: bool = False
@@ -93,7 +93,7 @@ class FieldRule:
 LINK_CODES = (40094, 45034)
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows
 class Either:
     """At least one of these fields must be there, in the object at `at`."""
 
@@ -102,7 +102,7 @@ class Either:
     at: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: what is made of rows is kept by them
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows
 class Together:
     """Either all of these fields are there or none, in the object at `at`."""
 

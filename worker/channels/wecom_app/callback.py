@@ -102,7 +102,7 @@ def _card(tree: Tree) -> CardPress:
 
 
 def _selected(items: Any) -> dict[str, list[str]]:
-    """`SelectedItem` and `OptionId` stand once or many times."""
+    """Question key -> chosen option ids; `SelectedItem` and `OptionId` stand once or many times."""
     found: dict[str, list[str]] = {}
     for item in listed(items, "SelectedItem"):
         chosen = [option for option in listed(member(item, "OptionIds"), "OptionId") if isinstance(option, str)]

@@ -66,7 +66,7 @@ PROFILE: Mapping[str, Limit] = {
         *(*IP, *UNKEPT),
     )
 }
-"""By the name under which an account overrides the amount; `app_day` has none before the account says its size."""
+"""Limits by the name under which an account overrides the amount; `app_day` is 0 until the account says its size."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:
@@ -100,7 +100,7 @@ def _chat_charges(part: Part, account: Account) -> list[Charge]:
 
 
 def _day_charges(part: Part, account: Account, app: str) -> list[Charge]:
-    """A part that costs more than a whole day counts as a whole day, or it could never go."""
+    """What a send costs of the app's day; a part that costs more counts as a whole day, or it could never go."""
     limit = _app_day(account)
     return [Charge(limit, app, min(person_times(part, account), limit.amount))] if limit.amount else []
 

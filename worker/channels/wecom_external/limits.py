@@ -29,12 +29,12 @@ CUSTOMER: Mapping[str, Limit] = {
     cap: Limit(f"customer_{cap}", days * 86400, amount, Unit.CALLS, Scope.PART, "status 3, no message", _MASS, _BY_HAND)
     for cap, days, amount in (("month", 31, 28), ("week", 7, 7), ("day", 1, 1))
 }
-"""By `customer_cap`: what a customer or group may be sent; the administrator has chosen one."""
+"""The cap of messages to a customer or group, by `customer_cap`; the administrator has chosen one."""
 
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit for limit in (*CORP, *UPLOAD_IMAGE, *REMIND, *IP, *CUSTOMER.values(), *UNKEPT)
 }
-"""By the name under which an account overrides the amount."""
+"""Limits by the name under which an account overrides the amount."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:

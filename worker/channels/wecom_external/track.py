@@ -23,15 +23,15 @@ PAGE_PAUSE_S = 1.0
 RESTART_PAUSE_S = 60.0
 """Seconds before a paging starts again because the vendor does not know its cursor any more."""
 MOST_PAGES = 1000
-"""Of one paging: a million entries. Cursors that lead in a circle end there; the next round reads anew."""
+"""Most pages of one paging: a million entries. Cursors that lead in a circle end there; the next round reads anew."""
 MOST_RESTARTS = 5
-"""Of one paging; then the rest of it is left for the next round."""
+"""Most new starts of one paging; then the rest of it is left for the next round."""
 
 TASK, RESULT = "task", "result"
 TASK_STATES = (0, 2)
-"""Of a member: not sent yet, sent. 1 is not used."""
+"""States of a member: not sent yet, sent. 1 is not used."""
 RESULT_STATES = (0, 1, 2, 3)
-"""Of a recipient: not sent yet, sent, no contact of the member any more, cap used up by other group messages."""
+"""States of a recipient: not sent yet, sent, no contact of the member any more, cap used up by other group messages."""
 
 CANCELLED = 41093
 BAD_CURSOR = 50100

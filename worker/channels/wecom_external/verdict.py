@@ -136,5 +136,5 @@ SPECIAL: Mapping[tuple[str, int], Callable[[Part, Answer, Outcome], Outcome]] = 
 
 OF_THIS_CAMPAIGN = frozenset({60011, 90206, 90208})
 """Codes about this campaign alone: a sender whom the app does not see, a mini program that is not linked. In
-application messages they park a lane or the account; here that would hold up every other sender.
+application messages they park the lane; here that would hold up every other sender.
 """

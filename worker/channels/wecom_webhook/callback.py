@@ -102,7 +102,7 @@ def _instant(said: Tree, delivered_at: int) -> int:
 
 
 def _identity(said: Tree, payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """By msgid, which messages and events have; never by the cipher text, which differs with every delivery."""
+    """The key of a repeated delivery: the msgid, else the payload; never the cipher text, which differs each time."""
     msgid = text_at(said, "msgid")
     return ("message", msgid) if msgid else ("payload", json.dumps(payload, sort_keys=True))
 

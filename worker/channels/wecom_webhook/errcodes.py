@@ -78,7 +78,7 @@ ROWS: tuple[Errcode, ...] = (
     *coded(Class.DEFER, _PARALLEL, Scope.PART, delay=2.0, penalty=Penalty.PARALLEL),
     *coded(Class.DEFER, _CONFLICT, Scope.PART, delay=2.0, penalty=Penalty.SERIAL),
 )
-"""What goes before the shared catalogue."""
+"""Rows that go before those of the shared catalogue."""
 
 _BY_CODE: Mapping[int, Errcode] = {row.code: row for row in ROWS}
 

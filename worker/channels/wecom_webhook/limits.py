@@ -29,7 +29,7 @@ _ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUS
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE, DEBUG)
 }
-"""By the name under which an account overrides the amount; 0 switches one off."""
+"""Limits by the name under which an account overrides the amount; 0 switches one off."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:

@@ -73,7 +73,7 @@ def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
 
 
 def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
-    """Message push: always a chatid, for without one the vendor posts to every group."""
+    """The chatid of message push, which is always there: without one the vendor posts to every group."""
     if edition(account) == fields.ROBOT:
         return {}
     if spec.get("everyone"):
@@ -82,7 +82,7 @@ def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
 
 
 def _pictured(part: Part) -> dict[str, str]:
-    """base64 and the MD5 of the bytes before it (图片类型)."""
+    """A picture as base64, with the MD5 of its bytes (图片类型)."""
     content = part.facts["inline"]["image.base64"]
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return {"base64": base64.b64encode(content).decode(), "md5": digest}

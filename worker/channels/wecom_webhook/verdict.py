@@ -37,7 +37,7 @@ from worker.domain.outcome import (
 AGAIN_S = 60.0
 """93005 may be the limit of a minute: one more try after it."""
 ASKED_AGAIN = "asked_again"
-"""In the spec of a part that is on its second try after 93005."""
+"""Key in the spec of a part that is on its second try after 93005."""
 
 
 def outcome(part: Part, reply: Reply, key: str | None) -> Verdict:

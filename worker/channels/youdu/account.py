@@ -17,7 +17,7 @@ HOST = re.compile(r"([0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?|\[[0-9A-Fa-f
 PATH = re.compile(r"(/[0-9A-Za-z._~-]+)+")
 DEFAULT_PATH = "/cgi"
 MAX_UPLOAD = 100 * 1024 * 1024
-"""Ours: the vendor documents no limit; the server holds the whole file, in Base64, in memory."""
+"""A limit of ours in bytes: the vendor documents none, and the server holds the whole file, in Base64, in memory."""
 TITLE_UNITS = ("characters", "bytes")
 
 KEYS = frozenset(

@@ -100,7 +100,10 @@ def inbound_of(said: Mapping[str, Any], sent_at: int) -> Inbound:
 
 
 def _identity(said: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """By packageId, unique per app; what the audit app receives has none. Never by the cipher text."""
+    """The key of a repeated delivery: packageId, unique per app; else the payload, as the audit app gets no packageId.
+
+    Never the cipher text.
+    """
     package = said.get("packageId")
     if isinstance(package, str | int) and package:
         return ("package", str(package))
@@ -116,7 +119,7 @@ def _person(value: Any) -> str:
 
 
 def _cleaned(value: Any) -> Any:
-    """The same with texts that every database takes."""
+    """A copy of the message whose texts every database takes."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):

@@ -22,7 +22,7 @@ _CALLS = (
 )
 _UPLOADS = (Limit("uploads_minute", 60, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),)
 PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOADS)}
-"""By the name under which an account sets the amount."""
+"""Limits by the name under which an account sets the amount."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:

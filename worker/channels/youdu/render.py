@@ -25,7 +25,7 @@ PATHS: Mapping[str, str] = {
     POP_WINDOW: "/popwindow",
     BADGE: "/set.ent.notice",
 }
-"""Below the account's `api_path`, which is /cgi."""
+"""Paths below the account's `api_path`, which is /cgi unless it is set."""
 LEGACY = frozenset({POP_WINDOW, BADGE})
 """Calls with an envelope of their own and, by the documentation and the vendor's SDKs, without a token."""
 DEADLINE_S = 20.0

@@ -18,7 +18,7 @@ ACCOUNT_CHARACTERS = 64
 _DEPARTMENT = re.compile(r"[1-9][0-9]{0,18}")
 _ADDRESS = re.compile(r"[^|@\s\x00-\x1f\x7f\ud800-\udfff]+@[^|@\s\x00-\x1f\x7f\ud800-\udfff]+")
 ADDRESS_CHARACTERS = 128
-"""Ours: the vendor names no maximum."""
+"""A maximum of ours: the vendor names none."""
 
 
 def _is_account(entry: str) -> bool:

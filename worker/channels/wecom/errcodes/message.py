@@ -99,7 +99,7 @@ _JUDGED: Mapping[int, Said] = {
     84200: ("id translation failed", "id 转译失败"),
     85002: ("forbidden words", "含有违禁词"),
 }
-"""Of the content too, but by rules of the vendor's that change, or by what else was sent."""
+"""Codes about the content too, but by rules of the vendor's that change, or by what else was sent."""
 _FOLLOW_UPS: Mapping[int, tuple[Said, Said]] = {
     42014: (
         ("task_id exists, is empty, too long or illegal", "task_id 已存在、为空、过长或不合法"),

@@ -1,4 +1,4 @@
-"""Codes that say nothing against the message: transient ones, tokens, frequency, and what an operator must mend."""
+"""Codes that are not about the message: transient ones, tokens, frequency, and what an operator must correct."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Errcode:
     meaning_zh: str = ""
     what_zh: str = ""
     penalty: Penalty | None = None
-    """What it does to its lane, for DEFER."""
+    """What the code does to the part's lane, for DEFER."""
     lasting: bool = False
     """The code depends only on the message and its recipients: an earlier call with the same of both met it too.
     Never set where time (a file, a chat), a limit or the vendor's judgement (spam) has a part in it."""

@@ -186,7 +186,7 @@ _FROZEN: Mapping[str, Rows] = {
     "vote_interaction": (R("replace_text"), R("checkbox.disable", bool)),
     "multiple_interaction": (R("replace_text"), R("select_list[].disable", bool)),
 }
-"""What an update can freeze (page 94888)."""
+"""Fields by which an update freezes a card (page 94888)."""
 
 _ONLY_UPDATES = "only a card update can freeze a card"
 
@@ -197,7 +197,7 @@ def _sent(name: str) -> Rows:
 
 
 def _updated(name: str) -> Rows:
-    """In an update the submit button may be left out; the task_id stays the original's."""
+    """Rows of a card in an update: the submit button may be left out, and the task_id stays the original's."""
     rows = (
         replace(row, required=False) if isinstance(row, FieldRule) and row.path == "submit_button" else row
         for row in _BODIES[name]

@@ -50,9 +50,9 @@ LIST_PATH = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
 PATHS: Mapping[str, str] = {LIST: LIST_PATH, MEMBERS: TASK_PATH, RESULTS: RESULT_PATH}
 
 SKEW_S = 300
-"""By how much the vendor's clock and ours may differ."""
+"""Seconds by which the vendor's clock and ours may differ."""
 MONTH_S = 30 * 86400
-"""The list takes no longer span than a month."""
+"""The longest span in seconds that the list takes."""
 LIST_PAGE = 50
 """100 would be possible; 50 tasks with nine attachments each stay well below the largest answer that is read."""
 PAUSE_S = 1.0
@@ -108,7 +108,7 @@ def _known(part: Part) -> set[str]:
 
 
 def _window(part: Part, search: Search) -> tuple[int, ...]:
-    """When the task was made, if it was, in Unix seconds of the vendor's clock; the same for all pages of a reading."""
+    """Start and end of the time the task may be from, in Unix seconds; the same for all pages of a reading."""
     if search.window:
         return search.window
     since, until = (int(one) for one in part.facts["doubt"])

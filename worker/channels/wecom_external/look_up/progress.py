@@ -25,7 +25,7 @@ class Search:
     step: str = LIST
     cursor: str = ""
     window: tuple[int, ...] = ()
-    """From and until, in Unix seconds, of the reading that has begun; a cursor belongs to it."""
+    """Start and end, in Unix seconds, of the span that is being read; a cursor belongs to it."""
     empty: int = 0
     """How often the list was read to its end without a task that is like this one."""
     pages: int = 0
@@ -35,9 +35,9 @@ class Search:
     found: tuple[str, ...] = ()
     """Tasks that look like it and are still to be looked into; the first is the one being read."""
     members: tuple[str, ...] = ()
-    """Of the first task: in step `members` those read so far, in step `results` those still to be read."""
+    """Members of the first task: in step `members` those read so far, in step `results` those still to be read."""
     seen: str = "0"
-    """Of the first task: which of the part's recipients it names, a bit each, in hex."""
+    """Which of the part's recipients the first task names: a bit each, in hex."""
     fits: tuple[Fit, ...] = ()
     unsure: int = 0
     """How many tasks could not be read far enough to say whose they are."""

@@ -126,7 +126,7 @@ def _typed(value: Any) -> Any:
         return made.model_validate(dict(own))
     except ValidationError as error:
         problems = problems_of(error, made.msgtype)
-    # Told to the model, which goes on and names what is wrong elsewhere too.
+    # A ValueError is collected by the model, which goes on and names what is wrong elsewhere too.
     raise ValueError("; ".join(f"{one.field}: {one.text}" for one in problems))
 
 

@@ -21,7 +21,7 @@ EDITIONS = (ROBOT, PUSH)
 ACTIONS = 20
 """Most buttons of one attachment."""
 COLOUR = r"#[0-9A-Fa-f]{6}"
-"""As the send page writes it; the callback page leaves the # out of its passive replies."""
+"""A colour as the send page writes it; the callback page leaves the # out of its passive replies."""
 
 _ONLY_PUSH = 'only message push has it (edition = "push")'
 

@@ -42,7 +42,7 @@ def _hands_over(holder: Mapping[str, Any]) -> bool:
 
 def _host_problem(at: str, url: Any, hosts: Collection[str]) -> Iterator[Problem]:
     if not isinstance(url, str) or not url:
-        return  # said by the rows
+        return  # the rows report it
     found = _URL.fullmatch(url)
     if found is None:
         text = "is no plain web address, and action 1 adds the member's login to it"

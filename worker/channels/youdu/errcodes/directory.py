@@ -8,7 +8,7 @@ from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, refu
 from worker.domain.outcome import Scope
 
 SYNC_DELAY_S = 60.0
-"""How long a running synchronisation is waited for."""
+"""Seconds to wait for a running synchronisation."""
 
 _USERS: Mapping[int, Said] = {
     300001: ("the user id does not exist", "用户 id 不存在"),

@@ -29,7 +29,7 @@ class Shown(Protocol):
 
     @property
     def semantic(self) -> str:
-        """Equal for messages that look alike."""
+        """A text that is equal for messages that look alike."""
         ...
 
     def seen_by(self, person: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Message:
     chatid: str | None = None
     mentioned: frozenset[str] = frozenset()
     too_old: bool = False
-    """Control let its time for a recall run out."""
+    """Whether a control call ended its time for a recall."""
     shown_to: list[str] = field(default_factory=list)
     recipients: frozenset[str] = frozenset()
     recalled_at: float | None = None

@@ -29,7 +29,7 @@ class Caps:
         self._received[corpid, recipient] += [self._clock.now()] * count
 
     def _period(self) -> tuple[float, int]:
-        """When the period began, in the calendar of the settings' zone, and how many it allows."""
+        """The period's start in Unix seconds, by the calendar of the settings' zone, and how many it allows."""
         zone = timedelta(hours=self._settings.limits.day_zone_h)
         now = datetime.fromtimestamp(self._clock.now(), UTC) + zone
         day = now.replace(hour=0, minute=0, second=0, microsecond=0)

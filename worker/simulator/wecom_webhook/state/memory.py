@@ -85,7 +85,7 @@ class Webhooks:
         return self._whole.webhook
 
     def key_of(self, key: str) -> WebhookKey:
-        """The webhook of a key, or its refusal; no key at all is refused alike."""
+        """The webhook of a key, or its refusal; an empty key is refused like an unknown one."""
         known = next((one for one in self.settings.keys if one.key == key), None)
         if known is None and (not self.settings.open or key in ("", self.settings.wrong_key)):
             raise Refused(93000)

@@ -39,7 +39,7 @@ class Call:
         """The content as an object; 100004 when it is none."""
         try:
             value = json.loads(self.plain)
-            json.dumps(value, ensure_ascii=False).encode()  # half a character is none
+            json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be encoded
         except (ValueError, RecursionError):
             raise Refusal(100004) from None
         if not isinstance(value, dict):
