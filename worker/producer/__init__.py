@@ -1,1 +1,1 @@
-"""What applications write: jobs, inside their own transaction."""
+"""The functions that applications enqueue jobs with, inside their own transaction."""

@@ -1,6 +1,7 @@
-"""The producer's door: a job is checked, split and inserted in the caller's own transaction; nothing else happens.
+"""Enqueue: a job is checked, split and inserted in the caller's own transaction.
 
-Nothing is committed here, no broker is touched, no vendor is called. Commit means sent, rollback means never.
+Nothing is committed here, no broker is touched, no vendor is called. After a commit the job is sent, after a rollback
+it never is.
 Every function takes a Session, a Connection, an AsyncSession or an AsyncConnection; with the last two it returns an
 awaitable. `bind=` picks one of a session's several binds, `accounts=` replaces the process's accounts, `clock=` is for
 tests.
@@ -60,15 +61,15 @@ def enqueue(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for one message to be sent, or one file to be uploaded, once the caller's transaction commits.
+    """Enqueues one message to be sent, or one file to be uploaded, once the caller's transaction commits.
 
-    `overflow` says what becomes of a text that is too long: "refuse" it, "truncate" it, or "split" a text or markdown
-    into several messages. Those are parts of the one job, numbered in the order of reading and offered in it; a part
-    that has to be tried again, or two workers at once, can let a later one arrive first. Nothing is ever cut inside a
-    character, a link, a tag or code, and what was done is a warning of the job.
+    `overflow` decides about a text that is too long: "refuse" it, "truncate" it, or "split" a text or markdown into
+    several messages. Those are parts of the one job, numbered and offered in reading order; when a part is retried, or
+    two workers send at once, a later one can arrive first. No cut is made inside a character, a link, a tag or code,
+    and the job's warnings say what was done.
 
     Parts of an account's jobs with the same `order_key` are sent one at a time, in order of due_at, job and part; each
-    waits until the one before it has ended. One that is held in doubt, exhausted or parked keeps the others waiting
+    waits until the one before it has ended. A part that is held in doubt, exhausted or parked keeps the others waiting
     (`worker skip JOB` lets them go on), unless its job says `on_gap="skip"`.
 
     Raises CheckFailed with every wrong field, DedupeConflict, or RetryTransaction; the first two leave the caller's
@@ -100,7 +101,7 @@ def enqueue_many(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> list[JobRef]:
-    """Asks for many messages in few statements: all of them or, on an error, none. References in the order given."""
+    """Enqueues many messages in few statements: all of them or, on an error, none. References in the order given."""
     key = lane_key(connection)
     planned: list[Planned] = []
     problems: list[Problem] = []
@@ -130,7 +131,7 @@ def upload(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for a file to be uploaded; the job's receipt is its media_id. A send uploads its own files by itself."""
+    """Enqueues the upload of a file; the job's receipt is its media_id. A send uploads its own files by itself."""
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     found = (accounts or current_accounts()).get(account)
     files = {"media": (upload_type, file)}

@@ -1,4 +1,4 @@
-"""A job about an earlier job, on its account: what there is to do is found out by a worker."""
+"""Enqueues a follow-up: a job about an earlier job, on its account. A worker finds out what there is to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def follow_up(
     clock: SqlClock,
     spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
-    """A job about another one: on its account, as one part; resolve finds out what there is to do."""
+    """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
     target = row_of(connection, job_id)
     if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
         raise CheckFailed([problem], channel=target["channel"])

@@ -1,6 +1,6 @@
-"""Jobs that ask after a send whose task others carry out: read what became of it, and remind those it waits for.
+"""Jobs about a group send, which members carry out by hand: read its results, and remind the members it waits for.
 
-Like `enqueue.py`, inside the caller's own transaction and inserts only.
+As in `enqueue.py`, all is inserted in the caller's own transaction.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def track(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for a group-send to be followed: who has sent, and what became of it at every customer.
+    """Enqueues the tracking of a group-send: which members have sent it, and its status at every customer.
 
     Rounds are `pace` apart at least (seconds or a timedelta; 300 s by default) and farther with age, six hours at most,
     until nothing can change any more or the task is `max_age` old (30 days by default). `campaign(job)` shows what was
@@ -75,7 +75,7 @@ def remind(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for the members who have not confirmed a group-send yet to be notified once more.
+    """Enqueues a reminder to the members who have not confirmed a group-send yet.
 
     The vendor takes three reminders of a task in 24 h (page 97610); a fourth ends `rejected` with the time when the
     next one is taken.

@@ -1,4 +1,4 @@
-"""Checked jobs into the outbox, in the caller's transaction: all of them or none, and who holds a dedupe key.
+"""Inserts checked jobs in the caller's transaction, all of them or none, and finds the job that holds a dedupe key.
 
 Knows the order of the inserts and what a conflict means; the SQL is in `outbox/jobs/`.
 """
@@ -28,14 +28,14 @@ from worker.producer.plan import Asked, Planned, dump, plan
 
 
 class JobRef(NamedTuple):
-    """A job that is in the outbox once the caller commits."""
+    """A reference to a job, which is in the outbox once the caller commits."""
 
     id: str
     state: JobState = JobState.OPEN
     created: bool = True
     """False: the dedupe key belongs to an earlier job of the same content; this is that job."""
     warnings: tuple[str, ...] = ()
-    """What is allowed but worth knowing, such as a member who may be reached twice."""
+    """Notes on things that are allowed, such as a member who may be reached twice."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
 
 
 def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Planned:
-    """Checks one job beside what callbacks told of the chats it is for; who has no callbacks is told nothing."""
+    """Checks one job; for an account with callbacks also against the types of chats that they reported."""
     chats, account = asked.recipients.chats, asked.account
     if chats and channel(account.channel).callback_secrets(account):
         asked.chat_types = known_types(connection, account.name, chats)
@@ -62,7 +62,7 @@ def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Plann
 
 
 def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
-    """Inserts the jobs, then the files of those that are new; the references stand in the order given."""
+    """Inserts the jobs, then the files of the new ones; the references are in the order given."""
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
     new_blobs = _name_blobs(connection, planned, clock)
@@ -77,10 +77,10 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
             insert_blob(connection, clock, blob.id, sha256=blob.sha256, size=blob.size, chunks=_unchanged(blob))
     except OSError:
         _take_back(connection, planned)
-        delete_blobs(connection, [blob.id for blob in new_blobs])  # somebody else's copy of that content would be wrong
+        delete_blobs(connection, [blob.id for blob in new_blobs])  # a later job would find wrong content under the hash
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
     note_uses(connection, _uses(planned, refs))
-    # A callback names a card by its task_id alone.
+    # Noted because a callback names a card by its task_id alone.
     note_task_ids(
         connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
     )
@@ -90,7 +90,7 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
 
 
 def _places(planned: Planned) -> Iterator[Place]:
-    """Of those of a job's parts that go in an order: all of them, or none."""
+    """The places of a job's parts in its order; none without an order_key."""
     for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
         yield Place(part["id"], part["turn"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
 
@@ -111,7 +111,7 @@ def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
 
 
 def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[_NewBlob]:
-    """Writes into every file's entry which blob holds it: a young stored copy, or one to be stored with these jobs."""
+    """Writes into every file's entry the id of its blob: a copy stored lately, or one to be stored with these jobs."""
     known: dict[tuple[str, int], str] = {}
     new: list[_NewBlob] = []
     for one in (holder for holder in planned if holder.files):
@@ -128,7 +128,7 @@ def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlCl
 
 
 def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
-    """The file's pieces; a file that is not the one that was checked is refused before the job is complete."""
+    """The file's pieces; OSError at the end when the content is not the one that was checked."""
     digest = hashlib.sha256()
     for chunk in blob.file.chunks():
         digest.update(chunk)
@@ -138,7 +138,7 @@ def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
 
 
 def _references(connection: Connection, planned: Sequence[Planned], inserted: Collection[str]) -> list[JobRef]:
-    """What became of each job; on a conflict nothing of this call is left in the caller's transaction."""
+    """A reference for each job; on a conflict nothing of this call is left in the caller's transaction."""
     owners = {one.key: _owner(one) for one in planned if one.key is not None and one.job["id"] in inserted}
     unknown = [one.key for one in planned if one.key is not None and one.key not in owners]
     if unknown:
@@ -152,7 +152,7 @@ def _references(connection: Connection, planned: Sequence[Planned], inserted: Co
 
 
 def _owner(one: Planned) -> Mapping[str, Any]:
-    """A new job, as `outbox.owners` would tell of it."""
+    """A new job in the form that `outbox.owners` returns."""
     return {"id": one.job["id"], "state": JobState.OPEN, "content_hash": one.job.get("content_hash")}
 
 

@@ -1,4 +1,4 @@
-"""What every kind of job may be given beside its content, and everything that is wrong with it."""
+"""The options that every kind of job may have beside its content, and their checks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
 
 
-# Not frozen, as all that is made once per job here: freezing costs more than everything else about making it.
+# Not frozen, like every class of which each job makes an instance: freezing costs more than the rest of making one.
 @dataclass(slots=True, kw_only=True)
 class Options:
-    """What every kind of job may be given beside its content."""
+    """The options that every kind of job may have beside its content."""
 
     priority: str | Priority = "normal"
     due_at: Instant | None = None
@@ -35,12 +35,12 @@ class Options:
     dedupe_key: str | None = None
     order_key: str | None = None
     on_gap: str = "hold"
-    """What those behind a part do when it is held in doubt, exhausted or parked: `hold` (wait) or `skip` (go on)."""
+    """What the parts behind one that is held in doubt, exhausted or parked do: `hold` (wait) or `skip` (go on)."""
     tags: Sequence[str] = ()
     on_unknown: str | None = None
     overflow: str = "refuse"
-    """What becomes of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
-    messages, which are parts of the job numbered in order and offered in that order."""
+    """The handling of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
+    messages, which are parts of the job, numbered and offered in order."""
 
 
 def option_problems(options: Options) -> Iterator[Problem]:
@@ -87,7 +87,7 @@ def _instant_problems(name: str, value: Any) -> Iterator[Problem]:
 
 
 def _ends_before_it_starts(options: Options) -> bool:
-    """Only what can be told without a clock: both absolute or both relative (no due_at is a delay of 0)."""
+    """True when expires_at is not after due_at; compared only when both are absolute or both relative (None: 0)."""
     if options.expires_at is None:
         return False
     due_at, due_is_absolute = instant_of(options.due_at if options.due_at is not None else 0)
@@ -119,7 +119,7 @@ def priority_of(value: str | Priority) -> int:
 
 
 def instant_of(value: Instant) -> tuple[int, bool]:
-    """Microseconds, and whether they are absolute; else they count from the database's now."""
+    """Microseconds, and True when they count from 1970; False: from the database's now."""
     if isinstance(value, datetime):
         # Not timestamp(): a float has no microseconds left after 2106.
         since = value - _EPOCH
@@ -136,7 +136,7 @@ AWARE = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC)"
 
 
 def aware_problems(name: str, value: object, remedy: str = AWARE) -> list[Problem]:
-    """An instant of the caller's that has to say its time zone."""
+    """The problem of an instant that is no datetime with a time zone."""
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return []
     return [Problem(name, "is not an aware datetime", remedy)]

@@ -1,6 +1,6 @@
-"""What a producer asks, checked and laid out as rows. Reads files, but no table and no clock.
+"""Checks a producer's job and makes its rows. Reads files, but no table and no clock.
 
-Everything wrong is found before anything is inserted, and named all at once.
+Every problem is found before anything is inserted, and all are named at once.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ Recipient = Recipients | str | Sequence[str]
 """`To(...)`, `Everyone()`, or users as a list or the vendor's `"a | b"`."""
 
 MESSAGE_BYTES = 8 * 1024 * 1024
-"""Of a message document: above the vendors' largest (eight mpnews articles of 666 KB), below what hurts a database."""
+"""Most bytes of a message document: above the vendors' largest (eight mpnews articles of 666 KB), and still small for
+a database."""
 RECIPIENTS_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Asked:
-    """One job as it was asked for, before any check."""
+    """One job as the application enqueued it, before any check."""
 
     kind: str
     account: Account
@@ -49,32 +50,32 @@ class Asked:
     replay_of: str | None = None
     replay: str = ""
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What every part is told beside its share."""
+    """Keys that every part's spec gets beside its share."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What callbacks told of its chats."""
+    """Chat id -> type, as callbacks reported it."""
 
 
 @dataclass(slots=True)
 class Planned:
-    """One job ready to be inserted; its content is text by now, so that thousands of them are light."""
+    """One job ready to be inserted; its content is already JSON text, which keeps thousands of them small in memory."""
 
     job: JobRow = field(repr=False)
     parts: list[PartRow] = field(repr=False)
     """Empty for a job that is one part with all its recipients."""
     warnings: tuple[str, ...]
     document: dict[str, Any] | None = field(repr=False)
-    """Kept only where it names files: the blobs of those that travel with the job are named in it at the insert."""
+    """Set only when the message has files: the insert writes their blobs' ids into it."""
     files: list[tuple[File, dict[str, Any]]] = field(repr=False)
     """Each file with its entry in the document."""
 
     key: tuple[str, str] | None
-    """Account and dedupe key; None without one."""
+    """Account and dedupe key; None: the job has no dedupe key."""
     task_ids: list[dict[str, str]] = field(default_factory=list, repr=False)
-    """Where the caller chose the task_id of a card: which part sends it."""
+    """Rows of account, task_id and the part that sends it, where the caller chose the task_id of a card."""
 
 
 def plan(asked: Asked, site_key: bytes) -> Planned:
-    """Checks one job, splits it and lays it out; CheckFailed names everything that is wrong with it."""
+    """Checks one job, splits it and makes its rows; CheckFailed names everything that is wrong with it."""
     require_usable(asked.account)
     problems = list(option_problems(asked.options))
     document, files = _with_files(asked, problems)
@@ -169,7 +170,7 @@ def _job_row(
 
 
 def content_hash(asked: Asked, draft: Draft) -> str:
-    """SHA-256 of kind, message, recipients and target; the same content hashes the same whoever stored its files."""
+    """SHA-256 of kind, message, recipients and target; equal for equal content, whichever job stored its files."""
     document = dict(draft.message)
     if "files" in document:
         document["files"] = {
@@ -179,7 +180,7 @@ def content_hash(asked: Asked, draft: Draft) -> str:
     to = draft.recipients
     who = [sorted(one.lower() for one in ids) for ids in (to.users, to.parties, to.tags)]
     content: list[Any] = [draft.kind, document, who, to.everyone, asked.target, *sorted(to.chats)]
-    # Added only where given: what an earlier release hashed hashes the same today.
+    # Added only where given, so that jobs which an earlier release hashed have the same hash today.
     further = [to.audience, *sorted(to.customers), *sorted(one.lower() for one in to.emails), *map(list, to.by_sender)]
     if any(further):
         content.append(further)
@@ -187,7 +188,7 @@ def content_hash(asked: Asked, draft: Draft) -> str:
 
 
 def dump(value: object) -> str:
-    """JSON as it is stored: no escapes for what UTF-8 can say. Twice as fast as the standard library."""
+    """JSON as it is stored, with UTF-8 instead of escapes. Twice as fast as the standard library."""
     return to_json(value).decode()
 
 
@@ -205,9 +206,9 @@ def _with_files(asked: Asked, problems: list[Problem]) -> tuple[dict[str, Any], 
 
 
 def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]) -> dict[str, Any]:
-    """What the document says about a file. It is read once through here, and again when it is stored.
+    """The document's entry of a file, which is read once through here and again when it is stored.
 
-    Of a URL only the URL is stored.
+    A file behind a URL is not read; its entry holds the URL.
     """
     entry: dict[str, Any] = {"upload_type": upload_type, "name": file.name, "blob": None}
     if file.url is not None:
@@ -234,7 +235,7 @@ def _unfit_words(options: Options) -> list[Problem]:
 
 
 def _text(name: str, value: object, limit: int, problems: list[Problem]) -> str:
-    """The value as JSON, unless a database cannot hold it: too much, a NUL, half a surrogate pair, no JSON at all."""
+    """The value as JSON; adds a problem when it is too large, or has a NUL, half a surrogate pair, or is no JSON."""
     try:
         written = to_json(value)
     except UnicodeEncodeError:
@@ -262,7 +263,7 @@ def _has_nul(value: object) -> bool:
 
 
 def recipients_of(to: Recipient | None) -> Recipients:
-    """Recipients as the producer may write them."""
+    """The Recipients for each form that a producer may write; CheckFailed for any other."""
     match to:
         case None:
             return Recipients()
@@ -278,7 +279,7 @@ CARD_UPDATE = "card_update"
 
 
 def update_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """A message that has to be a card update."""
+    """The problem of a document that is no card update."""
     if document.get("type") == CARD_UPDATE:
         return []
     return [Problem("update", "is not a card update", "use CardUpdate(...)")]

@@ -1,6 +1,6 @@
 """Jobs that take messages back.
 
-Like `enqueue.py`, inside the caller's own transaction and inserts only; what there is to do is found out by a worker.
+As in `enqueue.py`, all is inserted in the caller's own transaction; a worker finds out what there is to do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.reporting.find_job import JobId
 
 _CLOCK = DatabaseClock()
 MSGID_BYTES = 512
-"""Above every msgid that was seen (about 100); a longer text is something else."""
+"""Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
 
 
 @in_callers_transaction
@@ -42,11 +42,11 @@ def recall(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for everything a send brought out to be taken back; whether it has gone out yet is found out later.
+    """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
 
-    What was not sent yet is cancelled, what is in the air is waited for, and what is in doubt is not repeated any more.
-    Of a job that was replayed or resent, what its replays brought out is taken back with it; a recall of a replay is
-    about that one alone. The vendor takes a message back within 24 h. A recall goes before sends.
+    Parts that were not sent are cancelled, calls in the air are waited for, and parts in doubt are not repeated any
+    more. Messages of the job's replays and resends are recalled with it; a recall of a replay is about that one alone.
+    The vendor recalls a message within 24 h. A recall goes before sends.
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
@@ -68,10 +68,10 @@ def recall_message(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for one message to be taken back that something else sent: by its msgid, through the app that sent it.
+    """Enqueues the recall of one message that another program sent, by its msgid, through the app that sent it.
 
-    The vendor takes a message back within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With
-    `sent_at` (an aware datetime) that is known without a call; without it the vendor is asked and says so (42052).
+    The vendor recalls a message within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With `sent_at`
+    (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
     """
     problems = _msgid_problems(msgid)
     if sent_at is not None:

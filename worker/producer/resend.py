@@ -1,7 +1,7 @@
-"""Jobs sent once more: a whole job, or those of its recipients who were refused.
+"""Sends a job once more: to all of its recipients, or to those who were refused.
 
-Like `enqueue.py`, inside the caller's own transaction and inserts only. A replay also keeps its files from housekeeping
-and takes its place in an order: rows for which no worker waits.
+As in `enqueue.py`, all is written in the caller's own transaction. A replay also updates the rows of its files, which
+housekeeping would delete, and of its place in an order; no worker waits for these rows.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from worker.reporting.recipient_status import Share, recipients_under, standing
 
 _CLOCK = DatabaseClock()
 REPLAY_MARK = 6
-"""Characters that tell a card's task_id from those of other replays. Drawn, not counted: to count, a producer would
-have to lock what workers need."""
+"""Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows
+that workers use."""
 
 
 @in_callers_transaction
@@ -50,11 +50,11 @@ def replay(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for a whole job once more, as a new job linked to the first; who got it the first time gets it again.
+    """Enqueues a whole job once more, as a new job linked to the first; recipients who got it will get it again.
 
-    It is due at `due_at`; without one at once, or when the first was due where that is still to come, and then it
-    expires with the first too. Where others of its order_key wait behind it, the new job takes its place: it goes
-    first, then they do. Raises NotReplayable while the job is open, or in doubt with a repeat of its own to come; and
+    It is due at `due_at`. Without that it is due when the first job was, if that is still to come, and then expires
+    with it; otherwise at once. Where jobs of its order_key wait behind the first, the new job takes the first's place
+    and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own to come; and
     when its message, or one of its files, is no longer kept.
     """
     job_id = id_of(job_id)
@@ -88,11 +88,11 @@ def resend_failed(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for a send once more, for exactly those it was refused for: a new job linked to the first.
+    """Enqueues a send once more for exactly the recipients who were refused: a new job linked to the first.
 
-    With `undetermined=True` also for those of whom nobody can say whether they got it; they may get it twice. Raises
-    NotReplayable when there is nobody to send to, the message is no longer kept, or the undetermined are still to be
-    called for by a repeat.
+    With `undetermined=True` also for recipients of whom it is not known whether they got it; they may get it twice.
+    Raises NotReplayable when there is no recipient to send to, the message is no longer kept, or a repeat to the
+    undetermined is still to come.
     """
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
@@ -112,7 +112,7 @@ def resend_failed(
 
 
 def _require_no_repeat(connection: Connection, job_id: str) -> None:
-    """What is in doubt and will be called again by itself would go twice, also where the first call never arrived."""
+    """NotReplayable while a part in doubt has a repeat to come: with the new job the message would go twice."""
     if has_repeats_to_come(connection, job_id):
         text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
         raise NotReplayable(f"job {job_id} {text}", job=job_id)
@@ -155,7 +155,7 @@ def _once_more(
 
 
 def _kept_choices(connection: Connection, old: Mapping[str, Any]) -> dict[str, Any]:
-    """What the caller chose beside the content and every part was told."""
+    """The caller's choices that are kept in the parts' specs and not in the message."""
     if old["kind"] != Kind.UPDATE_CARD:
         return {}
     told = outbox.first_spec(connection, str(old["id"]))

@@ -1,4 +1,4 @@
-"""A person lets an order go on behind a part that keeps it waiting. Whose turn it is: `outbox/jobs/order_queue.py`."""
+"""Lets an order go on behind a part that keeps it waiting. Which part goes next: `outbox/jobs/order_queue.py`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from worker.outbox.jobs.order_queue import let_pass
 
 
 def skip(database: Database, job_id: str) -> list[str]:
-    """Takes those of a job's parts that others of their order wait for out of the order; their ids.
+    """Takes a job's parts that are first in an order out of it, so that the parts behind go on; returns their ids.
 
-    They stay what they are: one held in doubt or exhausted is held or exhausted, a queued one (its lane is parked) goes
-    whenever it can. NotReplayable when the job keeps nobody waiting, or its part is just in the air.
+    Their states do not change: one held in doubt or exhausted stays so, a queued one (its lane is parked) is sent when
+    it can be. NotReplayable when no part of the job is first in an order, or it is in the air.
     """
     passed = database.run(lambda connection: let_pass(connection, database.now, job_id))
     if not passed:

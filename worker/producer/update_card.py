@@ -1,6 +1,6 @@
 """Card updates: of the card that a job sent, or by a response_code that the application holds itself.
 
-Like `enqueue.py`, inside the caller's own transaction; inserts only, and a look at what is known of the code.
+As in `enqueue.py`, all is inserted in the caller's own transaction; the state of the code is read.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def update_card_by_code(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for one card to be replaced, for some or (without `to`) for all who have it, by this response_code alone.
+    """Enqueues the update of one card, for some or (without `to`) for all who have it, by this response_code alone.
 
-    For a card that something else sent, or a code out of a callback that the application received itself; `account` is
-    the app that sent the card. One call: the code is spent by it. The vendor takes a code within 72 h of `issued_at`
-    (an aware datetime); without it the vendor is asked and says so. A code that was used before, or may have been, is
-    refused: CheckFailed when that is known by now, else the job ends `rejected`.
+    For a card that another program sent, or a code from a callback that the application received itself; `account` is
+    the app that sent the card. The update is one call and spends the code. The vendor takes a code within 72 h of
+    `issued_at` (an aware datetime); without that a late call is made and the vendor refuses it. A code that was used
+    before, or may have been, is refused: CheckFailed when that is known already, otherwise the job ends `rejected`.
     """
     found = (accounts or current_accounts()).get(account)
     document = document_of(update)
@@ -76,7 +76,7 @@ def update_card_by_code(
 def require_replayable(
     connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any], account: Account
 ) -> None:
-    """A replay would spend the same code again: NotReplayable when that is known to be impossible."""
+    """NotReplayable when the job's own response_code is known to be used: a replay would spend it again."""
     response_code = document.get("response_code")
     held = _held(connection, account, response_code) if response_code else None
     if held is not None and held.used:
@@ -86,12 +86,12 @@ def require_replayable(
 
 def _require_unused(connection: Connection, account: Account, response_code: object, dedupe_key: str | None) -> None:
     if not isinstance(response_code, str):
-        return  # the channel says what is wrong with it
+        return  # the channel's check names the problem
     held = _held(connection, account, response_code)
     if held is None or not held.used:
         return
     if dedupe_key is not None and outbox.owners(connection, [(account.name, dedupe_key)]):
-        return  # asked for before under this key: perhaps by the very job that used it
+        return  # this dedupe key has a job: perhaps the one that used the code
     raise CheckFailed([Problem("response_code", held.fate, INSTEAD)], channel=account.channel)
 
 
@@ -116,12 +116,12 @@ def update_card(
     accounts: AccountSource | None = None,
     clock: SqlClock = _CLOCK,
 ) -> JobRef:
-    """Asks for the card a send brought out to be replaced, for some or (without `to`) for everyone who has it.
+    """Enqueues the update of the card that a job sent, for some or (without `to`) for everyone who has it.
 
-    Each call spends a response_code: of the presses of the people named first, of other presses next, the send's own
-    last. `reserve_last=True` keeps that one: without a press the update is refused. The update is urgent, whatever
-    `priority` says, when the last code of a card ends within an hour. Of a job that was replayed or
-    resent, the cards of its replays are updated too; an update of a replay is about that one alone.
+    Each call spends a response_code: first from presses of the people named, then from other presses, last the send's
+    own. `reserve_last=True` keeps the send's own: without a press the update is refused. The update is urgent, whatever
+    `priority` says, when the last code of a card ends within an hour. The cards of the job's replays and resends are
+    updated too; an update of a replay is about that one alone.
     """
     options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
     document = document_of(update)

@@ -1,1 +1,1 @@
-"""What became of jobs: reports, recipients, timelines, campaigns, limits. Reads only."""
+"""Reports on jobs, recipients, timelines, campaigns and limits. Reads only."""

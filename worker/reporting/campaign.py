@@ -1,6 +1,7 @@
-"""What became of a group-send: totals and lists out of what was read so far. Reads only.
+"""The results of a group-send: totals and lists from what a track has read so far. Reads only.
 
-`accepted` says that the task exists; everything after it is done by people, and known from the last round of a track.
+`accepted` means that the vendor's task exists. Members then send it by hand; the last round of a track shows how far
+they are.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ from worker.reporting.find_job import JobId, id_of, rows_of
 
 SENT, NO_CONTACT, QUOTA_SPENT = 1, 2, 3
 DONE = 2
-"""Of a member's own task."""
+"""The status of a member's own task that is done; the three before it are of a customer."""
 
 
 class Stage(StrEnum):
-    """How far one task is."""
+    """The progress of one task."""
 
     NOT_CREATED = "not_created"
     UNKNOWN = "unknown"
-    """Its creation is in doubt."""
+    """The call that creates the task is in doubt."""
     WAITING = "waiting"
     """No member has sent yet, as far as was read."""
     PARTLY_SENT = "partly_sent"
     FINISHED = "finished"
-    """Every member has sent, and nobody of theirs waits any more."""
+    """Every member has sent, and none of their customers waits any more."""
     CANCELLED = "cancelled"
-    """Who had not sent cannot any more; what was sent before stays."""
+    """The task was recalled: members who had not sent cannot any more; messages sent before stay."""
     CLOSED = "closed"
-    """Members still wait, but it is not followed any more."""
+    """Some members have not sent, but the task is not followed any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Every recipient asked for in exactly one list: asked = the sum of them all.
+    """Every recipient of a group-send in exactly one list; `asked` is the sum of them all.
 
-    A customer whom two members were asked to write to counts once, under the best that is known. A task for all
-    customers of a member has nobody named before it is read: those stand in the lists, beside the asked.
+    A customer whom two members were asked to write to counts once, under the better of the two. Customers of a task for
+    all customers of a member are in the lists once a track has read them.
     """
 
     job: str
@@ -72,23 +73,23 @@ class Campaign:
     asked: int
     sent: tuple[str, ...] = field(repr=False)
     waiting: tuple[str, ...] = field(repr=False)
-    """Their member has not sent, or nothing was read yet."""
+    """Recipients whose member has not sent, or of whom nothing was read yet."""
     quota_spent: tuple[str, ...] = field(repr=False)
-    """Had as many group messages as the vendor lets through in a period."""
+    """Recipients who have had as many group messages as the vendor allows in a period."""
     no_contact: tuple[str, ...] = field(repr=False)
-    """Not in touch with the member any more."""
+    """Recipients who are no longer contacts of the member."""
     refused: tuple[str, ...] = field(repr=False)
-    """The vendor's fail_list at the creation."""
+    """The vendor's fail_list when the task was created."""
     cancelled: tuple[str, ...] = field(repr=False)
-    """Not sent when the task was cancelled."""
+    """Recipients without the message when the task was cancelled."""
     closed: tuple[str, ...] = field(repr=False)
-    """Not sent when following the task ended."""
+    """Recipients without the message when the tracking of the task ended."""
     undetermined: tuple[str, ...] = field(repr=False)
-    """The creation of their task is in doubt."""
+    """Recipients for whom the creation of the task is in doubt."""
     not_sent: tuple[str, ...] = field(repr=False)
-    """Their task was never created."""
+    """Recipients whose task was never created."""
     read_at: datetime | None
-    """When the newest of this was read; null: never yet."""
+    """When the newest of these results was read; None: nothing was read yet."""
 
 
 _LISTS = (
@@ -102,12 +103,12 @@ _LISTS = (
     "refused",
     "not_sent",
 )
-"""Best first: where a recipient stands in several tasks, the first of these counts."""
+"""The lists, best first: a recipient of several tasks is in the first one that applies."""
 
 
 @on_callers_connection
 def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> Campaign:
-    """What became of a group-send: who has sent, who waits, who was not reached and why. JobNotFound for no job."""
+    """The results of a group-send: who got it, who waits, who was not reached and why. JobNotFound for no job."""
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
     if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
@@ -151,7 +152,7 @@ def _campaign(rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iter
 
 
 def _ended(follow_ups: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The parts that were followed, and are not any more."""
+    """The parts whose tracks have all ended."""
     tracks = [row for row in follow_ups if row["kind"] == Kind.TRACK]
     open_ones = {_target(row) for row in tracks if PartState(row["state"]) in (PartState.QUEUED, PartState.SENDING)}
     return {_target(row) for row in tracks if row["state"] == PartState.ACCEPTED} - open_ones
@@ -186,7 +187,7 @@ def _is_in_doubt(part: Mapping[str, Any]) -> bool:
 
 
 def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
-    """Where everybody of a task stands of whom nothing else was read."""
+    """The list of a task's recipients of whom nothing was read."""
     state = PartState(part["state"])
     if _is_in_doubt(part):
         return "undetermined"
@@ -196,7 +197,7 @@ def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
 
 
 def _stands(part: Mapping[str, Any], rest: str, own: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Where each recipient of a task stands; what was read goes before what can be told from the task alone."""
+    """Each recipient of a task with its list: as a track read it, otherwise `rest`."""
     share = Recipients.from_json(json.loads(part["spec"]))
     named = {one.lower(): one for one in (*share.customers, *share.chats)}
     told = ((row["recipient"], row["status"]) for row in own if row["recipient"])

@@ -19,13 +19,13 @@ _CLOCK = DatabaseClock()
 
 @dataclass(frozen=True, slots=True)
 class CardCodes:
-    """What one card has left to be updated with."""
+    """The response_codes that one card can still be updated with."""
 
     job: str
     """The job that sent the card: the one that was named, or a replay of it."""
     part: str
     left: int
-    """Its response_codes that no update has spent or is just spending; each is good for one."""
+    """Its response_codes that no update has used or is using now; each is good for one update."""
     until: datetime | None
     """When the last of those left ends; None: none is left."""
 
@@ -34,10 +34,10 @@ class CardCodes:
 def codes_left(
     connection: Connection, job_id: JobId, *, bind: Bind | None = None, clock: SqlClock = _CLOCK
 ) -> list[CardCodes]:
-    """What `update_card` of this job can still spend: an entry for each of its cards, and those of its replays.
+    """The codes that `update_card` of this job can still use: an entry for each card of it and of its replays.
 
-    A card brings one code when it is sent and one with each press, and each ends 72 h later (page 94888;
-    `delivery.response_code_ttl_s`). Empty: no card of the job has brought one, or not yet. JobNotFound for no job.
+    A card gets one code when it is sent and one with each press, and each ends 72 h later (page 94888;
+    `delivery.response_code_ttl_s`). Empty: no card of the job has got one yet. JobNotFound for no job.
     """
     job = row_of(connection, job_id)["id"]
     now = clock.now(connection.dialect.name)

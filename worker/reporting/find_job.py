@@ -1,6 +1,6 @@
-"""What a caller names: a job by its id, states by their words; or the one sentence that says what is wrong with it.
+"""Finds the rows of a job by the id that a caller gives; an id or a job that does not exist is an error.
 
-What cannot be an id or a state is refused before any SQL: the database's error would end the caller's transaction.
+A value that cannot be an id is refused before any SQL: the database's error would end the caller's transaction.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def id_of(job_id: object) -> str:
 
 
 def rows_of(connection: Connection, job_id: JobId) -> JobRows:
-    """Everything a job is made of; JobNotFound when there is none."""
+    """All rows of a job; JobNotFound when there is none."""
     return _there(job_rows(connection, id_of(job_id)), job_id)
 
 
 def report_rows_of(connection: Connection, job_id: JobId) -> ReportRows:
-    """What a report of a job is made of; JobNotFound when there is none."""
+    """The rows of a job's report; JobNotFound when there is none."""
     return _there(report_rows(connection, id_of(job_id)), job_id)
 
 

@@ -1,4 +1,4 @@
-"""How much of every limit of an account is used now, read where admission keeps it, without a lock."""
+"""How much of every limit of an account is used now, read from admission's own rows, without a lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.outbox.lanes.budgets import budget_key, read
 from worker.outbox.lanes.lanes import used_up
 
 MOST_WAITING = 10_000
-"""So many waiting parts are counted for a limit at most."""
+"""Most waiting parts that are counted for an account's limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class Usage:
 
     counted: Counted
     used: int | None
-    """Units that may still count at the vendor; null where one of many was not named, or no window counts it."""
+    """Units that may still count at the vendor; None for a limit without a window, or of recipients when none is named.
+    """
     room_in_s: float | None
-    """Seconds until there is room for one unit more: 0 now; null where `used` is."""
+    """Seconds until there is room for one more unit: 0 now; None where `used` is None."""
     waiting: int
     """Parts of the account that wait because the limit is used up, of the first 10,000; of a named recipient's own
     limit only those that name the recipient.
@@ -50,9 +51,9 @@ def usage(
     *,
     count_waiting: bool = True,
 ) -> list[Usage]:
-    """Every limit that is kept for the account; those of recipients for the one named.
+    """Every limit that is kept for the account; the limits of recipients for the one named.
 
-    Who waits is sought among all queued parts of the account: not for every few seconds.
+    `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
     key = lane_key(connection)
     of_all = _waiting(connection, account) if count_waiting else Counter[str]()
@@ -90,13 +91,13 @@ def _lanes_of(account: Account) -> dict[str, str]:
 
 
 def _waiting(connection: Connection, account: Account) -> Counter[str]:
-    """Parts by why they wait."""
+    """The number of parts for each reason to wait."""
     query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
     return Counter({row[0]: int(row[1]) for row in connection.execute(text(query), _lanes_of(account))})
 
 
 def _waiting_for(connection: Connection, account: Account, recipient: str) -> Counter[str]:
-    """The same of those parts that name a recipient (in lower case)."""
+    """The same of the parts that name a recipient (given in lower case)."""
     rows = connection.execute(text(f"select reason, spec {_WAITING}"), _lanes_of(account))
     return Counter(row[0] for row in rows if _names(json.loads(row[1]), recipient))
 

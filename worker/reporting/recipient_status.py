@@ -1,9 +1,9 @@
-"""Who of a job stands where: every recipient under exactly one thing that is true of it, at every moment.
+"""The status of a job's recipients: each has exactly one at every moment, so the counts always add up.
 
-Counted, and listed page by page, without loading all who were asked for; the counts always add up.
+Recipients are counted, and listed page by page, without loading all of a job.
 
-The parts of a send share its recipients out, so what is true of each stands with its part. Where recipients can stand
-in several parts (pieces of a long text, card updates, customers of two members) the whole job is looked at.
+The parts of a send divide its recipients, so a recipient's status is that of its part. Where a recipient can be in
+several parts (pieces of a long text, card updates, customers of two members) the whole job is read.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from worker.outbox.jobs.reading import Rows
 from worker.reporting.find_job import JobId, id_of, row_of, rows_of
 
 PAGE = 1_000
-"""Recipients that are looked at at a time."""
+"""Recipients that are read at a time."""
 PARTS = 500
 
 
 def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counts:
-    """How many recipients of a job stand where; exact at every moment."""
+    """How many recipients of a job have each status; exact at every moment."""
     tally = _tally(connection, job, parts)
     if tally is None:
         tally = Counter({share: len(ids) for share, ids in _whole(connection, job["id"]).items()})
@@ -52,9 +52,9 @@ def recipients(
 ) -> list[str]:
     """The recipients behind one of a job's counts, as the producer wrote them: `Share.REFUSED` or `"refused"`.
 
-    At most `limit` of them, 1000 unless told otherwise, or all with None; for the next page give how many were read as
-    `after`. While the job is open recipients can pass from one share to another between two pages. JobNotFound for no
-    job, CheckFailed for no share.
+    At most `limit` of them (1000 by default), or all with None; for the next page give how many were read as `after`.
+    While the job is open, recipients can move from one share to another between two pages. JobNotFound for no job,
+    CheckFailed for no share.
     """
     if share not in {*Share}:
         raise CheckFailed(
@@ -71,7 +71,7 @@ def recipients(
 
 
 def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counter[Share] | None:
-    """The counts, where every recipient stands in one part and in no other; else None."""
+    """The counts, if every recipient is in exactly one part; otherwise None."""
     if job["kind"] not in channel(job["channel"]).sends:
         return None
     tally: Counter[Share] = Counter()
@@ -86,7 +86,7 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
 def _each(
     connection: Connection, job: Mapping[str, Any], parts: Sequence[str]
 ) -> Iterator[tuple[Mapping[str, Any], set[Named]]]:
-    """Each part with those whom the vendor refused for it; a page of some thousand recipients at a time."""
+    """Each part with the recipients refused by name in its page; a page has some thousand recipients."""
     size = max(1, min(PARTS, PAGE * len(parts) // max(1, job["asked"])))
     for start in range(0, len(parts), size):
         page, refused = reading.parts_and_refused(connection, parts[start : start + size])
@@ -105,19 +105,19 @@ Recipient = tuple[str, str]
 
 
 Named = tuple[str, str, str]
-"""Part, kind and id in lower case of one whom the vendor refused."""
+"""Part, kind and id (in lower case) of a recipient whom the vendor refused."""
 
 
 OVERLAPPING = frozenset({"piece", "instead_of", "sender"})
-"""Keys of the specs of parts whose recipients may stand in other parts too."""
+"""Keys of the specs of parts whose recipients may be in other parts too."""
 
 
 BROADCAST = "everyone"
-"""The kind of whoever is meant by everyone; an id of `Recipients.broadcasts`."""
+"""The kind of a broadcast; its id is one of `Recipients.broadcasts`."""
 
 
 class Share(StrEnum):
-    """What is true of one recipient; every recipient asked for has exactly one of these at every moment."""
+    """The status of one recipient; every recipient of a job has exactly one at every moment."""
 
     ACCEPTED = "accepted"
     UNDETERMINED = "undetermined"
@@ -126,16 +126,16 @@ class Share(StrEnum):
     NOT_SENT = "not_sent"
 
 
-# Where a recipient stands in several parts (a card update of several calls): the first of these that is true of one.
+# For a recipient in several parts (a card update of several calls): the first of these that one of the parts has.
 _STRONGEST = tuple(Share)
 
 
-# Of a text that went out in pieces a recipient has nothing before he has all of it.
+# For a text sent in pieces: `accepted` is last, because a recipient counts as accepted only with all pieces.
 _WEAKEST = (Share.UNDETERMINED, Share.NOT_YET, Share.REFUSED, Share.NOT_SENT, Share.ACCEPTED)
 
 
-# A department that was sent to member by member is through when all of them are; the refused among them are failures of
-# their own, as those of a call to the department are.
+# For a department that is sent to by its members' userids: `refused` is last, because a refused member is a failure of
+# its own and does not make the department refused, as in a call to the department.
 _MEMBER_BY_MEMBER = (Share.UNDETERMINED, Share.NOT_YET, Share.NOT_SENT, Share.ACCEPTED, Share.REFUSED)
 
 
@@ -152,13 +152,13 @@ class Counts:
 
 
 def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, tuple[str, ...]]:
-    """Every recipient asked for, as the producer wrote it, under the one thing that is true of it."""
+    """The recipients of a job, as the producer wrote them, by their status."""
     stands = standing(asked, is_open, parts, refused)
     return {share: tuple(one for _, one in ids) for share, ids in stands.items()}
 
 
 def recipients_under(asked: Recipients, stands: Mapping[Share, Iterable[Recipient]], *wanted: Share) -> Recipients:
-    """Those under the wanted shares, to be asked for again."""
+    """The recipients with one of the wanted statuses, for a new job."""
     chosen = [one for share in wanted for one in stands[share]]
     broadcasts = {(BROADCAST, one) for one in asked.broadcasts()}.intersection(chosen)
     named = [one for one in chosen if one not in broadcasts]
@@ -167,7 +167,7 @@ def recipients_under(asked: Recipients, stands: Mapping[Share, Iterable[Recipien
 
 
 def _senders_of(asked: Recipients, wanted: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Of each sender those who were chosen; who was given everybody of his keeps that or is left out."""
+    """Each sender with its chosen recipients; a sender with a broadcast keeps it when that was chosen."""
     chosen = set(wanted)
     ids_of = {one for kind, one in chosen if kind != BROADCAST}
     kept = ((sender, ids, tuple(one for one in ids if one in ids_of)) for sender, ids in asked.by_sender)
@@ -177,7 +177,7 @@ def _senders_of(asked: Recipients, wanted: Iterable[Recipient]) -> tuple[tuple[s
 
 
 def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, list[Recipient]]:
-    """Every recipient asked for under the one thing that is true of it; a pure function of the rows."""
+    """The recipients of a job by their status; a pure function of the rows."""
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
     found: dict[Recipient, set[Share]] = {}
     order, apart = _STRONGEST, set[Recipient]()
@@ -201,7 +201,7 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
 def of_part(
     part: Mapping[str, Any], spec: dict[str, Any], named: Container[Named]
 ) -> Iterator[tuple[Share, Recipient]]:
-    """What one part says of each of its recipients, as the producer wrote them; `named` are those refused by name."""
+    """The status and recipient pairs of one part, as the producer wrote them; `named` are refused by name."""
     share = _share_of(part)
     settled = _is_settled(share, part)
     for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
@@ -209,13 +209,13 @@ def of_part(
 
 
 def _is_settled(share: Share, part: Mapping[str, Any]) -> bool:
-    """Whether somebody the vendor named is refused for sure: no call is in doubt but the one whose answer named him."""
+    """Whether recipients refused by name are certainly refused: no call is in doubt but the one that named them."""
     named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
     return share is not Share.UNDETERMINED or named_by_it
 
 
 def _share_of(part: Mapping[str, Any]) -> Share:
-    """What a part's state says of its recipients, unless one of them is named as refused."""
+    """The status of a part's recipients by its state; recipients refused by name are handled apart."""
     match PartState(part["state"]):
         case PartState.QUEUED | PartState.SENDING:
             return Share.UNDETERMINED if part["doubts"] else Share.NOT_YET
@@ -230,7 +230,7 @@ def _share_of(part: Mapping[str, Any]) -> Share:
 
 
 def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
-    """Everybody named, and each broadcast; `sender` is that of a part, which has one at most."""
+    """All recipients and broadcasts; `sender` is the one of a part, which has one at most."""
     for kind, name in LISTS.items():
         yield from ((kind, one) for one in getattr(recipients, name))
     of_sender = (everyone_of(sender),) if recipients.everyone and sender is not None else ()

@@ -1,7 +1,7 @@
-"""What became of a job: its state, counts that always add up, receipts, failures; for producers and people.
+"""Reports of a job: its state, counts that always add up, receipts, failures; for producers and people.
 
-Reads only. The counts are a function of the rows (`recipient_status.py`), so they hold at every moment; a report holds
-no names, so that one of 100,000 recipients is as light as one of a few.
+Reads only. The counts are a function of the rows (`recipient_status.py`), so they are right at every moment. A report
+holds no names, so that one of 100,000 recipients is as small as one of a few.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from worker.reporting.recipient_status import Counts, counts_of
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the vendor gave for one call it took."""
+    """What the vendor returned for one call that it accepted."""
 
     part: str
     accepted_at: datetime
     msgid: str | None
     media_id: str | None
     url: str | None
-    """Of a permanent picture (`uploadimg`)."""
+    """The URL of a permanent picture (`uploadimg`)."""
     chatid: str | None
-    """Of an app group chat that was made."""
+    """The id of an app group chat that the call created."""
     type: str | None
-    """Of an upload, as the vendor said: `image`, `voice`, `video` or `file`. Youdu says none."""
+    """The type of an upload as the vendor returned it: `image`, `voice`, `video` or `file`; Youdu returns none."""
     created_at: datetime | None
-    """When the vendor made the media_id of an upload, by its clock in whole seconds; None where it did not say."""
+    """When the vendor made the media_id of an upload, by its clock in whole seconds; None: it did not say."""
     recalled_at: datetime | None
     from_repeat: bool
-    """Only a repeat's answer proves that the call was accepted."""
+    """True when only a repeat's answer proves that the call was accepted."""
     not_sent: bool
-    """Nothing had to be called: the target of a recall never left."""
+    """True when no call was needed: the target of a recall never left."""
     warning: str | None
 
 
@@ -62,14 +62,14 @@ class Failure:
     kind: str
     """`user`, `party` or `tag`."""
     field_name: str
-    """The vendor's list it stood in, such as `invaliduser`."""
+    """The list of the vendor's answer that named it, such as `invaliduser`."""
     errcode: int
     failed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call and what it meant."""
+    """One call and its outcome."""
 
     claim: int
     outcome: str
@@ -121,12 +121,11 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobReport(JobSummary):
-    """Everything known about one job at one moment, but for the names: `recipients` and `failures` have those."""
+    """The state of one job at one moment, without recipients' names: `recipients` and `failures` have those."""
 
     counts: Counts
     replays: tuple[str, ...]
-    """The jobs that repeat this one, oldest first, whole or for those it was refused for; all of a chain stand with its
-    original."""
+    """The replays and resends of this job, oldest first; replays of a replay are listed with the original."""
     warnings: tuple[str, ...]
     receipts: tuple[Receipt, ...]
     parts: tuple[PartReport, ...]
@@ -141,7 +140,7 @@ def get_job(connection: Connection, job_id: JobId, *, bind: Bind | None = None) 
 
 @on_callers_connection
 def receipts(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Receipt]:
-    """What the vendor gave for the job: msgids, media_ids."""
+    """What the vendor returned for the job: msgids, media_ids, URLs, chatids."""
     return [_receipt(row) for row in report_rows_of(connection, job_id).receipts]
 
 
@@ -176,7 +175,7 @@ def list_jobs(
 ) -> list[JobSummary]:
     """Jobs, newest first; for the next page give the last one's id as `before`.
 
-    `state` is one or several, as `JobState.OPEN` or by the word, `"open"`; CheckFailed for what is none.
+    `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value.
     """
     states = None if state is None else states_of("state", state)
     last = None if before is None else id_of(before)
@@ -196,9 +195,9 @@ def wait_for(
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> JobReport:
-    """Waits until the job has ended (or is in one of `states`), for tests of applications; else StillOpen.
+    """Waits until the job has ended (or is in one of `states`), for tests of applications; StillOpen after the time.
 
-    `source` is an engine or a session factory: every look is a short transaction of its own.
+    `source` is an engine or a session factory: every read is a short transaction of its own.
     """
     job_id = id_of(job_id)
     wanted = {*JobState} - {JobState.OPEN} if states is None else set(states_of("states", states))
@@ -295,18 +294,18 @@ def _at(micros: int | None) -> datetime | None:
 
 
 _FOREVER = 200_000_000_000_000_000
-"""Past the year 8000: a part that waits without a deadline for the job it depends on."""
+"""Microseconds, past the year 8000: a later `not_before` means that a part waits for another one without a due time."""
 
 
 @contextmanager
 def _look(source: Source) -> Iterator[Connection]:
-    """A connection for one look."""
+    """A connection for one read."""
     match source:
         case Database():
             with source.reading() as connection:
                 yield connection
         case Engine():
-            # Each statement stands alone: on SQLite a look must not wait for the write lock.
+            # Each statement is a transaction of its own: on SQLite a read must not wait for the write lock.
             with source.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 yield connection
         case _:

@@ -1,4 +1,4 @@
-"""What happened to a job, in order: every mark, call, receipt, refusal, press, hook and follow-up. Reads only."""
+"""The events of a job in order: every mark, call, receipt, refusal, press, hook and follow-up. Reads only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNKNOWN = JobState.UNKNOWN.label
 ENDS = frozenset({"accepted", "partial", "rejected", UNKNOWN})
 """Outcomes of calls after which a part is not open."""
 REASONS = 3
-"""Different reasons of one job's parts that its timeline tells; all of them stand in the report."""
+"""Most reasons of one job's parts that its timeline shows; the report has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class Event:
     part: str | None = None
     detail: str = ""
     person: str | None = field(default=None, repr=False)
-    """Who did it; null: nobody outside."""
+    """The userid of the person who pressed; None for events that no person caused."""
 
 
 @on_callers_connection
 def timeline(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Event]:
-    """What happened to the job, in order."""
+    """The job's events, in order."""
     return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)
 
 
 def _events(rows: JobRows) -> Iterator[Event]:
-    """Unsorted; what stands first here stays first among equals."""
+    """The events, unsorted; of events at the same instant the order here stays."""
     job = rows.job
     yield Event(instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
     if job["due_at"] > job["created_at"]:
@@ -73,7 +73,7 @@ def _events(rows: JobRows) -> Iterator[Event]:
 
 
 def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:
-    """The job's ends as unknown that a repeat or a late answer took back: they were, whatever became of it since."""
+    """The times when the job ended as unknown before a repeat or a late answer changed that."""
     lost = {row["ended_at"]: row["reason"] for row in rows.attempts if row["outcome"] == UNKNOWN}
     for at, reason in lost.items():
         if at != rows.job["finished_at"] and _was_over(rows, at):
@@ -81,14 +81,14 @@ def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:
 
 
 def _was_over(rows: JobRows, at: int) -> bool:
-    """Whether no part of the job was open at an instant, as far as calls tell."""
+    """Whether no part of the job was open at an instant, judged by its calls."""
     last = {row["part_id"]: row for row in rows.attempts if row["started_at"] <= at}
     ended = {part for part, row in last.items() if row["ended_at"] <= at and row["outcome"] in ENDS}
     return all(part["id"] in ended for part in rows.parts)
 
 
 def _ended(rows: JobRows) -> str:
-    """The job's state, and why, where its parts say so: the reason of a part that was held stands in no attempt."""
+    """The job's state with its parts' reasons; no attempt has the reason for which a part was held."""
     reasons = list(dict.fromkeys(part["reason"] for part in rows.parts if part["reason"]))
     more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
     told = "; ".join([*reasons[:REASONS], *more])
@@ -97,7 +97,7 @@ def _ended(rows: JobRows) -> str:
 
 
 def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
-    """A press of the card, and how the application's hooks fared with it or with the job's end."""
+    """A press of the card, and the runs of the application's hook for it or for the job's end."""
     part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
     if press:
         yield Event(instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
@@ -118,7 +118,7 @@ def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _refusals(failures: Rows) -> Iterator[Event]:
-    """One line for all recipients that one answer refused; who they are is for `failures`."""
+    """One line for all recipients that one answer refused; `failures` has their names."""
     groups: dict[tuple[int, str, str], int] = {}
     for row in failures:
         key = (row["failed_at"], row["part_id"], row["field"])
@@ -128,7 +128,7 @@ def _refusals(failures: Rows) -> Iterator[Event]:
 
 
 def _called(row: Mapping[str, Any]) -> str:
-    """A call in words: its codes, the vendor's trace number, how long it took, and whether it was answered later."""
+    """A call in words: its codes, the vendor's trace number, its duration, and whether it was answered later."""
     late = "answered later" if row["outcome"] == UNKNOWN and not row["doubtful"] else None
     facts = {"HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
     said = [f"{name}{value}" for name, value in facts.items() if value is not None]
