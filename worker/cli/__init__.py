@@ -27,7 +27,7 @@ def _run() -> None:
 
     try:
         app(prog_name="worker")
-    except SystemExit:  # every command's end; spares it the import below
+    except SystemExit:  # every command ends with it; without this line the import below would run each time
         raise
     except _database_errors() as error:
         _end(_sentence(error), EXIT_FAILED)
@@ -40,7 +40,7 @@ def _database_errors() -> type[Exception]:
 
 
 def _sentence(error: Exception) -> str:
-    """The fault in our own words: the error's text may hold values of the statement."""
+    """The error in our own words: the driver's text may hold values of the statement."""
     from sqlalchemy.exc import DBAPIError
 
     from worker.outbox.engine.error_text import code_of, remedy_of

@@ -1,4 +1,4 @@
-"""Chats that callbacks told of, for people: what to name in `Chats(...)`, and what waits for whom."""
+"""`worker chats`: the chats that callbacks reported, whose ids `Chats(...)` takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")
 
 
 def show(say: Say, *, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
-    """Prints the chats that spoke last."""
+    """Prints the chats whose callbacks came last."""
     with outbox() as connection:
         found = [_plain(row) for row in list_chats(connection, account, gone=gone, limit=limit)]
     if as_json:

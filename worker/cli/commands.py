@@ -1,4 +1,4 @@
-"""The commands and their options. What a command needs is imported inside it: `worker simulator` loads no worker."""
+"""The commands and their options. Each imports what it needs when it runs: `worker simulator` loads no worker."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def metrics(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def simulator(context: typer.Context) -> None:
-    """A fake WeCom over HTTP: --port P, --bare, --latency-ms N, --settings JSON; --help tells all."""
+    """A fake WeCom over HTTP: --port P, --bare, --latency-ms N, --settings JSON; --help lists all."""
     from worker.simulator.__main__ import main
 
     main(context.args)
@@ -149,7 +149,7 @@ def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Jso
 
 @app.command()
 def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
-    """Asks for an ended job once more, as a new job linked to the first; prints the new id."""
+    """Enqueues an ended job once more, as a new job linked to the first; prints the new id."""
     from worker.cli.running import replay_job
 
     typer.echo(replay_job(job))
@@ -157,7 +157,7 @@ def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
 
 @app.command()
 def skip(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
-    """Lets those go on that wait behind a job of their order_key; the job itself stays what it is."""
+    """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
     from worker.cli.running import skip_job
 
     for part in skip_job(job):
@@ -187,7 +187,7 @@ def chats(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the last seen first.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Lists the chats that callbacks told of: what a message to a webhook can name."""
+    """Lists the chats that callbacks reported, to which a webhook's message can be sent."""
     from worker.cli import chats as listed
 
     listed.show(_say(), account=account, gone=gone, limit=limit, as_json=as_json)
@@ -246,7 +246,7 @@ def list_events(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Lists what the application's hooks hear, newest first."""
+    """Lists the events of the application's hooks, newest first."""
     if context.invoked_subcommand is None:
         from worker.cli import events as listed
 

@@ -1,4 +1,4 @@
-"""Whether all is there: settings, accounts, secrets, database, broker. Calls no vendor, changes nothing."""
+"""`worker doctor`: checks settings, accounts, secrets, database and broker. Calls no vendor, changes nothing."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.processes import living
 
 CLOCK_S = 5.0
-"""A difference of the clocks that is worth a word; a callback's may be 300 s (`delivery.callback_max_age_s`)."""
+"""Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
 
 SET_ASIDE_S = 86_400
-"""How far back what was set aside is counted; what still fails is told once a day."""
+"""Seconds back that events "set aside" are counted; something that keeps failing writes one a day."""
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     CAUTION = "caution"
@@ -46,7 +46,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     what: str
     level: Level
@@ -54,7 +54,7 @@ class Finding:
 
 
 def show(say: Say, *, as_json: bool) -> int:
-    """Prints what was found; 1 when something keeps the worker from working."""
+    """Prints the findings; returns 1 when one of them is a problem, otherwise 0."""
     found = list(findings())
     if as_json:
         say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
@@ -67,7 +67,7 @@ def show(say: Say, *, as_json: bool) -> int:
 def findings(
     load: Callable[[], Settings] = load_settings, wall_clock: Callable[[], float] = time.time
 ) -> Iterator[Finding]:
-    """Everything looked at, in the order in which it is needed."""
+    """The findings of all checks, in the order in which a worker needs what they check."""
     try:
         settings = load()
         accounts = accounts_of(settings)
@@ -113,7 +113,7 @@ def _account(account: Account) -> Iterator[Finding]:
 
 
 def _unfit(account: Account) -> Iterator[str]:
-    """Secrets that are there and cannot be what they should be, found out as receivers and senders would."""
+    """The errors of secrets that can be read but not used, checked by the code of receivers and senders."""
     try:
         door_of(account, max_age_s=0.0)
     except ConfigurationError as error:
@@ -127,7 +127,7 @@ def _unfit(account: Account) -> Iterator[str]:
 
 
 def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Finding]:
-    """Who names the members of departments and tags; silent where no channel counts them."""
+    """Whether `members_of` can be imported; if it is not set, a caution where a channel counts members."""
     if settings.members_of:
         try:
             load_resolver(settings.members_of)
@@ -141,7 +141,7 @@ def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Findin
 
 
 def _hooks(settings: Settings) -> Iterator[Finding]:
-    """The application's module, imported as workers do; silent where none is named."""
+    """Whether the module of hooks can be imported as workers do; nothing when none is set."""
     if settings.hooks:
         try:
             load_hooks(settings.hooks)
@@ -155,7 +155,7 @@ def _counts_members(account: Account) -> bool:
     try:
         return channel(account.channel).counts_members
     except ConfigurationError:
-        return False  # told with the account
+        return False  # `_account` reports it
 
 
 def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
@@ -175,7 +175,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
 
 
 def _parked(database: Database, names: Collection[str]) -> Iterator[Finding]:
-    """What waits for a person: a whole account of ours is a problem, a lane of one costs its own parts only."""
+    """Parked accounts, each a problem; and the number of parked lanes, a caution because only their parts wait."""
     with database.reading() as connection:
         rows = [row for row in list_lanes(connection, database.now, None) if row["parked"]]
     for row in rows:
@@ -187,7 +187,7 @@ def _parked(database: Database, names: Collection[str]) -> Iterator[Finding]:
 
 
 def _workers(database: Database) -> Iterator[Finding]:
-    """Without one nothing is delivered; a fresh installation has none yet, so it is no problem of its own."""
+    """How many workers are alive; none is only a caution, because a fresh installation has none yet."""
     with database.reading() as connection:
         alive = sum(process.fresh for process in living(connection, database.now))
     if alive:
@@ -197,7 +197,7 @@ def _workers(database: Database) -> Iterator[Finding]:
 
 
 def _plans(database: Database) -> Iterator[Finding]:
-    """Behind a pooler nothing is set on a connection; silent elsewhere."""
+    """Plan settings that the role must have, because behind a pooler the worker sets none on its connections."""
     if database.dialect != "postgresql":
         return
     with database.reading() as connection:
@@ -208,7 +208,7 @@ def _plans(database: Database) -> Iterator[Finding]:
 
 
 def _set_aside(database: Database) -> Iterator[Finding]:
-    """What errors of ours kept from being judged or done; silent when there was nothing within a day."""
+    """How often an error of this program set something aside within a day; nothing when it never did."""
     since = database.read_now() - SET_ASIDE_S * SECOND
     with database.reading() as connection:
         count = count_lane_events(connection, Step.SET_ASIDE, since)
@@ -218,7 +218,7 @@ def _set_aside(database: Database) -> Iterator[Finding]:
 
 
 def _clock(ahead_s: float) -> Finding:
-    """Stored times are the database's; this machine's serve for callbacks' age and signed requests alone."""
+    """The difference of the clocks: stored times are the database's, a callback's age is by this machine's."""
     where = "ahead of" if ahead_s > 0 else "behind"
     text = f"the database's is {abs(ahead_s):.1f} s {where} this machine's"
     return Finding("clock", Level.CAUTION if abs(ahead_s) > CLOCK_S else Level.OK, text)
@@ -242,10 +242,10 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _said(error: Exception) -> str:
-    """In our own words: a driver's text may hold what was bound to its statement, or a URL."""
+    """The error in our own words: a driver's text may hold values of the statement, or a URL."""
     from worker.outbox.engine.error_text import remedy_of
 
     if isinstance(error, ConfigurationError):
-        return str(error).removeprefix("database: ")  # it is told behind that word
+        return str(error).removeprefix("database: ")  # the finding begins with that word
     remedy = remedy_of(error) if isinstance(error, SQLAlchemyError) else None
     return remedy or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"

@@ -1,4 +1,4 @@
-"""Events of application hooks, for people: which are parked, and another try for one of them."""
+"""`worker events`: lists the events of application hooks, and retries one of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show(say: Say, *, state: str | None, limit: int, as_json: bool) -> None:
 
 
 def retry(event_id: str) -> None:
-    """A parked or ignored event is due again; WorkerError says why another one is not."""
+    """Makes a parked or ignored event due again; WorkerError for any other."""
     with opened() as database:
         if database.run(lambda connection: events.retry_event(connection, database.now, event_id)):
             return

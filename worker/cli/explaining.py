@@ -1,4 +1,4 @@
-"""`worker explain`: a vendor's errcode out of the channels' catalogues, each catalogue once."""
+"""`worker explain`: a vendor's errcode out of the channels' tables, each table once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from worker import channels
 
 
 def explained(code: int, lang: str, only: str | None) -> list[str]:
-    """The lines about a code, under the channels they are about where there are several; empty: nobody knows it."""
+    """The lines about a code, with channels' names above if the channels differ; empty: no channel knows the code."""
     told: dict[tuple[str, ...], list[str]] = {}
     for name in (only,) if only else channels.names():
         lines = channels.channel(name).explain(code, lang)

@@ -1,4 +1,4 @@
-"""Lanes and accounts for people: what stands in the way, what happened, and a hand that lifts it."""
+"""`worker lanes` and `worker resume`: what blocks lanes and accounts, what happened to them, and lifting a block."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from worker.outbox.lanes import lanes, tokens
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BY_A_PERSON = "a person resumed it"
 _EASING = (Standing.NARROWED, Standing.STARTING)
-"""What these lanes may do has a beginning of its own, behind that of the block before it."""
+"""States that begin after the block which led to them, so `since` is when the bound on calls changed."""
 
 
 def show(say: Say, *, account: str | None, as_json: bool) -> None:
-    """Prints what stands on lanes and accounts."""
+    """Prints the lanes and accounts that are blocked, parked or slowed down."""
     settings = load_settings()
     with opened(settings) as database, database.reading() as connection:
         rows = lanes.list_lanes(connection, database.now, account)
@@ -35,7 +35,7 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
 
 
 def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:
-    """Prints the newest steps."""
+    """Prints the newest events of lanes."""
     with outbox() as connection:
         found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
     if as_json:
@@ -49,11 +49,11 @@ def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> 
 
 
 def resume(name: str) -> list[str]:
-    """Lifts what blocks an account and its lanes, or one lane; a line for each. WorkerError when nothing does."""
+    """Lifts all blocks of an account and its lanes, or of one lane; a line for each. WorkerError when there is none."""
     with opened() as database:
         with database.reading() as connection:
             known = lanes.lanes_of(connection, name)
-        # The token first: who meets the open lane before it may be asked for would park it again.
+        # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
         refused = database.run(lambda connection: tokens.knock_now(connection, name))
         events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
     told = [f"{event.lane} starts with one call in the air" for event in events]
@@ -64,7 +64,7 @@ def resume(name: str) -> list[str]:
 
 
 def remedy_of(row: Mapping[str, Any]) -> str:
-    """What a person does about what is parked; the last step is the same everywhere."""
+    """What a person has to do about a parked lane or account; the last step is always the same."""
     last = f"`worker resume {row['lane']}`, or wait for the next probe"
     return f"{row['remedy']}; then {last}" if row["remedy"] else last
 

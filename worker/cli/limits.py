@@ -1,4 +1,4 @@
-"""Every limit of the accounts, how much of it is used now, and who says so: for people and for scripts."""
+"""`worker limits`: every limit of the accounts, how much of it is used now, and the vendor's page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
 
 
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
-    """An account's limits, one a line, what counts the same thing together."""
+    """An account's limits, one a line, grouped by what they are counted for."""
     yield f"account {account.name} ({account.channel})"
     of = None
     for row in rows:
@@ -75,7 +75,7 @@ def _use(row: Usage) -> str:
 
 
 def plain(row: Usage) -> dict[str, Any]:
-    """One limit as JSON says it."""
+    """One limit as JSON values."""
     limit = row.counted.limit
     return {
         "name": limit.name,

@@ -1,4 +1,4 @@
-"""What is known about jobs, as text for people and as JSON for scripts."""
+"""`worker jobs` and `worker show`: reports of jobs, as text for people and as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def jobs(say: Say, *, state: str | None, account: str | None, limit: int, as_jso
 
 
 def show(say: Say, job_id: str, *, as_json: bool) -> None:
-    """Prints one job with everything that happened to it."""
+    """Prints one job's report, codes and timeline."""
     with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
         codes, refused = codes_left(connection, job_id), failures(connection, job_id)
@@ -57,7 +57,7 @@ def job_line(job: JobSummary) -> str:
 
 
 def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
-    """A job's state, who got it and who did not."""
+    """A job's state, counts, receipts, failures and reasons."""
     counts = report.counts
     yield f"job {report.id}: {report.kind} on account {report.account} is {report.state.label}"
     yield (
@@ -87,7 +87,7 @@ def code_lines(codes: list[CardCodes]) -> Iterator[str]:
 
 
 def timeline_lines(events: list[Event]) -> Iterator[str]:
-    """What happened, in order."""
+    """The events, one a line."""
     for event in events:
         part = f"part {event.part.rpartition('-')[2]}" if event.part else "job"
         person = f" by {event.person}" if event.person else ""
@@ -95,7 +95,7 @@ def timeline_lines(events: list[Event]) -> Iterator[str]:
 
 
 def plain(value: Any) -> Any:
-    """A report as JSON can say it: states by name, times in ISO 8601."""
+    """A report as JSON values: states by name, times in ISO 8601."""
     match value:
         case IntEnum():
             return value.name.lower()
@@ -125,7 +125,7 @@ def _state(name: str | None) -> JobState | None:
 
 
 def require_there(settings: Settings) -> None:
-    """ConfigurationError when the outbox is an SQLite file that is not there: opening it would make an empty one."""
+    """ConfigurationError when the outbox is an SQLite file that does not exist: opening would create an empty one."""
     file = missing_file(settings.database_url())
     if file is not None:
         raise ConfigurationError(
@@ -135,7 +135,7 @@ def require_there(settings: Settings) -> None:
 
 @contextmanager
 def opened(settings: Settings | None = None) -> Iterator[Database]:
-    """The settings' database, as it is: one that is not there is not made."""
+    """The database of the settings; an SQLite file that does not exist is not created."""
     settings = settings or load_settings()
     require_there(settings)
     database = Database(make_engine(settings.database_url()))

@@ -1,4 +1,4 @@
-"""What the commands do that run something or write: the embedded worker, the tables, a replay."""
+"""The commands that run a worker or write: `up`, `db`, `replay`, `skip`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def run_embedded(threads: int | None, loglevel: str) -> int:
     settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
     upgrade_tables()
     app = make_app(settings)
-    # Nobody else can reach a broker in memory: no gossip, no heartbeats, nothing to mingle with.
+    # A broker in memory has no other workers: gossip, mingle and heartbeats between them would be useless.
     alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
     return start_worker(app, threads=threads or settings.delivery.threads, loglevel=loglevel, **alone)
 
 
 def hints(settings: Settings) -> list[str]:
-    """What somebody who starts `up` may not expect."""
+    """Settings that `worker up` does not use or misses, as sentences for the person who starts it."""
     found = []
     if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
@@ -45,7 +45,7 @@ def hints(settings: Settings) -> list[str]:
 
 
 def upgrade_tables() -> str | None:
-    """Brings the tables to this release; their revision, which may be a newer one that this release can use."""
+    """Upgrades the tables to this release; returns their revision, which may be a newer one that it can use."""
     engine = make_engine(load_settings().database_url())
     try:
         return migrate.upgrade(engine)
@@ -54,7 +54,7 @@ def upgrade_tables() -> str | None:
 
 
 def downgrade_tables(revision: str) -> None:
-    """Takes the tables back to a revision."""
+    """Downgrades the tables to a revision."""
     settings = load_settings()
     require_there(settings)
     engine = make_engine(settings.database_url())
@@ -74,7 +74,7 @@ def current_revision() -> tuple[str | None, str, bool]:
 
 
 def purge_old() -> Mapping[str, int]:
-    """One round of housekeeping; what went, by kind."""
+    """Runs one round of housekeeping; returns how many rows of each kind were deleted."""
     settings = load_settings()
     with opened(settings) as database:
         migrate.require_current(database)
@@ -82,14 +82,14 @@ def purge_old() -> Mapping[str, int]:
 
 
 def replay_job(job_id: str) -> str:
-    """A new job that asks for the old one once more; its id."""
+    """Enqueues an ended job once more; returns the new job's id."""
     settings = load_settings()
     with opened(settings) as database, database.writing() as connection:
         return replay(connection, job_id, accounts=accounts_of(settings)).id
 
 
 def skip_job(job_id: str) -> list[str]:
-    """Lets others of its order go on without it; the parts they waited for."""
+    """Lets the parts behind a job in its order go on; returns the parts they waited for."""
     with opened() as database:
         migrate.require_current(database)
         return skip(database, job_id)

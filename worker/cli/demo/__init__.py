@@ -27,7 +27,7 @@ LIMIT_S = 60.0
 
 
 def run() -> int:
-    """Plays the demo; 0 only if every job ended as stated."""
+    """Runs the demo; 0 only if every job ended as stated."""
     console = Console(highlight=False, soft_wrap=True)
     try:
         with _ends_on_sigterm(), Stage.built() as stage:
@@ -38,7 +38,7 @@ def run() -> int:
 
 
 def run_all_channels() -> int:
-    """Everything every channel can do, once; 0 only if each ended as stated."""
+    """Runs everything that every channel can do, once; 0 only if each ended as stated."""
     console = Console(highlight=False, soft_wrap=True)
     try:
         with _ends_on_sigterm(), Stage.built(channels.SETTINGS, receiver=False) as stage:

@@ -1,4 +1,4 @@
-"""The demo's producer: a small application with a table of its own that asks for messages in its own transactions."""
+"""The demo's producer: a small application with a table of its own that enqueues messages in its own transactions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.reporting.report import list_jobs
 ACCOUNT = "demo"
 PEOPLE = [f"person{number:04d}" for number in range(1, 1_498)]
 MISSING = ["ghost-anna", "ghost-bela", "ghost-chen"]
-"""The fake WeCom knows nobody whose name begins with ghost."""
+"""Userids that the fake WeCom refuses: it knows no member whose userid begins with ghost."""
 APPROVERS = ["person0001", "person0002"]
 TEXT = "The canteen closes at 14:00 today."
 NEVER = "This must never be sent: its transaction was rolled back."
@@ -42,7 +42,7 @@ class Application:
         notices.create(engine)
 
     def sends(self) -> None:
-        """Three messages, one transaction that is rolled back, one message for later."""
+        """Enqueues three messages, one in a transaction that is rolled back, and one for later."""
         everyone = To(users=[*PEOPLE, *MISSING])
         with self._engine.begin() as connection:
             self._write(connection, "canteen")
@@ -60,13 +60,13 @@ class Application:
             self.jobs["later"] = self._ask(connection, Text(content=LATER), To(users=APPROVERS), due_at=self.due_at)
 
     def follows_up(self) -> None:
-        """Takes the text back."""
+        """Recalls the text."""
         with self._engine.begin() as connection:
             self._write(connection, "follow-up")
             self.jobs["recall"] = recall(connection, self.jobs["text"], accounts=self._accounts).id
 
     def has_answered(self) -> bool:
-        """Whether the hook has asked for the card's update, in a process of the worker's."""
+        """Whether the hook, which runs in the worker's process, has enqueued the card's update."""
         with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             found = list_jobs(connection, kind="update_card")
         if found:
@@ -74,7 +74,7 @@ class Application:
         return bool(found)
 
     def rows(self) -> int:
-        """How many rows of its own it has committed."""
+        """How many rows of its own the application has committed."""
         with self._engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(notices)).scalar_one())
 

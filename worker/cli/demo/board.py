@@ -1,4 +1,4 @@
-"""The table that shows every job move: live on a terminal, a line a change elsewhere."""
+"""The table of the demo's jobs: live on a terminal, elsewhere one line for each change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is shown of one job."""
+    """The columns of one job."""
 
     state: str
     counts: str
@@ -29,7 +29,7 @@ class Row:
 
     @classmethod
     def of(cls, report: JobReport) -> Row:
-        """Its state (or what its parts are doing), its recipients, why it waits."""
+        """The job's state (while open also its parts' states), its counts, and why it waits."""
         states = {part.state.label for part in report.parts}
         state = report.state.label if report.state is not JobState.OPEN else "open: " + ", ".join(sorted(states))
         counts = report.counts
@@ -38,7 +38,7 @@ class Row:
 
 
 class Board:
-    """Looks at the jobs until they have ended and shows what it sees."""
+    """Reads the jobs until they have ended and shows every change."""
 
     def __init__(self, engine: Engine, console: Console, jobs: Mapping[str, str]):
         self._engine, self._console, self._jobs = engine, console, jobs
@@ -57,12 +57,12 @@ class Board:
             self._live.stop()
 
     def until_ended(self, names: Sequence[str], require_alive: Callable[[], None], limit_s: float) -> None:
-        """Shows every move until these jobs have ended."""
+        """Shows every change until the named jobs have ended."""
         what = f"every one of {', '.join(names)} ends"
         self.until(lambda: self._ended.issuperset(names), what, require_alive, limit_s)
 
     def until(self, done: Callable[[], bool], what: str, require_alive: Callable[[], None], limit_s: float) -> None:
-        """Shows every move until something has happened."""
+        """Shows every change until `done` is true; StageFailed after `limit_s` seconds, which names `what`."""
         deadline = time.monotonic() + limit_s
         while True:
             self._look()

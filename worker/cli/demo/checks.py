@@ -1,4 +1,4 @@
-"""Whether the demo ended as stated: every check is a sentence and its truth; the exit status is all of them."""
+"""The demo's checks: each is a sentence and whether it is true; the demo fails when one is not."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Inbox = dict[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that is known when the last job has ended."""
+    """The state of the outbox, the application and the fake WeCom when the last job has ended."""
 
     jobs: dict[str, JobReport]
     refused: dict[str, list[Failure]]
     timelines: dict[str, list[Event]]
     everything: list[JobSummary]
-    """All jobs in the outbox, also the upload that a send needed."""
+    """All jobs in the outbox, including the upload that a send needed."""
     rows: int
     due_at: datetime | None
     inbox: Inbox
@@ -52,7 +52,7 @@ class Outcome:
             )
 
     def texts(self, person: str, content: str) -> list[dict[str, Any]]:
-        """The text messages of this content that one person has."""
+        """One person's text messages of this content."""
         return [one for one in self.inbox.get(person, []) if one["content"].get("content") == content]
 
     def of_type(self, person: str, msgtype: str) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def checks(outcome: Outcome) -> list[Check]:
-    """Every promise of the demo."""
+    """All checks of the demo."""
     return [*_text(outcome), *_others(outcome), *_press(outcome), *_never_and_later(outcome), *_overall(outcome)]
 
 

@@ -1,4 +1,4 @@
-"""What the demo prints at the end: each job with receipts, failures and timeline, what people saw, and the verdict."""
+"""The demo's output at the end: each job with receipts, failures and timeline, some inboxes, and the verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.cli.reading import report_lines, timeline_lines
 
 
 def tell_everything(console: Console, outcome: Outcome) -> None:
-    """Every job, then a few people's inboxes."""
+    """Prints every job, then a few people's inboxes."""
     for name, report in outcome.jobs.items():
         _title(console, name)
         _print(console, [*report_lines(report, outcome.refused[name]), *timeline_lines(outcome.timelines[name])])
@@ -23,7 +23,7 @@ def tell_everything(console: Console, outcome: Outcome) -> None:
 
 
 def tell_verdict(console: Console, checks: Sequence[Check]) -> bool:
-    """Each check with its truth; True when all hold."""
+    """Prints each check and whether it holds; True when all hold."""
     _title(console, "as stated?")
     for sentence, holds in checks:
         console.print(f"  {'ok ' if holds else 'NOT'}  {sentence}", style=None if holds else "red", markup=False)

@@ -1,4 +1,4 @@
-"""The demo's application again: what it does when an approver presses a button of the card."""
+"""The hook of the demo's application, for an approver's press of a button of the card."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ SAYS = {"approve": "approved", "refuse": "refused"}
 
 @on_card_action
 def decided(action: CardPressed, session: Session) -> None:
-    """Writes the decision down and shows it to both approvers, in one transaction."""
+    """Stores the decision and updates both approvers' cards, in one transaction."""
     session.execute(insert(notices).values(subject="decision"))
     update_card(session, action.job_id, CardUpdate(replace_name=SAYS[action.button]), APPROVERS)

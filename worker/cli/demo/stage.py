@@ -1,4 +1,4 @@
-"""The demo's stage: a temporary folder, and fake WeCom, worker and receiver as processes; all gone at the end."""
+"""The demo's stage: a temporary folder, and fake WeCom, worker and receiver as processes; all removed at the end."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class StageFailed(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything the demo runs on."""
+    """The folder, database, accounts and processes of the demo."""
 
     folder: Path
     vendor: str
     engine: Engine
     accounts: FixedAccounts
     processes: dict[str, subprocess.Popen[str]]
-    """Command -> process; both must live."""
+    """Command -> process; each must run until the end."""
 
     @classmethod
     @contextmanager
     def built(cls, settings_text: str = SETTINGS, *, receiver: bool = True) -> Iterator[Stage]:
-        """Builds the stage in a temporary folder and takes it down again, whatever happens on it."""
+        """Builds the stage in a temporary folder and removes it again, also after an error."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))
             vendor = _address(stack.enter_context(_process(folder, "simulator", "--settings", VENDOR)), "fake WeCom")
@@ -84,7 +84,7 @@ class Stage:
                 raise StageFailed(f"worker {name} ended with status {process.returncode}; its log ends:\n{log[-2000:]}")
 
     def control(self, name: str, body: Any = None) -> Any:
-        """What the fake WeCom knows (`inbox`, `calls`, `callbacks`, `violations`), or is told with a body."""
+        """Reads from the fake WeCom (`inbox`, `calls`, `callbacks`, `violations`), or posts a body to it."""
         with requests.Session() as session:
             session.trust_env = False
             reply = session.request("POST" if body else "GET", f"{self.vendor}/_control/{name}", json=body, timeout=10)
@@ -93,11 +93,11 @@ class Stage:
         return reply.json()
 
     def press(self, person: str, key: str, job_id: str) -> None:
-        """Somebody presses a button of the card that a job of one part sent."""
+        """Lets a person press a button of the card that a job of one part sent."""
         self.control("press", {"person": person, "key": key, "task_id": f"w{job_id}-0"})
 
     def _register(self, receiver: str, credentials: dict[str, str]) -> None:
-        """The app's callback settings, as somebody would type them into WeCom's pages."""
+        """Sets the app's callback address and credentials, as an administrator does on WeCom's pages."""
         app = {"corpid": "ww-demo", "agentid": 1000002, "secret": credentials["secret"]}
         address = {
             "callback_url": f"{receiver}/callback/demo",
@@ -129,7 +129,7 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _credentials(folder: Path) -> dict[str, str]:
-    """Secrets made up for this run, each in a file that the settings name."""
+    """Random secrets for this run, each in a file that the settings name."""
     letters = string.ascii_letters + string.digits
     made = {name: "".join(secrets.choice(letters) for _ in range(43)) for name in ("secret", "aes_key")}
     made["token"] = secrets.token_hex(16)
@@ -140,7 +140,7 @@ def _credentials(folder: Path) -> dict[str, str]:
 
 
 def _address(process: subprocess.Popen[str], what: str) -> str:
-    """The first line of simulator and receiver ends with their address."""
+    """The address at the end of the first line that the simulator or the receiver prints."""
     line = process.stdout.readline() if process.stdout else ""
     if " on http" not in line:
         raise StageFailed(f"the {what} did not start")

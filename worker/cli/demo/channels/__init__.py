@@ -1,7 +1,7 @@
 """`worker demo --all-channels`: every message type, upload, recall, update and cancel of every channel, once.
 
-Read in this order: `stage.py` of the demo (processes), a file a channel (what is asked of it), `row.py` (how one thing
-is asked), and here: asking, waiting, and the table with its verdict.
+Read in this order: `stage.py` of the demo (processes), a channel's file (its rows), `row.py` (how one row is enqueued),
+and here: enqueueing, waiting, and the table with its verdict.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LOOK_S = 0.1
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of one row."""
+    """The end of one row."""
 
     row: Row
     state: str
@@ -39,12 +39,12 @@ class Ended:
 
     @property
     def as_stated(self) -> bool:
-        """It ended in the state and for the reason that the row states."""
+        """True when it ended in the state and for the reason that the row states."""
         return self.state == self.row.ends and self.row.because in self.reason
 
 
 def play(stage: Stage, console: Console) -> bool:
-    """Asks for everything, waits for all of it, prints the table; True when each ended as stated."""
+    """Enqueues all rows, waits for their ends, prints the table; True when each ended as stated."""
     youdu.prepare(stage.control, (stage.folder / "youdu_key").read_text(encoding="utf-8"))
     producer = Producer(stage.engine, stage.accounts, stage.control)
     rows = [row for one in CHANNELS for row in one.rows()]
@@ -60,7 +60,7 @@ def play(stage: Stage, console: Console) -> bool:
 
 
 def _ask_everything(rows: Sequence[Row], producer: Producer, stage: Stage) -> dict[str, str]:
-    """Asks each row as soon as those it comes after have ended; the refusals by row."""
+    """Enqueues each row once the rows in its `after` have ended; returns the texts of refusals by row."""
     refused: dict[str, str] = {}
     left = list(rows)
     deadline = time.monotonic() + LIMIT_S

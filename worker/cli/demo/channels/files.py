@@ -1,4 +1,4 @@
-"""The smallest files that are what they say they are."""
+"""The smallest files that are valid in their formats."""
 
 from __future__ import annotations
 

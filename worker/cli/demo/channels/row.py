@@ -1,4 +1,4 @@
-"""One line of the demo of all channels: what is asked of a channel, and how it has to end."""
+"""One row of the demo of all channels: a job for a channel, and how it has to end."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from worker.producer.update_card import update_card
 
 
 class Producer:
-    """Asks for jobs, each in a transaction of its own; knows the jobs of earlier rows by what they are called."""
+    """Enqueues jobs, each in a transaction of its own; `jobs` maps the names of earlier rows to their jobs' ids."""
 
     def __init__(self, engine: Engine, accounts: AccountSource, control: Callable[[str, Any], Any]):
         self._engine, self._accounts = engine, accounts
         self.control = control
-        """Tells the fake vendor something, or asks it (with None)."""
+        """Sends a body to a control address of the fake vendor, or reads it (with None)."""
         self.jobs: dict[str, str] = {}
 
     def send(self, account: str, message: Message, to: Recipients | None = None, **options: Any) -> str:
-        """A message."""
+        """Enqueues a message."""
         return self._ask(lambda c: enqueue(c, account, message, to, accounts=self._accounts, **options))
 
     def upload(self, account: str, file: File, upload_type: str) -> str:
-        """A file by itself."""
+        """Enqueues the upload of a file."""
         return self._ask(lambda c: upload(c, account, file, upload_type, accounts=self._accounts))
 
     def recall(self, name: str) -> str:
-        """Takes back what a row sent."""
+        """Enqueues the recall of a row's send."""
         return self._ask(lambda c: recall(c, self.jobs[name], accounts=self._accounts))
 
     def update(self, name: str, update: Message) -> str:
-        """Replaces the card a row sent."""
+        """Enqueues the update of a row's card."""
         return self._ask(lambda c: update_card(c, self.jobs[name], update, accounts=self._accounts))
 
     def track(self, name: str, pace_s: float) -> str:
-        """Follows what became of a row's send."""
+        """Enqueues the tracking of a row's group send."""
         return self._ask(lambda c: track(c, self.jobs[name], pace=pace_s, accounts=self._accounts))
 
     def remind(self, name: str) -> str:
-        """Reminds those a row's send waits for."""
+        """Enqueues a reminder to the members that a row's group send waits for."""
         return self._ask(lambda c: remind(c, self.jobs[name], accounts=self._accounts))
 
     def _ask(self, act: Callable[[Connection], JobRef]) -> str:
@@ -59,28 +59,28 @@ class Producer:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing a channel can do, or says why it cannot."""
+    """One thing that a channel can do, or that it refuses with a reason."""
 
     channel: str
     what: str
     ask: Callable[[Producer], str] = field(repr=False)
     ends: str = "accepted"
-    """The job's state at the end; `refused` when asking itself is refused."""
+    """The job's state at the end; `refused` when enqueue raises CheckFailed."""
     because: str = ""
-    """Words that have to stand in the reason of a refusal."""
+    """Words that the reason of a refusal must contain."""
     after: Sequence[str] = ()
-    """Rows that have to have ended before this one is asked."""
+    """Names of the rows that must have ended before this one is enqueued."""
     before: Callable[[Producer], None] | None = field(default=None, repr=False)
-    """What somebody at the vendor does first."""
+    """A step at the fake vendor before this row, such as a member who confirms; None: no step."""
 
     @property
     def name(self) -> str:
-        """What other rows call it."""
+        """The name by which other rows refer to it."""
         return f"{self.channel} {self.what}"
 
 
 def asked(row: Row, producer: Producer) -> str | None:
-    """Asks; the refusal's text where asking is refused, which is kept for the table."""
+    """Enqueues the row; returns the refusal's text if enqueue refuses it, otherwise None."""
     if row.before is not None:
         row.before(producer)
     try:

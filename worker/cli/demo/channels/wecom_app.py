@@ -1,4 +1,4 @@
-"""What the demo asks of WeCom applications: every message, upload, chat, recall and card update."""
+"""The demo's rows of WeCom applications: every message, upload, chat, recall and card update."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ DONE = app.CardUpdate(replace_name="Done")
 
 
 def rows() -> list[Row]:
-    """Everything, in the order of the table."""
+    """All rows, in the order of the table."""
     return [
         *(Row("wecom_app", what, sends(ACCOUNT, message, PEOPLE)) for what, message in MESSAGES.items()),
         *(Row("wecom_app", f"upload {kind}", uploads(ACCOUNT, file, kind)) for kind, file in UPLOADS.items()),

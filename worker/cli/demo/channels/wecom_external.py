@@ -1,4 +1,4 @@
-"""What the demo asks of WeCom group sends: every attachment, groups, uploads, reminders, following, and a cancel."""
+"""The demo's rows of WeCom group sends: every attachment, groups, uploads, a reminder, tracking, and a cancel."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TEXT = f"{CHANNEL} text"
 
 
 def rows() -> list[Row]:
-    """Everything, in the order of the table."""
+    """All rows, in the order of the table."""
     return [
         *(
             Row(CHANNEL, what, sends(ACCOUNT, message, to), before=_at_hand if what == "text" else None)
@@ -77,12 +77,12 @@ def rows() -> list[Row]:
 
 
 def _at_hand(producer: Producer) -> None:
-    """A customer who has the tag, and tasks that can be asked about at once."""
+    """Gives a customer the tag, and makes the fake vendor answer about new tasks at once."""
     producer.control("settings", {"external": {"tags": {"wm-zhangsan-1": ["etDemo"]}, "dispatch_s": 0}})
 
 
 def _confirm(producer: Producer) -> None:
-    """Every member sends what waits for them."""
+    """Every member confirms the tasks that wait for them."""
     for task in producer.control("groupmsg_tasks", None)["tasks"]:
         for member in () if task["cancelled"] else task["members"]:
             producer.control("groupmsg_confirm", {"msgid": task["msgid"], "member": member})

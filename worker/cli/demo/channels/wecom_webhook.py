@@ -1,4 +1,4 @@
-"""What the demo asks of WeCom webhooks: every message of both editions, uploads, a broadcast, what cannot be."""
+"""The demo's rows of WeCom webhooks: every message of both editions, uploads, a broadcast, and refusals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MESSAGES: dict[str, Message] = {
 
 
 def rows() -> list[Row]:
-    """Everything, in the order of the table."""
+    """All rows, in the order of the table."""
     return [
         *(Row(CHANNEL, what, sends(PUSH, message, GROUP)) for what, message in MESSAGES.items()),
         Row(CHANNEL, "text to all groups", sends(PUSH, webhook.Text(content="To all."), Everyone("groups"))),

@@ -1,4 +1,4 @@
-"""What the demo asks of Youdu: nine message types through four apps, windows, badges, uploads, what cannot be."""
+"""The demo's rows of Youdu: nine message types through four apps, windows, badges, uploads, and refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APPS = {"youdu": "yd00112233445566778899AABBCCDDEEFF"} | {
     f"youdu-{role}": appid
     for role, appid in (("sysmsg", "sysMsgAssistant"), ("sms", "sysSmsAssistant"), ("mail", "sysExmailAssistant"))
 }
-"""Account -> appId: one enterprise has several apps."""
+"""Account -> appId of the enterprise's app."""
 ROLES = {"sysMsgAssistant": "sysmsg", "sysSmsAssistant": "sms", "sysExmailAssistant": "mail"}
 ACCOUNTS = "".join(
     f"""
@@ -77,13 +77,13 @@ UPLOADS = {"image": picture("logo.png", 8), "file": report(), "voice": voice(), 
 
 
 def prepare(control: Any, key: str) -> None:
-    """The apps an administrator has made, all with the key of this run."""
+    """Makes the apps at the fake vendor, as an administrator would, all with the key of this run."""
     apps = [{"appid": appid, "aes_key": key, "role": ROLES.get(appid, "message")} for appid in APPS.values()]
     control("settings", {"youdu": {"apps": apps}})
 
 
 def rows() -> list[Row]:
-    """Everything, in the order of the table."""
+    """All rows, in the order of the table."""
     return [
         *(Row(CHANNEL, what, sends(*asked)) for what, asked in MESSAGES.items()),
         *(Row(CHANNEL, f"upload {kind}", uploads("youdu", file, kind)) for kind, file in UPLOADS.items()),
