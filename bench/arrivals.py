@@ -16,7 +16,7 @@ from pathlib import Path
 
 import requests
 
-from tests.process.stack import ROOT
+from rig.stack import ROOT
 from worker.simulator.wire.bare import SEND_PATH, Bare, BareConnection, ready
 
 

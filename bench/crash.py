@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import Figure
-from tests.process.crash_matrix import STEPS, Cell, markdown, run_all, table
-from tests.process.stacks import NEEDS, STACKS, Places
-from tests.support import databases
+from rig import databases
+from rig.crash.matrix import STEPS, Cell, markdown, run_all, table
+from rig.stacks import NEEDS, STACKS, Places
 
 
 def main(argv: list[str]) -> Figure:

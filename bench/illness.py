@@ -21,9 +21,9 @@ from bench import Figure
 from bench.installation import installation
 from bench.lanes_rig import HERE, PROCESSES, THREADS, Short, accepted, ask, must, start, wait
 from bench.stacks import REDIS, STACKS, missing_service
-from tests.process.stack import ACCOUNT, Stack, Vendor
-from tests.process.stacks import MARIADB, RABBITMQ, broker_of
-from tests.process.tcp_door import Door
+from rig.stack import ACCOUNT, Stack, Vendor
+from rig.stacks import MARIADB, RABBITMQ, broker_of
+from rig.tcp_door import Door
 from worker import Text
 from worker.domain.errors import WorkerError
 from worker.outbox.upkeep import gauges

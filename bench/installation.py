@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.process.stack import Stack, Vendor
-from tests.process.stacks import broker_of, migrated
+from rig.stack import Stack, Vendor
+from rig.stacks import broker_of, migrated
 from worker import NewJob, enqueue_many
 
 AT_ONCE = 1_000

@@ -32,8 +32,8 @@ from bench import Figure
 from bench.stacks import REDIS, missing_service
 from bench.throughput_ours import complaints
 from bench.throughput_rig import BenchFailed
-from tests.process.stack import ACCOUNT, Stack, Vendor, until
-from tests.process.stacks import broker_of, scratch
+from rig.stack import ACCOUNT, Stack, Vendor, until
+from rig.stacks import broker_of, scratch
 from worker import Chats, NewJob, Text, To, enqueue, enqueue_many, webhook
 from worker.outbox.engine.migrate import upgrade
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.installation import installation, lay_ready
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
-from tests.process.stack import ACCOUNT, SECRET, Stack, Vendor, until
+from rig.stack import ACCOUNT, SECRET, Stack, Vendor, until
 from worker import NewJob, To
 from worker.domain.errors import WorkerError
 

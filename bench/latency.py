@@ -24,7 +24,7 @@ from bench.installation import installation
 from bench.stacks import STACKS, missing_service
 from bench.throughput_ours import complaints
 from bench.throughput_rig import BenchFailed
-from tests.process.stack import ACCOUNT, Stack, Vendor, until
+from rig.stack import ACCOUNT, Stack, Vendor, until
 from worker import Text, To, enqueue
 
 GOAL_MS = 50

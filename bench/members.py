@@ -26,7 +26,7 @@ from bench.installation import installation, lay_ready, start_with_windows
 from bench.servers import own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput_rig import BenchFailed, empty_broker, text_of
-from tests.process.stack import ACCOUNT, Stack, Vendor
+from rig.stack import ACCOUNT, Stack, Vendor
 from worker import NewJob, Text, To
 
 MOST_OVER, QUICK_OVER = 0.06, 0.1

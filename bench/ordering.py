@@ -22,7 +22,7 @@ from typing import Any
 from bench import Figure
 from bench.installation import installation
 from bench.stacks import EMBEDDED, STACKS, missing_service
-from tests.process.stack import ACCOUNT, SHORT, Stack, Vendor, until
+from rig.stack import ACCOUNT, SHORT, Stack, Vendor, until
 from worker import NewJob, Text, To, enqueue_many
 from worker.producer.skip import skip
 

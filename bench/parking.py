@@ -26,7 +26,7 @@ from bench.lanes_rig import (
     start,
     wait,
 )
-from tests.process.stack import ACCOUNT, Stack
+from rig.stack import ACCOUNT, Stack
 from worker import ButtonCard, Text
 from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 

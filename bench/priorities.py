@@ -23,7 +23,7 @@ from bench.installation import installation, start_with_windows
 from bench.priorities_judge import Story, lateness, least_share, quantile, waits_since
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput_rig import BenchFailed
-from tests.process.stack import ACCOUNT, SHORT, Stack, Vendor
+from rig.stack import ACCOUNT, SHORT, Stack, Vendor
 from worker import Chats, NewJob, Text, To, enqueue_many
 from worker.channels import wecom_webhook as webhook
 from worker.domain.job import Priority

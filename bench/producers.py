@@ -30,9 +30,9 @@ from bench.servers import own_database
 from bench.stacks import REDIS, missing_service
 from bench.throughput_ours import complaints, prepare
 from bench.throughput_rig import BenchFailed, until
-from tests.process import own_mariadb, own_postgres
-from tests.process.stack import ROOT, Stack, Vendor
-from tests.support import databases
+from rig import databases
+from rig.servers import own_mariadb, own_postgres
+from rig.stack import ROOT, Stack, Vendor
 
 GOAL = 0.9
 ROUNDS, SECONDS = 20, 2.0

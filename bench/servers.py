@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import create_engine, make_url
 
 from bench.stacks import REDIS
-from tests.process.stacks import broker_of
+from rig.stacks import broker_of
 
 CONNECT_S = 10
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.process.stacks import EMBEDDED, NEEDS, REDIS, STACKS
-from tests.support.databases import answers
+from rig.databases import answers
+from rig.stacks import EMBEDDED, NEEDS, REDIS, STACKS
 
 __all__ = ["EMBEDDED", "REDIS", "STACKS", "missing_service"]
 

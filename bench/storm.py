@@ -27,7 +27,7 @@ from bench.lanes_rig import (
     start,
     wait,
 )
-from tests.process.stack import ACCOUNT, Stack
+from rig.stack import ACCOUNT, Stack
 from worker import Text
 
 STRIKE_S, AGAIN_S = 4.0, 8.0

@@ -26,7 +26,7 @@ from bench import throughput_plain as plain
 from bench.servers import own_redis
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput_rig import LATENCY_MS, USERS, WARM_UP, RanDry, Rig, Run
-from tests.process.stacks import broker_of
+from rig.stacks import broker_of
 
 GOAL = 1.5
 LEAST_S = 15.0

@@ -24,8 +24,8 @@ from bench.throughput_rig import (
     until,
     user_of,
 )
-from tests.process.stack import ACCOUNT, Stack
-from tests.process.stacks import scratch
+from rig.stack import ACCOUNT, Stack
+from rig.stacks import scratch
 from worker import NewJob, Text, To, enqueue_many
 from worker.outbox.engine.migrate import upgrade
 

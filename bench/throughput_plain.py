@@ -26,7 +26,7 @@ from bench.throughput_rig import (
     until,
     user_of,
 )
-from tests.process.stack import ROOT
+from rig.stack import ROOT
 
 SETTLE_S = 60.0
 LOGLEVEL = "WARNING"

@@ -19,7 +19,7 @@ import redis
 
 from bench.plain_task import QUEUE as PLAIN_QUEUE
 from bench.throughput_cost import Cpu, cpu
-from tests.process.stack import Vendor
+from rig.stack import Vendor
 
 LATENCY_MS = 20
 USERS = 5_000

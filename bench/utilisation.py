@@ -26,7 +26,7 @@ from bench.installation import installation, lay_ready, start_with_windows
 from bench.servers import own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput_rig import BenchFailed, empty_broker
-from tests.process.stack import SHORT, Stack, Vendor
+from rig.stack import SHORT, Stack, Vendor
 from worker import Chats, NewJob
 from worker.channels import wecom_webhook as webhook
 from worker.domain.recipient import Recipients

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from types import ModuleType
 
-from tests.process.names import own_name
+from rig.names import own_name
 from worker.channels.wecom_app import limits as app
 from worker.channels.wecom_webhook import limits as webhook
 from worker.config.settings import load_settings

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import pytest_socket
 
-from tests.support import databases
+from rig import databases
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade

@@ -19,7 +19,7 @@ from bench.members import FULL, QUICK, Scale
 from bench.priorities_judge import lateness, least_share, waits_since
 from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
-from tests.process.tcp_door import Door
+from rig.tcp_door import Door
 from tests.support.runtime import an_account
 from worker.config.accounts import FixedAccounts
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import worker
-from tests.support import databases
+from rig import databases
 from tests.support.producing import ANN, HELLO, HR, told
 from worker import (
     Account,

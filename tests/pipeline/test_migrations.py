@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, inspect, text
 
 import worker
-from tests.support.databases import scratch_mariadb, scratch_postgres
+from rig.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, File, Image, Text, include_object
 from worker.outbox.engine import migrate

@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Connection, Integer, LargeBinary, String, inspec
 from sqlalchemy.dialects.mysql import MEDIUMBLOB, TINYINT
 
 import worker
-from tests.support.databases import scratch_mariadb, scratch_postgres
+from rig.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import COMPATIBLE_FROM, config, downgrade, upgrade

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.databases import empty
+from rig.databases import empty
 from tests.support.runtime import Site, planted
 from worker.domain.errors import NotReplayable
 from worker.domain.job import part_id

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
-from tests.process.tcp_door import Door
+from rig.tcp_door import Door
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database, is_lost, make_engine
 from worker.outbox.engine.postgresql import left_to_the_role

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.process.stack import ROOT, Stack, until
-from tests.process.stacks import EMBEDDED, Make, on_every_stack, scratch
+from rig.stack import ROOT, Stack, until
+from rig.stacks import EMBEDDED, Make, on_every_stack, scratch
 
 PRODUCER = """
 import sys

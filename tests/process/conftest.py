@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
-from tests.process import own_pgbouncer, own_postgres, own_server
-from tests.process.own_rabbitmq import RabbitMQ, running
-from tests.process.stacks import Stacks
-from tests.support.databases import POSTGRES
+from rig.databases import POSTGRES
+from rig.servers import own_pgbouncer, own_postgres, own_server
+from rig.servers.own_rabbitmq import RabbitMQ, running
+from rig.stacks import Stacks
 
 CONNECTIONS = 400
 """Two dozen workers at a time, and those that watch them: more than a server has by default."""

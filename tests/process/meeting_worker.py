@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.process.names import own_name
-from tests.process.stack import until
+from rig.names import own_name
+from rig.stack import until
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Hooks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.process.stack import ACCOUNT, SECRET, until
-from tests.process.stacks import Make
+from rig.stack import ACCOUNT, SECRET, until
+from rig.stacks import Make
 from worker import ButtonCard, To, enqueue
 
 TOKEN, KEY = "QDG6eK", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"

@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 from typing import Any
 
+from rig.stack import ACCOUNT, ROOT, Stack, until
+from rig.stacks import EMBEDDED, REDIS, Make, on_every_stack
 from tests.process.office import KEY, TOKEN, UPDATE, Office
-from tests.process.stack import ACCOUNT, ROOT, Stack, until
-from tests.process.stacks import EMBEDDED, REDIS, Make, on_every_stack
 from worker import Text, To, enqueue
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.process import brokers
-from tests.process.stack import Process, Stack, until
-from tests.process.stacks import Make, on_every_stack
+from rig import brokers
+from rig.stack import Process, Stack, until
+from rig.stacks import Make, on_every_stack
 from worker import Campaign, Customers, campaign, enqueue, external, recall, remind, track
 
 MEMBERS = {f"member{n}": [f"wm-{n}-{one}" for one in range(75)] for n in range(4)}

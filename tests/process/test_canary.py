@@ -11,11 +11,11 @@ import pytest
 import requests
 import trustme
 
+from rig.servers.own_rabbitmq import RabbitMQ
+from rig.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
+from rig.stacks import EMBEDDED, RABBITMQ, Make, on_every_stack
+from rig.tcp_door import Door
 from tests.process.eavesdropper import listening
-from tests.process.own_rabbitmq import RabbitMQ
-from tests.process.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
-from tests.process.stacks import EMBEDDED, RABBITMQ, Make, on_every_stack
-from tests.process.tcp_door import Door
 from tests.process.test_flower import _flower, _get
 from worker import (
     ButtonCard,

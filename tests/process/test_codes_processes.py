@@ -6,9 +6,9 @@ import json
 import signal
 from typing import Any
 
+from rig.stack import ACCOUNT, LIMIT_S, SHORT, Stack, until
+from rig.stacks import WITH_A_BROKER, Make, on_every_stack
 from tests.process.office import UPDATE, Office
-from tests.process.stack import ACCOUNT, LIMIT_S, SHORT, Stack, until
-from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
 from worker import (
     ButtonCard,
     CardUpdate,
@@ -141,7 +141,7 @@ def _update_by_its_code(stack: Stack, card: str, text: str, **options: Any) -> s
 
 def _killed_at(stack: Stack, step: str) -> None:
     """A worker that ends by SIGKILL within its first call."""
-    process = stack.process("tests.process.crash_worker", step, "1", "2")
+    process = stack.process("rig.crash.worker", step, "1", "2")
     until(lambda: process.poll() is not None, f"killed at {step}", LIMIT_S)
     assert -signal.SIGKILL == process.returncode, stack.logs()[-3000:]
 

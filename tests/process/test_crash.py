@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.crash_matrix import STEPS, run_all, table
-from tests.process.stacks import STACKS, Places, available, on_its_own
+from rig.crash.matrix import STEPS, run_all, table
+from rig.stacks import STACKS, Places, available, on_its_own
 
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 

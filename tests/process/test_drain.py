@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.process.stack import SHORT, Process, Stack, until
-from tests.process.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
+from rig.stack import SHORT, Process, Stack, until
+from rig.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.migrate import head
 

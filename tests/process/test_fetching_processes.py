@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any, cast
 
-from tests.process.stack import ACCOUNT, LIMIT_S, SHORT
-from tests.process.stacks import Make, on_every_stack
+from rig.stack import ACCOUNT, LIMIT_S, SHORT
+from rig.stacks import Make, on_every_stack
 from worker import File, FileMessage, To, enqueue
 
 FETCH_S = 60.0

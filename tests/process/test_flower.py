@@ -8,8 +8,8 @@ from typing import Any
 
 import requests
 
-from tests.process.stack import ACCOUNT, Stack, until
-from tests.process.stacks import WITH_A_BROKER, Make, on_every_stack
+from rig.stack import ACCOUNT, Stack, until
+from rig.stacks import WITH_A_BROKER, Make, on_every_stack
 from worker import Text, To, enqueue
 
 LOGIN = ("admin", "a-login")

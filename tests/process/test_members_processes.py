@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 
-from tests.process.stack import ACCOUNT, SHORT, Stack, until
-from tests.process.stacks import Make, on_every_stack
+from rig.stack import ACCOUNT, SHORT, Stack, until
+from rig.stacks import Make, on_every_stack
 from worker import NewJob, Text, To, enqueue_many
 
 

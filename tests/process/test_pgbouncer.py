@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from tests.process.own_pgbouncer import Mode
-from tests.process.stacks import REDIS, Make, make_tables, on_every_stack
+from rig.servers.own_pgbouncer import Mode
+from rig.stacks import REDIS, Make, make_tables, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
 CONNECTIONS = {"session": 40, "transaction": 5}

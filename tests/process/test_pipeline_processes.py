@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.process.stack import ACCOUNT, Stack, until
-from tests.process.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
+from rig.stack import ACCOUNT, Stack, until
+from rig.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from worker import NewJob, Text, To, enqueue_many
 
 SEND = "/cgi-bin/message/send"
@@ -124,7 +124,7 @@ def test_a_process_stopped_between_mark_and_first_byte_sends_nothing_late(make: 
     """Stopped right after its mark and resumed when others have called it dead: its call does not leave any more."""
     stack = make()
     [job] = enqueue_texts(stack, 1, duplicate_check=duplicate_check)
-    first = stack.process("tests.process.crash_worker", "after_mark", "1", "2", "STOP")
+    first = stack.process("rig.crash.worker", "after_mark", "1", "2", "STOP")
     until(lambda: _is_stopped(first.pid), "it stopped itself")
     assert (1, 0) == (stack.number("select state from worker_parts"), stack.vendor.sends())
     stack.worker(threads=2)

@@ -15,9 +15,9 @@ from typing import Any
 import requests
 import yaml
 
-from tests.process.own_server import free_port, listens
-from tests.process.stack import ACCOUNT, ROOT, SECRET, Stack, until
-from tests.process.stacks import REDIS, Make, on_every_stack
+from rig.servers.own_server import free_port, listens
+from rig.stack import ACCOUNT, ROOT, SECRET, Stack, until
+from rig.stacks import REDIS, Make, on_every_stack
 from worker import Text, To, enqueue
 
 LOGIN = ("admin", "a-login")

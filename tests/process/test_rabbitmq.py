@@ -10,10 +10,10 @@ import kombu
 import pytest
 from structlog.testing import capture_logs
 
-from tests.process import brokers
-from tests.process.own_rabbitmq import RabbitMQ
-from tests.process.stack import Stack, until
-from tests.process.stacks import RABBITMQ, Make, on_every_stack, on_its_own
+from rig import brokers
+from rig.servers.own_rabbitmq import RabbitMQ
+from rig.stack import Stack, until
+from rig.stacks import RABBITMQ, Make, on_every_stack, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.config.settings import Settings
 from worker.delivery.scheduler.batches import Doorbell

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from rig.servers.own_server import free_port
+from rig.stack import until
+from rig.stacks import on_its_own
 from tests.docs.page import Page
-from tests.process.own_server import free_port
-from tests.process.stack import until
-from tests.process.stacks import on_its_own
 
 CHANGES = (
     (r"\b[0-9a-f]{32}\b", "JOB"),

@@ -12,12 +12,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.process import brokers, own_mariadb, own_postgres, own_rabbitmq, own_redis
-from tests.process.own_server import Server
-from tests.process.stack import Process, Stack, until
-from tests.process.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there, make_tables, on_its_own
+from rig import brokers, databases
+from rig.servers import own_mariadb, own_postgres, own_rabbitmq, own_redis
+from rig.servers.own_server import Server
+from rig.stack import Process, Stack, until
+from rig.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there, make_tables, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
-from tests.support import databases
 
 JOBS, SENT, LYING = 2_000, 300, 200
 QUICK_S = 0.005

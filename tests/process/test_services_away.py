@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 
-from tests.process.stack import SHORT, until
-from tests.process.stacks import EMBEDDED, WITH_A_BROKER, Make, on_every_stack
-from tests.process.tcp_door import Door
+from rig.stack import SHORT, until
+from rig.stacks import EMBEDDED, WITH_A_BROKER, Make, on_every_stack
+from rig.tcp_door import Door
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.database import Database, make_engine
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import text
 
-from tests.process.stacks import MARIADB, REDIS, Make, on_every_stack
+from rig.stacks import MARIADB, REDIS, Make, on_every_stack
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
 from worker.domain.account import Account, Secret
 from worker.domain.call import Answered, Reply, Request

@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests.process.stack import ROOT, SHORT, Process, Stack, peak_kib
-from tests.process.stacks import Make, on_every_stack
+from rig.stack import ROOT, SHORT, Process, Stack, peak_kib
+from rig.stacks import Make, on_every_stack
 
 MB = 1024 * 1024
 SIZES = (*(MB + n for n in range(6)), 20 * MB)

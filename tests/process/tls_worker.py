@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.process.names import own_name
+from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Hooks

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.process.stack import ACCOUNT, peak_kib
+from rig.stack import ACCOUNT, peak_kib
 from worker import File, upload
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings

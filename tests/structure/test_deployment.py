@@ -14,7 +14,7 @@ import typer.main
 import yaml
 from sqlalchemy import make_url
 
-from tests.process.stacks import STACKS, WITH_A_BROKER
+from rig.stacks import STACKS, WITH_A_BROKER
 from worker.cli.commands import app
 from worker.config.settings import Settings, load_settings
 from worker.service import queues

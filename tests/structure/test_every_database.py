@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import own_pgbouncer, own_server
-from tests.process.stacks import EMBEDDED, on_every_stack, on_its_own
-from tests.support import databases
+from rig import databases
+from rig.servers import own_pgbouncer, own_server
+from rig.stacks import EMBEDDED, on_every_stack, on_its_own
 
 TESTS = Path(__file__).parents[1]
 ON_EACH = {"database", "database_url"}

@@ -15,7 +15,7 @@ import kombu
 import redis
 from amqp.exceptions import NotFound
 
-from tests.support.databases import Service
+from rig.databases import Service
 from worker.service.queues import NAMES
 
 RABBITMQ = Service(
@@ -101,7 +101,7 @@ def _got(channel: Any, prefix: str, *, no_ack: bool) -> Iterator[Any]:
             yield json.loads(message.body)
 
 
-def _redis_body(raw: bytes) -> Any:
+def _redis_body(raw: bytes | str) -> Any:
     return json.loads(base64.b64decode(json.loads(raw)["body"]))
 
 

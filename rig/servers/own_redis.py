@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.process import own_server
-from tests.support.databases import Service
+from rig.databases import Service
+from rig.servers import own_server
 
 PROGRAMS = Service("Redis's server program", "PATH", "", "apt-get install redis-server")
 

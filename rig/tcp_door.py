@@ -1,5 +1,6 @@
-"""A door in front of a service: open, it lets bytes through; shut, the service is away; slammed, every caller is taken
-and sent away at once. Nobody else notices.
+"""A door in front of a service; no other client of the service notices it.
+
+Open, it lets bytes through. Shut, the service is away. Slammed, it takes every connection and closes it at once.
 """
 
 from __future__ import annotations

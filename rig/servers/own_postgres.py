@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.process import own_server
-from tests.support.databases import Service
+from rig.databases import Service
+from rig.servers import own_server
 
 PROGRAMS = Service("PostgreSQL's server programs", "TEST_RESTART_POSTGRES", "", "apt-get install postgresql")
 """Without them the command in the variable restarts the server that the other tests use."""

@@ -6,11 +6,12 @@ Every send has people of its own, so that who saw what twice, or never, can be r
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.process.stack import ACCOUNT, Stack
+from rig.stack import ACCOUNT, Stack
 from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, update_card, upload
 from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 
@@ -77,13 +78,13 @@ def _one(connection: Any, stack: Stack, rng: random.Random, mix: Mix, number: in
         mix.others.append(upload(connection, ACCOUNT, file, accounts=accounts).id)
         return
     check = rng.random() < 0.8
-    message = {
+    messages: dict[str, Callable[[], Text | ButtonCard | Image]] = {
         "text": lambda: Text(content=f"text {number}", duplicate_check=check),
         "many": lambda: Text(content=f"many {number}", duplicate_check=check),
         "card": lambda: _card(number),
         "image": lambda: Image(file=File(PNG + b"%d" % number, f"image{number}.png"), duplicate_check=check),
-    }[kind]()
-    job = enqueue(connection, ACCOUNT, message, To(users=people), **options, accounts=accounts).id
+    }
+    job = enqueue(connection, ACCOUNT, messages[kind](), To(users=people), **options, accounts=accounts).id
     mix.sends[job] = people
     if "order_key" in options:
         mix.orders.setdefault(options["order_key"], []).append(job)

@@ -20,11 +20,10 @@ from typing import Any
 
 import pytest
 
-from tests.process import brokers
-from tests.process.crash_matrix import Place
-from tests.process.stack import Stack, Vendor
-from tests.support import databases
-from tests.support.databases import Service
+from rig import brokers, databases
+from rig.crash.matrix import Place
+from rig.databases import Service
+from rig.stack import Stack, Vendor
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
 
@@ -115,10 +114,12 @@ def emptied(url: str) -> str:
 def scratch(name: str, key: str, folder: Path) -> AbstractContextManager[str]:
     """A fresh database for a stack, without tables."""
     key = f"worker_{key}_{name}".replace("+", "_")
-    return {
-        databases.POSTGRES: lambda: databases.scratch_postgres(key),
-        databases.MARIADB: lambda: databases.scratch_mariadb(key),
-    }.get(next(iter(NEEDS[name]), None), lambda: _file(folder / f"{key}.db"))()
+    match NEEDS[name][:1]:
+        case (databases.POSTGRES,):
+            return databases.scratch_postgres(key)
+        case (databases.MARIADB,):
+            return databases.scratch_mariadb(key)
+    return _file(folder / f"{key}.db")
 
 
 @contextmanager
@@ -163,7 +164,8 @@ def on_every_stack(
         fixtures = [one for one in list(inspect.signature(test).parameters.values())[1:] if one.name not in variants]
         outer = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:2]
         run.__signature__ = inspect.Signature([*outer, *fixtures])  # type: ignore[attr-defined]  # pytest reads it
-        return pytest.mark.process(run)
+        marked: Callable[..., None] = pytest.mark.process(run)
+        return marked
 
     return decorate
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.process import own_server
-from tests.process.stack import until
-from tests.support.databases import Service
+from rig.databases import Service
+from rig.servers import own_server
+from rig.stack import until
 
 PROGRAMS = Service("RabbitMQ's server programs", "PATH", "", "apt-get install rabbitmq-server")
 USER = "rabbitmq"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.process import own_server
-from tests.support.databases import Service
+from rig.databases import Service
+from rig.servers import own_server
 
 PROGRAMS = Service("MariaDB's server programs", "PATH", "", "apt-get install mariadb-server")
 USER = "mysql"
@@ -78,7 +78,9 @@ def _command(folder: Path, port: int, connections: int) -> tuple[str, ...]:
 
 
 def _tmpdir(folder: Path) -> str:
-    """Of its own: a server that starts deletes what it takes for temporary tables left there, and one that is using
-    them crashes (seen with 10.11.19, in ha_maria::drop_table).
+    """A folder for the temporary tables of this server alone.
+
+    A server that starts deletes what it takes for temporary tables left there, and one that is using them crashes (seen
+    with 10.11.19, in ha_maria::drop_table).
     """
     return f"--tmpdir={folder}/tmp"

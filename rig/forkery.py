@@ -1,6 +1,6 @@
 """Worker processes without the second that importing costs: forked from a process that has imported everything.
 
-`python -m tests.process.forkery SOCKET` serves until its input ends; it has one thread and never runs what it imported.
+`python -m rig.forkery SOCKET` serves until its input ends; it has one thread and never runs what it imported.
 What is forked has its own session, files and environment, and runs `python -m MODULE` as if from the start.
 """
 
@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = (
     "celery.app.amqp",
     "celery.app.control",
@@ -156,7 +156,7 @@ def _serve(listener: socket.socket, stdin: int) -> None:
     import select
 
     while True:
-        ready, _, _ = select.select([listener, stdin], [], [])
+        ready, _, _ = select.select([listener.fileno(), stdin], [], [])
         if stdin in ready:
             return
         line, _ = listener.accept()

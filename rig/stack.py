@@ -21,13 +21,13 @@ from typing import Any
 import requests
 from sqlalchemy import text
 
-from tests.process import brokers
-from tests.process.forkery import Forked, fork
+from rig import brokers
+from rig.forkery import Forked, fork
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.outbox.engine.database import Database, make_engine
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 60.0
 ACCOUNT = "hr"
 SECRET = "canary-secret-5a1b"

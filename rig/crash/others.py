@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tests.process.crash_mix import Mix
-from tests.process.stack import Stack
+from rig.crash.mix import Mix
+from rig.stack import Stack
 
 ACCEPTED, REJECTED, UNKNOWN = 2, 4, 6
 

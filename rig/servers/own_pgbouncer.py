@@ -11,8 +11,8 @@ from typing import Literal
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
-from tests.process import own_server
-from tests.support.databases import Service
+from rig.databases import Service
+from rig.servers import own_server
 
 PROGRAMS = Service("PgBouncer", "PATH", "", "apt-get install pgbouncer")
 USER = "postgres"

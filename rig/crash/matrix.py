@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.process.crash_mix import Mix, enqueue_mix, vendor_settings
-from tests.process.crash_others import judge_others
-from tests.process.stack import SHORT, Stack, Vendor, until
+from rig.crash.mix import Mix, enqueue_mix, vendor_settings
+from rig.crash.others import judge_others
+from rig.stack import SHORT, Stack, Vendor, until
 
 STEPS = (
     "before_mark",
@@ -111,7 +111,7 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
         match = {"path": "/cgi-bin/message/send", "nth": count}
         at = {"request_bytes": rng.randint(150, 300)}  # the shortest request has some 350
         stack.vendor.faults({"match": match, "times": 1, "action": {"kill": "peer", "at": at}})
-    process = stack.process("tests.process.crash_worker", label, str(count), str(THREADS))
+    process = stack.process("rig.crash.worker", label, str(count), str(THREADS))
     try:
         until(lambda: process.poll() is not None, f"killed at {step} number {count}")
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""A worker that kills or stops itself: `python -m tests.process.crash_worker LABEL N THREADS [SIGNAL]`; tests only.
+"""A worker that kills or stops itself: `python -m rig.crash.worker LABEL N THREADS [SIGNAL]`; tests only.
 
 SIGKILL (or the signal named) at the n-th time the labelled step is reached, by whatever thread reaches it. Label `none`
 never kills.
@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from tests.process.names import own_name
+from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Hooks

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.process.stack import until
-from tests.support import databases
-from tests.support.databases import Service
+from rig import databases
+from rig.databases import Service
+from rig.stack import until
 
 GIVEN_TO_NOBODY = (20_000, 32_000)
 """Below the ports that the system gives to connections by itself, from 32,768 on."""
