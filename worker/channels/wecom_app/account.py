@@ -33,9 +33,11 @@ def cautions(account: Account) -> Iterator[str]:
         yield f"{' and '.join(missing)} not set: one whose members nobody names is taken for one person"
     if "chat_estimate" not in account.settings:
         yield "chat_estimate not set: a chat is taken for one person in the corp's limits of sends to chats"
-    callback = account.settings.get("callback", False)
-    if callback is False:
-        yield "callback is not set: cards that call back (buttons, votes, choices) are refused at enqueue"
+    callback = account.settings.get("callback")
+    if callback is None:
+        yield "callback is not set: no hook hears of a pressed card; the vendor refuses it if the app has no callback URL"
+    elif callback is False:
+        yield "callback is false: cards that call back (buttons, votes, choices) are refused at enqueue"
     elif callback is True:
         yield "callback is true, not a table: its callbacks go elsewhere, so no hook hears of a pressed card"
 
