@@ -1,8 +1,8 @@
-"""Housekeeping: what is over and older than the settings say goes, batch by batch, so that nobody waits for it.
+"""Housekeeping: deletes what is over and older than the settings say, in small batches with pauses between them.
 
-A turn takes one batch of every task that is due. A task has a place and rounds of its own: one that fails, or meets a
-row that it cannot judge, is told, and keeps no other from going on. Turns are taken by the process that leads the
-relay, or by a person's command.
+A turn takes one batch of every task that is due. Each task has a place and rounds of its own: a task that fails, or
+meets a row that it cannot judge, is reported and stops no other task. Turns are made by the process that leads the
+relay, or by a command of the operator.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ class _Task:
     days: float
     batch: Callable[[Database, int, str], purge.Look]
     after: str | None = ""
-    """Where its round goes on; None: it is through."""
+    """The place at which its round goes on; None: the round is complete."""
     due: float = 0.0
-    """When its next batch may be taken, on our clock."""
+    """When its next batch may be taken, in seconds of the monotonic clock."""
     deleted: int = 0
-    """What went in its round so far."""
+    """Rows deleted in its round so far."""
 
     @property
     def label(self) -> str:
-        """What is told of it."""
+        """The name under which its failures are reported."""
         return f"housekeeping of {self.name}"
 
 
 class Housekeeping:
-    """Goes round after round through everything that grows."""
+    """Goes round after round through all tables that grow."""
 
     def __init__(
         self, database: Database, settings: RetentionSettings, monotonic: Callable[[], float] = time.monotonic
@@ -74,10 +74,13 @@ class Housekeeping:
         )
         self._tasks = [task for task in tasks if task.days > 0]
         self.gone: Mapping[str, int] = {}
-        """What went in the rounds that ended with the last turn, by task. (Attempts count parts.)"""
+        """Rows deleted in the rounds that ended with the last turn, by task; for attempts, the number of parts."""
 
     def turn(self) -> float:
-        """One batch of every task that is due; the seconds until the next turn. Raises when the database is away."""
+        """Takes one batch of every task that is due; returns the seconds until the next turn.
+
+        Raises when the database is away.
+        """
         now, at, gone = self._database.read_now(), self._monotonic(), {}
         for task in self._tasks:
             if task.due > at:
@@ -98,7 +101,7 @@ class Housekeeping:
             self._set_aside.tell(task.label, our_error(look.odd.error))
 
     def round(self) -> Mapping[str, int]:
-        """A whole round of every task at once; what went, by task. The first error of a task is raised in the end."""
+        """Makes a whole round of every task; returns the deleted rows by task. The first error is raised in the end."""
         now, errors = self._database.read_now(), []
         for task in self._tasks:
             task.after, task.deleted = "", 0

@@ -1,8 +1,8 @@
-"""Recovery: dead processes, unknowns whose policy can act, expiry. Turns of the process that leads the relay.
+"""Recovery: parts of processes that died, parts in doubt, parts that expired. Run by the process that leads the relay.
 
-A process is called dead only after ten seconds of our own uninterrupted successful looks in which its lease did not
-move: a pause of ours, or of the database, proves nothing about others. The steps of a turn do not depend on each other,
-nor the parts of a step: what one of them fails at is told, and the others are done.
+A process counts as dead only after ten seconds of our own uninterrupted, successful checks in which its lease did not
+move. The steps of a turn do not depend on each other, nor do the parts of a step: a failure is reported, and the others
+are done.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ log = structlog.get_logger()
 
 BATCH = 500
 OVERDUE_S = 120.0
-"""How long after its deadline a call's answer may wait for the database before its part is doubted."""
+"""Seconds after a call's deadline for which its answer may wait for the database before its part is in doubt."""
 DEAD = "the process died before it wrote an answer down"
 NEVER = float("-inf")
 
 
 class Recovery:
-    """Looks after what nobody holds any more."""
+    """Moves the parts that no process works on any more."""
 
     def __init__(
         self,
@@ -56,18 +56,19 @@ class Recovery:
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
         self._set_aside = SetAside(database, monotonic)
         self._watch: dict[str, tuple[int, float]] = {}
-        """Process -> (its alive_until, since when it did not move, on our clock)."""
+        """Process -> (its alive_until, since when that did not move, in seconds of the monotonic clock)."""
         self._last_turn = NEVER
         self._order_after = ""
         self._doubtful_after = FIRST
         self._stayed = 0
-        """How many late parts were left as they are in the last look."""
+        """Expired parts that the last turn left as they are."""
 
     def turn(self) -> None:
-        """One turn. Raises only when the database is away, which starts the watch over; other failures are told."""
+        """Makes one turn. Raises only when the database is away; other failures are reported."""
         now = self._monotonic()
         if now - self._last_turn > self._longest_pause_s:
-            self._watch.clear()  # we were not watching: nothing seen before counts
+            # A pause of ours, or of the database, proves nothing about other processes, so the watch starts over.
+            self._watch.clear()
         self._last_turn, step = NEVER, self._set_aside.carry_out
         watched = step("recovery of processes", self._bury_the_dead)
         step("recovery of orphans", self._doubt_the_orphans)
@@ -82,7 +83,11 @@ class Recovery:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
 
     def _mend_orders(self) -> None:
-        """A few orders a turn: those kept by a part that would rather be passed, or by what knew nothing of orders."""
+        """Mends the orders that do not go on by themselves, one page of all orders a turn.
+
+        The first part of such an order may be passed while its lane is parked, or a program without a notion of orders
+        ended or woke parts of it.
+        """
         database = self._database
         with database.reading() as connection:
             page = orders_after(connection, self._order_after, BATCH)
@@ -95,7 +100,8 @@ class Recovery:
         before = self._monotonic()
         with self._database.reading() as connection:
             processes = living(connection, self._database.now)
-        after = self._monotonic()  # a slow read proves nothing: the watch counts from its end to the next one's start
+        # A slow read proves nothing: the watch counts from the end of one read to the start of a later one.
+        after = self._monotonic()
         self._watch = {process.id: self._seen(process, after) for process in processes}
         dead = [
             process.id
@@ -111,10 +117,10 @@ class Recovery:
         return known if known and known[0] == process.alive_until else (process.alive_until, now)
 
     def _doubt_the_orphans(self) -> None:
-        """A marked part of a process that has ended is in doubt: its bytes may have left."""
+        """Puts the marked parts of processes that have ended in doubt: their bytes may have left."""
         with self._database.reading() as connection:
             orphans = sending_of_the_ended(connection, BATCH)
-            # A net below everything else: a living process that lost hold of a part is a defect of ours.
+            # A safety net: that a process which is alive leaves a part `sending` would be a defect of ours.
             orphans += sending_overdue(connection, self._database.now, int(OVERDUE_S * settle.SECOND), BATCH)
         self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
 
@@ -126,17 +132,17 @@ class Recovery:
         return Change(part_id, doubt, attempt_reason=DEAD)
 
     def _act_on_unknowns(self) -> None:
-        """A page a turn: what is left as it is must not hide what stands behind it."""
+        """Repeats or holds the parts in doubt whose call must be over, one page a turn."""
+        # Page by page, not always from the start: parts that are left as they are must not hide those behind them.
         with self._database.reading() as connection:
             found = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
         self._doubtful_after = (found[-1].not_before, found[-1].id) if len(found) == BATCH else FIRST
         self._change([self._act(part) for part in found if not self._is_others(part)])
 
     def _is_others(self, found: Doubtful) -> bool:
-        """Its account is not configured here: a process that knows it decides.
-
-        In a deployment some learn of it later than others; a day later none is coming.
-        """
+        """True when the part's account is not configured here: a process that knows the account decides."""
+        # While a configuration is rolled out some processes know an account before others. After the age that a part
+        # may have (a day) no process with the account is expected any more.
         return found.overdue_us < self._policy.max_age_s * settle.SECOND and self._channel_of(found) is None
 
     def _channel_of(self, found: Doubtful) -> Channel | None:
@@ -149,10 +155,12 @@ class Recovery:
         try:
             reason = self._why_hold(found)
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
+            # Held, for a person to decide: left as it is, it would fail again in every turn.
             reason = our_error(error)
             self._tell(found, reason)
 
         def act(part: PartFacts, now: int) -> None:
+            # It may have moved between the reading and this lock.
             if part.state is not PartState.UNKNOWN or part.claim != found.claim or part.not_before is None:
                 return
             if reason is None:
@@ -167,7 +175,7 @@ class Recovery:
         self._set_aside.tell(f"{found.kind} in doubt", reason, lane=found.lane, account=found.account)
 
     def _why_hold(self, found: Doubtful) -> str | None:
-        """None when a repeat is safe, or wanted whatever it does; else why a person must decide."""
+        """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""
         if found.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
         channel = self._channel_of(found)
@@ -184,8 +192,9 @@ class Recovery:
         return None
 
     def _expire(self) -> None:
-        """What stays where it is must not hide the others: of those that stayed, so many more are read."""
+        """Ends the queued parts whose `expires_at` is over."""
         with self._database.reading() as connection:
+            # As many more as stayed in the last turn, or these could fill the page and hide the others.
             late = expired(connection, self._database.now, BATCH + self._stayed)
             in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
             doubted = doubtful_among(connection, self._database.now, in_doubt)
@@ -194,7 +203,7 @@ class Recovery:
         self._change([Change(part, _expire) for part in late if part not in staying])
 
     def _is_searched(self, found: Doubtful) -> bool:
-        """Its next call is a search: it sends nothing, so it is never too late."""
+        """True when the part's next call is a search, which sends nothing and so is never too late."""
         channel = self._channel_of(found)
         try:
             return channel is not None and channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP

@@ -1,6 +1,6 @@
-"""Jobs that a person revoked: what of them was not sent yet is cancelled in SQL, so that a restart does not forget it.
+"""Revoked jobs: their parts that were not sent yet are cancelled in SQL, so that a restart does not forget it.
 
-Every process hears of a revoked job and remembers it (`runtime.revoked`) until it ends. Knows nothing of who tells.
+Every process is notified of a revoked job and remembers it (`runtime.revoked`) until the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Revocations:
-    """Carries out what was revoked since the last look."""
+    """Cancels the parts of jobs that were revoked since the last turn."""
 
     def __init__(self, runtime: Runtime, channel: Callable[[str], Channel]):
         self._runtime, self._channel = runtime, channel
@@ -30,7 +30,7 @@ class Revocations:
         self._done: set[str] = set()
 
     def turn(self) -> float:
-        """One look; the seconds until the next."""
+        """Goes once through the revoked jobs; returns the seconds until the next turn."""
         revoked = set(self._runtime.revoked)
         self._done &= revoked
         for job_id in revoked - self._done:
@@ -38,8 +38,9 @@ class Revocations:
         return LOOK_S
 
     def _revoke(self, job_id: str) -> None:
-        """Done once nothing of the job can be sent any more: what is in the air may come back to be sent again."""
-        if not JOB_ID.fullmatch(job_id):  # one of Celery's own
+        """Cancels the parts of one job that may still be sent."""
+        if not JOB_ID.fullmatch(job_id):
+            # The id of a task of Celery's own.
             self._done.add(job_id)
             return
         searched, parts = self._read(job_id)
@@ -47,11 +48,12 @@ class Revocations:
         self._runtime.writer.change(
             [Change(part.id, partial(stop, "revoked", part.id in searched)) for part in left if part.state in STOPPABLE]
         )
+        # While a part is in the air the job is looked at again: the part may be queued once more after its answer.
         if not left:
             self._done.add(job_id)
 
     def _read(self, job_id: str) -> tuple[set[str], list[TargetPart]]:
-        """A job's parts, and the ids of those that are searched for while in doubt, where no call sends anything."""
+        """The ids of the job's parts whose next call, while in doubt, is a search, and all parts of the job."""
         with self._runtime.database.reading() as connection:
             parts = {part.id: part for part in target_parts(connection, job_id)}
             name = channel_of(connection, job_id)

@@ -21,37 +21,38 @@ LANES_KEPT = 100_000
 
 @dataclass(slots=True)
 class Backlog:
-    """One lane with work, or that may have some."""
+    """One lane that has work, or may have some; instants in seconds of the monotonic clock."""
 
     lane: str
     pressing: bool = False
-    """Something urgent just came: it is looked at however much of its account is out."""
+    """An urgent part just became due: the lane is looked at even while its account is full."""
     looked: float | None = None
-    """When its head was last looked at; null: never since it has work."""
+    """When its head was last read; None: not since it has work."""
     full: int = len(Priority)
-    """From which priority on its window is full: what comes behind need not be looked at at once."""
+    """The first priority for which its window is full: parts of this priority or a later one need no look at once."""
     front: bool = True
     """It has more than bulk, as far as is known."""
     rang: float = 0.0
-    """When something of it was last offered."""
+    """When a part of it was last offered."""
     out: int = 0
-    """Doorbells of it that are in the broker, as far as its head told; urgent ones are not counted."""
+    """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""
     credit: int = 0
-    """What is owed to bulk behind what was offered of it, see `bulk_quota.py`."""
+    """Bulk's credit behind what was offered of it; see `domain/bulk_quota.py`."""
     road: Road = Road.NORMAL
-    """Whose threads it has its share of."""
+    """The queue of whose threads it has its share."""
     first: str = ""
-    """The part at its head when it was looked at,"""
+    """The part at its head when it was last looked at."""
     rounds: int = 0
-    """how often that was offered and nobody took it,"""
+    """How often that part was offered and no process took it."""
     since: float = 0.0
-    """and when the last of these rounds began."""
+    """When the last of these rounds began."""
 
     def stands_s(self, heads: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
-        """How long what is offered now stands: doubling while nothing of the lane is taken; `heads` not all empty.
+        """Seconds for which parts offered now count as offered; doubled while no part of the lane is taken.
 
-        Counted by lane, not by part: after an outage no part has to wait for what became of the others before it.
+        At least one of the heads has parts.
         """
+        # By lane, not by part: after an outage a part must not wait longer because of those before it.
         first, is_free = next((head.first, head.first_is_free) for head in heads if head.first)
         if first != self.first or is_free:
             self.first, self.rounds, self.since = first or "", 0, now
@@ -66,27 +67,27 @@ class Backlog:
 
 
 class Backlogs:
-    """The lanes with work by account, and which of them are to be looked at next."""
+    """The lanes with work, by account, and which of them the relay looks at next."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[str, Backlog]] = {}
         self._waiting: dict[str, dict[str, None]] = {}
         """Account -> its lanes to look at, in order; the account that was looked at last comes last."""
         self._bulk_only: set[str] = set()
-        """Lanes that had nothing but bulk when they were looked at last; this outlives a closed lane."""
+        """Lanes that had nothing but bulk when last looked at; kept also while the lane is blocked."""
 
     def clear(self) -> None:
-        """Nothing is known of any lane."""
+        """Forgets all lanes."""
         self._accounts.clear()
         self._waiting.clear()
         self._bulk_only.clear()
 
     def of(self, lane: str) -> Backlog | None:
-        """What is known of a lane; null: it has no work."""
+        """What is known of a lane; None: it has no work."""
         return self._accounts.get(account_of(lane), {}).get(lane)
 
     def want(self, lane: str, most_urgent: int | None = None) -> None:
-        """This lane is to be looked at; the most urgent priority of what just came."""
+        """Has a lane looked at; `most_urgent` is the most urgent priority of its newly due parts."""
         account = account_of(lane)
         lanes = self._accounts.setdefault(account, {})
         if lane not in lanes:
@@ -95,7 +96,7 @@ class Backlogs:
         self._waiting.setdefault(account, {})[lane] = None
 
     def learn(self, known: Backlog, heads: Mapping[Priority, Head]) -> None:
-        """What stands at the head of a lane, as just read."""
+        """Takes over whether a lane has more than bulk, from its head as just read."""
         known.front = bool(heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
         if known.front or not heads[Priority.BULK].due:
             self._bulk_only.discard(known.lane)
@@ -105,11 +106,11 @@ class Backlogs:
             self._bulk_only.clear()
 
     def next(self, most: int, is_full: Callable[[str, Road], bool]) -> list[Backlog]:
-        """So many lanes at most, accounts taking turns.
+        """At most `most` lanes, the accounts taking turns.
 
-        Of an account that has its share out, only the pressing ones and those of which something is out: they tell when
-        it is taken.
+        Of an account that is full only lanes with urgent parts, and lanes that have doorbells in the broker.
         """
+        # The accounts take turns because `most` may be fewer than the lanes of one account: it must not delay others.
         picked = [lane for row in zip_longest(*self._queues(most, is_full)) for lane in row if lane is not None][:most]
         for lane in picked:
             account = account_of(lane)
@@ -126,6 +127,7 @@ class Backlogs:
                 break
             known = self._accounts[account]
             waits = {road: is_full(account, road) for road in {one.road for one in known.values()}}
+            # Lanes with doorbells in the broker are read all the same: only their heads show when those are taken.
             eligible = (
                 lane for lane in lanes if not waits[known[lane].road] or known[lane].out or known[lane].pressing
             )
@@ -134,11 +136,11 @@ class Backlogs:
         return queues
 
     def is_wanted(self, lane: str) -> bool:
-        """True while it waits to be looked at."""
+        """True while the lane waits to be looked at."""
         return lane in self._waiting.get(account_of(lane), ())
 
     def overdue(self, before: float) -> list[str]:
-        """Lanes with work that nobody has looked at since an instant."""
+        """Lanes with work that were not looked at since an instant."""
         return [
             lane
             for lanes in self._accounts.values()
@@ -147,25 +149,25 @@ class Backlogs:
         ]
 
     def forget(self, lane: str) -> None:
-        """Nothing of the lane is due, or nothing of it may go."""
+        """Drops a lane of which nothing is due, or nothing may go."""
         account = account_of(lane)
         _take_out(self._accounts, account, lane)
         _take_out(self._waiting, account, lane)
 
     def accounts(self) -> list[str]:
-        """Those with work."""
+        """The accounts that have work."""
         return list(self._accounts)
 
     def lanes(self, account: str, road: Road | None = None) -> dict[bool, int]:
-        """How many lanes of an account have work for the threads of this road.
+        """How many lanes of an account have work for the threads of a queue; None: of any.
 
-        Two counts: lanes with more than bulk (key true), and lanes with nothing but bulk.
+        Two counts: lanes with more than bulk (key True), and lanes with nothing but bulk (key False).
         """
         fronts = [known.front for known in self._accounts.get(account, {}).values() if road in (None, known.road)]
         return {True: sum(fronts), False: len(fronts) - sum(fronts)}
 
     def out(self, account: str, road: Road = Road.NORMAL) -> int:
-        """Doorbells of an account that are in the broker for the threads of a road."""
+        """Doorbells of an account that are in the broker for the threads of a queue."""
         return sum(known.out for known in self._accounts.get(account, {}).values() if known.road is road)
 
     def names(self, account: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Doorbells for the head of a lane: what of it goes now, in which company, and how long it counts as offered.
+"""Doorbells for the head of a lane: which parts go now, which of them together, and how long they count as offered.
 
 Knows no SQL and no broker.
 """
@@ -17,7 +17,7 @@ from worker.domain.job import Priority
 from worker.domain.lane import account_of
 
 PATIENCE_S = 1.0
-"""How long a busy lane's remainder waits for a full doorbell (its offered ids may be lost, and then none comes)."""
+"""Seconds that the last few parts of a busy lane wait for a full doorbell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Doorbell:
     ids: tuple[str, ...]
     urgent: bool
     stands_s: float
-    """How long these ids count as offered."""
+    """Seconds for which these ids count as offered."""
     probe: bool = False
-    """The one job that tries a parked lane."""
+    """It holds the one part that tries a parked lane."""
     bulk: bool = False
-    """Nothing but bulk is in it."""
+    """It holds nothing but bulk."""
     files: bool = False
-    """It moves files, which takes long."""
+    """Its parts move files, which takes long."""
 
 
 class Batches:
-    """Makes the doorbells of one relay, and remembers of each lane what it rang."""
+    """Makes the doorbells of one relay, and notes in each lane's backlog what was offered."""
 
     def __init__(
         self, backlogs: Backlogs, allotment: Allotment, slow_start: SlowStart, *, offer_s: float, offer_max_s: float
@@ -47,12 +47,13 @@ class Batches:
         self._offer_s, self._offer_max_s = offer_s, offer_max_s
 
     def rings(self, look: Look, now: float) -> list[Doorbell]:
-        """Doorbells for the head of a lane: urgent parts in their own share, normal and bulk mixed as they deserve."""
+        """Doorbells for the head of a lane: urgent parts within a share of their own, then normal and bulk mixed."""
         known = look.known
         if not look.due:
             self._forget_unless_wanted(known)
             return []
         known.looked = now
+        # Not for ever: the offered ids may be lost in the broker, and then no further part fills the doorbell.
         patient = now - known.rang < PATIENCE_S
         stands_s = known.stands_s(list(look.heads.values()), now, self._offer_s, self._offer_max_s)
         again = look.again
@@ -63,9 +64,9 @@ class Batches:
         for _ in [part for ring in urgent for part in ring.ids]:
             known.credit = after(known.credit, is_bulk=False)
         batches = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.credit, patient=patient)
+        # Parts that no process took from a queue of their own in time go with the normal ones.
         files = look.files and not again
         rest = [
-            # What its own queue did not bring to anybody in time goes with the others.
             Doorbell(known.lane, bell.ids, urgent=False, stands_s=stands_s, bulk=bell.bulk and not again, files=files)
             for bell in self._as_many_as_may_go(look, batches)
         ]
@@ -75,21 +76,23 @@ class Batches:
         return [*urgent, *rest]
 
     def _bind(self, look: Look, now: float) -> None:
-        """A lane that starts, or was told to call less in parallel, has less than its share."""
+        """Leaves in the look no more than a lane with a bound on its calls in the air may have."""
         room = self._slow_start.room(look.known.lane, look.due, look.offered(), now)
         if room is not None:
             look.narrow(room)
 
     def _forget_unless_wanted(self, known: Backlog) -> None:
-        """Nothing is due; unless what was is put aside, and more stands behind it."""
+        """Forgets a lane whose head is empty, unless it is to be looked at again."""
+        # Its head may have been put aside, with more due parts behind it.
         if not self._backlogs.is_wanted(known.lane):
             self._backlogs.forget(known.lane)
 
     def _as_many_as_may_go(self, look: Look, batches: Sequence[Batch]) -> Sequence[Batch]:
-        """No more than its account has room for; a lane that got nothing comes first when there is room again."""
+        """The batches for which the account has room; a lane that got nothing is looked at again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
         offered, size, air = sum(head.due - len(head.ids) for head in heads), look.share.size, look.air or 0
-        waiting = -(-max(0, offered - air * (size - 1)) // size)  # behind each call stand the others of its doorbell
+        # Each call in the air holds the other ids of its doorbell, which a thread has taken from the broker already.
+        waiting = -(-max(0, offered - air * (size - 1)) // size)
         known.out = waiting + air
         room = min(self._allotment.room(account_of(known.lane), known.road), look.most_bells() - waiting)
         may_go = batches[: max(0, room)]

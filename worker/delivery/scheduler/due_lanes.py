@@ -1,8 +1,8 @@
 """Which lanes the relay looks at in a turn.
 
-Those with newly due parts, those known to have work that were not looked at for a while, those that the full scan
-found, those whose block has ended, and those with a bound on their calls. Knows no part: what of a lane may go is seen
-when its head is read.
+Lanes with newly due parts, lanes with work that were not looked at for a while, lanes that the full scan found, lanes
+whose block has ended, and lanes with a bound on their calls. Which of their parts may go is decided when the head of
+the lane is read.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.offering import NewlyDue, lanes_newly_due
 
 NEWLY_DUE = 2_000
+"""Newly due parts read in one turn at most."""
 TOGETHER_S = 0.02
+"""Lanes of an account whose blocks end within so many seconds are opened together."""
 OVERLAP_US = 500_000
-"""How far behind the newest instant the walk by time starts again: commits arrive out of order."""
+"""Microseconds before the newest instant at which each reading begins; commits arrive out of order."""
 BRIEF_US = 60_000
-"""The same where many parts stand there that cannot be offered yet."""
+"""The same in microseconds while more than `MANY` parts are there that cannot be offered yet."""
 MANY = 200
 FAR_EVERY_S = 0.25
-"""So often it starts far behind all the same."""
+"""Seconds after which a reading begins `OVERLAP_US` before all the same."""
 
 
 class DueLanes:
-    """Has the backlogs want what is to be looked at next, turn by turn."""
+    """Puts the lanes to look at next into the backlogs, turn by turn."""
 
     def __init__(
         self,
@@ -44,19 +46,20 @@ class DueLanes:
         self._look_s, self._monotonic = look_s, monotonic
         self._since = 0
         self._stand = 0
-        """So many parts were found far behind the newest instant, not offered."""
+        """Parts that the last reading with the long overlap found."""
         self._far_at = -FAR_EVERY_S
         self._reopens: dict[str, float] = {}
-        """Blocked lanes with work -> when their block ends: they are looked at then, not when the walk comes by."""
+        """Blocked lanes with work -> when their block ends; they are looked at then, before the next full scan."""
 
     def begin(self, since: int) -> None:
-        """A relay that becomes active knows nothing yet; what was due before this instant is the walk's to find."""
+        """Begins anew when the relay becomes active; `since` is now, in microseconds of the database's clock."""
+        # Parts that were due before are found by the full scan: read by time, a long backlog would hold up new parts.
         self._since, self._stand = since, 0
         self._backlogs.clear()
         self._reopens.clear()
 
     def gather(self) -> None:
-        """Asks what is newly due, and has all lanes wanted that this turn should look at."""
+        """Reads what is newly due, and puts all lanes that this turn should look at into the backlogs."""
         now = self._monotonic()
         due = self._newly_due(now)
         new = sorted(lane for lane, found in due.items() if self._may_go_at_once(lane, found.priority))
@@ -68,7 +71,8 @@ class DueLanes:
             self._backlogs.want(lane)
 
     def _newly_due(self, now: float) -> dict[str, NewlyDue]:
-        """Behind a backlog that comes in fast the same parts would be read turn after turn, each some twenty times."""
+        """Lanes with parts that became due since the last turn, commits that came late included."""
+        # In a backlog that comes in fast, the long overlap would read the same parts again in some twenty turns.
         far = self._stand < MANY or now - self._far_at >= FAR_EVERY_S
         since = self._since - (OVERLAP_US if far else BRIEF_US)
         with self._database.reading() as connection:
@@ -79,7 +83,7 @@ class DueLanes:
         return due
 
     def close(self, lane: str, until: float) -> None:
-        """Nothing of a blocked lane may go before this instant; then it is looked at again."""
+        """Takes a blocked lane out of the backlogs until its block ends."""
         self._backlogs.forget(lane)
         self._reopens[lane] = until
 
@@ -87,7 +91,7 @@ class DueLanes:
         """Lanes whose block has ended."""
         now = self._monotonic()
         open_again = {account_of(lane) for lane, ends_at in self._reopens.items() if ends_at <= now}
-        # Those of one account together: what is urgent in one of them must not come a turn after the others.
+        # Lanes of one account together: urgent parts of one of them must not come a turn after the others.
         soon = [lane for lane, ends_at in self._reopens.items() if ends_at <= now + TOGETHER_S]
         lanes = [lane for lane in soon if account_of(lane) in open_again]
         for lane in lanes:
@@ -95,7 +99,8 @@ class DueLanes:
         return lanes
 
     def _bound(self) -> list[str]:
-        """Lanes with work that have a bound: each success may double it, so they are looked at in every turn."""
+        """Lanes with work that have a bound on their calls in the air."""
+        # In every turn, because each success may double the bound.
         found: list[str] = []
         for name in self._slow_start.names():
             lanes = [lane for lane in (name, *self._backlogs.names(name)) if self._backlogs.of(lane)]

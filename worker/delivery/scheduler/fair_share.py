@@ -1,13 +1,13 @@
-"""What an account and each of its lanes may have in a turn of the relay.
+"""The fair share: how much each account and each of its lanes may have offered in a turn of the relay.
 
-That is its part of the sender threads alive, by weight, within the limits that were used up lately and the bounds of
-lanes that start. Accounts share by their weight, the lanes of an account evenly. A lane alone gets all threads but two;
-a slow lane (over a second a call) a quarter of its share. Only those threads count that take from the lane's queue. In
-a lane bulk goes after normal, and gets its part of a lane that is full.
+The sender threads of all processes are divided among the accounts by weight, and among the lanes of an account evenly,
+within the limits that were used up lately and the bounds of lanes that start. A lane alone gets all threads but two, a
+slow lane (over a second a call) a quarter of its share. Only threads count that take from the lane's queue. In a lane
+bulk goes after normal, and has a part of its own in a lane that is full.
 
-What is offered goes to whichever thread comes first; the relay has no more say in what takes the room that there is. So
-a lane, or an account, that was closed by a limit lately has one window's worth in the broker, chosen by priority. All
-of this is learned before a head is read. Knows no part and publishes nothing.
+An offered part goes to the thread that comes first, so the relay cannot choose any more which parts use up a limit. A
+lane or account that a limit closed lately therefore has no more in the broker than one window lets through, chosen by
+priority. All of this is known before a head is read. Publishes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from worker.outbox.lanes.processes import Process, living
 
 MICRO = 1e-6
 HEARD_EVERY_S = 1.0
-"""So often it is asked what the heartbeats tell."""
+"""Seconds between two readings of the heartbeats."""
 
 
 class Allotment:
@@ -52,13 +52,13 @@ class Allotment:
         self._heard_at = -1.0
 
     def divide(self) -> None:
-        """The threads among the accounts that have work, by weight."""
+        """Divides the threads among the accounts that have work, by weight."""
         weights = {account: self._weight(account) for account in self._backlogs.accounts()}
         whole = sum(weights.values())
         self._parts = {account: weight / whole for account, weight in weights.items()}
 
     def learn(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> Noted:
-        """Takes over what stands on these lanes and their accounts, and now and then what the living processes tell."""
+        """Reads blocks and bounds of these lanes and their accounts, and once a second the heartbeats."""
         names = with_accounts(lanes)
         stands = noted(connection, now_sql, names)
         for key, limit in stands.used_up.items():
@@ -72,22 +72,23 @@ class Allotment:
         return stands
 
     def is_full(self, account: str, road: Road) -> bool:
-        """An account has all of its doorbells out."""
+        """True when the account has as many doorbells in the broker as it may have."""
         return self.room(account, road) <= 0
 
     def room(self, account: str, road: Road) -> int:
-        """How many more doorbells of an account may go.
+        """How many more doorbells of an account may go into the broker for a queue.
 
-        All of its lanes together have two out for each thread of the road, and bulk beside them, as one lane has.
+        All of its lanes together have two for each thread of the queue, and a seventh as many for bulk beside them.
         """
         two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0), road)
         return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account, road)
 
     def share(self, known: Backlog, wanted: Road) -> Share:
-        """A lane's part of its account's threads of the road: all lanes with more than bulk have theirs first."""
+        """A lane's part of its account's threads of the wanted queue."""
         lane, account, front = known.lane, account_of(known.lane), known.front
         known.road = self._sharing.road(wanted)
         lanes, part = self._backlogs.lanes(account, known.road), self._parts.get(account, 1.0)
+        # All lanes with nothing but bulk have an eighth together, however many they are.
         if lanes[True] and lanes[False]:
             part = part * OTHERS / BULK_EVERY if front else part / BULK_EVERY
         share = self._sharing.of(lane, lanes[front], part, known.road)
@@ -99,12 +100,15 @@ class Allotment:
 
 
 DOORBELL_S = 1.0
+"""Seconds of work that one doorbell should hold, by what a part of its lane takes."""
 
 
 SLOW_MS = 1000
+"""A lane whose calls take longer than so many milliseconds is slow."""
 
 
 KEEP_FREE = 2
+"""Threads left out of all shares, so that no busy lane holds every thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,9 @@ class Batch:
 
     ids: tuple[str, ...]
     bulk: bool
-    """The lane has nothing but bulk."""
+    """The lane has nothing but bulk due."""
     credit: int
-    """What is owed to bulk behind it."""
+    """Bulk's credit behind this doorbell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +134,22 @@ class Share:
     threads: int
 
     def bulk_window(self, normal_due: int) -> int:
-        """What normal parts leave of the window; where they fill it, its own part beside them."""
+        """The window of bulk parts: what normal parts leave, and at least a seventh of the window beside them."""
         return max(self.window - normal_due, -(-self.window // OTHERS))
 
     def within(self, most: int | None) -> Share:
-        """No more than this at once, and in as few doorbells as hold it: threads that race know no order.
-
-        Urgent parts leave of it what may be owed to bulk.
-        """
+        """The share with at most so many parts offered at once, in as few doorbells as hold them; None: no bound."""
         if most is None:
             return self
+        # Few doorbells, because threads work side by side and keep no order between doorbells. Urgent parts leave an
+        # eighth: all of them are offered before bulk, which would get nothing of the limit otherwise.
         urgent = max(1, most - -(-most // BULK_EVERY))
         threads = max(1, min(self.threads, most // self.size))
         return Share(self.size, min(self.window, most), min(self.urgent_window, urgent), threads)
 
     def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
-        """The ids in doorbells.
-
-        Few are spread over the threads; while half the window is out, only full ones ring (unless nothing rang for a
-        while: what is out may be lost).
-        """
+        """The ids in doorbells; `patient`: only full ones while half of the window is in the broker."""
+        # Few ids are spread over all threads, so that they do not wait behind each other in one.
         ids, size = head.ids, max(1, min(self.size, -(-len(head.ids) // self.threads)))
         if patient and 2 * (head.due - len(ids)) >= window:
             ids, size = ids[: len(ids) // self.size * self.size], self.size
@@ -162,25 +162,26 @@ class Share:
         batches = []
         for bell in self.doorbells(both, self.window, patient=patient):
             parts = list(islice(line, len(bell)))
-            # Beside normal parts also a doorbell of bulk alone goes their way: its own is emptied after theirs.
+            # While normal parts are due, a doorbell of bulk alone goes into their queue, too: the queue of bulk is
+            # emptied after theirs, so bulk would not get the part of the lane that is its own.
             batches.append(Batch(tuple(part for part, _, _ in parts), not normal.due, parts[-1][2]))
         return batches
 
 
 class Sharing:
-    """Threads and latencies as the heartbeats tell them."""
+    """Threads and latencies of all processes, as their heartbeats report them."""
 
     def __init__(self, doorbell_size: int = 50, default_threads: int = 32):
         self._size, self._threads = doorbell_size, default_threads
         self._of_road: dict[Road, int] = {}
-        """Threads that take from a road, where they are not the same that take normal parts."""
+        """Threads that take from a queue, where these are not the threads that take normal parts."""
         self._latency_ms: dict[str, int] = {}
         self._cycle_ms: dict[str, int] = {}
         self.silent_s: dict[str, float] = {}
-        """Lanes that succeeded -> how many seconds ago, as the heartbeats told it."""
+        """Lanes with a success -> seconds since the last one, as the heartbeats report it."""
 
     def learn(self, processes: Sequence[Process]) -> None:
-        """Takes over what the living processes report."""
+        """Takes over the heartbeats of the processes that are alive."""
         fresh = [process for process in processes if process.fresh]
         if fresh:
             takers = {road: [process for process in fresh if road in process.roads] for road in Road}
@@ -200,19 +201,19 @@ class Sharing:
         self._latency_ms, self._cycle_ms, self.silent_s = latency, cycle, silent
 
     def road(self, wanted: Road) -> Road:
-        """Whose threads it has: those of normal parts, unless other workers take it."""
+        """The wanted queue where processes of its own take from it, else the queue of normal parts."""
         return wanted if wanted in self._of_road else Road.NORMAL
 
     def threads(self, part: float = 1.0, road: Road = Road.NORMAL) -> int:
-        """An account's threads, by its part of all weights with work."""
+        """The threads of an account, by its part of the weights of all accounts with work; at least 1."""
         return max(1, int((self._of_road.get(road, self._threads) - KEEP_FREE) * part + 1e-9))
 
     def of(self, lane: str, lanes: int, part: float = 1.0, road: Road = Road.NORMAL) -> Share:
-        """The share of one lane among so many of its account that have work on the road."""
+        """The share of one lane, where `lanes` of its account have work for the threads of the queue."""
         threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (road, Road.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
         size = max(1, min(self._size, int(DOORBELL_S * 1000 / cycle_ms) if cycle_ms else self._size))
-        # Twice over: one doorbell in work and one waiting behind it, so that no thread runs dry between two turns.
+        # Twice: a thread has one doorbell in work and one waiting behind it, so that it is not idle between two turns.
         return Share(size, threads * size * 2, max(size, urgent * size // 2), threads)
 
     def _of_lane(self, lane: str, lanes: int, part: float, road: Road) -> int:
@@ -221,11 +222,17 @@ class Sharing:
 
 
 KEPT_S, KEPT_PART = 120.0, 0.1
-"""A limit that has not closed anything for so long, and for this part of how long it was closed, is no bottleneck."""
+"""How long a limit counts as the bottleneck after it closed a lane.
+
+The longer of so many seconds and this part of the time that the lane was closed.
+"""
 
 
 class Limited:
-    """Lanes and accounts that limits close, for one relay. `amount` tells an account's amount of a limit by name."""
+    """Lanes and accounts that limits closed lately, for one relay.
+
+    `amount` returns an account's amount of a limit, by the limit's name.
+    """
 
     def __init__(self, amount: Callable[[str, str], Amount | None]):
         self._amount = amount
@@ -233,7 +240,7 @@ class Limited:
         self._known: dict[str, float] = {}
 
     def note(self, key: str, limit: str, now: float, left_s: float) -> None:
-        """This lane or account is closed by a limit for so long."""
+        """Notes that a limit closes this lane or account for so many seconds more."""
         account, known = account_of(key), self._known.get(key)
         if known is not None and known >= now + left_s:
             return
@@ -244,15 +251,15 @@ class Limited:
             self._most[account if amount.shared else key] = (amount.units, until)
 
     def tidy(self, now: float) -> None:
-        """Forgets what closes nothing any more."""
+        """Forgets limits that closed nothing for a while."""
         self._most = {key: kept for key, kept in self._most.items() if kept[1] > now}
         self._known = {key: until for key, until in self._known.items() if until > now}
 
     def most(self, lane: str, lanes: Mapping[bool, int], *, front: bool) -> int | None:
-        """The most parts of a lane that are worth offering at once; None when no limit closes it.
+        """How many parts of a lane are worth offering at once; None: no limit closed it lately.
 
-        Counted are the lane's own limits and those that it shares with other lanes of its account. `lanes`: how many
-        have more than bulk, and how many have not; `front`: this lane has.
+        The least by its own limits and by those that it shares with other lanes of its account. `lanes`: how many have
+        more than bulk (True), and how many have not (False); `front`: this lane has.
         """
         own, shared = self._most.get(lane), self._most.get(account_of(lane))
         bounds = [own[0]] if own else []
@@ -262,10 +269,10 @@ class Limited:
 
 
 def part_of(amount: int, lanes: Mapping[bool, int], *, front: bool) -> int:
-    """One lane's part of what a limit lets through that several lanes of an account share.
+    """One lane's part of a limit that several lanes of an account share.
 
-    Lanes with nothing but bulk have one in eight of it together where others have work too. `lanes`: how many of the
-    others (true) and of these (false).
+    Where other lanes have work, too, the lanes with nothing but bulk have an eighth of it together. `lanes`: how many
+    have more than bulk (True), and how many have not (False).
     """
     whole = amount
     if lanes[True] and lanes[False]:

@@ -1,7 +1,7 @@
-"""The round over all lanes, once a second: finds late commits and whatever else the relay's other ways did not see.
+"""The full scan over all lanes, once a second: finds late commits and all else that the relay's turns did not see.
 
-A step costs per lane, also for lanes with nothing due, so it has a thread of its own: a turn of the relay, and with it
-the time from enqueue to call, must not grow with the number of lanes.
+A step takes time for each lane, also for lanes with nothing due. So it has a thread of its own: a turn of the relay,
+and with it the time from enqueue to call, must not grow with the number of lanes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
 
 SLICE, LARGEST_SLICE = 100, 2_000
-"""Lanes a step looks at: few, for whoever works beside it waits for one step at most; more where rounds are slow."""
+"""Lanes that one step looks at, at first and at most; few, because the threads beside it wait for a step."""
 BETWEEN_S = 0.002
+"""The shortest pause between two steps, in seconds."""
 BREATHS = 3
-"""A step is followed by a pause of so many times its length."""
+"""The pause after a step, in multiples of its length."""
 SEEN_WITHIN = 0.6
-"""So much of a round's time passes at most until what was committed behind the walk's back has been seen."""
+"""The part of `round_s` in which a commit behind the scan's place is found, while rounds are fast."""
 SLOW = 0.2
-"""A round that takes more of its time than this looks at more lanes a step."""
+"""A round that takes more than this part of `round_s` is slow, and the next ones look at more lanes a step."""
 
 
 class FullScan:
-    """Rounds made step by step by one thread, read by another."""
+    """Rounds over all lanes, made step by step by one thread and read by another."""
 
     def __init__(self, database: Database, *, round_s: float, monotonic: Callable[[], float]):
         self._database, self._round_s, self._monotonic = database, round_s, monotonic
@@ -36,7 +37,7 @@ class FullScan:
 
     @property
     def between_rounds(self) -> bool:
-        """The next step begins a round."""
+        """True when the next step begins a round."""
         return self._place == START
 
     def step(self) -> float:
@@ -53,15 +54,17 @@ class FullScan:
         return self._rest(ended - self._began) if place is None else max(BETWEEN_S, BREATHS * (ended - started))
 
     def _rest(self, round_s: float) -> float:
-        """The pause after a whole round: a slow one is followed sooner by the next, whose length counts too."""
+        """Seconds until the next round; adapts the number of lanes a step."""
         if round_s > self._round_s * SLOW:
             self._slice = min(LARGEST_SLICE, self._slice * 2)
         elif round_s < self._round_s * SLOW / 4:
             self._slice = max(SLICE, self._slice // 2)
+        # A commit just behind the scan's place waits for the rest of this round, the pause and most of the next round:
+        # the pause is what two rounds leave of the time. At least one round long, so that half of the time is free.
         return max(round_s, self._round_s * SEEN_WITHIN - 2 * round_s)
 
     def found(self) -> set[str]:
-        """Lanes with something due, as seen since this was asked last."""
+        """Lanes in which the scan found due parts since the last call of this."""
         with self._guard:
             lanes, self._found = self._found, set()
         return lanes

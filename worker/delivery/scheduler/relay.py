@@ -1,8 +1,8 @@
-"""Relay: due parts, lane by lane, as much as each may send soon -> ids for the broker.
+"""The relay: offers the due parts of each lane, as many as it may send soon, and publishes their ids.
 
 One process at a time is active, by a lease in SQL. It follows newly due parts by time, keeps the heads of lanes with a
-backlog offered, and takes over what the walk over all lanes finds, late commits and lost ids, within a second. What
-is offered is a window at the head of each lane: as parts are marked they leave the window and the next ones come in.
+backlog offered, and takes over what the full scan over all lanes finds, late commits and lost ids, within a second. The
+offered parts are a window at the head of each lane: marked parts leave the window, and the next ones come in.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 LEASE = "relay"
 LANES = 200
-"""The heads of so many lanes are read in one turn at most; the rest come in the next ones, in order."""
+"""Lanes whose heads are read in one turn at most; the rest follow in the next turns, in order."""
 
 
 class Relay:
@@ -68,7 +68,7 @@ class Relay:
         )
 
     def turn(self) -> float:
-        """One turn: lease, due lanes, offers. Raises what the database raises; the caller waits and comes again."""
+        """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
         if not self.lead():
             return self._times.lease_s / 10
         self._due_lanes.gather()
@@ -78,13 +78,13 @@ class Relay:
         return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
 
     def full_scan(self) -> float:
-        """A step of the round over all lanes, for a thread of its own; the seconds until the next."""
+        """Makes a step of the full scan, for a thread of its own; returns the seconds until the next."""
         return self._full_scan.step() if self.active else self._times.idle_poll_s
 
     # -- the lease ----------------------------------------------------------------------------------------------------
 
     def lead(self) -> bool:
-        """Renews the lease at a third of its length; a relay that lost it offers nothing."""
+        """Takes or renews the lease when a third of it is over; False: another process has it, so offer nothing."""
         now = self._monotonic()
         if self.active and now < self._lease_until:
             return True
@@ -99,7 +99,7 @@ class Relay:
         return self.active
 
     def stop(self) -> None:
-        """Gives the lease back."""
+        """Gives the lease back, so that another process takes over at once."""
         if self.active:
             self.active = False
             self._database.run(lambda connection: free_lease(connection, LEASE, self._holder()))
@@ -107,7 +107,7 @@ class Relay:
     # -- the offers ---------------------------------------------------------------------------------------------------
 
     def _offer_lanes(self, lanes: Sequence[Backlog]) -> int:
-        """Reads the heads of these lanes, then offers what of them may go; the number of ids offered."""
+        """Reads the heads of these lanes and offers the parts that may go; returns the number of ids offered."""
         now = self._monotonic()
         with self._database.reading() as connection:
             stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
@@ -121,7 +121,7 @@ class Relay:
     def _look(
         self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, now: float
     ) -> tuple[list[Look], list[Doorbell]]:
-        """The heads of those lanes that are open, and the probes of those that are parked."""
+        """The heads of the lanes that are open, and the probes of the lanes that are parked."""
         looks: list[Look] = []
         probes: list[Doorbell] = []
         for known in lanes:
@@ -135,7 +135,8 @@ class Relay:
         return looks, probes
 
     def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Doorbell]:
-        """One job of a parked scope, and the next one only after the interval."""
+        """The doorbell of a parked lane's probe; none before the interval since the last probe is over."""
+        # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
         first = self._heads.first(connection, lane)
         delay_us = micros(self._times.park_probe_s)
         if first is None or not all(
@@ -146,17 +147,19 @@ class Relay:
         return [Doorbell(lane, (first,), urgent=False, stands_s=self._times.offer_s, probe=True)]
 
     def _send(self, rings: Sequence[Doorbell]) -> int:
-        """Compare-and-set first, committed; publish second. An id that gets lost is offered again."""
+        """Writes the offers and publishes the ids that were free; returns their number."""
         if not rings:
             return 0
+        # Committed before published: a worker that came first would find the part not offered and leave it alone, and
+        # the id would be lost while its offer lasts. An id that the broker loses is offered again in the same way.
         mine = set(self._database.run(lambda connection: self._note(connection, rings)))
         kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
-        # What is first in the broker is mostly first at the vendor's.
+        # Threads take doorbells in the order of the broker, so urgent ones are published first, and bulk last.
         self._publish(sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk)))
         return len(mine)
 
     def _note(self, connection: Connection, rings: Sequence[Doorbell]) -> list[str]:
-        """Writes the offers, those that stand equally long together; the ids that are ours."""
+        """Writes the offers, one statement for each length; returns the ids that were free."""
         by_length: dict[float, list[str]] = {}
         for ring in rings:
             by_length.setdefault(ring.stands_s, []).extend(ring.ids)
@@ -175,9 +178,9 @@ class RelayTimes:
     offer_s: float = 5.0
     offer_max_s: float = 60.0
     round_s: float = 1.0
-    """A full round over all lanes takes at most this long."""
+    """How long a round of the full scan may take, pause included."""
     park_probe_s: float = 600.0
     look_s: float = 0.2
-    """How often the head of a lane with a backlog is looked at."""
+    """The head of a lane with a backlog is read again after so many seconds."""
     silence_s: float = 0.0
-    """A lane without a success for so long starts with one call in the air; 0: never."""
+    """A lane without a success for so many seconds starts with one call in the air; 0: never."""

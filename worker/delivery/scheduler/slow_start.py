@@ -1,8 +1,8 @@
-"""How many calls a lane may have in the air: all that its share holds, or, while it starts, as many as SQL says.
+"""Slow start: how many calls a lane may have in the air, its whole share or, while it starts, as many as SQL says.
 
-The mark is the claim: at most what is offered can be in the air, so the relay keeps the bound of all processes together
-by what it offers. A lane without a success for a while starts with one call, and so does one that was resumed, struck
-or broken; the answers double the number where they are recorded. Knows no vendor and decides nothing of a penalty.
+Only offered parts can be in the air, so the relay keeps the bound of all processes together by what it offers. A lane
+starts with one call when it had no success for a while, when it was resumed, after a penalty, and after its breaker was
+open. The bound is doubled in the transactions that record successes. Decides nothing about penalties.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from worker.outbox.lanes.offering import still_offered
 
 @dataclass(slots=True)
 class _Air:
-    """What is out, for one turn."""
+    """Calls in the air, as read in one turn."""
 
     by_lane: Mapping[str, int] = field(default_factory=dict)
     by_account: Mapping[str, int] = field(default_factory=dict)
 
 
 class SlowStart:
-    """Bounds of one relay's turn, and when each lane last succeeded or began."""
+    """The bounds for one relay, and when each lane last succeeded or began to start."""
 
     def __init__(self, silence_s: float):
         self._silence_s = silence_s
         self._calls: dict[str, int] = {}
         """Bounds of this turn's lanes and their accounts."""
         self._bound: dict[str, None] = {}
-        """Lanes and accounts that had a bound when they were last asked about."""
+        """Lanes and accounts that had a bound when last read."""
         self._air = _Air()
         self._counted = False
-        """The air was read in this turn."""
+        """True when the calls in the air were read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
         """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
         self._turns: dict[str, dict[str, None]] = {}
-        """Bound accounts -> the lanes that had something offered under the bound, the last one last."""
+        """Bound accounts -> the lanes of which parts were offered under the bound, the latest one last."""
         self._heard: dict[str, float] = {}
-        """Lanes -> when they last succeeded, or were begun."""
+        """Lanes -> when they last succeeded, or began to start."""
         self.begun: list[str] = []
-        """Lanes that this turn begins: to be written with its offers."""
+        """Lanes that begin to start in this turn; written together with its offers."""
 
     def look(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
-        """Takes over the bounds of those that were asked about; asks what is in the air only while there are any."""
+        """Takes over the bounds of these lanes and accounts; reads the calls in the air only while there are bounds."""
         self._calls, self.begun, self._counted = dict(noted.calls), [], False
         for name in names:
             if name in noted.calls:
@@ -64,7 +64,7 @@ class SlowStart:
             self._offered[name] = dict.fromkeys(still_offered(connection, now_sql, self._offered[name]))
 
     def in_the_air(self, connection: Connection) -> Mapping[str, int]:
-        """Calls out by lane, of all processes; read once a turn."""
+        """Calls in the air by lane, of all processes; read once a turn."""
         if not self._counted:
             by_lane = calls_in_the_air(connection)
             by_account: dict[str, int] = {}
@@ -74,26 +74,29 @@ class SlowStart:
         return self._air.by_lane
 
     def heard(self, silent_s: Mapping[str, float], now: float) -> None:
-        """What the heartbeats say: how long ago each lane succeeded."""
+        """Takes over from the heartbeats how many seconds ago each lane succeeded."""
         for lane, seconds in silent_s.items():
             self._heard[lane] = max(self._heard.get(lane, 0.0), now - seconds)
         self._heard = {lane: at for lane, at in self._heard.items() if now - at < self._silence_s}
 
     def names(self) -> list[str]:
-        """Lanes and accounts that have a bound, as far as they were asked about."""
+        """Lanes and accounts that had a bound when last read."""
         return list(self._bound)
 
     def forget(self, name: str) -> None:
-        """It has no work: when it has some it is asked about again."""
+        """Drops a lane or account without work; its bound is read again when it has some."""
         self._bound.pop(name, None)
 
     def most(self, lane: str) -> int | None:
-        """The most that a bound lane may ever have out; null: it has no bound."""
+        """How many calls a lane may have in the air at most, by its own bound and its account's; None: no bound."""
         bounds = [self._calls[name] for name in (lane, account_of(lane)) if name in self._calls]
         return min(bounds, default=None)
 
     def room(self, lane: str, due: int, offered: int, now: float) -> int | None:
-        """How many more of a lane may go; null: as many as its share holds. `offered`: of it, in the broker."""
+        """How many more parts of a lane may be offered; None: as many as its share holds.
+
+        `due`: its due parts; `offered`: its parts in the broker.
+        """
         account = account_of(lane)
         if lane not in self._calls and account not in self._calls and not self._begins(lane, due, now):
             return None
@@ -106,7 +109,8 @@ class SlowStart:
         return min(rooms)
 
     def _begins(self, lane: str, due: int, now: float) -> bool:
-        """True when a lane that was silent has more than one part due: it starts with one."""
+        """True when a lane without a success for `silence_s` has more than one part due: it starts with one call."""
+        # A single part is one call anyway, and needs no row of its lane.
         if not self._silence_s or due < 2 or now - self._heard.get(lane, -self._silence_s) < self._silence_s:
             return False
         self._heard[lane] = now
@@ -116,7 +120,7 @@ class SlowStart:
         return True
 
     def offered(self, lane: str, ids: Iterable[str]) -> None:
-        """These go out; they count against the account's bound until they are marked or left."""
+        """Counts offered ids against their account's bound until they are marked or left."""
         account = account_of(lane)
         if account in self._calls:
             self._offered.setdefault(account, {}).update(dict.fromkeys(ids))
@@ -125,10 +129,8 @@ class SlowStart:
             turns[lane] = None
 
     def by_turns(self, lanes: Sequence[Backlog]) -> Sequence[Backlog]:
-        """The lanes in the order of how much of their account's bound they had, the least first.
-
-        A lane that fails must not try again and again while others of its account wait.
-        """
+        """The lanes in the order in which they last used their account's bound, those that did not use it first."""
+        # Else a lane that fails could use the bound again and again while others of its account wait.
         if not self._turns:
             return lanes
         place = {lane: n for turns in self._turns.values() for n, lane in enumerate(turns)}
