@@ -1,7 +1,7 @@
 """Fetches a file from a URL: public addresses only unless allowed, every redirect checked, size and time bounded.
 
-A name is resolved once for each request, what it resolves to is judged, and the connection goes to an address that
-passed: a name that resolves to something else a moment later changes nothing. Knows no SQL and no vendor.
+A name is resolved once for each request, its addresses are checked, and the connection goes to an address that passed.
+That the name resolves to another address a moment later changes nothing. Knows no SQL and no vendor.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from worker.domain.web import Unusable, WebAddress, web_address
 REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LATER = frozenset({408, 425, 429})
-"""Beside 5xx: what may be answered otherwise another time."""
+"""Statuses beside 5xx after which a later try may succeed."""
 _HEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file that was fetched, in a temporary file; close it."""
+    """A fetched file, in a temporary file; to be closed."""
 
     content: BinaryIO = field(repr=False)
     size: int
@@ -41,27 +41,27 @@ class Fetched:
         yield from iter(lambda: self.content.read(CHUNK), b"")
 
     def close(self) -> None:
-        """Takes the temporary file away."""
+        """Deletes the temporary file."""
         self.content.close()
 
 
 @dataclass(frozen=True, slots=True)
 class NotFetched:
-    """It will not be there another time either; `reason` follows the words "the file behind its URL"."""
+    """No later try can succeed; `reason` follows the words "the file behind its URL"."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Another time it may be there; `reason` is a class of fault, or what was answered."""
+    """A later try may succeed; `reason` is a class of fault, or the answered status."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The process is ending; nothing can be said of the file."""
+    """The process is ending; nothing is known of the file."""
 
 
 Fetch = Fetched | NotFetched | Later | Stopped
@@ -76,7 +76,7 @@ class _Stopping(Exception):
 
 
 class Downloads:
-    """One process's way to files behind URLs. Thread-safe."""
+    """Fetches files behind URLs for one process. Thread-safe."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Downloads:
         self._deadline_s, self._stopping, self._monotonic = deadline_s, stopping, monotonic
 
     def fetch(self, url: str, most: int) -> Fetch:
-        """The file, of at most so many bytes, or why there is none; redirects and all within one deadline."""
+        """The file, of at most `most` bytes, or why there is none; all redirects within one deadline."""
         try:
             return self._follow(web_address(url), most, self._monotonic() + self._deadline_s)
         except Unusable as error:
@@ -115,7 +115,7 @@ class Downloads:
         raise _Refused(f"is not there: more than {REDIRECTS} redirects")
 
     def _ask(self, to: WebAddress, most: int, until: float) -> Fetched | str:
-        """The file, or where the answer says it is. Of several addresses the first that can be reached."""
+        """The file, or the location that a redirect names; from the first of its addresses that can be reached."""
         trouble = Trouble("deadline")
         for address in self._permitted(to):
             left_s = until - self._monotonic()
@@ -149,13 +149,16 @@ class Downloads:
             raise _Refused(f"is not there: answered {answer.status}")
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise _Refused("cannot be read: it came compressed although that was not asked for")
+        # Before the body is read; the length may be missing or wrong, so the bytes are counted as well.
         announced = answer.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > most:
             raise _too_large(most)
         return self._keep(answer.chunks, most)
 
     def _keep(self, chunks: Iterator[bytes], most: int) -> Fetched:
-        """Into a temporary file: memory stays flat, and no transaction is open while the other side takes its time."""
+        """Writes the body into a temporary file."""
+        # Not into memory, which may be too small, nor into the outbox at once: a transaction would be open for as long
+        # as the other server takes.
         content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  closed by whoever gets it, or below
         try:
             return _written(content, self._bounded(chunks, most))

@@ -1,6 +1,6 @@
-"""Resolve, for recalls and card updates: msgid and response_code out of earlier receipts; or wait; or refuse.
+"""Resolves recalls and card updates: finds msgid and response_code in earlier receipts, or waits, or refuses.
 
-One transaction locks the target job's row, then looks, then plans or parks, so that no wake-up is lost.
+One transaction locks the target job's row, then reads, then plans or parks, so that no wake-up is lost.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ from worker.outbox.jobs.loading import DuePart
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
-"""In which `stop` changes a part."""
+"""States in which `stop` changes a part."""
 DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """A part of this job has to move first."""
+    """The follow-up has to wait until a part of this job moves."""
 
     job: str
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a plan is made of, read under the target's lock."""
+    """What a plan is made from, read under the target's lock."""
 
     parts: list[TargetPart]
-    """Of the target and, where the follow-up reaches them, of its replays."""
+    """Parts of the target and, where the follow-up reaches them, of its replays."""
     kind: str
-    """Of the target."""
+    """Kind of the target job."""
     message: Mapping[str, Any] = field(repr=False)
     now: int
     pressed: Mapping[str, set[str]]
-    """Those named who pressed a card, and the parts that sent it."""
+    """Userid in lower case -> parts whose card this member pressed; only members that the follow-up names."""
     refused: Mapping[str, set[str]] = field(repr=False)
-    """Of a job that was replayed: those named to whom a part did not bring the card."""
+    """Part -> members that the vendor refused in it; only for a job with replays."""
 
 
 Plan = list[dict[str, Any]] | Refuse | NothingSent | Waits
 
 
 class FollowUps:
-    """Finds what recalls and updates need behind their target job."""
+    """Finds what recalls and card updates need of their target job."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class FollowUps:
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
     def recall(self, due: DuePart, channel: Channel) -> Resolved:
-        """Take back msgid by msgid; what was not sent yet is cancelled, what is in the air is waited for."""
+        """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in the air are waited for."""
         window = self._window_us(channel)
         if due.target_job_id is None:
             return self._recall_foreign(due.message, window)
@@ -105,20 +105,21 @@ class FollowUps:
         return Ready(due.spec, self._gone(due.spec["target"]), recalled=(due.spec["target"], due.spec["claim"]))
 
     def _gone(self, target: str) -> dict[str, Any]:
-        """How many of those who carry the send out had done so when it was last read; nothing where nobody reads."""
+        """How many members there are and how many had sent the message when last read; empty where none are known."""
         with self._database.reading() as connection:
             members, done = members_of(connection, target)
         return {"members": members, "done": done} if members else {}
 
     def _window_us(self, channel: Channel) -> int | None:
-        """How long after it was accepted a send can be taken back; None: no end."""
+        """Microseconds after its acceptance in which a send can be taken back; None: no end."""
         window_s = channel.recall_window_s
         if window_s is not None and self._recall_window_s is not None:
             window_s = int(self._recall_window_s)
         return None if window_s is None else window_s * settle.SECOND
 
     def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
-        """What something else sent: only its msgid is known, and perhaps its time; else the vendor knows."""
+        """Resolves the recall of a message that another program sent, by its msgid."""
+        # Without the time of the send only the vendor knows whether it can still be taken back.
         if "sent_at" not in message:
             return Ready({"msgid": message["msgid"]})
         sent_at = int(datetime.fromisoformat(message["sent_at"]).timestamp()) * settle.SECOND
@@ -126,7 +127,7 @@ class FollowUps:
         return Refuse(late) if late else Ready({"msgid": message["msgid"]})
 
     def update_card(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
-        """One call per card that was sent, each with a fresh response_code of its own."""
+        """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if due.target_job_id is None:
             return self._take_given(due, channel.app_scope(account))
         if "target" not in due.spec and "refuse" not in due.spec:
@@ -139,11 +140,12 @@ class FollowUps:
         return self._pick_code(due)
 
     def _take_given(self, due: DuePart, app: str) -> Resolved:
-        """The very code the application gave; nobody knows of another one for that card."""
+        """Resolves an update with a response_code that the application gave; no other code of that card is known."""
         response_code = due.message["response_code"]
         held, now = self._database.run(lambda connection: self._file_given(connection, due, app, response_code))
         if held.used:
             return Refuse(f"its response_code {held.fate}; {INSTEAD}")
+        # Leased by which part, not only whether: a repeat of this part holds the lease itself.
         if held.state == "leased" and held.holder != due.id:
             self._change([Change(due.id, _wait_for_code)])
             return Parked()
@@ -155,28 +157,31 @@ class FollowUps:
         return Ready(due.spec, {"response_code": response_code}, code_id=held.id)
 
     def _file_given(self, connection: Connection, due: DuePart, app: str, response_code: str) -> tuple[CodeState, int]:
-        """What the ledger says of the code, and the time; one it never saw is filed, so that it is spent once."""
+        """The stored state of a given code, and the time now; a code not seen before is stored."""
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         key = code_id(app, response_code)
         held = read_code(connection, key)
         if held is None:
             given = due.message.get("issued_at")
-            # Not said: the vendor alone knows, and is asked.
+            # Without `issued_at` only the vendor knows whether the code is still good, so the call is made.
             issued = min(now, int(datetime.fromisoformat(given).timestamp() * settle.SECOND)) if given else now
             ends_at = issued + self._code_ttl_s * settle.SECOND
-            if ends_at <= now + self._deadline_us:  # too late by a word that may be wrong: not filed
+            if ends_at <= now + self._deadline_us:
+                # Too late by an `issued_at` that may be wrong, so it is not stored: a corrected one still works.
                 return CodeState(key, "fresh", None, ends_at), now
+            # Stored before its first call, so that two updates with the same code do not both spend it.
             file_code(connection, app, due.id, response_code, issued, self._code_ttl_s, given=True)
             held = read_code(connection, key)
         assert held is not None
         return held, now
 
     def _hasten(self, due: DuePart, left_us: int) -> None:
-        """Should this call have to wait again, it does so in front: behind a full lane its code would end."""
+        """Makes the part urgent when its code ends soon: should it have to wait, it waits at the front of its lane."""
         if left_us <= SOON_US and due.priority != Priority.URGENT:
             self._database.run(lambda connection: make_urgent(connection, due.id))
 
     def _pick_code(self, due: DuePart) -> Resolved:
+        """Picks a fresh response_code of the card; waits while another update uses one, refuses when none is left."""
         with self._database.reading() as connection:
             until, people = f"{self._database.now} + {self._deadline_us}", due.spec.get("users") or ()
             codes = fresh_codes(connection, due.spec["target"], until, people)
@@ -187,7 +192,7 @@ class FollowUps:
             facts = {"response_code": usable[0].code}
             return Ready(due.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
         if "leased" in states:
-            # Another update is in the air with it: only its end tells whether the code is spent.
+            # Another update is in the air with it; only the end of that call shows whether the code is spent.
             self._change([Change(due.id, _wait_for_code)])
             return Parked()
         if codes:
@@ -197,7 +202,10 @@ class FollowUps:
         return Refuse("the card brought no response_code: only callback-capable cards can be updated")
 
     def _stop_target(self, job_id: str, channel: Channel) -> None:
-        """A recall stops what was not sent yet, and any further repeat of what is in doubt; not the search for it."""
+        """Stops the unsent parts of a recalled job, and further repeats of its parts in doubt.
+
+        The search for a part in doubt goes on: a message that it finds can be taken back.
+        """
         with self._database.reading() as connection:
             parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
             stoppable = [part for part in parts if part.state in STOPPABLE]
@@ -217,11 +225,13 @@ class FollowUps:
         *,
         with_replays: bool = False,
     ) -> Resolved:
-        """Lays a follow-up out as parts, or parks it; what reaches replays reaches those of an original."""
+        """Plans a follow-up as parts, or parks it; `with_replays`: it reaches the replays of its target as well."""
         target = due.target_job_id or ""
 
         def resolve(connection: Connection) -> Resolved:
             reach = reached_by(connection, target) if with_replays else [target]
+            # Sorted, so that two follow-ups of the same chain lock the jobs in the same order. Locked before reading: a
+            # part that moves afterwards wakes this follow-up, so no wake-up is lost.
             jobs = [job for job in sorted(reach) if lock_job_row(connection, job)]
             if target not in jobs:
                 return Refuse("the job it is about does not exist any more")
@@ -230,7 +240,8 @@ class FollowUps:
                 return Parked()
             facts, spec = own
             if spec.keys() & {"target", "refuse"}:
-                return Ready(spec)  # planned by another sender meanwhile
+                # Another sender has planned it meanwhile.
+                return Ready(spec)
             looked = _look(connection, self._database.now, due, [job for job in reach if job in jobs])
             specs = plan(due, looked)
             if isinstance(specs, NothingSent) and with_replays:
@@ -252,17 +263,18 @@ class FollowUps:
         return Ready(specs[0])
 
     def _look_again_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
-        """When a follow-up that waits for its job looks again.
+        """When a follow-up that waits for its job reads it again, in microseconds; `FOREVER`: only when it is woken.
 
-        The follow-up is woken when the job moves. An unknown may be held without a move, so it looks again after the
-        policy of the unknown has acted, and before the vendor's time for a follow-up is over.
+        The follow-up is woken when the job moves. The time given here is for jobs that never do.
         """
+        # A part in doubt may be held without a move, so the job is read again after recovery has acted on it.
         acts = [part.not_before for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
         if acts:
             return max(*acts, now) + settle.SECOND
         marks = [part.first_marked_at for part in parts if part.first_marked_at is not None]
         if not marks or window is None:
             return FOREVER
+        # One call's deadline before the vendor's time for a recall is over, so that the recall can still be made.
         return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
     def _recall_plan(self, window: int | None, channel: Channel, due: DuePart, looked: Looked) -> Plan:
@@ -292,7 +304,8 @@ class FollowUps:
         return {**where, "refuse": late} if late else {**where, "msgid": part.msgid}
 
     def _too_late(self, sent_at: int, now: int, window: int | None) -> str | None:
-        """Why a message of that time is not taken back any more; None: it is. A call must end in time, too."""
+        """Why a message of that time cannot be taken back any more; None: it can."""
+        # A deadline earlier than the vendor's time, because the call must end within it.
         if window is None or now <= sent_at + window - self._deadline_us:
             return None
         ended = _clock(sent_at + window)
@@ -305,7 +318,8 @@ def _clock(micros: int) -> str:
 
 
 def _refer_to_replays(connection: Connection, job_id: str) -> Refuse | None:
-    """Nothing of a replay was sent, but others of its chain may have been: which of them is meant is not guessed."""
+    """The refusal for a replay of which nothing was sent, when later replays exist; None: there are none."""
+    # Their messages may be on a screen. Which of them the caller means is not guessed.
     replays = later_replays(connection, job_id)
     if replays.first is None:
         return None
@@ -343,13 +357,13 @@ def _update_plan(due: DuePart, looked: Looked) -> Plan:
 
 
 def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
-    """The first part that has yet to move: open, or in doubt with its policy still to act."""
+    """The first part that is open, or in doubt with recovery still to act on it; None: there is no such part."""
     acts = (part for part in parts if part.state is not PartState.UNKNOWN or part.not_before is not None)
     return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
 
 
 def is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
-    """Whether, in doubt, it is searched for: what the search finds can be taken back."""
+    """True when the next call of the part, while in doubt, is a search."""
     return _repeat_rule(part, kind, message, channel)[0] is RepeatRule.LOOK_UP
 
 
@@ -358,7 +372,7 @@ def _repeat_rule(part: TargetPart, kind: str, message: Mapping[str, Any], channe
 
 
 def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
-    """Whether it was taken by a repeat that nothing makes one with the call in doubt: its caller wanted it resent."""
+    """True when a repeat was accepted and the earlier call in doubt may have been shown as a message of its own."""
     if not part.doubts or part.state not in TAKEN_STATES:
         return False
     rule, window_s = _repeat_rule(part, looked.kind, looked.message, channel)
@@ -374,9 +388,10 @@ def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
 
 
 def stop(was: str, looked_up: bool, part: PartFacts, now: int) -> None:
-    """What becomes of a part that `was` recalled, or revoked: what was not sent yet is not sent any more."""
+    """Cancels a queued part and holds a part in doubt; `was`: "recalled" or "revoked"."""
     if looked_up and part.doubts:
-        return  # its next call is a search, and sends nothing
+        # Its next call is a search and sends nothing.
+        return
     if part.state is PartState.QUEUED:
         settle.cancel(part, f"{was} before it was sent")
     elif part.state is PartState.UNKNOWN and part.not_before is not None:
@@ -395,10 +410,9 @@ def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
 def _share(
     spec: dict[str, Any], part: TargetPart, looked: Looked, parts: Sequence[TargetPart]
 ) -> dict[str, Any] | None:
-    """The targets of an update that belong to one part's card; None: none do.
+    """The members of an update that belong to one part's card; None: none do.
 
-    People go to the part that was sent to them by name or whose card they pressed. Who is held by none so may still be
-    somebody's of a party or tag: only the vendor can tell.
+    A member belongs to the part that was sent to them by name, or whose card they pressed.
     """
     users = spec.get("users") or []
     if not users or spec.get("parties") or spec.get("tags"):
@@ -407,6 +421,8 @@ def _share(
     named = _lower(part.spec.get("users") or []) - looked.refused.get(part.id, set())
     mine = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
     if part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone"):
+        # A member that no part names may be in one of these departments or tags: only the vendor knows, so the update
+        # goes to this part's card as well.
         found = {name for one in parts for name in _lower(one.spec.get("users") or [])} | pressed.keys()
         mine += [user for user in users if user.lower() not in found]
     return {**spec, "users": mine} if mine else None

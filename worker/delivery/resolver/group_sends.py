@@ -1,7 +1,7 @@
-"""Resolve, for what happens after a send was accepted: what became of it, a reminder, and finding one that is in doubt.
+"""Resolves what follows a group send: tracking its outcome, reminding of it, and the search for one in doubt.
 
-A track job reads page after page, each page a call of its own, and every round what can still change; a look-up is the
-search of the vendor's list for a task whose answer was lost.
+A track job reads page after page, each page a call of its own, and in every round what can still change. A look-up is
+the search of the vendor's list for a task whose answer was lost.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ from worker.outbox.jobs.follow_ups import Beside, TargetPart, is_recalled, other
 from worker.outbox.jobs.loading import DuePart
 
 SLOWEST_S = 6 * 3600
+"""The longest pause between two rounds of a track, in seconds."""
 REMINDERS, REMIND_WINDOW_S = 3, 86_400
 """The vendor takes three reminders of a task in 24 h (page 97610)."""
 APART_S = 3600
-"""Of a part whose last call was so long before this one's first, the task is none of the time that is searched."""
+"""Seconds: the task of a part whose last call was so long before the doubt began is outside the time searched."""
 TWIN_S = 2
-"""How soon a search looks again whether an equal message was answered."""
+"""Seconds until a search checks again whether an equal message was answered."""
 
 
 class GroupSends:
-    """Finds what the next call of a track, a remind or a look-up needs."""
+    """Finds what the next call of a track, a reminder or a look-up needs."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class GroupSends:
         self._database, self._accounts, self._follow_ups, self._change = database, accounts, follow_ups, change
 
     def track(self, due: DuePart) -> Resolved:
-        """One task after another is read page by page until nothing can change or it is too old."""
+        """Resolves the next page of a track job, which ends when nothing can change or the task is too old."""
         if "target" not in due.spec:
             planned = self._follow_ups.plan(due, _track_plan, None)
             if not isinstance(planned, Ready):
@@ -67,7 +68,7 @@ class GroupSends:
         return self._next_member(due)
 
     def _next_member(self, due: DuePart) -> Resolved:
-        """The next member of whom something can still change; none left: this round is over."""
+        """Resolves the page of the next member whose result can still change; without one the round ends."""
         spec, target = due.spec, due.spec["target"]
         with self._database.reading() as connection:
             member = confirmations.next_to_read(connection, target, spec.get("after", ""))
@@ -79,7 +80,7 @@ class GroupSends:
         return Parked()
 
     def _end_round(self, due: DuePart, *, settled: bool, cancelled: bool) -> None:
-        """A task that was cancelled is read once more from the beginning: until then somebody may have sent."""
+        """Ends the job, or puts its next round off by the pace of the track."""
         pace_s = due.message.get("pace_s") or PACE_S
         age_us = int((due.message.get("max_age_s") or AGE_S) * SECOND)
         since = due.spec["since"]
@@ -90,8 +91,10 @@ class GroupSends:
             if settled or now - since >= age_us or (cancelled and due.spec.get("last")):
                 settle.finish(part)
             elif cancelled:
+                # Once more from the beginning: a member may have sent the message before it was cancelled.
                 settle.wait_until(part, now, "was cancelled: reads once more what became of it")
             else:
+                # The older the task, the less often it changes: the pause grows to a tenth of its age.
                 pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
                 settle.wait_until(part, min(now + pause_us, since + age_us), "reads again what became of it")
 
@@ -99,7 +102,7 @@ class GroupSends:
         self._change([Change(due.id, end, spec=json.dumps(again, ensure_ascii=False))])
 
     def remind(self, due: DuePart) -> Resolved:
-        """One call per task; the fourth of a day is refused here, with the time it opens again."""
+        """Resolves a reminder, one call per task; the fourth within 24 h is refused with the time of the next."""
         if "target" not in due.spec:
             planned = self._follow_ups.plan(due, _remind_plan, None)
             if not isinstance(planned, Ready):
@@ -117,30 +120,33 @@ class GroupSends:
         return Ready(due.spec)
 
     def look_up(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
-        """What the search needs: when it may have been made, and which tasks are somebody else's.
+        """Resolves the search: the time in which the task may have been made, and the tasks of other parts.
 
-        A twin in the air may own what the search found a page ago: its answer is waited for. Whose answer was written
-        down since is among the known, so those are read last.
+        Held when another send of the same content is in doubt as well. Waits while one is in the air.
         """
         with self._database.reading() as connection:
             now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
-            # Those that share what is uploaded share a corp, and its list of tasks.
+            # Accounts that share media_ids are of one corp, which has one list of tasks.
             names = alike(self._accounts, account, channel.media_scope)
             twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]
+            # After the twins: a twin that is answered between the two statements is among the known tasks then, and
+            # in the other order it would be in neither.
             known = [one for name in names for one in named_ids(connection, name)]
         if not all(twin.in_the_air for twin in twins):
             return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
+            # The task that the search would find may be the one of the call in the air.
             self._change([Change(due.id, _wait_for_twin)])
             return Parked()
-        first = due.first_marked_at or now  # after now, where the database's clock was set back
+        # May be after now, where the database's clock was set back.
+        first = due.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
         return Ready(due.spec, {"doubt": doubt, "known": known})
 
     def _twins(
         self, connection: Connection, name: str, due: DuePart, channel: Channel, account: Account
     ) -> list[Beside]:
-        """Parts of an account without an answer whose tasks would look just like this one's, also by their time."""
+        """Unanswered parts of an account whose tasks could not be told from this one's, by content and time."""
         lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
         own = channel.body_hash(_as_part(due.id, due.job_id, due.kind, due.message, due.spec), account)
         return [
@@ -171,7 +177,7 @@ def _remind_plan(due: DuePart, looked: Looked) -> Plan:
 
 
 def _per_task(looked: Looked, more: Mapping[str, Any]) -> Plan:
-    """One part for each task that was made; waits while one may still be made."""
+    """Plans one part for each task that was made; waits while one may still be made."""
     if (awaited := first_awaited(looked.parts)) is not None:
         return Waits(job_of(awaited.id))
     specs = [_task_spec(part, more) for part in looked.parts if part.state in TAKEN or part.state is PartState.UNKNOWN]

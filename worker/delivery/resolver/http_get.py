@@ -1,7 +1,7 @@
-"""One GET to one address: the only place that speaks HTTP to others than vendors, for files behind a URL.
+"""One GET to one address, for files behind a URL: the only place that speaks HTTP to servers that are not vendors'.
 
-It connects to the address it is given, never to what a name resolves to by then, and follows nothing. Every wait ends
-at one instant. It raises `Trouble` with a class such as `refused` or `cut`, whose text and causes hold no URL.
+It connects to the address it is given, never to what a name resolves to by then, and follows no redirect. All waiting
+ends at one instant. It raises `Trouble` with a class such as `refused` or `cut`, whose text and causes hold no URL.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from worker.transport.connection import DeadlinePassed, Wire, why_no_answer, why
 PIECE = 64 * 1024
 CONNECT_S = 10.0
 SLICE_S = 0.2
-"""How long a wait goes on before the process is asked whether it is ending."""
+"""Seconds that a wait lasts before it is checked whether the process is ending."""
 
 
 class Trouble(Exception):
-    """No whole answer; another time there may be one. Its text is a class of fault: `dns`, `refused`, `tls`, `cut`."""
+    """No complete answer came, and a later try may get one. Its text is a class: `dns`, `refused`, `tls`, `cut`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,22 @@ class WebAnswer:
     headers: Mapping[str, str] = field(repr=False)
     """Names in lower case."""
     chunks: Iterator[bytes] = field(repr=False)
-    """The body as it comes; Trouble when it breaks off."""
+    """The body in pieces as they arrive; raises Trouble when it breaks off."""
 
 
 class Web(Protocol):
-    """What fetching needs of the network; tests have one without."""
+    """What fetching needs of the network; tests replace it."""
 
     def addresses(self, host: str, port: int) -> Sequence[str]:
-        """What the name resolves to, as texts; Trouble when it has no address."""
+        """The addresses of a name, as text; Trouble when it has none."""
         ...
 
     def get(
         self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]
     ) -> AbstractContextManager[WebAnswer]:
-        """Ask the server at this very address.
+        """Asks the server at exactly this address.
 
-        Everything, reading the body too, ends within so many seconds, or soon after the process is `stopping`.
+        All of it, reading the body included, ends within `within_s` seconds, or soon after the process is `stopping`.
         """
         ...
 
@@ -70,28 +70,28 @@ class _Stopping(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """Over every wait of one request: the instant at which it ends, and the process that may end before."""
+    """Bounds every wait of one request by one instant, and by the end of the process."""
 
     monotonic: Callable[[], float]
     until: float
     stopping: Callable[[], bool]
 
     def left_s(self) -> float:
-        """Seconds that are left; DeadlinePassed when there are none."""
+        """Seconds that are left; raises DeadlinePassed when there are none."""
         left = self.until - self.monotonic()
         if left <= 0:
             raise DeadlinePassed
         return left
 
     def over(self, wait: Wait, sock: socket.socket) -> None:
-        """Waits for the socket, a slice at a time."""
+        """Waits for the socket, `SLICE_S` seconds at a time."""
         while not wait(sock, min(SLICE_S, self.left_s())):
             if self.stopping():
                 raise _Stopping
 
 
 class _WatchedWire(Wire):
-    """A wire whose reader does not outlast its process."""
+    """A wire whose reads end when the process does."""
 
     def __init__(self, sock: socket.socket, watch: _Watch) -> None:
         super().__init__(sock, watch.monotonic)
@@ -100,13 +100,14 @@ class _WatchedWire(Wire):
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Wire.receive_into`."""
+        # TLS may have decrypted bytes already; waiting for the socket would then wait for bytes that never come.
         if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
             self._watch.over(wait_for_read, self._sock)
         return super().receive_into(buffer)
 
 
 class SocketWeb:
-    """The real one. Certificates are checked against the URL's host, not against the address."""
+    """The network itself. Certificates are checked against the URL's host, not against the address."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, verify: str = DEFAULT_CA_BUNDLE_PATH):
         self._monotonic, self._verify = monotonic, verify
@@ -150,7 +151,8 @@ class SocketWeb:
         return _WatchedWire(sock, watch)
 
     def _shake_hands(self, sock: socket.socket, host: str, watch: _Watch) -> ssl.SSLSocket:
-        """Step by step: a server that drips would outlast any timeout of single reads."""
+        """Makes the TLS connection within the deadline of the request."""
+        # Step by step: a timeout for each read would never end with a server that sends byte after byte.
         tls = self._tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
         tls.settimeout(0)
         try:
@@ -169,7 +171,7 @@ class SocketWeb:
 
 
 def _step(tls: ssl.SSLSocket) -> Wait | None:
-    """One step of a handshake: what it waits for next; null: it is done."""
+    """Makes one step of a handshake and returns what it waits for next; None: it is complete."""
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:
@@ -187,9 +189,11 @@ def _ask(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None
         wire.written = True
         response.begin()
         if wire.eof:
-            fault = "cut"  # http.client takes the end of the stream for the end of the head
+            # http.client takes the end of the stream for the end of the head, so it reports nothing.
+            fault = "cut"
         elif not response.headers.is_multipart() and response.headers.get_payload():
-            fault = "garbled"  # and what follows a line that is no header for nothing at all
+            # http.client ignores all that follows a line that is no header.
+            fault = "garbled"
     except Exception as error:  # noqa: BLE001  as above
         fault = why_no_answer(error, wire)
     if fault:
@@ -211,13 +215,14 @@ def _request(to: WebAddress) -> bytes:
 
 
 def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
-    """The body; http.client says nothing when fewer bytes come than were announced."""
+    """The body in pieces; raises Trouble when fewer bytes come than were announced."""
     while True:
         fault = ""
         try:
             chunk = response.read1(PIECE)
         except Exception as error:  # noqa: BLE001  as above
             chunk, fault = b"", why_no_answer(error, wire)
+        # http.client reports nothing when the body breaks off: `length` is what it still expects.
         if fault or (not chunk and response.length):
             raise Trouble(fault or "cut")
         if not chunk:

@@ -1,11 +1,11 @@
-"""Resolve files: the media_id of each attached file, or an upload job to wait for.
+"""Resolves attached files: the media_id of each file, or an upload job to wait for.
 
-A media_id comes out of the media cache. The bytes of files that stand in the message itself are read for each call and
+A media_id comes from the media cache. The bytes of a file that is part of the message itself are read for each call and
 kept nowhere else.
 
 Rows of the cache and upload jobs are made by the first send that needs them. One upload serves every send of the same
-file, name and type in the same scope; a media_id is used for 2.5 of its 3 days and replaced on 40007. What lies behind
-a URL may change: its upload serves only sends that were asked for before it was made.
+file, name and type in the same scope. A media_id is used for 2.5 of its 3 days, and replaced on 40007. The content of a
+URL may change, so its upload serves only sends that were enqueued before the upload was made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from worker.outbox.jobs.loading import DuePart
 from worker.outbox.jobs.media_cache import VaultRow, add_upload, lock_vault, valid_media
 
 MARGIN_US = 600 * SECOND
-"""A media_id that ends within ten minutes is not used any more."""
+"""Microseconds: a media_id that ends within ten minutes is not used any more."""
 
 
 class Media:
@@ -43,7 +43,7 @@ class Media:
         self._database, self._url_files, self._new_id, self._lane_of = database, remote, new_id, lane_of
 
     def upload(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
-        """The chunks of an upload job's file, read from the outbox one by one while the call streams them."""
+        """Resolves an upload: the chunks of its file, read from the outbox one by one while the call sends them."""
         file = due.message["files"]["media"]
         if "url" not in file:
             return Ready(due.spec, {"open": lambda: self._chunks(file["blob"])})
@@ -56,7 +56,7 @@ class Media:
         return blob_chunks(self._database, blob_id)
 
     def attached(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
-        """A media_id for every attached file, or the part waits for an upload; the bytes of inline ones."""
+        """Resolves a send with files: the media_id of each attached file, and the bytes of inline files."""
         ready = Ready(due.spec, {"media": {}, "inline": {}})
         for path, file in due.message["files"].items():
             if file["upload_type"] == INLINE:
@@ -72,7 +72,7 @@ class Media:
         return ready
 
     def _inline(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
-        """The whole content, which the vendor bounds to what a message holds; of a URL each part finds its own."""
+        """The bytes of an inline file, which the vendor limits to the size of a message; a URL is fetched first."""
         if "url" in file:
             stored = self._url_files.stored(due, file, channel, account)
             if not isinstance(stored, Ready):
@@ -82,14 +82,16 @@ class Media:
         return b"".join(self._chunks(file["blob"]))
 
     def _one(self, due: DuePart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
-        """The media_id, which is a look without locks; else the part waits for the upload, which may have to begin."""
+        """The media_id of one file; else the part waits for its upload, which is begun if none is open."""
         key = vault_key(channel.media_scope(account), file)
+        # Without locks first: where the media_id exists, the sends of a file must not wait for each other.
         with self._database.reading() as connection:
             valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
         if valid is not None and _is_of_its_time(valid[1], file):
             return valid[0]
         got = None
-        while got is None:  # more than once only where others begin uploads of it meanwhile
+        # A second time only where another send has begun an upload of the file in between.
+        while got is None:
             got = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
         return got
 
@@ -109,7 +111,8 @@ class Media:
         is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
         if row.media_id and is_valid and _is_of_its_time(row.after_send, file):
             return row.media_id
-        # By the database's clock, not by ids: hosts' clocks differ, and a failed upload would be made anew for ever.
+        # `after_send` is by the database's clock, not by ids: the clocks of hosts differ, and a failed upload could be
+        # taken for an older one and be made anew for ever.
         if not row.open and row.media_id is None and row.after_send:
             return Refuse(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
         own = lock_own(connection, due.id)
@@ -143,14 +146,17 @@ class Media:
     def used(
         self, due: DuePart, channel: Channel, account: Account, found: Mapping[str, str]
     ) -> tuple[tuple[str, str], ...]:
-        """The vault rows of a send's files, each with the media_id this send used (body path -> media_id)."""
+        """The cache rows of a send's files, each with the media_id that this send used.
+
+        `found`: body path -> media_id.
+        """
         scope = channel.media_scope(account)
         files = due.message["files"]
         return tuple((vault_key(scope, files[path])["id"], media_id) for path, media_id in found.items())
 
 
 def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
-    """The vault's key: who can use it, as what, which content or URL, under which display name."""
+    """The row of a file in the media cache: its scope, its type, and an id of these with content and name."""
     content = file["sha256"] if "url" not in file else f"url {hashlib.sha256(file['url'].encode()).hexdigest()}"
     text = "\x00".join((scope, file["upload_type"], content, file["name"]))
     return {
@@ -161,12 +167,13 @@ def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_of_its_time(after_send: bool, file: Mapping[str, Any]) -> bool:
-    """Whoever sends a URL wants what is there when it is sent, not what was there two days ago."""
+    """True when an upload may serve a send; one of a URL must be younger than the send."""
+    # A send of a URL is for the content at the time of the send, not for that of two days ago.
     return "url" not in file or after_send
 
 
 def _as_fetched(connection: Connection, row: VaultRow, file: Mapping[str, Any]) -> dict[str, Any]:
-    """A file that was fetched for this very send is not fetched again because the vendor lost it."""
+    """The file to upload; content that was fetched for this send is not fetched again when the vendor lost it."""
     fetched = row.fetched if "url" in file and row.after_send else None
     if fetched is None or not stored_blobs(connection, [fetched["blob"]]):
         return dict(file)

@@ -1,11 +1,11 @@
-"""Who stands behind departments, tags and @all, as the application's own resolver says; remembered for a while.
+"""The members of departments, tags and @all, as the application's own resolver names them; remembered for a while.
 
     # shop/people.py, named by members_of = "shop.people:members_of" in worker.toml
     def members_of(account: str, parties: Sequence[str], tags: Sequence[str]) -> Iterable[str] | None:
         return directory.userids(parties, tags)
 
-Asked before a call is made, outside any transaction, in a thread of its own. Whatever goes wrong with it costs no job:
-then nobody knows the members, and the account's estimates are all there is. Refuses to know limits; logs no recipient.
+The resolver is called before the call to the vendor, outside any transaction, in a thread of its own. When it fails no
+job is lost: the members are unknown, and the account's estimates count instead. Logs no recipient.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ Resolver = Callable[[str, Sequence[str], Sequence[str]], Iterable[str] | None]
 """Account, department ids, tag ids -> the userids of all of them together; None: unknown."""
 
 RESTS_S = 30.0
-"""How long a resolver that failed, or was too slow, is left alone."""
+"""Seconds for which a resolver that failed, or was too slow, is not called."""
 AT_ONCE = 4
-"""Questions under way: a resolver that hangs holds so many threads of a process, and no more."""
+"""Calls of the resolver at a time: if it hangs, it holds no more threads of a process than these."""
 IDS_KEPT = 200_000
+"""Answers and userids remembered; when there are more, all are forgotten with the next answer."""
 _LONGEST = 64
+"""Characters of the longest userid."""
 
 _Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
 class Unusable(Exception):
-    """The resolver's answer names what can be no member."""
+    """The resolver's answer holds a value that cannot be a userid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class _Known:
 
 
 class Members:
-    """The resolver of one process and what it said; without one nobody is known. Thread-safe."""
+    """The resolver of one process and its answers; without a resolver no members are known. Thread-safe."""
 
     def __init__(
         self,
@@ -69,7 +71,8 @@ class Members:
     def of(self, account: str, spec: Mapping[str, Any]) -> tuple[str, ...] | None:
         """The members of a spec's departments and tags together.
 
-        None where the spec has none, or where they are not known. Never raises, and waits no longer than the deadline.
+        None where the spec has no departments or tags, or where their members are not known. Never raises, and waits no
+        longer than the deadline.
         """
         key = _key(account, spec)
         if self._resolver is None or key is None:
@@ -84,11 +87,15 @@ class Members:
             return None
 
     def _look(self, resolver: Resolver, key: _Key) -> Future[tuple[str, ...] | None] | tuple[str, ...] | None:
-        """What is known, or the one question under way about it."""
+        """The answer that is known, or the call of the resolver under way, which is begun if there is none.
+
+        None: the members are unknown.
+        """
         with self._guard:
             known, now = self._known.get(key), self._monotonic()
             if known is not None and now < known.until:
                 return known.members
+            # Parts of the same department share one call of the resolver.
             if key in self._asking:
                 return self._asking[key]
             if now < self._rests_until or len(self._asking) >= AT_ONCE:
@@ -110,7 +117,8 @@ class Members:
             asking.set_result(members)
 
     def _keep(self, key: _Key, members: tuple[str, ...] | None) -> None:
-        """Also an answer that came too late for whoever asked."""
+        """Remembers an answer, for `valid_s` seconds."""
+        # Also one that came too late for the part that waited: the next part finds it.
         with self._guard:
             if self._kept > IDS_KEPT:
                 self._known, self._kept = {}, 0
@@ -125,24 +133,27 @@ class Members:
 
 
 def _key(account: str, spec: Mapping[str, Any]) -> _Key | None:
-    """What the resolver is asked; a broadcast is the department `@all`."""
+    """The arguments of the resolver; a broadcast is the department `@all`. None: no departments or tags."""
     parties = (EVERYONE,) if spec.get("everyone") else tuple(sorted(spec.get("parties", ())))
     tags = tuple(sorted(spec.get("tags", ())))
     return (account, parties, tags) if parties or tags else None
 
 
 def _usable(said: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Without repeats. Nobody at all is taken for unknown: whoever is asked for must not be left out."""
+    """The named members without repeats; None: unknown, also where the list is empty."""
     if said is None:
         return None
+    # A string is iterable as well: each of its letters would be taken for a userid.
     if isinstance(said, str | bytes):
         raise Unusable
     unique = {_member(one).lower(): one for one in said}
+    # Empty means unknown: the recipients of a send must not be left out because a list is empty.
     return tuple(unique.values()) or None
 
 
 def _member(one: Any) -> str:
-    """Never what would be somebody else, or everybody, in the vendor's `a|b`."""
+    """The userid; raises `Unusable` where it cannot be one."""
+    # The vendor takes userids as `a|b`: a value with `|`, or `@all`, would be another member, or all of them.
     if not isinstance(one, str) or not 0 < len(one) <= _LONGEST or one.startswith("@") or not one.isprintable():
         raise Unusable
     if set(one) & {"|", " "}:
@@ -151,7 +162,10 @@ def _member(one: Any) -> str:
 
 
 def load_resolver(name: str) -> Resolver | None:
-    """The function that `members_of` names, `package.module:function`; one sentence when it cannot be had."""
+    """The function that `members_of` names, `package.module:function`; None: the setting is empty.
+
+    Raises ConfigurationError when the function cannot be loaded.
+    """
     if not name:
         return None
     module, _, function = name.partition(":")

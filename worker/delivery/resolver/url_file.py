@@ -1,7 +1,7 @@
-"""Resolve, for files behind a URL: fetched once, before the upload, into the outbox's own copies.
+"""Resolves files behind a URL: fetched once, before the upload, into the outbox's own copies.
 
-The part is put off while somebody fetches, so that no other process fetches the same; nothing of it is durable but
-the copy and the part's plan, written in one transaction. Who dies in between leaves a part that is due again.
+The part is put off while its file is fetched, so that no other process fetches the same. The copy and the part's plan
+are written in one transaction, and nothing before. A process that dies in between leaves a part that is due again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from worker.outbox.jobs.rows import save_parts
 log = structlog.get_logger()
 
 MARGIN_S = 30.0
-"""How long after a fetch's deadline somebody else may begin: looking up a name has limits of its own."""
+"""Seconds after a fetch's deadline until another process may begin; looking up a name has time limits of its own."""
 BUSY_S = 1.0
-"""How long a part waits while this process fetches as many files as it may."""
+"""Seconds that a part waits while this process fetches as many files as it may."""
 FETCHING = "its file is being fetched"
 
 
@@ -59,7 +59,7 @@ class UrlFiles:
         self._new_id, self._monotonic, self._took = new_id, monotonic, took
 
     def stored(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
-        """Ready, with the stored copy under `fetched` in the part's spec; fetches where there is none yet."""
+        """Ready, with the stored copy under `fetched` in the part's spec; fetches the file where there is no copy."""
         known = due.spec.get("fetched")
         if known is not None and self._is_there(known["blob"]):
             return Ready(due.spec)
@@ -94,7 +94,7 @@ class UrlFiles:
     def _keep(
         self, due: DuePart, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
     ) -> Resolved:
-        """What the vendor would refuse is refused here; else the copy and the plan, both or neither."""
+        """Refuses what the vendor would refuse; else stores the copy and the plan in one transaction."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
         details = looked_at(file["upload_type"], fetched.head, fetched.chunks())
         shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, **details}
@@ -114,6 +114,7 @@ class UrlFiles:
             blob_id, chunks = self._new_id(), fetched.chunks()
             insert_blob(connection, self._database.clock, blob_id, **entry, chunks=chunks)
         note_uses(connection, [(due.job_id, blob_id)])
+        # In the part's spec, so that a process which takes the part later finds the copy and does not fetch again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
@@ -122,12 +123,12 @@ class UrlFiles:
         return Ready(spec)
 
     def _claim(self, due: DuePart) -> bool:
-        """Puts the part off until the fetch must have ended; False: somebody else is at it."""
+        """Puts the part off until the fetch must have ended; False: another process fetches its file."""
         until: int | None = None
 
         def claim(part: PartFacts, now: int) -> None:
-            # Run again after a deadlock, when another process may have been faster, or where the commit's answer was
-            # lost, when the part is as this wrote it.
+            # This may run twice: after a deadlock, when another process may have been faster, or where the commit's
+            # answer was lost, when the part is as this has written it.
             nonlocal until
             if part.claim == due.claim and _is_due(part, now):
                 until = now + self._lease_us
@@ -139,7 +140,7 @@ class UrlFiles:
         return until is not None
 
     def _give_up(self, due: DuePart) -> None:
-        """Another process may begin at once."""
+        """Makes the part due at once after its fetch was broken off, so that another process may begin."""
 
         def free(part: PartFacts, now: int) -> None:
             if part.state is PartState.QUEUED and part.claim == due.claim and part.reason == FETCHING:
@@ -153,7 +154,7 @@ class UrlFiles:
 
 
 def _is_due(part: PartFacts, now: int) -> bool:
-    """Queued, and nobody fetches for it."""
+    """True for a queued part whose file no process fetches."""
     return part.state is PartState.QUEUED and (part.not_before or 0) <= now
 
 
@@ -163,7 +164,7 @@ def _wait_for_a_slot(part: PartFacts, now: int) -> None:
 
 
 def _log(due: DuePart, found: Fetched | NotFetched | Later | Stopped, duration_s: float) -> None:
-    """One line a fetch; never where from."""
+    """Logs a fetch in one line, without its URL, which may hold a secret."""
     log.info(
         "fetch",
         job=due.job_id,
