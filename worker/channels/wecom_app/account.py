@@ -35,7 +35,7 @@ def cautions(account: Account) -> Iterator[str]:
         yield "chat_estimate not set: a chat is taken for one person in the corp's limits of sends to chats"
     callback = account.settings.get("callback")
     if callback is None:
-        yield "callback is not set: no hook hears of a pressed card; the vendor refuses it if the app has no callback URL"
+        yield "callback is not set: no hook hears of a pressed card; an app without a callback URL has the card refused"
     elif callback is False:
         yield "callback is false: cards that call back (buttons, votes, choices) are refused at enqueue"
     elif callback is True:
