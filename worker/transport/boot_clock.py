@@ -8,5 +8,5 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_clock() -> float:
-    """Seconds that also pass while the machine sleeps, where there is such a clock. It costs what `monotonic` does."""
+    """Seconds that go on while the machine sleeps, where the system has such a clock; as fast as `monotonic`."""
     return time.clock_gettime(_BOOT_CLOCK)

@@ -1,6 +1,6 @@
-"""One open connection to a vendor: a socket under a total deadline that remembers what has left through it.
+"""One open connection to a vendor: a socket under a total deadline, which records what has left through it.
 
-Knows sockets and urllib3, the engine below requests; knows nothing of vendors, pools or messages.
+Uses sockets and urllib3, the engine below requests. Independent of vendors, pools and messages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from worker.domain.errors import ConfigurationError
 
 _SMALL = 64 * 1024
-"""Bodies up to this many bytes are copied behind their head and sent with it."""
+"""Bodies of at most so many bytes are copied behind their head and sent together with it."""
 
 Probe = Callable[[str], None]
 
@@ -45,14 +45,14 @@ class TooLarge(Exception):
 
 
 class FileFault(Exception):
-    """The file could not be read, or gave more or fewer bytes than its size promised."""
+    """The file could not be read, or has more or fewer bytes than its size says."""
 
 
 class Wire:
-    """Stands where the HTTP engine expects its socket: every send and receive gets what is left of the deadline.
+    """Takes the place of the HTTP engine's socket: each send and receive has what is left of the deadline.
 
-    An answer that had arrived by the deadline is still read, so a process that was stopped and continued does not
-    throw away what it already has; what arrives later is not.
+    Bytes that had arrived by the deadline are still read, so that a process which was stopped and continued does not
+    lose an answer that it has. Bytes that arrive later are not read.
     """
 
     def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
@@ -66,13 +66,13 @@ class Wire:
         return "<Wire>"
 
     def begin(self, deadline: float, probe: Probe | None) -> None:
-        """Forget the call before and start the clock of this one."""
+        """Forgets the call before, and sets the deadline of this one."""
         self._deadline = deadline
         self._probe = probe
         self._grace: int | None = None
         self._held: list[bytes] | None = None
         self.handed = False
-        """A byte of the request was given to the socket; from here on nothing is certain without an answer."""
+        """True when a byte of the request was given to the socket: without an answer the call is in doubt."""
         self.written = False
         self.write_failed = False
         self.received = 0
@@ -80,17 +80,18 @@ class Wire:
         self.late = False
 
     def hold(self) -> None:
-        """Keep what is sent until `flush`: http.client writes head and body apart, which costs a second system call."""
+        """Keeps what is sent until `flush`."""
+        # http.client writes head and body one after the other, which would cost a second system call.
         self._held = []
 
     def flush(self) -> None:
-        """Send what was held, in one piece."""
+        """Sends what was kept, in one piece."""
         held, self._held = self._held, None
         if held:
             self.sendall(b"".join(held))
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it before the deadline."""
+        """Sends all of it before the deadline."""
         if self._held is not None:
             self._held.append(data)
             return
@@ -101,6 +102,7 @@ class Wire:
                 raise DeadlinePassed
             if not self.handed:
                 self.reached("first_byte")
+                # Before the send: when that fails, the kernel may have taken bytes all the same.
                 self.handed = True
             self._sock.settimeout(remaining)
             try:
@@ -112,7 +114,7 @@ class Wire:
                 raise
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Receive what is there, waiting no longer than the deadline; 0 at the end of the stream."""
+        """Receives what is there, waiting no longer than the deadline; 0 at the end of the stream."""
         remaining = self._deadline - self._monotonic()
         if remaining <= 0:
             return self._receive_late(buffer)
@@ -132,7 +134,8 @@ class Wire:
         except (BlockingIOError, ssl.SSLWantReadError):
             raise DeadlinePassed from None
         if count and self._grace <= 0:
-            raise DeadlinePassed  # a drip that goes on after the deadline
+            # More than had arrived by the deadline: the server goes on sending.
+            raise DeadlinePassed
         self._grace -= count
         return self._count(count)
 
@@ -147,12 +150,12 @@ class Wire:
         return count
 
     def reached(self, label: str) -> None:
-        """Tell the probe, if there is one."""
+        """Calls the probe, if there is one, with the name of a step."""
         if self._probe is not None:
             self._probe(label)
 
     def alive(self) -> bool:
-        """Whether the peer has neither closed nor said anything unasked."""
+        """True when the peer has neither closed the connection nor sent anything unasked."""
         if not wait_for_read(self._sock, timeout=0.0):
             return True
         if not isinstance(self._sock, ssl.SSLSocket):
@@ -170,24 +173,25 @@ class Wire:
     # What http.client and urllib3 call on a socket:
 
     def settimeout(self, timeout: float | None) -> None:
-        """Ignored: the deadline rules."""
+        """Does nothing: the deadline is the only timeout."""
 
     def shutdown(self, how: int) -> None:
-        """Cut the socket."""
+        """Shuts the socket down."""
         self._sock.shutdown(how)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """The stream http.client reads the answer from."""
+        """The stream from which http.client reads the answer."""
         self._streams += 1
         return io.BufferedReader(_AnswerStream(self))
 
     def close(self) -> None:
-        """Close the socket, or leave that to the stream still open: http.client closes it before the body is read."""
+        """Closes the socket, or leaves that to the stream that is still open."""
+        # http.client closes its socket before the body is read.
         self._closing = True
         self._close_unused()
 
     def stream_closed(self) -> None:
-        """The answer's stream was closed."""
+        """Closes the socket after the answer's stream, where `close` has left that."""
         self._streams -= 1
         if self._closing:
             self._close_unused()
@@ -214,15 +218,16 @@ class _AnswerStream(io.RawIOBase):
 
 
 class Line:
-    """A connection for one call at a time, in the place where requests' adapter expects a pool."""
+    """A connection for one call at a time, given to requests' adapter in the place of a pool."""
 
     def __init__(self, engine: HTTPConnection, monotonic: Callable[[], float]) -> None:
         self._engine = engine
         engine.connect()
-        # Only connect() connects: a request on a closed line must fail, not open another one behind our back.
+        # Only connect() connects: a request on a closed line must fail, not open another connection unnoticed.
         engine.auto_open = 0
         self.wire = Wire(engine.sock, monotonic)
-        engine.sock = cast(Any, self.wire)  # everything the engine asks of a socket is there
+        # The wire has all methods that the engine calls on a socket.
+        engine.sock = cast(Any, self.wire)
         self.made_at, self.idle_since = monotonic(), 0.0
         self.answered = False
 
@@ -238,7 +243,7 @@ class Line:
         headers: Mapping[str, str],
         **_pool: object,
     ) -> urllib3.BaseHTTPResponse:
-        """Write one request, read the head of its answer. No retry, no redirect, no second connection."""
+        """Writes one request and reads the head of its answer. No retry, no redirect, no second connection."""
         wire = self.wire
         if body is None or (isinstance(body, bytes) and len(body) <= _SMALL):
             wire.hold()
@@ -248,11 +253,13 @@ class Line:
             wire.written = True
             wire.reached("request_written")
         except OSError:
+            # A vendor may refuse an upload before its end and close: its answer, if there is one, counts.
             if not wire.write_failed:
-                raise  # else a vendor may refuse an upload before its end: its answer, if there is one, counts
+                raise
         response = self._engine.getresponse()
         if wire.eof:
-            raise http.client.IncompleteRead(b"")  # http.client takes the end of the stream for the end of the head
+            # http.client takes the end of the stream for the end of the head, so it reports nothing.
+            raise http.client.IncompleteRead(b"")
         if response.status < 200:
             raise http.client.BadStatusLine("interim")
         wire.reached("answer_half")
@@ -260,11 +267,11 @@ class Line:
 
     @property
     def reusable(self) -> bool:
-        """After a whole answer: nothing was left unsaid in either direction and nobody wants to close."""
+        """True after a complete answer to a complete request, where neither side wants to close the connection."""
         return self._engine.sock is not None and self.wire.written and not self.wire.late
 
     def close(self) -> None:
-        """Close the socket; harmless when it is closed."""
+        """Closes the socket; does nothing when it is closed already."""
         self._engine.close()
 
 
@@ -286,7 +293,7 @@ _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
-    """The class of a fault before the connection stood."""
+    """The class of a fault before there was a connection."""
     causes = tuple(_causes(error))
     prefix = "proxy_" if proxied and _any(causes, NameResolutionError, NewConnectionError, ConnectTimeoutError) else ""
     if status := next((found[1] for cause in causes if (found := _TUNNEL_REFUSED.search(str(cause)))), None):
@@ -296,7 +303,8 @@ def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
         ((socket.gaierror, LocationParseError), "dns"),
         ((ConnectionRefusedError,), "refused"),
         ((TimeoutError,), "connect_timeout"),
-        ((NewConnectionError,), "unreachable"),  # before its odd parent, which is ConnectTimeoutError
+        # Before ConnectTimeoutError, of which urllib3 makes it a subclass.
+        ((NewConnectionError,), "unreachable"),
         ((ConnectTimeoutError,), "connect_timeout"),
         ((ssl.SSLError, CertificateError), "tls"),
         ((http.client.RemoteDisconnected,), "proxy_reset"),
@@ -309,7 +317,7 @@ def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
 
 
 def why_no_answer(error: Exception, wire: Wire) -> str:
-    """The class of a fault after the connection stood, by what the wire saw and what was raised."""
+    """The class of a fault on an open connection, by what the wire recorded and what was raised."""
     causes = tuple(_causes(error))
     if _any(causes, DeadlinePassed):
         return "read_timeout" if wire.written and not wire.received else "deadline"

@@ -1,8 +1,8 @@
 """The only place that speaks HTTP to vendors: it tells "never left", "left, no answer" and "answered" apart.
 
-It refuses to know what an answer means (channels do) and whether to call again (policy does). It never retries,
-follows no redirect, keeps no cookie, reads no environment, raises nothing and logs nothing. `docs/transport.md` has
-a row per fault.
+What an answer means is decided by the channels, and whether to call again by the policy. It never retries, follows no
+redirect, keeps no cookie, reads no environment variable, raises nothing and logs nothing. `docs/transport.md` has a row
+for each fault.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from worker.transport.connection import (
 )
 
 _PIECE = 64 * 1024
-"""Bytes of a file handed on at once: who sends them holds the last piece while the next chunk is read."""
+"""Bytes of a file handed on at once; the sender keeps the last piece in memory while the next chunk is read."""
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
 
@@ -51,16 +51,16 @@ class Connection(Protocol):
     """An open connection to one host, good for one call."""
 
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
-        """One call, ended by `deadline` (the transport's monotonic clock; default now + `request.deadline_s`)."""
+        """Makes one call, ended by `deadline` (the transport's monotonic clock; None: now + `request.deadline_s`)."""
         ...
 
     def release(self) -> None:
-        """Give it back unused; harmless afterwards and twice."""
+        """Gives the connection back unused; does nothing after a call, or a second time."""
         ...
 
 
 class Transport(Protocol):
-    """Calls a vendor in two steps, so that limits are reserved only when the connection stands."""
+    """Calls a vendor in two steps, so that limits are reserved only when there is a connection."""
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
@@ -94,7 +94,8 @@ class RequestsTransport:
         self._adapter = _Adapter()
         self._verify = verify
         if isinstance(verify, str):
-            _ = self._tls  # a caller's own bundle that cannot be read is an error here, not in the first call
+            # A bundle of the caller's that cannot be read is an error here, not in the first call.
+            _ = self._tls
         self._routes: dict[tuple[str, str | None], _Route] = {}
         self._closed = False
         _silence_query_strings()
@@ -111,7 +112,7 @@ class RequestsTransport:
         return _Connection(self, route, line, request.proxy)
 
     def close(self) -> None:
-        """Close what is idle; connections in use are closed when they come back."""
+        """Closes idle connections; those in use are closed when they are given back."""
         self._closed = True
         for route in tuple(self._routes.values()):
             while route.idle:
@@ -126,7 +127,7 @@ class RequestsTransport:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Made with the first https connection: reading the authorities that everybody trusts takes 18 ms."""
+        """The TLS settings, made with the first https connection: reading the certificate authorities takes 18 ms."""
         return _tls_context(self._verify)
 
     def _kept_alive(self, route: _Route) -> Line | None:
@@ -160,7 +161,8 @@ class RequestsTransport:
             raise
 
     def _give_back(self, route: _Route, line: Line, *, used: bool) -> None:
-        if used or not line.idle_since:  # only traffic makes a line young again
+        # Given back unused it keeps its age: the server counts its keep-alive from the last traffic.
+        if used or not line.idle_since:
             line.idle_since = self._monotonic()
         if len(route.idle) >= self._pool_size:
             line.close()
@@ -189,7 +191,10 @@ class RequestsTransport:
                 line.close()
 
     def _is_old(self, line: Line) -> bool:
-        """It answered before, or was kept for so long that a server may close it: no sign of a server that is ill."""
+        """True when the server may have closed the line as idle, which is no sign that the server is ill.
+
+        So it is after an earlier answer, or after `max_idle_s`.
+        """
         return line.answered or line.made_at < self._monotonic() - self._max_idle_s
 
     def _exchange(self, route: _Route, line: Line, request: Request) -> Reply:
@@ -226,7 +231,7 @@ class _Connection:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Route:
-    """Where a base_url leads through a proxy or without, worked out once, with the connections kept alive to it."""
+    """The way to a base_url, with or without a proxy, worked out once; and the connections that are kept to it."""
 
     base_url: str
     scheme: str
@@ -250,7 +255,7 @@ class _Route:
         return cls(base_url, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
 
     def target(self, request: Request) -> str:
-        """The request line's target: absolute for a forwarding proxy, else the path."""
+        """The target in the request line: absolute for a forwarding proxy, else the path."""
         query = f"?{urlencode(request.query)}" if request.query else ""
         path = f"{self.prefix}{request.path}{query}"
         return f"{self.origin}{path}" if self.forwarded else path
@@ -261,25 +266,25 @@ class _Route:
 
 
 class _Prepared(requests.PreparedRequest):
-    """A request with the line it goes through; made directly, for preparing costs more than sending."""
+    """A request with the line it goes through; made directly, because requests' preparing costs more than sending."""
 
     line: Line
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter, told to use the line that is already open instead of a pool of its own."""
+    """requests' adapter, which uses the line that is already open instead of a pool of its own."""
 
     def get_connection_with_tls_context(self, request: Any, *_args: object, **_kwargs: object) -> Any:
         return cast(_Prepared, request).line
 
     def cert_verify(self, *_args: object) -> None:
-        """Done when the line was connected."""
+        """Does nothing: the certificate was checked when the line was connected."""
 
     def request_url(self, request: Any, proxies: object) -> str:
         return cast(str, request.url)
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        # Without cookies, encodings and the request: nobody asks for them, and the request holds the token.
+        # Without cookies, encodings and the request: nothing reads them, and the request holds the token.
         response = requests.Response()
         response.status_code, response.raw = resp.status, resp
         return response
@@ -305,9 +310,9 @@ def _prepare(route: _Route, line: Line, request: Request, boundary: Callable[[],
 
 
 def _multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
-    """The form's fields, then one part with `filelength` and the raw UTF-8 name of the file.
+    """The body's length, and the body: the form's fields, then the file with `filelength` and its raw UTF-8 name.
 
-    WeCom's page "upload temporary media" (90253) shows it so.
+    WeCom's page "upload temporary media" (90253) shows it in this form.
     """
     fields = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
@@ -323,12 +328,14 @@ def _multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
     )
     tail = f"\r\n--{boundary}--\r\n".encode()
     chunks = _exactly(file)
-    first = next(chunks, b"")  # a file that cannot be read is found out before the first byte leaves
+    # Read now, so that a file that cannot be read is noticed before the first byte leaves.
+    first = next(chunks, b"")
     return len(head) + file.size + len(tail), chain((head, first), chunks, (tail,))
 
 
 def _exactly(file: FileBody) -> Iterator[bytes]:
-    """The file's bytes as they come; one too many or too few would let the vendor take a wrong file for whole."""
+    """The file's bytes as they are read; raises FileFault when there are more or fewer than its size."""
+    # The vendor would take a file that is cut short, or too long, for a complete one.
     left = file.size
     try:
         for chunk in file.open():
@@ -336,7 +343,8 @@ def _exactly(file: FileBody) -> Iterator[bytes]:
             if left < 0:
                 break
             yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
-            del chunk  # not while the next one is read
+            # So that it is not in memory beside the next one.
+            del chunk
     except Exception as error:
         raise FileFault from error
     if left:
@@ -344,12 +352,12 @@ def _exactly(file: FileBody) -> Iterator[bytes]:
 
 
 def _quoted(text: str) -> str:
-    """A name that cannot leave its quotes or its line (percent-encoded as browsers do)."""
+    """The name, safe inside quotes and on one line (percent-encoded as browsers do)."""
     return re.sub(r'[\x00-\x1f\x7f"]', lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def _read_whole(raw: urllib3.HTTPResponse) -> bytes:
-    """The whole body. Without a length and chunks the end of the stream is the end of the answer."""
+    """The whole body. With neither a length nor chunks, the end of the stream is the end of the answer."""
     if (raw.length_remaining or 0) > MAX_ANSWER:
         raise TooLarge
     chunks, size = [], 0
@@ -376,7 +384,7 @@ def _read(proxy: str | Secret | None) -> str | None:
 
 
 def _proxy_url(proxy: str) -> Url:
-    """Without its user and password, which travel in a header of their own."""
+    """The proxy's URL without user and password, which are sent in a header of their own."""
     url = parse_url(proxy)
     if url.scheme != "http" or not url.host:
         raise ConfigurationError("a proxy is written http://[user:password@]host:port")
@@ -387,7 +395,7 @@ _QUERY = re.compile(r"\?[^\s\"')]*")
 
 
 class _QueryFilter(logging.Filter):
-    """urllib3 logs whole targets (DEBUG of every call, WARNING of a strange header); tokens and keys are in them."""
+    """Removes query strings, which hold tokens and keys, from what urllib3 logs: targets of calls, strange headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = _QUERY.sub("?...", record.getMessage()), ()

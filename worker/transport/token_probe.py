@@ -1,7 +1,7 @@
-"""When an account that is parked for its token is tried: as soon as the token's own row allows it to be asked for.
+"""The probe of accounts that are parked for a refused secret: due as soon as the token's row allows a fetch.
 
-That row is kept by credentials: another secret, or a person's `worker resume`, is found here by looking, and tried at
-once. Who tries, and what becomes of it, is the way of any probe.
+That row is kept by credentials, so a new secret, or an operator's `worker resume`, is found here within seconds and
+tried at once. The probe itself goes the way of any other.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from worker.outbox.lanes.lanes import parked_for_token, probe_now
 from worker.transport.tokens import Tokens
 
 LOOK_S = 15.0
-"""How soon a new secret is seen."""
+"""Seconds between two turns, so the longest time until a new secret is seen."""
 
 
 class TokenProbe:
-    """Looks at the accounts whose credentials were refused, as this process has them."""
+    """Checks the accounts whose credentials were refused, with the credentials that this process has."""
 
     def __init__(self, database: Database, accounts: AccountSource, tokens: Tokens):
         self._database, self._accounts, self._tokens = database, accounts, tokens
 
     def turn(self) -> float:
-        """One look; the seconds until the next."""
+        """Makes the probe of each such account due for which a token may be fetched; the seconds until the next turn."""
         database = self._database
         with database.reading() as connection:
             parked = parked_for_token(connection, database.now)
@@ -37,5 +37,6 @@ class TokenProbe:
         try:
             account = self._accounts.get(name)
             return self._tokens.may_ask(account, channel(account.channel))
-        except WorkerError:  # not configured here, or not rightly: another process may know better
+        except WorkerError:
+            # The account is not configured here, or wrongly; another process may have it right.
             return False

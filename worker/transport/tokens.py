@@ -1,10 +1,11 @@
-"""Token: the access token of an account, fetched by one thread of one process at a time, kept sealed in SQL.
+"""The access tokens of accounts, each fetched by one thread of one process at a time, and kept encrypted in SQL.
 
-While a token lives, `get` costs a look into a dict. Knows when to fetch, when to wait and when to stop knocking;
-refuses to know what a vendor's answer means (channels do) and what a call's refusal was (it is told).
+While a token is valid, `get` costs a look into a dict. This module decides when to fetch, when to wait and when to stop
+asking. What a vendor's answer means is decided by the channels.
 
-A caller's own thread fetches, never a thread of ours: it happens once in a token's life, costs one sender of many at
-most the call's deadline before anything is reserved or marked, and leaves nothing to stop when the process drains.
+The thread that needs the token fetches it, not a thread of its own: that happens once in a token's life, costs one
+sender of many at most the call's deadline before anything is reserved or marked, and leaves nothing to stop when the
+process drains.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["Token", "TokenParked", "TokenSettings", "TokenState", "TokenWait", "
 
 _MICRO = 1e-6
 _NO_INSTANT = 0
-"""Stands for the time in the request that only names the credentials."""
+"""The time in the request that is only hashed, to name the credentials."""
 _STORED_MOST = 300  # length of the column `refused`
 
 REFUSED_TWICE = (
@@ -48,16 +49,16 @@ class TokenSettings:
     """Times in seconds."""
 
     refresh_ahead_s: float = 300.0
-    """One process refreshes so long before the end; for short-lived tokens a quarter of their life."""
+    """A token is fetched anew so long before its end; one with a short life, in its last quarter."""
     spare_s: float = 30.0
-    """A token is given up so long before its end (a twentieth of a short life): a call must not outlive it."""
+    """A token is not used in its last so many seconds (at most a twentieth of its life): no call may outlive it."""
     lease_s: float = 15.0
     call_s: float = 10.0
     probe_s: float = 600.0
     probation_s: float = 600.0
     """A token that replaced a refused one parks the account when it is refused within this time, before any success."""
     patience_s: float = 1.0
-    """How long a caller waits for somebody else's fetch before it is told to come back."""
+    """How long a caller waits for the fetch of another thread or process before it gets a `TokenWait`."""
     poll_s: float = 0.1
     retry_s: float = 2.0
     """First pause after a fetch without an answer; doubled up to `retry_most_s`."""
@@ -78,7 +79,7 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Whose token, and what is needed to fetch and to open it."""
+    """An account's token, and what is needed to fetch and to decrypt it."""
 
     account: Account
     channel: Channel
@@ -120,7 +121,7 @@ class Tokens:
         self._silences: dict[TokenKey, int] = {}
 
     def get(self, account: Account, channel: Channel) -> TokenState:
-        """The account's token, or when to come back, or why a person must act."""
+        """The account's token, or when to ask again, or why a person must act."""
         held = self._held.get(account.name)
         if held is not None and held.account is account and self._monotonic() < held.refresh_at:
             return held.token
@@ -135,7 +136,7 @@ class Tokens:
             flight.release()
 
     def refused(self, account: Account, token: Token) -> None:
-        """The vendor refused this token on a call: exactly this generation is given up, once, for every process."""
+        """Invalidates a token that the vendor refused on a call: exactly this generation, once, for all processes."""
         with self._guard:
             held = self._held.get(account.name)
             if held is not None and held.token.fingerprint == token.fingerprint:
@@ -148,10 +149,10 @@ class Tokens:
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
     def worked(self, account: Account, token: Token) -> None:
-        """A call with this token succeeded, which ends its probation.
+        """Ends the probation of a token after a successful call.
 
-        Costs a look into a dict, and for a token on probation one statement; with the database away the next success
-        says it.
+        Costs a look into a dict, and for a token on probation one statement. While the database is away the probation
+        goes on until the next success.
         """
         held = self._held.get(account.name)
         if held is None or not held.on_probation or held.token != token:
@@ -165,7 +166,7 @@ class Tokens:
             self._swap(passed, held)
 
     def _swap(self, held: _Held, other: _Held) -> bool:
-        """False: another thread was faster."""
+        """Replaces a token in memory; False: another thread has replaced it already."""
         with self._guard:
             if self._held.get(held.account.name) is not held:
                 return False
@@ -173,7 +174,7 @@ class Tokens:
         return True
 
     def may_ask(self, account: Account, channel: Channel) -> bool:
-        """Nothing keeps the vendor from being asked for a token: these credentials were not refused, or long ago."""
+        """True when a token may be fetched now: these credentials were not refused, or long enough ago."""
         row = tokens.read(self._database, self._wanted(account, channel).key)
         return not (row.parked_us or row.leased_us)
 
@@ -187,7 +188,7 @@ class Tokens:
             return self._flights.setdefault(key, threading.Lock())
 
     def _board(self, flight: threading.Lock, wanted: _Wanted) -> bool:
-        """True when this thread may look and fetch; others go on with the old token, or wait for the new one."""
+        """True when this thread may fetch; other threads go on with the old token, or wait for the new one."""
         if self._living(wanted):
             return flight.acquire(blocking=False)
         return flight.acquire(timeout=self._settings.patience_s)
@@ -200,7 +201,7 @@ class Tokens:
         return held
 
     def _obtain(self, wanted: _Wanted) -> TokenState:
-        """Looks, fetches, or waits a little for another process's fetch."""
+        """Reads the row and fetches, or waits up to `patience_s` for the fetch of another process."""
         held = self._living(wanted)
         if held is not None and self._monotonic() < held.refresh_at:
             return self._hold(replace(held, account=wanted.account))
@@ -215,7 +216,7 @@ class Tokens:
             waited += self._settings.poll_s
 
     def _step(self, wanted: _Wanted) -> TokenState | None:
-        """One look at the row, and the fetch if it is ours to make; None: somebody else is at it."""
+        """Reads the row once, and fetches if this process gets the lease; None: another process fetches."""
         before = self._monotonic()
         row = tokens.read(self._database, wanted.key)
         held = self._adopt(wanted, row, before)
@@ -229,7 +230,7 @@ class Tokens:
         return self._fetch(wanted, lease, held)
 
     def _adopt(self, wanted: _Wanted, row: TokenRow, before: float) -> _Held | None:
-        """The row's living token, taken into memory."""
+        """Takes the row's token into memory; None: it has no valid one, or one that this secret does not decrypt."""
         if not row.alive or row.sealed is None or row.expires_at is None or row.fetched_at is None:
             return None
         value = unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation))
@@ -249,7 +250,10 @@ class Tokens:
         return held.token
 
     def _meanwhile(self, row: TokenRow, held: _Held | None) -> TokenState | None:
-        """While a fetch is not ours to make: the old token, the reason to stop, a pause, or a little wait."""
+        """What a caller gets while no fetch may begin: the old token, why the account is parked, or a pause.
+
+        None: another process fetches, so the row is read again soon.
+        """
         if held is not None:
             return self._later(held)
         if row.refused is not None:
@@ -260,7 +264,7 @@ class Tokens:
         return None
 
     def _later(self, held: _Held) -> Token:
-        """Goes on with the old token and looks again in a few seconds."""
+        """Goes on with the old token, and reads the row again in about a second."""
         look_at = self._monotonic() + self._soon()
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
@@ -269,7 +273,10 @@ class Tokens:
         return tokens.lease(self._database, key, generation, holder=holder, seconds=seconds)
 
     def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
-        """Asks the vendor under the lease. No transaction is open meanwhile; what comes back is fenced."""
+        """Asks the vendor for a token under the lease, with no transaction open.
+
+        The result is stored only while the lease is still this process's.
+        """
         match self._call(wanted):
             case TokenGranted(token=value, expires_in_s=life_s):
                 return self._granted(wanted, lease, value, life_s)
@@ -295,13 +302,14 @@ class Tokens:
         return wanted.channel.token_outcome(result.reply, wanted.account, wanted.secret)
 
     def _silence(self, key: TokenKey, reason: str) -> TokenLater:
-        """No answer: asking again does no harm, but not at once and not all together."""
+        """The outcome of a fetch without an answer: a pause that grows with each one, with jitter."""
+        # Asking again does no harm, but all processes must not do it at the same moment.
         count = self._silences[key] = self._silences.get(key, 0) + 1
         longest = min(self._settings.retry_s * 2.0 ** min(count - 1, 16), self._settings.retry_most_s)
         return TokenLater(f"gettoken: {reason}", self._rng.uniform(longest / 2, longest))
 
     def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
-        """Stores the token if the lease is still ours; else None: the row is looked at again."""
+        """Stores the token if the lease is still this process's; else None, and the row is read again."""
         generation = lease.generation + 1
         nonce = self._entropy(NONCE_BYTES)
         sealed = seal(value, secret=wanted.secret, context=wanted.context(generation), nonce=nonce)
@@ -332,7 +340,7 @@ def secret_of(account: Account) -> str:
 
 
 def _fingerprint(secret: str, request: Request) -> str:
-    """Names the credentials: everything the vendor is asked with, hashed under the secret itself."""
+    """Names the credentials: a hash, under the secret itself, of all that the vendor is asked with."""
     assert not isinstance(request.body, FileBody)
     query = [part for pair in sorted(request.query.items()) for part in pair]
     body = (request.body or b"").decode("utf-8", "backslashreplace")
