@@ -1,1 +1,1 @@
-"""Callbacks of vendors, and the application's functions that hear of presses and ended jobs."""
+"""Callbacks of vendors, and the application's functions that run for presses and ended jobs."""

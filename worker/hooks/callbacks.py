@@ -1,4 +1,4 @@
-"""From a callback that proved right to the outbox: whose doors there are, and storing what comes through them."""
+"""Callbacks of vendors: the door of each account, which checks and reads them, and storing what they bring."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PRESSED = "a press proves that it was accepted; its msgid, and whom it was refus
 
 
 def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, CallbackDoor]:
-    """The callback doors of every account that has one; their secrets are read now, a wrong one is told now."""
+    """The callback doors by account; reads their secrets, and raises ConfigurationError for a wrong one."""
     doors = {}
     for name in accounts.names():
         door = door_of(accounts.get(name), max_age_s)
@@ -46,7 +46,7 @@ def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, Callback
 
 
 def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:
-    """One account's door; None: it has none. A secret that cannot be read, or cannot be one, is told."""
+    """The account's callback door; None: it has none. Raises ConfigurationError for a secret that is not usable."""
     found = channel(account.channel)
     secrets = {key: secret.read() for key, secret in found.callback_secrets(account).items()}
     return found.callback_door(account, secrets, max_age_s) if secrets else None
@@ -66,11 +66,11 @@ class CallbackStore:
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
         self._policy = policy_of(settings.delivery)
-        # Which ends the hooks want to hear of is known where they are loaded; what none listens to is ignored there.
+        # This process does not load the hooks, so all ends are stored; the worker ignores those without a hook.
         self._reported = frozenset(JobState) - {JobState.OPEN} if self._hooked else frozenset[JobState]()
 
     def store(self, account: str, inbound: Inbound) -> bool:
-        """True when this delivery was the first; either way it is there when this returns."""
+        """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
         app, accounts = self._app(account)
         delivery = Delivery(
             account,
@@ -90,11 +90,9 @@ class CallbackStore:
         return steps is not None
 
     def _settle(self, accounts: Sequence[str], task_id: str) -> None:
-        """A press is a late answer to a call in doubt: its card arrived.
-
-        After the press was stored, for an update that is woken by this wants its code; and for each delivery of it, for
-        the process of the first may have ended in between.
-        """
+        """Ends the call in doubt that sent a pressed card: the press proves that the card arrived."""
+        # After the press was stored, because an update that this wakes needs the press's response_code. Also for later
+        # deliveries of the press: the process may have ended after it stored the first.
         with self._database.reading() as connection:
             lost = lost_call(connection, accounts, task_id)
         if lost is None:
@@ -104,20 +102,20 @@ class CallbackStore:
         commit(self._database, [end], self._policy, reported=self._reported)
 
     def _app(self, account: str) -> tuple[str, Sequence[str]]:
-        """What the vendor takes the account for, and the names of all that it takes for the same."""
+        """The account's app at the vendor, and the names of all accounts of the same app."""
         own = self._accounts.get(account)
         found = channel(own.channel)
         return found.app_scope(own), alike(self._accounts, own, found.app_scope)
 
     def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
-        """What the application calls what was pressed; null where nothing was."""
+        """The task_id of the pressed card as the application knows it; None: no card was pressed."""
         if card is None or not card.own_id_at:
             return None if card is None else card.task_id
         with self._database.reading() as connection:
             return callers_id(connection, accounts, card) or card.task_id
 
     def _lanes(self, account: str, chat: ChatNews | None) -> ChatLanes | None:
-        """What a chat's news mean for what is sent to it."""
+        """The lanes of the chat that a callback is about, with their blocks; None: it is about no chat."""
         if chat is None:
             return None
         with self._database.reading() as connection:
@@ -127,7 +125,7 @@ class CallbackStore:
 
 
 def _document(inbound: Inbound, task_id: str | None) -> str:
-    """What came, and beside it the press in our own words, so that nobody has to know the vendor to read it."""
+    """The callback as JSON: the vendor's message, and the press under names that are the same for all vendors."""
     card = inbound.card
     press = None
     if card is not None:

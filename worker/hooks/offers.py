@@ -1,6 +1,6 @@
-"""Due events -> ids for the broker, no more than the hooks' threads of all living processes can take.
+"""Offers due events: publishes their ids, no more than the hook threads of all processes can take.
 
-Turns of the process that leads the relay.
+Run by the process that leads the relay.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from worker.outbox.jobs import events
 from worker.outbox.lanes.processes import living
 
 PROCESSES_S = 1.0
-"""How often it is asked how many processes there are, and which have ended."""
+"""Seconds between two readings of how many processes there are, and which have ended."""
 
 
 class HookOffers:
-    """The turns of one process."""
+    """Offers events to the processes with hooks, turn by turn."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class HookOffers:
         self._room = threads
 
     def turn(self) -> int:
-        """Offers what is due; how many. Noted and committed before they are published: a lost id is offered again."""
+        """Offers the due events and returns their number."""
         now = self._monotonic()
         if now - self._looked_at >= PROCESSES_S:
             self._look()
@@ -42,13 +42,14 @@ class HookOffers:
         with self._database.reading() as connection:
             ids = events.head_of_events(connection, self._database.now, self._room)
         if ids:
+            # Committed before published, so that an id which the broker loses is offered again.
             note, wait = self._database.now, self._offer_us
             self._database.run(lambda connection: events.offer_events(connection, note, ids, wait))
             self._publish(ids)
         return len(ids)
 
     def _look(self) -> None:
-        """A run whose process has ended is due again; and how many hooks all processes can run at a time."""
+        """Makes events due again whose process has ended, and counts how many hooks all processes can run at a time."""
         now = self._database.now
         with self._database.reading() as connection:
             processes = living(connection, now)

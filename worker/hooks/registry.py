@@ -1,4 +1,4 @@
-"""The application's hooks: how a function becomes one, how they are found, and which of them hear an event.
+"""The application's hooks: how a function becomes one, how they are found, and which of them run for an event.
 
     # shop/hooks.py, named by hooks = "shop.hooks" in worker.toml
     @on_card_action
@@ -6,8 +6,8 @@
         session.add(Decision(action.person, action.button))
         update_card(session, action.job_id, CardUpdate(replace_name="approved"), [action.person])
 
-The session is in a transaction of its own, committed by the worker together with the event's end: what a hook does in
-it happens once, however often it is run; anything else it does may happen again.
+The session is in a transaction of its own, which the worker commits together with the event's end. What a hook does in
+the session happens once, however often the hook runs; anything else it does may happen again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ENDED = frozenset(state for state in JobState if state is not JobState.OPEN)
 
 @dataclass(frozen=True, slots=True)
 class _Listens:
-    """What a marked function wants to hear."""
+    """The events for which a marked function runs."""
 
     kind: EventKind
     accounts: frozenset[str]
@@ -51,7 +51,7 @@ def on_card_action(*, accounts: Iterable[str]) -> Callable[[OnCard], OnCard]: ..
 
 
 def on_card_action(function: OnCard | None = None, *, accounts: Iterable[str] = ()) -> Any:
-    """Makes a function hear of every press of a card of ours: a button, an entry of the menu, a submitted choice."""
+    """Makes a function run for each press of a card of ours: a button, an entry of the menu, a submitted choice."""
     mark = _marking(_Listens(EventKind.CARD_ACTION, _names(accounts)))
     return mark if function is None else mark(function)
 
@@ -69,7 +69,7 @@ def on_job_done(
 def on_job_done(
     function: OnDone | None = None, *, states: State | Iterable[State] = ENDED, accounts: Iterable[str] = ()
 ) -> Any:
-    """Makes a function hear of every job that ends in one of these states; a job still open has not ended."""
+    """Makes a function run for each job that ends in one of these states; `JobState.OPEN` is not an end."""
     try:
         wanted = frozenset(states_of("states", states))
     except CheckFailed as error:
@@ -105,7 +105,7 @@ class ApplicationHooks:
 
     @property
     def job_states(self) -> frozenset[JobState]:
-        """The ends of jobs that somebody hears of; empty: none are written down."""
+        """The final states of jobs for which a hook runs; empty: no ends of jobs are stored as events."""
         return frozenset().union(*(listens.states for _, listens in self._hooks))
 
     def that_hear(self, heard: CardPressed | JobDone) -> list[Callable[..., Any]]:
@@ -132,11 +132,14 @@ def _wants(listens: _Listens, heard: CardPressed | JobDone) -> bool:
 
 
 def load_hooks(module: str) -> ApplicationHooks:
-    """The marked functions that a module holds; a module that cannot be imported, or holds none, is one sentence."""
+    """The marked functions of a module; empty when no module is named.
+
+    Raises ConfigurationError when the module cannot be imported, or has no marked function.
+    """
     if not module:
         return NO_HOOKS
     loaded = imported("hooks", module)
-    # Statically: a module may hold objects that do things when they are asked for an attribute.
+    # Statically: a module may hold objects that run code when an attribute is read.
     found = [one for one in vars(loaded).values() if isinstance(inspect.getattr_static(one, _MARK, None), _Listens)]
     if not found:
         raise ConfigurationError(

@@ -1,8 +1,8 @@
-"""One event, heard: claimed, given to the application's hooks in a transaction of their own, ended with it.
+"""Runs the application's hooks for one event: claims it, calls the functions in a transaction, ends it with that.
 
-The event's end is part of that transaction: both are there or neither. A run that fails is due again after a drawn
-delay, and parked after so many tries. While the database is away nothing is forgotten: how a run went is kept until it
-can be written down.
+The event's end is part of the transaction: both are committed or neither. A run that fails is due again after a random
+delay, and parked after `hook_attempts` tries. While the database is away the outcome of a run is kept in memory until
+it can be written.
 """
 
 from __future__ import annotations
@@ -33,26 +33,29 @@ from worker.outbox.jobs.events import Claimed
 log = structlog.get_logger()
 
 NO_ROOM_S = 0.25
-"""How long an event that finds every thread busy is left before it may be offered again."""
+"""Seconds until an event may be offered again that found all hook threads busy."""
 UNHEARD_FIRST_S = 15.0
-UNHEARD_S = 240.0
-"""While a release is rolled out another process may have a hook that this one lacks. So long an event without one is
-left the first time, each later time until it is four times as old; so old it has to be before it is ended unheard.
+"""Seconds that an event without a hook in this process is left to others, at least.
+
+While a release is rolled out another process may have a hook that this one lacks. Each time the event is left until it
+is four times as old.
 """
+UNHEARD_S = 240.0
+"""The age in seconds from which such an event is ended without a hook."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def hook_threads(settings: DeliverySettings) -> int:
-    """How many hooks a process runs at a time: never more than a quarter of its threads, so that it goes on sending."""
+    """How many hooks a process runs at a time: a quarter of its threads at most, so that it goes on sending."""
     return max(1, min(settings.hook_threads, settings.threads // 4))
 
 
 class LostRun(Exception):
-    """Somebody else has this event now: what the hook did in its transaction is taken back."""
+    """Another process has this event now: the hook's transaction is rolled back."""
 
 
 class HookRuns:
-    """The runs of one process."""
+    """Runs the hooks of one process. Thread-safe."""
 
     def __init__(
         self,
@@ -69,12 +72,12 @@ class HookRuns:
         self._room = threading.BoundedSemaphore(hook_threads(settings))
         self._guard = threading.Lock()
         self._owed: list[Callable[[], None]] = []
-        """How runs went that could not be written down yet."""
+        """Outcomes of runs that could not be written yet."""
         self._taken: set[str] = set()
-        """Events that a thread of this process has, or whose claim it has to take back: no other thread hears them."""
+        """Events that a thread of this process runs, or whose claim it has to take back; other threads leave them."""
 
     def hear(self, event_id: str) -> None:
-        """Runs the hooks of one event in the calling thread; returns at once when it is not ours to run."""
+        """Runs the hooks of one event in the calling thread; returns at once when they cannot run here now."""
         if not self._room.acquire(blocking=False):
             self.leave([event_id], NO_ROOM_S)
             return
@@ -87,12 +90,12 @@ class HookRuns:
             self._room.release()
 
     def leave(self, ids: list[str], wait_s: float = 0.0) -> None:
-        """These may be offered to somebody else."""
+        """Leaves events to be offered again, after `wait_s` seconds, also to other processes."""
         with self._database.writing() as connection:
             events.leave_events(connection, self._database.now, ids, micros(wait_s))
 
     def settle(self) -> None:
-        """Writes down what an outage of the database kept back, and claims without an answer; raises while it lasts."""
+        """Writes what an outage of the database kept back: outcomes, and claims to take back; raises while it lasts."""
         while True:
             with self._guard:
                 if not self._owed:
@@ -122,7 +125,7 @@ class HookRuns:
         try:
             return self._database.run(lambda connection: events.claim_event(connection, now, event_id, holder))
         except Exception:
-            # Its commit may have gone through without an answer: then the event is ours, and runs nowhere.
+            # The claim may have been committed although no answer came: then the event would be ours and never run.
             def take_back() -> None:
                 self._database.run(lambda connection: events.hand_back(connection, now, event_id, holder))
                 self._let_go(event_id)
@@ -151,7 +154,7 @@ class HookRuns:
             self._failed(event, error)
 
     def _run(self, event: Claimed, work: Callable[[Session], None], end: EventState) -> None:
-        # The session takes no connection before it is used: a hook that is slow first locks nothing meanwhile.
+        # The session takes no connection before it is used, so a hook that begins with slow work holds no locks.
         with Session(self._database.engine) as session:
             work(session)
             if not events.end_event(session.connection(), self._database.now, event, end):
@@ -183,15 +186,16 @@ class HookRuns:
         self._write(lambda connection: events.fail_event(connection, now, event, text, delay_us))
 
     def _write(self, work: Callable[[Connection], None]) -> None:
-        """How a run went, in a transaction of its own."""
+        """Writes the outcome of a run in a transaction of its own, now or when the database is back."""
         with self._guard:
             self._owed.append(lambda: self._database.run(work))
-        with suppress(SQLAlchemyError):  # kept, and written when the database is back
+        # What cannot be written now is kept, and written by the heartbeat's thread.
+        with suppress(SQLAlchemyError):
             self.settle()
 
 
 def _left_us(event: Claimed) -> int:
-    """How long an event that this process has no hook for is left to others; 0: it is old enough to be ended."""
+    """Microseconds for which an event without a hook here is left to other processes; 0: it is old enough to end."""
     age_us = event.started_at - event.created_at
     return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
 
@@ -202,7 +206,7 @@ def _call(functions: list[Callable[..., Any]], heard: CardPressed | JobDone, ses
 
 
 def heard_of(event: Claimed) -> CardPressed | JobDone | None:
-    """What the hooks are told; None: its job or its callback is kept no longer."""
+    """The event as the hooks get it; None: its job or its callback was deleted."""
     if event.job_id is None or event.account is None:
         return None
     about: dict[str, Any] = {

@@ -1,1 +1,1 @@
-"""Processes: the Celery app, the worker's life from start to drain, the publisher, receiver and metrics."""
+"""The processes: the Celery app, a worker from its start to its drain, the publisher, receiver and metrics."""

@@ -1,6 +1,6 @@
-"""Where the worker process meets Celery: a step on the worker's blueprint, and the signals that end the process.
+"""Connects the worker process to Celery: a step of the worker's blueprint, and the signals that end the process.
 
-The step hangs on the worker, not on the consumer: consumer steps are stopped and started at every broker reconnect.
+The step belongs to the worker, not to the consumer, whose steps are stopped and started with each broker reconnect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXIT_AT_ONCE = 1
 
 
 class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """Opens the worker process before the consumer takes anything, drains it when the worker stops."""
+    """Opens the worker process before the consumer takes messages, and drains it when the worker stops."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -48,15 +48,16 @@ class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery h
             refuse(str(error))
 
     def close(self, worker: Any) -> None:
-        """The worker is about to stop: nothing new is taken or offered."""
+        """Begins to drain when the worker is about to stop: nothing new is taken or offered."""
         self._room.begin_drain()
 
     def stop(self, worker: Any) -> None:
-        """Waits for the calls in the air itself, for the pool may be stopped before or after this step."""
+        """Finishes the drain when the worker stops."""
+        # It waits for the calls in the air itself: the pool may be stopped before or after this step.
         self._room.finish()
 
     def terminate(self, worker: Any) -> None:
-        """A cold shutdown ends at once; only marked parts become unknown."""
+        """Ends the process at once in a cold shutdown; only marked parts become unknown."""
         os._exit(EXIT_AT_ONCE)
 
 
@@ -67,12 +68,11 @@ def refuse(sentence: str) -> NoReturn:
 
 
 def take_over_signals(room: WorkerProcess) -> None:
-    """First SIGTERM or SIGINT: drain. The second, or SIGQUIT: end at once.
-
-    Both go on to Celery's handler of SIGTERM: that of SIGINT ends an idle worker with status 1 and invites a second.
-    """
+    """Makes the first SIGTERM or SIGINT drain the process, and a second one, or SIGQUIT, end it at once."""
     if threading.current_thread() is not threading.main_thread():
         return
+    # Both go on to Celery's handler of SIGTERM: its handler of SIGINT would end an idle worker with status 1, and ask
+    # for a second Ctrl-C.
     drain = _Drain(room, signal.getsignal(signal.SIGTERM))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, drain)
@@ -80,7 +80,7 @@ def take_over_signals(room: WorkerProcess) -> None:
 
 
 class _Drain:
-    """Draining begins in the handler itself: Celery's loop may take a second to notice."""
+    """The handler that begins to drain by itself, because Celery's loop may need a second to notice the signal."""
 
     def __init__(self, room: WorkerProcess, celerys: Any):
         self._room, self._celerys = room, celerys

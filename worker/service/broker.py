@@ -1,6 +1,6 @@
-"""Lines to the broker of our own: one message at a time, never a retry, two seconds at most; and how the app connects.
+"""Our own connections to the broker: one message at a time, no retry, two seconds at most; and how the app connects.
 
-Celery's own publishing waits for ever for a broker that is away (kombu's default).
+Celery's publishing would wait for ever for a broker that is away (kombu's default).
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ EMBEDDED = "embedded"
 
 
 def broker_url(broker: str) -> str:
-    """The settings' broker as Celery spells it."""
+    """The broker of the settings as a URL for Celery."""
     return "memory://localhost" if broker == EMBEDDED else broker
 
 
 def transport_options(broker: str) -> dict[str, Any]:
-    """How long a socket may stay silent; without these a black hole hangs a process for ever."""
+    """Celery's options for the broker, with the time after which a silent socket fails."""
+    # Without these timeouts a network that drops all packets hangs the process for ever.
     if broker == EMBEDDED:
         return {"polling_interval": 0.005}
     if broker.startswith("redis"):
@@ -36,7 +37,7 @@ def transport_options(broker: str) -> dict[str, Any]:
 
 
 def require_client(broker: str) -> None:
-    """A ConfigurationError that names the extra, where what the broker's URL needs is not installed."""
+    """Raises a ConfigurationError that names the extra when the client for the broker's URL is not installed."""
     try:
         Connection(broker_url(broker)).create_transport()
     except ImportError:
@@ -47,7 +48,7 @@ def require_client(broker: str) -> None:
 
 
 def reachable(broker: str) -> str:
-    """The class of the error when the broker does not take a connection; empty when it does."""
+    """Tries a connection; returns the class of the error, or an empty text when the broker takes it."""
     try:
         options = transport_options(broker)
         with Connection(broker_url(broker), connect_timeout=TIMEOUT_S, transport_options=options) as connection:
@@ -63,7 +64,7 @@ def reachable(broker: str) -> str:
 class Line:
     """A connection and its producer, made when needed and thrown away at the first error.
 
-    With `confirms`, RabbitMQ gives its word for every message (Redis does so anyway); `settle` waits for it.
+    With `confirms`, RabbitMQ confirms each message (Redis answers each anyway); `settle` waits for that.
     """
 
     def __init__(self, app: Any, purpose: str, *, confirms: bool = False):
@@ -75,7 +76,7 @@ class Line:
         self.away = False
 
     def open(self) -> bool:
-        """True when there is a producer that may publish; asks the broker at most once a call."""
+        """True when there is a producer that may publish; tries the broker at most once a call."""
         try:
             if self._producer is None:
                 self._connect()
@@ -97,7 +98,7 @@ class Line:
         return self._producer.channel
 
     def declare(self, entities: Iterable[Any]) -> str | None:
-        """Declares queues or exchanges; the sentence when the broker refuses one for good."""
+        """Declares queues or exchanges; returns a sentence for the operator when the broker refuses one for good."""
         try:
             for entity in entities:
                 entity.bind(self.channel()).declare()
@@ -111,7 +112,7 @@ class Line:
         return None
 
     def publish(self, body: Any, **options: Any) -> bool:
-        """Hands one message over; False when the broker is away. Said once an outage, never raised."""
+        """Publishes one message; False when the broker is away. Never raises, and logs an outage once."""
         if not self.open():
             return False
         try:
@@ -124,7 +125,7 @@ class Line:
         return True
 
     def settle(self) -> bool:
-        """Waits until the broker has taken what was published; False when a message found no queue."""
+        """Waits until the broker has taken all messages; False when a message found no queue."""
         if not self._confirms:
             return True
         confirms = self._confirms
@@ -135,13 +136,14 @@ class Line:
         return not confirms.unroutable
 
     def close(self) -> None:
-        """Lets go of the connection, whatever state it is in."""
+        """Closes the connection, whatever state it is in."""
         connection, self._connection, self._producer, self._confirms = self._connection, None, None, None
         if connection is None:
             return
         try:
             if self.away and connection.transport.driver_type == "amqp":
-                connection.collect()  # close() would ask RabbitMQ to agree, and it may never answer
+                # close() would wait for RabbitMQ to agree, which may never answer.
+                connection.collect()
             else:
                 connection.close()
         except Exception as error:  # noqa: BLE001  it is thrown away in any case

@@ -1,6 +1,6 @@
-"""How Celery meets RabbitMQ: it takes as many doorbells as there are threads, from queues of either type.
+"""Celery's consumer for RabbitMQ: it takes as many doorbells as there are threads, from queues of either type.
 
-Celery limits a channel as a whole, which quorum queues refuse.
+Celery limits the messages of a channel as a whole, which quorum queues refuse.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from worker.service.rabbitmq import Connection, refusal
 
 
 class PerQueueConsumer(Consumer):  # type: ignore[misc]  # kombu has no types
-    """Its limit is counted queue by queue."""
+    """A consumer whose limit of messages is counted queue by queue."""
 
     def qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> Any:
-        """The limit, but never for the channel as a whole."""
+        """Sets the limit, but never for the channel as a whole."""
         return super().qos(prefetch_size, prefetch_count, False)
 
 
 class Consuming(AMQP):  # type: ignore[misc]  # Celery has no types
-    """Celery's connections on patient sockets, its consumer on a channel that its queues put up with."""
+    """Celery's connections with timeouts on their sockets, and its consumer with a limit that its queues accept."""
 
     Connection = Connection
 

@@ -1,4 +1,4 @@
-"""The Celery app, out of the settings: `celery -A worker.service.celery_app worker -P threads -c 32`.
+"""The Celery app, made from the settings: `celery -A worker.service.celery_app worker -P threads -c 32`.
 
 Celery's own configuration is visible in Flower, so it holds names and times only: no account, no database.
 """
@@ -38,7 +38,7 @@ def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """Everything Celery is told."""
+    """All of Celery's settings."""
     prefix = settings.queue_prefix
     return {
         "broker_transport_options": transport_options(settings.broker_url()),
@@ -65,7 +65,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_queue_prefix": prefix + "celeryev",
         "event_queue_ttl": 5.0,
         "event_queue_expires": 60.0,
-        # No worker_pool: the celery command would take it in the place of a `-P prefork`, and say nothing.
+        # No worker_pool: the celery command would use it in the place of a `-P prefork`, without a word about it.
         "worker_concurrency": settings.delivery.threads,
         "worker_prefetch_multiplier": 1,
         # After a reconnect Celery would lower the limit and raise it again from the threads that end a task: two
@@ -76,14 +76,14 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         # Celery 5.7's soft shutdown raises NotImplementedError with threads; our own drain does its work.
         "worker_soft_shutdown_timeout": 0.0,
-        # Else Celery would declare exchanges and queues for delayed messages; see consuming.py and queues.py.
+        # Else Celery would declare exchanges and queues for delayed messages; see celery_amqp.py and queues.py.
         "worker_detect_quorum_queues": False,
         "enable_utc": True,
     }
 
 
 def start_worker(app: Any, *, threads: int, loglevel: str = "INFO", **options: Any) -> int:
-    """Runs a worker in this process until it is told to end; its exit status."""
+    """Runs a worker in this process until a signal ends it; returns its exit status."""
     worker = app.Worker(
         pool="threads", concurrency=threads, loglevel=loglevel, quiet=True, optimization="fair", **options
     )
@@ -96,7 +96,7 @@ def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, made when the `celery` command (or Flower) asks for it; a wrong setting is one sentence, not a trace."""
+    """`app`, made when the `celery` command or Flower reads it; a wrong setting ends the process with one sentence."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,9 +1,9 @@
-"""What Prometheus is told, read from the outbox when it asks.
+"""The metrics for Prometheus, read from the outbox with each scrape.
 
-Labels hold names of ours: accounts, states, limits; never a lane, a recipient, a text, or anything a vendor said.
+Labels hold names of ours (accounts, states, limits), never a lane, a recipient, a text or anything from a vendor.
 
-Everything is counted afresh from the tables but the steps of lanes: their rows go after a while, and a counter must not
-fall, so this process counts those that were written since it began.
+All values are counted anew from the tables, except for the steps of lanes: their rows are deleted after a while, and a
+counter must not fall, so this process counts those that were written since it began.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ log = structlog.get_logger()
 
 RECENT_S = 600
 OVERLAP_S = 600
-"""Events are written with ids by the clocks of many hosts, and become visible out of order."""
+"""Seconds read again each time: the ids of events are by the clocks of many hosts, and become visible out of order."""
 PAGE = 1_000
 
 
 class Steps:
-    """Steps of lanes since this process began, by account and step. Each is counted once, whenever it is seen."""
+    """Steps of lanes since this process began, by account and step. Each is counted once, whenever it is read."""
 
     def __init__(self) -> None:
         self.counted: Counter[tuple[str, str]] = Counter()
@@ -50,7 +50,7 @@ class Steps:
         self._seen: set[str] = set()
 
     def look(self, connection: Connection, now: int) -> None:
-        """Counts what is new; what was there at the first look is not."""
+        """Counts new steps; those that are there at the first reading are not counted."""
         if not self._began:
             self._after = first_id(now - OVERLAP_S * SECOND)
         found = list(self._new(connection))
@@ -69,7 +69,7 @@ class Steps:
 
 
 class Outbox(Collector):
-    """The outbox's gauges and counters; one look at a time, however many ask."""
+    """The outbox's gauges and counters; read by one scrape at a time."""
 
     def __init__(self, database: Database, accounts: AccountSource, breaker_failures: int):
         self._database, self._accounts, self._failures = database, accounts, breaker_failures
@@ -77,7 +77,7 @@ class Outbox(Collector):
         self._guard = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """Everything; while the database is away that it is, and what is known all the same."""
+        """All metrics; while the database is away, that it is, and those that need no database."""
         with self._guard:
             yield from self._collected()
 
@@ -126,7 +126,8 @@ class Outbox(Collector):
     def _open(
         self, backlogs: Mapping[tuple[str, int], gauges.Backlog], found: Mapping[tuple[str, int], int], now: int
     ) -> Metric:
-        """A backlog too long to be looked at whole is at least as old as its first part."""
+        """The age of the oldest open job, by account and priority."""
+        # A backlog that is too long to be read whole is at least as old as its first part.
         told = _gauge(
             "worker_open_oldest_seconds",
             "How long the longest due of the open jobs has been due, however often it was put off.",

@@ -1,7 +1,7 @@
 """Jobs as Flower shows them: our own task events under the job's id and its kind, published as lists.
 
-Events are told by the writer after its commit and leave through a thread of their own. The queue between them is
-bounded: when the broker is slow or away, events are dropped and counted; nobody ever waits for Flower.
+The writer hands events over after its commit, and a thread of their own publishes them. The queue between the two is
+bounded: when the broker is slow or away, events are dropped and counted, and no other thread waits.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from worker.service.broker import Line
 log = structlog.get_logger()
 
 LIMIT = 20_000
-"""Happenings kept while the broker is slow; what comes on top is dropped."""
+"""Events kept while the broker is slow; further ones are dropped."""
 BATCH = 200
-"""Happenings in one message."""
+"""Events in one message."""
 GATHER_S = 0.1
-"""How long happenings gather before they are published: a message costs far more than what it holds."""
+"""Seconds for which events are collected before they are published; a message costs far more than an event in it."""
 WAITING_KEPT = 10_000
 
 
 class Flower:
-    """Takes what happened, from any thread, and publishes it from one."""
+    """Takes over from any thread what happened to jobs, and publishes it from one."""
 
     def __init__(self, app: Any, node: str):
         self._line = Line(app, "events")
@@ -42,7 +42,7 @@ class Flower:
         self._news = threading.Event()
         self._closing = threading.Event()
         self._waiting: dict[str, None] = {}
-        """Jobs Flower already knows, newest last; an old one that is forgotten is only received twice."""
+        """Jobs that Flower knows already, newest last; one that is forgotten here is only shown as received again."""
         self._exchange = ""
         self.dropped = 0
         self.sent = 0
@@ -58,7 +58,7 @@ class Flower:
         self._news.set()
 
     def turn(self) -> float:
-        """Publishes what has come; the seconds until the next look. Called by one thread only."""
+        """Publishes what was taken over; returns the seconds until the next turn. Called by one thread only."""
         if self._news.wait(0.5):
             self._closing.wait(GATHER_S)
         self._news.clear()
@@ -71,7 +71,7 @@ class Flower:
         return 0.0
 
     def close(self) -> None:
-        """Publishes the rest if the broker is there, and closes the line."""
+        """Publishes the rest if the broker is there, and closes the connection."""
         self._closing.set()
         self._news.set()
         if not self._line.away:
@@ -85,7 +85,8 @@ class Flower:
             and self._line.publish(events, exchange=self._exchange, routing_key="task.multi", delivery_mode=1)
         )
         if not sent:
-            self._exchange = ""  # a broker that comes back may have lost it
+            # A broker that comes back may have lost the exchange.
+            self._exchange = ""
         return sent
 
     def _declare(self) -> bool:
@@ -97,7 +98,7 @@ class Flower:
         return not self._line.away
 
     def _events(self, happened: Happened) -> list[dict[str, Any]]:
-        """Received, unless Flower knows the job already, and then what became of it."""
+        """Celery's events: the job received, unless Flower knows it already, and then what happened to it."""
         job_id, state = happened.job_id, happened.state
         known = self._waiting.pop(job_id, 0) is None
         if state is None:
@@ -117,12 +118,12 @@ _NOTHING_SAID = {"args": "", "kwargs": "", "retries": 0, "eta": None, "expires":
 
 
 def task_name(happened: Happened) -> str:
-    """What Flower lists a job as, kind and channel."""
+    """The task name under which Flower lists a job: kind and channel."""
     return f"{happened.kind} {happened.channel}"
 
 
 def event_of(state: JobState | None, text: str) -> tuple[str, dict[str, Any]]:
-    """Celery's event type and its fields for what became of a job; None: it waits."""
+    """Celery's event type and its fields for a state of a job; None: a part of it waits."""
     match state:
         case None:
             return "task-retried", {"exception": f"waits {text}", "traceback": ""}

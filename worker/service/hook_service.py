@@ -1,4 +1,4 @@
-"""The application's hooks in one worker process: offered by the relay's leader, run by whoever takes the message."""
+"""The application's hooks in one worker process: the relay's leader offers events, any process may take and run one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.service.publisher import EventBells
 
 
 class HookService:
-    """Both sides of one process."""
+    """Offers events while this process leads the relay, and runs the hooks of events that it takes."""
 
     def __init__(
         self,
@@ -31,7 +31,8 @@ class HookService:
         rng: random.Random,
     ):
         self._bells, self._leads, self._settings = EventBells(app, prefix), leads, runtime.settings
-        configure(accounts)  # what a hook enqueues goes by this worker's accounts
+        # A hook may enqueue jobs; they are checked by this worker's accounts.
+        configure(accounts)
         self._offers = HookOffers(
             runtime.database,
             self._bells.publish,
@@ -49,7 +50,7 @@ class HookService:
         )
 
     def turn(self) -> float:
-        """One turn of the leader's offers; the seconds until the next."""
+        """Offers due events while this process leads the relay; returns the seconds until the next turn."""
         if not self._leads():
             return self._settings.lease_s / 10
         if not self._bells.ready():
@@ -57,5 +58,5 @@ class HookService:
         return self._settings.poll_s if self._offers.turn() else self._settings.idle_poll_s
 
     def close(self) -> None:
-        """Closes the line to the broker."""
+        """Closes the connection to the broker."""
         self._bells.close()

@@ -1,7 +1,6 @@
-"""One process's machinery and its threads: built before anything is taken, drained when the process is told to end.
+"""One worker process and its threads: built before any doorbell is taken, drained when the process is to end.
 
-Knows no Celery step and no signal; `bootsteps.py` tells it when. Survives broker reconnects and a database that is
-away.
+Knows no Celery step and no signal; `bootsteps.py` calls it. Survives broker reconnects and a database that is away.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ RECOVERY_EVERY_S = 1.0
 NOT_LEADING_S = 1.0
 EXIT_OVERDUE = 1
 EXIT_WRITER_DIED = 70
-"""EX_SOFTWARE: a defect of this program, not of what it was told."""
+"""EX_SOFTWARE: a defect of this program, not of its settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What tests put in the place of the real thing."""
+    """What tests replace."""
 
     accounts: AccountSource | None = None
     transport: Callable[[], Transport] | None = None
@@ -68,7 +67,7 @@ NO_HOOKS = Hooks()
 
 
 class WorkerProcess:
-    """Everything of one worker process that is not Celery's."""
+    """All of one worker process that is not Celery's."""
 
     runtime: Runtime
 
@@ -88,7 +87,7 @@ class WorkerProcess:
     # -- opening ------------------------------------------------------------------------------------------------------
 
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Builds everything and beats once; waits for a database that is away. False: told to end before that."""
+        """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
         require_usable_accounts(self._accounts())
         self._application = load_hooks(self._settings.hooks)
         self._resolver = load_resolver(self._settings.members_of)
@@ -201,31 +200,34 @@ class WorkerProcess:
     # -- running ------------------------------------------------------------------------------------------------------
 
     def ring(self, lane: str, ids: list[str], *, probe: bool = False) -> None:
-        """Answers one doorbell in the calling thread. Nothing leaves it as an exception: Celery would publish it."""
+        """Answers one doorbell in the calling thread; never raises."""
         self._at_work("doorbell_failed", lambda: self._ring(lane, ids, probe))
 
     def _ring(self, lane: str, ids: list[str], probe: bool) -> None:
-        if self._draining.is_set():  # another process may be offered them at once
+        if self._draining.is_set():
+            # So that they may be offered to another process at once.
             self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
         else:
             self._doorbell.answer(lane, ids, probe=probe)
 
     def hear(self, event: str) -> None:
-        """Runs the application's hooks for one event in the calling thread; nothing leaves it as an exception."""
+        """Runs the application's hooks for one event in the calling thread; never raises."""
         self._at_work("event_failed", lambda: self._hear(event))
 
     def _hear(self, event: str) -> None:
         if self._hook_room is None:
-            return  # a process without hooks took it: it is offered again to one that has them
+            # This process has no hooks: the event is offered again, and taken by one that has.
+            return
         if self._draining.is_set():
             self._hook_room.runs.leave([event])
         else:
             self._hook_room.runs.hear(event)
 
     def _at_work(self, failed: str, work: Callable[[], None]) -> None:
-        """Counts what a drain waits for, and lets no exception out: Celery would publish it."""
+        """Does work that a drain waits for; never raises."""
         with self._idle:
             self._busy += 1
+        # No exception may leave: Celery would publish its text, which may hold secrets.
         try:
             work()
         except WorkerError as error:
@@ -245,14 +247,15 @@ class WorkerProcess:
         return self.runtime.settings.heartbeat_s
 
     def _relay_turn(self) -> float:
-        """No broker, no offers, for ids that cannot be published would only wait longer; but recovery goes on."""
+        """Makes a turn of the relay; without a broker it only keeps the relay's lease, so that recovery goes on."""
         if self._doorbells.ready():
             return self._relay.turn()
+        # No offers: parts that are offered and cannot be published would wait until their offer is over.
         self._relay.lead()
         return 0.5
 
     def _recovery_turn(self) -> float:
-        """In a thread of its own: however long it takes and whatever it fails at, offers go out at their own pace."""
+        """Makes a turn of recovery, in a thread of its own, so that a long or failing one does not hold up offers."""
         if self._relay.active:
             self._recovery.turn()
         return RECOVERY_EVERY_S
@@ -273,27 +276,27 @@ class WorkerProcess:
 
     @property
     def threads(self) -> int:
-        """How many senders this process has."""
+        """How many sender threads this process has."""
         return self.runtime.settings.threads
 
     @property
     def draining(self) -> bool:
-        """True once the process was told to end."""
+        """True once the process is to end."""
         return self._draining.is_set()
 
     def begin_drain(self) -> None:
-        """Relay and taking stop at once; may be called from a signal handler, and more than once."""
+        """Stops the relay and the taking of doorbells; may be called from a signal handler, and more than once."""
         self._draining.set()
         for loop in self._offering():
             loop.tell()
 
     def _offering(self) -> list[Loop]:
-        """The threads that hand out work or tidy up; those of them that were started."""
+        """The loops that offer work or tidy up, as far as they were started."""
         names = ("relay", "walk", "recovery", "hooks", "knocking", "revocations", "housekeeping")
         return [self._loops[name] for name in names if name in self._loops]
 
     def finish(self) -> None:
-        """Calls in the air end by their deadline, results are flushed, lease and life are given back."""
+        """Waits for the calls in the air, writes their results, and gives the leases of relay and process back."""
         self.begin_drain()
         if not self._loops:
             return
@@ -303,7 +306,9 @@ class WorkerProcess:
         for loop in self._offering():
             loop.stop(longest)
         if not self.runtime.writer.stop(longest):
-            return  # the watch over the drain ends the process
+            # Results are not written yet, so the lease is kept; `_watch_drain` ends the process.
+            return
+        # The heartbeat after the writer: without a lease its marked parts would be taken for those of a dead process.
         self._loops["heartbeat"].stop(longest)
         self._give_back()
         if self._flower and self._loops["flower"].stop(longest):
@@ -312,7 +317,8 @@ class WorkerProcess:
         log.info("worker_drained", events_dropped=self._flower.dropped if self._flower else 0)
 
     def _give_back(self) -> None:
-        """What others would otherwise have to wait for; a database away costs them ten seconds, nothing else."""
+        """Gives the leases back and closes all connections."""
+        # Otherwise other processes have to wait until the leases run out: ten seconds, while the database is away.
         for give_back in (self._relay.stop, self.runtime.lease.end):
             try:
                 give_back()
@@ -329,7 +335,7 @@ class WorkerProcess:
         return max(settings.call_deadline_s, self.runtime.lane_states.longest_s()) + settings.deadline_margin_s
 
     def _watch_drain(self) -> None:
-        """The drain has until the calls' deadline and a margin; then the process ends, whatever hangs."""
+        """Ends the process when its drain takes longer than the calls' deadline and a margin."""
         self._draining.wait()
         if not self._closed.wait(self._longest_s()):
             log.error("drain_overdue", calls=self.runtime.lane_states.in_the_air())
@@ -337,7 +343,7 @@ class WorkerProcess:
 
 
 def relay_times(delivery: DeliverySettings) -> RelayTimes:
-    """The relay's share of the settings."""
+    """The settings of the relay."""
     return RelayTimes(
         poll_s=delivery.poll_s,
         idle_poll_s=delivery.idle_poll_s,
@@ -350,6 +356,6 @@ def relay_times(delivery: DeliverySettings) -> RelayTimes:
 
 
 def where(error: BaseException) -> str:
-    """The innermost places of an error, without its text, which may hold what no log may."""
+    """The three innermost places of an error, without its text, which may hold secrets."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

@@ -1,4 +1,4 @@
-"""A thread that repeats one turn until it is told to stop: what heartbeat, relay and Flower have in common."""
+"""A thread that repeats one turn until it is stopped; heartbeat, relay, recovery and Flower run in such threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_PAUSE_S = 1.0
 
 
 class Loop:
-    """Turns in a thread of their own; a turn returns the seconds until the next and may raise."""
+    """Repeats a turn in a thread of its own; a turn returns the seconds until the next, and may raise."""
 
     def __init__(self, name: str, turn: Callable[[], float], rng: random.Random | None = None):
         self._name, self._turn, self._rng = name, turn, rng or random.Random()
@@ -27,11 +27,11 @@ class Loop:
         self._thread.start()
 
     def tell(self) -> None:
-        """No further turn begins; does not wait."""
+        """Stops the loop before its next turn; does not wait."""
         self._told.set()
 
     def stop(self, timeout_s: float) -> bool:
-        """Tells it and waits; False when its turn did not end in time."""
+        """Stops the loop and waits; False when its turn did not end in time."""
         self._told.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()

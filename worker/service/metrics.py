@@ -1,6 +1,6 @@
 """`worker metrics`: /metrics for Prometheus, one process for the installation.
 
-Knows HTTP; what is told is the collector's.
+This is the HTTP side; the values come from the collector.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def metrics_app(outbox: Outbox) -> Starlette:
     registry.register(outbox)
 
     def metrics(request: Request) -> Response:
-        """In a thread, as every endpoint that is not asynchronous."""
+        """Answers in a thread, as Starlette does with endpoints that are not asynchronous."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
@@ -39,7 +39,7 @@ def metrics_app(outbox: Outbox) -> Starlette:
 
 
 def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
-    """Serves until SIGTERM or SIGINT; the exit status. What is wrong with the settings is told before it listens."""
+    """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     host, port = address(listen)
     accounts = accounts_of(settings)
     require_usable_accounts(accounts)
@@ -54,7 +54,7 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
 
 
 def address(listen: str) -> tuple[str, int]:
-    """HOST:PORT, or [HOST]:PORT for an address with colons."""
+    """Host and port of HOST:PORT, or of [HOST]:PORT for an address with colons."""
     host, colon, port = listen.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     usable = colon and bare and (bare == host) == (":" not in host)

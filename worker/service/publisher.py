@@ -1,6 +1,6 @@
-"""Rings and events into Celery messages: the relay's way to the broker.
+"""Publishes doorbells and events of hooks as Celery messages.
 
-A message holds a lane and ids, or the id of an event; nothing else.
+A message holds a lane and ids of parts, or the id of an event, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Publisher(ABC, Generic[T]):
-    """Publishes through the default exchange; what cannot be published is offered again later."""
+    """Publishes through the default exchange. What cannot be published is offered again later."""
 
     purpose: str
 
@@ -33,7 +33,7 @@ class Publisher(ABC, Generic[T]):
         self._declared = self._refused = False
 
     def ready(self) -> bool:
-        """False while the broker is away or takes nothing: then nothing needs to be offered."""
+        """False while the broker is away or takes no messages: then nothing needs to be offered."""
         if not self._line.open():
             # A blocked broker may lose its queues before it takes anything again.
             self._declared = False
@@ -41,7 +41,7 @@ class Publisher(ABC, Generic[T]):
         return self._declared or self._declare()
 
     def publish(self, offered: Sequence[T]) -> None:
-        """One message each; the first failure ends the round."""
+        """Publishes one message each; the first failure ends the round."""
         for one in offered:
             if not (self.ready() and self._send(one)):
                 return
@@ -51,11 +51,12 @@ class Publisher(ABC, Generic[T]):
             self._declared = False
 
     def close(self) -> None:
-        """Closes the line."""
+        """Closes the connection to the broker."""
         self._line.close()
 
     def _declare(self) -> bool:
-        """Declares the queues; one that the broker refuses is told once, for it needs a person."""
+        """Declares the queues; True when they are there."""
+        # A refused queue needs a person, so it is logged as an error, once.
         refused = self._line.declare(self._app.conf.task_queues)
         if refused and not self._refused:
             log.error("queue_refused", text=refused)
@@ -85,7 +86,7 @@ class Publisher(ABC, Generic[T]):
 
 
 class Doorbells(Publisher[Doorbell]):
-    """Rings: ids of parts of one lane."""
+    """Publishes doorbells: ids of parts of one lane."""
 
     purpose = "doorbells"
 
@@ -95,7 +96,7 @@ class Doorbells(Publisher[Doorbell]):
 
 
 class EventBells(Publisher[str]):
-    """Ids of events for the application's hooks."""
+    """Publishes ids of events for the application's hooks."""
 
     purpose = "events of hooks"
 

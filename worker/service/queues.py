@@ -1,6 +1,6 @@
-"""The queues' names, in one place: Procfile, compose file and every process take them from here.
+"""The names of the queues, in one place for all processes, the Procfile and the compose file.
 
-All are durable and direct and are reached through the default exchange, which no flush of a broker can take away.
+All are durable and direct, and are reached through the default exchange, which no flush of a broker can delete.
 """
 
 from __future__ import annotations
@@ -13,30 +13,32 @@ from worker.domain.road import Road
 
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"
-"""Events for the application's hooks; before the sends, for a click must not wait behind a mailing."""
+"""Events for the application's hooks; before the sends, because a click must not wait behind a mailing."""
 NORMAL = "worker.normal"
 FILES = "worker.files"
-"""Uploads, and the fetching of what is uploaded: they take long and may have workers of their own."""
+"""Uploads, and the fetching of their files: they take long and may have workers of their own."""
 BULK = "worker.bulk"
 """Doorbells with nothing but bulk in them."""
 NAMES = (URGENT, HOOKS, NORMAL, FILES, BULK)
-"""In the order in which a worker empties them, where its broker knows one. What nobody took out of the last two within
-an offer's time is offered again through `NORMAL`: they delay, and starve nobody. Those of the release before are all
-here, so whatever lies in them is drained."""
+"""The queues in the order in which a worker empties them, where its broker knows an order.
+
+Parts that no process took from the last two while their offer lasted are offered again through `NORMAL`: these queues
+may delay a part, but not for ever. All queues of the release before are here, so what is left in them is taken.
+"""
 TRANSIENT = 1
-"""Delivery mode: a doorbell that is lost rings again, so the broker never writes one to disk."""
+"""Delivery mode: the broker writes no doorbell to disk, because the ids of a lost one are offered again."""
 CLASSIC, QUORUM = "classic", "quorum"
 
 
 class QuorumQueue(Queue):  # type: ignore[misc]  # kombu has no types
     """A RabbitMQ queue kept by several nodes.
 
-    Its type is said when it is declared and nowhere else: where Celery sees one, it declares dozens of exchanges and
-    queues for delayed messages, which we never send.
+    Its type is given when it is declared and nowhere else: where Celery sees a quorum queue, it declares dozens of
+    exchanges and queues for delayed messages, which we never send.
     """
 
     def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:
-        """Declares it as what it is; other brokers do not know types."""
+        """Declares the queue with its type, which only RabbitMQ knows."""
         channel = channel or self.channel
         typed = {"x-queue-type": QUORUM} if channel.connection.client.transport.driver_type == "amqp" else {}
         return channel.queue_declare(
@@ -52,7 +54,7 @@ def queues(prefix: str = "", queue_type: str = CLASSIC) -> list[Queue]:
 
 
 def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: str = "") -> str:
-    """Where a doorbell goes."""
+    """The queue of a doorbell."""
     if urgent:
         return prefix + URGENT
     if files:
@@ -61,6 +63,6 @@ def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: s
 
 
 def roads_of(app: Any, prefix: str = "") -> list[str]:
-    """What this process takes from now: all, or what `-Q`, `-X` and `celery control` left."""
+    """The queues that this process takes from now: all, or what `-Q`, `-X` and `celery control` leave of them."""
     taken = app.amqp.queues.consume_from
     return [road for road, name in zip(Road, NAMES, strict=True) if prefix + name in taken]

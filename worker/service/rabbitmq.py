@@ -1,7 +1,7 @@
-"""What is RabbitMQ's own: sockets that may not stay silent, and its word for every message.
+"""What only RabbitMQ needs: timeouts on sockets, and confirms for each message.
 
-py-amqp waits for ever for an answer: its read_timeout makes a read start again, not fail, and a connection that the
-broker has blocked for want of memory or disk is not even read by the broker, so that closing it politely hangs too.
+py-amqp waits for ever for an answer: its read_timeout makes a read start again, not fail. A connection that the broker
+has blocked for want of memory or disk is not even read by the broker, so that closing it in the regular way hangs, too.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import kombu
 from kombu.transport import pyamqp
 
 ANSWER_S = 2.0
-"""How long RabbitMQ may take for one answer, and for taking one message."""
+"""Seconds that RabbitMQ may take for one answer, and for taking one message."""
 HEARTBEAT_S = 10
-"""Of Celery's consumer: a broker silent for twice as long is taken for gone."""
+"""Heartbeat of Celery's consumer in seconds; a broker silent for twice as long counts as gone."""
 
 
 class _Patient:
-    """Timeouts on the socket itself cover whatever is waited for."""
+    """Sets the timeout on the socket itself, so that it holds for every wait."""
 
     def establish_connection(self) -> Any:
         """A connection on which no read and no write lasts longer than an answer may take."""
@@ -38,7 +38,7 @@ class SSLTransport(_Patient, pyamqp.SSLTransport):  # type: ignore[misc]  # as a
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]  # as above
-    """To any broker; to RabbitMQ with our transport in the place of kombu's."""
+    """A connection to any broker; to RabbitMQ with our transport in the place of kombu's."""
 
     def get_transport_cls(self) -> Any:
         """The transport of the URL."""
@@ -47,7 +47,7 @@ class Connection(kombu.Connection):  # type: ignore[misc]  # as above
 
 
 def refusal(error: BaseException) -> str | None:
-    """The sentence for a queue that RabbitMQ will never let us declare; None: trying again may help."""
+    """The sentence for a queue that RabbitMQ will never let us declare; None: another try may succeed."""
     code, text = getattr(error, "reply_code", None), getattr(error, "reply_text", "")
     match code:
         case 406:  # PRECONDITION_FAILED names queue and difference
@@ -60,14 +60,14 @@ def refusal(error: BaseException) -> str | None:
 
 
 class Alarm:
-    """Whether the broker blocks a connection's publishers; told by py-amqp whenever it reads."""
+    """Whether the broker blocks a connection's publishers; py-amqp sets it whenever it reads."""
 
     def __init__(self) -> None:
         self.blocked = False
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a connection needs to know to tell."""
+        """The options of a connection that make it set this."""
         return {"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked}
 
     def _on_blocked(self, reason: str) -> None:
@@ -78,7 +78,7 @@ class Alarm:
 
 
 class Confirms:
-    """The broker's word for each message of a channel: taken, or sent back because its queue is missing."""
+    """The broker's confirm for each message of a channel: taken, or returned because its queue is missing."""
 
     def __init__(self, channel: Any):
         self._channel = channel
@@ -87,16 +87,17 @@ class Confirms:
         self.unroutable = False
         channel.confirm_select()
         channel.events["basic_ack"].add(self._said)
-        channel.events["basic_nack"].add(self._said)  # its ids are offered again like any that are lost
+        # Refused counts like taken: the ids are offered again like those of any lost message.
+        channel.events["basic_nack"].add(self._said)
         channel.events["basic_return"].add(self._returned)
 
     def sent(self) -> None:
-        """One more was published; its word is still to come."""
+        """Counts one more published message, whose confirm is still to come."""
         self._last += 1
         self._open.add(self._last)
 
     def wait(self, alarm: Alarm) -> None:
-        """Reads until the broker has spoken about all of them or blocks; raises TimeoutError when it stays silent."""
+        """Reads until the broker has confirmed all of them, or blocks; raises TimeoutError when it stays silent."""
         until = time.monotonic() + ANSWER_S
         while self._open and not alarm.blocked:
             self._channel.connection.drain_events(timeout=max(0.01, until - time.monotonic()))
@@ -109,7 +110,7 @@ class Confirms:
 
 
 def heed(connection: Any) -> None:
-    """Reads what the broker has said unasked: blocked, unblocked, closed. Never waits."""
+    """Reads what the broker has sent unasked: blocked, unblocked, closed. Never waits."""
     with contextlib.suppress(TimeoutError):
         while True:
             connection.drain_events(timeout=0)

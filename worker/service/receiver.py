@@ -1,7 +1,7 @@
 """`worker receiver`: the vendor's callbacks over HTTP, stored before they are answered.
 
-`/callback/<account>` for every account with a callback table. Knows HTTP; what a request says is the channel's, what
-becomes of it the outbox's. Nothing that came in is ever logged.
+`/callback/<account>` for each account with a callback table. This is the HTTP side: the channel reads a request, and
+the outbox stores it. Nothing that came in is ever logged.
 """
 
 from __future__ import annotations
@@ -33,10 +33,13 @@ log = structlog.get_logger()
 
 PATH = "/callback/{account}"
 BODY_BYTES = 256 * 1024
-"""Far above any callback of the vendor's; what is longer is not read to its end."""
+"""Bytes of a request's body at most, far above any callback of the vendor's; a longer one is not read to its end."""
 READ_S = 3.0
 STORE_S = 4.0
-"""The vendor waits 5 s for its answer (page 90930); what is stored later is there when the callback is repeated."""
+"""Seconds until the answer is 503: the vendor waits 5 s (page 90930).
+
+Storing goes on, and a repeated callback is found stored.
+"""
 THREADS = 16
 
 Store = Callable[[str, Inbound], bool]
@@ -69,18 +72,19 @@ class Receiver:
         )
 
     async def _verify(self, request: Request) -> Response:
-        """Within a second, so nothing but the door is asked (page 90930, 验证URL有效性)."""
+        """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
         return await self._answer(request, self._verified)
 
     async def _take(self, request: Request) -> Response:
-        """200 once it is stored; anything but 200 makes the vendor send it again (page 90238)."""
+        """Answers 200 once the callback is stored; with any other status the vendor sends it again (page 90238)."""
         return await self._answer(request, self._taken)
 
     async def _answer(self, request: Request, act: Any) -> Response:
         name = request.path_params["account"]
         door = self._doors.get(name)
         if door is None:
-            log.info("callback_refused", reason="no such account")  # not the name: anybody may have made it up
+            # Without the name, which is of the request and may be anything.
+            log.info("callback_refused", reason="no such account")
             return Response(status_code=404)
         try:
             return await act(name, door, request)  # type: ignore[no-any-return]
@@ -104,12 +108,12 @@ class Receiver:
         return Response(inbound.answer, 200, media_type="application/json" if inbound.answer else None)
 
     async def _stored(self, name: str, inbound: Inbound) -> bool:
-        """In a thread, which goes on when the answer cannot wait for it any longer."""
+        """Stores in a thread, which goes on after the answer could not wait any longer."""
         loop = asyncio.get_running_loop()
         return await asyncio.wait_for(loop.run_in_executor(self._threads, self._store, name, inbound), self._store_s)
 
     async def _body(self, request: Request) -> bytes:
-        """The body, given up as soon as it is too long or too slow."""
+        """The body; raises CallbackRefused as soon as it is too long or too slow."""
         body = b""
         try:
             async with asyncio.timeout(self._read_s):
@@ -125,7 +129,7 @@ class Receiver:
 
 
 def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
-    """Serves until SIGTERM or SIGINT; the exit status. What is wrong with the settings is told before it listens."""
+    """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     accounts = accounts_of(settings)
     require_usable_accounts(accounts)
     doors = doors_of(accounts, settings.delivery.callback_max_age_s)

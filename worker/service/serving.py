@@ -1,4 +1,4 @@
-"""One HTTP server in this process, for whatever application it is given; it tells nobody what serves."""
+"""One HTTP server in this process, for any ASGI application; its answers do not name the server software."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ CONNECTIONS = 1000
 
 
 def serve(app: Starlette, host: str, port: int, name: str, asked: str) -> int:
-    """Serves until SIGTERM or SIGINT; the exit status. `asked` is how the command line named the address."""
+    """Serves until SIGTERM or SIGINT; returns the exit status. `asked`: the address as the command line has it."""
     server = _Server(
         uvicorn.Config(
             app,
             host,
             port,
             log_config=None,
-            access_log=False,  # its lines show queries
+            # Its lines would show query strings.
+            access_log=False,
             server_header=False,
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=DRAIN_S,
@@ -35,13 +36,14 @@ def serve(app: Starlette, host: str, port: int, name: str, asked: str) -> int:
     )
     try:
         server.run()
-    except SystemExit:  # uvicorn's way of saying that it cannot listen
+    except SystemExit:
+        # uvicorn ends the process in this way when it cannot listen.
         raise ConfigurationError(f"{asked}: cannot listen there; is the port in use?") from None
     return 0
 
 
 class _Server(uvicorn.Server):
-    """Ends with status 0 when it is told to: uvicorn itself would die by the signal again."""
+    """A server that ends with status 0 after a signal; uvicorn itself would raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, name: str):
         super().__init__(config)
@@ -57,7 +59,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def startup(self, sockets: Any = None) -> None:
-        """Says where it listens, as the other processes of a test or a demo need it."""
+        """Prints where it listens; tests and the demo read that line."""
         await super().startup(sockets)
         if self.started:
             place = self.servers[0].sockets[0].getsockname()

@@ -24,7 +24,7 @@ class TokenProbe:
         self._database, self._accounts, self._tokens = database, accounts, tokens
 
     def turn(self) -> float:
-        """Makes the probe of each such account due for which a token may be fetched; the seconds until the next turn."""
+        """Makes probes due of accounts for which a token may be fetched; returns the seconds until the next turn."""
         database = self._database
         with database.reading() as connection:
             parked = parked_for_token(connection, database.now)
