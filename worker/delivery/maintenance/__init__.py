@@ -1,1 +1,1 @@
-"""What looks after the outbox while messages are sent: recovery, retention, revoked jobs."""
+"""The upkeep of the outbox while messages are sent: recovery, retention, revoked jobs."""

@@ -29,7 +29,7 @@ class Backlog:
     looked: float | None = None
     """When its head was last read; None: not since it has work."""
     full: int = len(Priority)
-    """The first priority for which its window is full: parts of this priority or a later one need no look at once."""
+    """The first priority for which its window is full: newly due parts of it, or less urgent, need no look at once."""
     front: bool = True
     """It has more than bulk, as far as is known."""
     rang: float = 0.0

@@ -156,7 +156,7 @@ class Share:
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
     def mixed(self, normal: Head, bulk: Head, credit: int, *, patient: bool = True) -> list[Batch]:
-        """Normal and bulk in doorbells: normal first, and bulk where it is owed."""
+        """Doorbells of normal and bulk parts, mixed by bulk's credit."""
         both = Head([*normal.ids, *bulk.ids], normal.due + bulk.due)
         line = mix(normal.ids, bulk.ids, credit)
         batches = []

@@ -183,7 +183,7 @@ class Attempt:
         return None
 
     def _renew_permit(self, flight: InFlight) -> bool:
-        """Asks again for a permit that became too old while the mark was written; False: there is no room now."""
+        """Asks again for a permit that became too old while the mark was written; False: the call has none now."""
         assert flight.permit is not None
         if self._runtime.governor.is_fresh(flight.permit):
             return True
@@ -319,7 +319,7 @@ class Attempt:
         """Turns a refusal that a fresh media_id or response_code can mend into a retry.
 
         40007: the media_id is gone, and its file is uploaded once more. 60140: the response_code is gone, and the card
-        has another one. The second value: the media_ids that are no longer valid.
+        has another one. The second value: cache rows, each with the media_id that is no longer valid.
         """
         outcome = verdict.outcome
         # How long codes last has changed before, so the vendor may refuse one that our rows call fresh.

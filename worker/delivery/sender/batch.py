@@ -34,7 +34,7 @@ from worker.outbox.lanes.lanes import noted, used_up
 from worker.outbox.lanes.offering import like, offer
 
 PERMIT_S = 0.2
-"""Seconds in which calls that were reserved together must start; a permit is fresh for 250 ms at most."""
+"""Seconds in which calls that were reserved together must start; a permit is usually fresh for 250 ms."""
 
 ELSEWHERE_S = 1.0
 """Seconds until ids are offered again that came to a process which cannot use their account."""
@@ -316,7 +316,7 @@ class BatchSender:
                 self._retry_hints.note(due.lane, due.priority, due.id, delay_s)
 
     def _leave(self, ids: Sequence[str], lane: str = "") -> None:
-        """Ends the offer of the ids, so that they may be offered again at once."""
+        """Ends the offer of the ids: they may be offered again at once, or soon where their account is unknown here."""
         database = self._runtime.database
         # Offered again at once they could come back to this process, which cannot use their account.
         if self._runtime.lane_states.does_without(lane):

@@ -77,7 +77,7 @@ class LaneStates:
         self._streak: dict[str, int] = {}
         """How many more such calls of this process alone stop the lane or account here."""
         self._noted_at: dict[str, float] = {}
-        """When an answer to this process last put a penalty or a failure on a lane or account."""
+        """When this process itself last brought a penalty or a failure onto a lane or account."""
 
     def close(self, lane: str, delay: float, *, used_up: bool = False) -> None:
         """Blocks a lane or an account for so many seconds.

@@ -87,7 +87,7 @@ class RecipientSplitter:
             later.get("task_id"),
         )
         if not self._runtime.writer.narrow(wish):
-            # The part was moved since it was read.
+            # The part was moved since it was read, or may not be split now.
             flight.permit = None
             self._runtime.governor.give_back([permit])
             return denied
