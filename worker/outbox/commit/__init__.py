@@ -1,1 +1,1 @@
-"""The group commit: what senders have to write is collected and written in one transaction."""
+"""The group commit: the writes of many senders are collected and made in one transaction."""

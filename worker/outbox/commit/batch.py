@@ -22,14 +22,14 @@ class Batch:
     touched: dict[str, PartFacts] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     stirred: set[str] = field(default_factory=set)
-    """Jobs whose dependants may have waited for this: everything but a mark."""
+    """Jobs of changed parts whose waiting follow-ups have to check again; a mark alone is no such change."""
     attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     news: list[Block | Success] = field(default_factory=list)
-    """What the answers mean for lanes and accounts, in their order."""
+    """What the answers mean for lanes and accounts, in the answers' order."""
     specs: list[dict[str, Any]] = field(default_factory=list)
-    """What parts go on with."""
+    """Part ids with the specs they go on with."""
     burned: list[str] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     """New parts of open jobs."""
@@ -38,15 +38,15 @@ class Batch:
     task_ids: list[dict[str, str]] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()
-    """The ends of jobs that application hooks want to hear of."""
+    """The final states of jobs that leave an event for application hooks."""
     line: Line | None = None
-    """The orders of these parts; null: none of them has one."""
+    """The locked orders of these parts; None: none of them has an order_key."""
 
     def touch(self, part: PartFacts) -> None:
-        """This part's row is to be written."""
+        """Marks the part's row to be written."""
         self.touched[part.id] = part
 
     def stir(self, part: PartFacts) -> None:
-        """This part's row is to be written, and whoever waits on its job is to look again."""
+        """Marks the part's row to be written, and lets follow-ups that wait for its job check again."""
         self.touched[part.id] = part
         self.stirred.add(part.job_id)

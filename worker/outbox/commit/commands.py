@@ -1,4 +1,4 @@
-"""What can be asked of a group commit: marks, ends of calls, narrowings, other changes; and what it answers."""
+"""The commands of a group commit, which are marks, ends of calls, narrowings and other changes; and its replies."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from worker.outbox.jobs.chats import Spending
 
 
 class Marked(Enum):
-    """What became of a mark."""
+    """The result of a mark."""
 
     YES = auto()
     LOST = auto()
-    """Somebody else has it, or it is no longer queued: give the permit back, nothing leaves."""
+    """Another sender has the part, or it is no longer queued: the permit goes back, no call is made."""
     HELD = auto()
-    """In doubt and no safe repeat is left: it is unknown now."""
+    """The part is in doubt and no safe repeat is left: its state is unknown now."""
     NO_CODE = auto()
-    """The response_code it wanted was taken by another: resolve again."""
+    """Another part took the response_code: the part is resolved again."""
     EXPIRED = auto()
 
 
@@ -33,7 +33,7 @@ class MarkReply:
     marked: Marked
     claim: int = 0
     flagged: bool = False
-    """The duplicate check may be on in this call."""
+    """True when this call may use the vendor's duplicate check."""
 
 
 LOST = MarkReply(Marked.LOST)
@@ -41,19 +41,19 @@ LOST = MarkReply(Marked.LOST)
 
 @dataclass(slots=True)
 class Mark:
-    """Wish to send one part now: it is the claim, and no byte leaves before it is confirmed."""
+    """A request to send one part now. No byte may leave before it is confirmed."""
 
     part_id: str
     claim: int
-    """The claim that was read with the part; another number there means somebody was faster."""
+    """The claim that was read with the part; another number in the row means that another sender was faster."""
     incarnation: str
     deadline_us: int
     window_id: str | None = None
-    """Hash of app and body for the duplicate window; null: this call has no duplicate check."""
+    """Hash of app and body for the duplicate window; None: this call has no duplicate check."""
     window_us: int = 0
-    """How long an equal body of somebody else may be swallowed by the vendor."""
+    """Microseconds for which the vendor may drop an equal body of another part."""
     body: str | None = None
-    """Frozen bytes to keep with the first mark."""
+    """Frozen bytes to store with the first mark."""
     rule_needs_clean_doubt: bool = False
     """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
     code_id: str | None = None
@@ -64,13 +64,13 @@ class Mark:
     """Set by the commit that gave it the part: when that commit's answer is lost, only this very mark is confirmed
     again, not another thread's mark for the same part, which carries the same claim and incarnation."""
     repeat_us: int | None = None
-    """How long a repeat of this one is covered, where its caller asked for less than the window; null: as long."""
+    """Microseconds for which a repeat is covered, where its caller asked for less than the window; None: the window."""
     searches: bool = False
     """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
     alone: str | None = None
-    """Hash of what no other part may have in the air meanwhile; null: anybody may."""
+    """Hash of a body of which only one part may be in the air at a time; None: no such limit."""
     spending: Spending | None = None
-    """What this call uses up of a chat's allowance, where that is counted."""
+    """The message that this call takes out of a chat's allowance, where that is counted."""
 
 
 @dataclass(slots=True)
@@ -84,34 +84,34 @@ class End:
     duration_ms: int | None
     flagged: bool = False
     delay_s: float = 0.0
-    """The drawn backoff of a retry."""
+    """The randomised backoff of a retry, in seconds."""
     block: Block | None = None
     code_id: str | None = None
     never_left: bool = False
     """Certain: not one byte of this call reached the vendor."""
     is_card: bool = False
     recalled: tuple[str, int] | None = None
-    """Receipt (part, claim) that this call took back."""
+    """Receipt (part, claim) of the message that this call recalled."""
     vault_valid_s: int | None = None
-    """For an upload: how long its media_id is used."""
+    """Seconds for which the media_id of an upload is used; None for other calls."""
     invalidated: tuple[tuple[str, str], ...] = ()
-    """Vault rows, and the media_id in each that the vendor does not know any more."""
+    """Rows of the media cache, and the media_id in each that the vendor does not know any more."""
     account: str = ""
     app: str = ""
-    """What the vendor takes the account for (`Channel.app_scope`)."""
+    """The app at the vendor that the account belongs to (`Channel.app_scope`)."""
     accounts: tuple[str, ...] = ()
-    """All that the vendor takes for the same, where a task_id is to prove something."""
+    """All accounts of that app, set where a task_id is to prove that a card was sent."""
     confirms: str = ""
-    """The part whose fate this call reads."""
+    """The part whose task this call reads; empty for other calls."""
     named: bool = False
-    """Its msgid is kept by name, so that no search gives it to another part."""
+    """Its msgid is stored with the part's id, so that no search assigns it to another part."""
     code_ttl_s: int = 259_200
     in_a_row: int = 0
-    """Calls of its lane or account before it that said, one after the other, that the vendor is ill."""
+    """How many calls in a row of its lane or account said before it that the vendor is ill."""
     successes: tuple[str, ...] = ()
-    """Its lane, or its account, where something stands there that an answer means something to."""
+    """Its lane or account, where that has a bound on calls, a penalty step or failures that an answer updates."""
     spending: Spending | None = None
-    """Of its mark: given back when the vendor certainly did not take the message, and may later."""
+    """The mark's spending: given back when the vendor certainly did not take the message, and may later."""
 
 
 @dataclass(slots=True)
@@ -121,30 +121,30 @@ class Change:
     part_id: str
     apply: Callable[[PartFacts, int], None]
     attempt_reason: str | None = None
-    """Set when the change also writes the open attempt down as doubtful (a dead process)."""
+    """The reason, when the change also records the open attempt as doubtful (its process died); None otherwise."""
     receipt_not_sent: bool = False
     spec: str | None = None
-    """What the part goes on with, where it was moved; JSON."""
+    """The new spec of a part that moved, as JSON; None: it keeps its own."""
 
 
 @dataclass(slots=True)
 class Narrowing:
-    """Wish to leave some of a queued part's recipients to a later part of the same job, before anything left."""
+    """A request to move some recipients of a queued part, of which nothing left, to a later part of the same job."""
 
     part_id: str
     claim: int
-    """The claim that was read with the part; another number there means somebody was faster."""
+    """The claim that was read with the part; another number in the row means that another sender was faster."""
     spec: str = field(repr=False)
-    """What the part goes on with; JSON."""
+    """The spec that the part keeps, as JSON."""
     later_spec: str = field(repr=False)
-    """What the new part is for; JSON."""
+    """The new part's spec, as JSON."""
     delay_us: int
-    """When the new part is due, from now."""
+    """Microseconds from now until the new part is due."""
     reason: str
     task_id: str | None = None
-    """Of the new part, where the caller chose the job's; a callback names a card by it alone."""
+    """The new part's task_id, where the caller chose the job's; a callback names a card by it alone."""
     tried: bool = False
-    """Set by the transaction that carried it out: when that one's answer is lost, it is known again by its spec."""
+    """Set by the transaction that carried it out: when that one's answer is lost, it is recognised by its spec."""
 
 
 Item = Mark | End | Change | Narrowing
@@ -152,21 +152,21 @@ Item = Mark | End | Change | Narrowing
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What people watching should hear after the commit."""
+    """A job's end or wait, to be reported after the commit."""
 
     job_id: str
     kind: str
     channel: str
     state: JobState | None
-    """Null: the job is still open and one of its parts waits."""
+    """None: the job is still open and one of its parts waits."""
     text: str
 
 
 @dataclass(slots=True)
 class Committed:
-    """Replies in the order of the items, and what happened."""
+    """The result of a group commit; `replies` are in the order of its items."""
 
     replies: list[MarkReply | None]
     happened: list[Happened] = field(default_factory=list)
     steps: list[LaneEvent] = field(default_factory=list)
-    """What happened to lanes and accounts."""
+    """The steps of lanes and accounts that it wrote."""

@@ -1,9 +1,8 @@
 """One group commit: marks, ends and other changes of many parts, in one transaction, decided under the rows' locks.
 
-The same sequence on every database: lock and read the parts in id order, then the jobs of whatever is no mark; decide
-in Python which still move; write. A mark that ends its part instead (expired, held) locks its job late; should two
-writers meet there, the database makes one try again. A repeated commit (its answer was lost) finds its own claim
-on the rows and confirms it.
+The same sequence on every database: lock and read the parts in id order, then the jobs of all items but marks; decide
+in Python which still move; write. A repeated commit (its answer was lost) finds its own claim in the rows and confirms
+it.
 """
 
 from __future__ import annotations
@@ -48,12 +47,13 @@ def commit(
 ) -> Committed:
     """Carries the items out in one transaction; retried inside when the database asks for it.
 
-    `heard` keeps what happened in tries whose answer was lost: the next one finds the rows written and is silent. A job
-    that ends in one of the `reported` states leaves an event for the application's hooks.
+    `heard` collects what happened, over all tries. A job that ends in one of the `reported` states leaves an event for
+    the application's hooks.
     """
 
     def work(connection: Connection) -> Committed:
         done = _carry_out(connection, database.now, items, policy, reported)
+        # Noted before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
         if heard is not None:
             heard.update(dict.fromkeys(done.happened))
         return done
@@ -64,9 +64,13 @@ def commit(
 def _carry_out(
     connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy, reported: frozenset[JobState]
 ) -> Committed:
+    # A mark leaves its job's counters as they are, so it does not wait for the lock of the job's row.
     moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
+    # The clock is read with the locks granted: read before, a call's deadline could be over before the call begins.
     parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
+    # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot put a
+    # part to sleep while the one before it ends.
     batch.line = order_queue.enter(connection, parts)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
@@ -80,6 +84,7 @@ def _carry_out(
                 replies[index] = narrow(connection, batch, item, part, jobs.get(job_of(item.part_id)))
             case Mark():
                 replies[index] = LOST
+    # After the ends of the same batch, so that a sender's answer is never recorded later than its next mark.
     begin_marks(connection, batch, items, replies)
     happened, steps = _write(connection, now_sql, batch, jobs)
     return Committed(replies, happened, steps)
@@ -101,18 +106,21 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
             settle.late_answer(part, end.verdict.outcome, batch.now)
             started_at, late_to = written["started_at"], written
         elif written is not None or not mine:
-            return  # this commit is repeated, or the same answer came twice
-        # else: an older attempt's late answer ended the part while this call was in the air; its answer is kept
+            # This commit is a repeat, or the same answer came twice.
+            return
+        # Otherwise an older attempt's late answer ended the part while this call was in the air; its answer is kept.
     batch.stir(part)
     keep_answer(connection, batch, end, part, started_at)
     take_apart(connection, batch, end, part, job)
-    if late_to is not None:  # that, when and why it was in doubt stays true
+    if late_to is not None:
+        # The timeline still shows that, when and why the attempt was in doubt.
         batch.attempts[end.part_id, end.claim] |= {name: late_to[name] for name in _DOUBT}
 
 
 def _believed(connection: Connection, end: End) -> End:
-    """Looked up behind the answer: whatever the vendor can have taken under the task_id was marked before."""
+    """The end; held instead of accepted when its only proof is a task_id that another part may have used too."""
     outcome = end.verdict.outcome
+    # Looked up after the answer: every part that the vendor can have taken under this task_id was marked before it.
     task_id = outcome.taken.task_id if isinstance(outcome, Accepted) else None
     if task_id is None or not may_be_anothers(connection, end.accounts, task_id, end.part_id):
         return end
@@ -125,7 +133,7 @@ _WRITTEN = ("doubtful", "started_at", *_DOUBT)
 
 
 def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str, Any] | None:
-    """What stands in the attempt's row; a late answer counts only while its own attempt stands as doubtful."""
+    """The attempt's row as it is; a late answer counts only while its own attempt is in doubt there."""
     same_batch = batch.attempts.get((end.part_id, end.claim))
     if same_batch is not None:
         return same_batch
@@ -144,9 +152,11 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
     old = (part.state, part.not_before, part.reason, part.waits_on, part.offered_until)
     change.apply(part, batch.now)
     if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
+        # The part moved between the read that led to this change and the lock, so `apply` left it alone.
         return
     batch.stir(part)
     if change.attempt_reason is not None:
+        # The lost call may have used the response_code that the part leased.
         batch.burned.append(part.id)
         lost = lost_attempt(batch, part.id, claim, incarnation, marked_at, change.attempt_reason)
         batch.attempts[part.id, claim] = {**lost, "flagged": bool(part.flagged)}
@@ -159,7 +169,7 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
 def _write(
     connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts]
 ) -> tuple[list[Happened], list[LaneEvent]]:
-    """Everything the batch came to; dependants are woken after the rows they wait on were written."""
+    """Writes all rows that the batch collected; returns the events to report and the steps of lanes."""
     followed = _follow_jobs(connection, batch, jobs)
     writes = Writes(connection.dialect.name)
     writes.update(tables.parts, ("id",), part_rows(batch.touched.values()))
@@ -174,17 +184,22 @@ def _write(
     insert_rows(connection, tables.parts, batch.added)
     note_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)
+    # The next part of an order is woken by the transaction that ends the one before it: between two transactions a
+    # crash would lose the wake-up.
     if batch.line:
         batch.line.close(now_sql)
+    # After the jobs' rows: a follow-up parks under the lock of that row, so it is parked before this commit and woken
+    # here, or it reads what was written above.
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
+    # In the order of the answers: sorted by outcome, any few failures of a batch would count as failures in a row.
     steps = move_lanes(connection, batch.now, batch.news, batch.policy.lanes)
     codes.burn_leases(connection, batch.burned)
     return tell(connection, batch, followed.jobs, followed.changed), steps
 
 
 def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
-    """An event for each job that ended so that somebody wants to hear of it."""
+    """An event for each job that ended in one of the states that application hooks are registered for."""
     ended = [job for job in changed.values() if job.state in batch.reported]
     return [
         event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
@@ -198,13 +213,15 @@ class _Followed:
     jobs: dict[str, JobFacts]
     moved: list[JobFacts]
     changed: dict[str, JobFacts]
-    """Those whose state is another now."""
+    """The jobs whose state changed."""
     awaited: list[str]
 
 
 def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]) -> _Followed:
-    """Counters move by new minus old of the moved rows only; marks never touch a job."""
-    late = batch.stirred - jobs.keys()  # a mark that ended its part instead
+    """Moves the jobs' counters by the states of the parts that moved; a mark leaves its job as it is."""
+    # The jobs of marks that ended their part instead (expired, held). They are locked late: should two writers wait for
+    # each other here, the database makes one of them try again.
+    late = batch.stirred - jobs.keys()
     jobs = {id: jobs[id] for id in batch.stirred & jobs.keys()} | (lock_jobs(connection, late) if late else {})
     moved = [part for part in batch.touched.values() if _moves_job(batch.before[part.id], part.state)]
     for part in moved:
@@ -218,5 +235,6 @@ def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]
 
 
 def _moves_job(old: PartState, new: PartState) -> bool:
+    # Queued and sending parts share one counter, `n_open`.
     open_states = (PartState.QUEUED, PartState.SENDING)
     return old is not new and not (old in open_states and new in open_states)

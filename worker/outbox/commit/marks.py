@@ -1,7 +1,7 @@
 """Marks: the claim of a part, durable before the first byte; and whether the duplicate check may be relied on.
 
-A window of the vendor's check must make our own repeats safe and must never swallow an honest second message, so what
-is not known about the vendor (whether refused or unflagged calls count as seen) is taken at its worst.
+The vendor's check must make our own repeats safe and must never drop an equal message of another part. The vendor does
+not say whether refused or unflagged calls count as seen, so the worse case is assumed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from worker.outbox.jobs import chats, codes
 
 
 def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], replies: list[MarkReply | None]) -> None:
-    """Marks come after the ends of the same batch: a sender's record is never later than its next mark."""
+    """Decides about the marks of a batch and writes their replies."""
     wanted: list[tuple[int, Mark, PartFacts]] = []
+    # Parts that ended in this batch leave their orders first, so that the next part of an order can be marked here.
     if batch.line:
         batch.line.go_on()
     for index, item in enumerate(items):
@@ -32,18 +33,21 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
             replies[index] = _early_reply(batch, item, part)
             if replies[index] is None:
                 wanted.append((index, item, part))
+    # Codes and windows are each locked at once and sorted by id, so that commits that need the same ones take turns.
     leased = codes.lease(connection, [(mark.code_id, mark.part_id) for _, mark, _ in wanted if mark.code_id])
     held = windows.enter(connection, _wishes(wanted), batch.now)
     for index, mark, part in wanted:
         if mark.code_id and leased.get(mark.code_id) != mark.part_id:
             replies[index] = MarkReply(Marked.NO_CODE)
         elif part.state is not PartState.QUEUED:
-            replies[index] = LOST  # the same part twice in one batch
+            # The same part is in the batch twice.
+            replies[index] = LOST
         elif mark.alone and not _may_go_alone(connection, batch, mark, part, held[mark.alone]):
             replies[index] = LOST
         else:
             replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
     windows.save(connection, held.values())
+    # Codes were leased before it was known which marks win.
     used = {mark.code_id for index, mark, _ in wanted if _won(replies[index])}
     codes.free(connection, [code for code in leased if code not in used])
 
@@ -56,6 +60,7 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
     wishes: dict[str, tuple[str, int]] = {}
     for _, mark, _ in wanted:
         if mark.window_id:
+            # The call may reach the vendor as late as its deadline, and the vendor's window begins then.
             wishes.setdefault(mark.window_id, (mark.part_id, mark.window_us + mark.deadline_us))
         if mark.alone:
             wishes.setdefault(mark.alone, (mark.part_id, mark.deadline_us))
@@ -63,17 +68,21 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
 
 
 def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
-    """What can be said before any other row is asked; None: go on."""
+    """The reply, if the part's row alone decides it; None: codes and windows have to be locked first."""
     mine = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
+    # A repeat of the commit that wrote this mark. Claim and state alone do not prove that: a mark of another thread of
+    # this process for the same part carries the same claim and incarnation.
     if mark.won and mine and part.state is PartState.SENDING:
-        return MarkReply(Marked.YES, part.claim, bool(part.flagged))  # this very commit, whose answer was lost
+        return MarkReply(Marked.YES, part.claim, bool(part.flagged))
     if part.state is not PartState.QUEUED or part.claim != mark.claim or part.waits_on is not None:
         return LOST
+    # A search sends nothing, so it may run after `expires_at`.
     searches = mark.searches and part.doubts > 0
     if part.expires_at is not None and batch.now >= part.expires_at and not searches:
         settle.expire(part)
         batch.stir(part)
         return MarkReply(Marked.EXPIRED)
+    # An id can be offered twice, and a part that is due earlier can be committed after the offer.
     if batch.line and not batch.line.has_turn(part):
         settle.await_turn(part)
         batch.touch(part)
@@ -85,7 +94,8 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
 
 
 def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
-    """What speaks against a repeat whatever stands in its duplicate window; null: nothing does."""
+    """Why a repeat is unsafe, whatever its duplicate window says; None: nothing is against it."""
+    # The vendor may count a refused call as seen: it would drop the repeat although no recipient has the message.
     if part.doubts != settle.heard(part):
         return "a readable refusal in between"
     if mark.window_id is None and batch.now >= _last_moment(mark, part):
@@ -117,13 +127,15 @@ def _begin(
     # flagged retry could be swallowed in silence.
     part.flagged = covered and (first or bool(part.doubts))
     if mark.spending is not None and not chats.spend(connection, mark.spending):
+        # In this transaction: a callback that allows more between this one and a later one would find no block to lift,
+        # and the block written afterwards would stay for ever.
         batch.news.append(mark.spending.block)
         return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
     if batch.line:
         batch.line.begin(part)
-    # A retry may say something else (a file uploaded anew): a repeat of it must not send what was refused before.
+    # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.
     if mark.body is not None and not part.doubts and (part.flagged or window is None or not first):
         batch.bodies.append(_frozen(batch, mark))
     mark.won = True
@@ -137,7 +149,8 @@ def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
 
 
 def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: windows.Window) -> bool:
-    """Whoever has the seat is looked up, not believed: nobody has to give it back, and the dead keep none."""
+    """Whether no other part with this body is in the air; if so, this part becomes the row's owner."""
+    # The owner's state is looked up, because no part releases its place: a process that died would keep it.
     if seat.owner != part.id and _in_the_air(connection, batch, seat.owner):
         _let_pass(batch, part)
         return False
@@ -150,22 +163,21 @@ def _frozen(batch: Batch, mark: Mark) -> dict[str, Any]:
 
 
 def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
-    """True for a first call, and for a repeat whose every earlier call was flagged, in doubt, and inside the window."""
+    """True for a first call, and for a repeat whose earlier calls were all flagged, in doubt, and inside the window."""
     if not part.doubts:
         return True
     return bool(part.flagged) and part.doubts == settle.heard(part) and batch.now < _last_moment(mark, part)
 
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
-    """The latest instant at which a repeat may begin, to end inside the vendor's memory with a minute to spare.
-
-    The vendor may count from the first call how long it knows the body, or the card's task_id.
-    """
+    """The latest instant at which a repeat may begin, to end a minute before the vendor may forget the first call."""
     covered_us = mark.window_us if mark.repeat_us is None else mark.repeat_us
+    # From the first mark: the vendor may count from the first call how long it knows the body, or the card's task_id.
     return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND
 
 
 def _in_the_air(connection: Connection, batch: Batch, part_id: str) -> bool:
+    # A part of this batch may have moved in memory, and its row is written later.
     known = batch.parts.get(part_id)
     if known is not None:
         return known.state is PartState.SENDING

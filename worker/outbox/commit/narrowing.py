@@ -1,7 +1,7 @@
-"""A part leaves some of its recipients to a later part of the same open job.
+"""Moves some of a part's recipients to a later part of the same open job, in one transaction with the job's counters.
 
-In one transaction with the job's counters. Only a part that no recipient can have received: nothing of it ever left, or
-the vendor refused its call for all of them.
+Allowed only for a part that no recipient can have received: nothing of it ever left, or the vendor refused its call for
+all of them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from worker.outbox.jobs.rows import JobFacts
 def narrow(
     connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None
 ) -> MarkReply:
-    """Both rows are locked. LOST: it is not as it was read, or may not be taken apart; nothing has changed."""
+    """Carries a narrowing out; part and job are locked. LOST: the part has changed or may not be split."""
     if part is None or job is None:
         return LOST
     if item.tried and part.claim == item.claim + 1 and _stands(connection, part, item):
-        return MarkReply(Marked.YES, part.claim)  # this very commit, whose answer was lost
+        # A repeat of the commit that carried it out.
+        return MarkReply(Marked.YES, part.claim)
     if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
         return LOST
     later = Later(item.later_spec, batch.now + item.delay_us, item.reason, item.task_id)
     _add_later(connection, batch, later, part, job)
-    if part.claim:  # kept by a mark under which nothing left, for all of them
+    if part.claim:
+        # A mark under which nothing left stored the body for all of its recipients; no repeat may send that.
         run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
     settle.narrow(part)
     batch.stir(part)
@@ -45,19 +47,16 @@ def narrow(
 
 
 def apart(end: End, part: PartFacts, *, ours: bool) -> End:
-    """The end as it is carried out.
-
-    A part that is no longer being sent, or that is in doubt, stays whole. What was refused for all of its recipients is
-    then rejected for all of them.
-    """
+    """The end; a refusal that would split the part becomes a rejection for all when the part may not be split."""
     outcome = end.verdict.outcome
+    # Only a part that is being sent and is not in doubt is split: some recipients of another may have the message.
     if not isinstance(outcome, Progress) or outcome.apart is None or (ours and not part.doubts):
         return end
     return replace(end, verdict=replace(end.verdict, outcome=Rejected(outcome.reason)))
 
 
 def take_apart(connection: Connection, batch: Batch, end: End, part: PartFacts, job: JobFacts | None) -> None:
-    """The new part of a refused call, beside the part that goes on with the others."""
+    """Adds the new part when a refused call splits its part."""
     outcome = end.verdict.outcome
     if isinstance(outcome, Progress) and outcome.apart is not None and job is not None:
         spec = to_json(outcome.apart).decode()
@@ -72,7 +71,8 @@ def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
 def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -> bool:
     if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.heard(part):
         return False
-    if part.turn is not None:  # one place in its line, for all of its recipients
+    # An ordered part has one place in its order for all of its recipients.
+    if part.turn is not None:
         return False
     if part.expires_at is not None and batch.now >= part.expires_at:
         return False
@@ -80,7 +80,7 @@ def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -
 
 
 def _is_being_recalled(connection: Connection, job_id: str) -> bool:
-    """A recall stops the parts it finds; it must not miss one that is made behind its back."""
+    """Whether a recall of the job exists: it stops the parts it finds, and would miss one that is added later."""
     recall = "select 1 from worker_jobs where target_job_id = :job and kind = :kind limit 1"
     return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
 
@@ -102,6 +102,7 @@ def _add_later(connection: Connection, batch: Batch, later: Later, part: PartFac
         " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id",
         {"id": part.id, **part_range(part.job_id)},
     )
+    # Parts that this batch has added are not in the table yet.
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
     batch.added.append({**row, "expires_at": part.expires_at, "reason": later.reason[:300]})

@@ -1,4 +1,4 @@
-"""What people watching should hear after a group commit: jobs that ended, and jobs that wait."""
+"""What a group commit reports: jobs that ended, and jobs that wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.outbox.jobs.rows import JobFacts
 def tell(
     connection: Connection, batch: Batch, jobs: dict[str, JobFacts], changed: dict[str, JobFacts]
 ) -> list[Happened]:
-    """Called when everything is written: the end of every job that ended, and why a job still waits."""
+    """The end of every job that ended, and why an open job waits; called when all rows are written."""
     reasons = {part.job_id: part.reason or "" for part in batch.touched.values()}
     out = [
         Happened(job.id, job.kind, job.channel, job.state, _final_text(connection, job, reasons[job.id]))

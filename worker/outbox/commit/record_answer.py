@@ -1,4 +1,4 @@
-"""What the answer of a call leaves: attempt, receipt, failures, a fresh code, a receipt taken back, a media_id."""
+"""Records the answer of a call: attempt, receipt, failures, a fresh code, a recalled receipt, a media_id."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ from worker.outbox.jobs import chats, codes, confirmations
 from worker.outbox.jobs.media_cache import invalidate_media, keep_media
 
 PAGES_KEPT = 50
-"""Attempts of a track that stay: it reads for weeks, and what its pages told stands elsewhere."""
+"""The newest attempts of a track that are kept: it reads for weeks, and its results are in `worker_confirmations`."""
 URL_VALID_S = 365 * 86_400
-"""How long the URL of a permanent picture is used; the vendor knows no end of it."""
+"""Seconds for which the URL of a permanent picture is used; the vendor sets no end."""
 _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
-"""Readable refusals after which the message goes again."""
+"""Outcomes that say that the vendor did not take the message and may take it later."""
 
 
 def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts, started_at: int) -> None:
-    """Writes down what a call came to: its attempt, receipt, failures, and what else the answer told."""
+    """Records the end of a call: its attempt, receipt, failures, and what else follows from the answer."""
     outcome = end.verdict.outcome
     batch.attempts[end.part_id, end.claim] = _attempt_row(batch, end, started_at)
     match outcome:
         case Accepted() | Partial():
             batch.receipts.append(_receipt_row(batch, end, outcome))
             _follow(connection, batch, end, outcome)
+        # A page that is answered late must not replace the spec of a newer call.
         case Progress() if part.claim == end.claim:
             batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
             confirmations.keep(connection, end.confirms, outcome.found, batch.now)
@@ -68,8 +69,9 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
 
 
 def _forget_pages(connection: Connection, end: End) -> None:
-    """The attempts before a track's last ones; those in doubt stay, for their answer may come yet."""
+    """Deletes all but a track's newest attempts."""
     if end.confirms and end.claim > PAGES_KEPT:
+        # Attempts in doubt stay: their answer may still come, and is matched with the row.
         run(
             connection,
             "delete from worker_attempts where part_id = :part and claim <= :claim and doubtful = false",
@@ -78,18 +80,18 @@ def _forget_pages(connection: Connection, end: End) -> None:
 
 
 def _stays_in_doubt(part: PartFacts) -> bool:
-    """An earlier call may have reached those whom this one was refused for: they do not count as refused."""
+    """Whether an earlier call may have reached the refused recipients, so that they do not count as refused."""
     return part.state is PartState.UNKNOWN
 
 
 def _meaning(outcome: Outcome) -> tuple[bool, bool]:
-    """For the lane: whether the vendor carried the call out, and whether it judged it at all."""
+    """Whether the vendor carried the call out, and whether it judged it (carried it out or refused it for good)."""
     taken = isinstance(outcome, (Accepted, Partial, Progress))
     return taken, taken or isinstance(outcome, Rejected)
 
 
 def _wait_s(end: End) -> float:
-    """How long the part, or everything of its lane, waits now."""
+    """Seconds for which the part, or its whole lane, waits now."""
     blocked_s = end.block.delay if end.block else 0.0
     if isinstance(end.verdict.outcome, (Wait, Progress)):
         return max(blocked_s, end.verdict.outcome.delay)
@@ -97,7 +99,7 @@ def _wait_s(end: End) -> float:
 
 
 def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | Partial) -> None:
-    """What an accepted call leaves for later jobs: a fresh code, a receipt taken back, a media_id in the vault."""
+    """Stores what later jobs need of an accepted call: a code, a recalled receipt, a media_id or URL in the cache."""
     taken = outcome.taken
     if taken.response_code and end.is_card:
         codes.file_code(connection, end.app, end.part_id, taken.response_code, batch.now, end.code_ttl_s)
@@ -105,10 +107,11 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
         codes.name_part(connection, end.account, taken.msgid, end.part_id)
     if end.recalled:
         part_id, claim = end.recalled
+        # The first recall's instant stays: a second one finds the message gone already.
         run(
             connection,
             "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim"
-            " and recalled_at is null",  # a second recall takes back what is gone already
+            " and recalled_at is null",
             {"now": batch.now, "part": part_id, "claim": claim},
         )
     url = taken.extra.get("url")
@@ -179,7 +182,7 @@ def _failure_rows(batch: Batch, end: End, outcome: Partial | Rejected | Unknown)
 def lost_attempt(
     batch: Batch, part_id: str, claim: int, incarnation: str | None, marked_at: int | None, reason: str
 ) -> dict[str, Any]:
-    """The row of a call whose process died before it could be recorded."""
+    """The row of a call whose process died before the answer was recorded."""
     row: dict[str, Any] = dict.fromkeys(("http_status", "errcode", "errmsg", "hint", "caller_ip"))
     return {
         "part_id": part_id,

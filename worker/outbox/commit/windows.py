@@ -1,9 +1,8 @@
-"""Windows of the vendor's duplicate check: who opened one for a body, until when, and who else used it.
+"""Windows of the vendor's duplicate check: the part that opened one for a body, its end, and its use by other parts.
 
-Where a vendor takes one of equal bodies at a time, the same rows say whose turn it is.
-
-The check must make our own repeats safe without swallowing an honest second message of another job, so a window has one
-owner and remembers the first send of the same body by another part.
+The check must make our own repeats safe without dropping an equal message of another job. So a window has one owner and
+remembers the first send of the same body by another part. Where a vendor takes only one of several equal bodies at a
+time, the same rows name the part that sent it last.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from worker.outbox.engine.sql import fetch
 
 @dataclass(slots=True)
 class Window:
-    """One body's window, locked by this transaction."""
+    """The window of one body, locked by this transaction; instants in microseconds."""
 
     id: str
     owner: str
@@ -33,7 +32,7 @@ class Window:
         return self.until >= now and self.owner != part_id
 
     def use(self, part_id: str, now: int, length_us: int) -> None:
-        """A part is about to send this body: an ended window becomes its own, a stranger's is noted as shared."""
+        """Notes that a part is about to send this body: it owns an ended window, and shares an open one of another."""
         before = (self.owner, self.until, self.others_since)
         if self.until < now:
             self.owner, self.others_since = part_id, None
@@ -43,24 +42,27 @@ class Window:
         self.changed = self.changed or before != (self.owner, self.until, self.others_since)
 
     def take(self, part_id: str, until: int) -> None:
-        """Where only one may be in the air: it is this part's now, whoever had it before."""
+        """Makes this part the owner, where only one part with the body may be in the air."""
         self.owner, self.until, self.changed = part_id, max(self.until, until), True
 
     def covers_only(self, part_id: str) -> bool:
-        """True while nobody but this part sent the body: only then may the vendor's check be relied on."""
+        """True while no other part has sent the body: only then is a repeat safe with the vendor's check."""
         return self.owner == part_id and self.others_since is None
 
 
 def enter(connection: Connection, wishes: Mapping[str, tuple[str, int]], now: int) -> dict[str, Window]:
-    """Locks the windows (id -> part that wants it, microseconds it lasts); one nobody used yet is that part's own."""
+    """Locks the windows (id -> part that wants it, microseconds it lasts); a part owns those that did not exist."""
     if not wishes:
         return {}
+    # Sorted, so that all transactions wait for the same rows in one order.
     opened = [Window(id, part, now + length, None) for id, (part, length) in sorted(wishes.items())]
     rows = [{"id": window.id, "owner": window.owner, "until": window.until} for window in opened]
+    # Inserted first, the others read after: between a read and an insert another transaction could insert the row.
     mine = insert_new(connection, tables.duplicates, rows)
     found = {window.id: window for window in opened if window.id in mine}
     found |= _lock(connection, sorted(wishes.keys() - found.keys()))
-    lost = wishes.keys() - found.keys()  # over, and taken out between the two statements
+    # Windows that had ended, and that housekeeping deleted between the two statements.
+    lost = wishes.keys() - found.keys()
     return found | enter(connection, {id: wishes[id] for id in lost}, now) if lost else found
 
 
