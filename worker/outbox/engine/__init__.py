@@ -1,1 +1,1 @@
-"""Connections, dialects, clocks, migrations: what every statement stands on."""
+"""Connections, dialects, clocks and migrations: the base of every statement."""

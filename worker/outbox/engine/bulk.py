@@ -33,14 +33,15 @@ def is_mariadb(dialect: str) -> bool:
 
 
 def by_index(dialect: str, index: str) -> str:
-    """What follows a table that must be read through this index; PostgreSQL plans by how many rows it holds."""
+    """The text after a table's name that makes the database read it through this index."""
+    # PostgreSQL has no such hint; it plans by how many rows the partial index holds.
     if dialect == "postgresql":
         return ""
     return f" force index ({index})" if is_mariadb(dialect) else f" indexed by {index}"
 
 
 def by_partial_index(dialect: str, index: str) -> str:
-    """The same of an index that MariaDB has by state instead."""
+    """The same for a partial index, in place of which MariaDB has one that begins with the state."""
     return by_index(dialect, f"{index}_by_state" if is_mariadb(dialect) else index)
 
 
@@ -80,9 +81,12 @@ def _update(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[st
     source = _document(dialect, table, (*keys, *columns), keys)
     match = " and ".join(f"{name}.{key} = v.{key}" for key in keys)
     if is_mariadb(dialect):
+        # In this order and by the key: otherwise MariaDB may walk the table, and it locks what it walks past.
         sets = ", ".join(f"{name}.{column} = v.{column}" for column in columns)
         return f"update {source} straight_join {name} force index (primary) on {match} set {sets}"
-    if dialect == "postgresql":  # the same look-up by index as in `chosen`, whatever the join would be planned as
+    if dialect == "postgresql":
+        # The array makes PostgreSQL use the index, as in `chosen`: while statistics are young it would plan the join as
+        # a scan of the table.
         key = keys[0]
         match += f" and {name}.{key} = any(array(select r->>'{key}' from json_array_elements(cast(:rows as json)) r))"
     sets = ", ".join(f"{column} = v.{column}" for column in columns)
@@ -105,6 +109,7 @@ def _on_conflict(dialect: str, table: Table, columns: tuple[str, ...], conflict:
     keys = [column.name for column in table.primary_key.columns]
     rest = [column for column in columns if column not in keys]
     if is_mariadb(dialect):
+        # Setting a key to itself changes nothing. INSERT IGNORE would also hide values that are too long or malformed.
         changes = [f"{keys[0]} = {table.name}.{keys[0]}"] if conflict == "ignore" else [f"{c} = v.{c}" for c in rest]
         return " on duplicate key update " + ", ".join(changes)
     if conflict == "ignore":
@@ -121,7 +126,7 @@ def update_rows(
 ) -> None:
     """Sets the given columns of the rows with these keys; all rows carry the same columns.
 
-    `only`: a condition on columns that are not set, for rows that may have moved meanwhile.
+    `only` is a condition on columns that are not set, for rows that may have changed since they were read.
     """
     writes = Writes(connection.dialect.name)
     writes.update(table, keys, rows, only=only)
@@ -129,7 +134,7 @@ def update_rows(
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
-    """Inserts the rows; on a primary key already there: `error`, `ignore`, or `replace` its other columns."""
+    """Inserts the rows; for a primary key that exists: `error`, `ignore`, or `replace` its other columns."""
     writes = Writes(connection.dialect.name)
     writes.insert(table, rows, conflict=conflict)
     writes.flush(connection)
@@ -147,6 +152,7 @@ class Writes:
         """See `update_rows`."""
         if rows:
             columns = tuple(name for name in rows[0] if name not in keys)
+            # MariaDB's update matches the keys in ON and has no WHERE yet.
             and_ = " where " if is_mariadb(self._dialect) else " and "
             self._add(_update(self._dialect, table, tuple(keys), columns) + (only and and_ + only), rows)
 
@@ -160,7 +166,7 @@ class Writes:
         self._rows.append(_dump(rows))
 
     def flush(self, connection: Connection) -> None:
-        """Sends what was collected; each table may stand in it once."""
+        """Sends the collected writes; a table may be among them only once."""
         statements, rows, self._statements, self._rows = self._statements, self._rows, [], []
         if self._dialect == "postgresql" and len(statements) > 1:
             run(connection, _together(tuple(statements)), {f"rows_{_LETTERS[n]}": text for n, text in enumerate(rows)})
@@ -174,19 +180,20 @@ _LETTERS = "abcdefghij"
 
 @lru_cache(maxsize=256)
 def _together(statements: tuple[str, ...]) -> str:
-    """Several writes as one statement: each costs the sender a turn at the interpreter's lock, not only the network."""
+    """Several writes as one statement."""
+    # Even in a pipeline, where no statement waits for the network, each costs a turn at the interpreter's lock.
     named = [statement.replace(":rows", f":rows_{_LETTERS[n]}") for n, statement in enumerate(statements)]
     parts = ", ".join(f"{_LETTERS[n]} as ({statement})" for n, statement in enumerate(named))
     return f"with {parts} select 1"
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Inserts the rows whose id is not there yet; the ids of those, where the database says which: read the others.
+    """Inserts the rows whose id does not exist; returns the ids that are known to be new, on MariaDB none of them.
 
-    MariaDB says it of none: there is no RETURNING beside ON DUPLICATE KEY in MySQL, and to ask first would lose against
-    somebody who inserts in between.
+    The caller reads the rows of all other ids.
     """
     dialect = connection.dialect.name
+    # MySQL has no RETURNING beside ON DUPLICATE KEY, and after a read another transaction could insert the same row.
     if is_mariadb(dialect):
         insert_rows(connection, table, rows, conflict="ignore")
         return set()
@@ -198,23 +205,20 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set
 def chosen(
     dialect: str, table: str, key: str = "id", *, alias: str = "", joins: str = "", index: str = "primary"
 ) -> str:
-    """What follows `from` for the rows whose key is among the ids of `:ids`; `and ...` may follow. See `ids_json`.
+    """The text after `from` for the rows whose key is among the ids of `:ids`; `and ...` may follow. See `ids_json`.
 
     Each id is looked up in the index, whatever the statistics say: on PostgreSQL through an array made first, on
     MariaDB through a join in the order written, which also locks the rows in the order of the ids.
     """
     if is_mariadb(dialect):
-        # From a select of its own: beside a locking clause MySQL refuses a document opened in the same FROM (3569).
+        # In a select of its own: with a locking clause MySQL refuses a document that is opened in the same FROM (3569).
         return f"(select wanted from {_opened()}) chosen{_before(table, key, alias, index)}{joins} where true"
     return f"{table} {alias}".rstrip() + f"{joins} where {alias or table}.{key} {_among(dialect)}"
 
 
 def in_order(dialect: str, key: str = "id") -> str:
-    """What follows `chosen` to lock its rows in the order of the ids.
-
-    SQLite's writers are alone. On MariaDB the order is that of the join; to sort, it would make a temporary table, on
-    disk where the rows hold long texts.
-    """
+    """The text after `chosen` that locks its rows in the order of the ids; SQLite has one writer and no row locks."""
+    # On MariaDB the join has that order already. Sorting would make a temporary table, on disk for rows of long texts.
     if is_mariadb(dialect):
         return " for update"
     return f" order by {key}" + (" for update" if dialect == "postgresql" else "")
@@ -237,12 +241,12 @@ def delete_chosen(dialect: str, table: str, key: str = "id") -> str:
 
 
 def _opened() -> str:
-    """The ids."""
+    """The ids of `:ids` as a table on MariaDB."""
     return f"json_table(:ids, '$[*]' columns (wanted {MARIADB_KEY} path '$')) as chosen"
 
 
 def _before(table: str, key: str, alias: str, index: str) -> str:
-    """The table after the ids, in that order. `in (select ...)` would walk, and lock, the whole table."""
+    """The table, joined after the ids. MariaDB would walk, and lock, the whole table for `in (select ...)`."""
     return f" straight_join {table} {alias} force index ({index}) on {alias or table}.{key} = chosen.wanted"
 
 

@@ -1,9 +1,8 @@
-"""The caller's session, connection or asynchronous session: the one place that knows their differences.
+"""The caller's session, connection or asynchronous session: the one module that knows their differences.
 
 A function written for a plain `Connection` becomes one that takes any of them and works in the caller's transaction:
 nothing is committed, nothing flushed, no savepoint made. With an asynchronous session the call returns an awaitable.
-A database error comes out without the statement's values: it may end up in the application's log.
-Who writes needs a transaction: on a connection that commits each statement by itself half a job could be stored.
+A database error is raised without the statement's values, because it may be written to the application's log.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Bind: TypeAlias = "Engine | Connection | AsyncEngine | AsyncConnection"
 
 
 class InCallersTransaction(Protocol[P, R]):
-    """A function of a connection, callable with whatever the caller has."""
+    """A function of a connection that can be called with any of the caller's sessions or connections."""
 
     __name__: str
 
@@ -50,6 +49,7 @@ def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InC
 
     @wraps(work)
     def whole(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # On a connection that commits each statement by itself, half a job could be stored.
         _require_transaction(connection)
         return work(connection, *args, **kwargs)
 
@@ -57,7 +57,7 @@ def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InC
 
 
 def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
-    """The same for a function that only reads: it may do so without a transaction."""
+    """The same for a function that only reads, which needs no transaction."""
 
     @wraps(work)
     def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -68,7 +68,7 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
                 return work(_connection(sync, bind), *args, **kwargs)
             except StatementError as error:
                 told = _told(error)
-            # Outside the handler: chained, the driver's error would still show the message and who gets it.
+            # Raised outside the handler: a chained driver's error would still show the message and its recipients.
             raise told
 
         if isinstance(session, Connection | Session):
@@ -87,7 +87,7 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
 
 
 def _told(error: StatementError) -> Exception:
-    """What the caller is told of a database error: nothing of the message, nothing of the recipients."""
+    """The error that the caller gets for a database error, without the message and its recipients."""
     if remedy_of(error) == MISSING_TABLES:
         return ConfigurationError(f"database: {MISSING_TABLES}")
     clean = without_values(error)
@@ -99,7 +99,8 @@ def _told(error: StatementError) -> Exception:
 
 
 def _asynchronous(session: Any) -> Any:
-    """The asynchronous session or connection; None for anything else. Whoever has one has loaded the module."""
+    """The asynchronous session or connection; None for anything else."""
+    # Not imported here, because it needs greenlet: a caller with such a session has loaded the module.
     module = sys.modules.get("sqlalchemy.ext.asyncio")
     if module is None:
         return None
@@ -109,7 +110,7 @@ def _asynchronous(session: Any) -> Any:
 
 
 def _connection(session: Session | Connection, bind: Any) -> Connection:
-    """The caller's connection, without the autoflush that `execute` would bring."""
+    """The caller's connection, taken without the autoflush of `Session.execute`."""
     if isinstance(session, Connection):
         return session
     if bind is None:
@@ -142,16 +143,17 @@ def _require_transaction(connection: Connection) -> None:
 
 
 def _sqlite_has_none(connection: Connection) -> bool:
-    """SQLite's driver begins by itself before a write, unless it was told not to: then somebody must have begun."""
+    """Whether no transaction is open although the driver does not begin one by itself before a write."""
     if not connection.in_transaction():
-        connection.begin()  # what the first statement would do: the engine's own BEGIN, if it has one, is sent now
+        # As the first statement would: this sends the engine's own BEGIN, if it has one.
+        connection.begin()
     driver: Any = connection.connection.driver_connection
     told_not_to = driver.isolation_level is None or getattr(driver, "autocommit", None) is True
     return told_not_to and not driver.in_transaction
 
 
 def _commits_by_itself(connection: Connection) -> bool:
-    """As the driver has it at hand, where SQLAlchemy can tell; no round trip."""
+    """Whether the connection is in autocommit, asked of the driver without a round trip where SQLAlchemy can."""
     raw = connection.connection.dbapi_connection
     try:
         return raw is not None and bool(connection.dialect.detect_autocommit_setting(raw))

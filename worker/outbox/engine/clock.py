@@ -1,6 +1,6 @@
 """The one clock: the database's, evaluated in the statement, in integer microseconds UTC.
 
-Tests drive time by passing another `SqlClock`.
+Tests control time by passing another `SqlClock`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ _NOW = {
     # unixepoch('subsec') needs SQLite 3.42; Debian 12 has 3.40. Milliseconds are what SQLite's clock offers.
     "sqlite": "(cast(strftime('%s','now') as integer) * 1000000"
     " + cast(substr(strftime('%f','now'), 4) as integer) * 1000)",
-    # SYSDATE, not NOW: the instant of evaluation, not of the statement's start. Its local time is only used for the
-    # span since that start: as an instant it would mean two in the hour a caller's time zone repeats in autumn. A span
-    # over the switch itself is longer or shorter by what the clocks are moved, always whole half-hours: these are left
-    # out, so that it lies between a minute back (somebody set the server's clock) and 29 on. Of a statement that waits
-    # for longer it is whole half-hours early.
+    # SYSDATE, not NOW: the instant of evaluation, not of the statement's start. Its local time serves only for the span
+    # since that start, because in the hour that a time zone repeats in autumn one local time is two instants. A span
+    # across the switch is wrong by whole half-hours, which `mod` removes: it counts as -1 minute (for a clock that was
+    # set back) to +29 minutes. For a statement that waits longer the result is early by whole half-hours.
     "mysql": "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))"
     " + mod(timestampdiff(microsecond, now(6), sysdate(6)) + 7260000000, 1800000000) - 60000000)",
 }
@@ -35,7 +34,7 @@ class SqlClock(Protocol):
 
 
 class DatabaseClock:
-    """The real one."""
+    """The clock of the database."""
 
     def now(self, dialect: str) -> str:
         """The dialect's own clock."""
@@ -44,7 +43,7 @@ class DatabaseClock:
 
 @dataclass
 class DrivenClock:
-    """A clock that moves only when told; for tests and simulations."""
+    """A clock that is moved by its caller; for tests and simulations."""
 
     micros: int = 1_700_000_000 * SECOND
 
@@ -53,17 +52,19 @@ class DrivenClock:
         return f"cast({self.micros} as {'signed' if dialect in ('mysql', 'mariadb') else 'bigint'})"
 
     def advance(self, seconds: float) -> None:
-        """Moves forward."""
+        """Moves the clock forward."""
         self.micros += int(seconds * SECOND)
 
 
 def read_once(dialect: str, now: str) -> str:
-    """The clock as one value, read before the first row: only such a value can end an index range.
+    """The clock as one value that is read before the first row, so that it can end an index range.
 
-    A clock that may differ from row to row is compared with each of them: every part that is due later would be read.
+    With a clock that may differ from row to row, the database would compare it with every part that is due later.
     """
+    # PostgreSQL evaluates an uncorrelated subquery once.
     if dialect == "postgresql":
         return f"(select {now})"
+    # MariaDB's NOW is the start of the statement.
     if dialect in ("mysql", "mariadb"):
         return now.replace("sysdate(6)", "now(6)")
     return now

@@ -1,6 +1,6 @@
-"""Engines, transactions and the one place where the database's "try again" is obeyed.
+"""Engines, transactions, and retries of transactions that the database asks to run again.
 
-Knows the three databases' manners; knows no table.
+Knows the differences of the databases; knows no table.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from worker.outbox.engine.sql import can_pipeline, ours, pipeline, translated
 
 T = TypeVar("T")
 
-# PostgreSQL: serialization failure, deadlock. MariaDB: by number. SQLite speaks in words.
+# PostgreSQL: serialization failure, deadlock. MariaDB has numbers (`mariadb.RETRYABLE`), SQLite only texts.
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 _RETRYABLE_WORDS = ("database is locked", "database table is locked")
 
@@ -55,12 +55,13 @@ def is_retryable(error: BaseException) -> bool:
 def is_lost(error: BaseException) -> bool:
     """True when the database cannot be reached (down, restarting, cut), or its server takes no writes.
 
-    Nothing then says that the statement was wrong.
+    Such an error says nothing about the statement.
     """
     if isinstance(error, InterfaceError):
         return True
     if isinstance(error, InvalidRequestError):
-        return "transaction" in str(error).lower()  # a connection invalidated under our hands
+        # SQLAlchemy's error for a connection that was invalidated inside its transaction.
+        return "transaction" in str(error).lower()
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:
@@ -75,15 +76,16 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_about_the_row(error: BaseException) -> bool:
-    """True when the very data was refused (a NUL, a value out of range): the same statement can never pass.
+    """True when the data was refused (a NUL, a value out of range), so that the same statement can never succeed.
 
-    Everything else that is neither lost nor retryable (disk full, a timeout, a cancelled statement) says nothing about
-    the row: it is waited for like a database that is away.
+    Other errors that are neither lost nor retryable (disk full, a timeout, a cancelled statement) say nothing about the
+    row: the caller waits as for a database that is away.
     """
     if isinstance(error, DataError | IntegrityError):
         return True
     if not isinstance(error, DBAPIError):
-        return isinstance(error, ValueError)  # text that is no UTF-8
+        # A text that cannot be encoded as UTF-8 does not reach the driver.
+        return isinstance(error, ValueError)
     if mariadb.number(error.orig) in mariadb.ABOUT_THE_ROW:
         return True
     return (code_of(error.orig) or "").startswith(("22", "23"))
@@ -127,20 +129,19 @@ class FifoLock:
 
 
 def sqlite_engine(url: str, **options: Any) -> Engine:
-    """An SQLite engine set up right for sharing the file with the worker: WAL, FULL, BEGIN IMMEDIATE for writes.
-
-    A transaction that may write must begin so; otherwise "database is locked" comes at once, whatever the timeout.
-    """
+    """An SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE."""
     engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, below
+        # The driver must not begin transactions, because `_begin` does.
+        connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        # A transaction that reads first and then writes gets "database is locked" at once, whatever the timeout.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -148,13 +149,15 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
 
 
 def missing_file(url: str) -> Path | None:
-    """The SQLite file of a URL when it is not there, though its folder is: connecting would make it. Else None."""
+    """The SQLite file of a URL when it does not exist but its folder does: connecting would create it. Else None."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        return None  # told by who connects
+        # `make_engine` reports a wrong URL.
+        return None
     name = parsed.database or ":memory:"
-    if "uri" in parsed.query:  # then it is SQLite's own: file:worker.db, file:///srv/worker.db
+    if "uri" in parsed.query:
+        # The name is a URI of SQLite's own form: file:worker.db, file:///srv/worker.db.
         name = ":memory:" if parsed.query.get("mode") == "memory" else unquote(urlsplit(name).path)
     if parsed.get_backend_name() != "sqlite" or name == ":memory:":
         return None
@@ -174,7 +177,8 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     if backend not in _DRIVERS:
         raise ConfigurationError(f"database: {backend} is not supported; use postgresql, mysql, mariadb or sqlite")
     extra, driver = _DRIVERS[backend]
-    if parsed.drivername.startswith("mariadb"):  # the same dialect under one name
+    if parsed.drivername.startswith("mariadb"):
+        # The same dialect, so that the rest of the code meets one name for it.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
     if "+" not in parsed.drivername:
         parsed = parsed.set(drivername=f"{parsed.drivername}+{driver}")
@@ -198,11 +202,11 @@ _DRIVERS = {
     "mysql": ("mysql", "pymysql"),
     "mariadb": ("mysql", "pymysql"),
 }
-"""Backend -> the extra to install and the driver it brings, taken where the URL names none."""
+"""Backend -> the extra to install, and its driver, which is used where the URL names none."""
 
 
 class Database:
-    """One process's way to the outbox: short transactions, retried where the database says so."""
+    """One process's access to the outbox: short transactions, retried when the database asks for it."""
 
     def __init__(
         self,
@@ -231,7 +235,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for single reads; each statement stands alone."""
+        """A connection for single reads; each statement is a transaction of its own."""
         with self._reader.connect() as connection, translated(connection):
             yield connection
 
@@ -242,19 +246,20 @@ class Database:
             with self._writer.begin() as connection, translated(connection):
                 yield connection
             return
+        # SQLite lets waiting writers in by chance, so that one of this process's threads could wait for very long.
         with self._fifo.held(), self._writer.begin() as connection, translated(connection):
             yield connection
 
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
-        """One transaction whose writes are not waited for one by one."""
+        """One transaction whose writes are sent without waiting for each answer."""
         with self._reader.connect() as connection, translated(connection), pipeline(connection):
             yield connection
 
     def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
         """Runs a transaction, and again with jitter when the database asks for it (deadlock, serialization, busy).
 
-        `pipelined` work uses only `outbox.sql`: its writes are not waited for one by one.
+        `pipelined` work uses only `outbox.engine.sql`: its writes are sent without waiting for each answer.
         """
         for attempt in range(1, tries + 1):
             try:
@@ -272,10 +277,8 @@ class Database:
             return int(connection.exec_driver_sql(f"select {self.now}").scalar_one())
 
     def _give_up_idle(self, *_: Any) -> None:
-        """Close the idle connections beside one that was lost, however the loss was noticed.
-
-        The others are lost too, or lead to the same server that takes no writes, and each would cost an error.
-        """
+        """Closes the idle connections when one was lost, however the loss was noticed."""
+        # They are lost too, or lead to the same server that takes no writes, and each would cost one more error.
         self.close()
 
     def close(self) -> None:
@@ -285,7 +288,7 @@ class Database:
 
 
 def _reader_of(engine: Engine) -> Engine:
-    """Where each statement stands alone."""
+    """The engine for single reads, on which each statement is a transaction of its own."""
     if engine.dialect.name in ("mysql", "mariadb"):
         return mariadb.reading_engine(engine)
     return engine.execution_options(isolation_level="AUTOCOMMIT")

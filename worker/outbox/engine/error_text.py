@@ -1,4 +1,4 @@
-"""What a database error may say outside this process: its class and a remedy, never a value of the statement.
+"""The text that a database error may show outside this process: class and remedy, never a value of the statement.
 
 Drivers put values into their texts (PostgreSQL's DETAIL, MariaDB's "Duplicate entry"), and SQLAlchemy adds the bound
 parameters. Knows the three databases' codes; knows no table.
@@ -59,7 +59,7 @@ _MYSQL = {
     2003: _HOST,
     2005: _HOST,
 }
-# What drivers without a code say; libpq gives no SQLSTATE for a connection that never was.
+# Texts of errors without a code; libpq gives no SQLSTATE for a connection that was never made.
 _WORDS = (
     ("no such table", MISSING_TABLES),
     ("no such column", MISSING_TABLES),
@@ -86,11 +86,12 @@ _CLASSES = {"08": _HOST, "57P": _HOST}
 
 
 def remedy_of(error: BaseException) -> str | None:
-    """What is wrong and what to change, in our own words; None for a fault that is not known."""
+    """What is wrong and what to change, in our own words; None for an unknown error."""
     if not isinstance(error, DBAPIError):
         return None
     state, number = code_of(error.orig), _number(error.orig)
-    if number in _MYSQL:  # tells more than the SQLSTATE beside it
+    if number in _MYSQL:
+        # The number is more precise than the SQLSTATE beside it.
         return _MYSQL[number]
     if state is not None:
         return _SQLSTATES.get(state) or next((text for head, text in _CLASSES.items() if state.startswith(head)), None)
@@ -101,10 +102,11 @@ def remedy_of(error: BaseException) -> str | None:
 
 
 def code_of(cause: BaseException | None) -> str | None:
-    """The SQLSTATE, where the driver gives one."""
+    """The SQLSTATE; None where the driver gives none."""
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     args = getattr(cause, "args", ())
-    if state is None and args and isinstance(args[0], dict):  # pg8000 gives the server's fields by their letters
+    if state is None and args and isinstance(args[0], dict):
+        # pg8000 gives the server's fields by their letters.
         state = args[0].get("C")
     return state if isinstance(state, str) else None
 
@@ -112,7 +114,7 @@ def code_of(cause: BaseException | None) -> str | None:
 def without_values(error: StatementError) -> StatementError:
     """The same class of error with the same code, without a value of the statement in its text, cause or fields."""
     if not isinstance(error, DBAPIError):
-        # A value that could not be bound: the text of such an error quotes it.
+        # A value could not be bound, and the text of such an error quotes it.
         return StatementError("a value could not be bound", error.statement, None, None, hide_parameters=True)
     return type(error)(
         error.statement,
@@ -126,12 +128,13 @@ def without_values(error: StatementError) -> StatementError:
 def _silent(cause: BaseException | None) -> BaseException:
     """A driver's error of the same class that keeps only the code and names of tables and constraints."""
     if isinstance(cause, sqlite3.Error):
-        return type(cause)(*cause.args)  # SQLite names tables and columns, never values
+        # SQLite's texts name tables and columns, never values.
+        return type(cause)(*cause.args)
     words, number, state = _words(cause), _number(cause), code_of(cause)
     try:
         kind: Any = type(cause)
         made: BaseException = kind(*([words] if number is None else [number, words]))
-    except Exception:  # noqa: BLE001  a driver whose errors are made otherwise; the text matters more than the class
+    except Exception:  # noqa: BLE001  the driver's class takes other arguments; the text matters more than the class
         made = RuntimeError(words)
     if state is not None and getattr(made, "sqlstate", None) != state:
         made.sqlstate = state  # type: ignore[attr-defined]

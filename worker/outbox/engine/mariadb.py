@@ -1,7 +1,7 @@
-"""MariaDB's manners (and MySQL's): what is set on a connection of ours, what is checked, what its error numbers mean.
+"""MariaDB and MySQL: settings and checks of each connection, and the meaning of error numbers.
 
-Every connection is made the same whatever the server's defaults are: READ COMMITTED (REPEATABLE READ would gap-lock
-producers out), strict SQL mode (else a value too long is cut in silence), UTC, utf8mb4.
+Every connection gets the same settings, whatever the server's defaults are: READ COMMITTED (with REPEATABLE READ, gap
+locks would block producers), strict SQL mode (otherwise a value too long is cut in silence), UTC, utf8mb4.
 """
 
 from __future__ import annotations
@@ -21,34 +21,36 @@ LOST = frozenset(
     | {1047, 1290, 1792, 1836}
 )
 """Server shutting down, connection killed or cut, server not reached; and a server that takes no writes (a Galera node
-without its quorum, a primary made read-only): a new connection may reach one that does.
+without its quorum, a primary made read-only), because a new connection may reach one that does.
 """
 ABOUT_THE_ROW = frozenset(
     {1048, 1062, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1690, 3140, 3819, *range(4035, 4045)}
 )
-"""Null, duplicate, packet or value too long, out of range, wrong characters, check constraint, unreadable JSON."""
+"""NULL, duplicate, packet or value too long, out of range, wrong characters, check constraint, unreadable JSON."""
 
 CHARSET = "utf8mb4"
 LEAST_PACKET = 16 * 1024 * 1024
-"""A statement of ours is at most 4 MiB of rows, and the driver writes some of their characters as two."""
+"""Least `max_allowed_packet` in bytes: a statement has at most 4 MiB of rows, some characters of which the driver
+writes as two."""
 _SETTINGS = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "time_zone = '+00:00'",
-    "wait_timeout = 28800",  # some servers end idle connections after a minute; ours lie idle in a pool
+    # Some servers end idle connections after a minute, and pooled ones are idle for longer.
+    "wait_timeout = 28800",
     "innodb_lock_wait_timeout = 10",
 )
-# The locks of a host that vanished in mid transaction must not last until TCP notices.
+# The locks of a host that vanished during a transaction must not last until TCP notices.
 _MARIADB_ONLY = "idle_transaction_timeout = 60"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 
 
 def mariadb_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engine:
-    """An engine whose connections are checked before their first use."""
+    """An engine whose connections are set up and checked before their first use."""
     return _engine(url, "READ COMMITTED", pool_size=pool_size, max_overflow=max_overflow)
 
 
 def reading_engine(engine: Engine) -> Engine:
-    """A second pool for single reads: switching autocommit on and off would cost each of them four round trips."""
+    """A second pool for single reads: on the first, switching autocommit on and off would cost four round trips."""
     size: int = getattr(engine.pool, "size", lambda: 8)()
     return _engine(engine.url, "AUTOCOMMIT", pool_size=size, max_overflow=32)
 
@@ -81,7 +83,7 @@ def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
 
     @event.listens_for(engine, "reset")
     def _leave_no_transaction(connection: Any, _record: Any, _state: Any) -> None:
-        # The server says with every answer whether a transaction is open; a rollback of nothing is a round trip.
+        # Every answer of the server says whether a transaction is open; a rollback without one costs a round trip.
         if getattr(connection, "server_status", _IN_TRANSACTION) & _IN_TRANSACTION:
             connection.rollback()
 
@@ -94,7 +96,7 @@ def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
 
 
 def number(error: BaseException | None) -> int | None:
-    """The server's or the driver's error number."""
+    """The server's or the driver's error number; None where there is none."""
     args = getattr(error, "args", ())
     return args[0] if args and type(args[0]) is int else None
 
@@ -105,7 +107,7 @@ def _settle(cursor: Any, is_mariadb: bool) -> None:
 
 
 def _notice_black_holes(sock: Any) -> None:
-    """A peer that vanished is noticed in seconds, as with PostgreSQL's `tcp_user_timeout`."""
+    """Makes TCP notice a peer that vanished within seconds, as PostgreSQL's `tcp_user_timeout` does."""
     if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
@@ -113,8 +115,8 @@ def _notice_black_holes(sock: Any) -> None:
 
 
 def _check(cursor: Any, is_mariadb: bool) -> None:
-    """What was set is in force (a proxy may have dropped it), and the server allows what we need."""
-    # By name: SHOW VARIABLES makes a table of all thousand of them, 20 ms.
+    """Checks that the settings are in force (a proxy may drop them), and that the server's own are sufficient."""
+    # By name: SHOW VARIABLES makes a table of all thousand of them, which takes 20 ms.
     level = "tx_isolation" if is_mariadb else "transaction_isolation"
     cursor.execute(f"select @@{level}, @@sql_mode, @@max_allowed_packet, @@binlog_format, @@log_bin")
     [[isolation, mode, packet, binlog, is_logging]] = cursor.fetchall()
@@ -133,7 +135,7 @@ def _check(cursor: Any, is_mariadb: bool) -> None:
 
 
 def check_caller(connection: Connection) -> None:
-    """A caller's connection keeps every character; asked once for an engine, with its first job."""
+    """Checks that a caller's connection keeps every character; called once for each engine, with its first job."""
     charset = connection.exec_driver_sql("select @@session.character_set_client").scalar()
     if charset != CHARSET:
         raise ConfigurationError(
@@ -142,6 +144,7 @@ def check_caller(connection: Connection) -> None:
 
 
 def _check_clock(cursor: Any) -> None:
+    # The clock needs SYSDATE to be the instant of evaluation, see `clock.py`.
     cursor.execute("select sysdate(6), sleep(0.001), sysdate(6)")
     [[first, _, second]] = cursor.fetchall()
     if first == second:

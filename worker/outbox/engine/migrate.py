@@ -1,4 +1,4 @@
-"""Bringing the outbox's tables up to date, one process at a time, from a checkout or from an installed wheel.
+"""Upgrades the outbox's tables, one process at a time, from a checkout or from an installed wheel.
 
 Knows Alembic and locks; the changes themselves are in `migrations/versions`.
 """
@@ -22,15 +22,15 @@ from worker.outbox.engine.database import Database
 from worker.outbox.tables import VERSION_TABLE
 
 ADVISORY_LOCK = 7_215_033_218_964_501_137
-"""Any number that nobody else in the database is likely to lock."""
+"""A number that no other program in the database is likely to lock."""
 WAIT_FOR_OTHERS_S = 60
-"""How long one upgrade waits for another process's upgrade."""
+"""Seconds that one upgrade waits for another process's upgrade."""
 COMPATIBLE_FROM = "compatible_from"
-"""What a revision's script says, and a row of `worker_site` then: the oldest revision whose release may use the tables
-as they are after it; not said: its own.
+"""A variable of a revision's script, stored as a row of `worker_site`: the oldest revision whose release may use the
+tables as this one leaves them. Without it only the revision's own release may.
 """
 WAIT_FOR_TABLES_S = 5
-"""How long a change waits for a table: longer would make producers queue up behind it."""
+"""Seconds that a change waits for a table's lock; producers queue up behind it meanwhile."""
 
 
 def migrations_path() -> Path:
@@ -51,7 +51,7 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> str | None:
-    """Bring the tables to a revision, and make the site's lane key if there is none; safe at any time.
+    """Upgrades the tables to a revision, and makes the site's lane key if there is none; safe at any time.
 
     Tables of a newer release stay as they are. Returns the tables' revision. Raises ConfigurationError when this
     release may not use a newer one's tables.
@@ -67,7 +67,7 @@ def upgrade(engine: Engine, revision: str = "head") -> str | None:
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take changes back, with what is stored in them; `base` drops every table of ours.
+    """Undoes changes with the data stored in them; `base` drops every table of ours.
 
     Raises ConfigurationError when this release does not know the tables' revision or the wanted one: the newer release
     has to do it.
@@ -103,7 +103,7 @@ def is_current(connection: Connection) -> bool:
 
 
 def require_current(database: Database) -> str:
-    """The tables' revision, which this release may use, or a ConfigurationError says what to run."""
+    """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run."""
     with database.reading() as connection:
         if not is_current(connection):
             raise _not_this_release(connection)
@@ -135,21 +135,19 @@ def _scripts() -> dict[str, Script]:
 
 
 def _note_compatible_from(connection: Connection) -> None:
-    """Says beside the tables which is the oldest revision whose release may use them: its code cannot know.
-
-    The row names the tables' revision too: after an upgrade that was cut short it is about another, and does not count.
-    """
+    """Stores the oldest revision whose release may use the tables, because that release's code cannot know it."""
     found = current(connection)
     if found is None:
         return
     oldest = getattr(_scripts()[found].module, COMPATIBLE_FROM, found)
+    # With the tables' revision: after an upgrade that was cut short the row is of another revision and is ignored.
     row = {"name": COMPATIBLE_FROM, "value": f"{found} {oldest}"}
     connection.execute(text("delete from worker_site where name = :name"), {"name": COMPATIBLE_FROM})
     connection.execute(text("insert into worker_site (name, value) values (:name, :value)"), row)
 
 
 def _compatible_from(connection: Connection) -> str | None:
-    """The oldest revision whose release may use the tables as they are; None: no word of it."""
+    """The oldest revision whose release may use the tables as they are; None: no row of this revision says so."""
     query = text("select value from worker_site where name = :name")
     revision, _, oldest = str(connection.execute(query, {"name": COMPATIBLE_FROM}).scalar()).partition(" ")
     return oldest if revision == current(connection) else None
@@ -175,10 +173,8 @@ def _alone(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _named_lock(connection: Connection) -> Iterator[None]:
-    """MariaDB: a lock of the connection, not of the transaction, which every change of a table ends.
-
-    Names of locks belong to the whole server, so ours carries the database's.
-    """
+    """A lock of MariaDB's connection; one of the transaction would end with the first change of a table."""
+    # Names of locks are global to the server, so this one includes a hash of the database's name.
     lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
     got = connection.exec_driver_sql(f"select get_lock({lock}, {WAIT_FOR_OTHERS_S})").scalar()
     if got != 1:
@@ -188,7 +184,7 @@ def _named_lock(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # The next user of the connection gets it as it was; one that broke has lost both by itself.
+        # The next user of the connection gets it as it was; a connection that broke has lost lock and setting anyway.
         with suppress(DBAPIError):
             connection.exec_driver_sql("set session lock_wait_timeout = default")
             connection.exec_driver_sql(f"select release_lock({lock})")

@@ -1,7 +1,7 @@
-"""PostgreSQL's manners: what is set on a connection of ours, and what is left alone behind a pooler.
+"""PostgreSQL: the settings of our connections, which are left as they are behind a pooler.
 
-A pooler such as PgBouncer may give each transaction another connection of the server. What one client sets or prepares
-there is then another's, so behind one we do neither.
+A pooler such as PgBouncer may give each transaction another connection of the server. A setting or a prepared statement
+of one client then belongs to another, so behind a pooler we make neither.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from worker.outbox.engine.error_text import code_of
 
 LOST = ("08", "57P", "25006")
 """SQLSTATEs, or their beginnings: cut or not reached, server shutting down; and a server that takes no writes (a
-standby, or a primary made read-only): a new connection may reach one that does.
+standby, or a primary made read-only), because a new connection may reach one that does.
 """
 
 PREPARE = "prepare_threshold"
-"""psycopg's own word, as the URL may say it: after how many uses a statement is prepared; none: never."""
+"""psycopg's option, which the URL may have: after how many uses a statement is prepared; `none`: never."""
 _SETTINGS = (
-    # Each statement of ours has its index. A plan made while a table was empty reads it whole, and a connection keeps
-    # its plans while the table grows (until the next ANALYZE); without indexes' rivals, an empty table plans like a
-    # full one. What has no index (the few rows of lanes and processes) is read whole all the same, at a price that must
-    # not look like one worth compiling for.
+    # Each statement of ours has its index. But a plan made while a table was empty scans it, and a connection keeps its
+    # plans while the table grows (until the next ANALYZE). Without sequential scans an empty table is planned like a
+    # full one. Tables without an index (the few rows of lanes and processes) are still scanned, at an estimated cost so
+    # high that the JIT would compile the statement, hence the second setting.
     "set enable_seqscan = off",
     "set jit = off",
-    # The locks of a process that stands still in mid transaction, or of a host that vanished, must not last for hours.
+    # The locks of a process that stops during a transaction, or of a host that vanished, must not last for hours.
     "set idle_in_transaction_session_timeout = '60s'",
     "set tcp_keepalives_idle = 30",
     "set tcp_keepalives_interval = 10",
     "set tcp_keepalives_count = 3",
-    # A mark outlives a power cut; who wants standbys to have it too keeps his stronger word.
+    # A mark must survive a power cut. A stronger setting, such as one that waits for standbys, stays.
     "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
 )
 
 
 def postgres_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engine:
-    """An engine whose connections are settled before their first use."""
+    """An engine whose connections are set up before their first use."""
     prepare = _prepare(url)
     engine = create_engine(
         url.difference_update_query([PREPARE]),
@@ -76,13 +76,14 @@ def postgres_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engi
 
 
 def is_pooled(connection: Any) -> bool:
-    """Whether somebody stands between us and the server: he opens a connection with a process number of his own."""
+    """Whether a pooler is between us and the server."""
+    # A pooler answers the start-up with a process number of its own, not with that of the server's process.
     [pid] = connection.execute("select pg_backend_pid()", prepare=False).fetchone()
     return bool(pid != connection.info.backend_pid)
 
 
 def left_to_the_role(connection: Connection) -> list[str]:
-    """Settings of ours for plans that are not in force: behind a pooler the role has to bring them."""
+    """Our plan settings that are not in force: behind a pooler the database role has to have them."""
     return [name for name in ("enable_seqscan", "jit") if connection.exec_driver_sql(f"show {name}").scalar() != "off"]
 
 

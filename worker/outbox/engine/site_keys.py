@@ -1,6 +1,6 @@
-"""The site's own random key, made by `db upgrade`: it keys the hashes in lanes and limit keys.
+"""The site's own random key, made by `db upgrade`: the key of the hashes in lanes, orders and limit keys.
 
-Producers need it and no app secret; it never leaves the database and this process's memory.
+Producers need this key but no app secret; it never leaves the database and the process's memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _read(connection: Connection) -> bytes:
     try:
         value = connection.execute(_READ).scalar()
     except (ProgrammingError, OperationalError) as error:
-        # OperationalError is also SQLite's word for a missing table; a database that is away is not our finding.
+        # SQLite raises OperationalError for a missing table too; that of a database that is away is raised as it is.
         if is_retryable(error) or (is_lost(error) and "no such table" not in str(error.orig)):
             raise
         raise ConfigurationError("the outbox's tables are not there; run `worker db upgrade`") from error

@@ -1,11 +1,11 @@
-"""Statements on the driver's own cursor: the hot path's way around SQLAlchemy's per-statement cost (measured: a third).
+"""Statements on the driver's own cursor, which saves the hot path SQLAlchemy's cost per statement (measured: a third).
 
 One style of placeholder, `:name`, on every database. On PostgreSQL a transaction may be pipelined: writes are sent
 without waiting for their answers, and only a fetch or the commit waits. Errors of the driver are translated where the
 connection was taken (`Database`), so callers see SQLAlchemy's.
 
-Only connections of ours, and only where this knows the driver, are gone around so. Any other goes through SQLAlchemy,
-whatever its driver: so a statement may be shared by the producer's door and the worker.
+Only our own connections with a known driver are used so. A statement on any other connection goes through SQLAlchemy,
+whatever its driver, so that producers and workers can share statements.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
 _NOTHING: Mapping[str, Any] = {}
 _OURS = "worker_outbox"
 _KNOWN_DRIVERS = frozenset({"psycopg", "pymysql", "pysqlite"})
-"""Whose placeholders `driver_sql` writes."""
+"""Drivers whose placeholders `driver_sql` writes."""
 
 
 def ours(engine: Engine) -> Engine:
-    """The same engine and pool; what is taken from it may be gone around."""
+    """The same engine and pool, whose connections are marked as our own."""
     return engine.execution_options(**{_OURS: engine.dialect.driver in _KNOWN_DRIVERS})
 
 
@@ -70,7 +70,7 @@ def collect(cursor: Any) -> list[tuple[Any, ...]]:
 
 
 def run(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> None:
-    """Runs a statement whose result nobody needs; in a pipeline nobody waits for it either."""
+    """Runs a statement whose result is not needed; in a pipeline without waiting for its answer."""
     send(connection, sql, params).close()
 
 
@@ -85,7 +85,7 @@ def pipeline(connection: Connection) -> Iterator[None]:
             yield
             run(connection, "commit")
     except BaseException:
-        # On a dead connection the rollback fails too; what is to be told is the error before it.
+        # On a lost connection the rollback fails too; the error before it is the one to raise.
         with suppress(connection.dialect.loaded_dbapi.Error):
             driver.rollback()
         raise
@@ -98,7 +98,7 @@ def can_pipeline(engine: Engine) -> bool:
 
 @contextmanager
 def translated(connection: Connection) -> Iterator[None]:
-    """Raises the driver's errors as SQLAlchemy's; a connection that is lost goes back to no pool."""
+    """Raises the driver's errors as SQLAlchemy's; a lost connection does not go back to the pool."""
     dialect = connection.dialect
     driver_error = dialect.loaded_dbapi.Error
     try:
