@@ -1,1 +1,1 @@
-"""Rows of jobs and parts, and what belongs to them: files, codes, media, events, orders."""
+"""Rows of jobs and parts, and of their files, codes, media, events and orders."""

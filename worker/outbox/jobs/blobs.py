@@ -1,6 +1,6 @@
 """Files in the outbox: stored in pieces of 1 MiB inside the caller's transaction, read back piece by piece.
 
-A rollback leaves nothing, workers on other hosts find them, and memory stays flat both ways.
+A rollback leaves nothing, workers on other hosts can read them, and memory stays flat for both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from worker.outbox.engine.clock import SqlClock, micros
 from worker.outbox.engine.database import Database
 
 REUSED_WITHIN_S = 3 * 86_400
-"""A copy older than this is not reused: it must outlive the jobs that lean on it, and purge counts from its birth."""
+"""Seconds for which a stored copy is reused. Housekeeping deletes a copy with its last job, which is at least four days
+old then, so no producer can have found one that is about to be deleted.
+"""
 
 
 @lru_cache(maxsize=8)
@@ -40,7 +42,7 @@ _READ_CHUNK = text("select data from worker_blob_chunks where blob_id = :id and 
 
 
 def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -> str | None:
-    """A young copy of the same content that this transaction sees; None: store one. No lock, nobody waits."""
+    """A recent copy of the same content that this transaction can see; None: store one. Takes no lock."""
     found = connection.execute(_find(clock.now(connection.dialect.name)), {"sha256": sha256, "size": size}).scalar()
     return None if found is None else str(found)
 
@@ -48,10 +50,10 @@ def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -
 def insert_blob(
     connection: Connection, clock: SqlClock, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]
 ) -> None:
-    """Stores a file, one statement a piece."""
+    """Stores a file, with one statement for each piece of it."""
     now = clock.now(connection.dialect.name)
     connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
-    # PyMySQL sends bytes as hexadecimal digits anyway; aiomysql 0.3.2 beside PyMySQL 1.2.3 or newer cannot send any.
+    # As digits, which PyMySQL would send anyway: aiomysql 0.3.2 with PyMySQL 1.2.3 or newer cannot send bytes.
     as_digits = is_mariadb(connection.dialect.name)
     for n, chunk in enumerate(chunks):
         row = {"id": blob_id, "n": n, "data": chunk.hex() if as_digits else chunk}
@@ -59,13 +61,13 @@ def insert_blob(
 
 
 def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
-    """Takes files out, piece by piece and whole."""
+    """Deletes files with their pieces."""
     for table, key in (("worker_blob_chunks", "blob_id"), ("worker_blobs", "id")):
         connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
 
 
 def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
-    """Which jobs name which files: pairs of a new job's id and a blob's; null: the file is still to be fetched."""
+    """Stores which jobs name which files, as pairs of a new job's id and a blob's; None: a file to be fetched."""
     stored = {(job, blob) for job, blob in uses if blob is not None}
     rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(stored)]
     if rows:
@@ -73,20 +75,19 @@ def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) ->
 
 
 def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these files are still there."""
+    """The ids of files that are still stored."""
     among = chosen(connection.dialect.name, "worker_blobs")
     rows = connection.execute(text(f"select id from {among}"), {"ids": ids_json(ids)})
     return {str(row[0]) for row in rows}
 
 
 def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these files are still stored; those stay until the caller's commit.
-
-    Only housekeeping meets the lock, and it passes the files by.
-    """
-    there = stored_blobs(connection, ids)  # on MariaDB a locking look at one that is gone locks where it was
+    """The ids of files that are still stored; these are locked, and so kept, until the caller's commit."""
+    # Read first without a lock: on MariaDB a locking read of a row that is gone locks the gap where it was.
+    there = stored_blobs(connection, ids)
     if not there or connection.dialect.name == "sqlite":
         return there
+    # A shared lock, for several producers at once; housekeeping, which alone locks these rows, skips such files.
     query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{_SHARED[connection.dialect.name]}"
     return {str(row[0]) for row in connection.execute(text(query), {"ids": ids_json(there)})}
 
@@ -95,7 +96,7 @@ _SHARED = {"postgresql": " for share", "mysql": " lock in share mode", "mariadb"
 
 
 def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these files somebody keeps; the others are locked."""
+    """The ids of files that a producer has locked with `keep_blobs`; this transaction locks the others."""
     if connection.dialect.name == "sqlite":
         return set()
     query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{in_order(connection.dialect.name)}"
@@ -108,7 +109,8 @@ def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
     n = 0
     while (chunk := _chunk(database, blob_id, n)) is not None:
         yield chunk
-        chunk = None  # not while the next one is read
+        # Freed before the next one is read, so that only one piece is in memory.
+        chunk = None
         n += 1
     if n == 0 and not _is_there(database, blob_id):
         raise FileGone("the file is no longer stored; enqueue it again")

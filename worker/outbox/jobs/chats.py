@@ -1,7 +1,7 @@
-"""Chats that callbacks told of: who they are, whether the webhook is still in them, and what their people allow.
+"""Chats that callbacks reported: their ids, whether the webhook is still in them, and the messages they allow.
 
-A row is written by callbacks and spent by marks, each under its lock: what is spent was allowed before, and a lane that
-waits for its person is opened by the callback that allows more.
+Callbacks write a chat's row and marks take from its allowance, both under the row's lock. So no mark takes more than
+was allowed, and the callback that allows more opens the lane that waits for it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from worker.outbox.lanes.lanes import block_lanes, resume_lanes
 
 @dataclass(frozen=True, slots=True)
 class ChatLanes:
-    """What a chat's news mean for the lanes of those who send to it."""
+    """The lanes of messages to a chat, and the blocks that a callback of the chat may write or lift."""
 
     lanes: tuple[str, ...]
     blocks: tuple[Block, ...]
-    """For each of them, written when we were taken out of the chat; what was blocked so is opened by our return."""
+    """One block for each lane, written when the account was taken out of the chat and lifted when it returns."""
     waiting: str
-    """The reason of lanes that wait for the chat's person."""
+    """The reason of lanes that wait for a message from the chat's member."""
 
 
 CAME_BACK = "it is in the chat again"
@@ -39,16 +39,16 @@ ALLOWED = "its member spoke"
 def note(
     connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int, happened_at: int
 ) -> list[LaneEvent]:
-    """Store what a callback says of a chat, and park or open its lanes; returns the steps these took.
+    """Stores what a callback says about a chat, and parks or opens its lanes; returns the steps of these lanes.
 
-    `happened_at` is the vendor's instant: what happened before the newest news of the chat came late, and changes
-    nothing.
+    `happened_at` is the vendor's instant, in microseconds.
     """
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
     row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "told_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
     gone_at, _, told_at = _locked(connection, account, news.chat_id)
+    # Callbacks can come late: one that is older than the row's newest changes nothing.
     if told_at is not None and happened_at < told_at:
         return []
     gone = news.change is ChatChange.GONE
@@ -67,7 +67,7 @@ def note(
     )
     if gone:
         return block_lanes(connection, now_sql, lanes.blocks)
-    # Only what was blocked for this very reason: a lane may be parked for another, too.
+    # Only blocks with this reason are lifted: the lane may be parked for another one too.
     opened: list[LaneEvent] = []
     if gone_at is not None:
         for reason in {block.reason for block in lanes.blocks}:
@@ -88,12 +88,10 @@ def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | N
 
 
 def spend(connection: Connection, spending: Spending) -> bool:
-    """Take one message out of a single chat's allowance; False when none is left.
-
-    A chat that no callback told of, and one that is no single chat, is left to the vendor to judge.
-    """
+    """Takes one message out of a single chat's allowance; False when none is left."""
     chat_id = _single_chat(connection, spending)
     if chat_id is None:
+        # The vendor judges a chat that no callback has reported, and one that is no single chat.
         return True
     _, allowance, _ = _locked(connection, spending.account, chat_id)
     if allowance <= 0:
@@ -103,19 +101,17 @@ def spend(connection: Connection, spending: Spending) -> bool:
 
 
 def give_back(connection: Connection, spending: Spending, since: int) -> None:
-    """Give back the message that was marked then: the vendor certainly did not take it.
-
-    Where a callback of the chat came since, its person may have allowed the most there can be; one more would be too
-    many, so nothing is given back.
-    """
+    """Returns the message of a mark made at `since`, which the vendor certainly did not take, to the allowance."""
     chat_id = _single_chat(connection, spending)
+    # Not if a callback came since: it may have set the allowance to its maximum, and one more would be too many.
     if chat_id is not None:
         _add(connection, spending.account, chat_id, 1, since)
 
 
 def _single_chat(connection: Connection, spending: Spending) -> str | None:
-    """By the chat's id, or by the userid (in any case) of the member whose single chat it is."""
-    for query in _SINGLE_CHAT:  # one after the other: each by its own index
+    """The single chat's id, found by that id or by its member's userid (in any case); None: no such single chat."""
+    # Two queries, because each has its own index.
+    for query in _SINGLE_CHAT:
         wanted = {"account": spending.account, "chat": spending.chat, "person": spending.chat.lower()}
         if rows := fetch(connection, query, {name: wanted[name] for name in wanted if f":{name}" in query}):
             return str(rows[0][0])
@@ -141,7 +137,7 @@ def _add(connection: Connection, account: str, chat_id: str, messages: int, sinc
 
 
 def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dict[str, str]:
-    """What callbacks told of these chats: id -> single, group or blackboard."""
+    """The types of chats as callbacks reported them: id -> single, group or blackboard."""
     among = chosen(connection.dialect.name, "worker_chats", "chat_id")
     rows = connection.execute(
         text(f"select chat_id, chat_type from {among} and account = :account"),
@@ -153,7 +149,7 @@ def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dic
 def list_chats(
     connection: Connection, account: str | None, *, gone: bool = False, limit: int
 ) -> list[Mapping[str, Any]]:
-    """Chats that callbacks told of, the last seen first; those the webhook was taken out of only if asked for."""
+    """Chats that callbacks reported, the last seen first; `gone` includes those that the webhook was taken out of."""
     wanted = " and ".join((["account = :account"] if account else []) + ([] if gone else ["gone_at is null"]))
     query = f"select * from worker_chats{' where ' + wanted if wanted else ''} order by last_seen_at desc limit :limit"
     rows = connection.execute(text(query), {"account": account, "limit": limit} if account else {"limit": limit})
@@ -162,10 +158,10 @@ def list_chats(
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """One of the messages that a chat's person allowed; without one left the lane waits for him."""
+    """One message out of a single chat's allowance, which its member renews by writing to the chat."""
 
     account: str
     chat: str = field(repr=False)
-    """The chat's id, or its person's."""
+    """The chat's id, or its member's userid."""
     block: Block
-    """What is written when nothing is left."""
+    """The block of the lane that is written when no message is left."""

@@ -1,4 +1,4 @@
-"""The ledger of response_codes: filed with a send, leased with a mark, spent, freed or burned when the call ends."""
+"""The ledger of response_codes: stored with a send, leased with a mark, spent, freed or burned when the call ends."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from worker.outbox.engine.sql import fetch, run
 
 TASK_ID_CHARACTERS = 128
 SPENT_BY_VENDOR = 60140
-"""The vendor's "invalid response_code": expired, used or foreign."""
+"""The vendor's errcode "invalid response_code": expired, used or of another app."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code that may be spent."""
+    """One code that can be used for an update."""
 
     id: str
     code: str = field(repr=False)
@@ -30,7 +30,7 @@ class Code:
     source: str
     """`send`, `callback` or `given`."""
     left_us: int
-    """How long after the instant asked about it can still be spent."""
+    """Microseconds from the instant of the query until it ends."""
 
 
 def code_id(app: str, code: str) -> str:
@@ -39,13 +39,13 @@ def code_id(app: str, code: str) -> str:
 
 
 def name_part(connection: Connection, account: str, msgid: str, part_id: str) -> None:
-    """Writes down whose an id of the vendor's is, so that it can be told by the id."""
+    """Stores the part that an id of the vendor's belongs to, so that the part is found by the id."""
     row = {"account": account, "task_id": msgid[:TASK_ID_CHARACTERS], "part_id": part_id}
     insert_rows(connection, tables.task_ids, [row], conflict="ignore")
 
 
 def named_ids(connection: Connection, account: str) -> list[str]:
-    """Every id of the vendor's that belongs to a part of this account."""
+    """Every task_id or msgid that is stored for a part of this account."""
     return [
         row[0]
         for row in fetch(
@@ -65,9 +65,9 @@ def file_code(
     *,
     given: bool = False,
 ) -> None:
-    """Writes down a code that a send brought, the callback of a person's press, or (`given`) the application.
+    """Stores a code from a send, from the callback of a person's press, or (`given`) from the application.
 
-    One that is known stays what it is.
+    A code that is known already stays as it is.
     """
     row = {
         "id": code_id(app, code),
@@ -84,12 +84,12 @@ def file_code(
 
 
 def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence[str] = ()) -> list[Code]:
-    """The codes of a card's send part that can still be spent, in the order in which an update for these people does.
+    """The unused codes of a card's send part, in the order in which an update for these people uses them; two at most.
 
-    Their own presses' codes first, then those of other presses, the send's last: only that one was given for everybody.
-    Among equals the last to end comes first: the age at which the vendor refuses a code has changed before. Two at
-    most.
+    First the codes of their own presses, then those of other presses, then the send's.
     """
+    # The send's code is last, because only that one was given for all recipients. Of equals the last to end is first,
+    # because the age at which the vendor refuses a code has changed before.
     query = text(
         f"select id, code, ends_at, source, ends_at - ({now}) from worker_response_codes"
         f" where part_id = :part and state = 'fresh' and ends_at > {now}"
@@ -101,7 +101,7 @@ def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence
 
 
 def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> dict[str, set[str]]:
-    """Which parts' cards of a job these people pressed: person in lower case -> parts; who pressed none is left out."""
+    """The parts of a job whose cards these people pressed: person in lower case -> parts; without presses no entry."""
     query = text(
         "select person, part_id from worker_response_codes"
         " where part_id > :low and part_id < :high and person in :people"
@@ -113,14 +113,14 @@ def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> di
 
 
 def read_code(connection: Connection, code: str) -> CodeState | None:
-    """What is known of one code, by its key; null: it was never seen."""
+    """The state of one code, by its key; None: it was never stored."""
     query = text("select id, state, leased_by, ends_at from worker_response_codes where id = :id")
     row = connection.execute(query, {"id": code}).first()
     return None if row is None else CodeState(*row)
 
 
 def code_states(connection: Connection, part_id: str) -> set[str]:
-    """The states of all codes the send part ever brought; empty: it brought none."""
+    """The states of all codes of a send part's card; empty: it never had one."""
     found = connection.execute(
         text("select distinct state from worker_response_codes where part_id = :part"), {"part": part_id}
     )
@@ -128,7 +128,7 @@ def code_states(connection: Connection, part_id: str) -> set[str]:
 
 
 def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int, int | None]]:
-    """Of each part of a job that brought codes: how many can still be spent, and when the last of them ends."""
+    """(part, unused codes, when the last of them ends) for each part of a job whose card ever had a code."""
     query = text(
         "select part_id, count(until), max(until) from (select part_id,"
         f" case when state = 'fresh' and ends_at > {now} then ends_at end as until from worker_response_codes"
@@ -138,7 +138,7 @@ def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int,
 
 
 def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> bool:
-    """Whether the last code of one of a job's cards ends within a time, and has not ended yet."""
+    """Whether the last unused code of one of a job's cards ends within so many microseconds, and has not ended yet."""
     query = text(
         "select part_id from worker_response_codes where part_id > :low and part_id < :high and state = 'fresh'"
         f" group by part_id having max(ends_at) > {now} and max(ends_at) <= {now} + :within limit 1"
@@ -160,6 +160,7 @@ def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str
     leased: dict[str, str] = {}
     for code, part_id in wishes:
         state, holder = states.get(code, ("gone", None))
+
         if state == "fresh" or (state == "leased" and holder == part_id):
             states[code] = ("leased", part_id)
             leased[code] = part_id
@@ -168,18 +169,19 @@ def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str
 
 
 def free(connection: Connection, codes: Sequence[str]) -> None:
-    """Leases of this transaction whose part was not marked after all."""
+    """Frees the leases of this transaction whose part was not marked."""
     for code in codes:
         _set_state(connection, code, "fresh", None)
 
 
 def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome, errcode: int | None) -> None:
-    """Spent by a success, burned by doubt, fresh again when certainly unused."""
+    """Ends a call's lease: the code is spent by a success, burned by doubt, fresh again when certainly unused."""
     match outcome:
         case Accepted() | Partial():
             _set_state(connection, code, "spent", part_id)
         case Unknown():
             _set_state(connection, code, "burned", part_id)
+        # Otherwise the next update would try the same code again.
         case Rejected() | Retry() if errcode == SPENT_BY_VENDOR:
             _set_state(connection, code, "spent", part_id)
         case _:
@@ -187,7 +189,7 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
 
 
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
-    """The parts that held these codes are in doubt: their codes may be used."""
+    """Burns the codes that these parts had leased: the parts are in doubt, so the codes may be used."""
     if part_ids:
         burn = update_chosen(
             connection.dialect.name,

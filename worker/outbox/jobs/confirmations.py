@@ -1,4 +1,4 @@
-"""What became of group-sends at members and customers: one row each, as last read from the vendor."""
+"""The status of group-sends at members and customers: one row each, as last read from the vendor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ID_CHARACTERS = 128
 
 
 def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], now: int) -> None:
-    """Writes down what a page told of the part that created the task; a later reading replaces an earlier one."""
+    """Stores what a page said about a part's task; a later reading replaces an earlier one."""
     rows = {
         (member, recipient): {
             "part_id": part_id,
@@ -32,12 +32,13 @@ def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], no
         for member, recipient in [(one.member[:ID_CHARACTERS], one.recipient[:ID_CHARACTERS])]
     }
     if rows and part_id:
+        # Sorted, so that two transactions lock the same rows in one order.
         ordered = [rows[key] for key in sorted(rows)]
         insert_rows(connection, tables.confirmations, ordered, conflict="replace")
 
 
 def next_to_read(connection: Connection, part_id: str, after: str) -> str | None:
-    """The first member behind `after` who has sent, and of whose customers something can still change."""
+    """The first member after `after` who has sent, and for whose customers a status can still change; None: none."""
     rows = fetch(
         connection,
         "select m.member from worker_confirmations m where m.part_id = :part and m.recipient = '' and m.status = 2"
@@ -51,7 +52,7 @@ def next_to_read(connection: Connection, part_id: str, after: str) -> str | None
 
 
 def is_settled(connection: Connection, part_id: str) -> bool:
-    """Every member has sent, and nothing of theirs waits any more; False while nothing was read."""
+    """True when every member has sent and none of their customers waits any more; False while nothing was read."""
     rows = fetch(
         connection,
         "select count(*), sum(case when (recipient = '' and status <> 2) or (recipient <> '' and status = 0)"
@@ -63,7 +64,7 @@ def is_settled(connection: Connection, part_id: str) -> bool:
 
 
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
-    """Everything that was read about a job's parts."""
+    """All rows that were read about a job's parts."""
     rows = connection.execute(
         text(
             "select part_id, member, recipient, status, happened_at, seen_at from worker_confirmations"
@@ -75,7 +76,7 @@ def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
 
 
 def count_of_job(connection: Connection, job_id: str) -> int:
-    """How many rows of a job's parts there are."""
+    """How many rows were read about a job's parts."""
     rows = fetch(
         connection,
         "select count(*) from worker_confirmations where part_id > :low and part_id < :high",

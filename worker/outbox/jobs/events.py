@@ -1,7 +1,7 @@
-"""Events for application hooks: written with what they are about, offered, run once at a time, ended.
+"""Events for application hooks: written in the transaction of their cause, offered, run one at a time, ended.
 
-A run belongs to a process incarnation, not to a clock: a hook may take as long as it likes, and is run again only when
-its process has ended without saying how it went.
+A run belongs to a process incarnation and has no time limit: a hook is run again only when its process has ended
+without recording a result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def event_row(
     inbound_id: str | None = None,
     job_state: int | None = None,
 ) -> dict[str, Any]:
-    """A new event: due at once if anybody listens, else ended as it is written."""
+    """A new event's row: due at once if its state is waiting, otherwise ended already."""
     waits = state is EventState.WAITING
     return {
         "id": id,
@@ -61,7 +61,7 @@ def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
 @lru_cache(maxsize=8)
 def _head(dialect: str, now: str) -> str:
     now = read_once(dialect, now)
-    # Only those that wait have a `due_at`: on MariaDB too the index reads past none that has ended.
+    # Only waiting events have a `due_at`, so on MariaDB, whose index holds all rows, no ended one is read either.
     return (
         f"select id, case when offered_until > {now} then 1 else 0 end"
         f" from worker_events{by_index(dialect, 'worker_events_due')}"
@@ -70,13 +70,13 @@ def _head(dialect: str, now: str) -> str:
 
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
-    """Notes that these go into the broker for so long."""
+    """Notes that these events are in the broker for `wait_us` microseconds."""
     update = update_chosen(connection.dialect.name, "worker_events", f"offered_until = {now} + :wait")
     connection.execute(text(f"{update} and state = 0"), {"ids": ids_json(ids), "wait": wait_us})
 
 
 def leave_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int = 0) -> None:
-    """Nobody here has room for these: they may be offered again, now or a little later."""
+    """Lets these events be offered again, now or after `wait_us`: this process has no free thread for them."""
     offer_events(connection, now, ids, wait_us)
 
 
@@ -85,7 +85,7 @@ def leave_events(connection: Connection, now: str, ids: Sequence[str], wait_us: 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One event in the hands of one process."""
+    """One event that a process has claimed, with its job and its callback."""
 
     id: str
     kind: str
@@ -100,7 +100,7 @@ class Claimed:
     job_kind: str | None
     tags: str | None
     dedupe_key: str | None = field(repr=False)
-    """The job's own, or that of the job it replays: a key belongs to one job."""
+    """The job's own, or its original's, because a key belongs to one job."""
     replay_of: str | None
     event: str | None
     person: str | None = field(repr=False)
@@ -118,7 +118,7 @@ _CLAIMED = text(
 
 
 def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claimed | None:
-    """Takes a waiting event that is due; None: somebody else has it, or it has ended."""
+    """Takes a waiting event that is due; None: another process has it, or it has ended."""
     taken = connection.execute(
         text(
             "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
@@ -132,12 +132,12 @@ def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claim
 
 
 def hand_back(connection: Connection, now: str, id: str, holder: str) -> None:
-    """This process may have claimed the event, and runs no hook for it: due again, and no run is counted."""
+    """Returns an event that this process may have claimed but runs no hook for: due again, no run is counted."""
     connection.execute(text(f"{_handed_back(now)} and holder = :holder"), {"id": id, "holder": holder, "wait": 0})
 
 
 def leave_unheard(connection: Connection, now: str, event: Claimed, wait_us: int) -> None:
-    """This process has no hook for the event: due again after the wait, and no run is counted."""
+    """Returns an event for which this process has no hook: due again after the wait, no run is counted."""
     values = {"id": event.id, "claim": event.claim, "wait": wait_us}
     connection.execute(text(f"{_handed_back(now)} and claim = :claim"), values)
 
@@ -150,9 +150,9 @@ def _handed_back(now: str) -> str:
 
 
 def end_event(connection: Connection, now: str, event: Claimed, state: EventState) -> bool:
-    """End a run in the transaction of the hook's own work, so that both are stored or neither.
+    """Ends a run in the transaction of the hook's own work, so that both are stored or neither.
 
-    False: the event is no longer this run's (its process was called dead), and the transaction must be rolled back.
+    False: the event is no longer this run's (its process counts as dead), and the transaction must be rolled back.
     """
     ended = connection.execute(
         text(
@@ -165,7 +165,7 @@ def end_event(connection: Connection, now: str, event: Claimed, state: EventStat
 
 
 def fail_event(connection: Connection, now: str, event: Claimed, error: str, delay_us: int | None) -> None:
-    """A run failed: due again after the delay, or (null) parked until a person asks for it."""
+    """Records a failed run: the event is due again after the delay, or (None) parked until a person retries it."""
     parks = delay_us is None
     due = "null" if parks else f"{now} + :delay"
     connection.execute(
@@ -187,12 +187,12 @@ _OF_THE_ENDED = "holder is not null and holder in (select id from worker_process
 
 
 def any_of_the_ended(connection: Connection) -> bool:
-    """True when an event is held by a process that has ended without saying how it went."""
+    """True when an event is held by a process that has ended without recording a result."""
     return connection.execute(text(f"select id from worker_events where {_OF_THE_ENDED} limit 1")).first() is not None
 
 
 def free_events_of_the_ended(connection: Connection, now: str) -> None:
-    """These are due again at once."""
+    """Makes the events that ended processes hold due again at once."""
     connection.execute(text(f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_THE_ENDED}"))
 
 
@@ -200,7 +200,7 @@ def free_events_of_the_ended(connection: Connection, now: str) -> None:
 
 
 def retry_event(connection: Connection, now: str, id: str) -> bool:
-    """A parked or ignored event is due again, its tries counted anew; False: it is neither."""
+    """Makes a parked or ignored event due again and resets its tries; False: it is neither, or has no job."""
     moved = connection.execute(
         text(
             f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
@@ -213,7 +213,8 @@ def retry_event(connection: Connection, now: str, id: str) -> bool:
 
 def list_events(connection: Connection, *, state: int | None, limit: int) -> Rows:
     """Events, newest first (ids sort by time)."""
-    where = "" if state is None else f" where state = {int(state)}"  # a literal: else no partial index is used
+    # A literal, because with a bound value no partial index is used.
+    where = "" if state is None else f" where state = {int(state)}"
     query = text(f"select * from worker_events{where} order by id desc limit :limit")
     return [dict(row) for row in connection.execute(query, {"limit": limit}).mappings()]
 
@@ -225,7 +226,7 @@ def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
 
 
 def events_of_job(connection: Connection, job_id: str) -> Rows:
-    """A job's events with the callbacks that brought them."""
+    """A job's events with the callbacks that caused them."""
     rows = connection.execute(
         text(
             "select e.*, i.event, i.person, i.payload, i.received_at from worker_events e"

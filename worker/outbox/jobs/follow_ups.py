@@ -1,7 +1,7 @@
-"""Jobs that depend on jobs: what a target's parts brought, parking on it, and adding parts to an open job.
+"""Jobs that depend on jobs: the receipts of a target's parts, waiting for a target, and adding parts to an open job.
 
-A wake-up is never lost: who depends on a job locks its row first and parks only then, in one transaction; the group
-commit writes that row first and wakes the parked second, in one transaction.
+No wake-up is lost: a follow-up locks its target's row and then parks, in one transaction; the group commit writes that
+row and then wakes the parked parts, in one transaction.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class TargetPart:
     state: PartState
     doubts: int
     not_before: int | None
-    """Of an unknown: when its policy acts; null: held for a person."""
+    """When the policy of an unknown part acts; None: held for a person."""
     first_marked_at: int | None
     marked_at: int | None
     flagged: bool | None
     """Whether the duplicate check was on in its last call."""
     spec: Mapping[str, Any]
     claim: int | None
-    """Of its receipt; null without one."""
+    """The claim of its receipt; None without a receipt."""
     msgid: str | None
     accepted_at: int | None
     recalled_at: int | None
 
 
 def lock_job_row(connection: Connection, job_id: str) -> bool:
-    """Locks a job's row; whatever moves its parts waits until this transaction ends. False: no such job."""
+    """Locks a job's row, so that commits which move its parts wait for this transaction. False: no such job."""
     found = connection.execute(
         text(f"select id from worker_jobs where id = :id{for_update(connection.dialect.name)}"), {"id": job_id}
     )
@@ -53,16 +53,16 @@ def lock_job_row(connection: Connection, job_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Replays:
-    """The replays of a job's chain that were asked for after it."""
+    """The replays of a job's chain that were enqueued after it."""
 
     ids: tuple[str, ...]
-    """Oldest first; of an original all of them."""
+    """Oldest first; for an original all of its replays."""
     first: str | None
-    """The original, where the job itself is a replay; None: it is the original, or was never replayed."""
+    """The original, if the job is a replay that has later replays; otherwise None."""
 
 
 def later_replays(connection: Connection, job_id: str) -> Replays:
-    """Which replays of a job's chain came after it."""
+    """The replays of a job's chain that were enqueued after it."""
     rows = connection.execute(_LATER_REPLAYS, {"id": job_id}).all()
     return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
 
@@ -74,13 +74,13 @@ _LATER_REPLAYS = text(
 
 
 def reached_by(connection: Connection, job_id: str) -> list[str]:
-    """The jobs that a recall or an update of one is about: the job and, of an original, its replays; oldest first."""
+    """The jobs that a recall or an update of one reaches: the job and, for an original, its replays; oldest first."""
     replays = later_replays(connection, job_id)
     return [job_id, *(replays.ids if replays.first is None else ())]
 
 
 def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
-    """Which users the vendor refused for each part of a job: part -> users in lower case."""
+    """The users whom the vendor refused: part of the job -> users in lower case."""
     query = text(
         "select part_id, recipient_key from worker_failures where part_id > :low and part_id < :high and kind = 'user'"
     )
@@ -91,7 +91,7 @@ def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
 
 
 def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
-    """The parts of a job with the receipt each brought, in order; what two calls brought alike stands there once."""
+    """The parts of a job with their receipts, in order; of two receipts of a part with one msgid the later is kept."""
     rows = connection.execute(
         text(
             "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
@@ -124,26 +124,26 @@ def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A part whose call may have reached the vendor and has no answer yet, and what it was to send."""
+    """A part whose call may have reached the vendor and has no answer yet, with the content it was to send."""
 
     id: str
     job_id: str
     in_the_air: bool
-    """Its first call is being made: nothing of it is in doubt yet."""
+    """True when its first call is being made and none is in doubt."""
     marked_at: int
-    """Its last call."""
+    """When its last call was marked, in microseconds."""
     kind: str
     message: Mapping[str, Any] = field(repr=False)
     spec: Mapping[str, Any] = field(repr=False)
 
 
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
-    """The other parts of an account and kind that are in doubt, whatever becomes of them next, or in the air."""
+    """The other parts of an account and kind that are in doubt, queued again or not, or in the air."""
     queue = by_partial_index(connection.dialect.name, "worker_parts_queue")
     rows = connection.execute(
         text(
             "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
-            # Each by an index of its own: asked at once, MariaDB reads every part there is.
+            # One select for each index: with a single condition MariaDB would read every part of the table.
             " (select id from worker_parts where state = 6 and doubts > 0"
             f" union all select id from worker_parts{queue} where state = 0 and lane = :lane and doubts > 0"
             " union all select id from worker_parts where state = 1 and lane = :lane) found"
@@ -159,7 +159,7 @@ def others_unanswered(connection: Connection, account: str, kind: str, lane: str
 
 
 def is_recalled(connection: Connection, part: str) -> bool:
-    """Whether what a part brought was taken back, or cancelled."""
+    """Whether a message or task of the part was recalled or cancelled."""
     query = text("select 1 from worker_receipts where part_id = :part and recalled_at is not null")
     return connection.execute(query, {"part": part}).first() is not None
 
@@ -175,7 +175,7 @@ def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
 
 
 def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
-    """Whether a part of the job is in doubt and not held: its next call is made without being asked for."""
+    """Whether a part of the job is in doubt and not held, so that a repeat or a look-up is still to come."""
     query = text(
         "select 1 from worker_parts where id > :low and id < :high and ((state = 6 and not_before is not null)"
         " or (state in (0, 1) and doubts > 0)) limit 1"
@@ -183,12 +183,12 @@ def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
     return connection.execute(query, part_range(job_id)).first() is not None
 
 
-# The ids of a job's parts are looked for, never its id: parts have no index by job.
+# By the range of the parts' ids, because parts have no index by job.
 _STATE_AND_SPEC = text("select state, spec from worker_parts where id > :low and id < :high order by n")
 
 
 def reminders(connection: Connection, target: str, since: int) -> list[int]:
-    """When reminders of a part's task were accepted, oldest first."""
+    """The instants after `since` when reminders of a part's task were accepted, oldest first, in microseconds."""
     jobs = connection.execute(
         text("select id from worker_jobs where target_job_id = :job and kind = 'remind'"), {"job": job_of(target)}
     )
@@ -210,8 +210,8 @@ def park(connection: Connection, part: PartFacts, job_id: str, until: int, reaso
 
 
 def wake_overdue(connection: Connection, now: str) -> None:
-    """Parks that have ended by themselves: who waited looks again."""
-    # Few wait, and many are due: a plan that begins with those reads the whole backlog.
+    """Lets parked parts whose wait has ended check their target again."""
+    # Few parts are parked and many are due: a plan that begins with the due ones reads the whole backlog.
     waiting = by_index(connection.dialect.name, "worker_parts_waiting")
     connection.execute(
         text(
@@ -222,7 +222,7 @@ def wake_overdue(connection: Connection, now: str) -> None:
 
 
 def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
-    """Locks the follow-up's own part; None when it is no longer queued (somebody else resolved or moved it)."""
+    """Locks the follow-up's own part and reads its spec; None when another sender has resolved or moved it."""
     part = lock_parts(connection, [own_id]).get(own_id)
     if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
         return None
@@ -231,7 +231,7 @@ def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, 
 
 
 def make_urgent(connection: Connection, part_id: str) -> None:
-    """A queued part goes before what is not urgent in its lane, should it be offered again."""
+    """Gives a queued part the urgent priority, for the next time it is offered."""
     connection.execute(
         text("update worker_parts set priority = :urgent where id = :id and state = 0"),
         {"urgent": int(Priority.URGENT), "id": part_id},
@@ -239,7 +239,7 @@ def make_urgent(connection: Connection, part_id: str) -> None:
 
 
 def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
-    """The own part takes the first spec; further parts of the same open job take the others."""
+    """Gives the first spec to the follow-up's own part, and adds a part to its open job for each of the others."""
     connection.execute(
         text("update worker_parts set spec = :spec where id = :id"), {"spec": _dump(specs[0]), "id": own.id}
     )
@@ -263,7 +263,7 @@ def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[s
 
 
 def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, spec: str) -> dict[str, Any]:
-    """A queued part's row; its counters start at the columns' own zero."""
+    """A queued part's row; its counters get the columns' default of 0."""
     return {
         "id": part_id(job_id, n),
         "job_id": job_id,

@@ -1,6 +1,6 @@
-"""What vendors tell us: stored once, joined to the part it is about, with its response_code and its event.
+"""Callbacks of vendors: stored once, joined to the part they are about, with their response_code and their event.
 
-All in one transaction: a callback that is answered with 200 is there with everything that follows from it.
+All in one transaction: a callback that is answered with 200 is stored with everything that follows from it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.task_ids import may_be_anothers
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
-"""A task_id of our own making names its part (`w<part id>`, see the channel's `render`)."""
+"""A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +33,25 @@ class Delivery:
     """One delivery of a callback, ready to be stored."""
 
     account: str
-    """Whose callback address it came to."""
+    """The account whose callback address received it."""
     app: str
-    """What the vendor takes that account for."""
+    """The app at the vendor that the account belongs to (`Channel.app_scope`)."""
     accounts: Sequence[str]
-    """All that it takes for the same app: a card of any of them is pressed here."""
+    """All accounts of that app: the pressed card may be of any of them."""
     inbound: Inbound
     payload: str = field(repr=False)
     """JSON."""
     id: str
-    """UUIDv7, another for every delivery; of the event too, if this delivery is the one that is stored."""
+    """UUIDv7, another for every delivery; the event's id too, if this delivery is the one that is stored."""
     code_ttl_s: int
     hooked: bool
-    """Somebody is there to hear card events."""
+    """True when the application has a hook for card events."""
     lanes: ChatLanes | None = None
-    """Where it says something of a chat: of what is sent to it."""
+    """The lanes of messages to the chat that the callback reports; None: it reports no chat."""
 
 
 def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEvent] | None:
-    """Store a callback and what follows from it; returns the steps of the lanes it moved.
+    """Stores a callback and what follows from it; returns the steps of the lanes it moved.
 
     None: the callback was stored already, and nothing was changed.
     """
@@ -71,7 +71,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
         "part_id": part_id,
     }
     insert_rows(connection, tables.inbound, [row], conflict="ignore")
-    # Who is stored, tells: row counts of ignored conflicts mean something else on every database.
+    # The stored delivery's id shows which one won: row counts of ignored conflicts differ from database to database.
     if connection.execute(_STORED_BY, {"id": key}).scalar_one() != delivery.id:
         return None
     if card is not None:
@@ -83,14 +83,14 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
 
 
 def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
-    """What a press leaves: a code for its card's updates, and an event for the application."""
+    """Stores what follows from a press: a code for updates of its card, and an event for the application."""
     inbound = delivery.inbound
     if part_id is not None and card.response_code:
-        # The vendor counts from the press: a callback that was repeated for a while brings a code that has aged.
+        # The vendor counts from the press: the code of a callback that was repeated for a while is older than that.
         issued = min(now, inbound.happened_at * 1_000_000)
         ttl_s = delivery.code_ttl_s
         codes.file_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
-    # An event is written also where nobody listens: a hook that comes later can be given it by `worker events retry`.
+    # An event is written also without a hook for it: `worker events retry` can give it to a hook that is added later.
     heard = delivery.hooked and part_id is not None
     row = event_row(
         delivery.id,
@@ -108,10 +108,8 @@ _STORED_BY = text("select stored_by from worker_inbound where id = :id")
 
 
 def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) -> str | None:
-    """The part of one of these accounts that sent the card; null: none of ours did.
-
-    The part is there before its card can be: also for a press that arrives before the send's own answer was recorded.
-    """
+    """The part of one of these accounts that sent the card; None: none of ours did."""
+    # The part's row exists before its card can, so it is found also when the press arrives before the send's answer.
     ours = _OURS.fullmatch(task_id)
     if ours:
         found = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
@@ -127,7 +125,7 @@ _OWN_PART = text(
     "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id"
     " where p.id = :part and j.account in :accounts"
 ).bindparams(_ACCOUNTS)
-# Of several that wanted one task_id the vendor took one: not one that was never marked, nor (42014) one it refused.
+# Of several parts with one task_id the vendor took one: none that was never marked, and none that it refused (42014).
 _CALLERS_PART = text(
     "select p.id from worker_task_ids t join worker_parts p on p.id = t.part_id"
     " where t.account in :accounts and t.task_id = :task"
@@ -147,11 +145,12 @@ class LostCall:
 
 
 def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> LostCall | None:
-    """The call in doubt that a press of this card proves; null: none is, or the card may be another part's."""
+    """The call in doubt that a press of this card proves; None: none is in doubt, or the card may be another part's."""
     part_id = part_of_task(connection, accounts, task_id)
     row = None if part_id is None else connection.execute(_LOST, {"part": part_id}).first()
     if part_id is None or row is None:
         return None
+    # A task_id that the worker made is of one part; one that the caller chose may be of several.
     if not _OURS.fullmatch(task_id) and may_be_anothers(connection, accounts, task_id, part_id):
         return None
     return LostCall(part_id, row[0], row[1], bool(row[2]))
@@ -164,14 +163,15 @@ _LOST = text(
 
 
 def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
-    """The caller's own id of what was pressed, out of the message of the job that sent it; null: he gave none."""
+    """The caller's own id of the pressed card, out of the message of the job that sent it; None: it has none."""
     part_id = part_of_task(connection, accounts, card.task_id)
     message = None if part_id is None else connection.execute(_MESSAGE, {"job": job_of(part_id)}).scalar()
     found: Any = None if message is None else json.loads(message)
     for step in card.own_id_at:
         try:
             found = found[step]
-        except (KeyError, IndexError, TypeError):  # another message than the one that was sent
+        except (KeyError, IndexError, TypeError):
+            # The path belongs to another message than the job's.
             return None
     return found if isinstance(found, str) else None
 

@@ -1,6 +1,6 @@
-"""Jobs and their parts going into the outbox, and the first look at them that follow-ups and dedupe keys need.
+"""Inserts jobs and their parts, and reads the job's row, the first part's spec and the holder of a dedupe key.
 
-Inserts only: no row is shared between producers, so nobody waits for anybody, except two with the same dedupe key.
+Producers share no row, so none waits for another, except two with the same dedupe key.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class PartRow(TypedDict):
     n: int
     lane: str
     spec: NotRequired[str]
-    """Left out: the job's recipients are the part's share."""
+    """The part's share as JSON; left out when it is all the job's recipients."""
     turn: NotRequired[str]
-    """Of an ordered part."""
+    """The order of an ordered part."""
 
 
 class JobRow(TypedDict):
@@ -64,13 +64,13 @@ class JobRow(TypedDict):
     warnings: NotRequired[str]
     n_open: int
     lane: NotRequired[str]
-    """Of a job that is one part with all its recipients, as most are: that part has no row of its own."""
+    """The lane of the only part, for a job that is one part with all its recipients, as most are; it has no PartRow."""
     turn: NotRequired[str]
-    """That part's."""
+    """The order of that part, if it is ordered."""
 
 
 def only_part(job: JobRow) -> PartRow:
-    """The part of a job that has a lane."""
+    """The only part of a job, made from a JobRow that has a lane."""
     part: PartRow = {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
     if "turn" in job:
         part["turn"] = job["turn"]
@@ -94,11 +94,9 @@ Owners = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
-    """On MariaDB, who holds these keys already, as far as this transaction sees; elsewhere nobody needs to ask.
-
-    What meets a taken key in an insert stays locked there until the caller's commit, and with it the gap before it, in
-    which other producers insert. So a key that is known to be taken is not tried.
-    """
+    """On MariaDB the jobs that hold these keys already, as far as this transaction sees; elsewhere empty."""
+    # There an insert that meets a taken key locks its row until the caller's commit, and with it the gap before it, in
+    # which other producers insert. So a key that is known to be taken is not tried.
     return _read_owners(connection, keys) if keys and is_mariadb(connection.dialect.name) else {}
 
 
@@ -107,15 +105,15 @@ def insert_jobs(
 ) -> dict[str, int]:
     """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
 
-    On PostgreSQL one statement does both, for one job as for a thousand; SQLite has no round trips to save and
-    runs prepared statements row by row, which is faster there than opening a document. Returns which jobs are known
-    to be in, with their due_at; it may be none of them.
+    Returns the due_at of jobs that are known to be inserted; that may be none of them.
     """
     dialect = connection.dialect.name
     now = clock.now(dialect)
+    # One statement for jobs and parts, for one job as for a thousand.
     if dialect == "postgresql":
         return _insert_into_postgres(connection, now, jobs, parts)
     parts = [*parts, *(only_part(job) for job in jobs if "lane" in job)]
+    # SQLite has no round trips to save: prepared statements row by row are faster there than opening a document.
     if dialect == "sqlite":
         connection.execute(_sqlite_jobs(now), [{**_NO_JOB, **job} for job in jobs])
         connection.execute(_SQLITE_PARTS, [{**_NO_PART, **part} for part in parts])
@@ -129,7 +127,7 @@ _NO_PART: dict[str, Any] = dict.fromkeys(_PART)
 
 
 def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
-    """Jobs with their parts in portions fit for one statement each: by rows and by bytes, so memory stays flat."""
+    """Jobs with their parts in portions of limited rows and bytes, one a statement, so that memory stays flat."""
     jobs: list[JobRow] = []
     parts: list[PartRow] = []
     size = 0
@@ -145,13 +143,11 @@ def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[lis
 
 
 def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
-    """Who holds these (account, dedupe key): id, state and content hash. Read after the insert, it tells who won.
-
-    A plain read sees the committed holder; a lock would only make the workers that record results wait for the
-    caller's commit. Except on MariaDB under REPEATABLE READ, when it was committed after the caller's snapshot.
-    """
+    """The jobs that hold these (account, dedupe key), with id, state and content hash; read after the insert."""
+    # Without a lock: workers that record results would wait for the caller's commit.
     found = _read_owners(connection, keys)
     unseen = [key for key in keys if key not in found]
+    # On MariaDB under REPEATABLE READ only a locking read sees a holder that was committed after the caller's snapshot.
     if unseen and is_mariadb(connection.dialect.name):
         return {**found, **_read_owners(connection, unseen, " lock in share mode")}
     return found
@@ -164,16 +160,17 @@ def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: 
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
-    """Takes jobs back that this very call inserted in the caller's transaction; nobody else has seen them."""
+    """Deletes jobs that this call inserted in the caller's transaction, where no other transaction has seen them."""
     dialect = connection.dialect.name
     for table, its in (("worker_parts", parts), ("worker_jobs", ids)):
-        if is_mariadb(dialect):  # under REPEATABLE READ a delete of what is not there locks the gap all inserts need
+        # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need.
+        if is_mariadb(dialect):
             its = _present(connection, table, its)
         connection.execute(text(delete_chosen(dialect, table)), {"ids": ids_json(its)})
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
-    """Which of these rows of its own a transaction has; locks nothing."""
+    """The ids of rows that the transaction can see; takes no lock."""
     query = text(f"select id from {chosen(connection.dialect.name, table)}")
     return [row[0] for row in connection.execute(query, {"ids": ids_json(ids)})]
 
@@ -191,7 +188,7 @@ def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:
 
 
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
-    """What a job's first part was told: its share, and what resolve found for it."""
+    """The spec of a job's first part: its share, and what resolve found for it."""
     found = connection.execute(_FIRST_SPEC, {"id": part_id(job_id, 0)}).scalar()
     told: Mapping[str, Any] = json.loads(found or "{}")
     return told
@@ -200,7 +197,7 @@ def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
 _FIRST_SPEC = text("select spec from worker_parts where id = :id")
 _READ_JOB = text("select * from worker_jobs where id = :id")
 
-# The job's own row is the source: a job left out for its dedupe key gets no parts.
+# The source is the job's row, so that a job left out for its dedupe key gets no parts.
 _PARTS_OF = (
     "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec, turn)"
     " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
@@ -210,7 +207,7 @@ _SQLITE_PARTS = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_job
 
 
 def _insert_into_jobs(source: str) -> str:
-    """From a source with the clock as c.now and the rows as v."""
+    """The insert of jobs from a source that has the clock as c.now and the rows as v."""
     values = ", ".join(_COMPUTED.get(name, f"v.{name}") for name in _STORED)
     return f"insert into worker_jobs ({', '.join(_STORED)}, created_at) select {values}, c.now from {source}"
 
@@ -222,10 +219,8 @@ def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
 def _insert_into_postgres(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> dict[str, int]:
-    """Insert, and return what is asked about later where the database can return it.
-
-    Nothing is read: at SERIALIZABLE a read beside which other transactions insert is a conflict with each of them.
-    """
+    """Inserts jobs and parts; returns the due_at of the inserted jobs if one of them has a dedupe or order key."""
+    # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
     telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
     found = connection.execute(_postgres(now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)})
     return {row[0]: row[1] for row in found} if telling else {}
@@ -233,7 +228,7 @@ def _insert_into_postgres(
 
 @lru_cache(maxsize=8)
 def _postgres(now: str, telling: bool) -> TextClause:
-    """Volatile and materialized: the clock is read once, so all rows of a call carry the same instant."""
+    """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
     jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
     only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, turn from v where lane is not null"
     parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
@@ -254,15 +249,14 @@ def _sqlite_jobs(now: str) -> TextClause:
 
 
 def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
-    """Two statements, and a read when there are dedupe keys.
-
-    Parts are inserted for jobs that are there: under REPEATABLE READ the look for one that is not would lock the gap in
-    which every producer inserts.
-    """
+    """Inserts jobs and parts in two statements, with a read between them when there are dedupe keys."""
+    # Of jobs with one key only the first is tried: the others would meet its row, see `known_owners`.
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
     if jobs:
         connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
+    # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
+    # every producer inserts.
     there = {job["id"] for job in jobs}
     if any("dedupe_key" in job for job in jobs):
         there = set(_present(connection, "worker_jobs", there))
@@ -277,7 +271,7 @@ def _key_of(job: JobRow) -> tuple[str, str | None]:
 
 @lru_cache(maxsize=8)
 def _mariadb_jobs(now: str) -> TextClause:
-    # The limit keeps the clock from being merged into the outer query, where every row would read it anew.
+    # The limit keeps the clock from being merged into the outer query, which would read it again for every row.
     source = f"(select {now} as now limit 1) c cross join {_json_table('jobs', _JOB)}"
     return text(_insert_into_jobs(source) + _MARIADB_WINS)
 
@@ -316,5 +310,5 @@ def _owners(dialect: str, lock: str) -> TextClause:
 
 
 def _dump(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as one document."""
+    """The rows as one JSON document."""
     return to_json(list(rows)).decode()

@@ -1,4 +1,4 @@
-"""What a doorbell needs of its parts, in one SELECT; and giving back the ones it leaves."""
+"""Loads the parts of a doorbell in one SELECT, and releases the parts that it does not get to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.outbox.engine.sql import fetch, run
 
 @dataclass(slots=True)
 class DuePart:
-    """A queued part that is due, with what its job says."""
+    """A queued part that is due, with its job's content."""
 
     id: str
     job_id: str
@@ -40,13 +40,13 @@ class DuePart:
     frozen: str | None = field(repr=False)
     """The frozen body of an earlier call in doubt."""
     frozen_window: str | None
-    """The duplicate window that call was made in."""
+    """The duplicate window of that call."""
     fault: str | None = None
-    """Why its documents cannot be read; null: they can."""
+    """The class of the error that its documents cannot be read for; None: they can."""
     holds_bytes: bool = False
-    """Its documents, or a file that stands in its call, are large: the next is not made while this one is held."""
+    """True when its documents, or a file inside its call, are large: the next part's are not read beside it."""
     is_unread: bool = False
-    """Its documents are large and have yet to be read; see `read_documents`."""
+    """True when its documents are large and not read yet; see `read_documents`."""
     priority: int = Priority.NORMAL
 
 
@@ -56,14 +56,14 @@ _COLUMNS = (
 )
 _DOCUMENTS = ("p.spec", "j.message", "b.body")
 LARGE = 65_536
-"""Documents of a part that are longer together (in bytes; on SQLite in characters) are read when it is its turn: fifty
-parts of a message of megabytes, in every thread, would be gigabytes.
+"""Documents of a part that are longer together (in bytes; on SQLite in characters) are read only before its call: fifty
+parts with a message of megabytes, in every thread, would be gigabytes.
 """
 
 
 @lru_cache(maxsize=16)
 def _from(dialect: str) -> str:
-    # On MariaDB in this order and by the keys: with young statistics it would read all jobs first.
+    # On MariaDB in this order and by the keys: while statistics are young it would read all jobs first.
     join, by_key = ("straight_join", " force index (primary)") if is_mariadb(dialect) else ("join", "")
     joins = (
         f" {join} worker_jobs j{by_key} on j.id = p.job_id"
@@ -84,7 +84,7 @@ def _select(dialect: str, now: str) -> str:
 
 
 def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
-    """The parts among these that may still be sent, in the order in which they were named."""
+    """The parts among these ids that may be sent now, in the order of the ids."""
     rows = fetch(connection, _select(connection.dialect.name, now), {"ids": ids_json(ids)})
     place = {part: n for n, part in enumerate(ids)}
     return [_loaded(row) for row in sorted(rows, key=lambda row: place[row[0]])]
@@ -101,7 +101,7 @@ def _loaded(row: Sequence[Any]) -> DuePart:
 
 
 def read_documents(connection: Connection, work: DuePart) -> None:
-    """Reads the large documents of a part whose turn it is."""
+    """Reads the large documents of a part that is about to be sent."""
     query = f"select {', '.join(_DOCUMENTS)} from {_from(connection.dialect.name)}"
     for spec, message, body in fetch(connection, query, {"ids": ids_json([work.id])}):
         work.is_unread, work.frozen = False, body
@@ -114,7 +114,8 @@ def _understand(loaded: DuePart, spec: str, message: str) -> None:
         loaded.spec, loaded.message = _object(spec), _object(message)
         files = loaded.message.get("files") or {}
         loaded.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
-    except (ValueError, TypeError, LookupError, AttributeError) as error:  # one odd row must not keep the others
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # One unreadable row must not stop the other parts of the doorbell.
         loaded.spec, loaded.message, loaded.fault = {}, {}, type(error).__name__
 
 
@@ -126,7 +127,7 @@ def _object(document: str) -> dict[str, Any]:
 
 
 def moves_until(connection: Connection, part_id: str) -> int | None:
-    """When, at the earliest, a part moves by itself, in microseconds; null: it has ended, or waits for a person."""
+    """The earliest instant, in microseconds, at which a part moves by itself; None: it ended or waits for a person."""
     rows = fetch(connection, "select state, not_before from worker_parts where id = :id", {"id": part_id})
     state, not_before = rows[0] if rows else (PartState.ACCEPTED, None)
     if state in OPEN_STATES:
@@ -135,12 +136,12 @@ def moves_until(connection: Connection, part_id: str) -> int | None:
 
 
 def leave(connection: Connection, ids: Sequence[str]) -> None:
-    """The doorbell did not get to these: they may be offered again at once."""
+    """Releases parts that the doorbell did not get to: they may be offered again at once."""
     _keep_from_offers(connection, ids, "null")
 
 
 def pass_on(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
-    """These are for another process: they are offered again soon, and not at once, for they may come here again."""
+    """Releases parts for another process: they are offered after `wait_us`, because at once they may come back here."""
     _keep_from_offers(connection, ids, f"{now} + :wait", wait=wait_us)
 
 

@@ -1,7 +1,7 @@
-"""The vault: what vendors know files by, the upload that brings it, and who may begin another one.
+"""The media cache (the vault): the media_id of each file, the upload job that fetches it, and the start of new uploads.
 
-Where a media_id is there nothing is locked. Who has to wait, or begins an upload, locks the job of the row's upload
-first and the row second, as the group commit does that ends an upload.
+A send that finds a valid media_id locks nothing. A send that has to wait, or begins an upload, locks the job of the
+row's upload first and the row second, as the group commit does that ends an upload.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from worker.outbox.jobs.rows import for_update
 
 @dataclass(frozen=True, slots=True)
 class VaultRow:
-    """One file as one scope knows it at the vendor."""
+    """The state of one file in one scope at the vendor."""
 
     job_id: str
     media_id: str | None
     valid_until: int | None
     open: bool
-    """The newest upload job for it may still bring a media_id without a person's help."""
+    """True when the newest upload job may still give a media_id without a person's help."""
     look_again_at: int
-    """When who waits for it looks again unasked."""
+    """The instant, in microseconds, at which a waiting send checks again if it was not woken before."""
     after_send: bool
-    """It was made after the send that asks now: for it, or for one beside it."""
+    """True when the upload job was made after the send that asks: for it, or for another send at that time."""
     reason: str | None
     """Why that upload ended without a media_id."""
     fetched: Mapping[str, Any] | None
-    """The copy (blob, size, sha256) it made of what was behind its URL; null without one."""
+    """The copy (blob, size, sha256) that the upload made of the file behind its URL; None without one."""
 
 
 def valid_media(connection: Connection, row_id: str, send_job_id: str, until: str) -> tuple[str, bool] | None:
-    """The media_id that is good beyond an instant (an SQL expression), or None.
+    """The media_id that is valid beyond an instant (an SQL expression), or None; takes no lock.
 
-    With it, whether its upload was made after the send that asks. Locks nothing.
+    The second value says whether its upload was made after the send that asks.
     """
     row = connection.execute(
         text(
@@ -60,18 +60,21 @@ def valid_media(connection: Connection, row_id: str, send_job_id: str, until: st
 
 
 def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow | None:
-    """Locks the upload of a file and its vault row, which is made (without an upload) for the first send that needs it.
+    """Locks the upload of a file and its row, which is made (without an upload) for the first send that needs it.
 
-    None: another upload was begun just now, whose job must not be locked behind the row; ask in a new transaction.
+    None: another upload was begun meanwhile; the caller asks again in a new transaction.
     """
+    # Read without a lock, because the upload's job has to be locked before the row.
     found = connection.execute(_UPLOAD, {"id": row["id"]}).scalar()
     if found is None:
         fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
         insert_rows(connection, tables.media, [fresh], conflict="ignore")
     is_kept = bool(found) and lock_job_row(connection, str(found))
     current = connection.execute(_locked(connection.dialect.name), {"id": row["id"]}).first()
+    # The row names another upload by now, whose job must not be locked after the row.
     if current is None or current[0] != (found or ""):
         return None
+    # There is no upload yet, or retention has deleted its job.
     if not is_kept:
         return VaultRow("", None, None, False, FOREVER, False, None, None)
     state, not_before, reason, after_send, spec = connection.execute(
@@ -102,7 +105,7 @@ def _locked(dialect: str) -> TextClause:
 
 
 def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any], part: Mapping[str, Any]) -> None:
-    """An upload job made by the send that needs it and has the vault row locked."""
+    """Inserts an upload job for the send that needs it, which has locked the file's row."""
     insert_rows(connection, tables.jobs, [job])
     insert_rows(connection, tables.parts, [part])
     note_uses(connection, [(job["id"], file["blob"]) for file in json.loads(job["message"])["files"].values()])
@@ -113,7 +116,7 @@ def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any]
 
 
 def keep_media(connection: Connection, upload_job_id: str, media_id: str, valid_until: int) -> None:
-    """What an upload brought, for every send of its file; an upload that is not the newest brings nothing."""
+    """Stores the media_id of an upload for every send of its file, if it is the newest upload of the file."""
     run(
         connection,
         "update worker_media set media_id = :media, valid_until = :until where job_id = :job",
@@ -122,7 +125,8 @@ def keep_media(connection: Connection, upload_job_id: str, media_id: str, valid_
 
 
 def invalidate_media(connection: Connection, invalidated: Sequence[tuple[str, str]]) -> None:
-    """The vendor no longer knows these media_ids: the next send uploads anew. A newer one in the row stays."""
+    """Ends media_ids that the vendor does not know any more, so that the next send uploads the file again."""
+    # Matched by the media_id: a newer one in the row stays valid.
     for row_id, media_id in invalidated:
         run(
             connection,

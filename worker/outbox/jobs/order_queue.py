@@ -1,9 +1,9 @@
-"""Whose turn it is among the parts of one order (an account and an order_key): one at a time, by (due_at, job, n).
+"""The order of parts with one order_key of an account: one at a time, by (due_at, job, n).
 
-Every part that others have to wait for has a row in `worker_turns`, put there by its producer, taken out by the
-transaction that ends it. The first row of an order has the turn: a part that was marked before all others, else by its
-place. Whoever decides about an order holds its row in `worker_orders`, taken behind parts and jobs: so two marks never
-pass each other, and nobody is sent to sleep while the one before it leaves. Parts without an order_key never come here.
+Every part that others have to wait for has a row in `worker_turns`, inserted by its producer and deleted by the
+transaction that ends the part. The first row of an order has the turn: a part that was marked already, otherwise the
+first by its place. A transaction that decides about an order locks its row in `worker_orders`: so two marks never
+overtake each other, and no part is put to sleep while the one before it ends. Parts without an order_key have no rows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from worker.outbox.engine.sql import fetch, run
 from worker.outbox.lanes.lanes import parked_among
 
 TRIES = 10
-"""An order's row may be taken out, with its line's last part, just as somebody else asks for it."""
+"""How often an order's row is inserted at most: another transaction may delete it, with the order's last part, before
+it is locked."""
 
 
 # -- the producer -----------------------------------------------------------------------------------------------------
 
 
 class Place(NamedTuple):
-    """Where a new part goes in its line, behind what is due earlier."""
+    """The row of a new part in its order; its due_at is added by `append`."""
 
     part_id: str
     turn: str
@@ -42,9 +43,9 @@ class Place(NamedTuple):
 
 
 def append(connection: Connection, places: Sequence[Place], due: Mapping[str, int]) -> None:
-    """Puts ordered parts that the caller's transaction has just inserted into their lines.
+    """Adds parts that the caller's transaction has just inserted to their orders.
 
-    `due` has the due_at of jobs where it is known already; of the others it is read.
+    `due` has the due_at of jobs where it is known already; for the others it is read.
     """
     if not places:
         return
@@ -61,12 +62,10 @@ def _due(connection: Connection, jobs: set[str]) -> dict[str, int]:
 
 
 def take_place(connection: Connection, old_job: str, new_job: str) -> None:
-    """The parts of a job that was just asked for go where one that has ended keeps others waiting, and in its stead.
-
-    No order's row is needed: with the caller's commit one first part is replaced by another, which is awake. The rows
-    of the old ones are locked until then, and whoever would take them out passes them by.
-    """
+    """Puts the parts of a replay in the place of its ended original's parts, if these keep others waiting."""
     holding = _of_job(connection, old_job)
+    # The order's row is not locked: at the caller's commit one first part replaces another, and it does not sleep.
+    # Until then the old rows are locked here, and transactions that would delete them skip locked rows.
     if holding:
         first = update_chosen(connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
@@ -101,7 +100,7 @@ class Line:
         self._places = _places(connection, self._ids)
 
     def go_on(self) -> None:
-        """Parts that are out of the way leave their lines, so that marks of the same transaction see who is next."""
+        """Takes parts that no longer hold their order up out of it, so that the next part comes first."""
         gone = [id for id, place in self._places.items() if self._lets_go(id, place)]
         if gone:
             _leave(self._connection, gone)
@@ -113,18 +112,18 @@ class Line:
         return lets_others_go(part.state, part.not_before is None, place.skips)
 
     def has_turn(self, part: PartFacts) -> bool:
-        """True for the first of its order, and for a part that left its line and goes by itself."""
+        """True for the first part of its order, and for a part that has been taken out of its order."""
         place = self._places.get(part.id)
         return place is None or place.first
 
     def begin(self, part: PartFacts) -> None:
-        """It is marked: what comes later, due earlier, does not overtake it any more."""
+        """Notes that a part is marked, so that no part which is added later with an earlier due_at overtakes it."""
         place = self._places.get(part.id)
         if place is not None and not place.begun:
             self._begun.append(part.id)
 
     def close(self, now: str) -> None:
-        """After everything was written: whoever is next now is woken."""
+        """Writes which parts were begun, takes out those that ended, and wakes the next; after the parts' rows."""
         if self._begun:
             begun = update_chosen(self._connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
             run(self._connection, begun, {"ids": ids_json(self._begun)})
@@ -134,7 +133,7 @@ class Line:
 
 
 def enter(connection: Connection, parts: Mapping[str, PartFacts]) -> Line | None:
-    """The orders of these locked parts; None, and not one statement, where none of them has an order."""
+    """The orders of these locked parts; None, without a statement, if none of them is ordered."""
     return Line(connection, parts) if any(part.turn for part in parts.values()) else None
 
 
@@ -142,12 +141,13 @@ def enter(connection: Connection, parts: Mapping[str, PartFacts]) -> Line | None
 
 
 def out_of_turn(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """Those of these ordered parts that have to wait for others, as far as a look without locks can tell."""
+    """The ordered parts among these that have to wait for others, as read without locks."""
     return [id for id, place in _places(connection, ids).items() if not place.first]
 
 
 def send_to_sleep(connection: Connection, turns: Mapping[str, str]) -> None:
-    """Of these queued parts (part -> its turn), those that are not first wait until they are woken."""
+    """Lets those of these queued parts (part -> its order) that are not first wait until they are woken."""
+    # Without the lock the part before one of them could end meanwhile, and no transaction would wake it.
     _lock(connection, set(turns.values()))
     waiting = out_of_turn(connection, list(turns))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}'"
@@ -159,9 +159,9 @@ def send_to_sleep(connection: Connection, turns: Mapping[str, str]) -> None:
 
 
 def let_pass(connection: Connection, now: str, job_id: str) -> list[str]:
-    """Takes those of a job's parts out of their lines that keep others waiting and are not in the air; their ids.
+    """Takes a job's parts that are first and not in the air out of their orders; returns their ids.
 
-    What is still queued of them goes whenever it can.
+    Those that are still queued are sent when they can be.
     """
     query = "select id, turn from worker_parts where id > :low and id < :high and turn is not null"
     turns = dict(fetch(connection, query, part_range(job_id)))
@@ -173,6 +173,7 @@ def let_pass(connection: Connection, now: str, job_id: str) -> list[str]:
     passed = [one.part for one in found if one.state is not PartState.SENDING]
     if passed:
         _leave(connection, passed)
+        # A part whose place a replay is taking keeps its row, see `_leave`.
         kept = in_line(connection, passed)
         passed = [part for part in passed if part not in kept]
         _wake(connection, {turns[part] for part in passed}, now)
@@ -180,16 +181,16 @@ def let_pass(connection: Connection, now: str, job_id: str) -> list[str]:
 
 
 def orders_after(connection: Connection, after: str, count: int) -> list[str]:
-    """The next so many orders with a line, by id."""
+    """The next `count` orders after one, by id."""
     query = "select id from worker_orders where id > :after order by id limit :count"
     return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
 
 
 def stalled(connection: Connection, turns: Sequence[str]) -> list[str]:
-    """Those of these orders that do not go on by themselves.
+    """The orders among these that do not go on by themselves.
 
-    Their first part would rather be passed while its lane is parked; or a worker of another release, or a person's own
-    statement, ended or woke parts and knew nothing of lines.
+    Either their first part is parked with its lane and its job allows a gap; or a worker of another release, or an SQL
+    statement of a person, ended or woke parts and left the orders as they were.
     """
     if not turns:
         return []
@@ -199,9 +200,10 @@ def stalled(connection: Connection, turns: Sequence[str]) -> list[str]:
 
 
 def mend(connection: Connection, now: str, turns: Iterable[str]) -> None:
-    """Takes out what keeps these orders, and wakes whoever is first then."""
+    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then."""
     turns = set(turns)
     _lock(connection, turns)
+    # A row that a replay holds is not deleted, and must not be tried for ever.
     tried: set[str] = set()
     while True:
         heads = [head for head in _heads(connection, turns).values() if head]
@@ -214,14 +216,14 @@ def mend(connection: Connection, now: str, turns: Iterable[str]) -> None:
 
 
 def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
-    """Those of these parts that others wait for, or would."""
+    """The parts among these that have a row in an order."""
     source = chosen(connection.dialect.name, "worker_turns", "part_id")
     return {row[0] for row in fetch(connection, f"select part_id from {source}", {"ids": ids_json(parts)})}
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A part of a line as it stands; without a state it is gone."""
+    """The state of a part of an order; without a state the part's row is gone."""
 
     part: str
     skips: bool
@@ -229,7 +231,7 @@ class _Standing:
     not_before: int | None
     waits_on: str | None
     is_parked: bool
-    """Its lane, or its account, waits for a person."""
+    """True when its lane or its account is parked."""
 
     @property
     def lets_go(self) -> bool:
@@ -274,7 +276,7 @@ def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Stan
 
 
 def _lock(connection: Connection, turns: set[str]) -> None:
-    """Locks the orders' rows in order, making those that are missing."""
+    """Locks the orders' rows, sorted by id, and inserts those that are missing."""
     query = f"select id from {chosen(connection.dialect.name, 'worker_orders')}{in_order(connection.dialect.name)}"
     for _ in range(TRIES):
         missing = turns - {row[0] for row in fetch(connection, query, {"ids": ids_json(turns)})}
@@ -285,7 +287,7 @@ def _lock(connection: Connection, turns: set[str]) -> None:
 
 
 def _first(dialect: str, turn: str) -> str:
-    """The part of an order that has the turn: one step in the index, however long the line."""
+    """The query of an order's first part, which is one step in the index however long the order is."""
     index = " force index (worker_turns_line)" if is_mariadb(dialect) else ""
     line = f"from worker_turns e{index} where e.turn = {turn}"
     return f"(select e.part_id {line} order by e.place_at, e.job_id, e.n limit 1)"
@@ -303,7 +305,7 @@ def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
 
 
 def _heads(connection: Connection, turns: Collection[str]) -> dict[str, str | None]:
-    """Who has the turn in each of these orders; null: nobody is left in its line."""
+    """The first part of each of these orders; None: the order has no part."""
     dialect = connection.dialect.name
     query = f"select o.id, {_first(dialect, 'o.id')} from {chosen(dialect, 'worker_orders', alias='o')}"
     rows: list[tuple[Any, ...]] = fetch(connection, query, {"ids": ids_json(turns)})
@@ -311,12 +313,10 @@ def _heads(connection: Connection, turns: Collection[str]) -> dict[str, str | No
 
 
 def _leave(connection: Connection, parts: Collection[str]) -> None:
-    """Take parts out of their queues.
-
-    A part whose place a replay is taking keeps its row: no worker waits for a producer's commit. The row goes with that
-    commit; after a rollback the process that leads finds it.
-    """
+    """Takes parts out of their orders, except those whose rows another transaction has locked."""
     dialect = connection.dialect.name
+    # Locked rows are of parts whose place a replay is taking, and no worker waits for a producer's commit. That commit
+    # deletes the row; after a rollback the active relay finds it (`stalled`).
     free = f"select part_id from {chosen(dialect, 'worker_turns', 'part_id')} for update skip locked"
     if dialect == "postgresql":
         run(connection, f"delete from worker_turns where part_id = any(array({free}))", {"ids": ids_json(parts)})
@@ -339,7 +339,7 @@ def _woken(dialect: str, now: str) -> str:
 
 
 def _wake(connection: Connection, turns: Collection[str], now: str) -> None:
-    """Whoever is first now is due, if it slept; an order without a line goes."""
+    """Makes the first part of each order due, if it sleeps; deletes orders without a part."""
     heads, dialect = _heads(connection, turns), connection.dialect.name
     first = [head for head in heads.values() if head]
     if first:

@@ -1,4 +1,4 @@
-"""What is known about a job, as rows: for people, applications and the command line. Reads only, locks nothing."""
+"""Reads the rows of a job for people, applications and the command line. Takes no lock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class JobRows:
-    """Everything one job is made of."""
+    """All rows of one job."""
 
     job: dict[str, Any]
     parts: Rows
@@ -28,9 +28,9 @@ class JobRows:
     failures: Rows
     events: Rows
     followers: Rows
-    """The jobs that are about this one: id, kind, state, when asked for and ended."""
+    """The jobs that are about this one: id, kind, state, created_at, finished_at."""
     replays: tuple[str, ...]
-    """The jobs that repeat this one, oldest first; of an original those of its replays too."""
+    """The replays of this job, oldest first; an original's include the replays of its replays."""
 
 
 _JOB = text("select * from worker_jobs where id = :id")
@@ -43,7 +43,7 @@ _PARTS = text("select * from worker_parts where id > :low and id < :high order b
 
 @lru_cache(maxsize=16)
 def _of_parts(dialect: str, table: str, order: str) -> TextClause:
-    # On MariaDB the join already gives them in the order of the key.
+    # On MariaDB the join already returns the rows in the order of the key.
     sort = "" if is_mariadb(dialect) else f" order by {order}"
     return text(f"select * from {chosen(dialect, table, 'part_id')}{sort}")
 
@@ -68,14 +68,14 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
 
 @dataclass(frozen=True, slots=True)
 class ReportRows:
-    """What a report is made of, without the recipients and the message: those may be many and large."""
+    """The rows of a report, without the recipients and the message, which may be large."""
 
     job: dict[str, Any]
     parts: Rows
     attempts: Rows
     receipts: Rows
     replays: tuple[str, ...]
-    """As in JobRows."""
+    """See `JobRows.replays`."""
 
 
 def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
@@ -105,7 +105,7 @@ def part_ids(connection: Connection, job_id: str) -> list[str]:
 
 
 def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
-    """These parts, in the order given, and whom the vendor refused for them: part, kind, recipient in lower case."""
+    """The parts of these ids in the order given, and (part, kind, recipient in lower case) of refused recipients."""
     dialect, chosen_ids = connection.dialect.name, {"ids": ids_json(ids)}
     columns = "id, state, doubts, first_marked_at, spec"
     rows = connection.execute(text(f"select {columns} from {chosen(dialect, 'worker_parts')}"), chosen_ids)
@@ -116,7 +116,7 @@ def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows,
 
 
 def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
-    """A job's failures behind one of them (part, kind, recipient in lower case), in that order."""
+    """A job's failures after one of them (part, kind, recipient in lower case), in that order."""
     some = "" if limit is None else " limit :limit"
     query = text(
         "select * from worker_failures where part_id > :low and part_id < :high"
@@ -130,7 +130,7 @@ def failures_page(connection: Connection, job_id: str, after: tuple[str, str, st
 
 
 def job_state_row(connection: Connection, job_id: str) -> int | None:
-    """A job's state alone: the cheapest question, for who waits."""
+    """A job's state alone, the cheapest query for a caller that waits; None: no such job."""
     state = connection.execute(_STATE, {"id": job_id}).scalar()
     return None if state is None else int(state)
 

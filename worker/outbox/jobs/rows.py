@@ -1,4 +1,4 @@
-"""Locked rows of parts and jobs, as facts to decide on, and back into SQL in one statement each."""
+"""Locks rows of parts and jobs, reads them as facts to decide on, and writes them back in one statement each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
 
 
 def for_update(dialect: str) -> str:
-    """The locking clause; SQLite's writers are alone anyway."""
+    """The locking clause; empty on SQLite, which has one writer at a time."""
     return "" if dialect == "sqlite" else " for update"
 
 
@@ -40,9 +40,10 @@ def for_update(dialect: str) -> str:
 def _select_parts(dialect: str, now: str) -> str:
     fields = ", ".join(_PART_FIELDS)
     rows = f"from {chosen(dialect, 'worker_parts')}{in_order(dialect)}"
-    if is_mariadb(dialect):  # reads the clock when it has the row, and would not lock what stands inside
+    if is_mariadb(dialect):
+        # MariaDB reads the clock when it has the row, and would not lock rows of an inner select.
         return f"select {fields}, {now} {rows}"
-    # The clock stands outside: beside the columns PostgreSQL would read it before it waits for a row's lock.
+    # The clock is in the outer select: among the columns PostgreSQL would read it before it waits for a row's lock.
     locked = f"select {fields} {rows}"
     return f"select locked.*, {now} from ({locked}) locked"
 
@@ -55,8 +56,9 @@ def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFact
 def lock_parts_now(
     connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()
 ) -> tuple[dict[str, PartFacts], int, dict[str, JobFacts]]:
-    """The same, the clock as the last of these rows was read (0 when there is none), and then the jobs, locked too."""
+    """Locks these parts and then these jobs; between them the clock when the last part was locked (0 without parts)."""
     dialect = connection.dialect.name
+    # Both are sent before the first is read, so that a pipeline waits once.
     parts = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
     owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
     rows = collect(parts)
@@ -65,25 +67,25 @@ def lock_parts_now(
 
 
 def part_facts(row: Sequence[Any]) -> PartFacts:
-    """A row in the order of PartFacts' fields."""
+    """PartFacts from a row in the order of its fields."""
     facts = PartFacts(*row)
     facts.state = PartState(row[3])
     return facts
 
 
 def save_parts(connection: Connection, parts: Iterable[PartFacts]) -> None:
-    """Writes the moved rows back, all in one statement."""
+    """Writes the parts' rows back, all in one statement."""
     update_rows(connection, tables.parts, ("id",), part_rows(parts))
 
 
 def part_rows(parts: Iterable[PartFacts]) -> list[dict[str, Any]]:
-    """The moved rows' columns that can have changed."""
+    """The columns of the parts' rows that can have changed."""
     return [{name: getattr(part, name) for name in _CHANGING} for part in parts]
 
 
 @dataclass(slots=True)
 class JobFacts:
-    """What a job's row needs to follow its parts."""
+    """The columns of a job's row that follow from its parts."""
 
     id: str
     kind: str
@@ -95,12 +97,12 @@ class JobFacts:
     counters: dict[str, int]
 
     def move(self, old: PartState, new: PartState) -> None:
-        """One part left a state for another."""
+        """Counts a part that moved from one state to another."""
         self.counters[_COUNTERS[old]] -= 1
         self.counters[_COUNTERS[new]] += 1
 
     def follow(self, now: int) -> bool:
-        """Takes the state the counters give; True when it changed."""
+        """Sets the state that the counters give; True when it changed."""
         new = job_state({state: self.counters[name] for state, name in _COUNTERS.items()})
         changed = new is not self.state
         self.state = new
@@ -128,7 +130,7 @@ def _job_facts(row: Sequence[Any]) -> JobFacts:
 
 
 def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
-    """Counters and state, to be written back."""
+    """The jobs' counters and states as rows to be written back."""
     return [
         {"id": job.id, "state": int(job.state), "finished_at": job.finished_at, "awaited": job.awaited, **job.counters}
         for job in jobs
@@ -142,5 +144,5 @@ def _wake(dialect: str, now: str) -> str:
 
 
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
-    """Parts parked on these jobs are due now; called after the jobs' own rows were written."""
+    """Makes parts that are parked on these jobs due now; called after the jobs' own rows were written."""
     run(connection, _wake(connection.dialect.name, now), {"ids": ids_json(job_ids)})

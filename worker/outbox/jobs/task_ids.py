@@ -1,4 +1,4 @@
-"""The task_ids that sends have used: whose card a press is about, and whose call a task_id proves."""
+"""The task_ids that sends have used: they name the card that is pressed, and can prove that a call was accepted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from worker.outbox.engine.sql import fetch
 
 
 def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
-    """Whether another part of these accounts may have sent a card under the caller's task_id.
-
-    A part that is in the air, was taken, or is in doubt. A card that the vendor refused readably took no task_id.
-    """
+    """Whether another part of these accounts may have sent a card under the caller's task_id."""
+    # Parts that are in the air, accepted or in doubt: a card that the vendor refused readably did not use its task_id.
     return any(
         fetch(connection, _OTHERS_CARD, {"account": account, "task": task_id, "part": part_id}) for account in accounts
     )
@@ -29,7 +27,7 @@ _OTHERS_CARD = (
 
 
 def note_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes down which part sends a card under a task_id of the caller's own: (account, task_id, part_id)."""
+    """Stores which part sends a card under a task_id that the caller chose: (account, task_id, part_id)."""
     found = list(rows)
     if found:
         insert_rows(connection, tables.task_ids, found, conflict="ignore")
