@@ -1,1 +1,1 @@
-"""Rows of lanes and processes: blocks, limits' windows, tokens, leases, and what is offered."""
+"""Rows of lanes and processes: blocks, limits' windows, tokens, leases and offers."""

@@ -1,6 +1,6 @@
-"""The rows that limits are kept in: one per limit, window and subject, found by a keyed hash.
+"""The rows of limits' windows: one per limit, window and subject, found by a keyed hash.
 
-Knows how to lock, read and write them in an order that cannot deadlock; knows nothing about how much is allowed.
+Locks, reads and writes them in an order that cannot deadlock; knows nothing about how much is allowed.
 """
 
 from __future__ import annotations
@@ -29,32 +29,31 @@ def _select(dialect: str) -> str:
 
 
 class Budgets:
-    """One process's way to the budget rows; remembers which exist, so that a known key costs no insert."""
+    """One process's access to the budget rows; remembers which exist, so that a known key costs no insert."""
 
     def __init__(self, database: Database):
         self._database = database
         self._known: set[str] = set()
 
     def locked(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-        """Locks the rows in key order, making those that are missing; id -> stored buckets. `ids` are sorted.
-
-        New rows are inserted before any row is locked: inserters wait for inserters only, lockers for lockers only,
-        both in key order, so nobody waits in a circle.
-        """
+        """Locks the rows in key order, making those that are missing; id -> stored buckets. `ids` are sorted."""
+        # New rows are inserted before any row is locked: inserts wait only for inserts and locks only for locks, both
+        # in key order, so no transactions wait for each other in a circle.
         self._make(connection, [key for key in ids if key not in self._known])
         rows = self._lock(connection, ids)
-        if len(rows) < len(ids):  # purged since we saw them
+        # Rows that this process knew may have been purged since.
+        if len(rows) < len(ids):
             self._make(connection, [key for key in ids if key not in rows])
             rows = self._lock(connection, ids)
         self._remember(ids)
         return rows
 
     def existing(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-        """Locks the rows that are there, in key order, and makes none."""
+        """Locks the rows that exist, in key order, and makes none."""
         return self._lock(connection, ids)
 
     def clock(self, connection: Connection) -> int:
-        """The database's clock, in a statement of its own: it must be read after the locks are held."""
+        """The database's clock, in a statement of its own, because it must be read after the locks are held."""
         return int(fetch(connection, f"select {self._database.now}")[0][0])
 
     def save(self, connection: Connection, changed: Mapping[str, str], now: int) -> None:
@@ -63,7 +62,7 @@ class Budgets:
         update_rows(connection, budgets, ["id"], rows)
 
     def _make(self, connection: Connection, ids: Sequence[str]) -> None:
-        # updated_at 0: a row nothing was ever granted from may be purged at any time.
+        # updated_at 0: a row from which nothing was ever granted may be purged at any time.
         rows = [{"id": key, "buckets": "[]", "updated_at": 0} for key in ids]
         insert_rows(connection, budgets, rows, conflict="ignore")
 
@@ -72,13 +71,14 @@ class Budgets:
         return {row[0]: row[1] for row in found}
 
     def _remember(self, ids: Sequence[str]) -> None:
+        # Bounds the memory; a forgotten key costs one insert that changes nothing.
         if len(self._known) > _KNOWN_MOST:
             self._known.clear()
         self._known.update(ids)
 
 
 def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Stored buckets by id, as they are now, without a lock; what nothing was ever taken from is left out."""
+    """Stored buckets by id, as they are now, without a lock; a limit that was never used has no row."""
     rows = f"select id, buckets from {chosen(connection.dialect.name, budgets.name)}"
     return {row[0]: row[1] for row in fetch(connection, rows, {"ids": ids_json(ids)})}
 
@@ -106,12 +106,12 @@ def _page(database: Database, after: str) -> list[tuple[str, str, int]]:
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
     if not ids:
         return 0
-    # The age is compared again: a row reserved from in the meantime stays.
+    # The age is compared again, so that a row which was used in the meantime stays.
     statement = text(f"{delete_chosen(database.dialect, budgets.name)} and updated_at < :before")
     values = {"ids": ids_json(ids), "before": before}
     return database.run(lambda connection: connection.execute(statement, values).rowcount)
 
 
 def budget_key(site_key: bytes, limit: Limit, subject: str) -> str:
-    """The row that a limit is kept in for what it counts apart."""
+    """The id of a limit's row for one subject."""
     return keyed_hash(site_key, limit.name, str(limit.window_s), subject)

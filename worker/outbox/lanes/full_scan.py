@@ -1,7 +1,7 @@
-"""The walk over all lanes with queued parts: which of them have one that is due.
+"""The full scan: which of all lanes with queued parts have one that is due.
 
-One step in the index a lane and priority, whatever stands in between, and all steps of a slice in one statement; only
-lanes with something due leave the database.
+Each lane and priority costs one step in the index, however many parts it has, and one statement makes all steps of a
+slice. It returns only lanes with a due part.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from worker.outbox.engine.clock import read_once
 from worker.outbox.engine.sql import fetch
 
 Place = tuple[str, int]
-"""The last lane and priority that a slice looked at."""
+"""The last lane and priority of a slice."""
 START: Place = ("", 0)
 
 
 def lanes_with_due(connection: Connection, now: str, after: Place, count: int) -> tuple[set[str], Place | None]:
-    """Of the next so many lanes (each counted once a priority) those with a due part; and where the slice ended.
+    """The lanes with a due part among the next `count` pairs of lane and priority; and where the slice ended.
 
     None: there are no more.
     """
@@ -30,7 +30,7 @@ def lanes_with_due(connection: Connection, now: str, after: Place, count: int) -
 def places_with_due(
     connection: Connection, now: str, after: Place, count: int
 ) -> tuple[list[tuple[str, int, int]], Place | None]:
-    """The same with the priority of each, and since when its first part is due."""
+    """The same as (lane, priority, instant since which its first part is due)."""
     lane, priority = after
     sql = _walk(connection.dialect.name, now)
     rows = fetch(connection, sql, {"lane": lane, "priority": priority, "count": count})
@@ -52,7 +52,8 @@ _FIRST = f"select lane, priority, not_before, 1 as nth from worker_parts {_NEXT.
 
 
 def _row_after(lane: str, priority: str) -> str:
-    """The number of the next row on SQLite, which compares pairs row by row: first in the same lane, then behind it."""
+    """The rowid of the next row on SQLite: first in the same lane, then behind it."""
+    # Two conditions, because SQLite compares a pair (lane, priority) with every row instead of the index.
     queue = "select rowid from worker_parts indexed by worker_parts_queue where state = 0"
     same = f"{queue} and lane = {lane} and priority > {priority} {_ORDER}"
     return f"coalesce(({same}), ({queue} and lane > {lane} {_ORDER}))"
@@ -65,14 +66,15 @@ _STEPS = {
         f" (select lane, priority, not_before from worker_parts {_NEXT.format('walk.lane, walk.priority')}) next"
         " where nth < :count)"
     ),
-    "sqlite": (  # knows no LATERAL: the step finds the row's number
+    # SQLite has no LATERAL, so each step finds the row's number.
+    "sqlite": (
         "with recursive walk as (select lane, priority, not_before, 1 as nth from worker_parts"
         f" where rowid = {_row_after(':lane', ':priority')}"
         " union all select p.lane, p.priority, p.not_before, nth + 1 from walk cross join worker_parts p"
         f" on p.rowid = {_row_after('walk.lane', 'walk.priority')} where nth < :count)"
     ),
-    # Its recursive steps use no index (measured: 20 ms each). GROUP BY steps from group to group where groups are long
-    # ("Using index for group-by"), but only when it names the index from its first column on.
+    # MariaDB's recursive steps use no index (measured: 20 ms each). GROUP BY steps from group to group where groups are
+    # long ("Using index for group-by"), but only when it names the index's columns from the first one on.
     "mysql": (
         "with walk as (select lane, priority, not_before, row_number() over (order by lane, priority) as nth from"
         " (select lane, priority, min(not_before) as not_before from worker_parts"

@@ -1,6 +1,6 @@
-"""What stands on a lane, or a whole account, is written once, here; the parts behind it are not touched.
+"""The rows of lanes and accounts, whose blocks hold for all of their parts without a change to these.
 
-Locks the rows in the order of their keys, has `domain/lane.py` decide, and writes them with an event for each step.
+Locks the rows in the order of their keys, lets `domain/lane.py` decide, and writes them with an event for each step.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ log = structlog.get_logger()
 
 _NAMES = tuple(column.name for column in tables.lanes.columns)
 GETTOKEN = "gettoken: "
-"""How the reason begins where the vendor refuses an account a token."""
+"""The first word of the reason when the vendor refuses an account a token."""
 LIMIT = "limit "
-"""How the reason begins where a limit of ours is used up; what has reserved already may go."""
+"""The first word of the reason when a limit of ours is used up; calls that have reserved already may be made."""
 IS_USED_UP = " is used up"
 
 
@@ -44,24 +44,25 @@ def _limit_of(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What stands on the lanes and accounts that were asked about; most of them have none of it."""
+    """The state of some lanes and accounts; most have no row and are in none of the fields."""
 
     blocked: Mapping[str, int] = field(default_factory=dict)
-    """Microseconds to go."""
+    """Blocked lanes and accounts -> microseconds until the block ends."""
     parked: frozenset[str] = frozenset()
-    """They wait for a person; when their block runs out, one job may try."""
+    """Lanes and accounts that wait for a person; when their block runs out, one job may try."""
     calls: Mapping[str, int] = field(default_factory=dict)
-    """How many calls all processes together may have in the air."""
+    """Lanes and accounts with a bound -> how many calls all processes together may have in the air."""
     needs_feedback: frozenset[str] = frozenset()
-    """Those that an answer means something to."""
+    """Lanes and accounts whose row the next answer must update: they have a call bound, a penalty step or failures in
+    a row."""
     used_up: Mapping[str, str] = field(default_factory=dict)
-    """Of the blocked: those that wait for nothing but a limit of ours, and its name."""
+    """Blocked lanes and accounts that wait only for a limit of ours -> the limit's name."""
     failures: Mapping[str, int] = field(default_factory=dict)
-    """Calls in a row that say the vendor is ill."""
+    """Lanes and accounts -> their calls in a row that say the vendor is ill."""
 
 
 def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
-    """What stands on these lanes and accounts; however many others something stands on."""
+    """The state of these lanes and accounts; the cost does not depend on other rows."""
     rows = fetch(connection, _noted(connection.dialect.name, now_sql), {"ids": ids_json(names)})
     return Noted(
         {row[0]: int(row[1]) for row in rows if row[1] > 0},
@@ -81,7 +82,7 @@ def _noted(dialect: str, now_sql: str) -> str:
 
 
 def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Those of these lanes and accounts that wait for a person."""
+    """The lanes and accounts among these that wait for a person."""
     query = f"select lane from {chosen(connection.dialect.name, 'worker_lanes', 'lane')} and parked = true"
     return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
 
@@ -89,18 +90,20 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
 def block_lanes(
     connection: Connection, now_sql: str, blocks: Sequence[Block], rules: LaneRules = RULES
 ) -> list[LaneEvent]:
-    """Writes the blocks; see `domain/lane.py` for what happens when they meet others."""
+    """Writes the blocks; `domain/lane.py` decides about a lane that is blocked already."""
     if not blocks:
         return []
     return move_lanes(connection, _read_now(connection, now_sql), blocks, rules)
 
 
 def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success], rules: LaneRules) -> list[LaneEvent]:
-    """What a transaction's answers, in their order, mean for lanes and accounts; the steps, as they were written."""
+    """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written."""
     if not news:
         return []
     blocks = [one for one in news if isinstance(one, Block)]
+    # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
     rows = _lock(connection, {one.lane for one in news} | {block.account for block in blocks if block.failed})
+    # Only 45033 needs the number of calls in the air, because it halves it.
     air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
@@ -117,11 +120,12 @@ def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success]
 def _meet(
     rows: dict[str, LaneFacts], block: Block, now: int, rules: LaneRules, air: Mapping[str, int]
 ) -> list[LaneEvent]:
-    """A block meets its lane, and where it says that the vendor is ill perhaps the lane's account, too."""
+    """Applies a block to its lane and, when it is a failure that reaches so far, to the lane's account."""
     facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
     failures = facts.failures
     events = [deciding.meet(facts, block, now, rules, air.get(block.lane, 0))]
     if block.lane != block.account and facts.failures > failures and deciding.reaches_account(facts, rules):
+        # Without a delay: the account is blocked only if its own breaker opens.
         account = rows.setdefault(block.account, LaneFacts(block.account, block.account))
         same = replace(block, lane=block.account, label=block.account, delay=0.0)
         events.append(deciding.meet(account, same, now, rules))
@@ -129,7 +133,7 @@ def _meet(
 
 
 def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> None:
-    """After a silence these start with one call in the air."""
+    """Lets lanes start with one call in the air after a time without calls."""
     names = sorted(set(lanes))
     if not names:
         return
@@ -137,6 +141,7 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
     rows = _lock(connection, names)
     started = [rows.get(name) or LaneFacts(name, account_of(name)) for name in names]
     for facts in started:
+        # A narrowed lane is left as it is: `begin` would end the rest between two growths of its bound.
         if facts.blocked_until <= now and (facts.calls is None or not facts.rest_s):
             deciding.begin(facts, now)
     _save(connection, started, now)
@@ -145,9 +150,9 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
 def resume_lanes(
     connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, reason: str | None = None
 ) -> list[LaneEvent]:
-    """Lift what blocks or parks these now; then each starts with one call in the air.
+    """Lifts blocks and parkings of these lanes or accounts; then each starts with one call in the air.
 
-    `reason`: only what was blocked for it.
+    With `reason` only those that are blocked for this reason.
     """
     now = _read_now(connection, now_sql)
     rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if reason in (None, facts.reason)]
@@ -160,6 +165,7 @@ def resume_lanes(
 
 def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
     """Claims the one probe of a parked lane whose block ran out, and blocks it for the next interval."""
+    # Compare-and-set: of several processes that see the block run out, one makes the call.
     taken = connection.execute(
         text(
             f"update worker_lanes set blocked_until = {now_sql} + :delay"
@@ -181,7 +187,7 @@ def parked_for_token(connection: Connection, now_sql: str) -> list[str]:
 
 
 def probe_now(connection: Connection, now_sql: str, account: str) -> None:
-    """An account that is parked for its token may be tried at once; it stays parked until that is heard."""
+    """Lets an account that is parked for its token be tried at once; it stays parked until an answer comes."""
     run(
         connection,
         f"update worker_lanes set blocked_until = {now_sql}"
@@ -191,7 +197,7 @@ def probe_now(connection: Connection, now_sql: str, account: str) -> None:
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -> None:
-    """The probe of a lane made no call, for the lane is parked for its own reason: another may try the account."""
+    """Returns an account's probe when the lane it went to made no call, because that is parked for its own reason."""
     waits = fetch(
         connection,
         "select lane from worker_lanes where lane = :lane and parked = true and reason = :reason",
@@ -206,7 +212,7 @@ def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -
 
 
 def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
-    """The probe came to a process that cannot use the account: another one may try the lane, or account, soon."""
+    """Returns a probe that came to a process which cannot use the account; another may take it after `wait_us`."""
     run(
         connection,
         f"update worker_lanes set blocked_until = {now_sql} + :wait"
@@ -219,7 +225,7 @@ def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int)
 
 
 def list_lanes(connection: Connection, now_sql: str, account: str | None) -> list[dict[str, Any]]:
-    """What is blocked, parked, struck, narrowed or starting; `now` beside each row."""
+    """Rows of lanes that are blocked, parked, struck, narrowed or starting; each with `now`."""
     mine = "" if account is None else " and account = :account"
     rows = connection.execute(
         text(
@@ -232,7 +238,7 @@ def list_lanes(connection: Connection, now_sql: str, account: str | None) -> lis
 
 
 def list_lane_events(connection: Connection, account: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest steps (ids sort by time)."""
+    """The newest steps of lanes (ids sort by time)."""
     mine = "" if account is None else " where account = :account"
     rows = connection.execute(
         text(f"select * from worker_lane_events{mine} order by id desc limit :limit"),
@@ -242,12 +248,12 @@ def list_lane_events(connection: Connection, account: str | None, limit: int) ->
 
 
 def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
-    """Writes events that move no lane."""
+    """Writes events that change no lane's row."""
     _keep(connection, events, _read_now(connection, now_sql))
 
 
 def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
-    """(id, account, what) of the next so many events behind an id."""
+    """(id, account, what) of the next `limit` events after an id."""
     rows = fetch(
         connection,
         "select id, account, what from worker_lane_events where id > :after order by id limit :limit",
@@ -257,14 +263,14 @@ def lane_events_after(connection: Connection, after: str, limit: int) -> list[tu
 
 
 def count_lane_events(connection: Connection, what: Step, since: int) -> int:
-    """How many steps of one sort were written since an instant, of the newest 10,000 steps."""
+    """How many steps of one kind were written since an instant, among the newest 10,000 steps."""
     newest = "select what from worker_lane_events where id > :after order by id desc limit 10000"
     query = f"select count(*) from ({newest}) newest where what = :what"
     return int(fetch(connection, query, {"after": first_id(since), "what": str(what)})[0][0])
 
 
 def lanes_of(connection: Connection, name: str) -> list[str]:
-    """The lane of this key; of an account's name it, and all of its lanes that were ever blocked."""
+    """The lane of this key; for an account's name the account and its lanes that have a row."""
     rows = connection.execute(
         text("select lane from worker_lanes where lane = :name or account = :name order by lane"), {"name": name}
     )
@@ -295,7 +301,7 @@ def _with_bool(facts: LaneFacts) -> LaneFacts:
 
 
 def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
-    """Rows that say nothing any more go."""
+    """Writes the rows; deletes those on which nothing is blocked, bounded or counted any more."""
     kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
     gone = [facts.lane for facts in rows if facts.says_nothing(now)]
     if kept:
@@ -311,13 +317,13 @@ def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None
 
 
 def calls_in_the_air(connection: Connection) -> dict[str, int]:
-    """Lanes, and how many of their parts are marked now."""
+    """Lane -> how many of its parts are being sent now."""
     rows = fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane")
     return {row[0]: int(row[1]) for row in rows}
 
 
 def log_steps(steps: Sequence[LaneEvent]) -> None:
-    """One line a step, always the same fields; what ends is told like what begins."""
+    """Logs one line for each step, with the same fields for beginnings and ends."""
     for step in steps:
         log.warning(
             "lane",

@@ -1,4 +1,4 @@
-"""What the relay reads and writes: lanes with due parts, the ids at the head of a lane, and the offers.
+"""The relay's reads and writes: lanes with due parts, the first due parts of a lane, and the offers.
 
 Never counts a backlog; every query is bounded by an index and a limit.
 """
@@ -39,12 +39,12 @@ def _due(dialect: str, now: str) -> TextClause:
 
 @dataclass(frozen=True, slots=True)
 class NewlyDue:
-    """What became due in a lane and is not offered."""
+    """The parts of a lane that became due and are not offered."""
 
     newest: int
-    """The latest instant at which one of them did."""
+    """The latest instant at which one of them became due, in microseconds."""
     priority: int
-    """The most urgent one among them."""
+    """The most urgent priority among them."""
     parts: int
 
 
@@ -62,36 +62,34 @@ class Head:
     """The first due parts of a lane, of one priority."""
 
     ids: list[str]
-    """Those that are not in the broker, as far as we know."""
+    """Due parts that are not in the broker, as far as the rows show."""
     due: int
-    """How many there are in all, up to the window asked for."""
+    """How many parts are due in all, up to the window asked for."""
     first: str | None = None
-    """The first of them, in the broker or not; None: nothing is due."""
+    """The first due part, in the broker or not; None: nothing is due."""
     first_is_free: bool = False
-    """The first was never offered, or was taken or left since."""
+    """True when the first part is not offered: it never was, or a sender released it."""
     again: bool = False
-    """Some of the ids were offered before and not taken in time."""
+    """True when some of the ids were offered before and not taken in time."""
     turns: Mapping[str, str] = field(default_factory=dict)
-    """Of those ids that go in an order: which."""
+    """Ordered parts among the ids -> their order."""
 
     def without(self, later: Collection[str]) -> Head:
-        """The same when these have to wait."""
+        """The same head without some parts, which have to wait."""
         ids = [part for part in self.ids if part not in later]
         return self if len(ids) == len(self.ids) else replace(self, ids=ids, due=self.due - len(self.ids) + len(ids))
 
 
 def _queue(dialect: str) -> str:
-    """Parts in the order of their lane.
-
-    By its own figures MariaDB would read the head of a lane by time, and with it every other lane's backlog.
-    """
+    """The table of parts, read through the index that begins with the lane."""
+    # By its own statistics MariaDB would read a lane's head through the index by time, and with it all other backlogs.
     return f"worker_parts{by_partial_index(dialect, 'worker_parts_queue')}"
 
 
 @lru_cache(maxsize=8)
 def _head(dialect: str, now: str) -> str:
     now = read_once(dialect, now)
-    # An array and an order by lane: else PostgreSQL may walk the index by time through every other lane's backlog.
+    # An array and an order by lane: otherwise PostgreSQL may walk the index by time through all other lanes' backlogs.
     lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
     return (
         f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, turn from {_queue(dialect)}"
@@ -116,7 +114,8 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
 def _like(dialect: str, now: str) -> str:
     now = read_once(dialect, now)
     lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
-    spec = "" if is_mariadb(dialect) else ", spec"  # a table made of long texts would be made on disk
+    # On MariaDB a temporary table with long texts would be made on disk, so `spec` is read from the table afterwards.
+    spec = "" if is_mariadb(dialect) else ", spec"
     head = (
         f"(select id, offered_until, turn{spec} from {_queue(dialect)} where state = 0 and lane = {lane}"
         f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
@@ -131,18 +130,16 @@ def _like(dialect: str, now: str) -> str:
 
 
 def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
-    """Parts to the same recipients as this one, among the first `window` that are due in its lane.
-
-    Only unordered parts that are not in the broker.
-    """
+    """Unordered parts outside the broker with the same spec as one, among the first `window` due in its lane."""
     params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
     return [row[0] for row in fetch(connection, _like(connection.dialect.name, now), params)]
 
 
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
-    """Notes, by compare-and-set, that these ids go into the broker for so long; returns the ones that do."""
+    """Notes, by compare-and-set, that these ids are in the broker for `wait_us`; returns the ids it set."""
     dialect = connection.dialect.name
-    if is_mariadb(dialect):  # no RETURNING: whoever locks the rows first sets them, and the next one sees it
+    if is_mariadb(dialect):
+        # Without RETURNING: the transaction that locks the rows first sets them, and the next one sees that.
         free = {row[0] for row in connection.execute(_lock_free(dialect, now), {"ids": ids_json(ids)})}
         connection.execute(_offer(dialect, now), {"ids": ids_json(free), "wait": wait_us})
     else:
@@ -166,7 +163,7 @@ def _free(now: str) -> str:
 
 
 def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
-    """The lanes of these parts, and the kind of job each is for."""
+    """Lane -> kind of job, for the lanes of these parts."""
     dialect = connection.dialect.name
     join = " straight_join worker_jobs j force index (primary)" if is_mariadb(dialect) else " join worker_jobs j"
     source = chosen(dialect, "worker_parts", alias="p", joins=f"{join} on j.id = p.job_id")
@@ -174,20 +171,20 @@ def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
 
 
 def put_off(connection: Connection, until: Mapping[str, int]) -> None:
-    """These queued parts are due at another instant each."""
+    """Makes these queued parts, if they are not offered, due at another instant each."""
     rows = [{"id": part, "not_before": instant} for part, instant in sorted(until.items())]
     update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
 
 
 def ending_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:
-    """Those of the ids that have to be sent by an instant."""
+    """The ids among these whose parts expire by an instant."""
     source = chosen(connection.dialect.name, "worker_parts")
     query = f"select id from {source} and expires_at <= :instant"
     return {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), "instant": instant})}
 
 
 def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[str]:
-    """Those of the ids that wait in the broker: neither marked, nor left, nor lost there."""
+    """The ids among these that wait in the broker: neither marked nor released, and their offer has not lapsed."""
     query = f"select id from {chosen(connection.dialect.name, 'worker_parts')} and state = 0 and offered_until > {now}"
     return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
@@ -208,7 +205,7 @@ def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A part in doubt, as its policy has to know it."""
+    """A part in doubt, with the columns that its policy needs."""
 
     id: str
     lane: str
@@ -222,20 +219,21 @@ class Doubtful:
     on_unknown: str
     not_before: int
     overdue_us: int
-    """How long its policy, or its next call, has been due."""
+    """Microseconds since its policy, or its next call, became due."""
 
 
 _DOUBTFUL = (
     "p.id, p.lane, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown, p.not_before"
 )
 Seen = tuple[int, str]
-"""Where a look through what is in doubt goes on: behind this instant and id."""
+"""The instant and id after which a read through the parts in doubt goes on."""
 FIRST: Seen = (0, "")
 
 
 def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[Doubtful]:
-    """Unknown parts that are not held and whose margin is over, in the order in which it ended."""
+    """Unknown parts that are not held and whose policy is due, in the order in which it became due."""
     now = read_once(connection.dialect.name, now)
+    # Goes on after a part, not from the start: parts about which this process decides nothing hide none behind them.
     rows = connection.execute(
         text(
             f"select {_DOUBTFUL}, {now} - p.not_before from worker_parts p join worker_jobs j on j.id = p.job_id"
@@ -248,7 +246,7 @@ def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) 
 
 
 def doubtful_among(connection: Connection, now: str, ids: Sequence[str]) -> list[Doubtful]:
-    """Those of these parts that are not ended or held."""
+    """The parts among these that have not ended and are not held."""
     now = read_once(connection.dialect.name, now)
     source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select {_DOUBTFUL}, {now} - p.not_before from {source} and p.not_before is not null"

@@ -1,4 +1,4 @@
-"""Who is alive: heartbeats of process incarnations, and the lease that makes one relay the active one."""
+"""Heartbeats of process incarnations, and the lease that makes one relay the active one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Process:
     threads: int
     lanes: str
     fresh: bool
-    """Its lease has not run out."""
+    """True while its lease has not run out."""
     roads: frozenset[str] = ALL_ROADS
-    """Those it takes from."""
+    """The roads that it takes doorbells from."""
 
 
 def renew(
@@ -38,7 +38,7 @@ def renew(
     lanes: str,
     roads: Iterable[str] | None = None,
 ) -> bool:
-    """One heartbeat; False: this incarnation was called dead, nothing may be marked under it any more."""
+    """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
     taken = None if roads is None else ",".join(sorted(roads))
     renewed = connection.execute(
         text(
@@ -61,18 +61,20 @@ def renew(
         "lanes": lanes,
         "roads": taken,
     }
+    # The first heartbeat inserts the row. For an incarnation that was ended meanwhile the insert changes nothing.
     insert_rows(connection, tables.processes, [row], conflict="ignore")
     ended = connection.execute(text("select ended_at from worker_processes where id = :id"), {"id": incarnation})
     return ended.scalar_one() is None
 
 
 def bury(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
-    """These have ended cleanly."""
+    """Notes that these processes ended cleanly."""
     _end(connection, now, incarnations, "")
 
 
 def bury_lapsed(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
-    """These were found dead; one that renewed its lease since it was looked at lives on."""
+    """Notes that these processes count as dead."""
+    # Asked again here: a process that renewed its lease since it was read is alive.
     _end(connection, now, incarnations, f" and alive_until <= {now}")
 
 
@@ -82,7 +84,7 @@ def _end(connection: Connection, now: str, incarnations: Sequence[str], only: st
 
 
 def living(connection: Connection, now: str) -> list[Process]:
-    """Every incarnation that has not ended, fresh or not."""
+    """Every incarnation that has not ended, with a running lease or without."""
     rows = connection.execute(
         text(
             f"select id, alive_until, threads, lanes, alive_until > {now}, roads from worker_processes"
@@ -110,7 +112,7 @@ def sending_of_the_ended(connection: Connection, limit: int) -> list[tuple[str, 
 
 
 def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int) -> list[tuple[str, int, str]]:
-    """(part, claim, incarnation) of parts whose call must have ended long ago, whoever holds them."""
+    """(part, claim, incarnation) of parts whose call must have ended by now, also those of live processes."""
     rows = connection.execute(
         text(
             "select id, claim, incarnation from worker_parts"
@@ -122,7 +124,7 @@ def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int
 
 
 def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:
-    """Takes or renews a named lease by compare-and-set; True: it is mine until now + lease."""
+    """Takes or renews a named lease by compare-and-set; True: `holder` has it for `lease_us` from now."""
     insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
     taken = connection.execute(
         text(

@@ -1,11 +1,11 @@
 """The token rows: one per account and fingerprint of its credentials, shared by all processes.
 
-Every change is a compare-and-set on the generation or the lease. Stores sealed texts only; refuses to know what is in
-them, who the vendor is and how a token is fetched.
+Every change is a compare-and-set on the generation or the lease. Stores sealed texts only; knows neither their content
+nor the vendor nor how a token is fetched.
 
-`expires_at` 0 marks a token the vendor refused on a call. `probe_at` is the next knock while `refused` is set; without
-it, the end of the probation of a token that replaced a refused one. A lease without a holder is a pause: nobody knocks
-before its end.
+`expires_at` 0 marks a token the vendor refused on a call. `probe_at` is the next gettoken while `refused` is set;
+without that it is the end of the probation of a token that replaced a refused one. A lease without a holder is a pause:
+no process fetches a token before its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.tables import tokens
 
 REFUSED_ON_CALL = 0
-"""`expires_at` of a token the vendor refused."""
+"""`expires_at` of a token that the vendor refused on a call."""
 
 _COLUMNS = "sealed, generation, fetched_at, expires_at, lease_holder, lease_until, refused, probe_at"
 _KEY = "account = :account and fingerprint = :fingerprint"
@@ -31,7 +31,7 @@ _MINE = f"{_KEY} and generation = :generation and lease_holder = :holder and lea
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """Whose token: the account's name and the fingerprint of its credentials."""
+    """The key of a token's row: the account's name and the fingerprint of its credentials."""
 
     account: str
     fingerprint: str
@@ -57,28 +57,28 @@ class TokenRow:
 
     @property
     def alive(self) -> bool:
-        """There is a token and its time is not over."""
+        """True when there is a token that has not expired."""
         return self.sealed is not None and (self.expires_at or 0) > self.now
 
     @property
     def on_probation(self) -> bool:
-        """It replaced a refused token, lately, and no call with it has succeeded."""
+        """True when it lately replaced a refused token, and no call with it has succeeded yet."""
         return self.refused is None and (self.probe_at or 0) > self.now
 
     @property
     def leased_us(self) -> int:
-        """Microseconds until somebody's lease, or a pause, is over; 0: nobody may object to a fetch."""
+        """Microseconds until a lease or a pause is over; 0: a process may fetch now."""
         return max(0, (self.lease_until or 0) - self.now)
 
     @property
     def parked_us(self) -> int:
-        """Microseconds until the next knock at a vendor that refused the credentials; 0: now, or not parked."""
+        """Microseconds until the next gettoken with refused credentials; 0: now, or they are not refused."""
         return max(0, (self.probe_at or 0) - self.now) if self.refused is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLease:
-    """The right to fetch, until `until`; what is stored under it is fenced by every field."""
+    """The right to fetch a token until `until`; a write under it succeeds only while the row has all these values."""
 
     key: TokenKey
     generation: int
@@ -93,7 +93,7 @@ class FetchLease:
 
 
 def read(database: Database, key: TokenKey) -> TokenRow:
-    """The row, made when it is not there."""
+    """The row, which is made if it does not exist."""
     row = _read(database, key)
     if row is None:
         database.run(lambda connection: _create(connection, key))
@@ -114,7 +114,7 @@ def _create(connection: Connection, key: TokenKey) -> None:
 
 
 def lease(database: Database, key: TokenKey, generation: int, *, holder: str, seconds: float) -> FetchLease | None:
-    """Takes the right to fetch the successor of this generation; None when somebody else has it, or has fetched."""
+    """Takes the right to fetch the successor of a generation; None: another process has it, or has fetched already."""
     statement = text(
         f"update {tokens.name} set lease_holder = :holder, lease_until = :until"
         f" where {_KEY} and generation = :generation and (lease_until is null or lease_until <= :now)"
@@ -131,11 +131,11 @@ def lease(database: Database, key: TokenKey, generation: int, *, holder: str, se
 
 
 def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: float, probation_s: float) -> bool:
-    """Stores the next generation and ends the lease; False when the lease is no longer ours: nothing is stored.
+    """Stores the next generation and ends the lease; False: the lease is another's by now, and nothing is stored.
 
     A token that replaces a refused one is on probation for `probation_s`, or until a call with it succeeds.
     """
-    # expires_at last: MariaDB assigns from left to right, and the probation reads the old value.
+    # `expires_at` is set last: MariaDB assigns from left to right, and the probation reads the old value.
     sets = (
         "sealed = :sealed, generation = generation + 1, fetched_at = :at, lease_holder = null, lease_until = null,"
         f" refused = null, probe_at = case when expires_at = {REFUSED_ON_CALL} then :probation_until end,"
@@ -151,13 +151,13 @@ def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: floa
 
 
 def park(database: Database, held: FetchLease, *, reason: str, probe_s: float) -> bool:
-    """The vendor refused the credentials: nobody knocks for `probe_s`; False when the lease is no longer ours."""
+    """Stores that the vendor refused the credentials, with the next gettoken in `probe_s`; False: the lease is lost."""
     sets = "refused = :reason, probe_at = :probe_at, lease_holder = null, lease_until = null"
     return _as_holder(database, held, sets, {"reason": reason, "probe_at": held.at + micros(probe_s)})
 
 
 def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
-    """No token now: turns the lease into a pause of `seconds` for every process."""
+    """Turns the lease into a pause of `seconds` for every process, because there is no token now."""
 
     def work(connection: Connection) -> bool:
         until = _now(connection, database) + micros(seconds)
@@ -167,11 +167,11 @@ def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
 
 
 def invalidate(database: Database, key: TokenKey, generation: int, *, reason: str, probe_s: float) -> None:
-    """The vendor refused exactly this generation on a call. No effect when a newer one is there.
+    """Ends the token of a generation that the vendor refused on a call. No effect when there is a newer one.
 
-    The first refusal empties the token's time, so that the next `get` fetches; a refusal of a token on probation
-    parks the account with the reason.
+    After the first refusal the next `get` fetches a token; a refusal of a token on probation parks the account.
     """
+    # By generation, not by time or text: a late answer to an old token must not end the new one.
     on_probation = "refused is null and probe_at is not null and probe_at > :now"
     park = text(
         f"update {tokens.name} set refused = :reason, probe_at = :probe_at, expires_at = {REFUSED_ON_CALL}"
@@ -193,7 +193,7 @@ def invalidate(database: Database, key: TokenKey, generation: int, *, reason: st
 
 
 def end_probation(database: Database, key: TokenKey, generation: int) -> None:
-    """A call with exactly this generation succeeded: refused later, it does not park the account."""
+    """Ends a token's probation after a call with it succeeded: a later refusal does not park the account."""
     statement = text(
         f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
     )
@@ -201,7 +201,7 @@ def end_probation(database: Database, key: TokenKey, generation: int) -> None:
 
 
 def knock_now(connection: Connection, account: str) -> bool:
-    """A person says that refused credentials may be tried at once; False: none of this account's were refused."""
+    """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
     knocked = connection.execute(
         text(f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"),
         {"account": account},

@@ -1,9 +1,8 @@
-"""The tables, column by column: where each value comes from and when it is null.
+"""The tables, column by column: where each value comes from and when it is NULL.
 
-They live in the producer's database, so every name starts with `worker_`. Instants are integer microseconds UTC by
-the database's clock. Ids are UUIDv7 as 32 hex digits, made by the producer; a part's id is `<job id>-<n>`, so all
-parts of a job stand side by side in the primary key. No foreign keys: producers must never wait for a row that workers
-update.
+They are in the producer's database, so every name starts with `worker_`. Instants are integer microseconds UTC by the
+database's clock. Ids are UUIDv7 as 32 hex digits, made by the producer; a part's id is `<job id>-<n>`, so all parts of
+a job are side by side in the primary key. No foreign keys: producers must never wait for a row that workers update.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What vendors tell by callback: chats, events of theirs, and what the hooks of the application have to hear."""
+"""Callbacks of vendors: chats, inbound events, and the events for the application's hooks."""
 
 from __future__ import annotations
 

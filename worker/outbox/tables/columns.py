@@ -1,4 +1,4 @@
-"""How a table, a column and an index are made: the same on every database, or only on those that need it."""
+"""Constructors of tables, columns and indexes: the same on every database, or only on those that need them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "worker_"
 ID = 32
 PART_ID = 40
 LANE = 100
-"""How long their keys are at most."""
+"""Most characters of the keys of jobs, parts and lanes."""
 
 metadata = MetaData()
 
@@ -32,32 +32,32 @@ class Key(TypeDecorator[str]):
         self.length = length
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """The collation that does so, by its name there."""
+        """The type with the binary collation of each database."""
         if dialect.name in _MARIADB:
             return mysql.VARCHAR(self.length, charset="utf8mb4", collation=byte_collation(dialect))
         return String(self.length, collation="C") if dialect.name == "postgresql" else String(self.length)
 
 
 class LongText(TypeDecorator[str]):
-    """JSON documents and vendor texts."""
+    """Text of any length, for JSON documents and vendors' texts."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """Above 64 KiB on MariaDB too."""
+        """LONGTEXT on MariaDB, whose TEXT ends at 64 KiB."""
         if dialect.name in _MARIADB:
             return mysql.LONGTEXT(charset="utf8mb4", collation=byte_collation(dialect))
         return Text()
 
 
 def byte_collation(dialect: Any) -> str:
-    """The one that does not pad: `utf8mb4_bin` takes "k " for "k"."""
+    """The binary collation that does not ignore trailing spaces: for `utf8mb4_bin` "k " equals "k"."""
     return "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
 
 
 def table(name: str, *items: Column[Any] | Index) -> Table:
-    """One of ours: by its prefix, and as MariaDB has to make it."""
+    """A table with our prefix and MariaDB's options."""
     return Table(
         PREFIX + name,
         metadata,
@@ -69,25 +69,22 @@ def table(name: str, *items: Column[Any] | Index) -> Table:
 
 
 def count(name: str, doc: str) -> Column[int]:
-    """A number that begins at nought."""
+    """A counter column that begins at 0."""
     return Column(name, Integer, nullable=False, server_default=text("0"), doc=doc)
 
 
 def partial(name: str, *columns: str, where: str) -> Index:
-    """An index of the rows that are still to do; finished rows are out of its way.
-
-    On MariaDB it holds all rows, those with NULL first.
-    """
+    """A partial index, of the rows that are still to do; on MariaDB it holds all rows, those with NULL first."""
     return Index(PREFIX + name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 def only_partial(name: str, *columns: str, where: str) -> Index:
-    """A partial index that MariaDB has another one for."""
+    """A partial index in place of which MariaDB has another one, see `by_state`."""
     return _only_on(_WITH_PARTIAL_INDEXES, partial(name, *columns, where=where))
 
 
 def by_state(name: str, *columns: str) -> Index:
-    """MariaDB's: the state first, so that a question about queued rows never walks past finished ones."""
+    """An index only for MariaDB, with the state first, so that a query of queued rows never reads finished ones."""
     return _only_on(_MARIADB, Index(f"{PREFIX}{name}_by_state", "state", *columns))
 
 

@@ -1,4 +1,4 @@
-"""What is sent: files and what vendors know them by, frozen bodies, and how long a body counts as sent before."""
+"""Content that is sent: files and their media_ids, frozen bodies, and windows of the duplicate check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked, part by part, where each part stands, and in which order parts wait for each other."""
+"""Jobs, their parts with each part's state, and the orders in which parts wait for each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lets calls go or holds them back: lanes and what happened on them, the budgets of limits, tokens."""
+"""Rows that allow or hold back calls: lanes and their events, the budgets of limits, tokens."""
 
 from __future__ import annotations
 

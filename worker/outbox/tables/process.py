@@ -1,4 +1,4 @@
-"""Who works: processes, what one of them holds for all, and the values that are made once for an installation."""
+"""Processes, the leases that one of them holds, and the values that are made once for an installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the calls: every attempt, and what the vendor gave or refused; a follow-up finds its way by it."""
+"""Results of calls: every attempt, and what the vendor returned or refused, which follow-ups need."""
 
 from __future__ import annotations
 

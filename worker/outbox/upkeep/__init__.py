@@ -1,1 +1,1 @@
-"""What is deleted when it is old, and figures over the whole outbox."""
+"""Deletion of old rows, and figures over the whole outbox."""

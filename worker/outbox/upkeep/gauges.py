@@ -1,4 +1,4 @@
-"""What the metrics ask: every count has its index and its bound, whatever the tables hold. No row is locked."""
+"""The queries of the metrics: every count has an index and a bound, however large the tables are. No row is locked."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from worker.outbox.lanes.full_scan import START, Place, places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
 
 MOST = 10_000
-"""Counts end here: a backlog of an hour looks no larger than one of a day, and costs no more to look at."""
+"""Counts end here, so that a backlog of a day costs no more to count than one of an hour."""
 SLICE = 1_000
 BATCH = 20
-"""Places counted in one statement at most; few at first, for the first ones may be all that an account needs."""
+"""Most places (a lane and a priority) that one statement counts."""
 
 
 @dataclass(slots=True)
@@ -32,11 +32,11 @@ class Backlog:
     due: int
     """At most `MOST`."""
     oldest_at: int
-    """Since when the first of them is due."""
+    """The instant since which the first of them is due, in microseconds."""
 
 
 def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], Backlog]:
-    """What is due, by account and priority; of the first 10,000 places (a lane and a priority) with something due."""
+    """Due parts by account and priority, of the first 10,000 places (a lane and a priority)."""
     found: dict[tuple[str, int], Backlog] = {}
     places = list(_due_places(connection, now))
     for some in _batches(places):
@@ -51,6 +51,7 @@ def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], Backlog]
 
 
 def _batches(places: Sequence[tuple[str, int, int]]) -> Iterator[Sequence[tuple[str, int, int]]]:
+    # Small batches first: the first places of an account may reach `MOST`, and the others are not counted then.
     at, size = 0, 1
     while at < len(places):
         yield places[at : at + size]
@@ -72,7 +73,7 @@ def _due_places(connection: Connection, now: str) -> Iterator[tuple[str, int, in
 
 
 def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, int]]) -> list[int]:
-    """How much is due in each of these, in one statement."""
+    """How many parts are due in each of these places, in one statement."""
     if not places:
         return []
     now, queue = read_once(connection.dialect.name, now), _queue(connection)
@@ -88,11 +89,12 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
 
 
 def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
-    """Since when the first of the open jobs is due, by account and priority.
+    """The instant since which the oldest open job is due, by account and priority.
 
-    By its own `due_at`, which putting it off does not move. Of the 10,000 parts that are or will be due first. Parked
-    parts are left out because they wait for another job, and tracks because they follow one for weeks.
+    Of the 10,000 parts that are, or will be, due first.
     """
+    # By the job's `due_at`, which a postponement does not change. Without parts that wait for another job, and without
+    # tracks, which stay open for weeks.
     first = (
         f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
         f" order by not_before, id limit {MOST}"
@@ -121,7 +123,7 @@ def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[t
 
 
 def _queued(connection: Connection, account: str) -> int:
-    # In order of the lane: else PostgreSQL may walk the index by time through all other accounts' backlogs.
+    # In order of the lane: otherwise PostgreSQL may walk the index by time through all other accounts' backlogs.
     order = f"order by lane limit {MOST}"
     queued = f"select lane from {_queue(connection)} where state = 0 and lane > :low and lane < :high {order}"
     values = {"low": f"{account}:", "high": f"{account};"}
@@ -129,12 +131,12 @@ def _queued(connection: Connection, account: str) -> int:
 
 
 def _queue(connection: Connection) -> str:
-    """Parts in the order of their lane."""
+    """The table of parts, read through the index that begins with the lane."""
     return f"worker_parts{by_partial_index(connection.dialect.name, 'worker_parts_queue')}"
 
 
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
-    """Jobs asked for since an instant, by account, kind and state; of the newest 10,000."""
+    """Jobs enqueued since an instant, by account, kind and state; of the newest 10,000."""
     newest = f"select account, kind, state from worker_jobs where id > :since order by id desc limit {MOST}"
     rows = fetch(
         connection,
@@ -145,7 +147,7 @@ def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int]
 
 
 def hook_events(connection: Connection) -> dict[EventState, int]:
-    """Events that no hook has heard to its end; each at most `MOST`."""
+    """Events whose hook has not run to its end, by state; each at most `MOST`."""
     where = {
         EventState.WAITING: "state = 0",
         EventState.RUNNING: "holder is not null",
@@ -159,7 +161,7 @@ def hook_events(connection: Connection) -> dict[EventState, int]:
 
 
 def lease_is_held(connection: Connection, now: str, name: str) -> bool:
-    """True while somebody holds it."""
+    """True while a process holds the lease."""
     return bool(
         fetch(connection, f"select 1 from worker_leases where name = :name and held_until > {now}", {"name": name})
     )

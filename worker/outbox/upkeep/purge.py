@@ -1,8 +1,7 @@
-"""What is over and old goes, in small batches, each one transaction; every look goes on where the one before ended.
+"""Deletes old rows that are over, in small batches, each one transaction; a batch goes on where the last one ended.
 
-Ids are made by time, so a look through a table stops before the first job that was made too late to be old. Nothing
-that can still move goes, and nothing that somebody still needs: the reasons to stay are `REASONS`, asked while the jobs
-are locked.
+Ids are made by time, so reading a table stops before the first job that was made too late to be old. Rows that can
+still change, or that are still needed, stay: the reasons are `REASONS`, asked while the jobs are locked.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ JOBS = 100
 ROWS = 500
 WINDOWS = 5_000
 PARTS = 2_000
-"""A batch of jobs ends with the job that reaches so many parts,"""
+"""A batch of jobs ends with the job that brings it to so many parts."""
 FILES = 8
-"""or so many files,"""
+"""A batch of jobs ends with the job that brings it to so many files."""
 CONFIRMATIONS = 20_000
-"""or of which so much was read at members and customers."""
+"""A batch of jobs ends with the job that brings it to so many rows about members and customers."""
 
 
 Parts = Mapping[str, Sequence[str]]
 """Jobs, with the ids of their parts."""
 
 Reason = Callable[[Connection, Parts, Mapping[str, int]], set[str]]
-"""Which of these jobs must stay; `before` is when an old one had ended, `now` is now."""
+"""Returns which of these jobs must stay; `before`: jobs that ended earlier are old, `now`: the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A job that could not be judged or deleted, and why."""
+    """A job whose check or deletion raised an error of ours."""
 
     id: str
     error: Exception
@@ -50,34 +49,34 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One batch of a look through a table."""
+    """The result of one batch of reading through a table."""
 
     deleted: int
     after: str | None
-    """Where the next batch begins; null: the look is through."""
+    """The id after which the next batch begins; None: the table is done."""
     odd: Odd | None = None
-    """What it passed by because of an error of ours; the next batch begins behind it."""
+    """The job that it skipped because of an error of ours; the next batch begins after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     id: str
     family: str
-    """The original that it and others replay, or itself."""
+    """The original that it replays, or itself."""
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
 def purge_jobs(database: Database, before: int, after: str) -> Look:
-    """Jobs that ended before an instant, with everything of theirs; `deleted` counts jobs.
+    """Deletes jobs that ended before an instant, with all their rows; `deleted` counts jobs.
 
-    An original and its replays go together: one that is left is linked to nothing. A job that an error of ours keeps
-    from going is passed by.
+    A job whose deletion raises an error of ours is skipped.
     """
 
     def batch(connection: Connection, after: str, most: int) -> Look:
         rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": most})
+        # An original and its replays go together: a replay that is left would name a job that is gone.
         old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
         when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
         free = _free(connection, [job.id for job in old], when)
@@ -85,7 +84,8 @@ def purge_jobs(database: Database, before: int, after: str) -> Look:
         going = _bounded(connection, families, free)
         _delete_jobs(connection, {job: free[job] for job in going})
         if len(going) < sum(map(len, families)):
-            return Look(len(going), after)  # the rest of them comes next
+            # The next batch reads the same jobs again and deletes the others.
+            return Look(len(going), after)
         return Look(len(going), rows[-1][0] if len(rows) == most else None)
 
     try:
@@ -97,7 +97,7 @@ def purge_jobs(database: Database, before: int, after: str) -> Look:
 
 
 def _one_by_one(database: Database, batch: Callable[[Connection, str, int], Look], after: str, young: str) -> Look:
-    """The jobs of a batch that failed, up to the first that fails alone; that one is passed by."""
+    """Deletes the jobs of a failed batch one by one, up to the first that fails alone, which is skipped."""
     deleted = 0
     for _ in range(JOBS):
         try:
@@ -119,7 +119,7 @@ _JOBS = "select id, finished_at from worker_jobs where id > :after and id < :you
 
 
 def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
-    """These jobs, and with them all that replay the same original."""
+    """The jobs of these ids, their originals, and all replays of these."""
     if not ids:
         return []
     dialect = connection.dialect.name
@@ -132,7 +132,7 @@ def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
 
 
 def _whole(jobs: Sequence[_Job], free: Parts) -> list[set[str]]:
-    """Those families that are free as a whole, by their ids."""
+    """The families, as sets of ids, of which every job may be deleted."""
     families: dict[str, set[str]] = {}
     for job in jobs:
         families.setdefault(job.family, set()).add(job.id)
@@ -140,10 +140,11 @@ def _whole(jobs: Sequence[_Job], free: Parts) -> list[set[str]]:
 
 
 def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -> Parts:
-    """Locks the jobs that are over, passing by those that somebody else has locked, and leaves out what must stay."""
+    """Locks the jobs that are over, and returns those without a reason to stay, with their parts."""
     if not ids:
         return {}
     source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+    # A job that another transaction has locked is left for a later round: housekeeping waits for none.
     locked = in_order(connection.dialect.name, "j.id") + ("" if connection.dialect.name == "sqlite" else " skip locked")
     query = f"select j.id from {source} and j.n_open = 0 and j.finished_at < :before{locked}"
     rows = fetch(connection, query, {"ids": ids_json(ids), **when})
@@ -160,7 +161,7 @@ def _parts_of(connection: Connection, job: str) -> list[str]:
 
 
 def _of_jobs(query: str) -> Reason:
-    """A reason to stay, as a condition on a job j."""
+    """A reason to stay, made from a query about a job j that finds a row."""
 
     def reason(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
         source = chosen(connection.dialect.name, "worker_jobs", alias="j")
@@ -171,26 +172,27 @@ def _of_jobs(query: str) -> Reason:
 
 
 def _waits_to_repeat(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
-    """An unknown whose policy has yet to act."""
+    """Jobs with an unknown part whose policy has not acted yet."""
     source = chosen(connection.dialect.name, "worker_parts", alias="p")
     query = f"select p.id from {source} and p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
     return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs))})}
 
 
 def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
-    """A response_code that may still be spent, or must not be spent again: the vendor still knows it."""
+    """Jobs with a response_code that the vendor still knows, used or not, or that a part has leased."""
+    # A used code that is forgotten here could be given by an application and would be spent twice.
     source = chosen(connection.dialect.name, "worker_response_codes", "part_id", index="worker_response_codes_part")
     query = f"select part_id from {source} and (ends_at >= :now or state = 'leased')"
     return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs)), **when})}
 
 
 def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
-    """Exhausted, or held in doubt, in an order whose next part waits for a person."""
+    """Jobs with an exhausted or held part that keeps the parts behind it in its order waiting."""
     return {job_of(part) for part in in_line(connection, _all(jobs))}
 
 
 def _is_replayed_now(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
-    """With files that a producer has just asked for again, and not committed."""
+    """Jobs with files that an uncommitted replay keeps."""
     source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
     uses = fetch(connection, f"select job_id, blob_id from {source}", {"ids": ids_json(jobs)})
     held = held_blobs(connection, [blob for _, blob in uses]) if uses else set()
@@ -202,23 +204,23 @@ def _all(jobs: Parts) -> list[str]:
 
 
 REASONS: tuple[Reason, ...] = (
-    # A follow-up that is open or in doubt, or young: it needs the target's receipts and codes.
+    # A follow-up that is open, in doubt or young needs the target's receipts and codes.
     _of_jobs(
         "select 1 from worker_jobs f where f.target_job_id = j.id"
         " and (f.n_open > 0 or f.n_unknown > 0 or f.finished_at >= :before)"
     ),
-    # An event that no hook has heard.
+    # An event whose hook has not run yet.
     _of_jobs("select 1 from worker_events e where e.job_id = j.id and e.ended_at is null"),
     _waits_to_repeat,
     _code_is_good,
     _keeps_others_waiting,
     _is_replayed_now,
 )
-"""Why a job that is over stays all the same: each gives those of the ids that it holds."""
+"""The reasons for which a job that is over stays; each returns the ids of such jobs."""
 
 
 def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) -> list[str]:
-    """The first of these families, as many as one transaction may delete; at least one."""
+    """The jobs of the first families, as many as one transaction may delete; at least one family."""
     going: list[str] = []
     parts, files, read = 0, 0, 0
     for family in families:
@@ -244,7 +246,8 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
     _delete_task_ids(connection, parts)
     for table in ("attempts", "receipts", "failures", "bodies", "confirmations"):
         _delete(connection, f"worker_{table}", parts, "part_id")
-    for job in ids:  # their tables are ordered by other keys
+    # The primary keys of these tables do not begin with the part or the job.
+    for job in ids:
         connection.execute(text(_CODES), part_range(job))
         connection.execute(text("delete from worker_events where job_id = :id and ended_at is not null"), {"id": job})
     _delete(connection, "worker_parts", parts)
@@ -253,19 +256,20 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
     _delete(connection, "worker_jobs", ids)
 
 
-# A code or an event that came since the look stays, and is what it is without its job.
+# A code that was leased, or an event that was added, since the reasons were asked stays without its job.
 _CODES = "delete from worker_response_codes where part_id > :low and part_id < :high and state <> 'leased'"
 
 
 def _delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
-    """Files that no job names any more."""
+    """Deletes the files among these that no job names any more."""
     source = chosen(connection.dialect.name, "worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
     named = {row[0] for row in fetch(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
     delete_blobs(connection, [blob for blob in blobs if blob not in named])
 
 
 def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
-    """The table is ordered by task_id, which only the part knows."""
+    """Deletes the task_ids and msgids that are stored for these parts."""
+    # The table's key has the task_id before the part, so the task_id is taken from the part's spec or receipt.
     source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select p.id, p.spec, j.account from {source} and p.spec like :named"
     named = [
@@ -295,13 +299,14 @@ _TASK_ID = "delete from worker_task_ids where account = :account and task_id = :
 
 
 def purge_bodies(database: Database, before: int, after: str) -> Look:
-    """Frozen bytes of parts that have ended; of one in doubt only when it is held, for then it is not repeated."""
+    """Deletes frozen bytes of parts that have ended or are held."""
+    # A held part is not repeated; any other part in doubt needs its frozen bytes for the repeat.
     ended = f"p.state in ({_ENDED}) or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
     return _purge_of_parts(database, "worker_bodies", "frozen_at", ended, before, after)
 
 
 def purge_attempts(database: Database, before: int, after: str) -> Look:
-    """Attempts of parts that have ended without doubt; `deleted` counts parts."""
+    """Deletes attempts of parts that have ended without doubt; `deleted` counts parts."""
     return _purge_of_parts(database, "worker_attempts", "ended_at", f"p.state in ({_ENDED})", before, after)
 
 
@@ -332,34 +337,34 @@ def _purge_of_parts(database: Database, table: str, made: str, ended: str, befor
 
 
 def purge_callbacks(database: Database, before: int, after: str) -> Look:
-    """What vendors told us, unless its hook has yet to run; with the event it made."""
+    """Deletes callbacks with their events, unless a hook has yet to run."""
     return _purge_found(database, _CALLBACKS, {"before": before}, ("worker_inbound", "worker_events"))
 
 
 def purge_processes(database: Database, before: int, after: str) -> Look:
-    """Processes that ended and left nothing marked and no hook running."""
+    """Deletes processes that ended and left no part marked and no hook running."""
     return _purge_found(database, _PROCESSES, {"before": before}, ("worker_processes",))
 
 
 def purge_lanes(database: Database, before: int, after: str) -> Look:
-    """Lanes on which nothing stood since, and those that began and then fell silent."""
+    """Deletes lanes without a block or a change of their bound since an instant."""
     return _purge_found(database, _LANES, {"before": before}, ("worker_lanes",), "lane")
 
 
 def purge_lane_events(database: Database, before: int, after: str) -> Look:
-    """What happened to lanes."""
+    """Deletes events of lanes."""
     return _purge_found(database, _LANE_EVENTS, {"before": before}, ("worker_lane_events",))
 
 
 def purge_windows(database: Database, before: int, after: str) -> Look:
-    """Windows of the duplicate check that are over. Their ids are hashes: a look goes through all of them."""
+    """Deletes windows of the duplicate check that are over; reads all of them, because their ids are hashes."""
     return _purge_through(database, "worker_duplicates", "until", before, after)
 
 
 def purge_media(database: Database, before: int, after: str) -> Look:
-    """Files that the vendor has forgotten since, and those whose upload failed so long ago.
+    """Deletes media_ids that ended before an instant, and files whose upload failed so long ago; reads all rows.
 
-    A later send of such a file uploads it again. The query goes through all rows.
+    A later send of such a file uploads it again.
     """
     return _purge_through(database, "worker_media", _MEDIA_END, before, after)
 
@@ -368,7 +373,8 @@ _MEDIA_END = (
     "case when valid_until is null and exists (select 1 from worker_jobs j where j.id = worker_media.job_id"
     " and (j.n_open > 0 or j.n_unknown > 0)) then null else coalesce(valid_until, created_at) end"
 )
-"""When a file was of use last; null while its upload is open or in doubt: it may be much younger than its row."""
+"""SQL of the instant when a file was last of use; NULL while its upload, which may be much younger, is open or in
+doubt."""
 
 _CALLBACKS = (
     "select i.id, i.stored_by from worker_inbound i left join worker_events e on e.id = i.stored_by"
@@ -381,7 +387,7 @@ _PROCESSES = (
 )
 
 
-# A lane that was struck, narrowed or broken keeps its count: only an answer ends that.
+# A lane with a penalty step, a narrowed bound or failures stays: only an answer may end these.
 _LANES = (
     "select lane from worker_lanes where blocked_until < :before and blocked_at < :before and changed_at < :before"
     " and parked = false and rest_s = 0 and step = 0 and failures = 0 limit :limit"
@@ -392,7 +398,7 @@ _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before or
 def _purge_found(
     database: Database, query: str, values: Mapping[str, int], tables: Sequence[str], key: str = "id"
 ) -> Look:
-    """Deletes what a query finds: one column of ids for each table."""
+    """Deletes the rows that a query finds, which returns one column of ids for each table."""
 
     def batch(connection: Connection) -> Look:
         rows = fetch(connection, query, {**values, "limit": ROWS})
@@ -404,7 +410,8 @@ def _purge_found(
 
 
 def _purge_through(database: Database, table: str, ends: str, before: int, after: str) -> Look:
-    """Deletes what ended before; asked again in the delete, for a row may be in use anew."""
+    """Deletes rows that ended before an instant, page by page through the table."""
+    # The condition is repeated in the delete: a row may have come into use again since it was read.
     page = f"select id, {ends} from {table} where id > :after order by id limit :limit"
     delete = f"{delete_chosen(database.dialect, table)} and {ends} < :before"
 
