@@ -18,7 +18,7 @@ from worker.producer.skip import skip
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:
-    """Upgrades the tables and runs a worker with a broker in memory until it is told to end; its exit status."""
+    """Upgrades the tables and runs a worker with a broker in memory until a signal ends it; its exit status."""
     from worker.service.broker import EMBEDDED
     from worker.service.celery_app import make_app, start_worker
 

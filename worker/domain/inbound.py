@@ -57,7 +57,7 @@ class CardPress:
     selected: Mapping[str, list[str]] = field(repr=False)
     """Question key -> the option ids chosen."""
     menu: bool = False
-    """It was an entry of the card's menu."""
+    """True for an entry of the card's menu."""
     own_id_at: tuple[str | int, ...] = ()
     """Path of the caller's own task_id in the message of the job that sent the card; empty: `task_id` is that id."""
 

@@ -42,7 +42,7 @@ class Step(StrEnum):
     OVER = "penalty over"
     """A call went through after the block of a 45009."""
     WIDE = "full again"
-    """As many calls in the air as before it was narrowed."""
+    """The bound of a narrowed lane grew until it was removed."""
     RESUMED = "resumed"
     """A person, or a probe that succeeded, lifted what blocked it."""
     SET_ASIDE = "set aside"

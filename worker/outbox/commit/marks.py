@@ -116,15 +116,15 @@ def _begin(
     covered = False
     if window is not None:
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
-            # Were this body to overtake the owner's flagged call, the vendor could swallow the owner's in silence.
+            # If this body overtook the owner's flagged call, the vendor could drop the owner's message in silence.
             return _let_pass(batch, part)
         window.use(part.id, batch.now, mark.window_us + mark.deadline_us)
         covered = window.covers_only(part.id)
         covered = covered and _repeat_is_covered(batch, mark, part)
         if part.doubts and not covered and not mark.may_resend:
             return _held(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
-    # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and a
-    # flagged retry could be swallowed in silence.
+    # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and it
+    # could drop a flagged retry in silence.
     part.flagged = covered and (first or bool(part.doubts))
     if mark.spending is not None and not chats.spend(connection, mark.spending):
         # In this transaction: a callback that allows more between this one and a later one would find no block to lift,

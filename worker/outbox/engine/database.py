@@ -101,7 +101,7 @@ class FifoLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Waits for its turn, then holds."""
+        """Waits until all earlier callers have released the lock, then holds it."""
         ticket = self._enter()
         if ticket is not None:
             ticket.acquire()
