@@ -19,7 +19,7 @@ from bench.scale_contents import ACTIVE_LANES, SPEC, active_lane
 from worker.delivery.scheduler.batches import Doorbell
 from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.relay import Relay, RelayTimes
-from worker.domain.lane import with_accounts
+from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables

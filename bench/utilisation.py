@@ -29,7 +29,7 @@ from bench.throughput_rig import BenchFailed, empty_broker
 from rig.stack import SHORT, Stack, Vendor
 from worker import Chats, NewJob
 from worker.channels import wecom_webhook as webhook
-from worker.domain.recipient import Recipients
+from worker.domain.content.recipient import Recipients
 
 GOAL = 0.98
 PROCESSES, THREADS = 4, 8

@@ -13,7 +13,7 @@ from rig.names import own_name
 from worker.channels.wecom_app import limits as app
 from worker.channels.wecom_webhook import limits as webhook
 from worker.config.settings import load_settings
-from worker.domain.limit import Limit
+from worker.domain.pacing.limit import Limit
 from worker.service.celery_app import make_app, start_worker
 
 

@@ -61,7 +61,7 @@ EVERYTHING = (
     "worker.service.celery_app",
     "worker.service.lifecycle",
     "worker.service.hook_service",
-    "worker.service.receiver",
+    "worker.service.web.receiver",
     "worker.service.tasks",
     "worker.simulator.server",
 )

@@ -71,6 +71,18 @@ if TYPE_CHECKING:
     from worker.config.current import configure
     from worker.config.settings import Settings, load_settings
     from worker.domain.account import Account, Secret
+    from worker.domain.callbacks.hook import CardPressed, JobDone
+    from worker.domain.content.message import File, Message
+    from worker.domain.content.recipient import (
+        AppChat,
+        Chats,
+        CustomerGroups,
+        Customers,
+        Emails,
+        Everyone,
+        Recipients,
+        To,
+    )
     from worker.domain.errors import (
         CheckFailed,
         ConfigurationError,
@@ -82,10 +94,7 @@ if TYPE_CHECKING:
         StillOpen,
         WorkerError,
     )
-    from worker.domain.hook import CardPressed, JobDone
     from worker.domain.job import Kind, Priority
-    from worker.domain.message import File, Message
-    from worker.domain.recipient import AppChat, Chats, CustomerGroups, Customers, Emails, Everyone, Recipients, To
     from worker.domain.state import JobState, PartState
     from worker.hooks.registry import on_card_action, on_job_done
     from worker.outbox.engine.database import sqlite_engine
@@ -187,10 +196,10 @@ _HOMES = {
         "StillOpen",
         "WorkerError",
     ),
-    "worker.domain.hook": ("CardPressed", "JobDone"),
+    "worker.domain.callbacks.hook": ("CardPressed", "JobDone"),
     "worker.domain.job": ("Kind", "Priority"),
-    "worker.domain.message": ("File", "Message"),
-    "worker.domain.recipient": (
+    "worker.domain.content.message": ("File", "Message"),
+    "worker.domain.content.recipient": (
         "AppChat",
         "Chats",
         "CustomerGroups",

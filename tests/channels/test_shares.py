@@ -9,8 +9,8 @@ import pytest
 from worker import channels
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Limit, Unit
 
 MINUTE = Limit("minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", "a page")
 IN_THE_AIR = Limit("air", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033", "a page")

@@ -16,8 +16,8 @@ from worker.channels.wecom_app import message_from_json, message_to_json
 from worker.channels.wecom_app.messages.card import CARD_CLASSES
 from worker.channels.wecom_app.messages.reading import PLAIN
 from worker.domain.call import Reply
+from worker.domain.content.recipient import To
 from worker.domain.outcome import Accepted, Partial, Rejected
-from worker.domain.recipient import To
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import Share, shares
 

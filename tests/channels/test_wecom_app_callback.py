@@ -11,8 +11,8 @@ from worker.channels.base import CallbackDoor
 from worker.channels.wecom_app import account as keys
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Secret
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import ConfigurationError
-from worker.domain.inbound import CallbackRefused, Inbound
 
 WECOM = channel("wecom_app")
 SELECTED = """<SelectedItems>

@@ -7,9 +7,9 @@ from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, 
 
 from worker.channels.wecom_app import ChangeChat, CreateChat, MiniProgramNotice, MpNews, News, Text, TextCard
 from worker.domain.call import Access
+from worker.domain.content.recipient import AppChat, Recipients, To
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Accepted, Rejected, Retry
-from worker.domain.recipient import AppChat, Recipients, To
 
 CHAT = {"chats": ["duty2026"]}
 

@@ -24,10 +24,10 @@ from worker.channels.wecom_app import (
     message_schema,
 )
 from worker.channels.wecom_webhook import WecomWebhook
+from worker.domain.content.message import File
+from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Draft
-from worker.domain.message import File
-from worker.domain.recipient import AppChat, Everyone, Recipients, To
 
 
 def fields_of(job) -> list[str]:

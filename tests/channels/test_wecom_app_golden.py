@@ -18,10 +18,10 @@ from worker.channels.wecom_app import message_from_json, message_schema, message
 from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.messages.message import Raw
 from worker.domain.call import Access, Reply
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Draft, Part
 from worker.domain.outcome import Accepted, Partial, Rejected, StaleToken, Wait
-from worker.domain.recipient import Recipients
 from worker.transport.http import _multipart as multipart
 
 GOLDEN = Path(__file__).parent / "golden"

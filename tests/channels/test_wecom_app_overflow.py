@@ -14,8 +14,8 @@ from worker.channels.checking.truncate import pieces, truncated
 from worker.channels.wecom_app import Markdown, MiniProgramNotice, MpNews, News, Raw, Text, TextCard, Video
 from worker.channels.wecom_app.fields import Prose
 from worker.channels.wecom_app.messages.chat import CreateChat
+from worker.domain.content.recipient import To
 from worker.domain.job import Kind
-from worker.domain.recipient import To
 
 LINK = '<a href="https://ops.example.com/d/3">查看</a>'
 MD_LINK = "[日志](https://ci.example.com/9)"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from wecom_app_samples import CHANNEL, account
 
 from worker.channels.wecom_app.fields import BODIES
+from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.job import Draft
-from worker.domain.recipient import AppChat, Everyone, Recipients, To
 
 WORDS = [
     "",

@@ -10,9 +10,9 @@ from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, 
 from worker.channels.base import Channel
 from worker.channels.wecom_app import CardUpdate, Image, Raw, Text
 from worker.domain.call import Access
+from worker.domain.content.recipient import Everyone, To
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Scope
-from worker.domain.recipient import Everyone, To
 from worker.producer.resend import REPLAY_MARK
 
 UPLOAD = {"upload_type": "image", "name": 'a"/\r\n:报表.png', "size": 512 * 1024, "sha256": "ab" * 32, "blob": "b1"}

@@ -18,9 +18,9 @@ from worker.channels.wecom_app import message_from_json
 from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.messages.message import Raw
 from worker.channels.wecom_app.messages.update import CardUpdate
+from worker.domain.content.recipient import AppChat, Recipients, To
 from worker.domain.job import Draft
 from worker.domain.outcome import Accepted
-from worker.domain.recipient import AppChat, Recipients, To
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 PEOPLE = st.lists(USER.map(str.lower), min_size=2, max_size=30, unique=True)

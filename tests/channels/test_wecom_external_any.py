@@ -19,8 +19,8 @@ from wecom_external_vendor import Vendor
 from worker.channels.wecom_external import message_from_json, message_to_json
 from worker.channels.wecom_external.messages.message import Raw
 from worker.domain.call import Reply
+from worker.domain.content.recipient import CustomerGroups, Customers
 from worker.domain.outcome import Accepted, Partial, Rejected
-from worker.domain.recipient import CustomerGroups, Customers
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import Share, shares
 

@@ -9,8 +9,8 @@ from wecom_external_samples import CHANNEL, PNG, account, campaign, draft
 
 from worker import CheckFailed
 from worker.channels.wecom_external import Campaign, File, Image, Link, MiniProgram, Raw, Video
-from worker.domain import message
-from worker.domain.recipient import AppChat, CustomerGroups, Customers, Everyone, Recipients, To
+from worker.domain.content import message
+from worker.domain.content.recipient import AppChat, CustomerGroups, Customers, Everyone, Recipients, To
 
 LINK = {"title": "t", "url": "https://e.com"}
 PAGE = {"title": "t", "pic_media_id": "m", "appid": "wx1", "page": "p"}

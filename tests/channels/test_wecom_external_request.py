@@ -7,8 +7,8 @@ from wecom_external_samples import ACCESS, CHANNEL, account, campaign, draft, pa
 
 from worker.channels.wecom_external import Image, Link
 from worker.domain.call import FileBody
+from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.job import RepeatRule
-from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
 
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
 

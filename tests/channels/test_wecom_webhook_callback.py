@@ -12,8 +12,8 @@ from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent
 from worker.channels.base import CallbackDoor
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Secret
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
 from worker.domain.errors import ConfigurationError
-from worker.domain.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
 
 VECTOR = "sKqRbbiSUnDhFHOvPjtUMeJBV1LIPhBLiS/+bDapFbYVhHdUs/DnbaknhbqfAh2BglciVZRNd4Ihars+Hcufkg=="
 """`{"msgtype":"text","text":{"content":"ok"}}` for an empty receiver, computed from the algorithm's description."""

@@ -25,9 +25,9 @@ from worker.channels.wecom_webhook import (
     message_from_json,
 )
 from worker.domain.account import Account, Secret
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import Chats, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed
-from worker.domain.message import File, Message
-from worker.domain.recipient import Chats, Everyone, Recipients, To
 
 ROBOT = account("robot")
 ACTION = Action(name="ok", text="OK", value="1", replace_text="done")

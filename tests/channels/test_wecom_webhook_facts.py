@@ -14,8 +14,8 @@ from worker.channels.wecom_webhook.errcodes import explain
 from worker.channels.wecom_webhook.limits import PROFILE
 from worker.channels.wecom_webhook.messages.basic import SIMPLE
 from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
-from worker.domain.limit import Unit
 from worker.domain.outcome import Accepted, Outcome, Parked, Progress, Rejected, Retry, Scope, Wait
+from worker.domain.pacing.limit import Unit
 
 TYPES = {"string": str, "int": int, "bool": bool, "number": float, "array": list, "object": dict}
 MODELS = {one.msgtype: one for one in SIMPLE}

@@ -11,9 +11,9 @@ from wecom_webhook_samples import CHANNEL, account, part, sent
 
 from worker.channels.wecom_webhook import Action, Attachment, Markdown, MarkdownV2, News, Text
 from worker.channels.wecom_webhook.messages.blocks import blocks, without_code
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Chats
 from worker.domain.job import Draft
-from worker.domain.message import Message
-from worker.domain.recipient import Chats
 
 TABLE = "| name | size |\n| :--- | ---: |\n" + "| somebody | L |\n" * 40
 CODE = "```python\n" + "print('<@li>')\n\n" * 40 + "```\n"

@@ -38,11 +38,11 @@ from worker.channels.wecom_webhook import (
 )
 from worker.channels.wecom_webhook.messages.reading import recipients_from_json
 from worker.domain.call import Access
+from worker.domain.content.message import File
+from worker.domain.content.recipient import Chats, Everyone, Recipients
 from worker.domain.errors import WorkerError
 from worker.domain.job import Part, RepeatRule
-from worker.domain.message import File
 from worker.domain.outcome import Accepted, Progress, Rejected, Scope, Unknown, Wait
-from worker.domain.recipient import Chats, Everyone, Recipients
 from worker.transport.http import _multipart as multipart
 
 GOLDEN = Path(__file__).parent / "golden" / "webhook"

@@ -20,10 +20,10 @@ from worker.channels.wecom_webhook import Raw, message_from_json
 from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
 from worker.channels.wecom_webhook.messages.reading import PLAIN
 from worker.domain.account import Account
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Chats, Everyone, Recipients
 from worker.domain.job import Draft
-from worker.domain.message import Message
 from worker.domain.outcome import Accepted, Parked, Progress, Rejected, Retry, StaleToken, Unknown, Wait
-from worker.domain.recipient import Chats, Everyone, Recipients
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import Share, shares
 

@@ -15,8 +15,8 @@ from youdu_samples import ACCESS, CHANNEL, account, account_for, draft, part, re
 
 from worker.channels.youdu import message_from_json, message_schema, message_to_json
 from worker.channels.youdu.messages.reading import ITEMS, PLAIN
+from worker.domain.content.recipient import Recipients, To
 from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
-from worker.domain.recipient import Recipients, To
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import Share, shares
 

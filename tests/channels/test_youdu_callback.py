@@ -13,8 +13,8 @@ from youdu_samples import CHANNEL, ENVELOPE, account
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY, SIGNATURES, vector
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Secret
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import ConfigurationError
-from worker.domain.inbound import CallbackRefused, Inbound
 
 TOKEN, NOW = "u7cbtoken0000001", 1_700_000_100
 CALLED = account({"callback": {"token": Secret(lambda: TOKEN)}}, secret=Secret(lambda: KEY))

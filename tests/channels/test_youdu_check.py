@@ -24,10 +24,10 @@ from worker.channels.youdu import (
     message_from_json,
 )
 from worker.domain.account import Account, Secret
+from worker.domain.content.message import File
+from worker.domain.content.recipient import AppChat, Customers, Emails, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed
 from worker.domain.job import RepeatRule
-from worker.domain.message import File
-from worker.domain.recipient import AppChat, Customers, Emails, Everyone, Recipients, To
 
 LOUD = {"allow_everyone": True}
 LINK = {"title": "t", "url": "https://oa.example.test/1"}

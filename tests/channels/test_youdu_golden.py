@@ -15,7 +15,7 @@ from worker.channels.base import TokenGranted
 from worker.channels.youdu import FileMessage, message_from_json, message_schema, message_to_json, recipients_from_json
 from worker.channels.youdu.messages.reading import ITEMS, PLAIN
 from worker.domain.call import FileBody
-from worker.domain.message import File
+from worker.domain.content.message import File
 from worker.domain.outcome import Accepted, StaleToken
 
 GOLDEN = Path(__file__).parent / "golden" / "youdu"

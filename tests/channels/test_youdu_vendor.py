@@ -19,9 +19,9 @@ from tests.support.youdu_client import KEYS
 from worker.channels.base import TokenGranted
 from worker.channels.youdu import Badge, PopWindow, Raw, message_from_json
 from worker.domain.call import Access, FileBody, Reply, Request
+from worker.domain.content.recipient import Everyone, To
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Unknown
-from worker.domain.recipient import Everyone, To
 from worker.simulator import SimulatorSettings
 from worker.simulator.request import Request as Asked
 from worker.simulator.routes import answer

@@ -9,8 +9,8 @@ from typing import Any
 from worker.channels.wecom_app import ButtonCard, Text, WecomApp
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
+from worker.domain.content.recipient import Recipients, To
 from worker.domain.job import Draft, Part
-from worker.domain.recipient import Recipients, To
 
 REPLIES = Path(__file__).parent / "replies"
 CHANNEL = WecomApp()

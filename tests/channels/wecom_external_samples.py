@@ -8,8 +8,8 @@ from typing import Any
 from worker.channels.wecom_external import Campaign, WecomExternal
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
+from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.job import Draft, Part
-from worker.domain.recipient import Customers, Recipients
 
 CHANNEL = WecomExternal()
 ACCESS = Access("tok_1")

@@ -8,9 +8,9 @@ from typing import Any
 from worker.channels.wecom_webhook import Text, WecomWebhook
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Chats, Recipients
 from worker.domain.job import Draft, Part
-from worker.domain.message import Message
-from worker.domain.recipient import Chats, Recipients
 
 CHANNEL = WecomWebhook()
 KEY = "633a31f6-0000-4bc4-97a0-0ec1eefaaaaa"

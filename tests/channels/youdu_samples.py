@@ -11,8 +11,8 @@ from worker.channels.youdu.checks.roles import NEEDED
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Access, FileBody, Reply, Request
+from worker.domain.content.recipient import Recipients, To
 from worker.domain.job import Draft, Part
-from worker.domain.recipient import Recipients, To
 
 CHANNEL = Youdu()
 ACCESS = Access("tok-0001", KEY)

@@ -9,8 +9,8 @@ from typing import Any
 import requests
 
 from worker.domain.account import Account
-from worker.domain.message import Message
-from worker.domain.recipient import Recipients
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Recipients
 
 Asked = tuple[Message, Recipients | None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conformance.case import Asked, Case, control
 from worker.channels.wecom_external import Campaign
 from worker.domain.account import Account, Secret
-from worker.domain.recipient import Customers
+from worker.domain.content.recipient import Customers
 
 
 def _account(name: str, url: str) -> Account:

@@ -15,7 +15,7 @@ import worker
 from tests.support.producing import ACCOUNTS, an_engine
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.messages import card, reading
-from worker.domain.message import Message
+from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "wecom-app.md").read_text(encoding="utf-8")

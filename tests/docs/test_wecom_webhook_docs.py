@@ -17,7 +17,7 @@ from tests.support.producing import an_engine
 from worker.channels.wecom_webhook.fields import UPLOADS
 from worker.channels.wecom_webhook.limits import PROFILE
 from worker.channels.wecom_webhook.messages import card, reading
-from worker.domain.message import Message
+from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "wecom-webhook.md").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from worker.channels.youdu.messages.reading import ITEMS, PLAIN
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import load_settings
 from worker.domain.account import Account, Secret
-from worker.domain.message import Message
+from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "youdu.md").read_text(encoding="utf-8")

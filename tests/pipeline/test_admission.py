@@ -13,8 +13,8 @@ from sqlalchemy import event, text
 
 from worker.delivery.sender.admission import MOST_KEYS, Denied, Governor, Permit
 from worker.domain.errors import WorkerError
-from worker.domain.limit import Charge, Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Limit, Unit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets

@@ -18,8 +18,8 @@ from worker import MpNews, MpNewsArticle
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
-from worker.domain.lane import Block
-from worker.domain.window import permit_age_s
+from worker.domain.pacing.lane import Block
+from worker.domain.pacing.window import permit_age_s
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load

@@ -21,13 +21,13 @@ from worker import To
 from worker.channels import channel
 from worker.config.settings import Settings
 from worker.crypto.envelope import Envelope
-from worker.domain.inbound import Inbound
+from worker.domain.callbacks.inbound import Inbound
 from worker.domain.job import part_id
 from worker.domain.state import JobState
 from worker.hooks.callbacks import CallbackStore
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.service.receiver import BODY_BYTES, Receiver
+from worker.service.web.receiver import BODY_BYTES, Receiver
 
 HR = "/callback/hr"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.delivery.scheduler.fair_share import Share, Sharing
-from worker.domain.road import ALL_ROADS, Road
+from worker.domain.pacing.queue import ALL_ROADS, Road
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process
 

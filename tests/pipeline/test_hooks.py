@@ -23,8 +23,8 @@ from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
 from worker.channels import channel
 from worker.config.settings import DeliverySettings, Settings
+from worker.domain.callbacks.hook import CardPressed, JobDone
 from worker.domain.errors import ConfigurationError
-from worker.domain.hook import CardPressed, JobDone
 from worker.domain.job import part_id
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
@@ -36,7 +36,7 @@ from worker.outbox.jobs import events
 from worker.outbox.lanes.processes import bury
 from worker.reporting.report import get_job
 from worker.reporting.timeline import timeline
-from worker.service.receiver import Receiver
+from worker.service.web.receiver import Receiver
 
 SECOND = 1_000_000
 

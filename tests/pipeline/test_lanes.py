@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from worker.domain.lane import Block, LaneRules, Success, account_of, with_accounts
+from worker.domain.pacing.lane import Block, LaneRules, Success, account_of, with_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, resume_lanes, take_probe, used_up

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.support.runtime import Ticks
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
-from worker.domain.road import ALL_ROADS
+from worker.domain.pacing.queue import ALL_ROADS
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import bury, bury_lapsed, living

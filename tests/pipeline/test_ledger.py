@@ -15,8 +15,8 @@ from tests.support.waiting import until_waiting
 from worker import To, timeline
 from worker.domain import settle
 from worker.domain.job import part_id
-from worker.domain.lane import Block
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.pacing.lane import Block
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Change, Committed, End, Item, Mark, Marked, MarkReply
 from worker.outbox.commit.ledger import commit

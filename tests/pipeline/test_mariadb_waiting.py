@@ -15,7 +15,7 @@ from tests.support.producing import ACCOUNTS, ANN, HELLO, count
 from tests.support.waiting import until_waiting
 from worker import DedupeConflict, JobRef, NewJob, RetryTransaction, Text
 from worker.domain.job import part_id
-from worker.domain.lane import Block
+from worker.domain.pacing.lane import Block
 from worker.outbox.commit.windows import enter
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue

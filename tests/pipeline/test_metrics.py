@@ -16,9 +16,9 @@ from tests.support.asgi import asked
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import To
 from worker.domain.account import Account, Secret
-from worker.domain.hook import EventKind, EventState
+from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.instants import instant
-from worker.domain.lane import Standing, Step
+from worker.domain.pacing.lane import Standing, Step
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
@@ -26,9 +26,9 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import resume_lanes
 from worker.outbox.upkeep import purge
-from worker.service import collector
-from worker.service.collector import Outbox
-from worker.service.metrics import metrics_app
+from worker.service.web import collector
+from worker.service.web.collector import Outbox
+from worker.service.web.metrics import metrics_app
 
 Labels = tuple[tuple[str, str], ...]
 

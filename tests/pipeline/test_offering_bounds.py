@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from bench.scale_contents import active_lane, add_at_work, add_due, add_future, tidy
 from tests.support.reads import rows_read
-from worker.domain.hook import EventKind, EventState
+from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job import Priority
-from worker.domain.lane import with_accounts
+from worker.domain.pacing.lane import with_accounts
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows, is_mariadb
 from worker.outbox.engine.database import Database

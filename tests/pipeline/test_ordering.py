@@ -23,8 +23,8 @@ from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain import settle
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
-from worker.domain.lane import Block
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.pacing.lane import Block
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
 from worker.outbox.commit.commands import Change, End, Mark, Marked
 from worker.outbox.commit.ledger import commit

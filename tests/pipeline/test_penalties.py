@@ -13,7 +13,7 @@ from tests.support.runtime import Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
 from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, NeverLeft, Request
-from worker.domain.lane import next_midnight
+from worker.domain.pacing.lane import next_midnight
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 

@@ -17,7 +17,7 @@ from worker.delivery.scheduler.batches import Doorbell
 from worker.delivery.scheduler.lane_head import Pacing
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import part_id
-from worker.domain.lane import Block, account_of
+from worker.domain.pacing.lane import Block, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave

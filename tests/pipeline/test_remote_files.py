@@ -22,8 +22,8 @@ from worker.delivery.resolver.download import Downloads
 from worker.delivery.resolver.http_get import Trouble
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.batch import BatchSender
-from worker.domain.address import Allowed
 from worker.domain.call import CallResult, FileBody, Request
+from worker.domain.content.address import Allowed
 from worker.domain.job import part_id
 from worker.domain.resolution import Parked, Ready
 from worker.outbox.commit.commands import Change

@@ -11,8 +11,8 @@ from worker.delivery.scheduler.batches import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import part_id
-from worker.domain.lane import Block
 from worker.domain.outcome import Penalty
+from worker.domain.pacing.lane import Block
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, block_lanes, resume_lanes

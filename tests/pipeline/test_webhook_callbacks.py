@@ -21,10 +21,10 @@ from worker import Chats, CheckFailed, File, FixedAccounts, Secret
 from worker.channels import channel
 from worker.channels.wecom_webhook import Action, Attachment, Image, Markdown, MarkdownV2, Text
 from worker.config.settings import Settings
-from worker.domain.hook import CardPressed
-from worker.domain.inbound import ChatChange, ChatNews, Inbound
+from worker.domain.callbacks.hook import CardPressed
+from worker.domain.callbacks.inbound import ChatChange, ChatNews, Inbound
 from worker.domain.job import part_id
-from worker.domain.lane import Block
+from worker.domain.pacing.lane import Block
 from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.runs import heard_of
@@ -37,7 +37,7 @@ from worker.outbox.jobs.chats import Spending
 from worker.outbox.jobs.events import claim_event
 from worker.outbox.lanes.chat_blocks import GONE, WAITING, waiting
 from worker.outbox.lanes.lanes import block_lanes
-from worker.service.receiver import Receiver
+from worker.service.web.receiver import Receiver
 from worker.simulator import running
 
 PATH = "/callback/alerts"

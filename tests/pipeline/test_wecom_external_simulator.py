@@ -27,8 +27,8 @@ from worker import (
     track,
 )
 from worker.domain.account import Account, Secret
-from worker.domain.message import File
-from worker.domain.recipient import CustomerGroups, Recipients
+from worker.domain.content.message import File
+from worker.domain.content.recipient import CustomerGroups, Recipients
 from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
 from worker.outbox.engine.clock import SECOND, DrivenClock

@@ -16,7 +16,7 @@ from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account, Secret
 from worker.hooks.callbacks import CallbackStore
 from worker.outbox.engine.database import Database
-from worker.service.receiver import Receiver
+from worker.service.web.receiver import Receiver
 
 TOKEN = "u7cbtoken0000001"
 

@@ -33,9 +33,9 @@ from worker import (
     youdu,
 )
 from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import WorkerError
-from worker.domain.message import Message
-from worker.domain.recipient import Recipients
 from worker.simulator.settings.youdu import key_of
 
 TEXT, PERSON = "canary-text", "canary-person"

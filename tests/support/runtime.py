@@ -39,9 +39,9 @@ from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Recipients
 from worker.domain.job import part_id
-from worker.domain.message import Message
-from worker.domain.recipient import Recipients
 from worker.domain.state import JobState, PartState
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import DrivenClock

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from worker.delivery.resolver.http_get import Trouble, WebAnswer
-from worker.domain.web import WebAddress
+from worker.domain.content.web import WebAddress
 
 PUBLIC = "93.184.215.14"
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.delivery.sender.bulk_quota import BulkQuota, Picked
-from worker.domain.bulk_quota import OTHERS, mix
 from worker.domain.job import Priority
+from worker.domain.pacing.bulk_quota import OTHERS, mix
 from worker.outbox.jobs.loading import DuePart
 
 LANE = "hr:1"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from worker.domain.lane import (
+from worker.domain.outcome import Penalty
+from worker.domain.pacing.lane import (
     DAY,
     FULL,
     SECOND,
@@ -24,7 +25,6 @@ from worker.domain.lane import (
     resume,
     succeed,
 )
-from worker.domain.outcome import Penalty
 
 NOW = int(datetime(2026, 11, 20, 10, 0, tzinfo=UTC).timestamp()) * SECOND
 """18:00 in Shanghai: six hours until midnight there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.delivery.scheduler.fair_share import Limited, part_of
-from worker.domain.limit import Amount
+from worker.domain.pacing.limit import Amount
 
 
 def limited(amount: Amount | None) -> Limited:

@@ -14,10 +14,10 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit, Use
-from worker.domain.lane import SHANGHAI, next_midnight
-from worker.domain.limit import Limit, Unit
 from worker.domain.outcome import Scope
-from worker.domain.window import JITTER_S, LONGEST_AGE_S, MAX_BUCKETS, Window
+from worker.domain.pacing.lane import SHANGHAI, next_midnight
+from worker.domain.pacing.limit import Limit, Unit
+from worker.domain.pacing.window import JITTER_S, LONGEST_AGE_S, MAX_BUCKETS, Window
 from worker.outbox.engine.clock import micros
 
 SECOND = 1_000_000

@@ -18,7 +18,7 @@ from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND
 from worker.channels.wecom_app.split import narrow
 from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
 from worker.delivery.sender.split_recipients import first_to_go_s
-from worker.domain.limit import Charge
+from worker.domain.pacing.limit import Charge
 from worker.outbox.engine.clock import micros
 
 BEGIN = 1_700_000_000 * SECOND

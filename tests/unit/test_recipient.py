@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
+from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 
 
 def test_customers_by_sender() -> None:

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, Reference
 from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
 from worker.delivery.sender.retry_times import MOST_KEYS, RetryTimes
-from worker.domain.limit import Limit
-from worker.domain.window import LONGEST_APPOINTMENT_US, Window
+from worker.domain.pacing.limit import Limit
+from worker.domain.pacing.window import LONGEST_APPOINTMENT_US, Window
 from worker.outbox.engine.clock import micros
 
 BEGIN = 1_700_000_000 * SECOND

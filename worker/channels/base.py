@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
+from worker.domain.callbacks.inbound import Inbound
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
-from worker.domain.inbound import Inbound
 from worker.domain.job import Draft, Part, RepeatRule
-from worker.domain.limit import Charge, Counted, Limit
 from worker.domain.outcome import Penalty, Verdict
-from worker.domain.recipient import Recipients
+from worker.domain.pacing.limit import Charge, Counted, Limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from worker.config.accounts import DEADLINE, AccountSource
 from worker.config.settings import AccountSettings, did_you_mean
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.domain.limit import Amount
+from worker.domain.pacing.limit import Amount
 
 
 def require_usable_accounts(accounts: AccountSource) -> None:

@@ -53,7 +53,7 @@ def receiver(
     """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
     from worker.cli.reading import require_there
     from worker.config.settings import load_settings
-    from worker.service.receiver import run_receiver
+    from worker.service.web.receiver import run_receiver
 
     settings = load_settings()
     require_there(settings)
@@ -70,7 +70,7 @@ def metrics(
     """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
     from worker.cli.reading import require_there
     from worker.config.settings import load_settings
-    from worker.service.metrics import run_metrics
+    from worker.service.web.metrics import run_metrics
 
     settings = load_settings()
     require_there(settings)

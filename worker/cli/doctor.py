@@ -19,7 +19,7 @@ from worker.config.settings import Settings, load_settings, where
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
-from worker.domain.lane import Step
+from worker.domain.pacing.lane import Step
 from worker.hooks.callbacks import door_of
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate

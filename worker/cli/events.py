@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.cli.reading import Say, opened, outbox
+from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.domain.hook import EventState
 from worker.outbox.jobs import events
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

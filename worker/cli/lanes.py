@@ -10,7 +10,7 @@ from typing import Any
 from worker.cli.reading import Say, opened, outbox
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
-from worker.domain.lane import Standing, standing
+from worker.domain.pacing.lane import Standing, standing
 from worker.outbox.lanes import lanes, tokens
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

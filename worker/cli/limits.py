@@ -12,7 +12,7 @@ from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings, where
 from worker.domain.account import Account
-from worker.domain.limit import Unit
+from worker.domain.pacing.limit import Unit
 from worker.reporting.limit_usage import Usage, usage
 
 

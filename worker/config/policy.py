@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.config.settings import DeliverySettings
-from worker.domain.lane import LaneRules
+from worker.domain.pacing.lane import LaneRules
 from worker.domain.settle import Policy
 
 

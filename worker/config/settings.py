@@ -33,7 +33,7 @@ from worker.config.places import (
     proxy_problem,
     whole,
 )
-from worker.domain.address import entry_problem
+from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
 
 DEFAULT_FILE = "worker.toml"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.domain.limit import Limit
+from worker.domain.pacing.limit import Limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from worker.domain.account import Account
-from worker.domain.recipient import Recipients
+from worker.domain.content.recipient import Recipients
 
 
 class Kind(StrEnum):

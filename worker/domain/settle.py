@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.domain.lane import RULES, LaneRules
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -24,6 +23,7 @@ from worker.domain.outcome import (
     Unknown,
     Wait,
 )
+from worker.domain.pacing.lane import RULES, LaneRules
 from worker.domain.state import FINAL_STATES, MOVES, PartState
 
 SECOND = 1_000_000

@@ -14,8 +14,8 @@ from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.domain.account import Account
+from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
 from worker.domain.errors import ConfigurationError
-from worker.domain.inbound import CardPress, ChatNews, Inbound
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import End

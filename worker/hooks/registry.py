@@ -20,8 +20,8 @@ from typing import Any, TypeVar, overload
 from sqlalchemy.orm import Session
 
 from worker.config.application import imported
+from worker.domain.callbacks.hook import CardPressed, EventKind, JobDone
 from worker.domain.errors import CheckFailed, ConfigurationError
-from worker.domain.hook import CardPressed, EventKind, JobDone
 from worker.domain.state import JobState, State, states_of
 
 OnCard = Callable[[CardPressed, Session], Any]

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from worker.config.application import places_of
 from worker.config.settings import DeliverySettings
-from worker.domain.hook import CardPressed, EventKind, EventState, JobDone
+from worker.domain.callbacks.hook import CardPressed, EventKind, EventState, JobDone
 from worker.domain.state import JobState
 from worker.hooks.registry import ApplicationHooks
 from worker.outbox.engine.clock import micros

@@ -17,10 +17,10 @@ from sqlalchemy import Connection
 from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Priority
-from worker.domain.message import File, Message
-from worker.domain.recipient import Recipients
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
 from worker.outbox.engine.site_keys import lane_key

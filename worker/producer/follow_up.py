@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Kind
-from worker.domain.recipient import Recipients
 from worker.outbox.engine.clock import SqlClock
 from worker.producer.insert import JobRef, ask
 from worker.producer.options import Options

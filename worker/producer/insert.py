@@ -14,8 +14,8 @@ import uuid_utils
 from sqlalchemy import Connection
 
 from worker.channels import channel
+from worker.domain.content.message import File
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.message import File
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key

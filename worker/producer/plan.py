@@ -17,10 +17,10 @@ from pydantic_core import to_json
 from worker import channels
 from worker.channels.usable import require_usable
 from worker.domain.account import Account
+from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
+from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
-from worker.domain.message import LOOKED_AT, File, Message, looked_at
-from worker.domain.recipient import Recipients, To
 from worker.outbox.engine.site_keys import lane_name, turn_name
 from worker.outbox.jobs.jobs import JobRow, PartRow
 from worker.producer.options import Options, instant_of, option_problems, priority_of

@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.instants import instant
 from worker.domain.job import Kind, Priority
-from worker.domain.recipient import Recipients
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
 from worker.outbox.jobs import jobs as outbox

@@ -15,10 +15,10 @@ from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.domain.account import Account
-from worker.domain.code import INSTEAD, SOON_US, CodeState
+from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
+from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
-from worker.domain.message import Message
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
 from worker.outbox.jobs import jobs as outbox

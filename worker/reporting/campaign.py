@@ -16,10 +16,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels import channel
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.instants import instant
 from worker.domain.job import Kind
-from worker.domain.recipient import Recipients
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.jobs import confirmations

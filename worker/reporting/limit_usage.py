@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.limit import Counted
-from worker.domain.window import Window
+from worker.domain.pacing.limit import Counted
+from worker.domain.pacing.window import Window
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.lanes.budgets import budget_key, read
 from worker.outbox.lanes.lanes import used_up

@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels import channel
+from worker.domain.content.recipient import LISTS, Recipients, everyone_of
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.recipient import LISTS, Recipients, everyone_of
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.jobs import reading

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.hook import EventState
+from worker.domain.callbacks.hook import EventState
 from worker.domain.instants import instant
 from worker.domain.state import JobState
 from worker.outbox.engine.caller import Bind, on_callers_connection

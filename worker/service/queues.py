@@ -9,7 +9,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from worker.domain.road import Road
+from worker.domain.pacing.queue import Road
 
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"

@@ -10,8 +10,8 @@ import pytest
 
 from worker.cli.lanes import resume, show, show_events
 from worker.domain.errors import WorkerError
-from worker.domain.lane import Block
 from worker.domain.outcome import Penalty
+from worker.domain.pacing.lane import Block
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import begin_lanes, block_lanes
 from worker.outbox.lanes.tokens import TokenKey

@@ -15,7 +15,7 @@ from worker.cli import main
 from worker.cli.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
-from worker.domain.lane import Block
+from worker.domain.pacing.lane import Block
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import renew

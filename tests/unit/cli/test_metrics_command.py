@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from worker.domain.errors import ConfigurationError
-from worker.service.metrics import address
+from worker.service.web.metrics import address
 
 COMMAND = [sys.executable, "-m", "worker.cli", "metrics", "--listen"]
 

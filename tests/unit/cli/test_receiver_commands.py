@@ -16,7 +16,7 @@ import requests
 
 from tests.channels.callback_samples import AES_KEY, TOKEN
 from worker.cli import main
-from worker.domain.hook import EventKind, EventState
+from worker.domain.callbacks.hook import EventKind, EventState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.address import Allowed, entry_problem
+from worker.domain.content.address import Allowed, entry_problem
 
 PUBLIC = ["8.8.8.8", "93.184.215.14", "203.0.114.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2400:3200::1"]
 LOCAL = [

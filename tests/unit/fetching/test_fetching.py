@@ -12,7 +12,7 @@ from tests.support.runtime import Ticks
 from tests.support.scripted_web import PUBLIC, Page, ScriptedWeb, Told, moved
 from worker.delivery.resolver.download import Downloads, Fetched, Later, NotFetched, Stopped
 from worker.delivery.resolver.http_get import Trouble
-from worker.domain.address import Allowed
+from worker.domain.content.address import Allowed
 
 URL = "https://files.example.com/a.png"
 MOST = 1_000

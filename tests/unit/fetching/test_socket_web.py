@@ -13,7 +13,7 @@ import trustme
 from tests.unit.transport.fault_table import closed_port
 from tests.unit.transport.raw_server import Peer, RawServer, Script, answer, response
 from worker.delivery.resolver.http_get import SocketWeb, Trouble
-from worker.domain.web import WebAddress, web_address
+from worker.domain.content.web import WebAddress, web_address
 
 HERE = "127.0.0.1"
 SECRET = "canary-secret"

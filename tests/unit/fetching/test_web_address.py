@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker import File
-from worker.domain.web import Unusable, web_address
+from worker.domain.content.web import Unusable, web_address
 
 
 @pytest.mark.parametrize(

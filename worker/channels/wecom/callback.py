@@ -14,8 +14,8 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from worker.crypto.envelope import Envelope, EnvelopeError, ForeignReceiver, WrongSignature
+from worker.domain.callbacks.inbound import CallbackRefused
 from worker.domain.errors import ConfigurationError
-from worker.domain.inbound import CallbackRefused
 
 DEEPEST = 8
 """Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""

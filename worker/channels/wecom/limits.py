@@ -9,8 +9,8 @@ from typing import Any
 
 from worker.domain.account import Account
 from worker.domain.errors import Problem
-from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
 RATES = "page 90312 访问频率限制 (2023/08/28, read again 2026-02-12)"
 PICTURES = "page 90256 上传图片 (read 2026-02-12)"

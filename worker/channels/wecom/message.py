@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import InstanceOf
 
 from worker.channels.typed import VendorMessage
-from worker.domain.message import File
+from worker.domain.content.message import File
 
 
 class Upload(VendorMessage):

@@ -13,11 +13,11 @@ from worker.channels.wecom.reply import Answer, moment, text_of
 from worker.channels.wecom.verdict import warns
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
+from worker.domain.content.message import LOOKED_AT
+from worker.domain.content.web import Unusable, web_address
 from worker.domain.errors import Problem
 from worker.domain.job import Part
-from worker.domain.message import LOOKED_AT
 from worker.domain.outcome import Taken
-from worker.domain.web import Unusable, web_address
 
 MB = 1024 * 1024
 

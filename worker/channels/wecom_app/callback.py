@@ -23,7 +23,7 @@ from worker.channels.wecom.callback import (
 )
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
-from worker.domain.inbound import CallbackRefused, CardPress, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound
 
 CARD_EVENTS = ("template_card_event", "template_card_menu_event")
 

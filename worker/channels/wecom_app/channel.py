@@ -15,11 +15,11 @@ from worker.channels.wecom_app.checks import overflow as overflows
 from worker.channels.wecom_app.messages.content import SENDS
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.limit import Charge, Counted
 from worker.domain.outcome import Verdict
-from worker.domain.recipient import Recipients
+from worker.domain.pacing.limit import Charge, Counted
 
 KINDS: Mapping[str, Kind] = {
     "upload": Kind.UPLOAD,

@@ -20,8 +20,8 @@ from worker.channels.wecom_app.reach import people
 from worker.channels.wecom_app.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
 SENDS = "page 90236 发送应用消息 (2025/09/24)"
 CHATS = "pages 90245 创建群聊会话, 98913 修改群聊会话, 90248 应用推送消息 (read 2026-02-12)"

@@ -12,8 +12,8 @@ from worker.channels.wecom_app.fields.cards import TASK_ID_MAX
 from worker.channels.wecom_app.messages.content import SENDS
 from worker.channels.wecom_app.reach import GROUPS, people
 from worker.channels.wecom_app.targets import TARGETS, Target, ids
+from worker.domain.content.recipient import Recipients
 from worker.domain.job import Draft
-from worker.domain.recipient import Recipients
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:

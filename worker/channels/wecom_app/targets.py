@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from worker.channels.wecom.ids import USERID, USERID_WANTED
 from worker.channels.wecom_app.fields import CHATID
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
-from worker.domain.recipient import Recipients
 
 # Departments and tags are numbers (`partyids`, `tagids` are int[] in page 94888); 0 would be everyone.
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")

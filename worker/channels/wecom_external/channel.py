@@ -14,11 +14,11 @@ from worker.channels.wecom_external import fields, limits, render, split, verdic
 from worker.channels.wecom_external.checks import job
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.limit import Charge, Counted
 from worker.domain.outcome import Verdict
-from worker.domain.recipient import Recipients
+from worker.domain.pacing.limit import Charge, Counted
 
 RULES: Mapping[str, RepeatRule] = {
     "send": RepeatRule.LOOK_UP,

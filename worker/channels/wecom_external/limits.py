@@ -15,8 +15,8 @@ from worker.channels.wecom_external.look_up import calls
 from worker.channels.wecom_external.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
 REMINDERS = "page 97610 提醒成员群发 (its older introduction)"
 

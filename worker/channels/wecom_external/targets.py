@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from worker.channels.wecom.ids import USERID, USERID_WANTED
 from worker.channels.wecom_external.fields import MOST_CUSTOMERS, MOST_GROUPS
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
-from worker.domain.recipient import Recipients
 
 # Ids of customers begin with wo or wm, of groups with wr, in all that were seen; no page promises it.
 EXTERNAL_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")

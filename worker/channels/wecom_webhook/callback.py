@@ -32,7 +32,7 @@ from worker.channels.wecom.reply import storable
 from worker.channels.wecom_webhook.targets import chat_lane
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
-from worker.domain.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
 
 SINGLE_CHAT_MESSAGES = 3
 """Messages a single chat takes after each callback of its member (消息发送频率限制)."""

@@ -14,11 +14,11 @@ from worker.channels.wecom_webhook.checks import job, warn
 from worker.channels.wecom_webhook.checks import overflow as overflows
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem, WorkerError
 from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.limit import Charge, Counted
 from worker.domain.outcome import Verdict
-from worker.domain.recipient import Recipients
+from worker.domain.pacing.limit import Charge, Counted
 
 
 class WecomWebhook:

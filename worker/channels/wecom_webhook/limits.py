@@ -10,8 +10,8 @@ from worker.channels.wecom_webhook import fields, render
 from worker.channels.wecom_webhook.account import edition
 from worker.domain.account import Account
 from worker.domain.job import Kind, Part
-from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
 ROBOTS = "page 99110 消息推送配置说明, 消息发送频率限制 (read 2026-02-12)"
 PUSHES = "消息推送接口说明（内测）, 消息发送频率限制 (2025/09/30)"

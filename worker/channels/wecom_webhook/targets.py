@@ -10,9 +10,9 @@ from worker.channels.wecom.ids import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition, honours_chatid
 from worker.channels.wecom_webhook.messages.content import content_of
+from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
-from worker.domain.recipient import LISTS, Recipients
 
 CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
 """The ids of chats are not described; userids are 1 to 64 of these characters (page 90313)."""

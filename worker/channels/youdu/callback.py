@@ -17,7 +17,7 @@ from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
-from worker.domain.inbound import CallbackRefused, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 
 Query = Mapping[str, str]
 

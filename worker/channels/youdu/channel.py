@@ -14,12 +14,12 @@ from worker.channels.youdu.checks import overflow as overflows
 from worker.channels.youdu.messages import content
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
+from worker.domain.content.message import LOOKED_AT
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
-from worker.domain.limit import Charge, Counted
-from worker.domain.message import LOOKED_AT
 from worker.domain.outcome import Verdict
-from worker.domain.recipient import Recipients
+from worker.domain.pacing.limit import Charge, Counted
 
 NO_ID = "Youdu gives no message id, and has no call that takes back, changes or follows what was sent"
 INSTEAD: Mapping[str, str] = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from worker.channels.youdu.messages.content import UPLOAD
 from worker.domain.account import Account
 from worker.domain.job import Part
-from worker.domain.limit import Charge, Counted, Limit, Unit
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
 OURS = "none published; ours, off unless an account sets an amount"
 

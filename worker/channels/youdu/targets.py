@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from worker.channels.checking.measure import utf16_size
 from worker.channels.youdu.messages.content import BADGE
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part
-from worker.domain.recipient import Recipients
 
 _ACCOUNT = re.compile(r"[^|\x00-\x1f\x7f\ud800-\udfff]+")
 ACCOUNT_CHARACTERS = 64

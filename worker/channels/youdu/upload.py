@@ -9,8 +9,8 @@ from worker.channels.checking.plain import unfit_text
 from worker.channels.youdu.account import upload_most
 from worker.channels.youdu.fields import UPLOAD_TYPES
 from worker.domain.account import Account
+from worker.domain.content.web import Unusable, web_address
 from worker.domain.errors import Problem
-from worker.domain.web import Unusable, web_address
 
 BYTES_PER_SECOND = 256 * 1024
 """The slowest speed of an upload that is waited for."""

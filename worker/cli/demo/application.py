@@ -13,8 +13,8 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Ta
 from worker.channels.wecom_app import ButtonCard, Image, Text
 from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
 from worker.config.accounts import AccountSource
-from worker.domain.message import File
-from worker.domain.recipient import To
+from worker.domain.content.message import File
+from worker.domain.content.recipient import To
 from worker.producer.enqueue import enqueue
 from worker.producer.recall import recall
 from worker.reporting.report import list_jobs

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from worker.channels.wecom_app import CardUpdate
 from worker.cli.demo.application import APPROVERS, notices
-from worker.domain.hook import CardPressed
+from worker.domain.callbacks.hook import CardPressed
 from worker.hooks.registry import on_card_action
 from worker.producer.update_card import update_card
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 from worker.delivery.resolver.http_get import Trouble, Web, WebAnswer
-from worker.domain.address import Allowed
-from worker.domain.message import CHUNK
-from worker.domain.web import Unusable, WebAddress, web_address
+from worker.domain.content.address import Allowed
+from worker.domain.content.message import CHUNK
+from worker.domain.content.web import Unusable, WebAddress, web_address
 
 REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.code import INSTEAD, SOON_US, CodeState
+from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
 from worker.domain.job import Part, Priority, RepeatRule, job_of
 from worker.domain.resolution import NothingSent, Parked, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, PartFacts

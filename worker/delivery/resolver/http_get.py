@@ -20,7 +20,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util import wait_for_read, wait_for_write
 from urllib3.util.ssl_ import create_urllib3_context
 
-from worker.domain.web import WebAddress
+from worker.domain.content.web import WebAddress
 from worker.transport.connection import DeadlinePassed, Wire, why_no_answer, why_not_connected
 
 PIECE = 64 * 1024

@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.domain.account import Account
+from worker.domain.content.message import INLINE
 from worker.domain.job import Kind, Priority
-from worker.domain.message import INLINE
 from worker.domain.resolution import Parked, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database

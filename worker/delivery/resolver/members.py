@@ -20,8 +20,8 @@ from typing import Any
 import structlog
 
 from worker.config.application import imported, places_of
+from worker.domain.content.recipient import EVERYONE
 from worker.domain.errors import ConfigurationError
-from worker.domain.recipient import EVERYONE
 
 log = structlog.get_logger()
 

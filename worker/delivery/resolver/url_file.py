@@ -17,8 +17,8 @@ from worker.channels.base import Channel
 from worker.delivery.resolver.download import Downloads, Fetched, Later, NotFetched, Stopped
 from worker.domain import settle
 from worker.domain.account import Account
+from worker.domain.content.message import INLINE, looked_at
 from worker.domain.job import Draft, Kind
-from worker.domain.message import INLINE, looked_at
 from worker.domain.resolution import Again, Parked, Ready, Refuse, Resolved
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState

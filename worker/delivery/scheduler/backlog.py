@@ -11,8 +11,8 @@ from itertools import islice, zip_longest
 from typing import TypeVar
 
 from worker.domain.job import Priority
-from worker.domain.lane import account_of
-from worker.domain.road import Road
+from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.queue import Road
 from worker.outbox.lanes.offering import Head
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Backlog:
     out: int = 0
     """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""
     credit: int = 0
-    """Bulk's credit behind what was offered of it; see `domain/bulk_quota.py`."""
+    """Bulk's credit behind what was offered of it; see `domain/pacing/bulk_quota.py`."""
     road: Road = Road.NORMAL
     """The queue of whose threads it has its share."""
     first: str = ""

@@ -12,9 +12,9 @@ from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, Batch
 from worker.delivery.scheduler.lane_head import Look
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.bulk_quota import after
 from worker.domain.job import Priority
-from worker.domain.lane import account_of
+from worker.domain.pacing.bulk_quota import after
+from worker.domain.pacing.lane import account_of
 
 PATIENCE_S = 1.0
 """Seconds that the last few parts of a busy lane wait for a full doorbell."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from worker.delivery.scheduler.backlog import Backlogs
 from worker.delivery.scheduler.full_scan import FullScan
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.lane import account_of
+from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.offering import NewlyDue, lanes_newly_due
 

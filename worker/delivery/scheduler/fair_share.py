@@ -21,10 +21,10 @@ from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.bulk_quota import BULK_EVERY, OTHERS, mix
-from worker.domain.lane import account_of, with_accounts
-from worker.domain.limit import Amount
-from worker.domain.road import Road
+from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
+from worker.domain.pacing.lane import account_of, with_accounts
+from worker.domain.pacing.limit import Amount
+from worker.domain.pacing.queue import Road
 from worker.outbox.lanes.lanes import Noted, noted
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process, living

@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, Share
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.bulk_quota import BULK_EVERY, OTHERS, mix
 from worker.domain.job import Kind, Priority
-from worker.domain.road import Road
+from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
+from worker.domain.pacing.queue import Road
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep

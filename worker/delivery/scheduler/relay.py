@@ -20,8 +20,8 @@ from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Shar
 from worker.delivery.scheduler.full_scan import FullScan
 from worker.delivery.scheduler.lane_head import LaneHeads, Look, Pacing
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.lane import account_of
-from worker.domain.limit import Amount
+from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.limit import Amount
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe

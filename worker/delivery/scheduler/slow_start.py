@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog
-from worker.domain.lane import account_of
+from worker.domain.pacing.lane import account_of
 from worker.outbox.lanes.lanes import Noted, calls_in_the_air
 from worker.outbox.lanes.offering import still_offered
 

@@ -23,7 +23,6 @@ from worker.delivery.sender.writer import Ticket, WriterClosed
 from worker.domain import settle
 from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
 from worker.domain.job import Kind, RepeatRule
-from worker.domain.lane import account_of
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -38,6 +37,7 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
+from worker.domain.pacing.lane import account_of
 from worker.outbox.commit.commands import End, Mark, Marked, MarkReply
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR

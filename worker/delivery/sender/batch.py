@@ -25,8 +25,8 @@ from worker.delivery.sender.split_recipients import first_to_go_s
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Priority
-from worker.domain.lane import account_of, with_accounts
 from worker.domain.outcome import Scope
+from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.jobs.loading import DuePart, leave, load, pass_on

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from worker.domain.bulk_quota import _MOST, mix
 from worker.domain.job import Priority
+from worker.domain.pacing.bulk_quota import _MOST, mix
 from worker.outbox.jobs.loading import DuePart
 
 LANES_KEPT = 10_000

@@ -11,7 +11,7 @@ from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account
 from worker.domain.call import Access, Request
 from worker.domain.job import Part, RepeatRule
-from worker.domain.limit import Charge, Unit
+from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.resolution import Ready
 from worker.domain.token import Token
 from worker.outbox.jobs.chats import Spending

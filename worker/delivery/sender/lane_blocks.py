@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from worker.config.policy import policy_of
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.lane import Block, account_of
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -23,7 +22,8 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.permit import Denied
+from worker.domain.pacing.lane import Block, account_of
+from worker.domain.pacing.permit import Denied
 from worker.domain.settle import SECOND
 from worker.domain.token import TokenParked, TokenWait
 from worker.outbox.jobs.loading import DuePart

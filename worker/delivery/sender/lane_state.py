@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from worker.domain.lane import account_of
+from worker.domain.pacing.lane import account_of
 
 N = TypeVar("N", int, float)
 

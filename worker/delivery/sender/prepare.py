@@ -23,7 +23,7 @@ from worker.domain.account import Account
 from worker.domain.call import Request
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
-from worker.domain.lane import account_of
+from worker.domain.pacing.lane import account_of
 from worker.domain.resolution import Again, Hold, NothingSent, Parked, Ready, Refuse, Resolved
 from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait

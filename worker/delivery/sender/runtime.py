@@ -28,7 +28,7 @@ from worker.delivery.sender.admission import Governor
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
 from worker.delivery.sender.writer import Writer
-from worker.domain.address import Allowed
+from worker.domain.content.address import Allowed
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.database import Database

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.writer import WriterClosed
-from worker.domain.lane import LaneEvent, Step
+from worker.domain.pacing.lane import LaneEvent, Step
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.lanes.lanes import keep_events, log_steps
 

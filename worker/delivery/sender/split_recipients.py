@@ -20,7 +20,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.limit import Charge
+from worker.domain.pacing.limit import Charge
 from worker.outbox.commit.commands import Narrowing
 from worker.outbox.lanes.lanes import used_up
 

@@ -16,9 +16,9 @@ from queue import Empty, SimpleQueue
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.domain.content.scrub import scrub
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Unknown, Verdict
-from worker.domain.scrub import scrub
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Marked, MarkReply, Narrowing

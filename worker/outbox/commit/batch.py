@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.domain.lane import Block, Success
+from worker.domain.pacing.lane import Block, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox.jobs.order_queue import Line

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from worker.domain.lane import Block, LaneEvent
 from worker.domain.outcome import Verdict
+from worker.domain.pacing.lane import Block, LaneEvent
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
 from worker.outbox.jobs.chats import Spending

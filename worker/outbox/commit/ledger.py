@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain import settle
-from worker.domain.hook import EventKind
+from worker.domain.callbacks.hook import EventKind
 from worker.domain.job import job_of
-from worker.domain.lane import LaneEvent
 from worker.domain.outcome import Accepted, Held
+from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables

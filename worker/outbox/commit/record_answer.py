@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from worker.domain import settle
 from worker.domain.job import job_of
-from worker.domain.lane import Success
 from worker.domain.outcome import (
     Accepted,
     Outcome,
@@ -23,6 +22,7 @@ from worker.domain.outcome import (
     Unknown,
     Wait,
 )
+from worker.domain.pacing.lane import Success
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.batch import Batch

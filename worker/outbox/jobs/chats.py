@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.domain.inbound import ChatChange, ChatNews
-from worker.domain.lane import Block, LaneEvent
+from worker.domain.callbacks.inbound import ChatChange, ChatNews
+from worker.domain.pacing.lane import Block, LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import chosen, ids_json, insert_rows
 from worker.outbox.engine.sql import fetch, run

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, String, bindparam, text
 
-from worker.domain.code import CodeState
+from worker.domain.callbacks.code import CodeState
 from worker.domain.job import part_range
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Unknown
 from worker.outbox import tables

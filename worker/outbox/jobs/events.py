@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.domain.hook import EventKind, EventState
+from worker.domain.callbacks.hook import EventKind, EventState
 from worker.outbox.engine.bulk import by_index, ids_json, update_chosen
 from worker.outbox.engine.clock import read_once
 from worker.outbox.engine.sql import fetch

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, text
 
-from worker.domain.hook import EventKind, EventState
-from worker.domain.inbound import CardPress, Inbound
+from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.callbacks.inbound import CardPress, Inbound
 from worker.domain.job import job_of
-from worker.domain.lane import LaneEvent
+from worker.domain.pacing.lane import LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.jobs import chats, codes

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.content.message import INLINE
 from worker.domain.job import Priority
-from worker.domain.message import INLINE
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import chosen, ids_json, is_mariadb, update_chosen
 from worker.outbox.engine.sql import fetch, run

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from worker.domain.job import part_range
-from worker.domain.lane import account_of, with_accounts
+from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others_go
 from worker.domain.state import PartState
 from worker.outbox import tables

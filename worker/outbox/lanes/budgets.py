@@ -11,8 +11,8 @@ from functools import lru_cache
 from sqlalchemy import Connection, text
 
 from worker.crypto.keyed import keyed_hash
-from worker.domain.limit import Limit
-from worker.domain.window import Window
+from worker.domain.pacing.limit import Limit
+from worker.domain.pacing.window import Window
 from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, update_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database

@@ -5,7 +5,7 @@ A callback lifts both. The first also ends after a while, because callbacks can 
 
 from __future__ import annotations
 
-from worker.domain.lane import Block
+from worker.domain.pacing.lane import Block
 
 GONE_S = 3600.0
 """Seconds for which messages wait after the account was taken out of their chat; then one of them tries."""

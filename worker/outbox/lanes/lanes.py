@@ -1,6 +1,7 @@
 """The rows of lanes and accounts, whose blocks hold for all of their parts without a change to these.
 
-Locks the rows in the order of their keys, lets `domain/lane.py` decide, and writes them with an event for each step.
+Locks the rows in the order of their keys, lets `domain/pacing/lane.py` decide, and writes them with an event for each
+step.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import structlog
 from sqlalchemy import Connection, text
 from uuid_utils import uuid7
 
-from worker.domain import lane as deciding
 from worker.domain.instants import instant
 from worker.domain.job import first_id
-from worker.domain.lane import RULES, Block, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.domain.outcome import Penalty
+from worker.domain.pacing import lane as deciding
+from worker.domain.pacing.lane import RULES, Block, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.outbox import tables
 from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
 from worker.outbox.engine.sql import fetch, run
@@ -90,7 +91,7 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
 def block_lanes(
     connection: Connection, now_sql: str, blocks: Sequence[Block], rules: LaneRules = RULES
 ) -> list[LaneEvent]:
-    """Writes the blocks; `domain/lane.py` decides about a lane that is blocked already."""
+    """Writes the blocks; `domain/pacing/lane.py` decides about a lane that is blocked already."""
     if not blocks:
         return []
     return move_lanes(connection, _read_now(connection, now_sql), blocks, rules)

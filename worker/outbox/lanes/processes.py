@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from worker.domain.road import ALL_ROADS
+from worker.domain.pacing.queue import ALL_ROADS
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows, update_chosen
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from worker.domain.hook import EventState
+from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
-from worker.domain.lane import account_of
+from worker.domain.pacing.lane import account_of
 from worker.domain.state import PartState
 from worker.outbox.engine.bulk import by_partial_index
 from worker.outbox.engine.clock import read_once

@@ -16,8 +16,8 @@ from typing import Any
 from worker.channels.checking.plain import ODD
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.targets import TARGETS
+from worker.domain.content.recipient import Recipients
 from worker.domain.job import Draft, Kind
-from worker.domain.recipient import Recipients
 
 USERS = TARGETS[0]
 _USER = re.compile(f"(?!@all$){USERS.pattern.pattern}", re.IGNORECASE | re.ASCII)

@@ -29,7 +29,7 @@ from worker.channels.wecom_app.messages.card_parts import (
     SubmitButton,
     VerticalContent,
 )
-from worker.domain.message import File
+from worker.domain.content.message import File
 
 
 class Card(VendorMessage):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field, InstanceOf
 
 from worker.channels.typed import VendorMessage, attached, can_hold_files, plain_value
-from worker.domain.message import File
+from worker.domain.content.message import File
 
 
 class PlainMessage(VendorMessage):

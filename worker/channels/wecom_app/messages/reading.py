@@ -20,9 +20,9 @@ from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
 from worker.channels.wecom_app.messages.message import PlainMessage, Raw
 from worker.channels.wecom_app.messages.update import CardUpdate
 from worker.channels.wecom_app.render import interval_s
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.message import Message
-from worker.domain.recipient import AppChat, Everyone, Recipients, To
 
 PLAIN: Mapping[str, type[PlainMessage]] = {one.msgtype: one for one in (*SIMPLE, *ARTICLES)}
 """By msgtype."""

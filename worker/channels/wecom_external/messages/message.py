@@ -13,7 +13,7 @@ from pydantic import Field, InstanceOf
 
 from worker.channels.typed import VendorMessage, VendorObject
 from worker.channels.wecom_external.messages.attachments import AnyAttachment
-from worker.domain import message
+from worker.domain.content import message
 
 
 class TagGroup(VendorObject):

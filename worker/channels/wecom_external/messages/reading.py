@@ -13,9 +13,9 @@ from worker.channels.reading import object_of, validated
 from worker.channels.wecom_external.fields import FOREIGN, OURS
 from worker.channels.wecom_external.messages.attachments import ATTACHMENTS
 from worker.channels.wecom_external.messages.message import Campaign, Raw
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.message import Message
-from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
 
 TYPES = {one.msgtype: one for one in ATTACHMENTS}
 

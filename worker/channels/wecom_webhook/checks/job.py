@@ -16,9 +16,9 @@ from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.messages.blocks import without_code
 from worker.channels.wecom_webhook.messages.content import body_rows, content_of, contents, texts
+from worker.domain.content.message import INLINE
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
-from worker.domain.message import INLINE
 
 MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
 PICTURE = "image.base64"

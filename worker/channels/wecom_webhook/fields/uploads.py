@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from worker.channels.wecom.upload import MB, UploadRule
 from worker.channels.wecom.upload import UPLOADS as SHARED
-from worker.domain.message import INLINE
+from worker.domain.content.message import INLINE
 
 INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)
 """The rule for a picture before it becomes base64 (40009, 93018)."""

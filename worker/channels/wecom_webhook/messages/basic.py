@@ -12,7 +12,7 @@ from pydantic import WithJsonSchema
 
 from worker.channels.typed import NO_FILE, Attached, VendorObject
 from worker.channels.wecom_webhook.messages.message import WebhookMessage
-from worker.domain.message import INLINE
+from worker.domain.content.message import INLINE
 
 Members = Annotated[list[str] | str, WithJsonSchema({"type": "string"})]
 """Userids as a list, or joined by bars as the vendor has them."""

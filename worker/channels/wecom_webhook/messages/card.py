@@ -15,7 +15,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, attached
 from worker.channels.wecom.upload import display_name
-from worker.domain.message import File
+from worker.domain.content.message import File
 
 
 class Source(VendorObject):

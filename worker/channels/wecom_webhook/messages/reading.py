@@ -17,9 +17,9 @@ from worker.channels.wecom_webhook.fields import AUDIENCES, FOREIGN, OURS
 from worker.channels.wecom_webhook.messages.basic import SIMPLE, Image
 from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
 from worker.channels.wecom_webhook.messages.message import Raw, WebhookMessage
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.message import File, Message
-from worker.domain.recipient import Everyone, Recipients
 
 PLAIN: Mapping[str, type[WebhookMessage]] = {one.msgtype: one for one in SIMPLE}
 """By msgtype."""

@@ -16,9 +16,9 @@ from worker.channels.youdu.messages.basic import SIMPLE
 from worker.channels.youdu.messages.message import ItemsMessage, PlainMessage, Raw
 from worker.channels.youdu.messages.system import SysMsg
 from worker.channels.youdu.messages.windows import Badge, PopWindow
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Emails, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.message import Message
-from worker.domain.recipient import Emails, Everyone, Recipients, To
 
 PLAIN: Mapping[str, type[PlainMessage]] = {**{one.msgtype: one for one in SIMPLE}, SysMsg.msgtype: SysMsg}
 ITEMS: Mapping[str, type[ItemsMessage]] = {one.msgtype: one for one in ARTICLES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from worker.domain.message import File
+from worker.domain.content.message import File
 
 
 def picture(name: str = "poster.png", side: int = 16) -> File:

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from worker.config.accounts import AccountSource
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
-from worker.domain.message import File, Message
-from worker.domain.recipient import Recipients
 from worker.producer.enqueue import enqueue, upload
 from worker.producer.group_send import remind, track
 from worker.producer.insert import JobRef

@@ -5,8 +5,8 @@ from __future__ import annotations
 from worker.channels import wecom_app as app
 from worker.cli.demo.channels.files import picture, report, video, voice
 from worker.cli.demo.channels.row import Row, sends, uploads
-from worker.domain.message import File, Message
-from worker.domain.recipient import AppChat, To
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import AppChat, To
 
 ACCOUNT = "app"
 ACCOUNTS = """

@@ -8,8 +8,8 @@ from worker.channels import wecom_external as external
 from worker.channels.wecom_app import CardUpdate
 from worker.cli.demo.channels.files import picture, report, video
 from worker.cli.demo.channels.row import Producer, Row, sends, uploads
-from worker.domain.message import File, Message
-from worker.domain.recipient import CustomerGroups, Customers, Everyone, Recipients
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 
 CHANNEL = "wecom_external"
 ACCOUNT = "sales"

@@ -6,8 +6,8 @@ from worker.channels import wecom_webhook as webhook
 from worker.channels.wecom_app import CardUpdate
 from worker.cli.demo.channels.files import picture, report, voice
 from worker.cli.demo.channels.row import Row, sends, uploads
-from worker.domain.message import Message
-from worker.domain.recipient import Chats, Everyone
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Chats, Everyone
 
 CHANNEL, PUSH, ROBOT = "wecom_webhook", "push", "robot"
 ACCOUNTS = """

@@ -8,8 +8,8 @@ from worker.channels import youdu
 from worker.channels.wecom_app import CardUpdate
 from worker.cli.demo.channels.files import picture, report, video, voice
 from worker.cli.demo.channels.row import Producer, Row, sends, uploads
-from worker.domain.message import Message
-from worker.domain.recipient import Emails, Everyone, Recipients, To
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Emails, Everyone, Recipients, To
 
 CHANNEL = "youdu"
 APPS = {"youdu": "yd00112233445566778899AABBCCDDEEFF"} | {

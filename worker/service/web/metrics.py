@@ -19,8 +19,8 @@ from worker.config.settings import Settings
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import require_current
-from worker.service.collector import Outbox
-from worker.service.serving import serve
+from worker.service.web.collector import Outbox
+from worker.service.web.serving import serve
 
 LAST_PORT = 65_535
 

@@ -22,8 +22,8 @@ from worker.channels import channel
 from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id
-from worker.domain.lane import Standing, Step, standing
-from worker.domain.road import Road
+from worker.domain.pacing.lane import Standing, Step, standing
+from worker.domain.pacing.queue import Road
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database

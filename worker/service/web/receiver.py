@@ -23,11 +23,11 @@ from worker.channels.usable import require_usable_accounts
 from worker.config import logging as our_logging
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings
-from worker.domain.inbound import CallbackRefused, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.hooks.callbacks import CallbackStore, doors_of
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import require_current
-from worker.service.serving import serve
+from worker.service.web.serving import serve
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.domain.voice import seconds_of
-from worker.domain.web import Unusable, web_address
+from worker.domain.content.voice import seconds_of
+from worker.domain.content.web import Unusable, web_address
 
 CHUNK = 1024 * 1024
 """Files are read, stored and sent in pieces of 1 MiB."""

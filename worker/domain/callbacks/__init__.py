@@ -1,0 +1,1 @@
+"""What a vendor calls back with, and what hooks are told."""

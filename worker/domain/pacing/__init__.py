@@ -1,0 +1,1 @@
+"""What decides how soon and how fast parts go: lanes, limits, permits, queues."""
