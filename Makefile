@@ -21,27 +21,27 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/worker demo $(ARGS)
 
-# First all that run inside a pytest process, in three of them, for two processors: a third of their time is waiting for
+# First all that run inside a pytest process, in four of them, for two processors: a third of their time is waiting for
 # databases. Then the tests of real processes, which have the machine to themselves, two files at a time: they mostly
 # wait. `make test ARGS=...` hands everything to one pytest instead.
 test: install
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest --ignore tests/process -n 3
+	$(BIN)/python -m pytest --ignore tests/process -n 4
 	$(MAKE) test-processes
 endif
 
 # What `make coverage` leaves of the first of these two.
 test-servers: install
-	$(BIN)/python -m pytest --ignore tests/process -n 3 -m "$(ON_SERVERS)"
+	$(BIN)/python -m pytest --ignore tests/process -n 4 -m "$(ON_SERVERS)"
 
 test-processes: install
 	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: install
-	$(BIN)/python -m pytest --ignore tests/process -n 3 -m "not ($(ON_SERVERS))" --cov=worker --cov-report= $(ARGS)
+	$(BIN)/python -m pytest --ignore tests/process -n 4 -m "not ($(ON_SERVERS))" --cov=worker --cov-report= $(ARGS)
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 

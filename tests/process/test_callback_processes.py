@@ -45,9 +45,9 @@ def test_a_press_reaches_the_hook_and_the_card_says_so(make: Make) -> None:
 def test_300_presses_delivered_four_times_each_are_300_runs(make: Make) -> None:
     """In random order, by a real receiver and two workers: 300 stored, each hook run once, each card updated once.
 
-    On PostgreSQL and Redis; 60 on the others, where only the path of one press is new.
+    On PostgreSQL and Redis; 30 on the others, where only the path of one press is new.
     """
-    count = 300 if make.name == REDIS else 60
+    count = 300 if make.name == REDIS else 30
     here = Office(make)
     here.opens(copies=4, shuffle_s=5, deadline_s=30, tries=20)
     for _ in range(make.workers(2)):

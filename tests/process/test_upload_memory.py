@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 
 from rig.stack import ROOT, SHORT, Process, Stack, peak_kib
-from rig.stacks import Make, on_every_stack
+from rig.stacks import EMBEDDED, MARIADB, REDIS, Make, on_every_stack
 
 MB = 1024 * 1024
 SIZES = (*(MB + n for n in range(6)), 20 * MB)
@@ -32,7 +32,7 @@ class Peaks:
     worker: int
 
 
-@on_every_stack(source=("path", "url"))
+@on_every_stack(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker", source=("path", "url"))
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
     """By a producer and a worker that were started from nothing, over real HTTP: small files, until every thread has
     had its first, then a large one.
