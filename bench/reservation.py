@@ -13,8 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bench import Figure
-from bench import throughput_ours as ours
+from bench import Figure, throughput_ours as ours
 from bench.servers import own_database, own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput import Side

@@ -20,9 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import Figure
-from bench import throughput_ours as ours
-from bench import throughput_plain as plain
+from bench import Figure, throughput_ours as ours, throughput_plain as plain
 from bench.servers import own_redis
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput_rig import LATENCY_MS, USERS, WARM_UP, RanDry, Rig, Run

@@ -6,8 +6,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from wecom_app_facts import Fact, card_facts, plain_facts, size
 from wecom_app_messages import BODIES, CARDS, USER, bodies
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent

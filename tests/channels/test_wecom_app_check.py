@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from wecom_app_samples import CHANNEL, PNG, account, card, draft, text
 
 from worker.channels.wecom_app import (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused

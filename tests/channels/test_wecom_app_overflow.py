@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.checking.measure import byte_size

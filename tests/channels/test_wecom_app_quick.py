@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from wecom_app_samples import CHANNEL, account
 
 from worker.channels.wecom_app.fields import BODIES

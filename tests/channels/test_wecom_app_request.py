@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, sent, text
 
 from worker.channels.base import Channel

@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 from wecom_app_messages import BODIES, CARDS, USER, bodies, maybe
 from wecom_app_samples import CHANNEL, draft, part
 from wecom_app_vendor import ACCOUNT, Vendor

@@ -10,8 +10,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 from wecom_app_messages import SHORT, URL, maybe, obj, text
 from wecom_external_samples import ACCESS, CHANNEL, account, draft, outcome, part, task
 from wecom_external_vendor import Vendor

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from wecom_external_samples import NOW, campaign, coded, outcome, part, reply, sent
 from wecom_external_vendor import Vendor
 

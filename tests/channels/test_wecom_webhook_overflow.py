@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from wecom_webhook_samples import CHANNEL, account, part, sent
 
 from worker.channels.wecom_webhook import Action, Attachment, Markdown, MarkdownV2, News, Text

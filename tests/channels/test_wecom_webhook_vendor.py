@@ -9,8 +9,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 from test_wecom_app_vendor import damage, places
 from wecom_webhook_messages import BODIES, CARDS, CHAT, bodies
 from wecom_webhook_samples import ACCESS, CHANNEL, account, document, part, reply

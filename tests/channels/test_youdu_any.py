@@ -6,8 +6,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from wecom_app_facts import rows, size
 from youdu_messages import ACCOUNT, BODIES, bodies

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from youdu_samples import CHANNEL, ENVELOPE, account
 
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY, SIGNATURES, vector

@@ -9,11 +9,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from youdu_messages import ACCOUNT, BODIES, WINDOWS, bodies
-from youdu_samples import CHANNEL as YOUDU
-from youdu_samples import account_for, draft, part
+from youdu_samples import CHANNEL as YOUDU, account_for, draft, part
 
 from tests.support.youdu_client import KEYS
 from worker.channels.base import TokenGranted

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from worker.delivery.scheduler.fair_share import Share, Sharing
 from worker.domain.pacing.queue import ALL_ROADS, Road

@@ -6,8 +6,7 @@ from collections import deque
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from worker.delivery.sender.bulk_quota import BulkQuota, Picked
 from worker.domain.job import Priority

@@ -9,8 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.support.youdu_vectors import APP_ID, FOREIGN, KEY, PLAIN, SIGNATURES, VECTORS, Vector, vector
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver, KeyUnfit, Undecipherable, WrongPlain

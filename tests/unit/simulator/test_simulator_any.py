@@ -5,8 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tests.support.youdu_client import APP, BUIN, KEYS
 from tests.unit.simulator.samples import buttons, image_notice, message, mini, mpnews, news, notice, selects, vote

@@ -8,10 +8,8 @@ from typing import Any
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.wecom import errcodes, token, upload
-from worker.channels.wecom_app import account as keys
-from worker.channels.wecom_app import callback, fields, limits, render, split, verdict
-from worker.channels.wecom_app.checks import fast_check, job, warn
-from worker.channels.wecom_app.checks import overflow as overflows
+from worker.channels.wecom_app import account as keys, callback, fields, limits, render, split, verdict
+from worker.channels.wecom_app.checks import fast_check, job, overflow as overflows, warn
 from worker.channels.wecom_app.messages.content import SENDS
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request

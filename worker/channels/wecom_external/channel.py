@@ -9,8 +9,7 @@ from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking import overflow as overflows
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom.upload import UPLOADS
-from worker.channels.wecom_external import account as keys
-from worker.channels.wecom_external import fields, limits, render, split, verdict
+from worker.channels.wecom_external import account as keys, fields, limits, render, split, verdict
 from worker.channels.wecom_external.checks import job
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request

@@ -8,10 +8,18 @@ from typing import Any
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.wecom import upload
-from worker.channels.wecom_webhook import account as keys
-from worker.channels.wecom_webhook import callback, errcodes, fields, limits, render, split, targets, verdict
-from worker.channels.wecom_webhook.checks import job, warn
-from worker.channels.wecom_webhook.checks import overflow as overflows
+from worker.channels.wecom_webhook import (
+    account as keys,
+    callback,
+    errcodes,
+    fields,
+    limits,
+    render,
+    split,
+    targets,
+    verdict,
+)
+from worker.channels.wecom_webhook.checks import job, overflow as overflows, warn
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients

@@ -7,10 +7,8 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
-from worker.channels.youdu import account as keys
-from worker.channels.youdu import callback, errcodes, limits, render, split, token, verdict
-from worker.channels.youdu.checks import job, warn
-from worker.channels.youdu.checks import overflow as overflows
+from worker.channels.youdu import account as keys, callback, errcodes, limits, render, split, token, verdict
+from worker.channels.youdu.checks import job, overflow as overflows, warn
 from worker.channels.youdu.messages import content
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request

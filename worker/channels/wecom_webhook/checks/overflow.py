@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking import overflow as overflows
-from worker.channels.checking import truncate
+from worker.channels.checking import overflow as overflows, truncate
 from worker.channels.checking.measure import byte_size
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.paths import put

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom.upload import MB, UploadRule
-from worker.channels.wecom.upload import UPLOADS as SHARED
+from worker.channels.wecom.upload import MB, UPLOADS as SHARED, UploadRule
 from worker.domain.content.message import INLINE
 
 INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)

@@ -1,0 +1,58 @@
+"""The public names stand once for programs and once for type checkers, and everything that is returned is among them."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import typing
+from pathlib import Path
+from typing import Any
+
+import worker
+
+STUB = Path(worker.__file__).with_suffix(".pyi")
+
+
+def test_the_stub_names_what_is_loaded() -> None:
+    """Each name from the same module."""
+    statements = ast.parse(STUB.read_text(encoding="utf-8")).body
+    imports = [node for node in statements if isinstance(node, ast.ImportFrom)]
+    homes = {name.asname: node.module for node in imports for name in node.names if name.asname == name.name}
+    doors = {node.targets[0].id for node in statements if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
+
+    assert worker._HOME_OF == {name: home for name, home in homes.items() if name not in worker._DOORS}
+    assert set(worker.__all__) == set(homes) | doors
+
+
+def test_what_a_function_returns_is_exported() -> None:
+    """Also the types inside it: those of a generic, and of a dataclass's fields."""
+    exported = {getattr(worker, name) for name in worker.__all__ if isinstance(getattr(worker, name), type)}
+
+    missing = {
+        f"{name}: {found.__name__}"
+        for name in worker.__all__
+        if inspect.isfunction(function := getattr(worker, name))
+        for found in _types(_returned(function))
+        if found not in exported
+    }
+
+    assert set() == missing
+
+
+def _returned(function: Any) -> Any:
+    inner = inspect.unwrap(function)
+    return eval(inner.__annotations__["return"], inner.__globals__)  # the other annotations need not exist at run time
+
+
+def _types(annotation: Any) -> set[type]:
+    found: set[type] = set()
+    left = [annotation]
+    while left:
+        one = left.pop()
+        left += typing.get_args(one)
+        if isinstance(one, type) and one.__module__.startswith("worker.") and one not in found:
+            found.add(one)
+            hints = typing.get_type_hints(one) if dataclasses.is_dataclass(one) else {}
+            left += [hints[field.name] for field in (dataclasses.fields(one) if hints else ())]
+    return found

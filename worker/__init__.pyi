@@ -1,0 +1,177 @@
+"""The names an application imports, for type checkers and editors; `__init__.py` loads each on first use."""
+
+from worker.channels import wecom_external, wecom_webhook, youdu as youdu
+from worker.channels.wecom_app import (
+    ActionItem as ActionItem,
+    ActionMenu as ActionMenu,
+    Button as Button,
+    ButtonCard as ButtonCard,
+    ButtonSelection as ButtonSelection,
+    CardAction as CardAction,
+    CardImage as CardImage,
+    CardUpdate as CardUpdate,
+    ChangeChat as ChangeChat,
+    Checkbox as Checkbox,
+    CheckOption as CheckOption,
+    CreateChat as CreateChat,
+    EmphasisContent as EmphasisContent,
+    FileMessage as FileMessage,
+    HorizontalContent as HorizontalContent,
+    Image as Image,
+    ImageTextArea as ImageTextArea,
+    Jump as Jump,
+    MainTitle as MainTitle,
+    Markdown as Markdown,
+    MiniProgramNotice as MiniProgramNotice,
+    MpNews as MpNews,
+    MpNewsArticle as MpNewsArticle,
+    MultipleCard as MultipleCard,
+    News as News,
+    NewsArticle as NewsArticle,
+    NewsNoticeCard as NewsNoticeCard,
+    NoticeItem as NoticeItem,
+    Option as Option,
+    PlainSource as PlainSource,
+    QuoteArea as QuoteArea,
+    Raw as Raw,
+    SelectItem as SelectItem,
+    Source as Source,
+    SubmitButton as SubmitButton,
+    Text as Text,
+    TextCard as TextCard,
+    TextNoticeCard as TextNoticeCard,
+    Upload as Upload,
+    VerticalContent as VerticalContent,
+    Video as Video,
+    Voice as Voice,
+    VoteCard as VoteCard,
+    escape_ids as escape_ids,
+    message_from_json as message_from_json,
+    message_schema as message_schema,
+    message_to_json as message_to_json,
+    recipients_from_json as recipients_from_json,
+)
+from worker.config.accounts import (
+    AccountSource as AccountSource,
+    FixedAccounts as FixedAccounts,
+)
+from worker.config.current import (
+    configure as configure,
+)
+from worker.config.settings import (
+    Settings as Settings,
+    load_settings as load_settings,
+)
+from worker.domain.account import (
+    Account as Account,
+    Secret as Secret,
+)
+from worker.domain.callbacks.hook import (
+    CardPressed as CardPressed,
+    JobDone as JobDone,
+)
+from worker.domain.content.message import (
+    File as File,
+    Message as Message,
+)
+from worker.domain.content.recipient import (
+    AppChat as AppChat,
+    Chats as Chats,
+    CustomerGroups as CustomerGroups,
+    Customers as Customers,
+    Emails as Emails,
+    Everyone as Everyone,
+    Recipients as Recipients,
+    To as To,
+)
+from worker.domain.errors import (
+    CheckFailed as CheckFailed,
+    ConfigurationError as ConfigurationError,
+    DedupeConflict as DedupeConflict,
+    JobNotFound as JobNotFound,
+    NotReplayable as NotReplayable,
+    Problem as Problem,
+    RetryTransaction as RetryTransaction,
+    StillOpen as StillOpen,
+    WorkerError as WorkerError,
+)
+from worker.domain.job import (
+    Kind as Kind,
+    Priority as Priority,
+)
+from worker.domain.state import (
+    JobState as JobState,
+    PartState as PartState,
+)
+from worker.hooks.registry import (
+    on_card_action as on_card_action,
+    on_job_done as on_job_done,
+)
+from worker.outbox.engine.database import (
+    sqlite_engine as sqlite_engine,
+)
+from worker.outbox.tables import (
+    include_object as include_object,
+)
+from worker.producer.enqueue import (
+    NewJob as NewJob,
+    enqueue as enqueue,
+    enqueue_many as enqueue_many,
+    upload as upload,
+)
+from worker.producer.group_send import (
+    remind as remind,
+    track as track,
+)
+from worker.producer.insert import (
+    JobRef as JobRef,
+)
+from worker.producer.recall import (
+    recall as recall,
+    recall_message as recall_message,
+)
+from worker.producer.resend import (
+    replay as replay,
+    resend_failed as resend_failed,
+)
+from worker.producer.update_card import (
+    update_card as update_card,
+    update_card_by_code as update_card_by_code,
+)
+from worker.reporting.campaign import (
+    Campaign as Campaign,
+    Stage as Stage,
+    Task as Task,
+    campaign as campaign,
+)
+from worker.reporting.code_stock import (
+    CardCodes as CardCodes,
+    codes_left as codes_left,
+)
+from worker.reporting.recipient_status import (
+    Counts as Counts,
+    Share as Share,
+    recipients as recipients,
+)
+from worker.reporting.report import (
+    Attempt as Attempt,
+    Failure as Failure,
+    JobReport as JobReport,
+    JobSummary as JobSummary,
+    PartReport as PartReport,
+    Receipt as Receipt,
+    failures as failures,
+    get_job as get_job,
+    list_jobs as list_jobs,
+    receipts as receipts,
+    wait_for as wait_for,
+)
+from worker.reporting.timeline import (
+    Event as Event,
+    timeline as timeline,
+)
+
+external = wecom_external
+webhook = wecom_webhook
+
+__all__: list[str]
