@@ -1,4 +1,4 @@
-"""The public names stand once for programs and once for type checkers, and everything that is returned is among them."""
+"""The public names stand once for programs and once for type checkers; all that is returned is among them."""
 
 from __future__ import annotations
 

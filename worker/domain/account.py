@@ -8,6 +8,8 @@ from typing import Any
 
 from worker.domain.pacing.limit import Limit
 
+CALL_DEADLINE_S = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -41,6 +43,11 @@ class Account:
     weight: float = 1.0
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     allow_everyone: bool = False
+
+    @property
+    def deadline_s(self) -> float:
+        """The total time of a call in seconds: the account's own, else 20."""
+        return float(self.settings.get("deadline_s", CALL_DEADLINE_S))
 
     @property
     def has_own_amounts(self) -> bool:

@@ -79,13 +79,14 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
         _take_back(connection, planned)
         delete_blobs(connection, [blob.id for blob in new_blobs])  # a later job would find wrong content under the hash
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
-    note_uses(connection, _uses(planned, refs))
+    if uses := list(_uses(planned, refs)):
+        note_uses(connection, uses)
+    created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
     # Noted because a callback names a card by its task_id alone.
-    note_task_ids(
-        connection, [row for one, ref in zip(planned, refs, strict=True) if ref.created for row in one.task_ids]
-    )
-    places = [place for one, ref in zip(planned, refs, strict=True) if ref.created for place in _places(one)]
-    append(connection, places, inserted)
+    if task_ids := [row for one in created for row in one.task_ids]:
+        note_task_ids(connection, task_ids)
+    if places := [place for one in created for place in _places(one)]:
+        append(connection, places, inserted)
     return refs
 
 

@@ -129,9 +129,6 @@ MEDIA_LIFE_S = 3 * 86400
 """A media_id is valid for 3 days, for every app of the corp (page 90253)."""
 
 
-DEADLINE_S = 20.0
-
-
 def request(part: Part, account: Account, token: str | None) -> Request:
     """One multipart part named `media`; octet-stream works for every type."""
     file = file_of(part)
@@ -145,7 +142,7 @@ def request(part: Part, account: Account, token: str | None) -> Request:
         {"access_token": token or "", **query},
         body,
         "multipart/form-data",
-        deadline_s(account) + size / BYTES_PER_SECOND,
+        account.deadline_s + size / BYTES_PER_SECOND,
     )
 
 
@@ -195,11 +192,6 @@ def said_of(answer: Answer) -> dict[str, str]:
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the file's content."""
     return hashlib.sha256(account.name.encode() + b"\0" + str(file_of(part)["sha256"]).encode()).hexdigest()
-
-
-def deadline_s(account: Account) -> float:
-    """The total time of a call, in seconds."""
-    return float(account.settings.get("deadline_s", DEADLINE_S))
 
 
 def lane(message: Mapping[str, Any]) -> str:

@@ -32,6 +32,8 @@ WRONG_FORMAT = "wrong json format"
 
 def verdict(part: Part, answer: Answer, outcome: Outcome, status: int) -> Verdict:
     """An outcome with the facts of the answer that may be kept."""
+    if answer.errmsg == "ok" and not isinstance(outcome, Parked):
+        return Verdict(outcome, answer.errcode, answer.errmsg, http_status=status)
     ip = redact.caller_ip(answer.errmsg)
     if isinstance(outcome, Parked):
         outcome = replace(outcome, remedy=remedy(outcome.remedy, answer.errcode, answer.errmsg))

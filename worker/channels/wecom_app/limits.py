@@ -85,7 +85,8 @@ def limits(part: Part, account: Account) -> list[Charge]:
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
     """Two charges per named user, and per member of parties and tags where the application names them."""
     kept = adjusted(_MEMBER, account)
-    named = [(user, f"{app}/{user.lower()}") for user in people(part.spec, part.members)]
+    users = people(part.spec, part.members) if part.members else part.spec.get("users", ())
+    named = [(user, f"{app}/{user.lower()}") for user in users]
     return [Charge(limit, subject, recipient=user) for user, subject in named for limit in kept]
 
 

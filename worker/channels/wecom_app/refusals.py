@@ -31,8 +31,6 @@ Key = tuple[str, str]
 def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
     """The refused recipients, each once, and notes on what did not fit. Ids come back lower-cased (page 90236)."""
     lists = {field: listed(data[field]) for field in FIELDS if data.get(field)}
-    if not lists:
-        return (), []
     notes = [f"{field} has another type" for field, ids in lists.items() if ids is None]
     named = {(FIELDS[field], entry.lower()): field for field, ids in lists.items() for entry in ids or ()}
     asked = _asked(part)

@@ -44,7 +44,7 @@ def request(part: Part, account: Account, token: str | None, *, flagged: bool) -
         {"access_token": token or ""},
         _body(part, account, flagged) if frozen is None else _again(frozen, flagged),
         "application/json",
-        upload.deadline_s(account),
+        account.deadline_s,
     )
 
 

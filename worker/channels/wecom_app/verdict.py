@@ -11,7 +11,7 @@ from worker.channels.wecom.errcodes import Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
 from worker.channels.wecom.verdict import by_class, no_vendor, verdict, warns
 from worker.channels.wecom_app.messages.content import SENDS, calls_back, card_of
-from worker.channels.wecom_app.refusals import all_refused, refusals
+from worker.channels.wecom_app.refusals import FIELDS, all_refused, refusals
 from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Taken, Verdict, unheard_of
@@ -33,8 +33,8 @@ def _taken(part: Part, answer: Answer) -> Outcome:
     """Errcode 0 is not "all delivered": refused recipients stand beside it (page 90236)."""
     if part.kind == "upload":
         return Accepted(upload.taken(part, answer))
-    refused, notes = refusals(part, answer.data)
     data = answer.data
+    refused, notes = refusals(part, data) if any(data.get(name) for name in FIELDS) else ((), [])
     taken = Taken(
         msgid=text_of(data.get("msgid")) if part.kind == "send" else None,
         response_code=text_of(data.get("response_code")) if part.kind == "send" else None,
@@ -61,6 +61,8 @@ def _missing(part: Part, answer: Answer) -> list[str]:
 
 
 def _promises_code(part: Part) -> bool:
+    if "template_card" not in (part.message.get("body") or ()):
+        return False
     card = card_of(part.message)
     return card is not None and calls_back(card)
 

@@ -37,7 +37,7 @@ def request(part: Part, account: Account, token: str | None) -> Request:
         {"access_token": token or ""},
         json_bytes(body_of(part)),
         "application/json",
-        upload.deadline_s(account),
+        account.deadline_s,
     )
 
 

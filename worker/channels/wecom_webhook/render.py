@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.channels.checking.paths import put
 from worker.channels.wecom.json_body import json_bytes
-from worker.channels.wecom.upload import BYTES_PER_SECOND, deadline_s, display_name, file_of
+from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name, file_of
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.messages.content import SPLIT_FIELD
@@ -29,7 +29,7 @@ def request(part: Part, account: Account, key: str) -> Request:
     if part.kind == Kind.UPLOAD:
         return _upload(part, account, key)
     body = json_bytes(_body(part, account, _pictured))
-    deadline = deadline_s(account) + len(body) / BYTES_PER_SECOND
+    deadline = account.deadline_s + len(body) / BYTES_PER_SECOND
     return Request("POST", account.base_url, SEND, {"key": key}, body, "application/json", deadline)
 
 
@@ -98,5 +98,5 @@ def _upload(part: Part, account: Account, key: str) -> Request:
     size = int(file["size"])
     body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
     query = {"key": key, "type": file["upload_type"]}
-    deadline = deadline_s(account) + size / BYTES_PER_SECOND
+    deadline = account.deadline_s + size / BYTES_PER_SECOND
     return Request("POST", account.base_url, UPLOAD, query, body, "multipart/form-data", deadline)

@@ -28,7 +28,6 @@ PATHS: Mapping[str, str] = {
 """Paths below the account's `api_path`, which is /cgi unless it is set."""
 LEGACY = frozenset({POP_WINDOW, BADGE})
 """Calls with an envelope of their own and, by the documentation and the vendor's SDKs, without a token."""
-DEADLINE_S = 20.0
 
 
 def path_of(account: Account, kind: str) -> str:
@@ -54,7 +53,7 @@ def request(part: Part, account: Account, access: Access) -> Request:
         {"accessToken": access.token or ""} if carries_token(account, part.kind) else {},
         legacy(account, encrypted) if part.kind in LEGACY else standard(account, encrypted),
         "application/json",
-        _deadline(account),
+        account.deadline_s,
     )
 
 
@@ -143,12 +142,8 @@ def _upload(part: Part, account: Account, access: Access) -> Request:
         # The real name is in the encrypted fields; this one says nothing.
         FileBody("file", "file", "text/plain", sealed_size, sealed, fields),
         "multipart/form-data",
-        _deadline(account) + sealed_size / BYTES_PER_SECOND,
+        account.deadline_s + sealed_size / BYTES_PER_SECOND,
     )
-
-
-def _deadline(account: Account) -> float:
-    return float(account.settings.get("deadline_s", DEADLINE_S))
 
 
 _BODIES: Mapping[str, Callable[[Part], dict[str, Any]]] = {SEND: _send, POP_WINDOW: _pop_window, BADGE: _badge}

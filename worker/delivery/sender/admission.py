@@ -176,7 +176,8 @@ class Governor:
     def _lead(self, batch: Sequence[_Asked]) -> None:
         try:
             answers, told = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
-            self._appointments.note(told)
+            if told:
+                self._appointments.note(told)
             for asked, answer in zip(batch, answers, strict=True):
                 asked.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it

@@ -267,7 +267,8 @@ class Attempt:
         runtime, due = self._runtime, flight.due
         verdict, invalidated = self._heal(flight, verdict)
         delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
-        block = self.lane_blocks.consequence(due, verdict)
+        is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
+        block = None if is_taken else self.lane_blocks.consequence(due, verdict)
         runtime.probe("before_record")
         # The end is queued before anything below can fail: an exception after it cannot lose the answer.
         ticket = runtime.writer.end(
@@ -302,7 +303,7 @@ class Attempt:
             self.give_back(flight)
         if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
             runtime.tokens.refused(flight.account, flight.token)
-        elif isinstance(verdict.outcome, Accepted | Partial | Progress) and flight.token is not None:
+        elif is_taken and flight.token is not None:
             runtime.tokens.worked(flight.account, flight.token)
         return Delivered(ticket, called=True, heard=_heard(due.lane, result, verdict))
 

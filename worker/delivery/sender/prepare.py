@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.config.policy import policy_of
+from worker.delivery.resolver.members import GROUPS
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.runtime import Runtime
@@ -190,7 +191,7 @@ class Preparing:
 
         Waits for the application no longer than `delivery.members_deadline_s`.
         """
-        if not channel.counts_members or due.kind != Kind.SEND:
+        if not channel.counts_members or due.kind != Kind.SEND or not ready.spec.keys() & GROUPS:
             return None
         return self._runtime.members.of(account.name, ready.spec)
 

@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.callbacks.hook import EventKind
 from worker.domain.job import job_of
-from worker.domain.outcome import Accepted, Held
+from worker.domain.outcome import Accepted, Held, Progress
 from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
@@ -69,9 +69,10 @@ def _carry_out(
     # The clock is read with the locks granted: read before, a call's deadline could be over before the call begins.
     parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
-    # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot put a
-    # part to sleep while the one before it ends.
-    batch.line = order_queue.enter(connection, parts)
+    if any(part.turn for part in parts.values()):
+        # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
+        # put a part to sleep while the one before it ends.
+        batch.line = order_queue.Line(connection, parts)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
         part = parts.get(item.part_id)
@@ -95,7 +96,10 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         return
     mine = part.claim == end.claim and part.incarnation == end.incarnation
     is_sending = mine and part.state is PartState.SENDING
-    end = apart(_believed(connection, end), part, ours=is_sending)
+    end = _believed(connection, end)
+    leaves_some = isinstance(end.verdict.outcome, Progress) and end.verdict.outcome.apart is not None
+    if leaves_some:
+        end = apart(end, part, ours=is_sending)
     started_at, late_to = part.marked_at or batch.now, None
     if is_sending:
         settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.in_a_row)
@@ -111,7 +115,8 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         # Otherwise an older attempt's late answer ended the part while this call was in the air; its answer is kept.
     batch.stir(part)
     keep_answer(connection, batch, end, part, started_at)
-    take_apart(connection, batch, end, part, job)
+    if leaves_some:
+        take_apart(connection, batch, end, part, job)
     if late_to is not None:
         # The timeline still shows that, when and why the attempt was in doubt.
         batch.attempts[end.part_id, end.claim] |= {name: late_to[name] for name in _DOUBT}
@@ -182,7 +187,8 @@ def _write(
         writes.insert(tables.events, _ends(batch, followed.changed))
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added)
-    note_task_ids(connection, batch.task_ids)
+    if batch.task_ids:
+        note_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)
     # The next part of an order is woken by the transaction that ends the one before it: between two transactions a
     # crash would lose the wake-up.
@@ -194,7 +200,8 @@ def _write(
         wake_dependants(connection, followed.awaited, now_sql)
     # In the order of the answers: sorted by outcome, any few failures of a batch would count as failures in a row.
     steps = move_lanes(connection, batch.now, batch.news, batch.policy.lanes)
-    codes.burn_leases(connection, batch.burned)
+    if batch.burned:
+        codes.burn_leases(connection, batch.burned)
     return tell(connection, batch, followed.jobs, followed.changed), steps
 
 

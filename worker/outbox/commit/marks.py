@@ -34,7 +34,8 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
             if replies[index] is None:
                 wanted.append((index, item, part))
     # Codes and windows are each locked at once and sorted by id, so that commits that need the same ones take turns.
-    leased = codes.lease(connection, [(mark.code_id, mark.part_id) for _, mark, _ in wanted if mark.code_id])
+    codes_wanted = [(mark.code_id, mark.part_id) for _, mark, _ in wanted if mark.code_id]
+    leased = codes.lease(connection, codes_wanted) if codes_wanted else {}
     held = windows.enter(connection, _wishes(wanted), batch.now)
     for index, mark, part in wanted:
         if mark.code_id and leased.get(mark.code_id) != mark.part_id:
@@ -49,7 +50,8 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
     windows.save(connection, held.values())
     # Codes were leased before it was known which marks win.
     used = {mark.code_id for index, mark, _ in wanted if _won(replies[index])}
-    codes.free(connection, [code for code in leased if code not in used])
+    if unused := [code for code in leased if code not in used]:
+        codes.free(connection, unused)
 
 
 def _won(reply: MarkReply | None) -> bool:

@@ -58,7 +58,8 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         batch.failures += _failure_rows(batch, end, outcome)
     if end.code_id:
         codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
-    invalidate_media(connection, end.invalidated)
+    if end.invalidated:
+        invalidate_media(connection, end.invalidated)
     batch.news += [Success(lane, started_at, *_meaning(outcome)) for lane in end.successes]
     if end.block:
         batch.news.append(replace(end.block, hint=end.verdict.hint, marked_at=started_at))

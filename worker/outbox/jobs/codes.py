@@ -148,8 +148,6 @@ def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> b
 
 def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
-    if not wishes:
-        return {}
     dialect = connection.dialect.name
     rows = fetch(
         connection,
@@ -190,15 +188,14 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
 
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
     """Burns the codes that these parts had leased: the parts are in doubt, so the codes may be used."""
-    if part_ids:
-        burn = update_chosen(
-            connection.dialect.name,
-            "worker_response_codes",
-            "state = 'burned'",
-            "leased_by",
-            index="worker_response_codes_leased",
-        )
-        run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
+    burn = update_chosen(
+        connection.dialect.name,
+        "worker_response_codes",
+        "state = 'burned'",
+        "leased_by",
+        index="worker_response_codes_leased",
+    )
+    run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
 
 
 def _set_state(connection: Connection, code: str, state: str, part_id: str | None) -> None:

@@ -47,8 +47,6 @@ def append(connection: Connection, places: Sequence[Place], due: Mapping[str, in
 
     `due` has the due_at of jobs where it is known already; for the others it is read.
     """
-    if not places:
-        return
     unknown = {place.job_id for place in places} - set(due)
     if unknown:
         due = {**due, **_due(connection, unknown)}
@@ -130,11 +128,6 @@ class Line:
         self.go_on()
         if self._left:
             _wake(self._connection, self._left, now)
-
-
-def enter(connection: Connection, parts: Mapping[str, PartFacts]) -> Line | None:
-    """The orders of these locked parts; None, without a statement, if none of them is ordered."""
-    return Line(connection, parts) if any(part.turn for part in parts.values()) else None
 
 
 # -- the relay --------------------------------------------------------------------------------------------------------

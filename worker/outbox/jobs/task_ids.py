@@ -28,6 +28,4 @@ _OTHERS_CARD = (
 
 def note_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
     """Stores which part sends a card under a task_id that the caller chose: (account, task_id, part_id)."""
-    found = list(rows)
-    if found:
-        insert_rows(connection, tables.task_ids, found, conflict="ignore")
+    insert_rows(connection, tables.task_ids, list(rows), conflict="ignore")
