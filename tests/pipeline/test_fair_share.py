@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.delivery.scheduler.fair_share import Share, Sharing
-from worker.domain.pacing.queue import ALL_ROADS, Road
+from worker.domain.pacing.queue import ALL_QUEUES, QueueName
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process
 
 
 def a_process(
-    threads: int = 32, *, fresh: bool = True, roads: Iterable[str] = ALL_ROADS, **lanes_ms: tuple[int, int]
+    threads: int = 32, *, fresh: bool = True, queues: Iterable[str] = ALL_QUEUES, **lanes_ms: tuple[int, int]
 ) -> Process:
     """`hr_1=(20, 30)`: a call of the lane hr:1 takes 20 ms, a part's whole way 30."""
     lanes = json.dumps({lane.replace("_", ":"): [1, *milliseconds] for lane, milliseconds in lanes_ms.items()})
-    return Process("p", 0, threads, lanes, fresh, frozenset(roads))
+    return Process("p", 0, threads, lanes, fresh, frozenset(queues))
 
 
 def a_head(ids: int, offered: int = 0) -> Head:
@@ -59,28 +59,28 @@ def test_a_slow_lane_gets_a_quarter() -> None:
     assert (15, 62) == (made.of("hr:1", 1).threads, made.of("hr:2", 1).threads)
 
 
-def test_only_threads_that_take_from_a_road_count_for_it() -> None:
+def test_only_threads_that_take_from_a_queue_count_for_it() -> None:
     """32 for urgent parts alone and 4 for all: what is normal has 4, what is urgent 36."""
-    made = sharing(a_process(32, roads=["urgent"], hr_1=(20_000, 20_000)), a_process(4))
+    made = sharing(a_process(32, queues=["urgent"], hr_1=(20_000, 20_000)), a_process(4))
 
-    assert [2, 2, 34] == [made.threads(road=road) for road in (Road.NORMAL, Road.BULK, Road.URGENT)]
+    assert [2, 2, 34] == [made.threads(queue=queue) for queue in (QueueName.NORMAL, QueueName.BULK, QueueName.URGENT)]
     assert (2, 34 * 50 // 2) == (made.of("hr:2", 1).threads, made.of("hr:2", 1).urgent_window)
     assert Share(1, 2, 4, 1) == made.of("hr:1", 1)
 
 
 def test_files_and_bulk_have_the_threads_of_normal_parts_unless_other_workers_take_them() -> None:
-    """Nobody takes files; bulk has workers of its own; where all take everything, there is one road but in name."""
-    made = sharing(a_process(32, roads=["bulk"]), a_process(4, roads=["urgent", "normal"]))
+    """Nobody takes files; bulk has workers of its own; where all take everything, there is one queue but in name."""
+    made = sharing(a_process(32, queues=["bulk"]), a_process(4, queues=["urgent", "normal"]))
 
-    assert [Road.NORMAL, Road.BULK] == [made.road(road) for road in (Road.FILES, Road.BULK)]
-    assert (2, 30) == (made.of("hr:1", 1).threads, made.of("hr:1", 1, road=made.road(Road.BULK)).threads)
+    assert [QueueName.NORMAL, QueueName.BULK] == [made.queue(queue) for queue in (QueueName.FILES, QueueName.BULK)]
+    assert (2, 30) == (made.of("hr:1", 1).threads, made.of("hr:1", 1, queue=made.queue(QueueName.BULK)).threads)
     made.learn([a_process(32), a_process(4)])
-    assert {Road.NORMAL} == {made.road(road) for road in Road}
+    assert {QueueName.NORMAL} == {made.queue(queue) for queue in QueueName}
 
 
-def test_a_road_that_nobody_takes_has_one_thread() -> None:
+def test_a_queue_that_nobody_takes_has_one_thread() -> None:
     """What stands in its queue is taken when somebody comes; more of it would only stand there."""
-    assert 1 == sharing(a_process(32, roads=["urgent"])).of("hr:1", 1).threads
+    assert 1 == sharing(a_process(32, queues=["urgent"])).of("hr:1", 1).threads
 
 
 @pytest.mark.parametrize(("cycle_ms", "size"), [(0, 50), (5, 50), (20, 50), (100, 10), (600, 1), (30_000, 1)])

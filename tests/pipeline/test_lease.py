@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.support.runtime import Ticks
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
-from worker.domain.pacing.queue import ALL_ROADS
+from worker.domain.pacing.queue import ALL_QUEUES
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import bury, bury_lapsed, living
@@ -61,20 +61,20 @@ def test_a_heartbeat_tells_who_and_for_how_long(database: Database, driven_clock
 
 
 def test_a_heartbeat_tells_what_the_process_takes(database: Database, ticks: Ticks) -> None:
-    """With each beat, for that may change; one of the release before tells nothing, and takes from all roads."""
-    roads: list[str] | None = ["urgent", "hooks"]
-    lease = Lease(database, threads=4, clock=ticks, new_id=lambda: "p1", roads=lambda: roads)
+    """With each beat, for that may change; one of the release before tells nothing, and takes from all queues."""
+    queues: list[str] | None = ["urgent", "hooks"]
+    lease = Lease(database, threads=4, clock=ticks, new_id=lambda: "p1", queues=lambda: queues)
 
     def told() -> frozenset[str]:
         lease.beat()
         with database.reading() as connection:
             [process] = living(connection, database.now)
-        return process.roads
+        return process.queues
 
-    first, roads = told(), []
-    none, roads = told(), None
+    first, queues = told(), []
+    none, queues = told(), None
 
-    assert ({"urgent", "hooks"}, frozenset(), ALL_ROADS) == (first, none, told())
+    assert ({"urgent", "hooks"}, frozenset(), ALL_QUEUES) == (first, none, told())
 
 
 def test_it_stops_by_its_own_clock_before_anybody_may_call_it_dead(database: Database, ticks: Ticks) -> None:

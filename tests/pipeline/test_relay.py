@@ -465,10 +465,10 @@ def test_urgent_of_a_full_account_does_not_wait(site: Site) -> None:
     assert parts(urgent) == ids(turn(site, 0.05))
 
 
-# -- roads ------------------------------------------------------------------------------------------------------------
+# -- queues ------------------------------------------------------------------------------------------------------------
 
 
-def test_bulk_and_files_have_roads_of_their_own(site: Site) -> None:
+def test_bulk_and_files_have_queues_of_their_own(site: Site) -> None:
     """Not what is urgent, and not a doorbell in which something normal is."""
     asked = [site.upload(), site.upload(PNG + b"x", priority="urgent"), site.send("bulk", priority="bulk"), site.card()]
 
@@ -478,15 +478,15 @@ def test_bulk_and_files_have_roads_of_their_own(site: Site) -> None:
     assert dict(zip(parts(*asked), expected, strict=True)) == rings
 
 
-def others(site: Site, *roads: str, threads: int = 32, lanes: dict[str, list[int]] | None = None) -> None:
-    """A living process that takes from these roads only."""
-    told = {"threads": threads, "lanes": json.dumps(lanes or {}), "roads": roads}
+def others(site: Site, *queues: str, threads: int = 32, lanes: dict[str, list[int]] | None = None) -> None:
+    """A living process that takes from these queues only."""
+    told = {"threads": threads, "lanes": json.dumps(lanes or {}), "queues": queues}
     with site.database.writing() as connection:
-        renew(connection, site.database.now, roads[0], lease_us=10 * SECOND, host="h", pid=1, **told)  # type: ignore[arg-type]
+        renew(connection, site.database.now, queues[0], lease_us=10 * SECOND, host="h", pid=1, **told)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("call_ms", "most"), [(20, 4), (20_000, 2)])
-def test_a_hanging_lane_cannot_hold_the_threads_of_its_road(site: Site, call_ms: int, most: int) -> None:
+def test_a_hanging_lane_cannot_hold_the_threads_of_its_queue(site: Site, call_ms: int, most: int) -> None:
     """32 threads for urgent parts alone and four for all: a lane has no more doorbells out than two of four threads
     can have in work and behind them, and one that takes 20 s a call holds one thread."""
     jobs = [site.send(str(n), f"u{n}") for n in range(40)]
@@ -497,7 +497,7 @@ def test_a_hanging_lane_cannot_hold_the_threads_of_its_road(site: Site, call_ms:
     assert [] == turn(site, 0.3)
 
 
-def test_urgent_parts_have_the_threads_of_their_own_road(site: Site) -> None:
+def test_urgent_parts_have_the_threads_of_their_own_queue(site: Site) -> None:
     """The same two processes: 34 of 36 threads, half of them for a lane's urgent parts."""
     site.sharing._size = 1
     for n in range(40):
@@ -508,11 +508,11 @@ def test_urgent_parts_have_the_threads_of_their_own_road(site: Site) -> None:
 
 
 def test_bulk_with_workers_of_its_own_has_their_threads(site: Site) -> None:
-    """Sixty doorbells of bulk alone for thirty threads; normal parts that join it have those of their own road, and go
+    """Sixty doorbells of bulk alone for thirty threads; normal parts that join it have those of their own queue, and go
     beside it."""
     site.sharing._size = 1
     bulk = [site.send(f"b{n}", f"u{n}", priority="bulk") for n in range(80)]
-    site.runtime.lease._roads = lambda: ["urgent", "normal"]
+    site.runtime.lease._queues = lambda: ["urgent", "normal"]
     site.advance(0)
     others(site, "bulk")
 
@@ -530,7 +530,7 @@ def test_bulk_with_workers_of_its_own_has_their_threads(site: Site) -> None:
     assert 0 < len(again) <= 5
 
 
-def test_what_nobody_took_from_a_road_of_its_own_goes_with_the_others(site: Site) -> None:
+def test_what_nobody_took_from_a_queue_of_its_own_goes_with_the_others(site: Site) -> None:
     """No worker empties that queue, or all are busy with others: after the offer's time it rings as normal."""
     upload, bulk = site.upload(), site.send("bulk", priority="bulk")
     turn(site)

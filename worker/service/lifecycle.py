@@ -39,7 +39,7 @@ from worker.service.flower import Flower
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
 from worker.service.publisher import Doorbells
-from worker.service.queues import roads_of
+from worker.service.queues import queues_of
 from worker.transport.http import RequestsTransport, Transport
 from worker.transport.token_probe import TokenProbe
 
@@ -130,7 +130,7 @@ class WorkerProcess:
             probe=self._hooks.probe,
             resolver=self._resolver,
             reported=self._application.job_states,
-            roads=lambda: roads_of(self._app, self._settings.queue_prefix),
+            queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )
 
     def _accounts(self) -> AccountSource:

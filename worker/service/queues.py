@@ -9,7 +9,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from worker.domain.pacing.queue import Road
+from worker.domain.pacing.queue import QueueName
 
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"
@@ -62,7 +62,7 @@ def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: s
     return prefix + (BULK if bulk else NORMAL)
 
 
-def roads_of(app: Any, prefix: str = "") -> list[str]:
+def queues_of(app: Any, prefix: str = "") -> list[str]:
     """The queues that this process takes from now: all, or what `-Q`, `-X` and `celery control` leave of them."""
     taken = app.amqp.queues.consume_from
-    return [road for road, name in zip(Road, NAMES, strict=True) if prefix + name in taken]
+    return [queue for queue, name in zip(QueueName, NAMES, strict=True) if prefix + name in taken]

@@ -153,7 +153,7 @@ def test_a_broker_whose_client_is_missing_is_one_sentence(tmp_path: Path, monkey
     assert re.match(f"the client of redis:// is not installed; run `{extra}", told["broker"])
 
 
-def test_every_road_has_its_queue() -> None:
+def test_every_queue_name_is_declared() -> None:
     """What is urgent goes there whatever it is; files before bulk; the rest together."""
     found = [
         queue_of(urgent=urgent, files=files, bulk=bulk, prefix="p.").removeprefix("p.worker.")

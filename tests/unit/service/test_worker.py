@@ -52,16 +52,16 @@ def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "roads"), [((URGENT, HOOKS), "hooks,urgent"), (NAMES, "bulk,files,hooks,normal,urgent")]
+    ("names", "queues"), [((URGENT, HOOKS), "hooks,urgent"), (NAMES, "bulk,files,hooks,normal,urgent")]
 )
-def test_a_worker_tells_which_queues_it_takes_from(sqlite_url: str, names: tuple[str, ...], roads: str) -> None:
+def test_a_worker_tells_which_queues_it_takes_from(sqlite_url: str, names: tuple[str, ...], queues: str) -> None:
     """Those of `-Q`, without the installation's prefix."""
     site = Site(sqlite_url)
 
     with working(site.app(), queues=[site.prefix + name for name in names]) as status:
         wait_for(site.database, site.send(priority="urgent"), LIMIT_S)
 
-    assert ([0], roads) == (status, site.one("select roads from worker_processes"))
+    assert ([0], queues) == (status, site.one("select queues from worker_processes"))
 
 
 def test_events_are_published_under_the_jobs_id(sqlite_url: str) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import account_of
-from worker.domain.pacing.queue import Road
+from worker.domain.pacing.queue import QueueName
 from worker.outbox.lanes.offering import Head
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Backlog:
     """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""
     credit: int = 0
     """Bulk's credit behind what was offered of it; see `domain/pacing/bulk_quota.py`."""
-    road: Road = Road.NORMAL
+    queue: QueueName = QueueName.NORMAL
     """The queue of whose threads it has its share."""
     first: str = ""
     """The part at its head when it was last looked at."""
@@ -105,7 +105,7 @@ class Backlogs:
         if len(self._bulk_only) > LANES_KEPT:
             self._bulk_only.clear()
 
-    def next(self, most: int, is_full: Callable[[str, Road], bool]) -> list[Backlog]:
+    def next(self, most: int, is_full: Callable[[str, QueueName], bool]) -> list[Backlog]:
         """At most `most` lanes, the accounts taking turns.
 
         Of an account that is full only lanes with urgent parts, and lanes that have doorbells in the broker.
@@ -120,16 +120,16 @@ class Backlogs:
                 self._waiting[account] = lanes
         return [self._accounts[account_of(lane)][lane] for lane in picked]
 
-    def _queues(self, most: int, is_full: Callable[[str, Road], bool]) -> list[list[str]]:
+    def _queues(self, most: int, is_full: Callable[[str, QueueName], bool]) -> list[list[str]]:
         queues: list[list[str]] = []
         for account, lanes in self._waiting.items():
             if len(queues) == most:
                 break
             known = self._accounts[account]
-            waits = {road: is_full(account, road) for road in {one.road for one in known.values()}}
+            waits = {queue: is_full(account, queue) for queue in {one.queue for one in known.values()}}
             # Lanes with doorbells in the broker are read all the same: only their heads show when those are taken.
             eligible = (
-                lane for lane in lanes if not waits[known[lane].road] or known[lane].out or known[lane].pressing
+                lane for lane in lanes if not waits[known[lane].queue] or known[lane].out or known[lane].pressing
             )
             if queue := list(islice(eligible, most)):
                 queues.append(queue)
@@ -158,17 +158,17 @@ class Backlogs:
         """The accounts that have work."""
         return list(self._accounts)
 
-    def lanes(self, account: str, road: Road | None = None) -> dict[bool, int]:
+    def lanes(self, account: str, queue: QueueName | None = None) -> dict[bool, int]:
         """How many lanes of an account have work for the threads of a queue; None: of any.
 
         Two counts: lanes with more than bulk (key True), and lanes with nothing but bulk (key False).
         """
-        fronts = [known.front for known in self._accounts.get(account, {}).values() if road in (None, known.road)]
+        fronts = [known.front for known in self._accounts.get(account, {}).values() if queue in (None, known.queue)]
         return {True: sum(fronts), False: len(fronts) - sum(fronts)}
 
-    def out(self, account: str, road: Road = Road.NORMAL) -> int:
+    def out(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
         """Doorbells of an account that are in the broker for the threads of a queue."""
-        return sum(known.out for known in self._accounts.get(account, {}).values() if known.road is road)
+        return sum(known.out for known in self._accounts.get(account, {}).values() if known.queue is queue)
 
     def names(self, account: str) -> list[str]:
         """The lanes of an account that have work."""

@@ -94,7 +94,7 @@ class Batches:
         # Each call in the air holds the other ids of its doorbell, which a thread has taken from the broker already.
         waiting = -(-max(0, offered - air * (size - 1)) // size)
         known.out = waiting + air
-        room = min(self._allotment.room(account_of(known.lane), known.road), look.most_bells() - waiting)
+        room = min(self._allotment.room(account_of(known.lane), known.queue), look.most_bells() - waiting)
         may_go = batches[: max(0, room)]
         known.out += len(may_go)
         known.credit = may_go[-1].credit if may_go else known.credit

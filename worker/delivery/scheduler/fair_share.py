@@ -24,7 +24,7 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
 from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.pacing.limit import Amount
-from worker.domain.pacing.queue import Road
+from worker.domain.pacing.queue import QueueName
 from worker.outbox.lanes.lanes import Noted, noted
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process, living
@@ -71,27 +71,27 @@ class Allotment:
             self._heard_at = now
         return stands
 
-    def is_full(self, account: str, road: Road) -> bool:
+    def is_full(self, account: str, queue: QueueName) -> bool:
         """True when the account has as many doorbells in the broker as it may have."""
-        return self.room(account, road) <= 0
+        return self.room(account, queue) <= 0
 
-    def room(self, account: str, road: Road) -> int:
+    def room(self, account: str, queue: QueueName) -> int:
         """How many more doorbells of an account may go into the broker for a queue.
 
         All of its lanes together have two for each thread of the queue, and a seventh as many for bulk beside them.
         """
-        two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0), road)
-        return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account, road)
+        two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0), queue)
+        return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account, queue)
 
-    def share(self, known: Backlog, wanted: Road) -> Share:
+    def share(self, known: Backlog, wanted: QueueName) -> Share:
         """A lane's part of its account's threads of the wanted queue."""
         lane, account, front = known.lane, account_of(known.lane), known.front
-        known.road = self._sharing.road(wanted)
-        lanes, part = self._backlogs.lanes(account, known.road), self._parts.get(account, 1.0)
+        known.queue = self._sharing.queue(wanted)
+        lanes, part = self._backlogs.lanes(account, known.queue), self._parts.get(account, 1.0)
         # All lanes with nothing but bulk have an eighth together, however many they are.
         if lanes[True] and lanes[False]:
             part = part * OTHERS / BULK_EVERY if front else part / BULK_EVERY
-        share = self._sharing.of(lane, lanes[front], part, known.road)
+        share = self._sharing.of(lane, lanes[front], part, known.queue)
         share = share.within(self._limited.most(lane, self._backlogs.lanes(account), front=front))
         most = self._slow_start.most(lane)
         if most is None:
@@ -173,7 +173,7 @@ class Sharing:
 
     def __init__(self, doorbell_size: int = 50, default_threads: int = 32):
         self._size, self._threads = doorbell_size, default_threads
-        self._of_road: dict[Road, int] = {}
+        self._of_queue: dict[QueueName, int] = {}
         """Threads that take from a queue, where these are not the threads that take normal parts."""
         self._latency_ms: dict[str, int] = {}
         self._cycle_ms: dict[str, int] = {}
@@ -184,11 +184,11 @@ class Sharing:
         """Takes over the heartbeats of the processes that are alive."""
         fresh = [process for process in processes if process.fresh]
         if fresh:
-            takers = {road: [process for process in fresh if road in process.roads] for road in Road}
-            threads = {road: sum(process.threads for process in takers[road]) for road in Road}
-            self._threads = threads[Road.NORMAL]
-            aside = (road for road in Road if takers[road] and takers[road] != takers[Road.NORMAL])
-            self._of_road = {road: threads[road] for road in aside}
+            takers = {queue: [process for process in fresh if queue in process.queues] for queue in QueueName}
+            threads = {queue: sum(process.threads for process in takers[queue]) for queue in QueueName}
+            self._threads = threads[QueueName.NORMAL]
+            aside = (queue for queue in QueueName if takers[queue] and takers[queue] != takers[QueueName.NORMAL])
+            self._of_queue = {queue: threads[queue] for queue in aside}
         latency: dict[str, int] = {}
         cycle: dict[str, int] = {}
         silent: dict[str, float] = {}
@@ -200,24 +200,24 @@ class Sharing:
                     silent[lane] = min(seconds, silent.get(lane, seconds))
         self._latency_ms, self._cycle_ms, self.silent_s = latency, cycle, silent
 
-    def road(self, wanted: Road) -> Road:
+    def queue(self, wanted: QueueName) -> QueueName:
         """The wanted queue where processes of its own take from it, else the queue of normal parts."""
-        return wanted if wanted in self._of_road else Road.NORMAL
+        return wanted if wanted in self._of_queue else QueueName.NORMAL
 
-    def threads(self, part: float = 1.0, road: Road = Road.NORMAL) -> int:
+    def threads(self, part: float = 1.0, queue: QueueName = QueueName.NORMAL) -> int:
         """The threads of an account, by its part of the weights of all accounts with work; at least 1."""
-        return max(1, int((self._of_road.get(road, self._threads) - KEEP_FREE) * part + 1e-9))
+        return max(1, int((self._of_queue.get(queue, self._threads) - KEEP_FREE) * part + 1e-9))
 
-    def of(self, lane: str, lanes: int, part: float = 1.0, road: Road = Road.NORMAL) -> Share:
+    def of(self, lane: str, lanes: int, part: float = 1.0, queue: QueueName = QueueName.NORMAL) -> Share:
         """The share of one lane, where `lanes` of its account have work for the threads of the queue."""
-        threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (road, Road.URGENT))
+        threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (queue, QueueName.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
         size = max(1, min(self._size, int(DOORBELL_S * 1000 / cycle_ms) if cycle_ms else self._size))
         # Twice: a thread has one doorbell in work and one waiting behind it, so that it is not idle between two turns.
         return Share(size, threads * size * 2, max(size, urgent * size // 2), threads)
 
-    def _of_lane(self, lane: str, lanes: int, part: float, road: Road) -> int:
-        threads = max(1, self.threads(part, road) // max(1, lanes))
+    def _of_lane(self, lane: str, lanes: int, part: float, queue: QueueName) -> int:
+        threads = max(1, self.threads(part, queue) // max(1, lanes))
         return max(1, threads // 4) if self._latency_ms.get(lane, 0) > SLOW_MS else threads
 
 

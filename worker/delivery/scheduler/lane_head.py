@@ -19,7 +19,7 @@ from worker.delivery.scheduler.fair_share import Allotment, Share
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
-from worker.domain.pacing.queue import Road
+from worker.domain.pacing.queue import QueueName
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
@@ -100,21 +100,21 @@ class LaneHeads:
     def look(self, connection: Connection, known: Backlog) -> Look:
         """Reads the head of a lane: urgent parts have a window of their own, normal and bulk share one."""
         files = self._moves_files(known.lane)
-        share = self._allotment.share(known, Road.FILES if files else Road.NORMAL)
+        share = self._allotment.share(known, QueueName.FILES if files else QueueName.NORMAL)
         known.pressing = False
         heads: dict[Priority, Head] = {}
         for priority in Priority:
             window = share.urgent_window if priority is Priority.URGENT else share.window
             if priority is Priority.BULK:
                 normal = heads[Priority.NORMAL].due
-                share = share if normal or files else self._allotment.share(known, Road.BULK)
+                share = share if normal or files else self._allotment.share(known, QueueName.BULK)
                 window = share.bulk_window(normal)
             heads[priority] = head_of_lane(connection, self._database.now, known.lane, priority, window)
         self._note_full(known, share, heads)
         look = Look(known, share, heads)
         if look.again:
             # No process took them from the lane's own queue in time, so they go into the queue of normal parts.
-            look.share = self._allotment.share(known, Road.NORMAL)
+            look.share = self._allotment.share(known, QueueName.NORMAL)
         return look
 
     def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:

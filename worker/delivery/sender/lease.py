@@ -27,13 +27,13 @@ class Lease:
         database: Database,
         *,
         threads: int,
-        roads: Callable[[], Iterable[str] | None] = lambda: None,
+        queues: Callable[[], Iterable[str] | None] = lambda: None,
         lease_s: float = 10.0,
         clock: Callable[[], float] = boot_clock,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ):
         self._database, self._threads, self._lease_s = database, threads, lease_s
-        self._roads = roads
+        self._queues = queues
         self._clock, self._new_id = clock, new_id
         self._guard = threading.Lock()
         self._incarnation = new_id()
@@ -72,7 +72,7 @@ class Lease:
                 host=socket.gethostname()[:100],
                 pid=os.getpid(),
                 lanes=lanes,
-                roads=self._roads(),
+                queues=self._queues(),
             )
 
     def end(self) -> None:

@@ -98,7 +98,7 @@ class Dependencies:
     """Names the members of departments and tags; None: the accounts' estimates count instead."""
     reported: frozenset[JobState] = frozenset()
     """The final states of jobs that application hooks ask for; empty: no event is stored for any job."""
-    roads: Callable[[], Iterable[str] | None] = lambda: None
+    queues: Callable[[], Iterable[str] | None] = lambda: None
     """The queues this process takes doorbells from; None: all of them."""
 
 
@@ -200,7 +200,7 @@ def _lease(dependencies: Dependencies) -> Lease:
     return Lease(
         dependencies.database,
         threads=dependencies.settings.threads,
-        roads=dependencies.roads,
+        queues=dependencies.queues,
         lease_s=dependencies.settings.lease_s,
         clock=dependencies.life_clock,
         new_id=dependencies.new_id,

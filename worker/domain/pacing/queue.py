@@ -1,12 +1,12 @@
-"""Roads: the queues of doorbells. A worker process takes from all of them or from some."""
+"""The names of the queues of doorbells. A worker process takes from all queues or from some."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 
-class Road(StrEnum):
-    """The roads, in the order in which a worker empties them."""
+class QueueName(StrEnum):
+    """The queues, in the order in which a worker empties them."""
 
     URGENT = "urgent"
     HOOKS = "hooks"
@@ -15,4 +15,4 @@ class Road(StrEnum):
     BULK = "bulk"
 
 
-ALL_ROADS = frozenset(Road)
+ALL_QUEUES = frozenset(QueueName)

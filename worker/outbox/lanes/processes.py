@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from worker.domain.pacing.queue import ALL_ROADS
+from worker.domain.pacing.queue import ALL_QUEUES
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows, update_chosen
 
@@ -22,8 +22,8 @@ class Process:
     lanes: str
     fresh: bool
     """True while its lease has not run out."""
-    roads: frozenset[str] = ALL_ROADS
-    """The roads that it takes doorbells from."""
+    queues: frozenset[str] = ALL_QUEUES
+    """The queues that it takes doorbells from."""
 
 
 def renew(
@@ -36,16 +36,16 @@ def renew(
     host: str,
     pid: int,
     lanes: str,
-    roads: Iterable[str] | None = None,
+    queues: Iterable[str] | None = None,
 ) -> bool:
     """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
-    taken = None if roads is None else ",".join(sorted(roads))
+    taken = None if queues is None else ",".join(sorted(queues))
     renewed = connection.execute(
         text(
-            f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, roads = :roads"
+            f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues"
             " where id = :id and ended_at is null"
         ),
-        {"lease": lease_us, "lanes": lanes, "roads": taken, "id": incarnation},
+        {"lease": lease_us, "lanes": lanes, "queues": taken, "id": incarnation},
     )
     if renewed.rowcount:
         return True
@@ -59,7 +59,7 @@ def renew(
         "host": host,
         "pid": pid,
         "lanes": lanes,
-        "roads": taken,
+        "queues": taken,
     }
     # The first heartbeat inserts the row. For an incarnation that was ended meanwhile the insert changes nothing.
     insert_rows(connection, tables.processes, [row], conflict="ignore")
@@ -87,15 +87,15 @@ def living(connection: Connection, now: str) -> list[Process]:
     """Every incarnation that has not ended, with a running lease or without."""
     rows = connection.execute(
         text(
-            f"select id, alive_until, threads, lanes, alive_until > {now}, roads from worker_processes"
+            f"select id, alive_until, threads, lanes, alive_until > {now}, queues from worker_processes"
             " where ended_at is null"
         )
     )
-    return [Process(row[0], row[1], row[2], row[3], bool(row[4]), _roads(row[5])) for row in rows]
+    return [Process(row[0], row[1], row[2], row[3], bool(row[4]), _queues(row[5])) for row in rows]
 
 
-def _roads(taken: str | None) -> frozenset[str]:
-    return ALL_ROADS if taken is None else frozenset(filter(None, taken.split(",")))
+def _queues(taken: str | None) -> frozenset[str]:
+    return ALL_QUEUES if taken is None else frozenset(filter(None, taken.split(",")))
 
 
 def sending_of_the_ended(connection: Connection, limit: int) -> list[tuple[str, int, str]]:

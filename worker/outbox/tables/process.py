@@ -17,7 +17,7 @@ processes = table(
     Column("pid", Integer, nullable=False, doc="for people"),
     Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
     Column(
-        "roads", Key(100), doc="roads it takes from, with commas; null: all, also of a process of the release before"
+        "queues", Key(100), doc="queues it takes from, with commas; null: all, also of a process of the release before"
     ),
 )
 

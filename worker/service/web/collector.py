@@ -23,7 +23,7 @@ from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id
 from worker.domain.pacing.lane import Standing, Step, standing
-from worker.domain.pacing.queue import Road
+from worker.domain.pacing.queue import QueueName
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
@@ -201,8 +201,8 @@ class Outbox(Collector):
         yield _one("worker_processes", "Worker processes whose heartbeat is fresh.", len(fresh))
         yield _one("worker_processes_silent", "Those that neither beat nor ended.", len(alive) - len(fresh))
         told = _gauge("worker_threads", "Sender threads of the living that take from a queue.", "queue")
-        for road in Road:
-            told.add_metric([road], sum(process.threads for process in fresh if road in process.roads))
+        for queue in QueueName:
+            told.add_metric([queue], sum(process.threads for process in fresh if queue in process.queues))
         yield told
 
 
