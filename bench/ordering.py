@@ -98,7 +98,7 @@ def run(stack: Stack, rng: random.Random, keys: int, each: int, kind: str) -> tu
     until(lambda: _open(stack, f"order_key = '{HELD}' and id <> '{held}'") == 0, "the held key goes on", LIMIT_S)
     after = _numbers(stack)
     wrong += [*_out_of_order({HELD: after[HELD]}), *_missing({HELD: after[HELD]}, 0, each)]
-    if left := stack.number("select count(*) from worker_turns"):
+    if left := stack.number("select count(*) from worker_order_queue"):
         wrong.append(f"{left} parts are left in a line")
     calls = sum(map(len, after.values()))
     print(f"{kind:<18} {calls} calls, {faults} of them broken, 1 crash, {spent:.1f} s; {len(wrong)} wrong", flush=True)

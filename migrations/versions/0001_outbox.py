@@ -15,23 +15,33 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+compatible_from = "0001"
 
 TABLES = (
     "worker_site",
+    "worker_blob_uses",
+    "worker_task_ids",
     "worker_jobs",
     "worker_parts",
+    "worker_order_queue",
+    "worker_orders",
     "worker_attempts",
     "worker_receipts",
     "worker_failures",
     "worker_response_codes",
+    "worker_confirmations",
     "worker_media",
     "worker_blobs",
     "worker_blob_chunks",
     "worker_bodies",
     "worker_duplicates",
+    "worker_chats",
+    "worker_inbound",
+    "worker_events",
     "worker_tokens",
     "worker_budgets",
     "worker_lanes",
+    "worker_lane_events",
     "worker_leases",
     "worker_processes",
 )
@@ -100,9 +110,11 @@ def upgrade() -> None:
     create_site()
     create_jobs()
     create_parts()
+    create_orders()
     create_calls()
     create_files()
     create_repeats()
+    create_callbacks()
     create_limits()
     create_processes()
 
@@ -124,6 +136,18 @@ def create_site() -> None:
 
 def create_jobs() -> None:
     """What producers ask."""
+    table(
+        "worker_blob_uses",
+        sa.Column("job_id", key(32), primary_key=True),
+        sa.Column("blob_id", key(32), primary_key=True),
+    )
+    index("worker_blob_uses_blob", "worker_blob_uses", "blob_id")
+    table(
+        "worker_task_ids",
+        sa.Column("account", key(60), primary_key=True),
+        sa.Column("task_id", key(128), primary_key=True),
+        sa.Column("part_id", key(40), primary_key=True),
+    )
     table(
         "worker_jobs",
         sa.Column("id", key(32), primary_key=True),
@@ -156,6 +180,7 @@ def create_jobs() -> None:
         sa.Column("n_unknown", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("n_expired", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("n_cancelled", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("on_gap", key(4)),
     )
     index("worker_jobs_dedupe", "worker_jobs", "account", "dedupe_key", where="dedupe_key is not null", unique=True)
     index("worker_jobs_replay", "worker_jobs", "replay_of", where="replay_of is not null")
@@ -189,10 +214,13 @@ def create_parts() -> None:
         sa.Column("waits_on", key(32)),
         sa.Column("spec", long_text(), nullable=False),
         sa.Column("reason", key(300)),
+        sa.Column("order_id", key(32)),
     )
     index("worker_parts_waiting", "worker_parts", "waits_on", where="waits_on is not null")
     if is_mysql():
-        index_parts_by_state()
+        index("worker_parts_due_by_state", "worker_parts", "state", "not_before", "id")
+        index("worker_parts_expiry_by_state", "worker_parts", "state", "expires_at")
+        index("worker_parts_queue_by_state", "worker_parts", "state", "lane", "priority", "not_before", "id")
         return
     index("worker_parts_doubt", "worker_parts", "not_before", where="state = 6")
     index("worker_parts_due", "worker_parts", "not_before", "id", where="state = 0")
@@ -201,11 +229,22 @@ def create_parts() -> None:
     index("worker_parts_sending", "worker_parts", "incarnation", where="state = 1")
 
 
-def index_parts_by_state() -> None:
-    """MariaDB has no partial indexes: the state comes first, so that finished rows are out of the way."""
-    index("worker_parts_due_by_state", "worker_parts", "state", "not_before", "id")
-    index("worker_parts_expiry_by_state", "worker_parts", "state", "expires_at")
-    index("worker_parts_queue_by_state", "worker_parts", "state", "lane", "priority", "not_before", "id")
+def create_orders() -> None:
+    """Parts that wait for each other."""
+    table(
+        "worker_order_queue",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("order_id", key(32), nullable=False),
+        sa.Column("place_at", sa.BigInteger(), nullable=False),
+        sa.Column("job_id", key(32), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("skips", sa.Boolean(), nullable=False),
+    )
+    index("worker_order_queue_next", "worker_order_queue", "order_id", "place_at", "job_id", "n")
+    table(
+        "worker_orders",
+        sa.Column("id", key(32), primary_key=True),
+    )
 
 
 def create_calls() -> None:
@@ -239,6 +278,7 @@ def create_calls() -> None:
         sa.Column("from_repeat", sa.Boolean(), nullable=False),
         sa.Column("not_sent", sa.Boolean(), nullable=False),
         sa.Column("warning", long_text()),
+        sa.Column("extra", long_text()),
     )
     table(
         "worker_failures",
@@ -260,9 +300,19 @@ def create_calls() -> None:
         sa.Column("leased_by", key(40)),
         sa.Column("issued_at", sa.BigInteger(), nullable=False),
         sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.Column("person", key(128)),
     )
     index("worker_response_codes_leased", "worker_response_codes", "leased_by", where="state = 'leased'")
     index("worker_response_codes_part", "worker_response_codes", "part_id")
+    table(
+        "worker_confirmations",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("member", key(128), primary_key=True),
+        sa.Column("recipient", key(128), primary_key=True),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("happened_at", sa.BigInteger()),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+    )
 
 
 def create_files() -> None:
@@ -277,6 +327,7 @@ def create_files() -> None:
         sa.Column("valid_until", sa.BigInteger()),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
     )
+    index("worker_media_job", "worker_media", "job_id")
     table(
         "worker_blobs",
         sa.Column("id", key(32), primary_key=True),
@@ -311,6 +362,62 @@ def create_repeats() -> None:
     )
 
 
+def create_callbacks() -> None:
+    """What vendors call back with, and what the application hears of it."""
+    table(
+        "worker_chats",
+        sa.Column("account", key(60), primary_key=True),
+        sa.Column("chat_id", key(128), primary_key=True),
+        sa.Column("chat_type", key(20), nullable=False),
+        sa.Column("person", key(128)),
+        sa.Column("first_seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("gone_at", sa.BigInteger()),
+        sa.Column("allowance", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("told_at", sa.BigInteger()),
+    )
+    index("worker_chats_person", "worker_chats", "account", "person", where="person is not null")
+    table(
+        "worker_inbound",
+        sa.Column("id", key(64), primary_key=True),
+        sa.Column("account", key(60), nullable=False),
+        sa.Column("event", key(80), nullable=False),
+        sa.Column("person", key(128), nullable=False),
+        sa.Column("payload", long_text(), nullable=False),
+        sa.Column("happened_at", sa.BigInteger(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("stored_by", key(32), nullable=False),
+        sa.Column("part_id", key(40)),
+    )
+    index("worker_inbound_received", "worker_inbound", "received_at")
+    table(
+        "worker_events",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("kind", key(20), nullable=False),
+        sa.Column("job_id", key(32)),
+        sa.Column("part_id", key(40)),
+        sa.Column("inbound_id", key(64)),
+        sa.Column("job_state", sa.SmallInteger()),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger()),
+        sa.Column("offered_until", sa.BigInteger()),
+        sa.Column("claim", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("tries", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("holder", key(32)),
+        sa.Column("error", long_text()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger()),
+        sa.Column("ended_at", sa.BigInteger()),
+    )
+    index("worker_events_due", "worker_events", "due_at", "id", where="state = 0")
+    index("worker_events_job", "worker_events", "job_id")
+    index("worker_events_running", "worker_events", "holder", where="holder is not null")
+    if is_mysql():
+        index("worker_events_parked_by_state", "worker_events", "state", "id")
+        return
+    index("worker_events_parked", "worker_events", "id", where="state = 3")
+
+
 def create_limits() -> None:
     """Tokens, budgets and what blocks a lane."""
     table(
@@ -342,11 +449,31 @@ def create_limits() -> None:
         sa.Column("remedy", key(300)),
         sa.Column("parked", sa.Boolean(), nullable=False),
         sa.Column("blocked_at", sa.BigInteger(), nullable=False),
+        sa.Column("hint", key(80)),
+        sa.Column("step", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("struck_until", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("calls", sa.Integer()),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("rest_s", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("failures", sa.Integer(), nullable=False, server_default=sa.text("0")),
+    )
+    table(
+        "worker_lane_events",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("lane", key(100), nullable=False),
+        sa.Column("account", key(60), nullable=False),
+        sa.Column("label", key(100), nullable=False),
+        sa.Column("what", key(20), nullable=False),
+        sa.Column("reason", key(300), nullable=False),
+        sa.Column("remedy", key(300)),
+        sa.Column("hint", key(80)),
+        sa.Column("until", sa.BigInteger()),
+        sa.Column("happened_at", sa.BigInteger(), nullable=False),
     )
 
 
 def create_processes() -> None:
-    """Who is alive and who leads."""
+    """Which processes live, and which one leads."""
     table(
         "worker_leases",
         sa.Column("name", key(40), primary_key=True),
@@ -363,4 +490,5 @@ def create_processes() -> None:
         sa.Column("host", key(100), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("lanes", long_text(), nullable=False),
+        sa.Column("queues", key(100)),
     )

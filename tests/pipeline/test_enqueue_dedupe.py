@@ -157,7 +157,7 @@ def test_serializable_producers_with_keys_of_their_own_do_not_fail_each_other(po
         two.commit()
 
     with postgres_database.reading() as connection:
-        assert (4, 4) == (count(connection), count(connection, "worker_turns"))
+        assert (4, 4) == (count(connection), count(connection, "worker_order_queue"))
 
 
 def test_a_key_given_up_between_insert_and_look(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, insp
 import worker
 from rig.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
-from worker import ConfigurationError, File, Image, Text, include_object
+from worker import ConfigurationError, include_object
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import current, downgrade, head, is_current, require_current, upgrade
@@ -134,27 +134,6 @@ def test_down_and_up_with_rows(empty_database: Database) -> None:
         worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
 
 
-def test_files_of_jobs_that_are_there_are_noted(empty_database: Database) -> None:
-    """Revision 0003 finds out which jobs name which files; texts that only look like it do not trouble it."""
-    database = empty_database
-    upgrade(database.engine)
-    with database.writing() as connection:
-        picture = Image(file=File(b"\x89PNG\r\n\x1a\n" + bytes(64), "a.png"))
-        first, second = (worker.enqueue(connection, "hr", picture, ANN, accounts=ACCOUNTS).id for _ in range(2))
-        worker.enqueue(connection, "hr", Text(content='{"files": 1}'), ANN, accounts=ACCOUNTS)
-    noted = text("select job_id, blob_id from worker_blob_uses order by job_id")
-    with database.reading() as connection:
-        before = connection.execute(noted).all()
-
-    downgrade(database.engine, "0002")
-    upgrade(database.engine)
-
-    with database.reading() as connection:
-        assert before == connection.execute(noted).all()
-    assert [first, second] == [row.job_id for row in before]
-    assert 1 == len({row.blob_id for row in before})
-
-
 def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> None:
     """A second upgrade changes nothing: another key would orphan every lane."""
     query = text("select value from worker_site where name = 'lane_key'")
@@ -236,27 +215,29 @@ def test_an_upgrade_that_ended_before_it_said_who_may_use_the_tables(empty_datab
     with newer_release(tmp_path, f'compatible_from = "{head()}"'):
         upgrade(engine)
         with engine.begin() as connection:
-            connection.execute(text("update worker_site set value = '0009 0009' where name = 'compatible_from'"))
+            connection.execute(text("update worker_site set value = '0001 0001' where name = 'compatible_from'"))
 
     with pytest.raises(ConfigurationError, match="only a newer release"):
         require_current(empty_database)
 
 
-def test_older_tables_are_upgraded_first(empty_database: Database) -> None:
+def test_older_tables_are_upgraded_first(empty_database: Database, tmp_path: Path) -> None:
     """What they said of older releases is no word for a newer one."""
-    upgrade(empty_database.engine, "0008")
+    upgrade(empty_database.engine)
 
-    with pytest.raises(ConfigurationError, match=r"at revision 0008, .* run `worker db upgrade`"):
+    with (
+        newer_release(tmp_path, f'compatible_from = "{head()}"'),
+        pytest.raises(ConfigurationError, match=r"at revision 0001, .* run `worker db upgrade`"),
+    ):
         require_current(empty_database)
 
 
 def test_revisions_say_which_releases_may_use_their_tables() -> None:
-    """Each since 0009, the first whose release asks: its own or an older one, and none that the revision before would
-    not suit."""
+    """Each its own or an older one, and none that the revision before would not suit."""
     scripts = list(ScriptDirectory.from_config(migrate.config()).walk_revisions())
-    said = [(one.revision, one.module.compatible_from) for one in reversed(scripts) if one.revision >= "0009"]
+    said = [(one.revision, one.module.compatible_from) for one in reversed(scripts)]
 
-    assert said[0] == ("0009", "0009")
+    assert said[0] == ("0001", "0001")
     assert all(oldest <= revision for revision, oldest in said)
     assert sorted(oldest for _, oldest in said) == [oldest for _, oldest in said]
 

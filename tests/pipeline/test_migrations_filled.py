@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from worker.outbox.tables import VERSION_TABLE
 
 FOREVER = 4_611_686_018_427_387_904
 ROWS = 24
-MORE_THAN_A_PAGE = 520
 ODD = ("", " ", "plain ", "%s :x %(y)s", "'\"\\`", "é e\u0301", "你好😀\U0002000b", "\t\n", "NULL", "[]")
 NUMBERS = (0, 1, -1, 7, 32_767)
 MESSAGES = (
@@ -91,8 +89,7 @@ def fill(connection: Connection, revision: str) -> None:
             continue
         columns = look.get_columns(name)
         keys = look.get_pk_constraint(name)["constrained_columns"]
-        count = MORE_THAN_A_PAGE if (name, revision) == ("worker_jobs", "0002") else ROWS
-        rows = [row(name, columns, keys, revision, n) for n in range(count)]
+        rows = [row(name, columns, keys, revision, n) for n in range(ROWS)]
         names = ", ".join(column["name"] for column in columns)
         marks = ", ".join(f":{column['name']}" for column in columns)
         connection.execute(text(f"insert into {name} ({names}) values ({marks})"), rows)
@@ -129,7 +126,7 @@ SPECIAL: dict[str, dict[str, Callable[[int], Any]]] = {
         "state": lambda n: n % 2,
         "not_before": lambda n: FOREVER if n % 4 < 3 else n,
         "waits_on": lambda n: f"part-{n}" if n % 3 == 0 else None,
-        "turn": lambda n: "t" if n % 5 else None,
+        "order_id": lambda n: "t" if n % 5 else None,
     },
 }
 
@@ -141,8 +138,6 @@ def walk(database: Database, move: Callable[..., None], to: str) -> tuple[Tables
     move(database.engine, to)
     with database.reading() as connection:
         after = everything(connection)
-    if (move, to) in CHANGES:
-        CHANGES[move, to](before)
     shared = before.keys() & after.keys()
     return tuple({name: common(one[name], before[name], after[name]) for name in shared} for one in (before, after))  # type: ignore[return-value]
 
@@ -150,24 +145,6 @@ def walk(database: Database, move: Callable[..., None], to: str) -> tuple[Tables
 def common(rows: Rows, *both: Rows) -> Rows:
     names = set.intersection(*({name for row in one.values() for name in row} for one in both))
     return {key: {name: row[name] for name in names} for key, row in rows.items()}
-
-
-def in_lower_case(before: Tables) -> None:
-    """0005: people as they are compared, in any script."""
-    for chat in before["worker_chats"].values():
-        chat["person"] = chat["person"] and chat["person"].lower()
-
-
-def awake(before: Tables) -> None:
-    """0006 taken back: who slept in a line is due; who waits for a part of another job, or is not queued, is left."""
-    for part in before["worker_parts"].values():
-        line = part["turn"]
-        if line is not None and (part["state"], part["not_before"], part["waits_on"]) == (0, FOREVER, None):
-            part.update(not_before=0, reason=None, offered_until=None)
-
-
-CHANGES = {(upgrade, "0005"): in_lower_case, (downgrade, "0005"): awake}
-"""The steps that change rows, and to what."""
 
 
 def test_every_step_up_and_down_keeps_every_row(empty_database: Database) -> None:
@@ -204,20 +181,3 @@ def test_new_columns_of_old_rows_say_nothing(empty_database: Database) -> None:
         for key, old_row in rows.items():
             added = {column: value for column, value in new[name][key].items() if column not in old_row}
             assert {} == {column: value for column, value in added.items() if value not in (None, 0)}, name
-
-
-def test_the_files_of_every_readable_job_are_noted(empty_database: Database) -> None:
-    """0003, beyond a page of jobs: each file once, and nothing of what cannot be read."""
-    database = empty_database
-    upgrade(database.engine, "0002")
-    with database.writing() as connection:
-        fill(connection, "0002")
-        jobs = everything(connection)["worker_jobs"].values()
-    wanted = {(job["id"], blob) for job in jobs if job["message"] == MESSAGES[1] for blob in ("b1", "b2")}
-
-    upgrade(database.engine, "0003")
-
-    with database.reading() as connection:
-        assert wanted == set(everything(connection)["worker_blob_uses"])
-    assert 2 * (MORE_THAN_A_PAGE // len(MESSAGES)) <= len(wanted)
-    assert {"b1", "b2"} == {entry.get("blob") for entry in json.loads(MESSAGES[1])["files"].values()} - {None}

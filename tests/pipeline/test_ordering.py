@@ -336,7 +336,7 @@ def test_an_order_that_has_ended_leaves_nothing(site: Site) -> None:
     ordered(site, 3)
     site.run()
 
-    assert ([], []) == (site.rows("select * from worker_turns"), site.rows("select * from worker_orders"))
+    assert ([], []) == (site.rows("select * from worker_order_queue"), site.rows("select * from worker_orders"))
 
 
 def test_a_job_that_keeps_others_waiting_is_not_purged(site: Site) -> None:
@@ -385,7 +385,7 @@ def test_a_replay_keeps_key_and_choice(site: Site) -> None:
         again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
 
     assert ("k", "skip") == (site.job(again).order_key, site.job(again).on_gap)
-    assert site.part(job).turn == site.part(again).turn
+    assert site.part(job).order_id == site.part(again).order_id
 
 
 def test_a_replay_takes_the_place_of_the_one_that_is_held(site: Site) -> None:
@@ -416,7 +416,7 @@ def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
     for _ in range(2):
         site.send("k0", order_key="k", dedupe_key="d")
 
-    assert 1 == len(site.rows("select * from worker_turns"))
+    assert 1 == len(site.rows("select * from worker_order_queue"))
 
 
 def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -532,7 +532,7 @@ def test_never_out_of_order_whatever_fails(database: Database, driven_clock: Dri
                 site.rings.clear()
             drive(sites, rings, rng)
             sites[0].recover()
-            if not sites[0].rows("select 1 from worker_turns"):
+            if not sites[0].rows("select 1 from worker_order_queue"):
                 break
 
     assert {str(key) for key in range(keys)} == vendor.taken.keys()

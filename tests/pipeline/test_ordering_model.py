@@ -140,5 +140,5 @@ def check(site: Site, parts: list[Known]) -> None:
     line = sorted((part for part in parts if part.stands_in_the_way), key=lambda part: part.place)
     if line and line[0].state == "queued":
         assert site.part(line[0].job).not_before != FOREVER
-    standing = {row.job_id for row in site.rows("select job_id from worker_turns")}
+    standing = {row.job_id for row in site.rows("select job_id from worker_order_queue")}
     assert {part.job for part in line} == standing & {part.job for part in parts}

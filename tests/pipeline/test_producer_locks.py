@@ -126,7 +126,7 @@ ASKS: dict[str, tuple[Asks, set[str]]] = {
     "replay": (lambda s, p, c: worker.replay(c, p.accepted), set()),
     "replay of a card with a task_id": (lambda s, p, c: worker.replay(c, p.card), set()),
     "replay of a file": (lambda s, p, c: worker.replay(c, p.file), {"worker_blobs"}),
-    "replay for which others wait": (lambda s, p, c: worker.replay(c, p.doubtful), {"worker_turns"}),
+    "replay for which others wait": (lambda s, p, c: worker.replay(c, p.doubtful), {"worker_order_queue"}),
 }
 """What an application may ask for, and the tables in which it then holds rows that were there before."""
 
@@ -202,7 +202,7 @@ def test_the_late_answer_of_what_is_being_replayed_is_recorded(site: Site, past:
     assert ("accepted", "queued") == during
     assert "accepted" == site.state(behind)
     assert (1 if commits else 0) == len(site.of("receipts", again.id))
-    assert [] == site.rows("select * from worker_turns")
+    assert [] == site.rows("select * from worker_order_queue")
 
 
 def _answer_late(site: Site, part: str, claim: int) -> None:

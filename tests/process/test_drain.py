@@ -89,16 +89,16 @@ def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
 
 @on_every_stack(*WITH_A_BROKER, why="`worker up` upgrades the tables itself")
 def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
-    """Tables of an older revision end the process at its start with status 2 and the command to run."""
+    """Tables of no known revision end the process at its start with status 2 and the command to run."""
     stack = make(fresh=True)
     with stack.database.writing() as connection:
-        connection.exec_driver_sql("update worker_alembic_version set version_num = '0001'")
+        connection.exec_driver_sql("delete from worker_alembic_version")
 
     try:
         process = stack.worker()
         assert 2 == process.wait(30), stack.logs()[-3000:]
     finally:
         with stack.database.writing() as connection:
-            connection.exec_driver_sql(f"update worker_alembic_version set version_num = '{head()}'")
+            connection.exec_driver_sql(f"insert into worker_alembic_version values ('{head()}')")
 
     assert "run `worker db upgrade`" in stack.logs()

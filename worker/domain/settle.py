@@ -53,7 +53,7 @@ class PartFacts:
     flagged: bool | None
     waits_on: str | None
     reason: str | None
-    turn: str | None = None
+    order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
 def _places(planned: Planned) -> Iterator[Place]:
     """The places of a job's parts in its order; none without an order_key."""
     for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
-        yield Place(part["id"], part["turn"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
+        yield Place(part["id"], part["order_id"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
 
 
 def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:

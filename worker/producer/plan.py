@@ -21,7 +21,7 @@ from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
-from worker.outbox.engine.site_keys import lane_name, turn_name
+from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
 from worker.producer.options import Options, instant_of, option_problems, priority_of
 
@@ -108,24 +108,24 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     planned = Planned(job, [], warnings, document if "files" in document else None, files, key)
     lanes = [channel.lane(asked.kind, document, spec) for spec in split]
     names = {lane: lane_name(site_key, asked.account.name, lane) for lane in dict.fromkeys(lanes)}
-    turn = asked.options.order_key and turn_name(site_key, asked.account.name, asked.options.order_key)
+    order = asked.options.order_key and order_id(site_key, asked.account.name, asked.options.order_key)
     if split == [who]:
         job["lane"] = names[lanes[0]]
-        if turn:
-            job["turn"] = turn
+        if order:
+            job["order_id"] = order
     else:
-        _lay_out_parts(planned, split, [names[lane] for lane in lanes], turn)
+        _lay_out_parts(planned, split, [names[lane] for lane in lanes], order)
     return planned
 
 
 def _lay_out_parts(
-    planned: Planned, split: Sequence[Mapping[str, Any]], lanes: Sequence[str], turn: str | None
+    planned: Planned, split: Sequence[Mapping[str, Any]], lanes: Sequence[str], order: str | None
 ) -> None:
     job = planned.job
     for n, (spec, lane) in enumerate(zip(split, lanes, strict=True)):
         part: PartRow = {"id": part_id(job["id"], n), "job_id": job["id"], "n": n, "lane": lane, "spec": dump(spec)}
-        if turn:
-            part["turn"] = turn
+        if order:
+            part["order_id"] = order
         planned.parts.append(part)
         if "task_id" in spec:
             named = {"account": job["account"], "task_id": spec["task_id"], "part_id": part["id"]}

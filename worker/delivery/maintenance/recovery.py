@@ -91,10 +91,10 @@ class Recovery:
         database = self._database
         with database.reading() as connection:
             page = orders_after(connection, self._order_after, BATCH)
-            turns = stalled(connection, page)
+            orders = stalled(connection, page)
         self._order_after = page[-1] if len(page) == BATCH else ""
-        if turns:
-            database.run(lambda connection: mend(connection, database.now, turns))
+        if orders:
+            database.run(lambda connection: mend(connection, database.now, orders))
 
     def _bury_the_dead(self) -> None:
         before = self._monotonic()

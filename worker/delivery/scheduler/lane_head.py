@@ -145,7 +145,7 @@ class LaneHeads:
     def first(self, connection: Connection, lane: str) -> str | None:
         """The part that may try a parked lane; None: the lane has none."""
         heads = [head_of_lane(connection, self._database.now, lane, priority, PROBED) for priority in Priority]
-        waits = out_of_turn(connection, [part for head in heads for part in head.turns])
+        waits = out_of_turn(connection, [part for head in heads for part in head.orders])
         return next((part for head in heads for part in head.ids if part not in waits), None)
 
     def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
@@ -170,8 +170,8 @@ class LaneHeads:
 
     def _out_of_turn(self, connection: Connection, looks: Sequence[Look]) -> dict[str, str]:
         """Ordered parts that have to wait for others, and the order each is in; no statement without ordered parts."""
-        turns = {part: turn for look in looks for head in look.heads.values() for part, turn in head.turns.items()}
-        return {part: turns[part] for part in out_of_turn(connection, list(turns))} if turns else {}
+        orders = {part: order for look in looks for head in look.heads.values() for part, order in head.orders.items()}
+        return {part: orders[part] for part in out_of_turn(connection, list(orders))} if orders else {}
 
     def _kept_off(self, connection: Connection, looks: Sequence[Look], waits: Collection[str]) -> dict[str, int]:
         """The bulk parts that are due in a busy minute, and the instant at which each is due instead.

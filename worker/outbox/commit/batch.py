@@ -8,7 +8,7 @@ from typing import Any
 from worker.domain.pacing.lane import Block, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
-from worker.outbox.jobs.order_queue import Line
+from worker.outbox.jobs.order_queue import OrderQueue
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Batch:
     said: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()
     """The final states of jobs that leave an event for application hooks."""
-    line: Line | None = None
+    line: OrderQueue | None = None
     """The locked orders of these parts; None: none of them has an order_key."""
 
     def touch(self, part: PartFacts) -> None:

@@ -69,10 +69,10 @@ def _carry_out(
     # The clock is read with the locks granted: read before, a call's deadline could be over before the call begins.
     parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
-    if any(part.turn for part in parts.values()):
+    if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.
-        batch.line = order_queue.Line(connection, parts)
+        batch.line = order_queue.OrderQueue(connection, parts)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
         part = parts.get(item.part_id)

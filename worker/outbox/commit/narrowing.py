@@ -72,7 +72,7 @@ def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -
     if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.heard(part):
         return False
     # An ordered part has one place in its order for all of its recipients.
-    if part.turn is not None:
+    if part.order_id is not None:
         return False
     if part.expires_at is not None and batch.now >= part.expires_at:
         return False

@@ -38,7 +38,7 @@ def lane_name(key: bytes, account: str, label: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def turn_name(key: bytes, account: str, order_key: str) -> str:
+def order_id(key: bytes, account: str, order_key: str) -> str:
     """The order as it is stored beside its parts: a keyed hash of the account and the producer's order_key."""
     return hmac.new(key, f"{account}\n{order_key}".encode(), hashlib.sha256).hexdigest()[:32]
 

@@ -31,7 +31,7 @@ class PartRow(TypedDict):
     lane: str
     spec: NotRequired[str]
     """The part's share as JSON; left out when it is all the job's recipients."""
-    turn: NotRequired[str]
+    order_id: NotRequired[str]
     """The order of an ordered part."""
 
 
@@ -65,15 +65,15 @@ class JobRow(TypedDict):
     n_open: int
     lane: NotRequired[str]
     """The lane of the only part, for a job that is one part with all its recipients, as most are; it has no PartRow."""
-    turn: NotRequired[str]
+    order_id: NotRequired[str]
     """The order of that part, if it is ordered."""
 
 
 def only_part(job: JobRow) -> PartRow:
     """The only part of a job, made from a JobRow that has a lane."""
     part: PartRow = {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
-    if "turn" in job:
-        part["turn"] = job["turn"]
+    if "order_id" in job:
+        part["order_id"] = job["order_id"]
     return part
 
 
@@ -84,7 +84,7 @@ _COMPUTED = {
     "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
     "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
 }
-_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "turn"))
+_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "order_id"))
 _WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
 _MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
 
@@ -199,9 +199,9 @@ _READ_JOB = text("select * from worker_jobs where id = :id")
 
 # The source is the job's row, so that a job left out for its dedupe key gets no parts.
 _PARTS_OF = (
-    "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec, turn)"
+    "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec, order_id)"
     " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
-    " coalesce({v}spec, j.recipients), {v}turn"
+    " coalesce({v}spec, j.recipients), {v}order_id"
 )
 _SQLITE_PARTS = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
 
@@ -230,7 +230,7 @@ def _insert_into_postgres(
 def _postgres(now: str, telling: bool) -> TextClause:
     """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
     jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
-    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, turn from v where lane is not null"
+    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, order_id from v where lane is not null"
     parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
     into_parts = _PARTS_OF.format(v="p.", greatest="greatest")
     into_parts += f" from ({only} union all {parts}) p join j on j.id = p.job_id"

@@ -1,6 +1,6 @@
 """The order of parts with one order_key of an account: one at a time, by (due_at, job, n).
 
-Every part that others have to wait for has a row in `worker_turns`, inserted by its producer and deleted by the
+Every part that others have to wait for has a row in `worker_order_queue`, inserted by its producer and deleted by the
 transaction that ends the part. The first row of an order has the turn: a part that was marked already, otherwise the
 first by its place. A transaction that decides about an order locks its row in `worker_orders`: so two marks never
 overtake each other, and no part is put to sleep while the one before it ends. Parts without an order_key have no rows.
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     """The row of a new part in its order; its due_at is added by `append`."""
 
     part_id: str
-    turn: str
+    order_id: str
     job_id: str
     n: int
     skips: bool
@@ -51,7 +51,7 @@ def append(connection: Connection, places: Sequence[Place], due: Mapping[str, in
     if unknown:
         due = {**due, **_due(connection, unknown)}
     rows = [{**place._asdict(), "place_at": due[place.job_id]} for place in sorted(places)]
-    insert_rows(connection, tables.turns, rows)
+    insert_rows(connection, tables.order_queue, rows)
 
 
 def _due(connection: Connection, jobs: set[str]) -> dict[str, int]:
@@ -65,13 +65,13 @@ def take_place(connection: Connection, old_job: str, new_job: str) -> None:
     # The order's row is not locked: at the caller's commit one first part replaces another, and it does not sleep.
     # Until then the old rows are locked here, and transactions that would delete them skip locked rows.
     if holding:
-        first = update_chosen(connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
+        first = update_chosen(connection.dialect.name, "worker_order_queue", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
         _take_out(connection, holding)
 
 
 def _of_job(connection: Connection, job_id: str) -> list[str]:
-    query = "select part_id from worker_turns where part_id > :low and part_id < :high"
+    query = "select part_id from worker_order_queue where part_id > :low and part_id < :high"
     return [row[0] for row in fetch(connection, query, part_range(job_id))]
 
 
@@ -80,21 +80,21 @@ def _of_job(connection: Connection, job_id: str) -> list[str]:
 
 @dataclass(slots=True)
 class _Place:
-    turn: str
+    order_id: str
     begun: bool
     skips: bool
     first: bool
 
 
-class Line:
+class OrderQueue:
     """The orders of one group commit's parts, locked."""
 
     def __init__(self, connection: Connection, parts: Mapping[str, PartFacts]):
         self._connection, self._parts = connection, parts
-        self._ids = [part.id for part in parts.values() if part.turn]
+        self._ids = [part.id for part in parts.values() if part.order_id]
         self._left: set[str] = set()
         self._begun: list[str] = []
-        _lock(connection, {part.turn for part in parts.values() if part.turn})
+        _lock(connection, {part.order_id for part in parts.values() if part.order_id})
         self._places = _places(connection, self._ids)
 
     def go_on(self) -> None:
@@ -102,7 +102,7 @@ class Line:
         gone = [id for id, place in self._places.items() if self._lets_go(id, place)]
         if gone:
             _leave(self._connection, gone)
-            self._left |= {self._places[id].turn for id in gone}
+            self._left |= {self._places[id].order_id for id in gone}
             self._places = _places(self._connection, self._ids)
 
     def _lets_go(self, id: str, place: _Place) -> bool:
@@ -123,7 +123,7 @@ class Line:
     def close(self, now: str) -> None:
         """Writes which parts were begun, takes out those that ended, and wakes the next; after the parts' rows."""
         if self._begun:
-            begun = update_chosen(self._connection.dialect.name, "worker_turns", "place_at = 0", "part_id")
+            begun = update_chosen(self._connection.dialect.name, "worker_order_queue", "place_at = 0", "part_id")
             run(self._connection, begun, {"ids": ids_json(self._begun)})
         self.go_on()
         if self._left:
@@ -138,11 +138,11 @@ def out_of_turn(connection: Connection, ids: Sequence[str]) -> list[str]:
     return [id for id, place in _places(connection, ids).items() if not place.first]
 
 
-def send_to_sleep(connection: Connection, turns: Mapping[str, str]) -> None:
+def send_to_sleep(connection: Connection, orders: Mapping[str, str]) -> None:
     """Lets those of these queued parts (part -> its order) that are not first wait until they are woken."""
     # Without the lock the part before one of them could end meanwhile, and no transaction would wake it.
-    _lock(connection, set(turns.values()))
-    waiting = out_of_turn(connection, list(turns))
+    _lock(connection, set(orders.values()))
+    waiting = out_of_turn(connection, list(orders))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}'"
     sleep = update_chosen(connection.dialect.name, "worker_parts", sets) + " and state = 0 and waits_on is null"
     run(connection, sleep, {"ids": ids_json(waiting)})
@@ -151,25 +151,25 @@ def send_to_sleep(connection: Connection, turns: Mapping[str, str]) -> None:
 # -- people, and what went wrong --------------------------------------------------------------------------------------
 
 
-def let_pass(connection: Connection, now: str, job_id: str) -> list[str]:
+def skip(connection: Connection, now: str, job_id: str) -> list[str]:
     """Takes a job's parts that are first and not in the air out of their orders; returns their ids.
 
     Those that are still queued are sent when they can be.
     """
-    query = "select id, turn from worker_parts where id > :low and id < :high and turn is not null"
-    turns = dict(fetch(connection, query, part_range(job_id)))
-    if not turns:
+    query = "select id, order_id from worker_parts where id > :low and id < :high and order_id is not null"
+    orders = dict(fetch(connection, query, part_range(job_id)))
+    if not orders:
         return []
-    _lock(connection, set(turns.values()))
-    heads = _heads(connection, set(turns.values()))
-    found = _standing(connection, [head for head in heads.values() if head in turns])
+    _lock(connection, set(orders.values()))
+    heads = _heads(connection, set(orders.values()))
+    found = _standing(connection, [head for head in heads.values() if head in orders])
     passed = [one.part for one in found if one.state is not PartState.SENDING]
     if passed:
         _leave(connection, passed)
         # A part whose place a replay is taking keeps its row, see `_leave`.
         kept = in_line(connection, passed)
         passed = [part for part in passed if part not in kept]
-        _wake(connection, {turns[part] for part in passed}, now)
+        _wake(connection, {orders[part] for part in passed}, now)
     return passed
 
 
@@ -179,38 +179,38 @@ def orders_after(connection: Connection, after: str, count: int) -> list[str]:
     return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
 
 
-def stalled(connection: Connection, turns: Sequence[str]) -> list[str]:
+def stalled(connection: Connection, orders: Sequence[str]) -> list[str]:
     """The orders among these that do not go on by themselves.
 
     Either their first part is parked with its lane and its job allows a gap; or a worker of another release, or an SQL
     statement of a person, ended or woke parts and left the orders as they were.
     """
-    if not turns:
+    if not orders:
         return []
-    heads = _heads(connection, turns)
+    heads = _heads(connection, orders)
     found = {one.part: one for one in _standing(connection, [head for head in heads.values() if head])}
-    return [turn for turn, head in heads.items() if head is None or _is_stalled(found.get(head))]
+    return [order for order, head in heads.items() if head is None or _is_stalled(found.get(head))]
 
 
-def mend(connection: Connection, now: str, turns: Iterable[str]) -> None:
+def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
     """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then."""
-    turns = set(turns)
-    _lock(connection, turns)
+    orders = set(orders)
+    _lock(connection, orders)
     # A row that a replay holds is not deleted, and must not be tried for ever.
     tried: set[str] = set()
     while True:
-        heads = [head for head in _heads(connection, turns).values() if head]
+        heads = [head for head in _heads(connection, orders).values() if head]
         gone = {one.part for one in _standing(connection, heads) if one.lets_go} - tried
         if not gone:
             break
         _leave(connection, gone)
         tried |= gone
-    _wake(connection, turns, now)
+    _wake(connection, orders, now)
 
 
 def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
     """The parts among these that have a row in an order."""
-    source = chosen(connection.dialect.name, "worker_turns", "part_id")
+    source = chosen(connection.dialect.name, "worker_order_queue", "part_id")
     return {row[0] for row in fetch(connection, f"select part_id from {source}", {"ids": ids_json(parts)})}
 
 
@@ -243,7 +243,7 @@ def _is_stalled(found: _Standing | None) -> bool:
 def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Standing]:
     source = chosen(
         connection.dialect.name,
-        "worker_turns",
+        "worker_order_queue",
         "part_id",
         alias="t",
         joins=" left join worker_parts p on p.id = t.part_id",
@@ -268,28 +268,28 @@ def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Stan
 # -- the tables -------------------------------------------------------------------------------------------------------
 
 
-def _lock(connection: Connection, turns: set[str]) -> None:
+def _lock(connection: Connection, orders: set[str]) -> None:
     """Locks the orders' rows, sorted by id, and inserts those that are missing."""
     query = f"select id from {chosen(connection.dialect.name, 'worker_orders')}{in_order(connection.dialect.name)}"
     for _ in range(TRIES):
-        missing = turns - {row[0] for row in fetch(connection, query, {"ids": ids_json(turns)})}
+        missing = orders - {row[0] for row in fetch(connection, query, {"ids": ids_json(orders)})}
         if not missing:
             return
-        insert_rows(connection, tables.orders, [{"id": turn} for turn in sorted(missing)], conflict="ignore")
+        insert_rows(connection, tables.orders, [{"id": order} for order in sorted(missing)], conflict="ignore")
     raise AssertionError("the rows of orders go as fast as they are made")
 
 
-def _first(dialect: str, turn: str) -> str:
+def _first(dialect: str, order_id: str) -> str:
     """The query of an order's first part, which is one step in the index however long the order is."""
-    index = " force index (worker_turns_line)" if is_mariadb(dialect) else ""
-    line = f"from worker_turns e{index} where e.turn = {turn}"
+    index = " force index (worker_order_queue_next)" if is_mariadb(dialect) else ""
+    line = f"from worker_order_queue e{index} where e.order_id = {order_id}"
     return f"(select e.part_id {line} order by e.place_at, e.job_id, e.n limit 1)"
 
 
 @lru_cache(maxsize=8)
 def _select_places(dialect: str) -> str:
-    source = chosen(dialect, "worker_turns", "part_id", alias="t")
-    return f"select t.part_id, t.turn, t.place_at, t.skips, {_first(dialect, 't.turn')} from {source}"
+    source = chosen(dialect, "worker_order_queue", "part_id", alias="t")
+    return f"select t.part_id, t.order_id, t.place_at, t.skips, {_first(dialect, 't.order_id')} from {source}"
 
 
 def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
@@ -297,11 +297,11 @@ def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
     return {row[0]: _Place(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
 
 
-def _heads(connection: Connection, turns: Collection[str]) -> dict[str, str | None]:
+def _heads(connection: Connection, orders: Collection[str]) -> dict[str, str | None]:
     """The first part of each of these orders; None: the order has no part."""
     dialect = connection.dialect.name
     query = f"select o.id, {_first(dialect, 'o.id')} from {chosen(dialect, 'worker_orders', alias='o')}"
-    rows: list[tuple[Any, ...]] = fetch(connection, query, {"ids": ids_json(turns)})
+    rows: list[tuple[Any, ...]] = fetch(connection, query, {"ids": ids_json(orders)})
     return {row[0]: row[1] for row in rows}
 
 
@@ -310,9 +310,9 @@ def _leave(connection: Connection, parts: Collection[str]) -> None:
     dialect = connection.dialect.name
     # Locked rows are of parts whose place a replay is taking, and no worker waits for a producer's commit. That commit
     # deletes the row; after a rollback the active relay finds it (`stalled`).
-    free = f"select part_id from {chosen(dialect, 'worker_turns', 'part_id')} for update skip locked"
+    free = f"select part_id from {chosen(dialect, 'worker_order_queue', 'part_id')} for update skip locked"
     if dialect == "postgresql":
-        run(connection, f"delete from worker_turns where part_id = any(array({free}))", {"ids": ids_json(parts)})
+        run(connection, f"delete from worker_order_queue where part_id = any(array({free}))", {"ids": ids_json(parts)})
         return
     if is_mariadb(dialect):
         parts = [row[0] for row in fetch(connection, free, {"ids": ids_json(parts)})]
@@ -321,7 +321,7 @@ def _leave(connection: Connection, parts: Collection[str]) -> None:
 
 
 def _take_out(connection: Connection, parts: Collection[str]) -> None:
-    run(connection, delete_chosen(connection.dialect.name, "worker_turns", "part_id"), {"ids": ids_json(parts)})
+    run(connection, delete_chosen(connection.dialect.name, "worker_order_queue", "part_id"), {"ids": ids_json(parts)})
 
 
 @lru_cache(maxsize=8)
@@ -331,11 +331,11 @@ def _woken(dialect: str, now: str) -> str:
     return update_chosen(dialect, "worker_parts", sets) + asleep
 
 
-def _wake(connection: Connection, turns: Collection[str], now: str) -> None:
+def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
     """Makes the first part of each order due, if it sleeps; deletes orders without a part."""
-    heads, dialect = _heads(connection, turns), connection.dialect.name
+    heads, dialect = _heads(connection, orders), connection.dialect.name
     first = [head for head in heads.values() if head]
     if first:
         run(connection, _woken(dialect, now), {"ids": ids_json(first)})
-    if empty := [turn for turn, head in heads.items() if head is None]:
+    if empty := [order for order, head in heads.items() if head is None]:
         run(connection, delete_chosen(dialect, "worker_orders"), {"ids": ids_json(empty)})

@@ -16,7 +16,7 @@ from worker.outbox.engine.bulk import chosen, ids_json, in_order, is_mariadb, up
 from worker.outbox.engine.sql import collect, fetch, run, send
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
-_CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "turn"))
+_CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
 _COUNTERS: Mapping[PartState, str] = {
     PartState.QUEUED: "n_open",
     PartState.SENDING: "n_open",

@@ -71,7 +71,7 @@ class Head:
     """True when the first part is not offered: it never was, or a sender released it."""
     again: bool = False
     """True when some of the ids were offered before and not taken in time."""
-    turns: Mapping[str, str] = field(default_factory=dict)
+    orders: Mapping[str, str] = field(default_factory=dict)
     """Ordered parts among the ids -> their order."""
 
     def without(self, later: Collection[str]) -> Head:
@@ -92,7 +92,7 @@ def _head(dialect: str, now: str) -> str:
     # An array and an order by lane: otherwise PostgreSQL may walk the index by time through all other lanes' backlogs.
     lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
     return (
-        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, turn from {_queue(dialect)}"
+        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, order_id from {_queue(dialect)}"
         f" where state = 0 and lane = {lane} and priority = :priority and not_before <= {now}"
         f" order by {order}not_before, id limit :window"
     )
@@ -106,8 +106,8 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
         return Head([], 0)
     free = [row for row in rows if not row[2]]
     again = any(row[1] is not None for row in free)
-    turns = {row[0]: row[3] for row in free if row[3] is not None}
-    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again, turns)
+    orders = {row[0]: row[3] for row in free if row[3] is not None}
+    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again, orders)
 
 
 @lru_cache(maxsize=8)
@@ -117,13 +117,13 @@ def _like(dialect: str, now: str) -> str:
     # On MariaDB a temporary table with long texts would be made on disk, so `spec` is read from the table afterwards.
     spec = "" if is_mariadb(dialect) else ", spec"
     head = (
-        f"(select id, offered_until, turn{spec} from {_queue(dialect)} where state = 0 and lane = {lane}"
+        f"(select id, offered_until, order_id{spec} from {_queue(dialect)} where state = 0 and lane = {lane}"
         f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
     )
     if is_mariadb(dialect):
         head += " straight_join worker_parts p force index (primary) on p.id = head.id"
     return (
-        f"select head.id from {head} where head.id <> :id and head.turn is null"
+        f"select head.id from {head} where head.id <> :id and head.order_id is null"
         f" and (head.offered_until is null or head.offered_until <= {now})"
         " and spec = (select spec from worker_parts where id = :id) limit :most"
     )

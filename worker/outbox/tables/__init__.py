@@ -10,7 +10,7 @@ from __future__ import annotations
 from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
-from worker.outbox.tables.job import jobs, orders, parts, turns
+from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, lane_events, lanes, tokens
 from worker.outbox.tables.process import leases, processes, site
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids
@@ -37,6 +37,7 @@ __all__ = [
     "leases",
     "media",
     "metadata",
+    "order_queue",
     "orders",
     "parts",
     "processes",
@@ -45,7 +46,6 @@ __all__ = [
     "site",
     "task_ids",
     "tokens",
-    "turns",
 ]
 
 VERSION_TABLE = PREFIX + "alembic_version"

@@ -105,7 +105,7 @@ parts = table(
         doc="JSON: this part's share (recipients, task_id, msgid, targets, fetched file)",
     ),
     Column("reason", Key(300), doc="why it is where it is, in our words and codes; null: nothing to say"),
-    Column("turn", Key(ID), doc="the order it waits its turn in: hash of account and order_key; null: unordered"),
+    Column("order_id", Key(ID), doc="its order: hash of account and order_key; null: unordered"),
     only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
     only_partial("parts_due", "not_before", "id", where="state = 0"),
     only_partial("parts_sending", "incarnation", where="state = 1"),
@@ -117,18 +117,18 @@ parts = table(
     by_state("parts_expiry", "expires_at"),
 )
 
-turns = table(
-    "turns",
+order_queue = table(
+    "order_queue",
     Column("part_id", Key(PART_ID), primary_key=True, doc="an ordered part that is not out of the others' way yet"),
-    Column("turn", Key(ID), nullable=False, doc="the part's"),
+    Column("order_id", Key(ID), nullable=False, doc="the part's order"),
     Column("place_at", BigInteger, nullable=False, doc="the job's due_at; 0 from its first mark on: it goes first"),
     Column("job_id", Key(ID), nullable=False, doc="the job; tells apart what is due at once"),
     Column("n", Integer, nullable=False, doc="the part's"),
     Column("skips", Boolean, nullable=False, doc="the others go on when it is held, exhausted or parked"),
-    Index(PREFIX + "turns_line", "turn", "place_at", "job_id", "n"),
+    Index(PREFIX + "order_queue_next", "order_id", "place_at", "job_id", "n"),
 )
 
 orders = table(
     "orders",
-    Column("id", Key(ID), primary_key=True, doc="the turn of parts in a line; who decides about them locks it"),
+    Column("id", Key(ID), primary_key=True, doc="an order with parts in its queue; a decision about them locks it"),
 )
