@@ -435,7 +435,7 @@ def test_the_tables_are_upgraded_and_told(
 
     assert [2, 1, 0, 0] == [run("jobs"), run("db", "current"), run("db", "upgrade"), run("db", "current")]
     assert "worker db upgrade" in capsys.readouterr().err
-    assert [0, 1, 2] == [run("db", "downgrade", "0008"), run("db", "current"), run("db", "downgrade", "9999")]
+    assert [0, 1, 2] == [run("db", "downgrade", "base"), run("db", "current"), run("db", "downgrade", "9999")]
 
 
 @pytest.mark.parametrize(
