@@ -198,8 +198,6 @@ def _workers(database: Database) -> Iterator[Finding]:
 
 def _plans(database: Database) -> Iterator[Finding]:
     """Plan settings that the role must have, because behind a pooler the worker sets none on its connections."""
-    if database.dialect != "postgresql":
-        return
     with database.reading() as connection:
         left = left_to_the_role(connection)
     if left:

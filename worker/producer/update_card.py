@@ -20,7 +20,7 @@ from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
@@ -127,7 +127,7 @@ def update_card(
     document = document_of(update)
     if problems := update_problems(document):
         raise CheckFailed(problems)
-    target, now = id_of(job_id), clock.now(connection.dialect.name)
+    target, now = id_of(job_id), now_in(connection, clock)
     if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):
         options.priority = Priority.URGENT
     people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.domain.instants import instant
 from worker.outbox.engine.caller import Bind, on_callers_connection
-from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
 from worker.outbox.jobs.codes import stock
 from worker.outbox.jobs.follow_ups import reached_by
 from worker.reporting.find_job import JobId, row_of
@@ -40,7 +40,7 @@ def codes_left(
     `delivery.response_code_ttl_s`). Empty: no card of the job has got one yet. JobNotFound for no job.
     """
     job = row_of(connection, job_id)["id"]
-    now = clock.now(connection.dialect.name)
+    now = now_in(connection, clock)
     return [
         CardCodes(one, part, left, None if until is None else instant(until))
         for one in reached_by(connection, job)

@@ -7,13 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Counted
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.reading import waiting_by_reason, waiting_specs
 from worker.outbox.lanes.budgets import budget_key, read
 from worker.outbox.lanes.lanes import used_up
 
@@ -56,9 +58,9 @@ def usage(
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
     key = lane_key(connection)
-    of_all = _waiting(connection, account) if count_waiting else Counter[str]()
+    of_all = Counter(waiting_by_reason(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
-    now = int(connection.execute(text(f"select {now_sql}")).scalar_one())
+    now = read_now(connection, now_sql)
     found = [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
     rows = read(connection, [row for _, row in found if row])
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
@@ -81,25 +83,10 @@ def _usage(one: Counted, buckets: str | None, now: int, waiting: int) -> Usage:
     return Usage(one, window.used, None if wait is None else wait / 1_000_000, waiting)
 
 
-_WAITING = (
-    f"from worker_parts where state = 0 and lane > :low and lane < :high and reason like 'limit %' limit {MOST_WAITING}"
-)
-
-
-def _lanes_of(account: Account) -> dict[str, str]:
-    return {"low": f"{account.name}:", "high": f"{account.name};"}
-
-
-def _waiting(connection: Connection, account: Account) -> Counter[str]:
-    """The number of parts for each reason to wait."""
-    query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
-    return Counter({row[0]: int(row[1]) for row in connection.execute(text(query), _lanes_of(account))})
-
-
 def _waiting_for(connection: Connection, account: Account, recipient: str) -> Counter[str]:
-    """The same of the parts that name a recipient (given in lower case)."""
-    rows = connection.execute(text(f"select reason, spec {_WAITING}"), _lanes_of(account))
-    return Counter(row[0] for row in rows if _names(json.loads(row[1]), recipient))
+    """The number of parts that name a recipient (given in lower case), for each reason to wait."""
+    waiting = waiting_specs(connection, account.name, MOST_WAITING)
+    return Counter(reason for reason, spec in waiting if _names(json.loads(spec), recipient))
 
 
 def _names(document: Any, recipient: str) -> bool:

@@ -23,6 +23,7 @@ from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
 from worker.outbox.jobs.confirmations import members_of
 from worker.outbox.jobs.follow_ups import (
@@ -339,7 +340,7 @@ def _look(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -
         [part for job in jobs for part in target_parts(connection, job)],
         kind,
         message,
-        int(connection.exec_driver_sql(f"select {now}").scalar_one()),
+        read_now(connection, now),
         pressed,
         {part: users for job in chain for part, users in refused_users(connection, job).items()},
     )

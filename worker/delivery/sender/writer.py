@@ -84,7 +84,7 @@ class Writer:
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closing = False
-        self._rest_s = 0.001 if database.dialect == "sqlite" else 0.0
+        self._rest_s = 0.001 if database.has_one_writer else 0.0
         self.batches = 0
         self.rows = 0
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from sqlalchemy import Connection
+
 SECOND = 1_000_000
 
 _NOW = {
@@ -54,6 +56,11 @@ class DrivenClock:
     def advance(self, seconds: float) -> None:
         """Moves the clock forward."""
         self.micros += int(seconds * SECOND)
+
+
+def now_in(connection: Connection, clock: SqlClock) -> str:
+    """The clock's SQL expression for the database of this connection."""
+    return clock.now(connection.dialect.name)
 
 
 def read_once(dialect: str, now: str) -> str:

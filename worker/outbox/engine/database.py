@@ -229,6 +229,11 @@ class Database:
         self._pause = pause
 
     @property
+    def has_one_writer(self) -> bool:
+        """True where transactions that write go one after another, in all processes together (SQLite)."""
+        return self.dialect == "sqlite"
+
+    @property
     def now(self) -> str:
         """The SQL expression of the clock, for this database."""
         return self.clock.now(self.dialect)

@@ -83,7 +83,9 @@ def is_pooled(connection: Any) -> bool:
 
 
 def left_to_the_role(connection: Connection) -> list[str]:
-    """Our plan settings that are not in force: behind a pooler the database role has to have them."""
+    """Our plan settings that are not in force: behind a pooler the role has to have them; none on other databases."""
+    if connection.dialect.name != "postgresql":
+        return []
     return [name for name in ("enable_seqscan", "jit") if connection.exec_driver_sql(f"show {name}").scalar() != "off"]
 
 

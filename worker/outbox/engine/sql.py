@@ -53,6 +53,11 @@ def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING
     return collect(send(connection, sql, params))
 
 
+def read_now(connection: Connection, now_sql: str) -> int:
+    """The instant that an SQL expression of the clock means now, in microseconds."""
+    return int(fetch(connection, f"select {now_sql}")[0][0])
+
+
 def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
     """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
     if not connection.get_execution_options().get(_OURS):

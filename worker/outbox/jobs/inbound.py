@@ -19,6 +19,7 @@ from worker.domain.job import job_of
 from worker.domain.pacing.lane import LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.events import event_row
@@ -57,7 +58,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
     """
     inbound, card = delivery.inbound, delivery.inbound.card
     part_id = part_of_task(connection, delivery.accounts, card.task_id) if card else None
-    instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
+    instant = read_now(connection, now)
     key = inbound.key(delivery.account)
     row = {
         "id": key,

@@ -167,3 +167,25 @@ def newest_jobs(
     query = text(f"select {_LISTED} from worker_jobs{condition} order by id desc limit :limit")
     values = {name: value for name, value in wanted.items() if value is not None}
     return [dict(row) for row in connection.execute(query, {**values, "limit": limit}).mappings()]
+
+
+# -- parts that wait for a limit --------------------------------------------------------------------------------------
+
+_WAITING = "from worker_parts where state = 0 and lane > :low and lane < :high and reason like 'limit %' limit :most"
+
+
+def waiting_by_reason(connection: Connection, account: str, most: int) -> dict[str, int]:
+    """How many parts of an account wait for each limit, by the reason they are given; `most` parts are read."""
+    query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
+    return {row[0]: int(row[1]) for row in connection.execute(text(query), {**_lanes_of(account), "most": most})}
+
+
+def waiting_specs(connection: Connection, account: str, most: int) -> list[tuple[str, str]]:
+    """Reason and spec (JSON) of `most` parts of an account that wait for a limit."""
+    rows = connection.execute(text(f"select reason, spec {_WAITING}"), {**_lanes_of(account), "most": most})
+    return [(row[0], row[1]) for row in rows]
+
+
+def _lanes_of(account: str) -> dict[str, str]:
+    # A lane's name is the account's and a colon; the semicolon is the next character.
+    return {"low": f"{account}:", "high": f"{account};"}

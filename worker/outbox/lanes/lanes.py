@@ -22,7 +22,7 @@ from worker.domain.pacing import lane as deciding
 from worker.domain.pacing.lane import RULES, Block, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.outbox import tables
 from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import fetch, read_now, run
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ def block_lanes(
     """Writes the blocks; `domain/pacing/lane.py` decides about a lane that is blocked already."""
     if not blocks:
         return []
-    return move_lanes(connection, _read_now(connection, now_sql), blocks, rules)
+    return move_lanes(connection, read_now(connection, now_sql), blocks, rules)
 
 
 def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success], rules: LaneRules) -> list[LaneEvent]:
@@ -138,7 +138,7 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
     names = sorted(set(lanes))
     if not names:
         return
-    now = _read_now(connection, now_sql)
+    now = read_now(connection, now_sql)
     rows = _lock(connection, names)
     started = [rows.get(name) or LaneFacts(name, account_of(name)) for name in names]
     for facts in started:
@@ -155,7 +155,7 @@ def resume_lanes(
 
     With `reason` only those that are blocked for this reason.
     """
-    now = _read_now(connection, now_sql)
+    now = read_now(connection, now_sql)
     rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if reason in (None, facts.reason)]
     closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
     events = [deciding.resume(facts, now, why) for facts in closed]
@@ -250,7 +250,7 @@ def list_lane_events(connection: Connection, account: str | None, limit: int) ->
 
 def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
     """Writes events that change no lane's row."""
-    _keep(connection, events, _read_now(connection, now_sql))
+    _keep(connection, events, read_now(connection, now_sql))
 
 
 def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
@@ -279,10 +279,6 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
-
-
-def _read_now(connection: Connection, now_sql: str) -> int:
-    return int(fetch(connection, f"select {now_sql}")[0][0])
 
 
 def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:

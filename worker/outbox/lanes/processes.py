@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from worker.domain.pacing.queue import ALL_QUEUES
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows, update_chosen
+from worker.outbox.engine.sql import read_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def renew(
     )
     if renewed.rowcount:
         return True
-    instant = int(connection.exec_driver_sql(f"select {now}").scalar_one())
+    instant = read_now(connection, now)
     row = {
         "id": incarnation,
         "alive_until": instant + lease_us,

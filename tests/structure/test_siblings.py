@@ -1,0 +1,27 @@
+"""No folder of the worker holds more than one can take in at a look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+WORKER = Path(__file__).parents[2] / "worker"
+MOST = 15
+MORE = {"channels/youdu": 16}
+"""Youdu has a file for each step of its own encryption and token besides those that every channel has."""
+
+
+def siblings(folder: Path) -> list[str]:
+    """Modules and rooms of a folder; its `__init__` is the folder itself."""
+    found = [path for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"]
+    return sorted(path.name for path in found if path.name not in ("__init__.py", "__pycache__"))
+
+
+@pytest.mark.parametrize(
+    "folder", [WORKER, *sorted(path for path in WORKER.rglob("*") if path.is_dir())], ids=lambda path: path.name
+)
+def test_a_folder_has_few_siblings(folder: Path) -> None:
+    """Fifteen, or as many as it says why."""
+    if folder.name != "__pycache__":
+        assert len(siblings(folder)) <= MORE.get(str(folder.relative_to(WORKER)), MOST), siblings(folder)
