@@ -41,7 +41,7 @@ class Refusing:
     """A database that refuses so many transactions, or takes them and loses the answer."""
 
     def __init__(self, database: Database, times: int, sqlstate: str, *, after: bool = False) -> None:
-        self.dialect, self.now, self._database = database.dialect, database.now, database
+        self.has_one_writer, self.now, self._database = database.has_one_writer, database.now, database
         self._times, self._sqlstate, self._after = times, sqlstate, after
 
     def run(self, work: Callable[..., Any], **options: Any) -> Any:

@@ -44,7 +44,7 @@ class Away:
     """A database that cannot be reached for so many transactions, then is back."""
 
     def __init__(self, database: Database, times: int, error: Exception | None = None) -> None:
-        self.dialect, self.now = database.dialect, database.now
+        self.has_one_writer, self.now = database.has_one_writer, database.now
         self.times, self.tried, self._database = times, 0, database
         self._error = error or OperationalError("insert", {}, ConnectionRefusedError("away"))
 
