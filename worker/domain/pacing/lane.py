@@ -355,6 +355,11 @@ def account_of(lane: str) -> str:
     return lane.partition(":")[0]
 
 
+def lane_range(account: str) -> dict[str, str]:
+    """Lower and upper bound, both excluded, of the keys of an account's lanes."""
+    return {"low": f"{account}:", "high": f"{account};"}
+
+
 def with_accounts(lanes: Iterable[str]) -> set[str]:
     """The names of the lanes and of their accounts: a block on either stops the lane."""
     return {name for lane in lanes for name in (lane, account_of(lane))}

@@ -31,7 +31,7 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
 from worker.outbox.engine.error_text import code_of
-from worker.outbox.engine.sql import can_pipeline, ours, pipeline, translated
+from worker.outbox.engine.sql import can_pipeline, ours, pipeline, read_now, translated
 
 T = TypeVar("T")
 
@@ -223,7 +223,7 @@ class Database:
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         for pool in self._pools:
             event.listen(pool, "invalidate", self._give_up_idle)
-        self._fifo = FifoLock() if self.dialect == "sqlite" else None
+        self._fifo = FifoLock() if self.has_one_writer else None
         self._can_pipeline = can_pipeline(engine)
         self._rng = rng or random.Random()
         self._pause = pause
@@ -279,7 +279,7 @@ class Database:
     def read_now(self) -> int:
         """The database's clock, read once."""
         with self.reading() as connection:
-            return int(connection.exec_driver_sql(f"select {self.now}").scalar_one())
+            return read_now(connection, self.now)
 
     def _give_up_idle(self, *_: Any) -> None:
         """Closes the idle connections when one was lost, however the loss was noticed."""

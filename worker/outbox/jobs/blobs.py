@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import TextClause
 from worker.domain.errors import FileGone
 from worker.outbox import tables
 from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb
-from worker.outbox.engine.clock import SqlClock, micros
+from worker.outbox.engine.clock import SqlClock, micros, now_in
 from worker.outbox.engine.database import Database
 
 REUSED_WITHIN_S = 3 * 86_400
@@ -43,7 +43,7 @@ _READ_CHUNK = text("select data from worker_blob_chunks where blob_id = :id and 
 
 def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -> str | None:
     """A recent copy of the same content that this transaction can see; None: store one. Takes no lock."""
-    found = connection.execute(_find(clock.now(connection.dialect.name)), {"sha256": sha256, "size": size}).scalar()
+    found = connection.execute(_find(now_in(connection, clock)), {"sha256": sha256, "size": size}).scalar()
     return None if found is None else str(found)
 
 
@@ -51,7 +51,7 @@ def insert_blob(
     connection: Connection, clock: SqlClock, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]
 ) -> None:
     """Stores a file, with one statement for each piece of it."""
-    now = clock.now(connection.dialect.name)
+    now = now_in(connection, clock)
     connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
     # As digits, which PyMySQL would send anyway: aiomysql 0.3.2 with PyMySQL 1.2.3 or newer cannot send bytes.
     as_digits = is_mariadb(connection.dialect.name)

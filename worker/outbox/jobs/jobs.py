@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
 from worker.outbox.engine.bulk import MARIADB_KEY, MARIADB_TEXT, chosen, delete_chosen, ids_json, is_mariadb
-from worker.outbox.engine.clock import SqlClock
+from worker.outbox.engine.clock import SqlClock, now_in
 
 ROWS_A_STATEMENT = 1_000
 BYTES_A_STATEMENT = 4 * 1024 * 1024
@@ -183,7 +183,7 @@ def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
 
 def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:
     """Whether an instant is still to come by the database's clock."""
-    now = clock.now(connection.dialect.name)
+    now = now_in(connection, clock)
     return bool(connection.execute(text(f"select case when :at > {now} then 1 else 0 end"), {"at": at}).scalar())
 
 

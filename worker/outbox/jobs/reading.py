@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_range
+from worker.domain.pacing.lane import lane_range
 from worker.outbox.engine.bulk import chosen, ids_json, is_mariadb
 from worker.outbox.jobs.events import events_of_job
 
@@ -177,15 +178,10 @@ _WAITING = "from worker_parts where state = 0 and lane > :low and lane < :high a
 def waiting_by_reason(connection: Connection, account: str, most: int) -> dict[str, int]:
     """How many parts of an account wait for each limit, by the reason they are given; `most` parts are read."""
     query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
-    return {row[0]: int(row[1]) for row in connection.execute(text(query), {**_lanes_of(account), "most": most})}
+    return {row[0]: int(row[1]) for row in connection.execute(text(query), {**lane_range(account), "most": most})}
 
 
 def waiting_specs(connection: Connection, account: str, most: int) -> list[tuple[str, str]]:
     """Reason and spec (JSON) of `most` parts of an account that wait for a limit."""
-    rows = connection.execute(text(f"select reason, spec {_WAITING}"), {**_lanes_of(account), "most": most})
+    rows = connection.execute(text(f"select reason, spec {_WAITING}"), {**lane_range(account), "most": most})
     return [(row[0], row[1]) for row in rows]
-
-
-def _lanes_of(account: str) -> dict[str, str]:
-    # A lane's name is the account's and a colon; the semicolon is the next character.
-    return {"low": f"{account}:", "high": f"{account};"}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import account_of, lane_range
 from worker.domain.state import PartState
 from worker.outbox.engine.bulk import by_partial_index
 from worker.outbox.engine.clock import read_once
@@ -126,8 +126,7 @@ def _queued(connection: Connection, account: str) -> int:
     # In order of the lane: otherwise PostgreSQL may walk the index by time through all other accounts' backlogs.
     order = f"order by lane limit {MOST}"
     queued = f"select lane from {_queue(connection)} where state = 0 and lane > :low and lane < :high {order}"
-    values = {"low": f"{account}:", "high": f"{account};"}
-    return int(fetch(connection, f"select count(*) from ({queued}) queued", values)[0][0])
+    return int(fetch(connection, f"select count(*) from ({queued}) queued", lane_range(account))[0][0])
 
 
 def _queue(connection: Connection) -> str:
