@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-GROUPS = ("parties", "tags", "everyone")
-"""Keys of a spec that stand for members whom only the vendor, or the application, can name."""
+from worker.domain.content.recipient import GROUPS
 
 
 def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from worker.channels.wecom_app.fields.cards import TASK_ID_MAX
 from worker.channels.wecom_app.messages.content import SENDS
-from worker.channels.wecom_app.reach import GROUPS, people
+from worker.channels.wecom_app.reach import people
 from worker.channels.wecom_app.targets import TARGETS, Target, ids
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.recipient import GROUPS, Recipients
 from worker.domain.job import Draft
 
 

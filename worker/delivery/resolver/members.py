@@ -36,8 +36,6 @@ IDS_KEPT = 200_000
 _LONGEST = 64
 """Characters of the longest userid."""
 
-GROUPS = frozenset({"parties", "tags", "everyone"})
-"""Keys of a spec that stand for members whom only the application can name."""
 _Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 

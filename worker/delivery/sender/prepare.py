@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.config.policy import policy_of
-from worker.delivery.resolver.members import GROUPS
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.runtime import Runtime
@@ -22,6 +21,7 @@ from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.call import Request
+from worker.domain.content.recipient import GROUPS
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.pacing.lane import account_of
@@ -191,7 +191,7 @@ class Preparing:
 
         Waits for the application no longer than `delivery.members_deadline_s`.
         """
-        if not channel.counts_members or due.kind != Kind.SEND or not ready.spec.keys() & GROUPS:
+        if not channel.counts_members or due.kind != Kind.SEND or not ready.spec.keys() & set(GROUPS):
             return None
         return self._runtime.members.of(account.name, ready.spec)
 

@@ -16,6 +16,8 @@ LISTS: Mapping[str, str] = {
 """Kind of recipient -> name of its list in `Recipients`."""
 
 EVERYONE = "@all"
+GROUPS = ("parties", "tags", "everyone")
+"""Keys of a spec that stand for members whom only the vendor, or the application, can name."""
 
 
 def everyone_of(sender: str) -> str:
