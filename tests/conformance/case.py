@@ -49,7 +49,7 @@ def control(url: str, name: str, body: Any = None, method: str | None = None) ->
     with requests.Session() as session:
         session.trust_env = False
         reply = session.request(
-            method or ("GET" if body is None else "POST"), f"{url}/_control/{name}", json=body, timeout=10
+            method or ("GET" if body is None else "POST"), f"{url}/_control/{name}", json=body, timeout=60
         )
         assert reply.status_code == 200, reply.text
         return reply.json()

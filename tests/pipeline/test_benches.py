@@ -155,7 +155,7 @@ def test_the_bare_vendor_of_a_bench_writes_down_who_was_sent_to(tmp_path: Path) 
         body = {"touser": "anna", "text": {"content": "x" * 200_000}}
         with requests.Session() as session:
             session.trust_env = False
-            reply = session.post(f"{arrivals.url}/cgi-bin/message/send?access_token=t", json=body, timeout=10)
+            reply = session.post(f"{arrivals.url}/cgi-bin/message/send?access_token=t", json=body, timeout=60)
         found = arrivals.all()
     finally:
         arrivals.close()

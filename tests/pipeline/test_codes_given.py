@@ -327,7 +327,7 @@ def test_a_card_that_something_else_sent_shows_the_update(database: Database, dr
         site.run()
         with requests.Session() as session:
             session.trust_env = False
-            seen = session.get(f"{url}/_control/inbox?user=lisi", timeout=10).json()["messages"]
+            seen = session.get(f"{url}/_control/inbox?user=lisi", timeout=60).json()["messages"]
             repeated = called(session, url, "update_template_card", response_code=code, atall=1, **GREY)
 
     assert "accepted" == site.state(job)
@@ -354,9 +354,9 @@ def sent_by_another_program(url: str) -> str:
 
 
 def called(session: requests.Session, url: str, name: str, **body: Any) -> dict[str, Any]:
-    token = session.get(f"{url}/cgi-bin/gettoken?corpid=ww1&corpsecret=s1", timeout=10).json()["access_token"]
+    token = session.get(f"{url}/cgi-bin/gettoken?corpid=ww1&corpsecret=s1", timeout=60).json()["access_token"]
     said: dict[str, Any] = session.post(
-        f"{url}/cgi-bin/message/{name}?access_token={token}", json=body, timeout=10
+        f"{url}/cgi-bin/message/{name}?access_token={token}", json=body, timeout=60
     ).json()
     assert "errcode" in said
     return said

@@ -40,7 +40,7 @@ def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Si
 def ask(url: str, name: str) -> Any:
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{url}/_control/{name}", timeout=10).json()
+        return session.get(f"{url}/_control/{name}", timeout=60).json()
 
 
 def seen(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -151,7 +151,7 @@ def test_no_member_gets_more_than_the_vendor_shows(site: Site, url: str) -> None
     first = sum(site.state(job) == "accepted" for job in jobs)
     with requests.Session() as session:
         session.trust_env = False
-        session.post(f"{url}/_control/clock", json={"advance_s": 61}, timeout=10)
+        session.post(f"{url}/_control/clock", json={"advance_s": 61}, timeout=60)
     site.advance(61)
     site.run()
 

@@ -43,7 +43,7 @@ def control(url: str, name: str, body: Any = None) -> Any:
     with requests.Session() as session:
         session.trust_env = False
         way = session.get if body is None else session.post
-        return way(f"{url}/_control/{name}", **({} if body is None else {"json": body}), timeout=10).json()
+        return way(f"{url}/_control/{name}", **({} if body is None else {"json": body}), timeout=60).json()
 
 
 def made(url: str, path: str) -> list[dict[str, Any]]:

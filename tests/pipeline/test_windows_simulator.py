@@ -43,7 +43,7 @@ class Vendor:
         self.session.trust_env = False
 
     def control(self, method: str, name: str, body: Any = None, **query: Any) -> Any:
-        reply = self.session.request(method, f"{self.url}/_control/{name}", json=body, params=query, timeout=5)
+        reply = self.session.request(method, f"{self.url}/_control/{name}", json=body, params=query, timeout=60)
         assert reply.status_code == 200, reply.text
         return reply.json()
 

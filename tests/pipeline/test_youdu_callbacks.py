@@ -29,7 +29,7 @@ def post(url: str, said: dict[str, object], random: bytes, token: str = TOKEN) -
     body = {"toBuin": BUIN, "toApp": APP, "encrypt": encrypted}
     with requests.Session() as session:
         session.trust_env = False
-        return session.post(f"{url}/callback/oa", params=query, json=body, timeout=10)
+        return session.post(f"{url}/callback/oa", params=query, json=body, timeout=60)
 
 
 def test_a_message_is_stored_once_and_answered_in_json(database: Database) -> None:

@@ -41,7 +41,7 @@ def control(url: str, name: str, body: Any = None) -> Any:
     """A call of the simulator's control API."""
     with requests.Session() as session:
         session.trust_env = False
-        reply = session.request("GET" if body is None else "POST", f"{url}/_control/{name}", json=body, timeout=10)
+        reply = session.request("GET" if body is None else "POST", f"{url}/_control/{name}", json=body, timeout=60)
         assert reply.status_code == 200, reply.text
         return reply.json()
 

@@ -77,7 +77,7 @@ def _complete(url: str, jobs: set[str]) -> dict[str, Any] | None:
 
 def _get(url: str, path: str) -> Any:
     try:
-        reply = requests.get(url + path, timeout=5, auth=LOGIN)
+        reply = requests.get(url + path, timeout=60, auth=LOGIN)
     except requests.ConnectionError:
         return None
     return reply.json() if reply.status_code == 200 else None

@@ -34,7 +34,7 @@ class Client:
 
     def control(self, method: str, name: str, body: Any = None) -> Any:
         """A control call that must succeed."""
-        reply = self.session.request(method, f"{self.url}/_control/{name}", json=body, timeout=5)
+        reply = self.session.request(method, f"{self.url}/_control/{name}", json=body, timeout=60)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
@@ -51,7 +51,7 @@ class Client:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         query = {} if token is None else {"accessToken": token or self.token()}
         headers = {"Content-Type": "application/json; charset=UTF-8", "Content-Encoding": "UTF-8"}
-        return self.session.post(f"{self.url}/cgi/{path}", params=query, data=data, headers=headers, timeout=5)
+        return self.session.post(f"{self.url}/cgi/{path}", params=query, data=data, headers=headers, timeout=60)
 
     def call(self, path: str, plain: Any, *, token: str | None = "", **outer: Any) -> dict[str, Any]:
         """The answer to a call in the standard envelope; `outer` replaces what is around."""
@@ -87,7 +87,7 @@ class Client:
         file = {"file": ("file", self.sealed(content), "text/plain")}
         query = {"accessToken": self.token()}
         url = f"{self.url}/cgi/media/upload"
-        return self.session.post(url, params=query, data=form, files=file, timeout=5).json()
+        return self.session.post(url, params=query, data=form, files=file, timeout=60).json()
 
     def state(self) -> dict[str, Any]:
         """What the server remembers."""

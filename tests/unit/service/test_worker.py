@@ -42,7 +42,7 @@ def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
         with working(app, loglevel="WARNING") as status:
             jobs = [site.send(f"text {number}") for number in range(5)]
             reports = [wait_for(site.database, job, LIMIT_S) for job in jobs]
-        inbox = session.get(f"{vendor}/_control/inbox", timeout=10).json()["people"]
+        inbox = session.get(f"{vendor}/_control/inbox", timeout=60).json()["people"]
 
     assert [0] == status
     assert {JobState.ACCEPTED} == {report.state for report in reports}

@@ -24,14 +24,14 @@ class Vendor:
 
     def control(self, method: str, name: str, body: Any = None, **query: Any) -> Any:
         """A control call that must succeed."""
-        reply = self.session.request(method, f"{self.url}/_control/{name}", json=body, params=query, timeout=5)
+        reply = self.session.request(method, f"{self.url}/_control/{name}", json=body, params=query, timeout=60)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
     def gettoken(self, corpid: str = "ww1", secret: str = "s1") -> dict[str, Any]:
         """The reply of gettoken."""
         query = {"corpid": corpid, "corpsecret": secret}
-        return self.session.get(f"{self.url}/cgi-bin/gettoken", params=query, timeout=5).json()
+        return self.session.get(f"{self.url}/cgi-bin/gettoken", params=query, timeout=60).json()
 
     def token(self, corpid: str = "ww1", secret: str = "s1") -> str:
         """A token, fetched once."""
@@ -61,7 +61,7 @@ class Vendor:
         """The reply of media/upload."""
         query = {"access_token": options.get("token") or self.token(), "type": kind}
         files = {"media": (name, content, "application/octet-stream")}
-        return self.session.post(f"{self.url}/cgi-bin/media/upload", params=query, files=files, timeout=10).json()
+        return self.session.post(f"{self.url}/cgi-bin/media/upload", params=query, files=files, timeout=60).json()
 
     def settings(self, **changes: Any) -> None:
         """Merge settings."""
@@ -97,7 +97,7 @@ class Vendor:
     def connect(self) -> socket.socket:
         """A raw connection."""
         parts = urlsplit(self.url)
-        return socket.create_connection((parts.hostname, parts.port), timeout=5)
+        return socket.create_connection((parts.hostname, parts.port), timeout=60)
 
     def raw(self, data: bytes) -> bytes:
         """Send bytes and read until the other side ends."""

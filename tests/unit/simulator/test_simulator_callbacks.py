@@ -114,7 +114,7 @@ def ended(vendor: Vendor, tries: int = 1) -> dict[str, Any]:
 
 
 def refusal(vendor: Vendor, body: dict[str, Any]) -> str:
-    reply = vendor.session.post(f"{vendor.url}/_control/press", json=body, timeout=5)
+    reply = vendor.session.post(f"{vendor.url}/_control/press", json=body, timeout=60)
     assert 400 == reply.status_code
     return str(reply.json()["error"])
 

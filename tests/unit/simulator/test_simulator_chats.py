@@ -33,7 +33,7 @@ class Chats:
         """The reply of appchat/get."""
         url = f"{self.vendor.url}/cgi-bin/appchat/get"
         query = {"access_token": token or self.vendor.token(), "chatid": chatid}
-        return dict(self.vendor.session.get(url, params=query, timeout=5).json())
+        return dict(self.vendor.session.get(url, params=query, timeout=60).json())
 
     def send(self, msgtype: str = "text", content: Any = None, token: str | None = None, **more: Any) -> dict[str, Any]:
         """The reply of appchat/send."""

@@ -10,7 +10,7 @@ from worker.simulator import SimulatorSettings
 
 def post(vendor: Any, name: str, body: Any) -> Any:
     """A control call that may fail."""
-    return vendor.session.post(f"{vendor.url}/_control/{name}", json=body, timeout=5)
+    return vendor.session.post(f"{vendor.url}/_control/{name}", json=body, timeout=60)
 
 
 def test_clock(vendor: Any) -> None:
@@ -96,12 +96,12 @@ def test_inbox(vendor: Any, text: Any) -> None:
 
 def test_unknown_control(vendor: Any) -> None:
     """An unknown control call is 404 and names those there are; a wrong body is 400."""
-    reply = vendor.session.get(f"{vendor.url}/_control/nonsense", timeout=5)
+    reply = vendor.session.get(f"{vendor.url}/_control/nonsense", timeout=60)
 
     assert reply.status_code == 404
     assert "POST /_control/faults" in reply.json()["error"]
     assert post(vendor, "clock", {"typo": 1}).status_code == 400
-    assert vendor.session.get(f"{vendor.url}/_control/calls?since=x", timeout=5).status_code == 400
+    assert vendor.session.get(f"{vendor.url}/_control/calls?since=x", timeout=60).status_code == 400
 
 
 def test_chunked_bodies_and_slow_heads(vendor: Any, text: Any) -> None:

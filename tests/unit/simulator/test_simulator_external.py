@@ -244,7 +244,7 @@ def test_members_ignore(groupmsg: Groupmsg) -> None:
     assert 0 == groupmsg.call("get_groupmsg_task", msgid=msgid)["task_list"][0]["status"]
     for name, given in (("ignore", {"member": "ann"}), ("confirm", {"member": "ann"}), ("confirm", {"msgid": "none"})):
         url = f"{groupmsg.vendor.url}/_control/groupmsg_{name}"
-        reply = groupmsg.vendor.session.post(url, json={"msgid": msgid, "member": "lihua", **given}, timeout=5)
+        reply = groupmsg.vendor.session.post(url, json={"msgid": msgid, "member": "lihua", **given}, timeout=60)
         assert 400 == reply.status_code
 
 
@@ -322,7 +322,7 @@ def test_cancelled(groupmsg: Groupmsg) -> None:
     groupmsg.vendor.settings(external={"cancelled_query_code": 41093})
     assert 41093 == groupmsg.call("get_groupmsg_task", msgid=waiting)["errcode"]
     url = f"{groupmsg.vendor.url}/_control/groupmsg_confirm"
-    refused = groupmsg.vendor.session.post(url, json={"msgid": waiting, "member": "lihua"}, timeout=5)
+    refused = groupmsg.vendor.session.post(url, json={"msgid": waiting, "member": "lihua"}, timeout=60)
     assert 400 == refused.status_code
 
 

@@ -224,7 +224,7 @@ def test_matching(vendor: Any, text: Any) -> None:
 )
 def test_impossible_rules_are_refused(vendor: Any, rule: dict[str, Any]) -> None:
     """A rule that cannot be carried out is answered 400 and not added."""
-    reply = vendor.session.post(f"{vendor.url}/_control/faults", json=[rule], timeout=5)
+    reply = vendor.session.post(f"{vendor.url}/_control/faults", json=[rule], timeout=60)
 
     assert reply.status_code == 400
     assert vendor.control("GET", "faults")["rules"] == []

@@ -57,7 +57,7 @@ def test_an_ip_is_limited_too(vendor: Any) -> None:
     """All corps of one IP share its amount per API."""
     vendor.settings(limits={"ip_per_minute": 1})
     recalls(vendor, 1)
-    other = vendor.session.get(f"{vendor.url}/cgi-bin/gettoken?corpid=w&corpsecret=s", timeout=5).json()
+    other = vendor.session.get(f"{vendor.url}/cgi-bin/gettoken?corpid=w&corpsecret=s", timeout=60).json()
 
     assert vendor.recall("x", token=vendor.token()) == 45009
     assert other["errcode"] == 45009

@@ -130,7 +130,7 @@ def test_an_order_names_each_check_once(vendor: Any, order: list[str]) -> None:
     """Anything else is no order, and nothing changes."""
     url = f"{vendor.url}/_control/settings"
 
-    assert 400 == vendor.session.post(url, json={"check_order": order}, timeout=5).status_code
+    assert 400 == vendor.session.post(url, json={"check_order": order}, timeout=60).status_code
     assert 41011 == vendor.send({**message("txt", {}), "agentid": None})["errcode"]
 
 

@@ -34,7 +34,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def test_a_process_ends_cleanly(number: signal.Signals) -> None:
     """It says where it listens, takes settings, and ends with 0 on SIGTERM and SIGINT, connections open or not."""
     with started("--settings", '{"open": false}') as (process, url), requests.Session() as session:
-        reply = session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=5)
+        reply = session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=60)
         process.send_signal(number)
 
         assert reply.json()["errcode"] == 40013
@@ -50,11 +50,11 @@ def test_tls(tmp_path: Path) -> None:
     with started("--certfile", str(tmp_path / "server.pem")) as (_, url), requests.Session() as session:
         session.trust_env = False
         session.verify = str(tmp_path / "ca.pem")
-        session.post(f"{url}/_control/faults", json={"times": 1, "action": {"cut_request_after": 5}}, timeout=5)
+        session.post(f"{url}/_control/faults", json={"times": 1, "action": {"cut_request_after": 5}}, timeout=60)
         assert url.startswith("https://")
         with pytest.raises(requests.ConnectionError):
-            session.get(f"{url}/cgi-bin/gettoken", timeout=5)
-        assert session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=5).json()["errcode"] == 0
+            session.get(f"{url}/cgi-bin/gettoken", timeout=60)
+        assert session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=60).json()["errcode"] == 0
 
 
 def test_settings_from_a_file(tmp_path: Path) -> None:
@@ -93,23 +93,23 @@ def test_a_wrong_option_is_one_sentence(
 def test_bare(latency_s: float) -> None:
     """The bare simulator answers every call with valid JSON, a fresh msgid each, and counts."""
     with running(bare=True, latency_s=latency_s) as url, requests.Session() as session:
-        sends = [session.post(f"{url}/cgi-bin/message/send?access_token=x", data="{}", timeout=5) for _ in range(2)]
+        sends = [session.post(f"{url}/cgi-bin/message/send?access_token=x", data="{}", timeout=60) for _ in range(2)]
         others = ("gettoken", "message/recall", "message/update_template_card", "media/upload")
-        replies = [session.post(f"{url}/cgi-bin/{path}", data="x", timeout=5).json() for path in others]
+        replies = [session.post(f"{url}/cgi-bin/{path}", data="x", timeout=60).json() for path in others]
 
         assert [reply["errcode"] for reply in (*replies, *(send.json() for send in sends))] == [0] * 6
         assert sends[0].json()["msgid"] != sends[1].json()["msgid"]
-        assert session.get(f"{url}/nonsense", timeout=5).status_code == 404
-        assert session.get(f"{url}/_control/counts", timeout=5).json()["counts"]["/cgi-bin/message/send"] == 2
-        assert session.post(f"{url}/_control/reset", timeout=5).json() == {"counts": {}}
-        assert session.get(f"{url}/_control/calls", timeout=5).status_code == 404
+        assert session.get(f"{url}/nonsense", timeout=60).status_code == 404
+        assert session.get(f"{url}/_control/counts", timeout=60).json()["counts"]["/cgi-bin/message/send"] == 2
+        assert session.post(f"{url}/_control/reset", timeout=60).json() == {"counts": {}}
+        assert session.get(f"{url}/_control/calls", timeout=60).status_code == 404
 
 
 def test_bare_closes_on_nonsense() -> None:
     """What is no HTTP ends the connection."""
     with running(bare=True) as url:
         host, _, port = url.rpartition("/")[2].partition(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(b"nonsense\r\n\r\n")
             assert connection.recv(10) == b""
 
@@ -117,4 +117,4 @@ def test_bare_closes_on_nonsense() -> None:
 def test_latency_of_the_full_simulator() -> None:
     """A latency given at the start is the setting."""
     with running(latency_s=0.25) as url, requests.Session() as session:
-        assert session.get(f"{url}/_control/settings", timeout=5).json()["latency_s"] == 0.25
+        assert session.get(f"{url}/_control/settings", timeout=60).json()["latency_s"] == 0.25

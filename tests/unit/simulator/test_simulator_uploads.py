@@ -77,7 +77,7 @@ def test_bodies_that_are_no_multipart(vendor: Any, content_type: str) -> None:
 def post_multipart(vendor: Any, body: bytes, content_type: str) -> int:
     """The code of an upload with this body."""
     url = f"{vendor.url}/cgi-bin/media/upload?access_token={vendor.token()}&type=file"
-    return vendor.session.post(url, data=body, headers={"Content-Type": content_type}, timeout=5).json()["errcode"]
+    return vendor.session.post(url, data=body, headers={"Content-Type": content_type}, timeout=60).json()["errcode"]
 
 
 def voice(seconds: float, mode: int = 7) -> bytes:
@@ -141,7 +141,7 @@ def test_every_mode_of_speech(vendor: Any, mode: int) -> None:
 def picture(vendor: Any, content: bytes = PNG, field: str = "fieldNameHere") -> dict[str, Any]:
     """The reply of media/uploadimg."""
     url = f"{vendor.url}/cgi-bin/media/uploadimg?access_token={vendor.token()}"
-    return dict(vendor.session.post(url, files={field: ("a.png", content, "image/png")}, timeout=10).json())
+    return dict(vendor.session.post(url, files={field: ("a.png", content, "image/png")}, timeout=60).json())
 
 
 def test_permanent_pictures(vendor: Any) -> None:
@@ -177,7 +177,7 @@ def test_pictures_need_a_part(vendor: Any) -> None:
     """A body without a file is empty."""
     url = f"{vendor.url}/cgi-bin/media/uploadimg?access_token={vendor.token()}"
 
-    assert 44001 == vendor.session.post(url, data=b"x", timeout=5).json()["errcode"]
+    assert 44001 == vendor.session.post(url, data=b"x", timeout=60).json()["errcode"]
 
 
 def test_pictures_of_a_day(vendor: Any) -> None:

@@ -24,7 +24,7 @@ def markdown(*attachments: Any, **more: Any) -> dict[str, Any]:
 
 
 def send(vendor: Any, body: Any, key: str = "k") -> dict[str, Any]:
-    reply: dict[str, Any] = vendor.post("webhook/send", body, token="none", key=key, timeout=10).json()
+    reply: dict[str, Any] = vendor.post("webhook/send", body, token="none", key=key, timeout=60).json()
     return reply
 
 
@@ -41,7 +41,7 @@ def posts(vendor: Any) -> dict[str, list[dict[str, Any]]]:
 def upload(vendor: Any, content: bytes, kind: str = "file", key: str = "k") -> dict[str, Any]:
     files = {"media": ("a.txt", content, "application/octet-stream")}
     url = f"{vendor.url}/cgi-bin/webhook/upload_media"
-    reply: dict[str, Any] = vendor.session.post(url, params={"key": key, "type": kind}, files=files, timeout=10).json()
+    reply: dict[str, Any] = vendor.session.post(url, params={"key": key, "type": kind}, files=files, timeout=60).json()
     return reply
 
 
@@ -302,7 +302,7 @@ def test_nobody_clicks_what_is_not_there(vendor: Any) -> None:
     click = {"act": "click", "key": "k", "chat": "wr1", "name": "ok"}
 
     def said(body: Any) -> str:
-        reply = vendor.session.post(f"{vendor.url}/_control/webhook", json=body, timeout=5)
+        reply = vendor.session.post(f"{vendor.url}/_control/webhook", json=body, timeout=60)
         assert 400 == reply.status_code
         return str(reply.json()["error"])
 

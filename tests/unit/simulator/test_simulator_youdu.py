@@ -360,10 +360,10 @@ def test_uploads_that_are_refused(youdu: Client) -> None:
     url, query = f"{youdu.url}/cgi/media/upload", {"accessToken": youdu.token()}
     about = {"buin": str(BUIN), "appId": APP, "encrypt": youdu.sealed(b'{"type":"file","name":"a"}')}
     for files in ({"other": ("file", "x")}, {"file": ("file", "x")}, {"file": ("file", b"\xff\xfe")}):
-        assert 200008 == youdu.session.post(url, params=query, data=about, files=files, timeout=5).json()["errcode"]
+        assert 200008 == youdu.session.post(url, params=query, data=about, files=files, timeout=60).json()["errcode"]
     settings(youdu, media_max_bytes=2)
     assert [0, 200008] == [youdu.upload(b"x" * size)["errcode"] for size in (2, 3)]
-    assert 100008 == youdu.session.post(url, params=query, data=b"x", timeout=5).json()["errcode"]
+    assert 100008 == youdu.session.post(url, params=query, data=b"x", timeout=60).json()["errcode"]
 
 
 # -- windows and badges -----------------------------------------------------------------------------------------------
