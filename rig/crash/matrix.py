@@ -40,7 +40,6 @@ IN_A_CALL = STEPS[1:8]
 ON_THE_WIRE = STEPS[4:8]
 """The whole request has left before the process dies."""
 THREADS = 8
-SETTLED_S = 180.0
 """Leases, deadlines and repeats one after the other, with a machine that is busy with the other cells."""
 LANES_START_SLOWLY = {"silence_s": 60}
 """As in production; every second cell. The others have their lanes' whole share in the air from the start."""
@@ -95,7 +94,7 @@ def run_cell(stack: Stack, name: str, step: str, seed: int) -> Cell:
     _crash(stack, step, random.Random(drawn))
     wreck = _look(stack, step)
     stack.worker(threads=THREADS)
-    stack.until_settled(SETTLED_S)
+    stack.until_settled()
     return _counted(stack, mix, wreck, (name, step, seed))
 
 

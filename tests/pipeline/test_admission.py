@@ -151,7 +151,7 @@ class Gate:
 
     def __call__(self) -> float:
         self.entered.set()
-        assert self.opened.wait(30)
+        assert self.opened.wait(120)
         return 0.0
 
 
@@ -161,12 +161,12 @@ def reserved_behind(
     """A first reservation is held up until all others wait; the answers, and how many had to wait."""
     with ThreadPoolExecutor(len(requests) + 1) as pool:
         first = pool.submit(governor.reserve, [[a_charge()]])
-        assert gate.entered.wait(10)
+        assert gate.entered.wait(120)
         others = [pool.submit(governor.reserve, request) for request in requests]
         while (waiting := len(governor._waiting)) < len(requests):
             gate.opened.wait(0.001)
         gate.opened.set()
-        return [future.result(30) for future in [first, *others]], waiting
+        return [future.result(120) for future in [first, *others]], waiting
 
 
 def test_callers_share_a_transaction(database: Database) -> None:

@@ -119,7 +119,7 @@ def at_once(site: Site, *wishes: Mark) -> list[Marked]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     return sorted(replies, key=lambda reply: reply.name)
 
 
@@ -137,7 +137,7 @@ def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database:
             thread = threading.Thread(target=lambda: replies.extend(at_once(site, *wishes)))
             thread.start()
             until_waiting(server_database, 2)
-        thread.join(30)
+        thread.join(120)
 
         assert [Marked.LOST, Marked.YES] == replies
         assert ["queued", "sending"] == sorted([site.state(first), site.state(second)])

@@ -412,17 +412,17 @@ def in_hand(site: Site, job: str) -> Iterator[list[int]]:
     def stop(label: str) -> None:
         if label == "before_mark" and threading.current_thread() is hand:
             there.set()
-            assert go_on.wait(30)
+            assert go_on.wait(120)
 
     site.runtime.probe = stop
     hand = threading.Thread(target=lambda: calls.append(site.bell.answer(lane, [part_id(job, 0)])))
     hand.start()
     try:
-        assert there.wait(30)
+        assert there.wait(120)
         yield calls
     finally:
         go_on.set()
-        hand.join(30)
+        hand.join(120)
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
@@ -487,7 +487,7 @@ def test_the_same_doorbells_in_many_hands_send_everything_once(database: Databas
         for hand in hands:
             hand.start()
         for hand in hands:
-            hand.join(60)
+            hand.join(120)
         one.settle()
         two.settle()
 

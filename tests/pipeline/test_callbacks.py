@@ -355,14 +355,14 @@ def test_a_database_that_hangs_is_503_in_time_and_what_it_stores_later_counts(si
     first = threading.Event()
 
     def slow(account: str, inbound: Inbound) -> bool:
-        go.wait(30)
+        go.wait(120)
         stored = real(account, inbound)
         first.set()
         return stored
 
     answer = post(made(site, store=slow, store_s=0.05), GOOD)
     go.set()
-    assert first.wait(30)
+    assert first.wait(120)
 
     assert (503, 200) == (answer.status, post(made(site), GOOD).status)
     assert 1 == len(site.rows("select id from worker_inbound"))

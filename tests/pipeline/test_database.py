@@ -584,7 +584,7 @@ def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Data
         lock = "select held_until from worker_leases where name = :name for update"
         fetch(connection, lock, {"name": first})
         if len(tried) <= 2:
-            both.wait(30)
+            both.wait(120)
         fetch(connection, lock, {"name": second})
         for name in (first, second):
             run(connection, "update worker_leases set held_until = held_until + 1 where name = :name", {"name": name})
@@ -595,7 +595,7 @@ def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Data
             pool.submit(server_database.run, lambda c, order=order: work(c, *order), pipelined=True) for order in orders
         ]
         for one in done:
-            one.result(60)
+            one.result(120)
 
     assert 3 == len(tried)
     with server_database.reading() as connection:
@@ -626,7 +626,7 @@ def test_writers_of_a_process_are_served_in_the_order_they_came() -> None:
             while len(lock._waiting) <= n:
                 pass
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
 
     assert list(range(6)) == order
     with lock.held():

@@ -126,7 +126,7 @@ def test_a_key_in_flight_waits_for_its_holder(server_database: Database) -> None
         thread = threading.Thread(target=second)
         thread.start()
         until_waiting(database)
-    thread.join(10)
+    thread.join(120)
 
     assert [(first.id, False)] == [(ref.id, ref.created) for ref in found]
 

@@ -58,7 +58,7 @@ class Tunnel:
         """Takes no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(30)
+        self._thread.join(120)
 
 
 class Through:

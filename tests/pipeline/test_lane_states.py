@@ -144,7 +144,7 @@ def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
     lane_states, meet = LaneStates(ticks), threading.Barrier(16)
 
     def fail(seed: int) -> float | None:
-        meet.wait(30)
+        meet.wait(120)
         return lane_states.failed("hr", random.Random(seed))
 
     with ThreadPoolExecutor(16) as pool:
@@ -374,7 +374,7 @@ def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
     class Seconds(float):
         def __mul__(self, factor: float) -> float:
             threading.Thread(target=call, daemon=True).start()
-            assert began.wait(30)
+            assert began.wait(120)
             return float(self) * factor
 
     used(lane_states, "hr:1")

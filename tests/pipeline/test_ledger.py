@@ -485,7 +485,7 @@ def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database
             waited_until = server_database.read_now() + 1_000
             while server_database.read_now() < waited_until:
                 pass
-        thread.join(10)
+        thread.join(120)
 
         assert [Marked.YES] == replies(done[0])
         assert waited_until <= site.part(job).marked_at

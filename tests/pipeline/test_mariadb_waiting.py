@@ -194,7 +194,7 @@ def test_a_key_in_flight_with_two_waiting(mariadb_database: Database, given_up: 
             waiting = [pool.submit(wait) for _ in range(2)]
             until_waiting(database, 2)
             holder.rollback() if given_up else holder.commit()
-        refs = [one.result(60) for one in waiting]
+        refs = [one.result(120) for one in waiting]
 
     assert len(told) <= int(given_up)
     assert 1 == len({ref.id for ref in refs})

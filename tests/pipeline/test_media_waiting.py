@@ -79,7 +79,7 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
             looking = pool.submit(look_for_file, site, work)
             until_waiting(site.database)
             keep_media(connection, upload, "media1", site.clock.micros + DAY * 1_000_000)
-        found = looking.result(60)
+        found = looking.result(120)
 
     assert isinstance(found, Ready)
     assert {"image.media_id": "media1"} == found.facts["media"]
@@ -100,14 +100,14 @@ def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site) -> 
 
             def send(job: str, start: Barrier = start) -> None:
                 part = site.part(job)
-                start.wait(60)
+                start.wait(120)
                 site.bell.answer(part.lane, [part.id])
 
             sending = [pool.submit(send, job) for job in sends[1:]]
-            start.wait(60)
+            start.wait(120)
             site.bell.answer(upload.lane, [upload.id])
             for one in sending:
-                one.result(60)
+                one.result(120)
             jobs += sends
         site.run()
 
@@ -126,7 +126,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
     with ThreadPoolExecutor(1) as pool, site.database.writing() as connection:
         lock_job_row(connection, upload)
         keep_media(connection, upload, "media9", site.clock.micros + DAY * 1_000_000)
-        found = pool.submit(look_for_file, site, work).result(60)
+        found = pool.submit(look_for_file, site, work).result(120)
 
     assert isinstance(found, Ready)
     assert {"image.media_id": "media1"} == found.facts["media"]
@@ -147,7 +147,7 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
             lock_job_row(connection, old)
             looking = [pool.submit(look_for_file, site, work) for work in works]
             until_waiting(site.database, 2)
-        found = [one.result(60) for one in looking]
+        found = [one.result(120) for one in looking]
 
     assert [Parked(), Parked()] == found
     assert {uploads(site)[-1]} == {site.part_row(work.id).waits_on for work in works}
@@ -168,7 +168,7 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
             looking = [pool.submit(look_for_file, site, work) for work in works]
             until_waiting(site.database, 2)
             holder.rollback()
-        found = [one.result(60) for one in looking]
+        found = [one.result(120) for one in looking]
 
     assert [Parked(), Parked()] == found
     assert 1 == len(uploads(site))

@@ -205,7 +205,7 @@ class Asked:
 
     def __call__(self, *question: Any) -> list[str]:
         self.questions.append(question)
-        assert self.go.wait(10)
+        assert self.go.wait(120)
         if self.fails:
             raise RuntimeError
         return ["anna", "ANNA", "bert"]

@@ -57,7 +57,7 @@ def test_two_relays_that_overlap_offer_an_id_once(site: Site) -> None:
             second = pool.submit(offer, site, *ids)
             wait([second], timeout=0.3)
 
-        assert (ids[:2], ids[2:]) == (first, second.result(60))
+        assert (ids[:2], ids[2:]) == (first, second.result(120))
 
 
 def test_what_is_not_queued_is_not_offered(site: Site) -> None:

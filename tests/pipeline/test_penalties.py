@@ -351,7 +351,7 @@ def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Databa
     def refuse(request: Request) -> NeverLeft | None:
         if request.path == "/cgi-bin/gettoken":
             return None
-        meet.wait(30)
+        meet.wait(120)
         return unsent("refused")  # type: ignore[return-value]
 
     with planted(sqlite_database, driven_clock, refuse=refuse, breaker_failures=3) as site:

@@ -172,8 +172,8 @@ def test_a_resend_of_an_open_job_stops_no_account(site: Site, past: Past) -> Non
 
     with ThreadPoolExecutor(1) as pool, held_open(site) as connection:
         worker.resend_failed(connection, past.open)
-        pool.submit(site.ring, past.open).result(60)
-        pool.submit(site.ring, other).result(60)
+        pool.submit(site.ring, past.open).result(120)
+        pool.submit(site.ring, other).result(120)
         states = (site.state(past.open, 1), site.state(other))
 
     assert ("accepted", "accepted") == states
@@ -191,7 +191,7 @@ def test_the_late_answer_of_what_is_being_replayed_is_recorded(site: Site, past:
 
     with ThreadPoolExecutor(1) as pool, site.database.engine.connect() as connection:
         again = worker.replay(connection, past.doubtful)
-        pool.submit(_answer_late, site, held, claim).result(60)
+        pool.submit(_answer_late, site, held, claim).result(120)
         during = (site.part_row(held).state, site.state(behind))
         connection.commit() if commits else connection.rollback()
     site.recover()
@@ -217,7 +217,7 @@ def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> Non
 
     with ThreadPoolExecutor(1) as pool, site.database.engine.connect() as connection:
         again = worker.replay(connection, past.file)
-        gone = pool.submit(housekeeping.round).result(60)
+        gone = pool.submit(housekeeping.round).result(120)
         connection.commit()
     site.run()
 

@@ -119,7 +119,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
             rang.append(ids)
             ringing = threading.Thread(target=site.bell.answer, args=(lane, [part]))
             ringing.start()
-            ringing.join(10)
+            ringing.join(120)
         return loaded
 
     monkeypatch.setattr("worker.delivery.sender.batch.load", meanwhile)

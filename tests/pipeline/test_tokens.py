@@ -172,7 +172,7 @@ def test_a_refresh_ahead_by_one_while_the_others_go_on(database: Database, drive
         if n == 2:
             seen.append(value(second.get(HR, CHANNEL)))
             with ThreadPoolExecutor(1) as pool:
-                seen.append(value(pool.submit(first.get, HR, CHANNEL).result(10)))
+                seen.append(value(pool.submit(first.get, HR, CHANNEL).result(120)))
         return grant(f"tok{n}")
 
     vendor = Vendor(database, driven_clock, answer)
@@ -233,7 +233,7 @@ def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_
     driven_clock.advance(LIFE)
 
     def sender(_n: int) -> str:
-        gate.wait(10)
+        gate.wait(120)
         return value(process.get(HR, CHANNEL))
 
     with ThreadPoolExecutor(8) as pool:
@@ -248,7 +248,7 @@ def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: 
     def answer(_request: Request) -> CallResult:
         waits.append(second.get(HR, CHANNEL))
         with ThreadPoolExecutor(1) as pool:
-            waits.append(pool.submit(first.get, HR, CHANNEL).result(10))
+            waits.append(pool.submit(first.get, HR, CHANNEL).result(120))
         return grant("tok1")
 
     vendor = Vendor(database, driven_clock, answer)

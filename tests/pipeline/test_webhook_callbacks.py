@@ -465,7 +465,7 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
                 thread.start()
                 until_waiting(server_database, n)
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
 
         blocked, left = site.lane(lane), site.rows("select allowance from worker_chats")[0].allowance
         assert (site.state(job), left) in (("queued", 3), ("sending", 2))

@@ -125,7 +125,7 @@ def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
 
     writer.start()
 
-    assert all(ticket.wait(10) for ticket in [*tickets, *changes])
+    assert all(ticket.wait(120) for ticket in [*tickets, *changes])
     assert (2, MAX_ROWS + 5) == (writer.batches, writer.rows)
     assert writer.stop(10)
 
@@ -146,7 +146,7 @@ def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site) -> None:
 
     writer.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
 
     assert [Marked.YES] * 3 == [reply.marked for reply in replies]
     assert 3 == writer.batches
@@ -164,7 +164,7 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
 
     writer.start()
 
-    assert all(ticket.wait(10) for ticket in tickets)
+    assert all(ticket.wait(120) for ticket in tickets)
     assert ["accepted"] * 5 == [site.state(job) for job in jobs]
     kept = [site.of("attempts", job)[0].errmsg for job in jobs]
     assert ["ok"] * 4 == [kept[n] for n in (0, 1, 2, 4)]
@@ -190,7 +190,7 @@ def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(sit
     job = site.send()
     site.runtime.writer.mark(a_mark(job))
 
-    site.runtime.writer.end(an_end(job, outcome)).wait(10)
+    site.runtime.writer.end(an_end(job, outcome)).wait(120)
 
     assert "sending" != site.state(job)
 
@@ -224,7 +224,7 @@ def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -
 def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
     """A process that ends with results unwritten knows it, and can say so with its exit status."""
     gate = threading.Event()
-    writer = a_writer(Away(site.database, 1), pause=lambda seconds: gate.wait(10))
+    writer = a_writer(Away(site.database, 1), pause=lambda seconds: gate.wait(120))
     writer.end(an_end(site.send()))
     writer.start()
 
@@ -264,7 +264,7 @@ def test_the_death_of_the_thread_is_told(site: Site) -> None:
     with pytest.raises(WriterClosed):
         writer.change([Change(part_id(job, 0), broken)])
 
-    assert told.wait(10)
+    assert told.wait(120)
     assert [ZeroDivisionError] == [type(error) for error in died]
     assert "queued" == site.state(job)
 

@@ -38,7 +38,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-@pytest.mark.timeout(600)
 @on_every_stack()
 def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     """Without the checkout: tables are made, a worker starts and delivers, `worker doctor` agrees, the worker ends."""

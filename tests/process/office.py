@@ -52,7 +52,7 @@ class Office:
         """Waits until so many events are done and nothing is left to send."""
         query = "select count(*) from worker_events where state = 2"
         until(lambda: self.stack.number(query) == events, f"{events} events are done", 120)
-        self.stack.until_settled(120)
+        self.stack.until_settled()
 
     def lines(self) -> list[str]:
         """What the hooks wrote."""

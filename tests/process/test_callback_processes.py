@@ -114,7 +114,7 @@ def test_a_module_of_hooks_that_is_not_there_ends_the_worker_with_a_sentence(mak
 
     worker = stack.worker(threads=2)
 
-    assert 2 == worker.wait(60)
+    assert 2 == worker.wait(120)
     assert "worker: hooks: module no_such_module_of_hooks cannot be imported: there is no module" in stack.logs()
 
 

@@ -22,7 +22,6 @@ from worker import (
     update_card_by_code,
 )
 
-SETTLED_S = 120.0
 """A lease, a deadline and a repeat one after the other, on a busy machine."""
 TAKEN_BY_THE_VENDOR = {"after_mark": 0, "answer_read": 1}
 """Where the process dies -> the calls it had made until then."""
@@ -74,7 +73,7 @@ def test_a_code_that_died_with_its_process_is_burned_and_the_update_goes_on_with
     _killed_at(stack, step)
     between = _codes(stack)
     stack.worker()
-    stack.until_settled(SETTLED_S)
+    stack.until_settled()
 
     assert {of_the_press: "leased", of_the_send: "fresh"} == between
     assert {of_the_press: "burned", of_the_send: "spent"} == _codes(stack)
@@ -96,7 +95,7 @@ def test_a_code_that_died_with_its_process_and_was_the_last_is_held_and_said(mak
 
     _killed_at(stack, step)
     stack.worker()
-    stack.until_settled(SETTLED_S)
+    stack.until_settled()
 
     assert ["burned"] == list(_codes(stack).values())
     assert TAKEN_BY_THE_VENDOR[step] == len(_spent(stack))

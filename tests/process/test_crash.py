@@ -6,15 +6,12 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from rig.crash.matrix import STEPS, run_all, table
 from rig.stacks import STACKS, Places, available, on_its_own
 
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
-@pytest.mark.timeout(600)
 @on_its_own(why="it lays out every step on every stack, each a database to itself")
 def test_sigkill_at_every_step_on_every_stack(tmp_path: Path) -> None:
     """Killed at any step, on any stack: once each, and what is in doubt is named."""

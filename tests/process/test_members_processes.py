@@ -52,6 +52,6 @@ def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make
     """Not when the first department is sent to."""
     stack = make(top='members_of = "tests.process.members_of:nobody"')
 
-    assert 2 == stack.worker().wait(60)
+    assert 2 == stack.worker().wait(120)
 
     assert "worker: members_of: module tests.process.members_of holds no function nobody" in stack.logs()

@@ -106,4 +106,4 @@ def _asked(port: int, path: str, ask: Callable[..., requests.Response] = request
 
 def _end(process: subprocess.Popen[bytes]) -> int:
     os.killpg(process.pid, signal.SIGTERM)
-    return process.wait(30)
+    return process.wait(120)

@@ -139,7 +139,7 @@ def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: s
         for queue in queues(stack.prefix, there):
             queue.bind(connection.default_channel).declare()
 
-    status = stack.worker().wait(30)
+    status = stack.worker().wait(120)
 
     assert 2 == status
     [sentence] = [line for line in stack.logs().splitlines() if line.startswith("worker: ")]
@@ -153,7 +153,7 @@ def test_rights_that_are_missing_are_told_in_one_sentence(make: Make, own_rabbit
     """The worker ends with status 2 and says which rights its user needs."""
     stack = make(broker=own_rabbitmq.url, worker_broker=own_rabbitmq.user_without_queues())
 
-    status = stack.worker().wait(30)
+    status = stack.worker().wait(120)
 
     assert 2 == status
     [sentence] = [line for line in stack.logs().splitlines() if line.startswith("worker: ")]

@@ -85,7 +85,7 @@ def _shell(folder: Path) -> Iterator[_Shell]:
     finally:
         for process in shell.running:
             process.terminate()
-        assert [0] * len(shell.running) == [process.wait(60) for process in shell.running]
+        assert [0] * len(shell.running) == [process.wait(120) for process in shell.running]
 
 
 def _typed(console: str) -> list[tuple[str, str]]:

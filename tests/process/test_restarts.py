@@ -33,7 +33,7 @@ def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
     disturb()
     stack.vendor.post("settings", {"latency_s": QUICK_S})
     stack.database.engine.dispose()
-    stack.until_settled(120)
+    stack.until_settled()
 
     assert worker.poll() is None
     assert_all_sent(stack)
@@ -128,7 +128,7 @@ def broker_swapped_and_back(make: Make) -> None:
         assert len(brokers.waiting(stack.left[-1], stack.prefix)) >= LYING, "they still lie in the old one"
     stack.vendor.post("settings", {"latency_s": QUICK_S})
     stack.worker(threads=16)
-    stack.until_settled(120)
+    stack.until_settled()
 
     assert_all_sent(stack)
 

@@ -28,7 +28,7 @@ def listening(app: Any) -> Iterator[str]:
     server = _Announcing(uvicorn.Config(app, "127.0.0.1", 0, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, name="listening", daemon=True)
     thread.start()
-    assert server.listens.wait(10)
+    assert server.listens.wait(120)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:

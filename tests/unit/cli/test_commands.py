@@ -358,7 +358,7 @@ def test_up_delivers_until_it_is_told_to_end(
         thread.start()
         report = wait_for(database, job, 30)
         celery.worker.state.should_stop = 0
-        thread.join(30)
+        thread.join(120)
     database.close()
 
     assert ([0], JobState.ACCEPTED, 1) == (status, report.state, len(levels))
@@ -531,7 +531,7 @@ def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:
             said.append(line)
             if "worker_started" in line:
                 process.send_signal(signal.SIGINT)
-        status = process.wait(30)
+        status = process.wait(120)
 
     text = "".join(said)
     assert (0, True, False) == (status, "worker_drained" in text, "Hitting Ctrl+C" in text)

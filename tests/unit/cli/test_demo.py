@@ -127,7 +127,7 @@ def test_a_worker_that_ended_early_is_told_with_its_log(tmp_path: Path) -> None:
     """Its status and the end of its log."""
     (tmp_path / "up.log").write_text("x" * 5000 + "the last words", encoding="utf-8")
     with _child("raise SystemExit(3)") as process:
-        process.wait(30)
+        process.wait(120)
         on = Stage(tmp_path, "http://127.0.0.1:1", None, FixedAccounts([]), {"up": process})  # type: ignore[arg-type]
 
         with pytest.raises(StageFailed, match="status 3") as failed:

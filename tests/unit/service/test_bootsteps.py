@@ -187,6 +187,6 @@ def test_a_worker_in_a_thread_leaves_the_signals_alone(room: Room, handlers: lis
 
     thread = threading.Thread(target=take_over_signals, args=(room,))
     thread.start()
-    thread.join(10)
+    thread.join(120)
 
     assert before is signal.getsignal(signal.SIGTERM)

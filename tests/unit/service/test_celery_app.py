@@ -119,7 +119,7 @@ def test_a_loop_goes_on_after_an_error() -> None:
     with capture_logs() as logs:
         loop = Loop("test", turn, random.Random(1))
         loop.start()
-        assert well.wait(10)
+        assert well.wait(120)
         assert loop.stop(10)
 
     assert [("thread_failed", "ValueError"), ("thread_recovered", None)] == [

@@ -268,7 +268,7 @@ def test_an_answer_past_the_deadline_is_none(vendor: Vendor, address: Address) -
     go = threading.Event()
 
     def answer(query: dict[str, str]) -> bytes:
-        go.wait(30)
+        go.wait(120)
         return b""
 
     address.answer = answer

@@ -258,7 +258,7 @@ def test_kill_a_process(vendor: Any, text: Any, victim: Any, at: dict[str, Any],
 
     reply = vendor.raw(raw_send(vendor, text()))
 
-    assert victim.wait(5) == -15
+    assert victim.wait(120) == -15
     assert apply is reply.startswith(b"HTTP/1.1 200")
     assert int(apply) == len(vendor.inbox("chenmo"))
     assert last(vendor)["fault"] == f"kill TERM {victim.pid}"
@@ -275,7 +275,7 @@ def test_kill_the_peer(vendor: Any, text: Any) -> None:
     arguments = [sys.executable, "-S", "-c", script, host, port, raw_send(vendor, text()).hex()]
 
     with subprocess.Popen(arguments, stdin=subprocess.PIPE) as client:
-        assert client.wait(10) == -9
+        assert client.wait(120) == -9
     assert last(vendor)["fault"] == f"kill KILL {client.pid}"
     assert len(vendor.inbox("chenmo")) == 1
 
@@ -283,7 +283,7 @@ def test_kill_the_peer(vendor: Any, text: Any) -> None:
 def test_nobody_to_kill(vendor: Any, text: Any, victim: Any) -> None:
     """A process that is gone changes nothing but the log."""
     victim.kill()
-    victim.wait(5)
+    victim.wait(120)
     vendor.faults({"action": {"kill": victim.pid}})
 
     assert vendor.send(text())["errcode"] == 0

@@ -38,7 +38,7 @@ def test_a_process_ends_cleanly(number: signal.Signals) -> None:
         process.send_signal(number)
 
         assert reply.json()["errcode"] == 40013
-        assert process.wait(5) == 0
+        assert process.wait(120) == 0
 
 
 def test_tls(tmp_path: Path) -> None:

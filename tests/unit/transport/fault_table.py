@@ -215,7 +215,7 @@ def _(stage: Stage) -> CallResult:
 @scene("dropped before the request: a connection that had carried a call was closed while limits were reserved")
 def _(stage: Stage) -> CallResult:
     taken = threading.Event()
-    server = stage.server(answer(then=lambda peer: taken.wait(30)))
+    server = stage.server(answer(then=lambda peer: taken.wait(120)))
     transport = stage.transport()
     run(transport, request(server.url))
     stage.reached.clear()
@@ -282,7 +282,7 @@ def upload_into(stage: Stage, last_words: Callable[[Peer], None]) -> CallResult:
 
     def chunks() -> Iterator[bytes]:
         yield b"first"
-        assert gone.wait(30)
+        assert gone.wait(120)
         for _ in range(1000):
             yield bytes(65536)
 
@@ -353,7 +353,7 @@ def _(stage: Stage) -> CallResult:
     stage.at["answer_half"] = read.set
 
     def reset(peer: Peer) -> None:
-        assert read.wait(30)
+        assert read.wait(120)
         peer.reset()
 
     return served(stage, response(OK_BODY)[:-1], reset)

@@ -75,7 +75,7 @@ class RawServer:
     def __exit__(self, *exc: object) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(30)
+        self._thread.join(120)
         self._listener.close()
         if self._error is not None and exc[0] is None:
             raise self._error

@@ -45,7 +45,7 @@ def test_function_answers_in_parallel() -> None:
     both = threading.Barrier(2)
 
     def answer(request: Request) -> Answered | NoAnswer:
-        both.wait(30)
+        both.wait(120)
         return NoAnswer("cut", 0.0)
 
     transport = ScriptedTransport(answer)
@@ -53,7 +53,7 @@ def test_function_answers_in_parallel() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
 
     assert len(transport.calls) == 2
 

@@ -425,7 +425,7 @@ class TestConnections:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
 
         assert results == [OK] * 160
 
@@ -492,7 +492,7 @@ class TestTls:
                 back = threading.Thread(target=_pump, args=(far, peer.sock))
                 back.start()
                 _pump(peer.sock, far)
-                back.join(30)
+                back.join(120)
 
         proxied = stage.server(proxy)
         with authority.cert_pem.tempfile() as bundle:
@@ -753,7 +753,7 @@ class TestProbe:
 
 def assert_set(event: threading.Event) -> None:
     """Wait for somebody else's step."""
-    assert event.wait(30)
+    assert event.wait(120)
 
 
 def _readable(sock: socket.socket) -> bool:
