@@ -163,3 +163,9 @@ def test_every_limit_has_a_row():
     """No other is kept."""
     kept = {name for name, limit in PROFILE.items() if not limit.not_kept}
     assert kept == {row["name"] for row in rows("webhook_limits")}
+
+
+def test_every_type_says_whom_it_reaches():
+    """A type that is missing there would go to named chats unchecked, and to blackboards that cannot show it."""
+    types = {msgtype for rows_of in fields.BODIES.values() for msgtype in rows_of}
+    assert {*types, "template_card"} == set(fields.AUDIENCES_OF)

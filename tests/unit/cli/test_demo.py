@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import inspect
 import io
 import re
 import signal
@@ -179,6 +181,20 @@ def test_the_board_is_a_live_table_on_a_terminal(sqlite_url: str) -> None:
     assert "worker demo" in screen.getvalue()
     assert "open: queued" in screen.getvalue()
     assert "0 of 1, 0 refused" in screen.getvalue()
+
+
+@pytest.mark.parametrize("name", ["wecom_app", "wecom_webhook", "youdu"])
+def test_every_message_type_is_shown(name: str) -> None:
+    """A message class of the channel has a row in `worker demo --all-channels`."""
+    channel = importlib.import_module(f"worker.channels.{name}")
+    shown = importlib.import_module(f"worker.cli.demo.channels.{name}").MESSAGES.values()
+    used = {type(part) for entry in shown for part in (entry if isinstance(entry, tuple) else (entry,))}
+
+    assert set() == {name for name in channel.__all__ if _is_message(one := getattr(channel, name)) and one not in used}
+
+
+def _is_message(one: object) -> bool:
+    return inspect.isclass(one) and hasattr(one, "msgtype")
 
 
 def _child(code: str) -> subprocess.Popen[str]:

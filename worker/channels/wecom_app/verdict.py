@@ -1,4 +1,4 @@
-"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes.py`."""
+"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows in `wecom/errcodes/`."""
 
 from __future__ import annotations
 
