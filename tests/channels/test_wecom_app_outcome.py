@@ -335,7 +335,7 @@ KEYS = st.sampled_from(
 VALUES = JSON | st.sampled_from([0, "0", -1, 81013, 42014, 40007, "ok", "a|B|zz", ["a", 12], "12"])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(
     st.binary(max_size=60)
     | st.dictionaries(KEYS, VALUES, max_size=6)

@@ -27,7 +27,7 @@ CHATID = st.from_regex(r"[0-9A-Za-z]{1,32}", fullmatch=True)
 CLICKABLE = ["button_interaction", "vote_interaction", "multiple_interaction"]
 
 
-@settings(QUICK, max_examples=300)
+@QUICK
 @given(bodies(), PEOPLE, st.booleans())
 def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], users: list[str], flagged: bool):
     """Whatever is valid by the tables is taken for everybody, and everybody sees it as it was asked for."""

@@ -206,7 +206,7 @@ PARTS = [
 ]
 
 
-@settings(QUICK, max_examples=300)
+@QUICK
 @given(
     st.sampled_from(PARTS),
     st.one_of(NAMED.map(json.dumps).map(str.encode), st.binary(max_size=60)),

@@ -41,7 +41,7 @@ def test_every_type_is_tried() -> None:
     assert (set(PLAIN), set(CARD_CLASSES)) == (set(BODIES), set(CARDS))
 
 
-@settings(QUICK, max_examples=300)
+@QUICK
 @given(bodies(), PLACES)
 def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], to: Recipients) -> None:
     """Every chat shows it once, as it was asked for."""
@@ -102,7 +102,7 @@ def damaged(draw: st.DrawFn) -> dict[str, Any]:
     return body
 
 
-@settings(QUICK, max_examples=300)
+@QUICK
 @given(damaged(), st.sampled_from([PUSH, ROBOT]))
 def test_what_passes_the_door_is_neither_refused_nor_cut(body: dict[str, Any], of: Account) -> None:
     """Also of bodies that may be wrong, in both editions: the door says so, or the vendor takes them as they are."""
@@ -147,7 +147,7 @@ ANSWERS = st.one_of(
 CLEAR = (Accepted, Rejected, Retry, Wait, Progress, Parked, Unknown)
 
 
-@settings(QUICK, max_examples=400)
+@QUICK
 @given(ANSWERS, st.sampled_from([200, 200, 200, 404, 429, 500, 503]), st.booleans(), st.booleans())
 def test_any_answer_has_one_clear_meaning(answer: bytes, status: int, in_doubt: bool, upload: bool) -> None:
     """Never an exception, never a token asked for; a chat is accepted, refused, open or in doubt, and counted once."""

@@ -91,7 +91,7 @@ TEXTS = st.one_of(
 MODES = st.sampled_from(["strict", "partial", "partial-error", "unknown"])
 
 
-@settings(QUICK, max_examples=400)
+@QUICK
 @given(IDS, NUMBERS, CODES, TEXTS, MODES, st.booleans())
 def test_nobody_is_lost_or_counted_twice(
     users: list[str], parties: list[int], errcode: int, errmsg: str, mode: str, in_doubt: bool

@@ -80,7 +80,7 @@ def with_media(body: Any, server: Server) -> Any:
     return made
 
 
-@settings(QUICK, max_examples=300)
+@QUICK
 @given(bodies(), PEOPLE, st.sampled_from(["code_point", "utf16"]), st.sampled_from([0, 100003]))
 def test_valid_messages_are_neither_refused_nor_cut(
     body: dict[str, Any], users: list[str], character: str, title_code: int
@@ -111,7 +111,7 @@ def damaged(draw: st.DrawFn) -> dict[str, Any]:
     return body
 
 
-@settings(QUICK, max_examples=300)
+@QUICK
 @given(damaged())
 def test_what_the_door_lets_through_is_never_refused(body: dict[str, Any]):
     """And never cut: the door is as strict as the server wherever that is known."""

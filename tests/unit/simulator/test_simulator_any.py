@@ -169,7 +169,7 @@ ODD_TAGS = {
 }
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(calls(BODIES))
 @example(("externalcontact/add_msg_template", ODD_TAGS))
 def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
@@ -198,7 +198,7 @@ def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     assert world.webhook.posts == [] or (path == "webhook/send" and reply == {"errcode": 0, "errmsg": reply["errmsg"]})
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(calls(YOUDU), st.booleans())
 def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool) -> None:
     """Odd JSON inside of a good envelope, or in its place; nobody sees what was refused."""
