@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench import Figure
 from bench.installation import installation
@@ -132,7 +132,7 @@ def _ask(stack: Stack, rng: random.Random, keys: int, each: int) -> str:
     return next(ref.id for ref, job in zip(refs, new, strict=True) if job.order_key == HELD)
 
 
-def _job(name: str, number: int, on_unknown: str) -> NewJob:
+def _job(name: str, number: int, on_unknown: Literal["hold", "resend"]) -> NewJob:
     key = None if name == NOBODYS else name
     user = f"{name}-{number if key is None else 0}"
     return NewJob(ACCOUNT, Text(content=f"{name} {number}"), To(users=[user]), order_key=key, on_unknown=on_unknown)

@@ -156,10 +156,10 @@ def _ask(stack: Stack, account: str, story: Story, priority: Priority, numbers: 
 
 
 def _job(account: str, priority: Priority, n: int) -> NewJob:
-    content, named = f"{priority.value} {n}", priority.name.lower()
+    content = f"{priority.value} {n}"
     if account == ACCOUNT:
-        return NewJob(account, Text(content=content), To(users=[f"u{priority.value}-{n}"]), priority=named)
-    return NewJob(account, webhook.Text(content=content), Chats("wr1"), priority=named)
+        return NewJob(account, Text(content=content), To(users=[f"u{priority.value}-{n}"]), priority=priority)
+    return NewJob(account, webhook.Text(content=content), Chats("wr1"), priority=priority)
 
 
 def _watch(stack: Stack, ride: Ride) -> None:

@@ -131,6 +131,7 @@ _HOMES = {
         "track",
     ),
     "worker.producer.insert": ("JobRef",),
+    "worker.producer.options": ("JobOptions",),
     "worker.producer.recall": (
         "recall",
         "recall_message",

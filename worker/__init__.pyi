@@ -126,6 +126,9 @@ from worker.producer.group_send import (
 from worker.producer.insert import (
     JobRef as JobRef,
 )
+from worker.producer.options import (
+    JobOptions as JobOptions,
+)
 from worker.producer.recall import (
     recall as recall,
     recall_message as recall_message,

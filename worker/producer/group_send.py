@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Unpack
 
 from sqlalchemy import Connection
 
@@ -16,13 +17,12 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.group_send import AGE_S, PACE_S
 from worker.domain.job import Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.clock import SqlClock
 from worker.producer.follow_up import follow_up
 from worker.producer.insert import JobRef
-from worker.producer.options import Instant, Options
+from worker.producer.options import CLOCK, Instant, JobOptions, Options, PriorityName, enqueues
 from worker.reporting.find_job import JobId
 
-_CLOCK = DatabaseClock()
 SLOWEST_PACE_S = 86_400.0
 LONGEST_S = 180 * 86_400.0
 
@@ -34,19 +34,19 @@ def track(
     *,
     pace: timedelta | float = PACE_S,
     max_age: timedelta | float = AGE_S,
-    priority: str | Priority = "bulk",
+    priority: PriorityName | Priority = "bulk",
     due_at: Instant | None = None,
     dedupe_key: str | None = None,
     tags: Sequence[str] = (),
     bind: Bind | None = None,
     accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    clock: SqlClock = CLOCK,
 ) -> JobRef:
     """Enqueues the tracking of a group-send: which members have sent it, and its status at every customer.
 
     Rounds are `pace` apart at least (seconds or a timedelta; 300 s by default) and farther with age, six hours at most,
     until nothing can change any more or the task is `max_age` old (30 days by default). `campaign(job)` shows what was
-    read so far.
+    read so far. `priority`, `due_at`, `dedupe_key`, `tags`, `bind`, `accounts` and `clock` are those of JobOptions.
     """
     document: dict[str, object] = {"type": "track"}
     problems: list[Problem] = []
@@ -58,28 +58,20 @@ def track(
     if problems:
         raise CheckFailed(problems)
     options = Options(priority=priority, due_at=due_at, dedupe_key=dedupe_key, tags=tags)
-    return follow_up(connection, Kind.TRACK, job_id, document, Recipients(), options, accounts, clock)
+    keywords = JobOptions(accounts=accounts, clock=clock)
+    return follow_up(connection, Kind.TRACK, job_id, document, Recipients(), options, keywords)
 
 
-@in_callers_transaction
+@enqueues
 def remind(
     connection: Connection,
     job_id: JobId,
-    *,
-    priority: str | Priority = "normal",
-    due_at: Instant | None = None,
-    expires_at: Instant | None = None,
-    dedupe_key: str | None = None,
-    tags: Sequence[str] = (),
-    bind: Bind | None = None,
-    accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    **keywords: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues a reminder to the members who have not confirmed a group-send yet.
 
     The vendor takes three reminders of a task in 24 h (page 97610); a fourth ends `rejected` with the time when the
     next one is taken.
     """
-    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
-    document = {"type": "remind"}
-    return follow_up(connection, Kind.REMIND, job_id, document, Recipients(), options, accounts, clock)
+    options, document = Options().given(keywords), {"type": "remind"}
+    return follow_up(connection, Kind.REMIND, job_id, document, Recipients(), options, keywords)

@@ -1,15 +1,24 @@
-"""The options that every kind of job may have beside its content, and their checks."""
+"""The options that every kind of job may have beside its content: the keywords that say them, and their checks."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, get_args
 
+from sqlalchemy import Connection
+
+from worker.config.accounts import AccountSource
 from worker.domain.errors import Problem
 from worker.domain.job import Priority
-from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.caller import Bind, InCallersTransaction, in_callers_transaction
+from worker.outbox.engine.clock import SECOND, DatabaseClock, SqlClock
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
 
 Instant = datetime | timedelta | float | int
 """An aware datetime, or a delay from the database's now: a timedelta or seconds."""
@@ -17,11 +26,41 @@ Instant = datetime | timedelta | float | int
 KEY_CHARACTERS = 200
 TAGS = 50
 TAG_CHARACTERS = 100
-ON_GAP = ("hold", "skip")
-ON_UNKNOWN = ("default", "hold", "resend")
-OVERFLOW = ("refuse", "truncate", "split")
+CLOCK = DatabaseClock()
+
+PriorityName = Literal["urgent", "normal", "bulk"]
+OnGap = Literal["hold", "skip"]
+OnUnknown = Literal["default", "hold", "resend"]
+Overflow = Literal["refuse", "truncate", "split"]
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
+
+
+class JobOptions(TypedDict, total=False):
+    """The keywords that each function which enqueues a job takes beside its own; all may be left out.
+
+    priority: Which part goes first where a limit is short: "urgent", "normal" or "bulk". A recall is urgent by default,
+        a track bulk, any other job normal.
+    due_at: When the job is sent at the earliest: an aware datetime; or a timedelta or seconds from the database's now,
+        up to ten years. By default now.
+    expires_at: From when on the job is not sent any more and ends `expired`: the same, and after due_at. By default
+        never.
+    dedupe_key: Up to 200 characters. A second job of the account with the same key and content is the first one; with
+        other content it is refused with DedupeConflict. None by default.
+    tags: Up to 50 words of your own, of up to 100 characters each. Hooks and reports give them back.
+    bind: Which of a session's several binds is meant. By default the session's own.
+    accounts: The accounts to use instead of this process's, which `worker.configure` sets.
+    clock: For tests: what is now. By default the database's clock.
+    """
+
+    priority: PriorityName | Priority
+    due_at: Instant | None
+    expires_at: Instant | None
+    dedupe_key: str | None
+    tags: Sequence[str]
+    bind: Bind | None
+    accounts: AccountSource | None
+    clock: SqlClock
 
 
 # Not frozen, like every class of which each job makes an instance: freezing costs more than the rest of making one.
@@ -29,30 +68,56 @@ _PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
 class Options:
     """The options that every kind of job may have beside its content."""
 
-    priority: str | Priority = "normal"
+    priority: PriorityName | Priority = "normal"
     due_at: Instant | None = None
     expires_at: Instant | None = None
     dedupe_key: str | None = None
     order_key: str | None = None
-    on_gap: str = "hold"
+    on_gap: OnGap = "hold"
     """What the parts behind one that is held in doubt, exhausted or parked do: `hold` (wait) or `skip` (go on)."""
     tags: Sequence[str] = ()
-    on_unknown: str | None = None
-    overflow: str = "refuse"
+    on_unknown: OnUnknown | None = None
+    overflow: Overflow = "refuse"
     """The handling of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
     messages, which are parts of the job, numbered and offered in order."""
+
+    def given(self, keywords: JobOptions) -> Self:
+        """Sets the options that the keywords name; returns these options."""
+        self.priority = keywords.get("priority", self.priority)
+        self.due_at = keywords.get("due_at")
+        self.expires_at = keywords.get("expires_at")
+        self.dedupe_key = keywords.get("dedupe_key")
+        self.tags = keywords.get("tags", ())
+        return self
+
+
+def enqueues(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
+    """Makes a function with the keywords JobOptions take the caller's session; its help explains all of them."""
+    own = inspect.signature(work).parameters.values()
+    taken = {*JobOptions.__annotations__, *(one.name for one in own if one.kind is not one.VAR_KEYWORD)}
+
+    @wraps(work)
+    def checked(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # Python itself would take any keyword, because it does not look into a TypedDict.
+        if wrong := kwargs.keys() - taken:
+            raise TypeError(f"{work.__name__}() got an unexpected keyword argument {min(wrong)!r}")
+        return work(connection, *args, **kwargs)
+
+    _, _, explained = inspect.cleandoc(JobOptions.__doc__ or "").partition("\n\n")
+    checked.__doc__ = f"{inspect.cleandoc(work.__doc__ or '')}\n\nKeywords of JobOptions:\n\n{explained}"
+    return in_callers_transaction(checked)
 
 
 def option_problems(options: Options) -> Iterator[Problem]:
     """Every option that is wrong by itself or beside another."""
     if not isinstance(options.priority, str | Priority) or options.priority not in _PRIORITY_WORDS:
         yield Problem("priority", "is not a priority", f"use one of {', '.join(PRIORITIES)}")
-    if options.overflow not in OVERFLOW:
-        yield Problem("overflow", "is no choice", f"use one of {', '.join(OVERFLOW)}")
-    if options.on_unknown is not None and options.on_unknown not in ON_UNKNOWN:
-        yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(ON_UNKNOWN)}")
-    if options.on_gap not in ON_GAP:
-        yield Problem("on_gap", "is no choice", f"use one of {', '.join(ON_GAP)}")
+    if options.overflow not in get_args(Overflow):
+        yield Problem("overflow", "is no choice", f"use one of {', '.join(get_args(Overflow))}")
+    if options.on_unknown is not None and options.on_unknown not in get_args(OnUnknown):
+        yield Problem("on_unknown", "is not a policy", f"use one of {', '.join(get_args(OnUnknown))}")
+    if options.on_gap not in get_args(OnGap):
+        yield Problem("on_gap", "is no choice", f"use one of {', '.join(get_args(OnGap))}")
     elif options.on_gap != "hold" and options.order_key is None:
         yield Problem("on_gap", "has no order to leave a gap in", "give an order_key too, or leave it out")
     if options.due_at is not None or options.expires_at is not None:

@@ -5,42 +5,30 @@ As in `enqueue.py`, all is inserted in the caller's own transaction; a worker fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Unpack
 
 from sqlalchemy import Connection
 
-from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind, Priority
-from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.domain.job import Kind
 from worker.producer.follow_up import follow_up
 from worker.producer.insert import JobRef, ask
-from worker.producer.options import AWARE, Instant, Options, aware_problems
+from worker.producer.options import AWARE, CLOCK, JobOptions, Options, aware_problems, enqueues
 from worker.producer.plan import Asked
 from worker.reporting.find_job import JobId
 
-_CLOCK = DatabaseClock()
 MSGID_BYTES = 512
 """Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
 
 
-@in_callers_transaction
+@enqueues
 def recall(
     connection: Connection,
     job_id: JobId,
-    *,
-    priority: str | Priority = "urgent",
-    due_at: Instant | None = None,
-    expires_at: Instant | None = None,
-    dedupe_key: str | None = None,
-    tags: Sequence[str] = (),
-    bind: Bind | None = None,
-    accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    **keywords: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
 
@@ -48,25 +36,18 @@ def recall(
     more. Messages of the job's replays and resends are recalled with it; a recall of a replay is about that one alone.
     The vendor recalls a message within 24 h. A recall goes before sends.
     """
-    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
-    return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, accounts, clock)
+    options = Options(priority="urgent").given(keywords)
+    return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, keywords)
 
 
-@in_callers_transaction
+@enqueues
 def recall_message(
     connection: Connection,
     account: str,
     msgid: str,
     *,
     sent_at: datetime | None = None,
-    priority: str | Priority = "urgent",
-    due_at: Instant | None = None,
-    expires_at: Instant | None = None,
-    dedupe_key: str | None = None,
-    tags: Sequence[str] = (),
-    bind: Bind | None = None,
-    accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    **keywords: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the recall of one message that another program sent, by its msgid, through the app that sent it.
 
@@ -76,14 +57,14 @@ def recall_message(
     problems = _msgid_problems(msgid)
     if sent_at is not None:
         problems += aware_problems("sent_at", sent_at, f"{AWARE}, or leave it out")
-    found = (accounts or current_accounts()).get(account)
+    found = (keywords.get("accounts") or current_accounts()).get(account)
     if problems:
         raise CheckFailed(problems, channel=found.channel)
-    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    options = Options(priority="urgent").given(keywords)
     document = {"type": "recall", "msgid": msgid}
     if sent_at is not None:
         document["sent_at"] = sent_at.astimezone(UTC).isoformat()
-    return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), clock)
+    return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), keywords.get("clock", CLOCK))
 
 
 def _msgid_problems(msgid: object) -> list[Problem]:

@@ -21,19 +21,18 @@ from worker.domain.errors import NotReplayable
 from worker.domain.instants import instant
 from worker.domain.job import Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.clock import SqlClock
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.follow_ups import has_repeats_to_come
 from worker.outbox.jobs.order_queue import take_place
 from worker.producer.insert import JobRef, ask
-from worker.producer.options import Instant, Options
+from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
 from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import JobId, id_of, row_of, rows_of
 from worker.reporting.recipient_status import Share, recipients_under, standing
 
-_CLOCK = DatabaseClock()
 REPLAY_MARK = 6
 """Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows
 that workers use."""
@@ -44,11 +43,11 @@ def replay(
     connection: Connection,
     job_id: JobId,
     *,
-    priority: str | Priority | None = None,
+    priority: PriorityName | Priority | None = None,
     due_at: Instant | None = None,
     bind: Bind | None = None,
     accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    clock: SqlClock = CLOCK,
 ) -> JobRef:
     """Enqueues a whole job once more, as a new job linked to the first; recipients who got it will get it again.
 
@@ -83,10 +82,10 @@ def resend_failed(
     job_id: JobId,
     *,
     undetermined: bool = False,
-    priority: str | Priority | None = None,
+    priority: PriorityName | Priority | None = None,
     bind: Bind | None = None,
     accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    clock: SqlClock = CLOCK,
 ) -> JobRef:
     """Enqueues a send once more for exactly the recipients who were refused: a new job linked to the first.
 
@@ -126,7 +125,7 @@ def _once_more(
     connection: Connection,
     old: Mapping[str, Any],
     to: Recipients,
-    priority: str | Priority | None,
+    priority: PriorityName | Priority | None,
     accounts: AccountSource | None,
 ) -> Asked:
     """The same job again, linked to the original."""

@@ -5,35 +5,31 @@ As in `enqueue.py`, all is inserted in the caller's own transaction; the state o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
 from worker.channels import channel
-from worker.config.accounts import AccountSource
 from worker.config.current import current_accounts
 from worker.domain.account import Account
 from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
-from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
+from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
 from worker.producer.follow_up import follow_up
 from worker.producer.insert import JobRef, ask
-from worker.producer.options import AWARE, Instant, Options, aware_problems
+from worker.producer.options import AWARE, CLOCK, JobOptions, Options, aware_problems, enqueues
 from worker.producer.plan import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.reporting.find_job import JobId, id_of
 
-_CLOCK = DatabaseClock()
 
-
-@in_callers_transaction
+@enqueues
 def update_card_by_code(
     connection: Connection,
     account: str,
@@ -42,14 +38,7 @@ def update_card_by_code(
     to: Recipient | None = None,
     *,
     issued_at: datetime | None = None,
-    priority: str | Priority = "normal",
-    due_at: Instant | None = None,
-    expires_at: Instant | None = None,
-    dedupe_key: str | None = None,
-    tags: Sequence[str] = (),
-    bind: Bind | None = None,
-    accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    **keywords: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the update of one card, for some or (without `to`) for all who have it, by this response_code alone.
 
@@ -58,19 +47,20 @@ def update_card_by_code(
     `issued_at` (an aware datetime); without that a late call is made and the vendor refuses it. A code that was used
     before, or may have been, is refused: CheckFailed when that is known already, otherwise the job ends `rejected`.
     """
-    found = (accounts or current_accounts()).get(account)
+    found = (keywords.get("accounts") or current_accounts()).get(account)
     document = document_of(update)
     problems = update_problems(document)
     if issued_at is not None:
         problems += aware_problems("issued_at", issued_at, f"{AWARE}, or leave it out")
     if problems:
         raise CheckFailed(problems, channel=found.channel)
-    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    options = Options().given(keywords)
     document["response_code"] = response_code
     if issued_at is not None:
         document["issued_at"] = issued_at.astimezone(UTC).isoformat()
-    _require_unused(connection, found, response_code, dedupe_key)
-    return ask(connection, Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options), clock)
+    _require_unused(connection, found, response_code, options.dedupe_key)
+    asked = Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options)
+    return ask(connection, asked, keywords.get("clock", CLOCK))
 
 
 def require_replayable(
@@ -99,7 +89,7 @@ def _held(connection: Connection, account: Account, response_code: str) -> CodeS
     return read_code(connection, code_id(channel(account.channel).app_scope(account), response_code))
 
 
-@in_callers_transaction
+@enqueues
 def update_card(
     connection: Connection,
     job_id: JobId,
@@ -107,14 +97,7 @@ def update_card(
     to: Recipient | None = None,
     *,
     reserve_last: bool = False,
-    priority: str | Priority = "normal",
-    due_at: Instant | None = None,
-    expires_at: Instant | None = None,
-    dedupe_key: str | None = None,
-    tags: Sequence[str] = (),
-    bind: Bind | None = None,
-    accounts: AccountSource | None = None,
-    clock: SqlClock = _CLOCK,
+    **keywords: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the update of the card that a job sent, for some or (without `to`) for everyone who has it.
 
@@ -123,12 +106,12 @@ def update_card(
     `priority` says, when the last code of a card ends within an hour. The cards of the job's replays and resends are
     updated too; an update of a replay is about that one alone.
     """
-    options = Options(priority=priority, due_at=due_at, expires_at=expires_at, dedupe_key=dedupe_key, tags=tags)
+    options = Options().given(keywords)
     document = document_of(update)
     if problems := update_problems(document):
         raise CheckFailed(problems)
-    target, now = id_of(job_id), now_in(connection, clock)
+    target, now = id_of(job_id), now_in(connection, keywords.get("clock", CLOCK))
     if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):
         options.priority = Priority.URGENT
     people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
-    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, accounts, clock, spec)
+    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, keywords, spec)

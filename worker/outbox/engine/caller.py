@@ -7,6 +7,7 @@ A database error is raised without the statement's values, because it may be wri
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -29,6 +30,7 @@ R = TypeVar("R", covariant=True)
 
 SyncCaller = Session | Connection | scoped_session[Session]
 AsyncCaller: TypeAlias = "AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]"
+_SHOWN = "Session | Connection | AsyncSession | AsyncConnection"
 Bind: TypeAlias = "Engine | Connection | AsyncEngine | AsyncConnection"
 
 
@@ -83,6 +85,11 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
             f"not {type(session).__name__}"
         )
 
+    # For `help()`: what callers give is their session, not the connection that the function gets.
+    inner = inspect.signature(work)
+    first, *others = inner.parameters.values()
+    session = first.replace(name="session", kind=first.POSITIONAL_ONLY, annotation=_SHOWN)
+    door.__signature__ = inner.replace(parameters=[session, *others])  # type: ignore[attr-defined]
     return cast("InCallersTransaction[P, R]", door)
 
 
