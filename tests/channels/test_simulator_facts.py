@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from wecom_app_facts import Fact, card_facts, codes, plain_facts, rows, size
 
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.routes import answer
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.world import World
@@ -107,11 +107,11 @@ def sent(body: dict[str, Any], **codes: int) -> tuple[int, str, list[dict[str, A
     known = {kind: [".*"] for kind in ("image", "voice", "video", "file")}
     world = World(SimulatorSettings.model_validate({"media": {"known": known}, "codes": codes}))
     login = json.loads(
-        answer(world, Request("GET", "/cgi-bin/gettoken", {"corpid": "ww1", "corpsecret": "s"}, seq=1)).body
+        answer(world, HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww1", "corpsecret": "s"}, seq=1)).body
     )
     raw = json.dumps({"touser": "u", "agentid": 1, **body}).encode()
     query = {"access_token": login["access_token"]}
-    reply = json.loads(answer(world, Request("POST", "/cgi-bin/message/send", query, seq=2, body=raw)).body)
+    reply = json.loads(answer(world, HttpRequest("POST", "/cgi-bin/message/send", query, seq=2, body=raw)).body)
     seen = world.inbox.of("u")
     assert bool(seen) is (reply["errcode"] == 0)
     return reply["errcode"], reply["errmsg"], seen[0]["altered"] if seen else []

@@ -21,7 +21,7 @@ from worker.domain.content.recipient import Everyone, To
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Unknown
 from worker.simulator import SimulatorSettings
-from worker.simulator.request import Request as Asked
+from worker.simulator.request import HttpRequest
 from worker.simulator.routes import answer
 from worker.simulator.world import World
 
@@ -50,7 +50,9 @@ class Server:
         if isinstance(body, FileBody):
             headers, body = {"content-type": "multipart/form-data; boundary=b0undary"}, written(body)
         assert isinstance(body, bytes | None)
-        asked = Asked(built.method, built.path, dict(built.query), seq=self.seq, headers=headers, body=body or b"")
+        asked = HttpRequest(
+            built.method, built.path, dict(built.query), seq=self.seq, headers=headers, body=body or b""
+        )
         said = answer(self.world, asked)
         return Reply(said.status, {}, said.body)
 

@@ -11,7 +11,7 @@ from wecom_app_samples import CHANNEL, account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.routes import answer
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.world import World
@@ -31,10 +31,10 @@ class Vendor:
     def __init__(self) -> None:
         self.world = World(SimulatorSettings.model_validate(SETTINGS))
         self._numbers = count(1)
-        login = self.ask(Request("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s"}))
+        login = self.ask(HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s"}))
         self.token = json.loads(login)["access_token"]
 
-    def ask(self, request: Request) -> bytes:
+    def ask(self, request: HttpRequest) -> bytes:
         """The body of the answer."""
         request.seq = next(self._numbers)
         return answer(self.world, request).body
@@ -43,7 +43,7 @@ class Vendor:
         """Carry a part's call out: what was sent, what the channel makes of the answer, and the answer."""
         built = CHANNEL.request(part, ACCOUNT, Access(self.token), flagged=flagged)
         assert isinstance(built.body, bytes)
-        body = self.ask(Request(built.method, built.path, dict(built.query), body=built.body))
+        body = self.ask(HttpRequest(built.method, built.path, dict(built.query), body=built.body))
         outcome = CHANNEL.outcome(part, ACCOUNT, Reply(200, {}, body), Access(self.token)).outcome
         return json.loads(built.body), outcome, json.loads(body)
 

@@ -12,7 +12,7 @@ from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
 from worker.simulator.control import answer as control
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.routes import answer
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.world import World
@@ -34,10 +34,10 @@ class Vendor:
         self.world = World(SimulatorSettings.model_validate(merged))
         self.world.clock.set(float(NOW), frozen=True)
         self._numbers = count(1)
-        login = self.ask(Request("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s"}))
+        login = self.ask(HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s"}))
         self.access = Access(json.loads(login)["access_token"])
 
-    def ask(self, request: Request) -> bytes:
+    def ask(self, request: HttpRequest) -> bytes:
         """The body of the answer."""
         request.seq = next(self._numbers)
         return answer(self.world, request).body
@@ -47,19 +47,19 @@ class Vendor:
         query = {"access_token": self.access.token or ""}
         path = f"/cgi-bin/externalcontact/{name}"
         raw = json.dumps(body, ensure_ascii=False).encode()
-        return json.loads(self.ask(Request("POST", path, query, body=raw)))
+        return json.loads(self.ask(HttpRequest("POST", path, query, body=raw)))
 
     def takes(self, part: Part) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
         """Carry a part's call out: what was sent, what the channel makes of the answer, and the answer."""
         built = CHANNEL.request(part, account(), self.access, flagged=False)
         assert isinstance(built.body, bytes)
-        body = self.ask(Request(built.method, built.path, dict(built.query), body=built.body))
+        body = self.ask(HttpRequest(built.method, built.path, dict(built.query), body=built.body))
         found = CHANNEL.outcome(part, account(), Reply(200, {}, body), self.access).outcome
         return json.loads(built.body), found, json.loads(body)
 
     def act(self, name: str, **given: Any) -> Any:
         """A control act that must succeed."""
-        done = control(self, Request("POST", f"/_control/{name}", {}, body=json.dumps(given).encode()))  # type: ignore[arg-type]
+        done = control(self, HttpRequest("POST", f"/_control/{name}", {}, body=json.dumps(given).encode()))  # type: ignore[arg-type]
         assert done.status == 200, done.body
         return json.loads(done.body)
 

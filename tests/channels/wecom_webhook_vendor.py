@@ -12,7 +12,7 @@ from worker.domain.account import Account
 from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.routes import answer
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.world import World
@@ -36,7 +36,7 @@ class Vendor:
         """Carry a part's call out: what was sent, what the channel makes of the answer, and the answer."""
         built = CHANNEL.request(part, self._account, ACCESS, flagged=False)
         assert isinstance(built.body, bytes)
-        asked = Request(built.method, built.path, dict(built.query), seq=next(self._numbers), body=built.body)
+        asked = HttpRequest(built.method, built.path, dict(built.query), seq=next(self._numbers), body=built.body)
         body = answer(self.world, asked).body
         outcome = CHANNEL.outcome(part, self._account, Reply(200, {}, body), ACCESS).outcome
         return json.loads(built.body), outcome, json.loads(body)

@@ -10,25 +10,25 @@ import pytest
 from worker.simulator import settings
 from worker.simulator.control import ACTS
 from worker.simulator.routes import ROUTES
-from worker.simulator.settings import AppSettings, Part, SimulatorSettings, WebhookKey
+from worker.simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, WebhookKey
 
 DOCS = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 ROWS = [line for line in DOCS.splitlines() if line.startswith("| `")]
 
 
-def leaves(model: type[Part], prefix: str = "") -> list[tuple[str, type[Part], str]]:
+def leaves(model: type[SettingsGroup], prefix: str = "") -> list[tuple[str, type[SettingsGroup], str]]:
     """Every setting with its full name, the group it is in, and its own name there."""
     found = []
     for name, field in model.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Part):
+        if isinstance(inner, type) and issubclass(inner, SettingsGroup):
             found += leaves(inner, f"{prefix}{name}.")
         else:
             found.append((prefix + name, model, name))
     return found
 
 
-def note_on(model: type[Part], name: str) -> str:
+def note_on(model: type[SettingsGroup], name: str) -> str:
     """The docstring below a setting."""
     body = ast.parse(inspect.getsource(model)).body[0]
     assert isinstance(body, ast.ClassDef)
@@ -41,7 +41,7 @@ def note_on(model: type[Part], name: str) -> str:
 
 
 @pytest.mark.parametrize(("full", "model", "name"), leaves(SimulatorSettings), ids=lambda value: str(value))
-def test_every_setting_is_documented(full: str, model: type[Part], name: str) -> None:
+def test_every_setting_is_documented(full: str, model: type[SettingsGroup], name: str) -> None:
     """By its full name, in a row that has the mark where the vendor left it unconfirmed."""
     rows = [row for row in ROWS if f"`{full}`" in row]
 
@@ -84,6 +84,11 @@ def test_every_path_and_control_call_is_documented() -> None:
 def test_every_group_is_a_part_of_the_whole() -> None:
     """No group of settings is left over."""
     groups = {field.annotation for field in SimulatorSettings.model_fields.values()}
-    named = {getattr(settings, name) for name in settings.__all__} - {Part, SimulatorSettings, AppSettings, WebhookKey}
+    named = {getattr(settings, name) for name in settings.__all__} - {
+        SettingsGroup,
+        SimulatorSettings,
+        AppSettings,
+        WebhookKey,
+    }
 
     assert named <= groups

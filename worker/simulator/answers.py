@@ -122,7 +122,7 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
-class Answer:
+class HttpAnswer:
     """An HTTP answer, with the vendor's code where it has one."""
 
     body: bytes
@@ -131,26 +131,26 @@ class Answer:
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=UTF-8"})
 
 
-def as_json(value: Any, status: int = 200) -> Answer:
+def as_json(value: Any, status: int = 200) -> HttpAnswer:
     """An answer of our own, for control."""
-    return Answer(json.dumps(value, ensure_ascii=False).encode(), status=status)
+    return HttpAnswer(json.dumps(value, ensure_ascii=False).encode(), status=status)
 
 
-def accepted(*, errmsg: str = "ok", **fields: Any) -> Answer:
+def accepted(*, errmsg: str = "ok", **fields: Any) -> HttpAnswer:
     """The vendor's success."""
-    return Answer(json.dumps({"errcode": 0, "errmsg": errmsg, **fields}, ensure_ascii=False).encode(), errcode=0)
+    return HttpAnswer(json.dumps({"errcode": 0, "errmsg": errmsg, **fields}, ensure_ascii=False).encode(), errcode=0)
 
 
-def refusal(refused: Refused, *, hint: str, ip: str) -> Answer:
+def refusal(refused: Refused, *, hint: str, ip: str) -> HttpAnswer:
     """The vendor's refusal: HTTP 200, the code in the body and in two headers."""
     errmsg = f"{refused.reason}, hint: [{hint}], from ip: {ip}, {MORE_INFO}{refused.code}"
     return coded(refused.code, errmsg, refused.fields)
 
 
-def coded(code: int, errmsg: str, fields: dict[str, Any]) -> Answer:
+def coded(code: int, errmsg: str, fields: dict[str, Any]) -> HttpAnswer:
     """An answer with this code and text, whatever they are."""
     body = json.dumps({"errcode": code, "errmsg": errmsg, **fields}, ensure_ascii=False).encode()
-    answer = Answer(body, errcode=code)
+    answer = HttpAnswer(body, errcode=code)
     if code:
         answer.headers |= {"Error-Code": str(code), "Error-Msg": _header_safe(errmsg)}
     return answer
@@ -160,7 +160,7 @@ def _header_safe(text: str) -> str:
     return text.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")
 
 
-def to_wire(answer: Answer, *, keep_alive: bool) -> bytes:
+def to_wire(answer: HttpAnswer, *, keep_alive: bool) -> bytes:
     """The bytes of an answer, head and body."""
     lines = [f"HTTP/1.1 {answer.status} {'OK' if answer.status < 400 else 'Error'}", "Server: nginx"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]

@@ -4,28 +4,22 @@ Does not know sockets. Control is never broken, delayed or logged.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from worker.simulator.answers import Answer, Refused, as_json
-from worker.simulator.request import Request
+from worker.simulator.answers import HttpAnswer, Refused, as_json
+from worker.simulator.request import HttpRequest
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.calls.press import Press, press
 from worker.simulator.wecom_external.calls.acts import ACTS as EXTERNAL_ACTS
 from worker.simulator.wecom_webhook.calls.control import ACTS as WEBHOOK_ACTS
-from worker.simulator.wire.faults import Rule
-from worker.simulator.world import World
+from worker.simulator.wire.faults import FaultRule
+from worker.simulator.world import Controlled, World
 from worker.simulator.youdu.calls.acts import ACTS as YOUDU_ACTS
 
 PREFIX = "/_control/"
-RULES = TypeAdapter(list[Rule])
-
-
-class Controlled(Protocol):
-    """What control needs of the simulator: its world, which reset replaces."""
-
-    world: World
+RULES = TypeAdapter(list[FaultRule])
 
 
 class ClockChange(BaseModel):
@@ -74,7 +68,7 @@ class AppNamed(BaseModel):
     agentid: int
 
 
-def answer(simulator: Controlled, request: Request) -> Answer:
+def answer(simulator: Controlled, request: HttpRequest) -> HttpAnswer:
     """Carry out a control call; 400 says what is wrong with it, 404 that there is no such call."""
     act = ACTS.get((request.method, request.path.removeprefix(PREFIX)))
     if act is None:
@@ -89,55 +83,55 @@ def _known() -> str:
     return ", ".join(f"{method} {PREFIX}{name}" for method, name in ACTS)
 
 
-def _body(request: Request) -> Any:
+def _body(request: HttpRequest) -> Any:
     return request.json() if request.body else {}
 
 
-def _calls(simulator: Controlled, request: Request) -> Any:
+def _calls(simulator: Controlled, request: HttpRequest) -> Any:
     query = request.query
     return {"calls": simulator.world.calls.shown(query.get("path"), int(query.get("since", "0")))}
 
 
-def _counts(simulator: Controlled, request: Request) -> Any:
+def _counts(simulator: Controlled, request: HttpRequest) -> Any:
     return {"counts": simulator.world.calls.counts()}
 
 
-def _inbox(simulator: Controlled, request: Request) -> Any:
+def _inbox(simulator: Controlled, request: HttpRequest) -> Any:
     user, inbox = request.query.get("user"), simulator.world.inbox
     return {"people": inbox.everybody()} if user is None else {"user": user, "messages": inbox.of(user)}
 
 
-def _clear_inbox(simulator: Controlled, request: Request) -> Any:
+def _clear_inbox(simulator: Controlled, request: HttpRequest) -> Any:
     simulator.world.inbox.clear()
     return {}
 
 
-def _violations(simulator: Controlled, request: Request) -> Any:
+def _violations(simulator: Controlled, request: HttpRequest) -> Any:
     duplicates = simulator.world.inbox.duplicates(request.query.get("marker"))
     return {**simulator.world.limits.shown(), "duplicates": duplicates}
 
 
-def _faults(simulator: Controlled, request: Request) -> Any:
+def _faults(simulator: Controlled, request: HttpRequest) -> Any:
     return {"rules": simulator.world.faults.shown()}
 
 
-def _add_faults(simulator: Controlled, request: Request) -> Any:
+def _add_faults(simulator: Controlled, request: HttpRequest) -> Any:
     body = _body(request)
     simulator.world.faults.add(RULES.validate_python(body if isinstance(body, list) else [body]))
     return _faults(simulator, request)
 
 
-def _clear_faults(simulator: Controlled, request: Request) -> Any:
+def _clear_faults(simulator: Controlled, request: HttpRequest) -> Any:
     simulator.world.faults.clear()
     return _faults(simulator, request)
 
 
-def _clock(simulator: Controlled, request: Request) -> Any:
+def _clock(simulator: Controlled, request: HttpRequest) -> Any:
     clock = simulator.world.clock
     return {"now": clock.now(), "frozen": clock.frozen}
 
 
-def _move_clock(simulator: Controlled, request: Request) -> Any:
+def _move_clock(simulator: Controlled, request: HttpRequest) -> Any:
     change, clock = ClockChange.model_validate(_body(request)), simulator.world.clock
     clock.advance(change.advance_s)
     if change.set is not None or change.frozen is not None:
@@ -146,7 +140,7 @@ def _move_clock(simulator: Controlled, request: Request) -> Any:
     return _clock(simulator, request)
 
 
-def _tokens(simulator: Controlled, request: Request) -> Any:
+def _tokens(simulator: Controlled, request: HttpRequest) -> Any:
     change, apps = TokenChange.model_validate(_body(request)), simulator.world.apps
     return {
         "expired": apps.expire(change.expire) if change.expire else 0,
@@ -154,7 +148,7 @@ def _tokens(simulator: Controlled, request: Request) -> Any:
     }
 
 
-def _expire(simulator: Controlled, request: Request) -> Any:
+def _expire(simulator: Controlled, request: HttpRequest) -> Any:
     """End ids as if their time were over; the clock and the tokens stay as they are."""
     ended, world = Expiry.model_validate(_body(request)), simulator.world
     return {
@@ -164,20 +158,20 @@ def _expire(simulator: Controlled, request: Request) -> Any:
     }
 
 
-def _chats(simulator: Controlled, request: Request) -> Any:
+def _chats(simulator: Controlled, request: HttpRequest) -> Any:
     return {"chats": simulator.world.chats.shown()}
 
 
-def _dissolve(simulator: Controlled, request: Request) -> Any:
+def _dissolve(simulator: Controlled, request: HttpRequest) -> Any:
     chatid = ChatDissolved.model_validate(_body(request)).dissolve
     return {"dissolved": simulator.world.chats.dissolve(chatid)}
 
 
-def _settings(simulator: Controlled, request: Request) -> Any:
+def _settings(simulator: Controlled, request: HttpRequest) -> Any:
     return simulator.world.settings.model_dump()
 
 
-def _merge_settings(simulator: Controlled, request: Request) -> Any:
+def _merge_settings(simulator: Controlled, request: HttpRequest) -> Any:
     changes = _body(request)
     if not isinstance(changes, dict):
         raise ValueError("settings are an object, nested as GET shows them")  # noqa: TRY004  # a 400, not a bug
@@ -185,7 +179,7 @@ def _merge_settings(simulator: Controlled, request: Request) -> Any:
     return _settings(simulator, request)
 
 
-def _press(simulator: Controlled, request: Request) -> Any:
+def _press(simulator: Controlled, request: HttpRequest) -> Any:
     """Press a button of a card; the event is sent in the background, and `callbacks` shows what became of it."""
     given, world = Press.model_validate(_body(request)), simulator.world
     pressed = press(world, given)
@@ -193,7 +187,7 @@ def _press(simulator: Controlled, request: Request) -> Any:
     return world.callbacks.send(world.apps.settings_of(pressed.message.app), pressed.xml, about).shown()
 
 
-def _verify(simulator: Controlled, request: Request) -> Any:
+def _verify(simulator: Controlled, request: HttpRequest) -> Any:
     change, world = AppNamed.model_validate(_body(request)), simulator.world
     found = [app for app in world.settings.apps if (app.corpid, app.agentid) == (change.corpid, change.agentid)]
     if not found:
@@ -201,18 +195,18 @@ def _verify(simulator: Controlled, request: Request) -> Any:
     return world.callbacks.verify(found[0]).shown()
 
 
-def _callbacks(simulator: Controlled, request: Request) -> Any:
+def _callbacks(simulator: Controlled, request: HttpRequest) -> Any:
     return {"callbacks": simulator.world.callbacks.shown()}
 
 
-def _reset(simulator: Controlled, request: Request) -> Any:
+def _reset(simulator: Controlled, request: HttpRequest) -> Any:
     given = _body(request).get("settings")
     settings = simulator.world.settings if given is None else SimulatorSettings.model_validate(given)
     simulator.world = World(settings)
     return _settings(simulator, request)
 
 
-ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
+ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("GET", "calls"): _calls,
     ("GET", "counts"): _counts,
     ("GET", "inbox"): _inbox,

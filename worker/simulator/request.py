@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Request:
+class HttpRequest:
     """Method, path, query, headers (lower-case names) and body, with the caller's address and the call's number."""
 
     method: str
@@ -34,7 +34,7 @@ class Request:
         return json.loads(self.body)
 
 
-def from_target(method: str, target: str, ip: str, port: int) -> Request:
+def from_target(method: str, target: str, ip: str, port: int) -> HttpRequest:
     """A request of which only the first line is known."""
     parts = urlsplit(target)
-    return Request(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), ip, port)
+    return HttpRequest(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), ip, port)

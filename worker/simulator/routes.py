@@ -5,15 +5,15 @@ Does not know how bytes travel and what a handler does.
 
 from collections.abc import Callable
 
-from worker.simulator.answers import Answer, Refused, refusal
-from worker.simulator.request import Request
+from worker.simulator.answers import HttpAnswer, Refused, refusal
+from worker.simulator.request import HttpRequest
 from worker.simulator.wecom_app.calls import handlers, messages
 from worker.simulator.wecom_external.calls.handlers import ROUTES as EXTERNAL_ROUTES
 from worker.simulator.wecom_webhook.calls.handlers import ROUTES as WEBHOOK_ROUTES
 from worker.simulator.world import World
 from worker.simulator.youdu.calls.handlers import ROUTES as YOUDU_ROUTES
 
-Handler = Callable[[World, Request], Answer]
+Handler = Callable[[World, HttpRequest], HttpAnswer]
 
 ROUTES: dict[str, Handler] = {
     "/cgi-bin/gettoken": handlers.gettoken,
@@ -31,13 +31,13 @@ ROUTES: dict[str, Handler] = {
     **YOUDU_ROUTES,
 }
 
-ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, Request], None]] = {"/cgi-bin/message/send": messages.note_refused}
+ON_REFUSED_ELSEWHERE: dict[str, Callable[[World, HttpRequest], None]] = {"/cgi-bin/message/send": messages.note_refused}
 """By path: what remembers a call that a fault rule refused instead of the handler."""
 
-NOT_FOUND = Answer(b"404 page not found\n", status=404, headers={"Content-Type": "text/plain; charset=utf-8"})
+NOT_FOUND = HttpAnswer(b"404 page not found\n", status=404, headers={"Content-Type": "text/plain; charset=utf-8"})
 
 
-def answer(world: World, request: Request) -> Answer:
+def answer(world: World, request: HttpRequest) -> HttpAnswer:
     """Carry a vendor call out and answer it."""
     handler = ROUTES.get(request.path)
     if handler is None:
@@ -49,7 +49,7 @@ def answer(world: World, request: Request) -> Answer:
         return refusal(refused, hint=world.hint(), ip=request.ip)
 
 
-def note_refused(world: World, request: Request) -> None:
+def note_refused(world: World, request: HttpRequest) -> None:
     """Note in the path's state that a fault rule refused this call."""
     note = ON_REFUSED_ELSEWHERE.get(request.path)
     if note is not None:

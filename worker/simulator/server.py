@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from weakref import WeakSet
 
 from worker.simulator import control
-from worker.simulator.answers import Answer
-from worker.simulator.request import Request
+from worker.simulator.answers import HttpAnswer
+from worker.simulator.request import HttpRequest
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wire.bare import Bare, BareConnection
-from worker.simulator.wire.connection import Connection
+from worker.simulator.wire.connection import ClientConnection
 from worker.simulator.world import World
 
-Client = Connection | BareConnection
+Client = ClientConnection | BareConnection
 Factory = Callable[[], Client]
 BACKLOG = 1024
 
@@ -54,13 +54,13 @@ class Simulator:
     def __init__(self, settings: SimulatorSettings) -> None:
         self.world = World(settings)
 
-    def control(self, request: Request) -> Answer:
+    def control(self, request: HttpRequest) -> HttpAnswer:
         """Answer a control call."""
         return control.answer(self, request)
 
-    def connection(self) -> Connection:
+    def connection(self) -> ClientConnection:
         """A protocol for a new client."""
-        return Connection(self)
+        return ClientConnection(self)
 
 
 def serve(

@@ -5,6 +5,7 @@ Does not know HTTP and what calls do with the state.
 
 from collections import Counter
 from itertools import count
+from typing import Protocol
 
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
@@ -54,3 +55,9 @@ class World:
     def hint(self) -> str:
         """The 25 digits the vendor's support asks for."""
         return f"{int(self.clock.now()):010d}{next(self._hints):015d}"
+
+
+class Controlled(Protocol):
+    """What control needs of the simulator: its world, which reset replaces."""
+
+    world: World

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings, strategies as st
 from tests.support.youdu_client import APP, BUIN, KEYS
 from tests.unit.simulator.samples import buttons, image_notice, message, mini, mpnews, news, notice, selects, vote
 from worker.crypto.youdu import YouduEnvelope
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.routes import ROUTES, answer
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.world import World
@@ -180,7 +180,7 @@ def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
 
     def ask(path: str, body: Any, **query: str) -> Any:
         return json.loads(
-            answer(world, Request("POST", f"/cgi-bin/{path}", query, seq=1, body=json.dumps(body).encode())).body
+            answer(world, HttpRequest("POST", f"/cgi-bin/{path}", query, seq=1, body=json.dumps(body).encode())).body
         )
 
     token = ask("gettoken", {}, corpid="ww1", corpsecret="s")["access_token"]
@@ -210,7 +210,9 @@ def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool)
         sealed = envelope.seal(json.dumps(inner).encode(), bytes(16))
         whole = {"buin": BUIN, "appId": APP, "encrypt": sealed, "app_id": APP, "msg_encrypt": sealed}
         sent = json.dumps(whole if outer is None else outer).encode()
-        return json.loads(answer(world, Request("POST", f"/cgi/{path}", {"accessToken": token}, seq=1, body=sent)).body)
+        return json.loads(
+            answer(world, HttpRequest("POST", f"/cgi/{path}", {"accessToken": token}, seq=1, body=sent)).body
+        )
 
     token = ""
     token = json.loads(envelope.open(ask("gettoken", 1_700_000_000)["encrypt"]))["accessToken"]

@@ -8,7 +8,7 @@ from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings,
 from worker.simulator.settings.content import CodeSettings, MediaSettings
 from worker.simulator.settings.external import ExternalSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
 from worker.simulator.settings.webhook import WebhookKey, WebhookSettings
 from worker.simulator.settings.whole import SimulatorSettings
@@ -25,8 +25,8 @@ __all__ = [
     "ExternalSettings",
     "LimitSettings",
     "MediaSettings",
-    "Part",
     "RecallSettings",
+    "SettingsGroup",
     "SimulatorSettings",
     "TokenSettings",
     "WebhookKey",

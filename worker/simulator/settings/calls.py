@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 
-class DuplicateSettings(Part):
+class DuplicateSettings(SettingsGroup):
     """What the duplicate check takes for the same request, and what it answers (all unconfirmed)."""
 
     compare: Literal["bytes", "flagless", "sorted"] = "bytes"
@@ -23,7 +23,7 @@ class DuplicateSettings(Part):
     """The check comes before task_id uniqueness; else a repeated card answers 42014."""
 
 
-class LimitSettings(Part):
+class LimitSettings(SettingsGroup):
     """Amounts and what happens beyond them; 0 switches a limit off."""
 
     enforce: Literal["sliding", "aligned", "none"] = "sliding"
@@ -63,7 +63,7 @@ class LimitSettings(Part):
     """(unconfirmed) calls in the air per API before 45033; 0: no limit."""
 
 
-class CallbackSettings(Part):
+class CallbackSettings(SettingsGroup):
     """How callbacks are delivered."""
 
     deadline_s: float = 5.0

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 
-class MediaSettings(Part):
+class MediaSettings(SettingsGroup):
     """Uploads."""
 
     lifetime_s: float = 259_200
@@ -33,7 +33,7 @@ class MediaSettings(Part):
     """Images must be JPG or PNG (40123), voices AMR (301017), videos MP4 (41090), by their first bytes."""
 
 
-class CodeSettings(Part):
+class CodeSettings(SettingsGroup):
     """Answers to wrong bodies whose code or measure is unconfirmed; 0 accepts the body."""
 
     all_empty: int = 82001

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 
-class ExternalSettings(Part):
+class ExternalSettings(SettingsGroup):
     """Group sends; a code of 0 accepts what it would refuse."""
 
     permitted: bool = True

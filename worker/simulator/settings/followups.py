@@ -1,9 +1,9 @@
 """What comes after a send: recalls and updates of cards; and group chats."""
 
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 
-class RecallSettings(Part):
+class RecallSettings(SettingsGroup):
     """Recalls."""
 
     window_s: float = 86_400
@@ -13,7 +13,7 @@ class RecallSettings(Part):
     """(unconfirmed) a msgid recalled before."""
 
 
-class CardSettings(Part):
+class CardSettings(SettingsGroup):
     """Updates of cards."""
 
     code_lifetime_s: float = 259_200
@@ -31,7 +31,7 @@ class CardSettings(Part):
     """(unconfirmed) atall together with lists; 0: atall wins."""
 
 
-class ChatSettings(Part):
+class ChatSettings(SettingsGroup):
     """Group chats that apps make; a code of 0 accepts what it would refuse."""
 
     no_scope_code: int = 48002

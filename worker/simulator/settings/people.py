@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 
-class AppSettings(Part):
+class AppSettings(SettingsGroup):
     """One app the vendor knows; its corp then accepts no secrets but the configured ones."""
 
     corpid: str
@@ -55,7 +55,7 @@ class AppSettings(Part):
         )
 
 
-class TokenSettings(Part):
+class TokenSettings(SettingsGroup):
     """How tokens live."""
 
     lifetime_s: float = 7200
@@ -72,7 +72,7 @@ class TokenSettings(Part):
     """This corpid answers 40013."""
 
 
-class DirectorySettings(Part):
+class DirectorySettings(SettingsGroup):
     """Which members, parties and tags exist: all that are not named as missing here."""
 
     missing_users: list[str] = Field(default_factory=lambda: ["ghost.*"])

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field
 
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 Profile = Literal["public", "internal"]
 
 
-class WebhookKey(Part):
+class WebhookKey(SettingsGroup):
     """One webhook the vendor knows."""
 
     key: str
@@ -53,7 +53,7 @@ class WebhookKey(Part):
         return f"<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
 
 
-class WebhookSettings(Part):
+class WebhookSettings(SettingsGroup):
     """What webhooks are, and what they answer."""
 
     keys: list[WebhookKey] = Field(default_factory=list)

@@ -8,7 +8,7 @@ from worker.simulator.settings.calls import CallbackSettings, DuplicateSettings,
 from worker.simulator.settings.content import CodeSettings, MediaSettings
 from worker.simulator.settings.external import ExternalSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
 from worker.simulator.settings.webhook import WebhookSettings
 from worker.simulator.settings.youdu import YouduSettings
@@ -17,7 +17,7 @@ Check = Literal["agent", "msgtype", "options", "body", "recipients"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 
 
-class SimulatorSettings(Part):
+class SimulatorSettings(SettingsGroup):
     """All settings of the simulator."""
 
     open: bool = True

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from worker.crypto.envelope import KeyUnfit
 from worker.crypto.youdu import aes_key
-from worker.simulator.settings.part import Part
+from worker.simulator.settings.group import SettingsGroup
 
 Role = Literal["message", "sysmsg", "sms", "mail", "org"]
 
@@ -17,7 +17,7 @@ def key_of(first: int) -> str:
     return base64.b64encode(bytes((first + n) % 256 for n in range(32))).decode()
 
 
-class YouduApp(Part):
+class YouduApp(SettingsGroup):
     """One app of the server."""
 
     appid: str
@@ -44,7 +44,7 @@ def _apps() -> list[YouduApp]:
     ]
 
 
-class YouduSettings(Part):
+class YouduSettings(SettingsGroup):
     """The server; a code of 0 accepts what it would refuse."""
 
     buin: int = 12345678

@@ -11,8 +11,8 @@ from worker.simulator.request import Json
 from worker.simulator.settings import ExternalSettings
 from worker.simulator.wecom_app.rules.findings import Findings, typed
 from worker.simulator.wecom_app.rules.table import Table
-from worker.simulator.wecom_app.rules.texts import Text
-from worker.simulator.wecom_app.rules.values import Appid, Media
+from worker.simulator.wecom_app.rules.texts import TextRule
+from worker.simulator.wecom_app.rules.values import Appid, MediaRule
 
 MOST = 9
 TEXT_BYTES = 4000
@@ -21,7 +21,7 @@ PICTURES = re.compile(r"https?://([0-9a-z-]+\.)*qpic\.cn/.+")
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PictureReference:
     """An image by media_id or by pic_url; media_id goes before."""
 
     rules: ExternalSettings
@@ -31,7 +31,7 @@ class Picture:
         """Check that one of the two is there, and that it is good."""
         url = typed(body, "pic_url", str, found, path)
         if typed(body, "media_id", str, found, path):
-            Media("media_id", "image").check(body, path, found)
+            MediaRule("media_id", "image").check(body, path, found)
             body.pop("pic_url", None)
         elif not url:
             found.refuse(self.rules.empty_image_code, f"invalid param '{path}'")
@@ -40,31 +40,37 @@ class Picture:
 
 
 LINK = Table(
-    Text("title", missing=40058, limit=128, over=40058),
-    Text("picurl", limit=2048, over=40058),
-    Text("desc", limit=512, over=40058),
-    Text("url", missing=40058, limit=2048, over=40058, scheme=True),
+    TextRule("title", missing=40058, limit=128, over=40058),
+    TextRule("picurl", limit=2048, over=40058),
+    TextRule("desc", limit=512, over=40058),
+    TextRule("url", missing=40058, limit=2048, over=40058, scheme=True),
 )
 MINIPROGRAM = Table(
-    Text("title", missing=40058, limit=64, over=40058),
-    Media("pic_media_id", "image"),
+    TextRule("title", missing=40058, limit=64, over=40058),
+    MediaRule("pic_media_id", "image"),
     Appid(missing=40058),
-    Text("page", missing=40058),
+    TextRule("page", missing=40058),
 )
-VIDEO = Table(Media("media_id", "video"))
-FILE = Table(Media("media_id", "file"))
+VIDEO = Table(MediaRule("media_id", "video"))
+FILE = Table(MediaRule("media_id", "file"))
 
 
 def check(body: Json, rules: ExternalSettings, found: Findings) -> Json:
     """Text and attachments as they will be shown; both empty is refused."""
     text = typed(body, "text", dict, found) or {}
-    Text("content", limit=TEXT_BYTES, over=40058).check(text, "text", found)
+    TextRule("content", limit=TEXT_BYTES, over=40058).check(text, "text", found)
     attachments = typed(body, "attachments", list, found) or []
     if not text.get("content") and not attachments:
         raise Refused(40058, "invalid param 'text'")
     if len(attachments) > MOST:
         raise Refused(41064)
-    tables = {"image": Table(Picture(rules)), "link": LINK, "miniprogram": MINIPROGRAM, "video": VIDEO, "file": FILE}
+    tables = {
+        "image": Table(PictureReference(rules)),
+        "link": LINK,
+        "miniprogram": MINIPROGRAM,
+        "video": VIDEO,
+        "file": FILE,
+    }
     shown = [_attachment(entry, f"attachments[{n}]", tables, found) for n, entry in enumerate(attachments)]
     return {**({"text": {"content": text["content"]}} if text.get("content") else {}), "attachments": shown}
 

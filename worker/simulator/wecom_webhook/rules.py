@@ -17,8 +17,8 @@ from worker.simulator.wecom_app.rules.cards import link, table
 from worker.simulator.wecom_app.rules.findings import Findings, typed
 from worker.simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing
 from worker.simulator.wecom_app.rules.table import Rule, Table
-from worker.simulator.wecom_app.rules.texts import CUT, Text
-from worker.simulator.wecom_app.rules.values import Appid, Flag, Media, Number, Ratio, Userids
+from worker.simulator.wecom_app.rules.texts import CUT, TextRule
+from worker.simulator.wecom_app.rules.values import Appid, Flag, MediaRule, NumberRule, Ratio, Userids
 
 LARGEST_PICTURE = 2 << 20
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -27,7 +27,7 @@ SHOWN_RAW = re.compile(r"<@|<font\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PictureBytes:
     """base64 and the MD5 of the bytes it holds; only a summary of them is kept."""
 
     names: tuple[str, ...] = ("base64", "md5", "size")
@@ -79,33 +79,33 @@ class NoMarks:
 
 
 ACTION = Table(
-    Text("type", missing=40058),
-    Text("name", missing=40058, limit=64, over=40058),
-    Text("text", missing=40058, limit=128, over=40058),
-    Text("value", missing=40058, limit=128, over=40058),
-    Text("replace_text", missing=40058, limit=128, over=40058),
+    TextRule("type", missing=40058),
+    TextRule("name", missing=40058, limit=64, over=40058),
+    TextRule("text", missing=40058, limit=128, over=40058),
+    TextRule("value", missing=40058, limit=128, over=40058),
+    TextRule("replace_text", missing=40058, limit=128, over=40058),
     Colour("border_color"),
     Colour("text_color"),
 )
-ATTACHMENT = Table(Text("callback_id", missing=40058), Items("actions", 20, 40058, ACTION, missing=40058))
+ATTACHMENT = Table(TextRule("callback_id", missing=40058), Items("actions", 20, 40058, ACTION, missing=40058))
 MOST_ATTACHMENTS = 100
-MARKDOWN = Text("content", missing=44004, limit=4096, over=40058)
+MARKDOWN = TextRule("content", missing=44004, limit=4096, over=40058)
 ARTICLE = Table(
-    Text("title", missing=41016, limit=128, over=CUT),
-    Text("description", limit=512, over=CUT),
-    Text("url", missing=41010, scheme=True),
-    Text("picurl"),
+    TextRule("title", missing=41016, limit=128, over=CUT),
+    TextRule("description", limit=512, over=CUT),
+    TextRule("url", missing=41010, scheme=True),
+    TextRule("picurl"),
 )
 COVER = Table(
-    Text("title", missing=41016, limit=64, over=40058),
-    Media("pic_media_id", "file"),
+    TextRule("title", missing=41016, limit=64, over=40058),
+    MediaRule("pic_media_id", "file"),
     Appid(missing=40063),
-    Text("page", missing=40063),
+    TextRule("page", missing=40063),
 )
 
 
 def _title(*, missing: int) -> Group:
-    texts = (Text("title", missing, suggested=26), Text("desc", suggested=30))
+    texts = (TextRule("title", missing, suggested=26), TextRule("desc", suggested=30))
     return Group("main_title", table(*texts), missing)
 
 
@@ -114,24 +114,24 @@ HORIZONTAL = Items(
     6,
     42035,
     table(
-        Text("keyname", missing=42027, suggested=5),
-        Text("value", suggested=26),
+        TextRule("keyname", missing=42027, suggested=5),
+        TextRule("value", suggested=26),
         ByType(
             {
                 0: Nothing(),
-                1: Text("url", missing=42028),
-                2: Media("media_id", "file", missing=42029),
-                3: Text("userid", missing=42050),
+                1: TextRule("url", missing=42028),
+                2: MediaRule("media_id", "file", missing=42029),
+                3: TextRule("userid", missing=42050),
             }
         ),
     ),
 )
 SHARED: tuple[Rule, ...] = (
-    Text("card_type"),
-    Group("source", table(Text("icon_url"), Text("desc", suggested=13), Number("desc_color"))),
-    Group("quote_area", table(*link(), Text("title"), Text("quote_text"))),
+    TextRule("card_type"),
+    Group("source", table(TextRule("icon_url"), TextRule("desc", suggested=13), NumberRule("desc_color"))),
+    Group("quote_area", table(*link(), TextRule("title"), TextRule("quote_text"))),
     HORIZONTAL,
-    Items("jump_list", 3, 42042, table(Text("title", missing=42033, suggested=13), *link())),
+    Items("jump_list", 3, 42042, table(TextRule("title", missing=42033, suggested=13), *link())),
     Group("card_action", table(*link((1, 2), bad=42045)), missing=42045),
 )
 CARDS: Mapping[str, Table] = {
@@ -139,19 +139,23 @@ CARDS: Mapping[str, Table] = {
         *SHARED,
         _title(missing=0),
         EitherOf(("main_title.title", "sub_title_text"), 42033),
-        Group("emphasis_content", table(Text("title", suggested=10), Text("desc", suggested=15))),
-        Text("sub_title_text", suggested=112),
+        Group("emphasis_content", table(TextRule("title", suggested=10), TextRule("desc", suggested=15))),
+        TextRule("sub_title_text", suggested=112),
     ),
     "news_notice": table(
         *SHARED,
         _title(missing=42033),
-        Group("card_image", table(Text("url", missing=42044), Ratio("aspect_ratio", 1.3, 2.25, "aspect_ratio")), 42044),
-        Group("image_text_area", table(*link(), Text("title"), Text("desc"), Text("image_url", missing=42044))),
+        Group(
+            "card_image", table(TextRule("url", missing=42044), Ratio("aspect_ratio", 1.3, 2.25, "aspect_ratio")), 42044
+        ),
+        Group(
+            "image_text_area", table(*link(), TextRule("title"), TextRule("desc"), TextRule("image_url", missing=42044))
+        ),
         Items(
             "vertical_content_list",
             4,
             42036,
-            table(Text("title", missing=42033, suggested=26), Text("desc", suggested=112)),
+            table(TextRule("title", missing=42033, suggested=26), TextRule("desc", suggested=112)),
         ),
     ),
 }
@@ -173,15 +177,15 @@ def check(settings: WebhookSettings, profile: str, msgtype: str, content: Json, 
 
 def tables(settings: WebhookSettings, profile: str) -> dict[str, Table]:
     """The types of a profile that are no cards."""
-    text = Text("content", missing=44004, limit=2048, over=settings.long_text_code)
+    text = TextRule("content", missing=44004, limit=2048, over=settings.long_text_code)
     found = {
         "text": Table(text, Userids("mentioned_list"), Userids("mentioned_mobile_list")),
         "markdown": Table(MARKDOWN),
         "markdown_v2": Table(MARKDOWN, NoMarks()),
-        "image": Table(Picture()),
+        "image": Table(PictureBytes()),
         "news": Table(Items("articles", 8, 45008, ARTICLE, missing=40058)),
-        "file": Table(Media("media_id", "file")),
-        "voice": Table(Media("media_id", "voice")),
+        "file": Table(MediaRule("media_id", "file")),
+        "voice": Table(MediaRule("media_id", "voice")),
     }
     if profile == "public":
         return found

@@ -7,14 +7,14 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
-from worker.simulator.answers import Answer
-from worker.simulator.request import Request
+from worker.simulator.answers import HttpAnswer
+from worker.simulator.request import HttpRequest
 
 HEADERS_KEPT = ("host", "content-type", "content-length", "transfer-encoding", "user-agent", "connection")
 
 
 @dataclass(slots=True)
-class Call:
+class LoggedCall:
     """One vendor call; `received` is none, head, partial or whole, `answered` is none, partial or whole.
 
     `answer` is what the vendor decided, also where a fault kept it from leaving; None when the call took no effect.
@@ -23,10 +23,10 @@ class Call:
     seq: int
     time: float
     real: float
-    request: Request
+    request: HttpRequest
     received: str = "none"
     answered: str = "none"
-    answer: Answer | None = None
+    answer: HttpAnswer | None = None
     upload: dict[str, Any] | None = None
     fault: str | None = None
 
@@ -51,7 +51,7 @@ class Call:
         }
 
 
-def _shown_answer(answer: Answer | None) -> dict[str, Any] | None:
+def _shown_answer(answer: HttpAnswer | None) -> dict[str, Any] | None:
     if answer is None:
         return None
     return {"status": answer.status, "errcode": answer.errcode, "body": answer.body.decode("utf-8", "replace")}
@@ -61,15 +61,15 @@ class CallLog:
     """The last calls, oldest first, and counts of all."""
 
     def __init__(self, keep: int) -> None:
-        self._calls: deque[Call] = deque(maxlen=keep)
+        self._calls: deque[LoggedCall] = deque(maxlen=keep)
         self._counts: Counter[str] = Counter()
         self._seq = 0
 
-    def begin(self, request: Request, *, now: float, real: float) -> Call:
+    def begin(self, request: HttpRequest, *, now: float, real: float) -> LoggedCall:
         """Note that a call has begun to arrive and give it its number."""
         self._seq += 1
         request.seq = self._seq
-        call = Call(self._seq, now, real, request)
+        call = LoggedCall(self._seq, now, real, request)
         self._calls.append(call)
         self._counts[request.path] += 1
         return call

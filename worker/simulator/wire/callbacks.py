@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from worker.crypto.envelope import RANDOM_BYTES, Envelope
 from worker.simulator.clock import Clock
 from worker.simulator.settings import CallbackSettings, SimulatorSettings
-from worker.simulator.wire.client import Reply, ask
+from worker.simulator.wire.client import CallbackReply, ask
 
 
 class Callee(Protocol):
@@ -112,7 +112,7 @@ class Callbacks:
         for _ in range(settings.copies - 1):
             await self._post(callback, event)
 
-    def _repeats(self, reply: Reply | None) -> bool:
+    def _repeats(self, reply: CallbackReply | None) -> bool:
         """Whether a try that was not taken is repeated; pages 90930 and 90238 differ on answers other than 200."""
         match self._settings.retry_on:
             case "none":
@@ -121,7 +121,7 @@ class Callbacks:
                 return reply is None
         return True
 
-    async def _post(self, callback: Callback, event: bytes) -> Reply | None:
+    async def _post(self, callback: Callback, event: bytes) -> CallbackReply | None:
         query, encrypted = self._sealed(callback.app, event)
         body = callback.app.wrapped(encrypted).encode()
         return await self._ask(callback, "POST", query, body, self._settings.deadline_s)
@@ -137,7 +137,7 @@ class Callbacks:
 
     async def _ask(
         self, callback: Callback, method: str, query: dict[str, str], body: bytes, deadline_s: float
-    ) -> Reply | None:
+    ) -> CallbackReply | None:
         """One try, noted in the callback; None: no answer in time, or none at all."""
         began, url = time.monotonic(), str(callback.app.callback_url)
         reply, failure = None, None

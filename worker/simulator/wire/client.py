@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CallbackReply:
     """What came back."""
 
     status: int
     body: bytes
 
 
-async def ask(method: str, url: str, body: bytes) -> Reply:
+async def ask(method: str, url: str, body: bytes) -> CallbackReply:
     """Asks and reads the whole answer; OSError or ValueError when there is none."""
     parts = urlsplit(url)
     tls = ssl.create_default_context() if parts.scheme == "https" else None
@@ -40,8 +40,8 @@ async def ask(method: str, url: str, body: bytes) -> Reply:
         writer.close()
 
 
-def _reply(raw: bytes) -> Reply:
+def _reply(raw: bytes) -> CallbackReply:
     head, found, body = raw.partition(b"\r\n\r\n")
     if not found:
         raise ValueError("no whole answer")
-    return Reply(int(head.split(b" ", 2)[1]), body)
+    return CallbackReply(int(head.split(b" ", 2)[1]), body)

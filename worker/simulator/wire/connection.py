@@ -8,20 +8,20 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from worker.simulator.answers import Answer, to_wire
-from worker.simulator.request import Request
+from worker.simulator.answers import HttpAnswer, to_wire
+from worker.simulator.request import HttpRequest
 from worker.simulator.wecom_webhook.state.memory import InTheAir
 from worker.simulator.wire import outcome
-from worker.simulator.wire.call_log import Call
-from worker.simulator.wire.faults import Action
+from worker.simulator.wire.call_log import LoggedCall
+from worker.simulator.wire.faults import FaultAction
 from worker.simulator.wire.reader import BadRequest, Reader, first_line
-from worker.simulator.wire.writer import Writer, kill, reset
+from worker.simulator.wire.writer import AnswerWriter, kill, reset
 from worker.simulator.world import World
 
 GRACE_S = 1.0
 """Seconds for which the client's bytes are still read after a cut, so that it gets a FIN and not a RST."""
 
-BAD_REQUEST = Answer(b"bad request\n", status=400, headers={"Content-Type": "text/plain"})
+BAD_REQUEST = HttpAnswer(b"bad request\n", status=400, headers={"Content-Type": "text/plain"})
 
 
 class Simulated(Protocol):
@@ -29,7 +29,7 @@ class Simulated(Protocol):
 
     world: World
 
-    def control(self, request: Request) -> Answer:
+    def control(self, request: HttpRequest) -> HttpAnswer:
         """Answer a control call."""
         ...
 
@@ -37,11 +37,11 @@ class Simulated(Protocol):
 class Exchange:
     """One request and its answer on their way, in the world they began in."""
 
-    def __init__(self, world: World, request: Request) -> None:
+    def __init__(self, world: World, request: HttpRequest) -> None:
         self.world = world
         self.reader = Reader(request)
-        self.call: Call | None = None
-        self.early: Action | None = None
+        self.call: LoggedCall | None = None
+        self.early: FaultAction | None = None
         self.in_flight = False
         self.equal: InTheAir | None = None
         if not request.is_control:
@@ -68,7 +68,7 @@ class Exchange:
             self.in_flight = False
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """The protocol of one client connection."""
 
     def __init__(self, simulated: Simulated) -> None:
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._peer: tuple[str, int] = ("", 0)
         self._waiting = b""
         self._exchange: Exchange | None = None
-        self._writer: Writer | None = None
+        self._writer: AnswerWriter | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deaf = False
 
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
             self._deaf = True
             reset(self._transport)
 
-    def _after_kill(self, exchange: Exchange, action: Action) -> None:
+    def _after_kill(self, exchange: Exchange, action: FaultAction) -> None:
         if not action.applies:
             self._cut()
         elif exchange.reader.received == "whole":
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
             exchange.call.fault = action.kind
         self._carry_out(exchange, exchange.call, action)
 
-    def _carry_out(self, exchange: Exchange, call: Call, action: Action | None) -> None:
+    def _carry_out(self, exchange: Exchange, call: LoggedCall, action: FaultAction | None) -> None:
         world, path = exchange.world, call.request.path
         exchange.enter()
         if action is not None and action.kind == "kill" and not action.kills_late:
@@ -202,10 +202,10 @@ class Connection(asyncio.Protocol):
         else:
             self._later(outcome.latency(world, path, action), lambda: self._send(exchange, call, answer, action))
 
-    def _send(self, exchange: Exchange, call: Call, answer: Answer, action: Action | None) -> None:
+    def _send(self, exchange: Exchange, call: LoggedCall, answer: HttpAnswer, action: FaultAction | None) -> None:
         exchange.leave()
         data = to_wire(answer, keep_alive=exchange.reader.keep_alive)
-        self._writer = Writer(self._transport, call, data, lambda: self._next(exchange))
+        self._writer = AnswerWriter(self._transport, call, data, lambda: self._next(exchange))
         self._writer.start(action)
 
     def _next(self, exchange: Exchange) -> None:

@@ -80,7 +80,7 @@ class FakedAnswer(BaseModel):
         return {**(self.model_extra or {}), **self.extra}
 
 
-class Action(Strict):
+class FaultAction(Strict):
     """What happens: exactly one of KINDS, with the names that belong to it.
 
     `apply`: the call takes effect although its answer is broken. It is true by default for kill, and always for
@@ -104,7 +104,7 @@ class Action(Strict):
     apply: bool | None = None
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "Action":
+    def _one_kind(self) -> "FaultAction":
         if len([kind for kind in KINDS if kind in self.model_fields_set]) != 1:
             raise ValueError(f"an action is exactly one of {', '.join(KINDS)}")
         if f"SIG{self.signal}" not in signal.Signals.__members__:
@@ -136,15 +136,15 @@ class Action(Strict):
         )
 
 
-class Rule(Strict):
+class FaultRule(Strict):
     """A match, an action, and how many calls it may break at most."""
 
     match: Match = Field(default_factory=Match)
     times: int | None = Field(default=None, ge=1)
-    action: Action
+    action: FaultAction
 
     @model_validator(mode="after")
-    def _body_must_be_there(self) -> "Rule":
+    def _body_must_be_there(self) -> "FaultRule":
         if self.action.early_at is not None and self.match.body_contains is not None:
             raise ValueError("body_contains cannot match before the body has arrived; match by path, method or nth")
         return self
@@ -153,7 +153,7 @@ class Rule(Strict):
 class CountedRule:
     """A rule with its matches and hits so far."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: FaultRule) -> None:
         self.rule = rule
         self.matched = 0
         self.hits = 0
@@ -172,7 +172,7 @@ class FaultBook:
     def __init__(self) -> None:
         self._rules: list[CountedRule] = []
 
-    def add(self, rules: list[Rule]) -> None:
+    def add(self, rules: list[FaultRule]) -> None:
         """Append rules."""
         self._rules += [CountedRule(rule) for rule in rules]
 
@@ -187,15 +187,15 @@ class FaultBook:
             for counted in self._rules
         ]
 
-    def early(self, method: str, path: str) -> Action | None:
+    def early(self, method: str, path: str) -> FaultAction | None:
         """What shall happen while the request arrives."""
         return self._strike(method, path, None, early=True)
 
-    def late(self, method: str, path: str, body: bytes) -> Action | None:
+    def late(self, method: str, path: str, body: bytes) -> FaultAction | None:
         """What shall happen once the request is whole."""
         return self._strike(method, path, body, early=False)
 
-    def _strike(self, method: str, path: str, body: bytes | None, *, early: bool) -> Action | None:
+    def _strike(self, method: str, path: str, body: bytes | None, *, early: bool) -> FaultAction | None:
         striking = None
         for counted in self._rules:
             if (counted.rule.action.early_at is not None) is not early:

@@ -13,7 +13,7 @@ PARAMETER = re.compile(r';\s*([\w*-]+)=(?:"([^"]*)"|([^;]*))')
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadedFile:
     """A file that came in."""
 
     filename: str
@@ -30,7 +30,7 @@ class Upload:
         }
 
 
-def media_part(content_type: str, body: bytes, name: str | None = "media") -> Upload | None:
+def media_part(content_type: str, body: bytes, name: str | None = "media") -> UploadedFile | None:
     """The part of that name (None: of any) with a plain `filename`; None when there is none.
 
     The vendor takes raw UTF-8 in `filename` and does not know `filename*` (RFC 5987): such a part is empty to it.
@@ -56,7 +56,7 @@ def form_fields(content_type: str, body: bytes) -> dict[str, bytes]:
     return found
 
 
-def _upload(part: bytes, name: str | None) -> Upload | None:
+def _upload(part: bytes, name: str | None) -> UploadedFile | None:
     head, found, content = part.partition(b"\r\n\r\n")
     if not found:
         return None
@@ -64,7 +64,7 @@ def _upload(part: bytes, name: str | None) -> Upload | None:
     names = {key.lower(): quoted or plain for key, quoted, plain in _parameters(headers)}
     if name not in (None, names.get("name")) or not names.get("filename"):
         return None
-    return Upload(names["filename"], headers.get("content-type", ""), content.removesuffix(b"\r\n"))
+    return UploadedFile(names["filename"], headers.get("content-type", ""), content.removesuffix(b"\r\n"))
 
 
 def _headers(head: str) -> dict[str, str]:

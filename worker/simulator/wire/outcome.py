@@ -4,17 +4,17 @@ Does not know sockets.
 """
 
 from worker.simulator import routes
-from worker.simulator.answers import MORE_INFO, REASONS, Answer, coded
-from worker.simulator.request import Request
-from worker.simulator.wire.call_log import Call
-from worker.simulator.wire.faults import Action, FakedAnswer
+from worker.simulator.answers import MORE_INFO, REASONS, HttpAnswer, coded
+from worker.simulator.request import HttpRequest
+from worker.simulator.wire.call_log import LoggedCall
+from worker.simulator.wire.faults import FakedAnswer, FaultAction
 from worker.simulator.wire.multipart import media_part
 from worker.simulator.world import World
 from worker.simulator.youdu.calls import refused as youdu
 from worker.simulator.youdu.calls.handlers import ROUTES as YOUDU_ROUTES
 
 
-def answered(world: World, call: Call, action: Action | None) -> Answer | None:
+def answered(world: World, call: LoggedCall, action: FaultAction | None) -> HttpAnswer | None:
     """Let the call take effect unless the rule says otherwise; returns the answer to give, None for none."""
     answer = routes.answer(world, call.request) if action is None or action.applies else None
     if action is not None:
@@ -23,15 +23,15 @@ def answered(world: World, call: Call, action: Action | None) -> Answer | None:
     return answer
 
 
-def latency(world: World, path: str, action: Action | None) -> float:
+def latency(world: World, path: str, action: FaultAction | None) -> float:
     """How long the answer waits, in seconds."""
     delay = action.delay if action is not None and action.delay is not None else 0.0
     return delay + world.settings.latency_by_path.get(path, world.settings.latency_s)
 
 
-def _instead(world: World, request: Request, action: Action) -> Answer | None:
+def _instead(world: World, request: HttpRequest, action: FaultAction) -> HttpAnswer | None:
     if action.status is not None:
-        return Answer(action.body.encode(), status=action.status, headers=action.headers)
+        return HttpAnswer(action.body.encode(), status=action.status, headers=action.headers)
     if action.answer is None:
         return None
     if not action.applies:
@@ -39,7 +39,7 @@ def _instead(world: World, request: Request, action: Action) -> Answer | None:
     return _faked(world, request, action.answer)
 
 
-def _faked(world: World, request: Request, answer: FakedAnswer) -> Answer:
+def _faked(world: World, request: HttpRequest, answer: FakedAnswer) -> HttpAnswer:
     code, errmsg = answer.errcode, answer.errmsg
     if request.path in YOUDU_ROUTES:
         return youdu.said(code, youdu.reason(code) if errmsg is None else errmsg)
@@ -49,7 +49,7 @@ def _faked(world: World, request: Request, answer: FakedAnswer) -> Answer:
     return coded(code, errmsg, answer.fields())
 
 
-def _forget_upload(call: Call) -> None:
+def _forget_upload(call: LoggedCall) -> None:
     """The log keeps a summary of a file, not the file."""
     content_type = call.request.headers.get("content-type", "")
     if content_type.startswith("multipart/"):

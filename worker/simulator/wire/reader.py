@@ -1,4 +1,4 @@
-"""Bytes of one HTTP request into a Request, with how far it has come.
+"""Bytes of one HTTP request into an HttpRequest, with how far it has come.
 
 Does not know sockets, faults and answers.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 import httptools
 
-from worker.simulator.request import Request, from_target
+from worker.simulator.request import HttpRequest, from_target
 
 LONGEST_LINE = 64 * 1024
 
@@ -16,7 +16,7 @@ class BadRequest(Exception):
     """The bytes are no HTTP/1.1 request."""
 
 
-def first_line(data: bytes, ip: str, port: int) -> Request | None:
+def first_line(data: bytes, ip: str, port: int) -> HttpRequest | None:
     """The request as far as its first line says; None while that line is not whole."""
     line, found, _ = data.partition(b"\r\n")
     if not found and len(data) < LONGEST_LINE:
@@ -30,7 +30,7 @@ def first_line(data: bytes, ip: str, port: int) -> Request | None:
 class Reader:
     """Reads one request. A second one in the same stretch of bytes (pipelining) is refused."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: HttpRequest) -> None:
         self.request = request
         self.received = "none"
         self.bytes = 0

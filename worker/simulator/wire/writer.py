@@ -8,18 +8,18 @@ import socket
 import struct
 from collections.abc import Callable
 
-from worker.simulator.wire.call_log import Call
-from worker.simulator.wire.faults import Action
+from worker.simulator.wire.call_log import LoggedCall
+from worker.simulator.wire.faults import FaultAction
 from worker.simulator.wire.peers import pid_of_peer, send_signal
 
 # l_onoff 1, l_linger 0: close() sends RST and drops what has not left.
 RESET = struct.pack("ii", 1, 0)
 
 
-class Writer:
+class AnswerWriter:
     """Writes one answer to a transport and notes in the call how much of it went out."""
 
-    def __init__(self, transport: asyncio.Transport, call: Call, data: bytes, done: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, call: LoggedCall, data: bytes, done: Callable[[], None]) -> None:
         self._transport = transport
         self._call = call
         self._data = data
@@ -27,7 +27,7 @@ class Writer:
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, action: Action | None) -> None:
+    def start(self, action: FaultAction | None) -> None:
         """Let the answer leave in the way the action says."""
         if action is None:
             self._send_rest()
@@ -62,7 +62,7 @@ class Writer:
             self._sent = end
             self._call.answered = "whole" if end == len(self._data) else "partial"
 
-    def _drip(self, action: Action) -> None:
+    def _drip(self, action: FaultAction) -> None:
         drip = action.drip
         if drip is None or self._sent + drip.bytes >= len(self._data):
             self._send_rest()
@@ -70,14 +70,14 @@ class Writer:
         self._send_until(self._sent + drip.bytes)
         self._timer = asyncio.get_running_loop().call_later(drip.every_s, self._drip, action)
 
-    def _kill(self, action: Action) -> None:
+    def _kill(self, action: FaultAction) -> None:
         if action.kills_late:
             self._send_until(action.at.response_bytes)
             kill(action, self._call, self._transport)
         self._send_rest()
 
 
-def kill(action: Action, call: Call, transport: asyncio.Transport) -> None:
+def kill(action: FaultAction, call: LoggedCall, transport: asyncio.Transport) -> None:
     """Send the action's signal to its process, or to the one at the other end of the call's connection."""
     request = call.request
     our_port = transport.get_extra_info("sockname")[1]

@@ -9,14 +9,14 @@ from typing import Any
 
 from worker.simulator.request import Json
 from worker.simulator.settings.youdu import YouduSettings
-from worker.simulator.youdu.calls.refused import Refusal
+from worker.simulator.youdu.calls.refused import YouduRefused
 
 MOST_ITEMS = 5
 CUT, TOLD = "cut", "told"
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextField:
     """A field of text: whether it must be there, its most characters, and what happens to more."""
 
     name: str
@@ -26,7 +26,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberField:
     """A field that is an integer, and the values it may have."""
 
     name: str
@@ -35,7 +35,7 @@ class Number:
 
 
 @dataclass(slots=True)
-class Findings:
+class YouduFindings:
     """What was altered in silence, and the media_ids a message shows."""
 
     settings: YouduSettings
@@ -44,111 +44,111 @@ class Findings:
     """Kind of upload and id."""
 
 
-Field = Text | Number
-CONTENT = Text("content", required=True, most=600)
+Field = TextField | NumberField
+CONTENT = TextField("content", required=True, most=600)
 LINK = (
-    Text("title", required=True, most=64, beyond=TOLD),
-    Text("url", required=True),
-    Number("action", values=(0, 1)),
+    TextField("title", required=True, most=64, beyond=TOLD),
+    TextField("url", required=True),
+    NumberField("action", values=(0, 1)),
 )
 PLAIN: dict[str, tuple[Field, ...]] = {
     "text": (CONTENT,),
-    "image": (Text("media_id", required=True),),
-    "file": (Text("media_id", required=True),),
+    "image": (TextField("media_id", required=True),),
+    "file": (TextField("media_id", required=True),),
     "link": LINK,
-    "sms": (Text("from", required=True), CONTENT),
+    "sms": (TextField("from", required=True), CONTENT),
     "mail": (
-        Text("action"),
-        Text("subject"),
-        Text("fromUser"),
-        Text("fromEmail"),
-        Number("time"),
-        Text("link"),
-        Number("unreadCount"),
+        TextField("action"),
+        TextField("subject"),
+        TextField("fromUser"),
+        TextField("fromEmail"),
+        NumberField("time"),
+        TextField("link"),
+        NumberField("unreadCount"),
     ),
 }
 ITEMS: dict[str, tuple[Field, ...]] = {
     "mpnews": (
-        Text("title", required=True, most=64),
-        Text("media_id", required=True),
+        TextField("title", required=True, most=64),
+        TextField("media_id", required=True),
         CONTENT,
-        Text("digest", most=120),
-        Number("showFront", values=(0, 1)),
-        Text("url"),
+        TextField("digest", most=120),
+        NumberField("showFront", values=(0, 1)),
+        TextField("url"),
     ),
     "exlink": (
-        Text("title", required=True, most=64, beyond=TOLD),
-        Text("url", required=True),
-        Text("media_id"),
-        Text("digest", most=120),
-        Number("link_type"),
-        Number("date_hide"),
-        Number("tail_hide"),
-        Text("subtitle"),
-        Text("link_desc"),
+        TextField("title", required=True, most=64, beyond=TOLD),
+        TextField("url", required=True),
+        TextField("media_id"),
+        TextField("digest", most=120),
+        NumberField("link_type"),
+        NumberField("date_hide"),
+        NumberField("tail_hide"),
+        TextField("subtitle"),
+        TextField("link_desc"),
     ),
 }
 MSGTYPES = (*PLAIN, *ITEMS, "sysMsg")
 POP_WINDOW: tuple[Field, ...] = (
-    *(Text(name) for name in ("url", "tip", "title", "notice_id")),
-    *(Number(name) for name in ("width", "height", "duration", "pop_mode")),
-    Number("position", values=(0, 1, 2, 3, 4)),
+    *(TextField(name) for name in ("url", "tip", "title", "notice_id")),
+    *(NumberField(name) for name in ("width", "height", "duration", "pop_mode")),
+    NumberField("position", values=(0, 1, 2, 3, 4)),
 )
 
 
-def shown(msgtype: str, body: Json, found: Findings) -> Any:
+def shown(msgtype: str, body: Json, found: YouduFindings) -> Any:
     """What people see of a message: the object or array under its type's name, after cuts."""
     content = body.get(msgtype)
     if msgtype in ITEMS:
         if not isinstance(content, list) or not 1 <= len(content) <= MOST_ITEMS:
-            raise Refusal(found.settings.body_code)
+            raise YouduRefused(found.settings.body_code)
         return [_item(msgtype, n, item, found) for n, item in enumerate(content)]
     if not isinstance(content, dict):
-        raise Refusal(found.settings.body_code)
+        raise YouduRefused(found.settings.body_code)
     if msgtype == "sysMsg":
         return _system(content, found)
     _note_media(msgtype, content, found)
     return fields(msgtype, content, PLAIN[msgtype], found)
 
 
-def fields(place: str, content: Any, rules: tuple[Field, ...], found: Findings) -> Json:
+def fields(place: str, content: Any, rules: tuple[Field, ...], found: YouduFindings) -> Json:
     """An object checked by its rules; fields without a rule are not shown."""
     if not isinstance(content, dict):
-        raise Refusal(found.settings.body_code)
+        raise YouduRefused(found.settings.body_code)
     return dict(_fields(place, content, rules, found))
 
 
-def _fields(place: str, content: Json, rules: tuple[Field, ...], found: Findings) -> Iterator[tuple[str, Any]]:
+def _fields(place: str, content: Json, rules: tuple[Field, ...], found: YouduFindings) -> Iterator[tuple[str, Any]]:
     for rule in rules:
         value = content.get(rule.name)
         if value is None or value == "":
             if rule.required:
-                raise Refusal(found.settings.body_code)
+                raise YouduRefused(found.settings.body_code)
             if value is not None:
                 yield rule.name, value
             continue
         yield rule.name, _value(f"{place}.{rule.name}", rule, value, found)
 
 
-def _value(place: str, rule: Field, value: Any, found: Findings) -> Any:
-    if isinstance(rule, Number):
+def _value(place: str, rule: Field, value: Any, found: YouduFindings) -> Any:
+    if isinstance(rule, NumberField):
         wrong = isinstance(value, bool) or not isinstance(value, int)
         if wrong or (rule.values is not None and value not in rule.values):
-            raise Refusal(100003)
+            raise YouduRefused(100003)
         return value
     if not isinstance(value, str):
-        raise Refusal(100003)
+        raise YouduRefused(100003)
     return _within(place, rule, value, found)
 
 
-def _within(place: str, rule: Text, value: str, found: Findings) -> str:
+def _within(place: str, rule: TextField, value: str, found: YouduFindings) -> str:
     """A text within its length: cut in silence, or shown as it is with a note, or refused by a setting."""
     size = _size(value, found.settings)
     if rule.most is None or size <= rule.most:
         return value
     told = rule.beyond == TOLD
     if told and found.settings.long_title_code:
-        raise Refusal(found.settings.long_title_code)
+        raise YouduRefused(found.settings.long_title_code)
     why = "too long, shown" if told else "cut"
     found.altered.append({"field": place, "why": why, "limit": rule.most, "unit": "chars", "size": size})
     return value if told else _cut(value, rule.most, found.settings)
@@ -164,34 +164,34 @@ def _cut(text: str, most: int, settings: YouduSettings) -> str:
     return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "replace")
 
 
-def _item(msgtype: str, n: int, item: Any, found: Findings) -> Json:
+def _item(msgtype: str, n: int, item: Any, found: YouduFindings) -> Json:
     seen = fields(f"{msgtype}[{n}]", item, ITEMS[msgtype], found)
     if seen.get("media_id"):
         found.media.append(("image", seen["media_id"]))
     elif msgtype == "exlink":
         code = found.settings.exlink_cover_code if "media_id" in seen else found.settings.body_code
         if code:
-            raise Refusal(code)
+            raise YouduRefused(code)
     return seen
 
 
-def _note_media(msgtype: str, content: Json, found: Findings) -> None:
+def _note_media(msgtype: str, content: Json, found: YouduFindings) -> None:
     if msgtype in ("image", "file") and isinstance(content.get("media_id"), str):
         found.media.append((msgtype, content["media_id"]))
 
 
-def _system(content: Json, found: Findings) -> Json:
+def _system(content: Json, found: YouduFindings) -> Json:
     """A system message: a title, how long it stays, and texts and links in order."""
     msg = content.get("msg")
     if not isinstance(msg, list) or not msg:
-        raise Refusal(found.settings.body_code)
-    title = Text("title", required=True, most=64, beyond=TOLD)
-    seen = fields("sysMsg", content, (title, Number("popDuration")), found)
+        raise YouduRefused(found.settings.body_code)
+    title = TextField("title", required=True, most=64, beyond=TOLD)
+    seen = fields("sysMsg", content, (title, NumberField("popDuration")), found)
     return {**seen, "msg": [_entry(n, entry, found) for n, entry in enumerate(msg)]}
 
 
-def _entry(n: int, entry: Any, found: Findings) -> Json:
+def _entry(n: int, entry: Any, found: YouduFindings) -> Json:
     if not isinstance(entry, dict) or len(entry) != 1 or not entry.keys() <= {"text", "link"}:
-        raise Refusal(found.settings.body_code)
+        raise YouduRefused(found.settings.body_code)
     (name, inner), place = next(iter(entry.items())), f"sysMsg.msg[{n}]"
     return {name: fields(f"{place}.{name}", inner, (CONTENT,) if name == "text" else LINK, found)}

@@ -5,15 +5,15 @@ Does not know HTTP and how cards are sent. The `invaliduser` of this call is an 
 
 from typing import TYPE_CHECKING, Any
 
-from worker.simulator.answers import Answer, Refused, accepted
+from worker.simulator.answers import HttpAnswer, Refused, accepted
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.calls.envelope import agentid_of
 from worker.simulator.wecom_app.rules.cards import INTERACTIVE, check_card
 from worker.simulator.wecom_app.rules.findings import Findings, typed, warned
 from worker.simulator.wecom_app.rules.translation import translator
 from worker.simulator.wecom_app.state.apps import App
-from worker.simulator.wecom_app.state.directory import Reached
-from worker.simulator.wecom_app.state.inbox import Message
+from worker.simulator.wecom_app.state.directory import ReachedMembers
+from worker.simulator.wecom_app.state.inbox import InboxMessage
 from worker.simulator.wecom_app.state.sent import ResponseCode
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TARGETS: dict[str, tuple[type, int, int]] = {
 """By list: the type of its entries, the most entries, and the code for more."""
 
 
-def update(world: "World", app: App, body: Json) -> Answer:
+def update(world: "World", app: App, body: Json) -> HttpAnswer:
     """Update a card for some of its recipients, spending the code."""
     found = Findings(world.settings.codes)
     with warned(found):
@@ -65,7 +65,7 @@ def _usable_code(world: "World", app: App, value: str | None) -> ResponseCode:
     return code
 
 
-def _change(message: Message, body: Json, found: Findings) -> Json:
+def _change(message: InboxMessage, body: Json, found: Findings) -> Json:
     """Form A freezes the button of an interactive card under a new name; form B replaces the card."""
     card, button = typed(body, "template_card", dict, found), typed(body, "button", dict, found)
     if card:
@@ -79,7 +79,7 @@ def _change(message: Message, body: Json, found: Findings) -> Json:
     return {"replace_name": name}
 
 
-def _apply(world: "World", message: Message, body: Json, change: Json, found: Findings) -> list[str]:
+def _apply(world: "World", message: InboxMessage, body: Json, change: Json, found: Findings) -> list[str]:
     """Show the change to the targets that were recipients; the others are returned."""
     targets = {name: _target_ids(body, name, found) for name in TARGETS}
     rules = world.settings.card
@@ -104,7 +104,7 @@ def _target_ids(body: Json, name: str, found: Findings) -> list[str]:
     return [str(value) for value in values]
 
 
-def _apply_to(message: Message, change: Json, reached: Reached, outside_code: int) -> list[str]:
+def _apply_to(message: InboxMessage, change: Json, reached: ReachedMembers, outside_code: int) -> list[str]:
     inside = [person for person in reached.people if person in message.recipients]
     outside = [person for person in reached.people if person not in message.recipients]
     refused = [userid.lower() for userid in (*reached.invalid_users, *reached.unlicensed, *outside)]

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from worker.simulator.answers import Answer, accepted
-from worker.simulator.request import Json, Request
+from worker.simulator.answers import HttpAnswer, accepted
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings.whole import Check
 from worker.simulator.wecom_app.calls import envelope
 from worker.simulator.wecom_app.calls.chats import chatid_of, refuse_without_scope
@@ -18,7 +18,7 @@ from worker.simulator.wecom_app.rules.content import Sending, Step, check_media,
 from worker.simulator.wecom_app.rules.plain import TO_CHATS
 from worker.simulator.wecom_app.state.apps import App
 from worker.simulator.wecom_app.state.chats import Chat
-from worker.simulator.wecom_app.state.inbox import Message
+from worker.simulator.wecom_app.state.inbox import InboxMessage
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
@@ -27,7 +27,7 @@ MENTION = re.compile(r"<@([0-9A-Za-z_.@-]{1,64})>")
 MENTIONING = frozenset({"text", "markdown"})
 
 
-def send(world: "World", app: App, request: Request, body: Json) -> Answer:
+def send(world: "World", app: App, request: HttpRequest, body: Json) -> HttpAnswer:
     """Show a message to the members of a chat whom no cap drops."""
     refuse_without_scope(world, app)
     sending = checked(world, app, request, body, STEPS)
@@ -55,8 +55,8 @@ def _check_body(world: "World", sending: Sending) -> None:
 STEPS: Mapping[Check, Step] = {"msgtype": _check_msgtype, "options": _check_options, "body": _check_body}
 
 
-def _message(world: "World", sending: Sending, chat: Chat) -> Message:
-    return Message(
+def _message(world: "World", sending: Sending, chat: Chat) -> InboxMessage:
+    return InboxMessage(
         msgid="",
         app=sending.app,
         agentid=sending.app.settings.agentid,

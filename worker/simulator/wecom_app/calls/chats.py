@@ -6,11 +6,11 @@ Does not know HTTP and messages.
 import re
 from typing import TYPE_CHECKING
 
-from worker.simulator.answers import Answer, Refused, accepted
+from worker.simulator.answers import HttpAnswer, Refused, accepted
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.calls import chat_members
 from worker.simulator.wecom_app.rules.findings import Findings, typed, warned
-from worker.simulator.wecom_app.rules.texts import CUT, Text
+from worker.simulator.wecom_app.rules.texts import CUT, TextRule
 from worker.simulator.wecom_app.state.apps import App
 from worker.simulator.wecom_app.state.chats import Chat
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 CHATID = re.compile(r"[0-9A-Za-z]+")
 LONGEST_CHATID = 32
-NAME = Text("name", limit=50, over=CUT, unit="chars")
+NAME = TextRule("name", limit=50, over=CUT, unit="chars")
 
 
-def create(world: "World", app: App, body: Json, seq: int) -> Answer:
+def create(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
     """Make a chat; without an owner its first member is the owner (the vendor picks one at random)."""
     refuse_without_scope(world, app)
     found = Findings(world.settings.codes)
@@ -46,7 +46,7 @@ def _made(world: "World", app: App, body: Json, found: Findings) -> Chat:
     return Chat(chatid or world.chats.new_chatid(), app, body.get("name") or "", owner, members, found.altered)
 
 
-def update(world: "World", app: App, body: Json, seq: int) -> Answer:
+def update(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
     """Change name, owner or members; an owner who goes has to name the next one (86203)."""
     refuse_without_scope(world, app)
     found = Findings(world.settings.codes)
@@ -74,7 +74,7 @@ def _changed(world: "World", chat: Chat, body: Json, found: Findings) -> tuple[s
     return owner or chat.owner, members
 
 
-def get(world: "World", app: App, chatid: str) -> Answer:
+def get(world: "World", app: App, chatid: str) -> HttpAnswer:
     """Answer with what is known of a chat."""
     refuse_without_scope(world, app)
     if not chatid:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from worker.simulator.answers import Refused
-from worker.simulator.request import Json, Request
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings import CodeSettings
 from worker.simulator.wecom_app.rules.findings import Findings
 from worker.simulator.wecom_app.rules.plain import TO_MEMBERS
@@ -16,7 +16,7 @@ MSGTYPES = frozenset(TO_MEMBERS) | {"template_card"}
 RECIPIENT_MAXIMA = {"touser": (1000, 40032), "toparty": (100, 82002), "totag": (100, 82003)}
 
 
-def parse(request: Request, codes: CodeSettings) -> Json:
+def parse(request: HttpRequest, codes: CodeSettings) -> Json:
     """The JSON object of a call's body; anything else is 40058."""
     if codes.escaped_json == "refused" and b"\\u" in request.body:
         raise Refused(40033)

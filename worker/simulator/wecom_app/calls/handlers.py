@@ -5,8 +5,8 @@ Does not know HTTP, and what updates and chats are.
 
 from typing import TYPE_CHECKING
 
-from worker.simulator.answers import Answer, Refused, accepted
-from worker.simulator.request import Request
+from worker.simulator.answers import HttpAnswer, Refused, accepted
+from worker.simulator.request import HttpRequest
 from worker.simulator.wecom_app.calls import cards, chat_messages, chats
 from worker.simulator.wecom_app.calls.envelope import parse
 from worker.simulator.wecom_app.state.apps import App
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worker.simulator.world import World
 
 
-def gettoken(world: "World", request: Request) -> Answer:
+def gettoken(world: "World", request: HttpRequest) -> HttpAnswer:
     """Answer gettoken (91039 获取access_token)."""
     query = request.query
     token = world.apps.login(query.get("corpid", ""), query.get("corpsecret", ""), request.ip)
@@ -24,7 +24,7 @@ def gettoken(world: "World", request: Request) -> Answer:
     return accepted(access_token=token.value, expires_in=round(token.expires_at - world.clock.now()))
 
 
-def recall(world: "World", request: Request) -> Answer:
+def recall(world: "World", request: HttpRequest) -> HttpAnswer:
     """message/recall (94867 撤回应用消息): for all recipients, within 24 hours, by the app that sent."""
     app = _authorised(world, request)
     msgid = parse(request, world.settings.codes).get("msgid")
@@ -41,13 +41,13 @@ def recall(world: "World", request: Request) -> Answer:
     return accepted()
 
 
-def update_template_card(world: "World", request: Request) -> Answer:
+def update_template_card(world: "World", request: HttpRequest) -> HttpAnswer:
     """message/update_template_card (94888)."""
     app = _authorised(world, request)
     return cards.update(world, app, parse(request, world.settings.codes))
 
 
-def upload(world: "World", request: Request) -> Answer:
+def upload(world: "World", request: HttpRequest) -> HttpAnswer:
     """media/upload (90253 上传临时素材)."""
     app = _authorised(world, request)
     kind = request.query.get("type", "")
@@ -56,7 +56,7 @@ def upload(world: "World", request: Request) -> Answer:
     return accepted(type=kind, media_id=stored.media_id, created_at=str(int(stored.created_at)))
 
 
-def uploadimg(world: "World", request: Request) -> Answer:
+def uploadimg(world: "World", request: HttpRequest) -> HttpAnswer:
     """media/uploadimg (90256 上传图片): the field's name is free, the errmsg of a success empty."""
     app = _authorised(world, request)
     url = world.media.store_picture(media_part(request.headers.get("content-type", ""), request.body, name=None))
@@ -64,30 +64,30 @@ def uploadimg(world: "World", request: Request) -> Answer:
     return accepted(errmsg="", url=url)
 
 
-def create_chat(world: "World", request: Request) -> Answer:
+def create_chat(world: "World", request: HttpRequest) -> HttpAnswer:
     """appchat/create (90245)."""
     app = _authorised(world, request)
     return chats.create(world, app, parse(request, world.settings.codes), request.seq)
 
 
-def update_chat(world: "World", request: Request) -> Answer:
+def update_chat(world: "World", request: HttpRequest) -> HttpAnswer:
     """appchat/update (98913)."""
     app = _authorised(world, request)
     return chats.update(world, app, parse(request, world.settings.codes), request.seq)
 
 
-def get_chat(world: "World", request: Request) -> Answer:
+def get_chat(world: "World", request: HttpRequest) -> HttpAnswer:
     """appchat/get (98914)."""
     return chats.get(world, _authorised(world, request), request.query.get("chatid", ""))
 
 
-def send_to_chat(world: "World", request: Request) -> Answer:
+def send_to_chat(world: "World", request: HttpRequest) -> HttpAnswer:
     """appchat/send (90248)."""
     app = _authorised(world, request)
     return chat_messages.send(world, app, request, parse(request, world.settings.codes))
 
 
-def _authorised(world: "World", request: Request) -> App:
+def _authorised(world: "World", request: HttpRequest) -> App:
     app = world.apps.by_token(request.query.get("access_token"), request.ip)
     world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
     return app

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from worker.simulator.answers import Answer, Refused, accepted
-from worker.simulator.request import Json, Request
+from worker.simulator.answers import HttpAnswer, Refused, accepted
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings.whole import Check
 from worker.simulator.wecom_app.calls import envelope
 from worker.simulator.wecom_app.rules import options
@@ -18,9 +18,9 @@ from worker.simulator.wecom_app.rules.cards import INTERACTIVE, check_card, is_c
 from worker.simulator.wecom_app.rules.content import Sending, Step, check_media, check_plain, checked
 from worker.simulator.wecom_app.rules.plain import TO_MEMBERS
 from worker.simulator.wecom_app.state.apps import App
-from worker.simulator.wecom_app.state.directory import Reached
+from worker.simulator.wecom_app.state.directory import ReachedMembers
 from worker.simulator.wecom_app.state.duplicates import Seen
-from worker.simulator.wecom_app.state.inbox import Message
+from worker.simulator.wecom_app.state.inbox import InboxMessage
 from worker.simulator.wecom_app.state.sent import new_msgid, refuse_taken
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TASK_ID = re.compile(r"[0-9A-Za-z_@-]{1,128}")
 
 
-def send(world: "World", request: Request) -> Answer:
+def send(world: "World", request: HttpRequest) -> HttpAnswer:
     """Carry out message/send."""
     app = world.apps.by_token(request.query.get("access_token"), request.ip)
     body = envelope.parse(request, world.settings.codes)
@@ -41,7 +41,7 @@ def send(world: "World", request: Request) -> Answer:
         raise
 
 
-def note_refused(world: "World", request: Request) -> None:
+def note_refused(world: "World", request: HttpRequest) -> None:
     """Remember a send that a fault rule refused, where refused sends count for the duplicate check."""
     try:
         app = world.apps.by_token(request.query.get("access_token"), request.ip)
@@ -52,7 +52,7 @@ def note_refused(world: "World", request: Request) -> None:
     world.duplicates.remember_refused(key, body, world.clock.now())
 
 
-def _send(world: "World", app: App, request: Request, body: Json, key: tuple[str, bytes]) -> Answer:
+def _send(world: "World", app: App, request: HttpRequest, body: Json, key: tuple[str, bytes]) -> HttpAnswer:
     sending = checked(world, app, request, body, STEPS)
     reached = _reach(world, sending)
     task_id = _task_id(sending.card)
@@ -67,7 +67,7 @@ def _send(world: "World", app: App, request: Request, body: Json, key: tuple[str
     return _answered(world, sending, message, reached, key)
 
 
-def _deliver(world: "World", sending: Sending, people: list[str]) -> Message:
+def _deliver(world: "World", sending: Sending, people: list[str]) -> InboxMessage:
     """Count a message against every limit and show it to the members whom no cap drops."""
     app, seq, msgid = sending.app, sending.request.seq, new_msgid()
     world.limits.count_persons(app.name, len(people), seq)
@@ -144,7 +144,7 @@ def _task_id(card: Json | None) -> str | None:
     return value
 
 
-def _reach(world: "World", sending: Sending) -> Reached:
+def _reach(world: "World", sending: Sending) -> ReachedMembers:
     ids = sending.recipients
     reached = world.directory.reach(sending.app.settings, ids["touser"], ids["toparty"], ids["totag"])
     if not reached.targets:
@@ -153,13 +153,13 @@ def _reach(world: "World", sending: Sending) -> Reached:
     return reached
 
 
-def _refused_fields(world: "World", reached: Reached, *, keeps_case: bool = False) -> dict[str, str]:
+def _refused_fields(world: "World", reached: ReachedMembers, *, keeps_case: bool = False) -> dict[str, str]:
     directory = world.settings.directory
     lower_case = directory.lower_case and not keeps_case
     return reached.refused_fields(lower_case=lower_case, with_empty=directory.empty_lists == "empty")
 
 
-def _suppressed(world: "World", sending: Sending, original: Seen, reached: Reached) -> Answer:
+def _suppressed(world: "World", sending: Sending, original: Seen, reached: ReachedMembers) -> HttpAnswer:
     """The answer to a repeat that no member sees; what it holds is a setting, because the vendor does not say."""
     refused = _refused_fields(world, reached)
     answers = world.settings.duplicate.answers
@@ -172,8 +172,8 @@ def _suppressed(world: "World", sending: Sending, original: Seen, reached: Reach
     return accepted(**refused, msgid=message.msgid)
 
 
-def _message(world: "World", sending: Sending, msgid: str) -> Message:
-    return Message(
+def _message(world: "World", sending: Sending, msgid: str) -> InboxMessage:
+    return InboxMessage(
         msgid=msgid,
         app=sending.app,
         agentid=sending.agentid,
@@ -194,7 +194,9 @@ def looks(sending: Sending, place: Any) -> str:
     return json.dumps([place, sending.msgtype, shown], ensure_ascii=False, sort_keys=True)
 
 
-def _answered(world: "World", sending: Sending, message: Message, reached: Reached, key: tuple[str, bytes]) -> Answer:
+def _answered(
+    world: "World", sending: Sending, message: InboxMessage, reached: ReachedMembers, key: tuple[str, bytes]
+) -> HttpAnswer:
     now = world.clock.now()
     fields: dict[str, Any] = {"msgid": message.msgid}
     if sending.card is not None and is_callback_capable(sending.card):

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.simulator.request import Json
-from worker.simulator.wecom_app.state.inbox import Message
+from worker.simulator.wecom_app.state.inbox import InboxMessage
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
@@ -33,7 +33,7 @@ class Press(BaseModel):
 class Pressed:
     """The event before it is encrypted, and the response_code it brings."""
 
-    message: Message
+    message: InboxMessage
     xml: bytes
     response_code: str
 
@@ -50,7 +50,7 @@ def press(world: "World", given: Press) -> Pressed:
     return Pressed(message, _event(world, message, card, given, code, menu=menu), code)
 
 
-def _card_of(world: "World", given: Press) -> Message:
+def _card_of(world: "World", given: Press) -> InboxMessage:
     cards = [
         message
         for message in world.inbox.shown_to(given.person)
@@ -64,7 +64,7 @@ def _card_of(world: "World", given: Press) -> Message:
     return cards[-1]
 
 
-def _as_seen(message: Message, person: str) -> Json:
+def _as_seen(message: InboxMessage, person: str) -> Json:
     """The card as updates left it; one with its buttons greyed cannot be pressed."""
     change = message.cards.get(person, message.card_for_all) or {}
     card: Json = change.get("template_card") or message.content
@@ -103,7 +103,7 @@ def _refuse_unknown_choices(card: Json, selected: dict[str, list[str]]) -> None:
             raise ValueError(f"the question {question!r} is frozen")
 
 
-def _event(world: "World", message: Message, card: Json, given: Press, code: str, *, menu: bool) -> bytes:
+def _event(world: "World", message: InboxMessage, card: Json, given: Press, code: str, *, menu: bool) -> bytes:
     """The XML, texts in CDATA and numbers bare, as the vendor writes it."""
     members: dict[str, Any] = {
         "ToUserName": message.app.corpid,

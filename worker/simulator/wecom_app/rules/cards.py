@@ -8,8 +8,8 @@ from worker.simulator.request import Json
 from worker.simulator.wecom_app.rules.findings import Code, Findings
 from worker.simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing
 from worker.simulator.wecom_app.rules.table import Rule, Table
-from worker.simulator.wecom_app.rules.texts import Text
-from worker.simulator.wecom_app.rules.values import Appid, FirstOf, Flag, Media, Number, Ratio
+from worker.simulator.wecom_app.rules.texts import TextRule
+from worker.simulator.wecom_app.rules.values import Appid, FirstOf, Flag, MediaRule, NumberRule, Ratio
 
 INTERACTIVE = frozenset({"button_interaction", "vote_interaction", "multiple_interaction"})
 LARGEST_KEY = 1024
@@ -22,19 +22,21 @@ def table(*rules: Rule) -> Table:
 
 def link(types: tuple[int, ...] = (0, 1, 2), bad: Code = 0) -> tuple[Rule, ...]:
     """Where something leads, by its `type`: nowhere, to a url, or into a mini program."""
-    needs: dict[int, Rule] = {0: Nothing(), 1: Text("url", missing=42028), 2: Appid(missing=42030)}
-    return ByType({kind: needs[kind] for kind in types}, bad=bad), Text("pagepath")
+    needs: dict[int, Rule] = {0: Nothing(), 1: TextRule("url", missing=42028), 2: Appid(missing=42030)}
+    return ByType({kind: needs[kind] for kind in types}, bad=bad), TextRule("pagepath")
 
 
-def key(missing: Code, over: Code) -> Text:
+def key(missing: Code, over: Code) -> TextRule:
     """What a callback brings back as EventKey."""
-    return Text("key", missing=missing, limit=LARGEST_KEY, over=over)
+    return TextRule("key", missing=missing, limit=LARGEST_KEY, over=over)
 
 
 def options(most: int, suggested: int, *more: Rule) -> Items:
     """The choices of a selection."""
     entry = table(
-        Text("id", missing=42040, limit=128, over=42040), Text("text", missing=42041, suggested=suggested), *more
+        TextRule("id", missing=42040, limit=128, over=42040),
+        TextRule("text", missing=42041, suggested=suggested),
+        *more,
     )
     return Items("option_list", most, 42037, entry, missing=42037, unique=("id", 42040))
 
@@ -42,57 +44,62 @@ def options(most: int, suggested: int, *more: Rule) -> Items:
 def title(*, missing: Code = 41016, suggested: int = 36, desc: int = 44) -> Group:
     """A card's main title."""
     texts = (
-        Text("title", missing, suggested=suggested, translated=True),
-        Text("desc", suggested=desc, translated=True),
+        TextRule("title", missing, suggested=suggested, translated=True),
+        TextRule("desc", suggested=desc, translated=True),
     )
     return Group("main_title", table(*texts), missing)
 
 
-QUESTION_KEY = Text("question_key", missing=42043, limit=LARGEST_KEY, over=42043)
-SOURCE_TEXTS = (Text("icon_url"), Text("desc", suggested=20, translated=True))
+QUESTION_KEY = TextRule("question_key", missing=42043, limit=LARGEST_KEY, over=42043)
+SOURCE_TEXTS = (TextRule("icon_url"), TextRule("desc", suggested=20, translated=True))
 SOURCE = Group("source", table(*SOURCE_TEXTS))
-COLOURED_SOURCE = Group("source", table(*SOURCE_TEXTS, Number("desc_color")))
-ACTIONS = table(Text("text", missing=40058), key(40058, "field_too_long"))
+COLOURED_SOURCE = Group("source", table(*SOURCE_TEXTS, NumberRule("desc_color")))
+ACTIONS = table(TextRule("text", missing=40058), key(40058, "field_too_long"))
 ACTION_MENU = Group(
     "action_menu",
-    table(Text("desc"), Items("action_list", 3, 40058, ACTIONS, missing=40058, unique=("key", 42051))),
+    table(TextRule("desc"), Items("action_list", 3, 40058, ACTIONS, missing=40058, unique=("key", 42051))),
 )
-QUOTE_AREA = Group("quote_area", table(*link(), Text("title"), Text("quote_text")))
-EMPHASIS = Group("emphasis_content", table(Text("title", suggested=14), Text("desc", suggested=22)))
-SUB_TITLE = Text("sub_title_text", suggested=160, translated=True)
+QUOTE_AREA = Group("quote_area", table(*link(), TextRule("title"), TextRule("quote_text")))
+EMPHASIS = Group("emphasis_content", table(TextRule("title", suggested=14), TextRule("desc", suggested=22)))
+SUB_TITLE = TextRule("sub_title_text", suggested=160, translated=True)
 IMAGE_TEXT_AREA = Group(
-    "image_text_area", table(*link(), Text("title"), Text("desc"), Text("image_url", missing=42044))
+    "image_text_area", table(*link(), TextRule("title"), TextRule("desc"), TextRule("image_url", missing=42044))
 )
-CARD_IMAGE = Group("card_image", table(Text("url", missing=42044), Ratio("aspect_ratio", 1.3, 2.25, "aspect_ratio")))
+CARD_IMAGE = Group(
+    "card_image", table(TextRule("url", missing=42044), Ratio("aspect_ratio", 1.3, 2.25, "aspect_ratio"))
+)
 VERTICAL = Items(
-    "vertical_content_list", 4, 42036, table(Text("title", missing=42033, suggested=38), Text("desc", suggested=160))
+    "vertical_content_list",
+    4,
+    42036,
+    table(TextRule("title", missing=42033, suggested=38), TextRule("desc", suggested=160)),
 )
 HORIZONTAL = Items(
     "horizontal_content_list",
     6,
     42035,
     table(
-        Text("keyname", missing=42027, suggested=5),
-        Text("value", suggested=30, translated=True),
+        TextRule("keyname", missing=42027, suggested=5),
+        TextRule("value", suggested=30, translated=True),
         ByType(
             {
                 0: Nothing(),
-                1: Text("url", missing=42028),
-                2: Media("media_id", "file", missing=42029),
-                3: Text("userid", missing=42050),
+                1: TextRule("url", missing=42028),
+                2: MediaRule("media_id", "file", missing=42029),
+                3: TextRule("userid", missing=42050),
             }
         ),
     ),
 )
-JUMPS = Items("jump_list", 3, 42042, table(Text("title", missing=42033, suggested=18), *link()))
+JUMPS = Items("jump_list", 3, 42042, table(TextRule("title", missing=42033, suggested=18), *link()))
 NOTICE_ACTION = Group("card_action", table(*link((1, 2), bad=42045)), missing=42045)
 CARD_ACTION = Group("card_action", table(*link(bad=42045)))
 SELECTED = FirstOf("selected_id", "option_list")
-BUTTON_SELECTION = Group("button_selection", table(QUESTION_KEY, Text("title"), options(10, 16), SELECTED))
+BUTTON_SELECTION = Group("button_selection", table(QUESTION_KEY, TextRule("title"), options(10, 16), SELECTED))
 BUTTON = table(
-    Text("text", missing=42038, suggested=10),
-    ByType({0: key(42039, 42039), 1: Text("url", missing=42028)}),
-    Number("style", known=(1, 2, 3, 4), otherwise=1),
+    TextRule("text", missing=42038, suggested=10),
+    ByType({0: key(42039, 42039), 1: TextRule("url", missing=42028)}),
+    NumberRule("style", known=(1, 2, 3, 4), otherwise=1),
 )
 BUTTONS = Items("button_list", 6, 40058, BUTTON, missing=42038, unique=("key", 42039))
 MENU_CARD: tuple[Rule, ...] = (COLOURED_SOURCE, ACTION_MENU, QUOTE_AREA, HORIZONTAL)
@@ -103,18 +110,18 @@ EITHER_IMAGE = EitherOf(("image_text_area", "card_image"), 42044)
 
 def submit_button(*, missing: Code) -> Group:
     """The button that sends a selection; an update may leave it out."""
-    return Group("submit_button", table(Text("text", "submit_text", suggested=10), key(42046, 42046)), missing)
+    return Group("submit_button", table(TextRule("text", "submit_text", suggested=10), key(42046, 42046)), missing)
 
 
 def _tables(*, updating: bool) -> dict[str, Table]:
     """The five types; an update has no task_id of its own and can freeze what people chose."""
     submit = submit_button(missing=0 if updating else 42046)
-    own = (Text("card_type"),) if updating else (Text("card_type"), Text("task_id"))
-    grey = (Text("replace_text"),) if updating else ()
+    own = (TextRule("card_type"),) if updating else (TextRule("card_type"), TextRule("task_id"))
+    grey = (TextRule("replace_text"),) if updating else ()
     frozen = (Flag("disable"),) if updating else ()
     choices = options(20, 17, Flag("is_checked", missing="is_checked"))
-    checkbox = Group("checkbox", table(QUESTION_KEY, Number("mode"), choices, *frozen), missing=42043)
-    selection = table(QUESTION_KEY, Text("title"), options(10, 16), SELECTED, *frozen)
+    checkbox = Group("checkbox", table(QUESTION_KEY, NumberRule("mode"), choices, *frozen), missing=42043)
+    selection = table(QUESTION_KEY, TextRule("title"), options(10, 16), SELECTED, *frozen)
     selects = Items("select_list", 3, 42047, selection, missing=42047, unique=("question_key", 42043))
     vote_title, wide_title = title(suggested=16, desc=160), title(desc=160)
     rules: dict[str, tuple[Rule, ...]] = {

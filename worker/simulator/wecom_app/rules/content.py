@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.simulator.request import Json, Request
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings.whole import Check
 from worker.simulator.wecom_app.rules.findings import Findings, warned
-from worker.simulator.wecom_app.rules.options import Options, refuse_unsafe_file
+from worker.simulator.wecom_app.rules.options import SendOptions, refuse_unsafe_file
 from worker.simulator.wecom_app.rules.table import Table
 from worker.simulator.wecom_app.rules.translation import translator
 from worker.simulator.wecom_app.state.apps import App
@@ -24,12 +24,12 @@ class Sending:
     """One send: what came, and what the checks made of it."""
 
     app: App
-    request: Request
+    request: HttpRequest
     body: Json
     found: Findings
     content: Json = field(default_factory=dict)
     agentid: int | None = None
-    options: Options = field(default_factory=Options)
+    options: SendOptions = field(default_factory=SendOptions)
     recipients: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -46,7 +46,7 @@ class Sending:
 Step = Callable[["World", Sending], None]
 
 
-def checked(world: "World", app: App, request: Request, body: Json, steps: Mapping[Check, Step]) -> Sending:
+def checked(world: "World", app: App, request: HttpRequest, body: Json, steps: Mapping[Check, Step]) -> Sending:
     """Carry out the checks a call has; Refused by the first that refuses."""
     sending = Sending(app, request, body, Findings(world.settings.codes))
     sending.content = _own_part(body, sending.msgtype)

@@ -30,14 +30,14 @@ SAFE_FILES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SendOptions:
     """The options of a send, as they take effect."""
 
     safe: int = 0
     translate: bool = False
 
 
-def check(body: Json, msgtype: str, found: Findings) -> Options:
+def check(body: Json, msgtype: str, found: Findings) -> SendOptions:
     """Check the options of message/send."""
     safe = _safe(body, SAFE.get(msgtype, ()), msgtype, found)
     translate = _flag(body, "enable_id_trans", found)
@@ -48,12 +48,12 @@ def check(body: Json, msgtype: str, found: Findings) -> Options:
     interval = typed(body, "duplicate_check_interval", int, found) or 0
     if not 0 <= interval <= LONGEST_INTERVAL_S:
         found.refuse("option_value", "invalid param 'duplicate_check_interval'")
-    return Options(safe, translate=bool(translate) and msgtype in TRANSLATED)
+    return SendOptions(safe, translate=bool(translate) and msgtype in TRANSLATED)
 
 
-def check_for_chat(body: Json, msgtype: str, found: Findings) -> Options:
+def check_for_chat(body: Json, msgtype: str, found: Findings) -> SendOptions:
     """Check the options of appchat/send: safe alone."""
-    return Options(_safe(body, SAFE_IN_CHATS, msgtype, found))
+    return SendOptions(_safe(body, SAFE_IN_CHATS, msgtype, found))
 
 
 def refuse_unsafe_file(filename: str, found: Findings) -> None:

@@ -9,8 +9,8 @@ from worker.simulator.request import Json
 from worker.simulator.wecom_app.rules.findings import Findings
 from worker.simulator.wecom_app.rules.nested import Items
 from worker.simulator.wecom_app.rules.table import Table
-from worker.simulator.wecom_app.rules.texts import CUT, Chinese, Text
-from worker.simulator.wecom_app.rules.values import Appid, Flag, Media, Userids
+from worker.simulator.wecom_app.rules.texts import CUT, Chinese, TextRule
+from worker.simulator.wecom_app.rules.values import Appid, Flag, MediaRule, Userids
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ArticleTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeItem:
+class NoticePair:
     """A pair of a mini-program notice: ignored when both are empty; a value without a key is refused by a setting."""
 
     names: tuple[str, ...] = ("key", "value")
@@ -44,52 +44,52 @@ class NoticeItem:
         Chinese("value", most=30, over=90203, translated=True).check(body, path, found)
 
 
-URL = Text("url", missing=41010, limit=2048, over="url_too_long", scheme=True)
-PAGEPATH = Text("pagepath", limit=128)
+URL = TextRule("url", missing=41010, limit=2048, over="url_too_long", scheme=True)
+PAGEPATH = TextRule("pagepath", limit=128)
 
 
 def textcard(unit: str) -> Table:
     """The table of a textcard; its limits are stated in characters (2026) or bytes (before, and for chats)."""
     return Table(
-        Text("title", missing=41016, limit=128, over=CUT, unit=unit, translated=True),
-        Text("description", missing=41033, limit=512, over=CUT, unit=unit, translated=True),
+        TextRule("title", missing=41016, limit=128, over=CUT, unit=unit, translated=True),
+        TextRule("description", missing=41033, limit=512, over=CUT, unit=unit, translated=True),
         URL,
-        Text("btntxt", limit=4, over=CUT, unit="chars"),
+        TextRule("btntxt", limit=4, over=CUT, unit="chars"),
     )
 
 
-def news(target: ArticleTarget | Text) -> Table:
+def news(target: ArticleTarget | TextRule) -> Table:
     """The table of news, whose articles lead to what the call allows."""
     article = Table(
-        Text("title", missing=41016, limit=128, over=CUT, translated=True),
-        Text("description", limit=512, over=CUT, translated=True),
-        Text("picurl", limit=2048, over="url_too_long"),
+        TextRule("title", missing=41016, limit=128, over=CUT, translated=True),
+        TextRule("description", limit=512, over=CUT, translated=True),
+        TextRule("picurl", limit=2048, over="url_too_long"),
         target,
     )
     return Table(Items("articles", 8, 45008, article, missing=40058))
 
 
 MPNEWS_ARTICLE = Table(
-    Text("title", missing=41016, limit=128, over=CUT, translated=True),
-    Media("thumb_media_id", "image"),
-    Text("author", limit=64, over=45032),
-    Text("content_source_url"),
-    Text("content", missing=44004, limit=666 * 1024, over=45002, translated=True),
-    Text("digest", limit=512, over=CUT, translated=True),
+    TextRule("title", missing=41016, limit=128, over=CUT, translated=True),
+    MediaRule("thumb_media_id", "image"),
+    TextRule("author", limit=64, over=45032),
+    TextRule("content_source_url"),
+    TextRule("content", missing=44004, limit=666 * 1024, over=45002, translated=True),
+    TextRule("digest", limit=512, over=CUT, translated=True),
 )
-CONTENT = Text("content", missing=44004, limit=2048, over=CUT, translated=True)
+CONTENT = TextRule("content", missing=44004, limit=2048, over=CUT, translated=True)
 
 SHARED: dict[str, Table] = {
-    "image": Table(Media("media_id", "image")),
-    "voice": Table(Media("media_id", "voice")),
+    "image": Table(MediaRule("media_id", "image")),
+    "voice": Table(MediaRule("media_id", "voice")),
     "video": Table(
-        Media("media_id", "video"),
-        Text("title", limit=128, over=CUT),
-        Text("description", limit=512, over=CUT),
+        MediaRule("media_id", "video"),
+        TextRule("title", limit=128, over=CUT),
+        TextRule("description", limit=512, over=CUT),
     ),
-    "file": Table(Media("media_id", "file")),
+    "file": Table(MediaRule("media_id", "file")),
     "mpnews": Table(Items("articles", 8, 45008, MPNEWS_ARTICLE, missing=40058)),
-    "markdown": Table(Text("content", missing=44004, limit=2048, over=45002)),
+    "markdown": Table(TextRule("content", missing=44004, limit=2048, over=45002)),
 }
 """The types whose tables are the same in both calls."""
 
@@ -100,11 +100,11 @@ TO_MEMBERS: dict[str, Table] = {
     "news": news(ArticleTarget()),
     "miniprogram_notice": Table(
         Appid(missing=90200),
-        Text("page", limit=1024, over=90204),
+        TextRule("page", limit=1024, over=90204),
         Chinese("title", least=4, most=12, over=40058, missing=41016, translated=True),
         Chinese("description", least=4, most=12, over=40058, translated=True),
         Flag("emphasis_first_item"),
-        Items("content_item", 10, 90201, Table(NoticeItem())),
+        Items("content_item", 10, 90201, Table(NoticePair())),
     ),
 }
 """message/send, by msgtype; cards have tables of their own."""

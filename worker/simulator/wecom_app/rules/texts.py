@@ -13,7 +13,7 @@ CUT = "cut"
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextRule:
     """A string: `missing` is the code when absent or empty, `over` the code (or CUT) beyond `limit`.
 
     `suggested` is a length in characters that is only advice. `scheme`: must start with http:// or https://.
@@ -94,7 +94,7 @@ class Chinese:
             found.refuse(40058, f"{place} exceed min chinese words {self.least}")
         if length > self.most:
             found.refuse(self.over, above(place, self.most))
-        Text(self.name, translated=self.translated).check(body, path, found)
+        TextRule(self.name, translated=self.translated).check(body, path, found)
 
 
 def measure(text: str, unit: str) -> int:

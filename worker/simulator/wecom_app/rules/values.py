@@ -10,7 +10,7 @@ from worker.simulator.wecom_app.rules.findings import Code, Findings, typed
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberRule:
     """An integer; one outside `known` is shown as `otherwise`, where the page says so."""
 
     name: str
@@ -70,7 +70,7 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class MediaRule:
     """A media_id of one type of upload."""
 
     name: str

@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 
 @dataclass(slots=True)
-class Token:
+class AppToken:
     """An access token and until when it is good."""
 
     value: str
@@ -31,7 +31,7 @@ class App:
     settings: AppSettings
     name: str
     task_ids: dict[str, float] = field(default_factory=dict)
-    token: Token | None = None
+    token: AppToken | None = None
 
     @property
     def corpid(self) -> str:
@@ -46,10 +46,10 @@ class AppBook:
         self._settings = settings
         self._clock = clock
         self._apps: dict[tuple[str, str], App] = {}
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, AppToken] = {}
         self._bad_secrets: defaultdict[str, deque[float]] = defaultdict(deque)
 
-    def login(self, corpid: str, secret: str, ip: str) -> Token:
+    def login(self, corpid: str, secret: str, ip: str) -> AppToken:
         """The token of gettoken, or its refusal."""
         self._refuse_banned(ip)
         if not corpid:
@@ -108,7 +108,7 @@ class AppBook:
             token.revoked = True
         return len(chosen)
 
-    def _chosen(self, which: str) -> list[Token]:
+    def _chosen(self, which: str) -> list[AppToken]:
         return [token for token in self._tokens.values() if which in ("all", token.value)]
 
     def _app(self, corpid: str, secret: str) -> App:
@@ -140,12 +140,12 @@ class AppBook:
             raise Refused(40013)
         return AppSettings(corpid=corpid, secret=secret)
 
-    def _current(self, app: App) -> Token:
+    def _current(self, app: App) -> AppToken:
         now, rules = self._clock.now(), self._settings.token
         old = app.token
         if old is not None and not old.revoked and old.expires_at - now > rules.same_while_left_s:
             return old
-        app.token = Token(f"tok_{secrets.token_hex(24)}", app, now + rules.lifetime_s)
+        app.token = AppToken(f"tok_{secrets.token_hex(24)}", app, now + rules.lifetime_s)
         self._tokens[app.token.value] = app.token
         return app.token
 

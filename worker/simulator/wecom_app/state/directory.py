@@ -14,7 +14,7 @@ USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 
 @dataclass(slots=True)
-class Reached:
+class ReachedMembers:
     """The members a call reaches (lower case, each once), and the ids it does not reach."""
 
     people: dict[str, None] = field(default_factory=dict)
@@ -47,9 +47,9 @@ class Directory:
     def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
 
-    def reach(self, app: AppSettings, users: list[str], parties: list[str], tags: list[str]) -> Reached:
+    def reach(self, app: AppSettings, users: list[str], parties: list[str], tags: list[str]) -> ReachedMembers:
         """Sort ids into those that are reached and those that are not."""
-        reached = Reached()
+        reached = ReachedMembers()
         if "@all" in users:
             reached.targets = 1
             _add(reached, app, self._settings.directory.everyone)
@@ -79,7 +79,7 @@ class Directory:
         known = self._members(party, "p", groups.parties, groups.first_missing_party) is not None
         return groups.names.get(party, f"name of {party}") if known else None
 
-    def _reach_users(self, reached: Reached, app: AppSettings, users: list[str]) -> None:
+    def _reach_users(self, reached: ReachedMembers, app: AppSettings, users: list[str]) -> None:
         missing = _any_of(self._settings.directory.missing_users)
         unlicensed = _any_of(self._settings.directory.unlicensed_users)
         for userid in users:
@@ -114,11 +114,13 @@ def _visible(app: AppSettings, userid: str) -> bool:
     return app.visible is None or userid in {known.lower() for known in app.visible}
 
 
-def _add(reached: Reached, app: AppSettings, members: Iterable[str]) -> None:
+def _add(reached: ReachedMembers, app: AppSettings, members: Iterable[str]) -> None:
     reached.people.update((userid.lower(), None) for userid in members if _visible(app, userid.lower()))
 
 
-def _add_group(reached: Reached, app: AppSettings, group: str, members: list[str] | None, invalid: list[str]) -> None:
+def _add_group(
+    reached: ReachedMembers, app: AppSettings, group: str, members: list[str] | None, invalid: list[str]
+) -> None:
     if members is None:
         invalid.append(group)
         return

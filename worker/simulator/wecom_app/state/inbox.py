@@ -38,7 +38,7 @@ class Shown(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Message:
+class InboxMessage:
     """A message as shown: `content` is after cuts, `altered` says what of it was changed in silence.
 
     `semantic` equals for messages that look alike. A message to a group chat has a `chatid` and no msgid ("").
@@ -109,9 +109,9 @@ class Inbox:
         """What one person sees."""
         return [message.seen_by(person.lower()) for message in self._people.get(person.lower(), [])]
 
-    def shown_to(self, person: str) -> list[Message]:
+    def shown_to(self, person: str) -> list[InboxMessage]:
         """The messages of applications one person has, oldest first."""
-        return [message for message in self._people.get(person.lower(), ()) if isinstance(message, Message)]
+        return [message for message in self._people.get(person.lower(), ()) if isinstance(message, InboxMessage)]
 
     def everybody(self) -> dict[str, list[dict[str, Any]]]:
         """What every person sees."""

@@ -11,7 +11,7 @@ from typing import Any
 from worker.simulator.answers import Refused
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wecom_app.state.windows import DAY, HOUR, MINUTE, MONTH, Window, aligned_start
+from worker.simulator.wecom_app.state.windows import DAY, HOUR, MINUTE, MONTH, CountedWindow, aligned_start
 
 PERSON_TIMES_PER_ACCOUNT = 200
 Amounts = tuple[tuple[float, int], ...]
@@ -39,7 +39,7 @@ class Limits:
     def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._windows: dict[str, tuple[Window, ...]] = {}
+        self._windows: dict[str, tuple[CountedWindow, ...]] = {}
         self._blocked_until: dict[str, float] = {}
         self._violations: dict[tuple[str, float, str], Violation] = {}
         self._drops: list[dict[str, Any]] = []
@@ -138,7 +138,7 @@ class Limits:
             day_began = aligned_start(now, DAY, self._zone_s)
             self._blocked_until[key] = day_began + DAY if window_s == DAY else now + window_s
 
-    def _overstepped(self, key: str, windows: tuple[Window, ...], cost: int, now: float, seq: int) -> float:
+    def _overstepped(self, key: str, windows: tuple[CountedWindow, ...], cost: int, now: float, seq: int) -> float:
         """The longest window that refuses, 0 for none; what is overstepped without refusing is noted too."""
         worst = 0.0
         for window in windows:
@@ -152,11 +152,11 @@ class Limits:
     def _zone_s(self) -> float:
         return self._settings.limits.day_zone_h * HOUR
 
-    def _enforced(self, kind: str, window: Window) -> bool:
+    def _enforced(self, kind: str, window: CountedWindow) -> bool:
         enforce = self._settings.limits.enforce
         return enforce == kind or (enforce == "sliding" and window.seconds == DAY)
 
-    def _note(self, key: str, window: Window, kind: str, count: int, now: float, seq: int) -> None:
+    def _note(self, key: str, window: CountedWindow, kind: str, count: int, now: float, seq: int) -> None:
         known = self._violations.get((key, window.seconds, kind))
         if known is None:
             found = Violation(key, window.seconds, kind, window.amount, count, 1, now, now, seq, seq)
@@ -165,16 +165,16 @@ class Limits:
         known.count, known.times = max(known.count, count), known.times + 1
         known.last_at, known.last_seq = now, seq
 
-    def _of(self, key: str, amounts: Amounts) -> tuple[Window, ...]:
+    def _of(self, key: str, amounts: Amounts) -> tuple[CountedWindow, ...]:
         windows = self._windows.get(key)
         if windows is None:
-            made = tuple(Window(seconds, amount, self._zone_s) for seconds, amount in amounts)
+            made = tuple(CountedWindow(seconds, amount, self._zone_s) for seconds, amount in amounts)
             windows = self._windows[key] = made
         for window, (_, amount) in zip(windows, amounts, strict=True):
             window.amount, window.zone_s = amount, self._zone_s
         return windows
 
     @staticmethod
-    def _take(windows: tuple[Window, ...], now: float, cost: int) -> None:
+    def _take(windows: tuple[CountedWindow, ...], now: float, cost: int) -> None:
         for window in windows:
             window.take(now, cost)

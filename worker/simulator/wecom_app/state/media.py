@@ -11,7 +11,7 @@ from worker.simulator.answers import Refused
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.state.amr import seconds_of
-from worker.simulator.wire.multipart import Upload
+from worker.simulator.wire.multipart import UploadedFile
 
 SMALLEST = 6  # "every file must be larger than 5 bytes"
 SMALLEST_PICTURE = 5  # "5 B to 2 MB"
@@ -42,7 +42,7 @@ class MediaStore:
         self._clock = clock
         self._files: dict[str, StoredMedia] = {}
 
-    def store(self, corpid: str, kind: str, upload: Upload | None) -> StoredMedia:
+    def store(self, corpid: str, kind: str, upload: UploadedFile | None) -> StoredMedia:
         """Take an upload, or refuse it."""
         if kind not in TOO_LARGE:
             raise Refused(40005)
@@ -54,7 +54,7 @@ class MediaStore:
         self._files[stored.media_id] = stored
         return stored
 
-    def store_picture(self, upload: Upload | None) -> str:
+    def store_picture(self, upload: UploadedFile | None) -> str:
         """Take a picture that stays for ever, or refuse it; its address shows only inside WeCom."""
         self._check_content("image", PICTURE, SMALLEST_PICTURE, upload)
         return f"http://p.qpic.cn/pic_wework/{secrets.token_hex(16)}/0"
@@ -82,7 +82,7 @@ class MediaStore:
         patterns = self._settings.media.known.get(kind, ())
         return any(re.fullmatch(pattern, media_id, re.DOTALL) for pattern in patterns)
 
-    def _check_content(self, kind: str, amount: str, smallest: int, upload: Upload | None) -> None:
+    def _check_content(self, kind: str, amount: str, smallest: int, upload: UploadedFile | None) -> None:
         rules = self._settings.media
         if upload is None:
             raise Refused(44001)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from worker.simulator.answers import Refused
 from worker.simulator.wecom_app.state.apps import App
-from worker.simulator.wecom_app.state.inbox import Message
+from worker.simulator.wecom_app.state.inbox import InboxMessage
 
 
 @dataclass(slots=True)
 class ResponseCode:
     """A code that is valid for one update of one card."""
 
-    message: Message
+    message: InboxMessage
     issued_at: float
     spent: bool = False
     expired: bool = False
@@ -26,14 +26,14 @@ class SentBook:
     """Messages and response codes by their ids."""
 
     def __init__(self) -> None:
-        self.messages: dict[str, Message] = {}
+        self.messages: dict[str, InboxMessage] = {}
         self.codes: dict[str, ResponseCode] = {}
 
-    def keep(self, message: Message) -> None:
+    def keep(self, message: InboxMessage) -> None:
         """Remember a message by its msgid."""
         self.messages[message.msgid] = message
 
-    def issue_code(self, message: Message, now: float) -> str:
+    def issue_code(self, message: InboxMessage, now: float) -> str:
         """A fresh response_code for a card."""
         value = f"RC-{secrets.token_urlsafe(36)}"
         self.codes[value] = ResponseCode(message, now)

@@ -15,7 +15,7 @@ MONTH = 30 * DAY
 
 
 @dataclass(slots=True)
-class Window:
+class CountedWindow:
     """What was taken from one key in one window length."""
 
     seconds: float

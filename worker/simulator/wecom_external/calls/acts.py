@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.wecom_external.calls.creating import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.simulator.control import Controlled
+    from worker.simulator.world import Controlled
 
 
 class Confirmed(BaseModel):
@@ -35,7 +35,7 @@ class Ignored(BaseModel):
     member: str
 
 
-class Foreign(BaseModel):
+class ForeignTask(BaseModel):
     """A task that is not the worker's; with a creator it was made in the console."""
 
     model_config = ConfigDict(extra="forbid")
@@ -61,16 +61,16 @@ class Spent(BaseModel):
     count: int = 1
 
 
-def _tasks(simulator: "Controlled", request: Request) -> Any:
+def _tasks(simulator: "Controlled", request: HttpRequest) -> Any:
     return {"tasks": simulator.world.external.shown()}
 
 
-def _confirm(simulator: "Controlled", request: Request) -> Any:
+def _confirm(simulator: "Controlled", request: HttpRequest) -> Any:
     given, book = Confirmed.model_validate(request.json()), simulator.world.external
     return {"statuses": book.confirm(book.named(given.msgid), given.member, given.recipients)}
 
 
-def _ignore(simulator: "Controlled", request: Request) -> Any:
+def _ignore(simulator: "Controlled", request: HttpRequest) -> Any:
     given = Ignored.model_validate(request.json())
     task = simulator.world.external.named(given.msgid)
     if given.member not in task.members:
@@ -79,8 +79,8 @@ def _ignore(simulator: "Controlled", request: Request) -> Any:
     return task.shown()
 
 
-def _foreign(simulator: "Controlled", request: Request) -> Any:
-    given, world = Foreign.model_validate(request.json()), simulator.world
+def _foreign(simulator: "Controlled", request: HttpRequest) -> Any:
+    given, world = ForeignTask.model_validate(request.json()), simulator.world
     content: dict[str, Any] = {"attachments": given.attachments}
     if given.text is not None:
         content["text"] = {"content": given.text}
@@ -96,13 +96,13 @@ def _foreign(simulator: "Controlled", request: Request) -> Any:
     return task.shown()
 
 
-def _spend(simulator: "Controlled", request: Request) -> Any:
+def _spend(simulator: "Controlled", request: HttpRequest) -> Any:
     given = Spent.model_validate(request.json())
     simulator.world.external.caps.receive(given.corpid, given.recipient, given.count)
     return {}
 
 
-ACTS: "dict[tuple[str, str], Callable[[Controlled, Request], Any]]" = {
+ACTS: "dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]]" = {
     ("GET", "groupmsg_tasks"): _tasks,
     ("POST", "groupmsg_confirm"): _confirm,
     ("POST", "groupmsg_ignore"): _ignore,

@@ -5,7 +5,7 @@ Does not know HTTP. Nothing reaches a customer here: a task waits for its member
 
 from typing import TYPE_CHECKING, Any
 
-from worker.simulator.answers import Answer, Refused, accepted
+from worker.simulator.answers import HttpAnswer, Refused, accepted
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.rules.findings import Findings, typed, warned
 from worker.simulator.wecom_app.state.apps import App
@@ -19,7 +19,7 @@ MOST = {"single": ("external_userid", 10_000), "group": ("chat_id_list", 2000)}
 TAGS_PER_LIST = 100
 
 
-def create(world: "World", app: App, body: Json, seq: int) -> Answer:
+def create(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
     """Make a task, or refuse it."""
     found = Findings(world.settings.codes)
     with warned(found):

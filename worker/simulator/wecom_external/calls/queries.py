@@ -6,10 +6,10 @@ Does not know HTTP and how tasks are made.
 import re
 from typing import TYPE_CHECKING, Any
 
-from worker.simulator.answers import Answer, Refused, accepted
+from worker.simulator.answers import HttpAnswer, Refused, accepted
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.state.apps import App
-from worker.simulator.wecom_external.state.tasks import MEMBER_SENT, SENT, WAITING, Task
+from worker.simulator.wecom_external.state.tasks import MEMBER_SENT, SENT, WAITING, GroupSendTask
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
@@ -18,7 +18,7 @@ MONTH = 31 * 86_400
 CURSOR = re.compile(r"CURSOR-([0-9]{1,9})")
 
 
-def tasks(world: "World", app: App, body: Json) -> Answer:
+def tasks(world: "World", app: App, body: Json) -> HttpAnswer:
     """get_groupmsg_list_v2: tasks of a span of at most a month; those made by an API call have no creator."""
     start: Any = body.get("start_time")
     end: Any = body.get("end_time")
@@ -32,7 +32,7 @@ def tasks(world: "World", app: App, body: Json) -> Answer:
     return _page(world, body, "group_msg_list", [_listed(task) for task in found], default=50, most=100)
 
 
-def members(world: "World", app: App, body: Json) -> Answer:
+def members(world: "World", app: App, body: Json) -> HttpAnswer:
     """get_groupmsg_task: every member's part of a task; 1 is not used as a status."""
     task = _readable(world, app, body)
     found = []
@@ -43,7 +43,7 @@ def members(world: "World", app: App, body: Json) -> Answer:
     return _page(world, body, "task_list", found, default=500, most=1000)
 
 
-def results(world: "World", app: App, body: Json) -> Answer:
+def results(world: "World", app: App, body: Json) -> HttpAnswer:
     """get_groupmsg_send_result: a member's recipients; groups only once they were sent to."""
     task = _readable(world, app, body)
     userid = body.get("userid")
@@ -65,12 +65,12 @@ def _is_span(start: Any, end: Any) -> bool:
     return type(start) is int and type(end) is int and 0 <= end - start <= MONTH
 
 
-def _is_wanted(task: Task, body: Json) -> bool:
+def _is_wanted(task: GroupSendTask, body: Json) -> bool:
     wanted = body.get("filter_type", 2)
     return wanted in (2, task.create_type) and body.get("creator") in (None, "", task.creator)
 
 
-def _listed(task: Task) -> Json:
+def _listed(task: GroupSendTask) -> Json:
     creator = {"creator": task.creator} if task.creator else {}
     return {
         "msgid": task.msgid,
@@ -81,7 +81,7 @@ def _listed(task: Task) -> Json:
     }
 
 
-def _readable(world: "World", app: App, body: Json) -> Task:
+def _readable(world: "World", app: App, body: Json) -> GroupSendTask:
     task = world.external.of(app.corpid, body.get("msgid"))
     if task.cancelled_at is not None and world.settings.external.cancelled_query_code:
         raise Refused(world.settings.external.cancelled_query_code)
@@ -93,7 +93,7 @@ def _is_visible(app: App, userid: str) -> bool:
     return visible is None or userid.lower() in {one.lower() for one in visible}
 
 
-def _page(world: "World", body: Json, name: str, found: list[Json], *, default: int, most: int) -> Answer:
+def _page(world: "World", body: Json, name: str, found: list[Json], *, default: int, most: int) -> HttpAnswer:
     """One page; a limit beyond the maximum counts as the default, the cursor is empty after the last."""
     limit = body.get("limit")
     size = limit if type(limit) is int and 0 < limit <= most else default

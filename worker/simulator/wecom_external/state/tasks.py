@@ -38,7 +38,7 @@ class MemberTask:
 
 
 @dataclass(slots=True)
-class Task:
+class GroupSendTask:
     """One task; `creator` is empty for those made by an API call."""
 
     msgid: str
@@ -86,18 +86,20 @@ class TaskBook:
         self._clock = clock
         self.contacts = Contacts(settings)
         self.caps = Caps(settings, clock)
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, GroupSendTask] = {}
 
-    def keep(self, corpid: str, chat_type: str, content: Json, by_member: dict[str, list[str]], **more: object) -> Task:
+    def keep(
+        self, corpid: str, chat_type: str, content: Json, by_member: dict[str, list[str]], **more: object
+    ) -> GroupSendTask:
         """Make a task."""
         members = {one: MemberTask(one, {each: Result() for each in ids}) for one, ids in by_member.items()}
         msgid = f"msgGCAAAX{secrets.token_urlsafe(18)}"
         created_at = float(str(more.pop("created_at", self._clock.now())))
-        task = Task(msgid, corpid, chat_type, content, created_at, members, **more)  # type: ignore[arg-type]
+        task = GroupSendTask(msgid, corpid, chat_type, content, created_at, members, **more)  # type: ignore[arg-type]
         self._tasks[msgid] = task
         return task
 
-    def of(self, corpid: str, msgid: object) -> Task:
+    def of(self, corpid: str, msgid: object) -> GroupSendTask:
         """A task of the corp, or the refusal: msgid missing, unknown, or task still being handed out."""
         if not msgid:
             raise Refused(41046)
@@ -108,18 +110,18 @@ class TaskBook:
             raise Refused(41063)
         return task
 
-    def all_of(self, corpid: str, chat_type: str) -> list[Task]:
+    def all_of(self, corpid: str, chat_type: str) -> list[GroupSendTask]:
         """The tasks of a corp for customers, or for groups; the newest first."""
         found = [one for one in self._tasks.values() if (one.corpid, one.chat_type) == (corpid, chat_type)]
         return sorted(found, key=lambda one: -one.created_at)
 
-    def named(self, msgid: str) -> Task:
+    def named(self, msgid: str) -> GroupSendTask:
         """A task of any corp, for control; ValueError when there is none."""
         if msgid not in self._tasks:
             raise ValueError("no such task")
         return self._tasks[msgid]
 
-    def remind(self, task: Task) -> None:
+    def remind(self, task: GroupSendTask) -> None:
         """Remind the members, or refuse: cancelled, or too often in 24 h."""
         _refuse_cancelled(task)
         now = self._clock.now()
@@ -127,12 +129,12 @@ class TaskBook:
             raise Refused(41094)
         task.reminders.append(now)
 
-    def cancel(self, task: Task) -> None:
+    def cancel(self, task: GroupSendTask) -> None:
         """Stop what members have not sent; taken also when all was sent. A second cancel is refused."""
         _refuse_cancelled(task)
         task.cancelled_at = self._clock.now()
 
-    def confirm(self, task: Task, userid: str, recipients: list[str] | None) -> Json:
+    def confirm(self, task: GroupSendTask, userid: str, recipients: list[str] | None) -> Json:
         """A member sends to these, or to all; returns how many have each status. ValueError without an open task."""
         member = task.members.get(userid)
         if member is None or task.cancelled_at is not None:
@@ -146,7 +148,7 @@ class TaskBook:
         statuses = [result.status for result in member.results.values()]
         return {str(status): statuses.count(status) for status in sorted(set(statuses))}
 
-    def _send(self, task: Task, member: MemberTask, recipient: str) -> None:
+    def _send(self, task: GroupSendTask, member: MemberTask, recipient: str) -> None:
         result = member.results.setdefault(recipient, Result())
         if result.status == SENT:
             return
@@ -163,6 +165,6 @@ class TaskBook:
         return [task.shown() for task in self._tasks.values()]
 
 
-def _refuse_cancelled(task: Task) -> None:
+def _refuse_cancelled(task: GroupSendTask) -> None:
     if task.cancelled_at is not None:
         raise Refused(41093)

@@ -3,26 +3,20 @@
 Does not know how they come in.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from worker.simulator.request import Request
+from worker.simulator.request import HttpRequest
 from worker.simulator.wecom_webhook.calls.events import Act, carry_out
 
 if TYPE_CHECKING:
-    from worker.simulator.world import World
+    from worker.simulator.world import Controlled
 
 
-class Controlled(Protocol):
-    """What control needs of the simulator."""
-
-    world: "World"
-
-
-def _shown(simulator: Controlled, request: Request) -> Any:
+def _shown(simulator: "Controlled", request: HttpRequest) -> Any:
     return simulator.world.webhook.shown()
 
 
-def _act(simulator: Controlled, request: Request) -> Any:
+def _act(simulator: "Controlled", request: HttpRequest) -> Any:
     """Carry an act out; its event is sent in the background, and `callbacks` shows what became of it."""
     return carry_out(simulator.world, Act.model_validate(request.json() if request.body else {}))
 

@@ -6,8 +6,8 @@ Does not know HTTP. The answer of a send never holds a msgid.
 import json
 from typing import TYPE_CHECKING
 
-from worker.simulator.answers import Answer, Refused, accepted
-from worker.simulator.request import Json, Request
+from worker.simulator.answers import HttpAnswer, Refused, accepted
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings import WebhookKey
 from worker.simulator.wecom_app.calls.envelope import parse
 from worker.simulator.wecom_app.rules.findings import Findings, warned
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UPLOADED = ("file", "voice")
 
 
-def send(world: "World", request: Request) -> Answer:
+def send(world: "World", request: HttpRequest) -> HttpAnswer:
     """Post a message to the chats it is for, to all of them or none."""
     webhook = world.webhook.key_of(request.query.get("key", ""))
     _refuse_equal(world, request)
@@ -41,7 +41,7 @@ def send(world: "World", request: Request) -> Answer:
     return accepted(errmsg=found.errmsg)
 
 
-def upload_media(world: "World", request: Request) -> Answer:
+def upload_media(world: "World", request: HttpRequest) -> HttpAnswer:
     """Keep a file for three days, for this key alone."""
     webhook = world.webhook.key_of(request.query.get("key", ""))
     kind = request.query.get("type", "")
@@ -52,7 +52,7 @@ def upload_media(world: "World", request: Request) -> Answer:
     return accepted(type=kind, media_id=stored.media_id, created_at=str(int(stored.created_at)))
 
 
-def _refuse_equal(world: "World", request: Request) -> None:
+def _refuse_equal(world: "World", request: HttpRequest) -> None:
     """Refuse a call while an older one with the same body is in the air."""
     code = world.webhook.settings.equal_body_code
     if code and world.webhook.air.is_equal(request):
@@ -111,7 +111,7 @@ def _post(
     msgtype: str,
     content: Json,
     found: Findings,
-    request: Request,
+    request: HttpRequest,
 ) -> Post:
     return Post(
         key=webhook.key,

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.simulator.answers import Refused
 from worker.simulator.clock import Clock
-from worker.simulator.request import Json, Request
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings import SimulatorSettings, WebhookKey, WebhookSettings
 from worker.simulator.wecom_app.state.media import MediaStore
 
@@ -45,7 +45,7 @@ class Air:
     now: Counter[InTheAir] = field(default_factory=Counter)
     most_equal: int = 0
 
-    def enter(self, request: Request) -> InTheAir | None:
+    def enter(self, request: HttpRequest) -> InTheAir | None:
         """Count a call that has come; None for a call other than a send, which is not counted."""
         if request.path != SEND:
             return None
@@ -60,12 +60,12 @@ class Air:
             self.now[what] -= 1
             self.now += Counter()
 
-    def is_equal(self, request: Request) -> bool:
+    def is_equal(self, request: HttpRequest) -> bool:
         """Whether a call equal to this one, which is counted too, is in the air."""
         return self.now[_what(request)] > 1
 
 
-def _what(request: Request) -> InTheAir:
+def _what(request: HttpRequest) -> InTheAir:
     return request.query.get("key", ""), hashlib.sha256(request.body).digest()
 
 

@@ -4,18 +4,12 @@ Does not know calls.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.simulator.request import Request
-from worker.simulator.world import World
-
-
-class Controlled(Protocol):
-    """What control needs of the simulator."""
-
-    world: World
+from worker.simulator.request import HttpRequest
+from worker.simulator.world import Controlled
 
 
 class Loss(BaseModel):
@@ -28,12 +22,12 @@ class Loss(BaseModel):
     forget_media: str | None = None
 
 
-def look(simulator: Controlled, request: Request) -> Any:
+def look(simulator: Controlled, request: HttpRequest) -> Any:
     """Every message with the accounts it was shown to, the open windows, the badges, the files."""
     return simulator.world.youdu.shown()
 
 
-def lose(simulator: Controlled, request: Request) -> Any:
+def lose(simulator: Controlled, request: HttpRequest) -> Any:
     """Lose what is named; returns how many there were."""
     loss, youdu = Loss.model_validate(request.json() if request.body else {}), simulator.world.youdu
     return {
@@ -43,7 +37,7 @@ def lose(simulator: Controlled, request: Request) -> Any:
     }
 
 
-ACTS: dict[tuple[str, str], Callable[[Controlled, Request], Any]] = {
+ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("GET", "youdu"): look,
     ("POST", "youdu"): lose,
 }

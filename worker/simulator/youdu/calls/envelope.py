@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from worker.crypto.envelope import RANDOM_BYTES, EnvelopeError
 from worker.crypto.youdu import YouduEnvelope
-from worker.simulator.answers import Answer
-from worker.simulator.request import Json, Request
+from worker.simulator.answers import HttpAnswer
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings.youdu import YouduApp, YouduSettings
 from worker.simulator.wire.multipart import form_fields
-from worker.simulator.youdu.calls.refused import Refusal, said
+from worker.simulator.youdu.calls.refused import YouduRefused, said
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
@@ -41,18 +41,18 @@ class Call:
             value = json.loads(self.plain)
             json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be encoded
         except (ValueError, RecursionError):
-            raise Refusal(100004) from None
+            raise YouduRefused(100004) from None
         if not isinstance(value, dict):
-            raise Refusal(100004)
+            raise YouduRefused(100004)
         return value
 
     def may(self, allowed: bool) -> None:
         """Refuse a kind of app that may not make this call."""
         if not allowed:
-            raise Refusal(100005)
+            raise YouduRefused(100005)
 
 
-def opened(world: "World", request: Request, *, with_token: bool = True, names: Names = STANDARD) -> Call:
+def opened(world: "World", request: HttpRequest, *, with_token: bool = True, names: Names = STANDARD) -> Call:
     """A call in one of the two JSON envelopes; the legacy one has no buin and needs no token."""
     body = _object(request)
     settings = world.settings.youdu
@@ -64,7 +64,7 @@ def opened(world: "World", request: Request, *, with_token: bool = True, names: 
     return _call(app, body.get(names[1]))
 
 
-def opened_form(world: "World", request: Request) -> Call:
+def opened_form(world: "World", request: HttpRequest) -> Call:
     """An upload's call in its envelope: form fields, and buin as decimal text."""
     form = form_fields(request.headers.get("content-type", ""), request.body)
     fields = {name: value.decode("utf-8", "replace") for name, value in form.items()}
@@ -82,48 +82,48 @@ def sealed(call: Call, settings: YouduSettings, value: Any) -> str:
     return envelope.seal(json.dumps(value, ensure_ascii=False).encode(), secrets.token_bytes(RANDOM_BYTES))
 
 
-def answered(call: Call, settings: YouduSettings, value: Any) -> Answer:
+def answered(call: Call, settings: YouduSettings, value: Any) -> HttpAnswer:
     """A success that holds something."""
     return said(0, encrypt=sealed(call, settings, value))
 
 
-def _object(request: Request) -> Json:
+def _object(request: HttpRequest) -> Json:
     try:
         body = request.json()
     except (ValueError, RecursionError):
-        raise Refusal(100004) from None
+        raise YouduRefused(100004) from None
     if not isinstance(body, dict):
-        raise Refusal(100004)
+        raise YouduRefused(100004)
     return body
 
 
 def _check_buin(body: Mapping[str, Any], settings: YouduSettings, is_number: Callable[[Any], bool]) -> None:
     if "buin" not in body:
-        raise Refusal(100008)
+        raise YouduRefused(100008)
     if not is_number(body["buin"]):
-        raise Refusal(100012)
+        raise YouduRefused(100012)
     if int(body["buin"]) != settings.buin:
-        raise Refusal(100009)
+        raise YouduRefused(100009)
 
 
 def _app(appid: Any, settings: YouduSettings) -> YouduApp:
     if appid is None or appid == "":
-        raise Refusal(100010)
+        raise YouduRefused(100010)
     if not isinstance(appid, str):
-        raise Refusal(100013)
+        raise YouduRefused(100013)
     found = next((app for app in settings.apps if app.appid == appid), None)
     if found is None:
-        raise Refusal(100005)
+        raise YouduRefused(100005)
     return found
 
 
 def _call(app: YouduApp, encrypt: Any) -> Call:
     if encrypt is None or encrypt == "":
-        raise Refusal(100011)
+        raise YouduRefused(100011)
     if not isinstance(encrypt, str):
-        raise Refusal(100014)
+        raise YouduRefused(100014)
     envelope = YouduEnvelope(app.aes_key, app.appid)
     try:
         return Call(app, envelope, envelope.open(encrypt))
     except EnvelopeError:
-        raise Refusal(100006) from None
+        raise YouduRefused(100006) from None

@@ -6,23 +6,23 @@ Does not know HTTP.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from worker.simulator.answers import Answer
-from worker.simulator.request import Json, Request
+from worker.simulator.answers import HttpAnswer
+from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings.youdu import YouduSettings
 from worker.simulator.youdu.calls.envelope import LEGACY, Call, answered, opened
-from worker.simulator.youdu.calls.refused import Refusal, said
-from worker.simulator.youdu.rules import MSGTYPES, POP_WINDOW, Findings, fields, shown
+from worker.simulator.youdu.calls.refused import YouduRefused, said
+from worker.simulator.youdu.rules import MSGTYPES, POP_WINDOW, YouduFindings, fields, shown
 from worker.simulator.youdu.state import media
-from worker.simulator.youdu.state.people import Reached, is_known, reach
+from worker.simulator.youdu.state.people import ReachedAccounts, is_known, reach
 
 if TYPE_CHECKING:
     from worker.simulator.world import World
 
-Handler = Callable[["World", Request], Answer]
+Handler = Callable[["World", HttpRequest], HttpAnswer]
 ROLE_OF = {"sysMsg": "sysmsg", "sms": "sms", "mail": "mail"}
 
 
-def gettoken(world: "World", request: Request) -> Answer:
+def gettoken(world: "World", request: HttpRequest) -> HttpAnswer:
     """Answer gettoken (c01_00002): the time in seconds, encrypted; a new token each time."""
     call, settings = opened(world, request, with_token=False), world.settings.youdu
     if settings.timestamp_window_s:
@@ -31,15 +31,15 @@ def gettoken(world: "World", request: Request) -> Answer:
     return answered(call, settings, {"accessToken": value, "expireIn": int(settings.token_lifetime_s)})
 
 
-def send(world: "World", request: Request) -> Answer:
+def send(world: "World", request: HttpRequest) -> HttpAnswer:
     """msg/send (c01_00003): the answer has no id and no list; only errmsg names unknown accounts, by the settings."""
     call, settings = opened(world, request), world.settings.youdu
     body = call.json()
     msgtype = body.get("msgType")
     if msgtype not in MSGTYPES:
-        raise Refusal(settings.body_code)
+        raise YouduRefused(settings.body_code)
     call.may(_may_send(call, str(msgtype), settings))
-    found = Findings(settings)
+    found = YouduFindings(settings)
     content = shown(str(msgtype), body, found)
     reached = reach(body, settings, to_all=msgtype == "sysMsg", emails=msgtype == "mail")
     for _, media_id in found.media:
@@ -49,14 +49,14 @@ def send(world: "World", request: Request) -> Answer:
     return _answer(reached, settings)
 
 
-def pop_window(world: "World", request: Request) -> Answer:
+def pop_window(world: "World", request: HttpRequest) -> HttpAnswer:
     """Answer popwindow (c01_00006), in the old envelope."""
     call, settings = opened(world, request, names=LEGACY), world.settings.youdu
     body = call.json()
     call.may(call.app.role == "message")
-    window = fields("popWindow", body.get("popWindow"), POP_WINDOW, Findings(settings))
+    window = fields("popWindow", body.get("popWindow"), POP_WINDOW, YouduFindings(settings))
     if not (window.get("url") or window.get("tip")):
-        raise Refusal(settings.body_code)
+        raise YouduRefused(settings.body_code)
     if window.get("url"):
         window.pop("tip", None)
     reached = reach(body, settings)
@@ -65,21 +65,21 @@ def pop_window(world: "World", request: Request) -> Answer:
     return _answer(reached, settings)
 
 
-def set_badge(world: "World", request: Request) -> Answer:
+def set_badge(world: "World", request: HttpRequest) -> HttpAnswer:
     """set.ent.notice (c01_00005), in the old envelope: the count at one account."""
     call, settings = opened(world, request, names=LEGACY), world.settings.youdu
     body = call.json()
     call.may(call.app.role == "message")
     account, count = _badge(body, settings)
     if not is_known(account, settings):
-        raise Refusal(200007, _named([account], settings))
+        raise YouduRefused(200007, _named([account], settings))
     world.youdu.set_badge(call.app.appid, account.lower(), count, body.get("tip"))
     return said(0)
 
 
 def _check_time(plain: bytes, now: float, settings: YouduSettings) -> None:
     if not plain.isdigit() or abs(int(plain) - now) > settings.timestamp_window_s:
-        raise Refusal(100003)
+        raise YouduRefused(100003)
 
 
 def _may_send(call: Call, msgtype: str, settings: YouduSettings) -> bool:
@@ -87,12 +87,12 @@ def _may_send(call: Call, msgtype: str, settings: YouduSettings) -> bool:
     return call.app.role == role or (role == "sms" and call.app.role == "message" and settings.sms_by_message_app)
 
 
-def _refuse_all(reached: Reached, settings: YouduSettings) -> None:
+def _refuse_all(reached: ReachedAccounts, settings: YouduSettings) -> None:
     if reached.unknown and settings.invalid_users == "strict":
-        raise Refusal(200007, _named(reached.unknown, settings))
+        raise YouduRefused(200007, _named(reached.unknown, settings))
 
 
-def _answer(reached: Reached, settings: YouduSettings) -> Answer:
+def _answer(reached: ReachedAccounts, settings: YouduSettings) -> HttpAnswer:
     """The answer of a server that delivers to known accounts and may name the unknown ones."""
     match settings.invalid_users if reached.unknown else "silent":
         case "partial":
@@ -109,17 +109,17 @@ def _named(accounts: list[str], settings: YouduSettings) -> str:
 def _badge(body: Json, settings: YouduSettings) -> tuple[str, int]:
     account, count = body.get("account"), body.get("count")
     if not isinstance(account, str) or not account or isinstance(count, bool) or not isinstance(count, int):
-        raise Refusal(settings.body_code)
+        raise YouduRefused(settings.body_code)
     return account, count
 
 
 def _guarded(handler: Handler) -> Handler:
-    """A handler whose Refusal becomes this server's answer."""
+    """A handler whose YouduRefused becomes this server's answer."""
 
-    def answer(world: "World", request: Request) -> Answer:
+    def answer(world: "World", request: HttpRequest) -> HttpAnswer:
         try:
             return handler(world, request)
-        except Refusal as refusal:
+        except YouduRefused as refusal:
             return said(refusal.code, refusal.errmsg)
 
     return answer

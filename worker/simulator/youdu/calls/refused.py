@@ -5,7 +5,7 @@ Does not know why a call is refused.
 
 import json
 
-from worker.simulator.answers import Answer
+from worker.simulator.answers import HttpAnswer
 
 REASONS = {
     -1: "undefined error",
@@ -33,7 +33,7 @@ REASONS = {
 """`invalid buin` and `invalid appId` stand in the documentation; the others are ours."""
 
 
-class Refusal(Exception):
+class YouduRefused(Exception):
     """The server refuses a call."""
 
     def __init__(self, code: int, errmsg: str = "") -> None:
@@ -42,10 +42,10 @@ class Refusal(Exception):
         self.errmsg = errmsg or REASONS.get(code, "error")
 
 
-def said(code: int, errmsg: str = "ok", encrypt: str | None = None) -> Answer:
+def said(code: int, errmsg: str = "ok", encrypt: str | None = None) -> HttpAnswer:
     """An answer, with something encrypted where there is business data."""
     body = {"errcode": code, "errmsg": errmsg} | ({} if encrypt is None else {"encrypt": encrypt})
-    return Answer(json.dumps(body, ensure_ascii=False).encode(), errcode=code)
+    return HttpAnswer(json.dumps(body, ensure_ascii=False).encode(), errcode=code)
 
 
 def reason(code: int) -> str:

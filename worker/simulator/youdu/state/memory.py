@@ -10,12 +10,12 @@ from typing import Any
 from worker.simulator.clock import Clock
 from worker.simulator.request import Json
 from worker.simulator.wecom_app.state.inbox import Inbox
-from worker.simulator.youdu.state.media import MediaStore
+from worker.simulator.youdu.state.media import YouduFiles
 from worker.simulator.youdu.state.tokens import TokenBook
 
 
 @dataclass(slots=True, eq=False)
-class Delivered:
+class DeliveredMessage:
     """A message as it is shown; it stands in the inbox of each recipient beside those of other vendors."""
 
     number: int
@@ -56,15 +56,15 @@ class YouduState:
     def __init__(self, clock: Clock, inbox: Inbox) -> None:
         self._clock, self._inbox = clock, inbox
         self.tokens = TokenBook(clock)
-        self.media = MediaStore(clock)
-        self.delivered: list[Delivered] = []
+        self.media = YouduFiles(clock)
+        self.delivered: list[DeliveredMessage] = []
         self.windows: dict[str, list[Json]] = {}
         self.badges: dict[str, Json] = {}
 
     def deliver(self, appid: str, msgtype: str, content: Any, altered: list[Json], people: list[str], seq: int) -> None:
         """Show a message to people (lower-case accounts)."""
         number = len(self.delivered) + 1
-        message = Delivered(number, appid, msgtype, content, self._clock.now(), seq, altered)
+        message = DeliveredMessage(number, appid, msgtype, content, self._clock.now(), seq, altered)
         self.delivered.append(message)
         self._inbox.show(message, people)
 

@@ -10,32 +10,32 @@ from typing import Any
 
 from worker.simulator.request import Json
 from worker.simulator.settings.youdu import YouduSettings
-from worker.simulator.youdu.calls.refused import Refusal
+from worker.simulator.youdu.calls.refused import YouduRefused
 
 MOST_USERS = 1000
 MOST_DEPTS = 100
 
 
 @dataclass(slots=True)
-class Reached:
+class ReachedAccounts:
     """The accounts a call reaches (lower case, each once), and those it does not know."""
 
     people: dict[str, None] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
 
-def reach(body: Json, settings: YouduSettings, *, to_all: bool = False, emails: bool = False) -> Reached:
+def reach(body: Json, settings: YouduSettings, *, to_all: bool = False, emails: bool = False) -> ReachedAccounts:
     """The recipients of a call: toUser and toDept, for a system message toAll, for a mail toEmail."""
     users, depts = _ids(body, "toUser"), [] if emails else _ids(body, "toDept")
     addresses = _ids(body, "toEmail") if emails and not users else []
     everyone = to_all and isinstance(body.get("toAll"), dict)
     if not (users or depts or addresses or everyone):
-        raise Refusal(settings.body_code)
+        raise YouduRefused(settings.body_code)
     if len(users) > MOST_USERS or len(addresses) > MOST_USERS:
-        raise Refusal(200001)
+        raise YouduRefused(200001)
     if len(depts) > MOST_DEPTS:
-        raise Refusal(settings.body_code)
-    reached = Reached()
+        raise YouduRefused(settings.body_code)
+    reached = ReachedAccounts()
     for account in [*users, *addresses]:
         if _exists(account, settings):
             reached.people[account.lower()] = None
@@ -59,7 +59,7 @@ def _ids(body: Json, name: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, str):
-        raise Refusal(100003)
+        raise YouduRefused(100003)
     return [part.strip() for part in value.split("|") if part.strip()]
 
 
@@ -76,7 +76,7 @@ def _members(dept: str, settings: YouduSettings) -> Iterator[str]:
         yield from (one.lower() for one in settings.depts[dept])
     elif not dept.isdecimal() or int(dept) >= settings.first_missing_dept:
         if settings.unknown_dept_code:
-            raise Refusal(settings.unknown_dept_code)
+            raise YouduRefused(settings.unknown_dept_code)
     else:
         yield from (f"d{dept}u{number + 1}" for number in range(settings.members_per_dept))
 
@@ -86,7 +86,7 @@ def _online(to_all: Json, settings: YouduSettings) -> Iterator[str]:
     names = ("onlyOnline", "onliyOnline") if settings.only_online == "either" else (settings.only_online,)
     given = [to_all[name] for name in names if name in to_all]
     if not given:
-        raise Refusal(settings.body_code)
+        raise YouduRefused(settings.body_code)
     offline = {one.lower() for one in settings.offline}
     for one in settings.everyone:
         if not (given[0] is True and one.lower() in offline):

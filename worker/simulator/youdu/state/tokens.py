@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from worker.simulator.clock import Clock
 from worker.simulator.settings.youdu import YouduApp, YouduSettings
-from worker.simulator.youdu.calls.refused import Refusal
+from worker.simulator.youdu.calls.refused import YouduRefused
 
 
 @dataclass(slots=True)
-class Token:
+class YouduToken:
     """One token."""
 
     appid: str
@@ -24,25 +24,25 @@ class TokenBook:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, YouduToken] = {}
 
     def issue(self, app: YouduApp, settings: YouduSettings) -> str:
         """A new token; whether older ones live on is a setting."""
         if not settings.old_tokens_live:
             self._tokens = {value: token for value, token in self._tokens.items() if token.appid != app.appid}
         value = f"yt_{secrets.token_hex(24)}"
-        self._tokens[value] = Token(app.appid, self._clock.now() + settings.token_lifetime_s)
+        self._tokens[value] = YouduToken(app.appid, self._clock.now() + settings.token_lifetime_s)
         return value
 
     def check(self, value: str | None, app: YouduApp) -> None:
         """Refuse a token that is not this app's, or not good any more."""
         if not value:
-            raise Refusal(100000)
+            raise YouduRefused(100000)
         token = self._tokens.get(value)
         if token is None or token.appid != app.appid:
-            raise Refusal(100001)
+            raise YouduRefused(100001)
         if token.expires_at <= self._clock.now():
-            raise Refusal(100002)
+            raise YouduRefused(100002)
 
     def expire(self, which: str) -> int:
         """Expire one token, or `all`; returns how many there were."""

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Part(BaseModel):
+class SettingsGroup(BaseModel):
     """A group of settings: unknown names are refused, assignments are checked."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
