@@ -145,7 +145,7 @@ _HOMES = {
         "update_card_by_code",
     ),
     "worker.reporting.campaign": (
-        "Campaign",
+        "CampaignReport",
         "Stage",
         "Task",
         "campaign",
@@ -156,11 +156,11 @@ _HOMES = {
     ),
     "worker.reporting.recipient_status": (
         "Counts",
-        "Share",
+        "RecipientStatus",
         "recipients",
     ),
     "worker.reporting.report": (
-        "Attempt",
+        "AttemptReport",
         "Failure",
         "JobReport",
         "JobSummary",

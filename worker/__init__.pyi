@@ -142,7 +142,7 @@ from worker.producer.update_card import (
     update_card_by_code as update_card_by_code,
 )
 from worker.reporting.campaign import (
-    Campaign as Campaign,
+    CampaignReport as CampaignReport,
     Stage as Stage,
     Task as Task,
     campaign as campaign,
@@ -153,11 +153,11 @@ from worker.reporting.code_stock import (
 )
 from worker.reporting.recipient_status import (
     Counts as Counts,
-    Share as Share,
+    RecipientStatus as RecipientStatus,
     recipients as recipients,
 )
 from worker.reporting.report import (
-    Attempt as Attempt,
+    AttemptReport as AttemptReport,
     Failure as Failure,
     JobReport as JobReport,
     JobSummary as JobSummary,

@@ -18,7 +18,7 @@ from worker.domain.call import Reply
 from worker.domain.content.recipient import To
 from worker.domain.outcome import Accepted, Partial, Rejected
 from worker.domain.state import PartState
-from worker.reporting.recipient_status import Share, shares
+from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
@@ -124,11 +124,11 @@ def test_nobody_is_lost_or_counted_twice(users, parties, tags, errcode, lists, i
     named = [(one["kind"], one["recipient_key"]) for one in refused]
     assert len(set(named)) == len(named)
     row = {"id": made.id, "spec": json.dumps(asked.to_json()), "state": int(state_of(outcome)), "doubts": int(in_doubt)}
-    found = shares(asked, False, [{**row, "first_marked_at": 1}], refused)
+    found = recipients_by_status(asked, False, [{**row, "first_marked_at": 1}], refused)
     assert asked.count() == sum(len(ids) for ids in found.values())
     if isinstance(outcome, Partial):
-        assert asked.count() == len(found[Share.ACCEPTED]) + len(found[Share.REFUSED])
-        assert len(refused) == len(found[Share.REFUSED])
+        assert asked.count() == len(found[RecipientStatus.ACCEPTED]) + len(found[RecipientStatus.REFUSED])
+        assert len(refused) == len(found[RecipientStatus.REFUSED])
 
 
 def state_of(outcome: Any) -> PartState:

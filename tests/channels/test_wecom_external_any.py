@@ -21,7 +21,7 @@ from worker.domain.call import Reply
 from worker.domain.content.recipient import CustomerGroups, Customers
 from worker.domain.outcome import Accepted, Partial, Rejected
 from worker.domain.state import PartState
-from worker.reporting.recipient_status import Share, shares
+from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 ATTACHED = {
@@ -141,10 +141,10 @@ def test_nobody_is_lost_or_counted_twice(ids: list[str], errcode: int, failed: A
     named = [(one["kind"], one["recipient_key"]) for one in refused]
     assert len(set(named)) == len(named)
     row = {"id": made.id, "spec": json.dumps(spec), "state": int(state_of(found)), "doubts": 0, "first_marked_at": 1}
-    counted = shares(asked, False, [row], refused)
+    counted = recipients_by_status(asked, False, [row], refused)
     assert asked.count() == sum(len(each) for each in counted.values())
     if isinstance(found, Partial):
-        assert len(refused) == len(counted[Share.REFUSED])
+        assert len(refused) == len(counted[RecipientStatus.REFUSED])
 
 
 def state_of(found: Any) -> PartState:

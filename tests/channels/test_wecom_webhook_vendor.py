@@ -24,7 +24,7 @@ from worker.domain.content.recipient import Chats, Everyone, Recipients
 from worker.domain.job import Draft
 from worker.domain.outcome import Accepted, Parked, Progress, Rejected, Retry, StaleToken, Unknown, Wait
 from worker.domain.state import PartState
-from worker.reporting.recipient_status import Share, shares
+from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 AUDIENCES = st.sampled_from(["groups", "blackboards", "all"])
@@ -166,6 +166,6 @@ def test_any_answer_has_one_clear_meaning(answer: bytes, status: int, in_doubt: 
     ]
     state = PartState.ACCEPTED if isinstance(verdict.outcome, Accepted) else PartState.REJECTED
     row = {"id": made.id, "spec": json.dumps(made.spec), "state": int(state), "doubts": 0, "first_marked_at": 1}
-    found = shares(to, False, [row], refused)
+    found = recipients_by_status(to, False, [row], refused)
     assert 1 == sum(len(ids) for ids in found.values())
-    assert not refused or found[Share.REFUSED] == ("wr1",)
+    assert not refused or found[RecipientStatus.REFUSED] == ("wr1",)

@@ -17,7 +17,7 @@ from worker.channels.youdu.messages.reading import ITEMS, PLAIN
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
 from worker.domain.state import PartState
-from worker.reporting.recipient_status import Share, shares
+from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 SCHEMAS = {name: Draft202012Validator(message_schema(name)) for name in (*PLAIN, *ITEMS, None)}
@@ -112,17 +112,19 @@ def test_nobody_is_lost_or_counted_twice(
     found = counted(made.id, asked, outcome, refused, in_doubt)
     assert asked.count() == sum(len(ids) for ids in found.values())
     if isinstance(outcome, Partial):
-        assert len(refused) == len(found[Share.REFUSED])
+        assert len(refused) == len(found[RecipientStatus.REFUSED])
     if isinstance(outcome, Unknown):
         assert outcome.held
-        assert (0 if in_doubt else len(refused)) == len(found[Share.REFUSED])
-        assert asked.count() == len(found[Share.REFUSED]) + len(found[Share.UNDETERMINED])
+        assert (0 if in_doubt else len(refused)) == len(found[RecipientStatus.REFUSED])
+        assert asked.count() == len(found[RecipientStatus.REFUSED]) + len(found[RecipientStatus.UNDETERMINED])
     if isinstance(outcome, Progress):
         assert mode == "strict"
         assert asked == Recipients.from_json(dict(outcome.spec))
 
 
-def counted(part_id: str, asked: Recipients, outcome: Any, refused: list[Any], in_doubt: bool) -> dict[Share, Any]:
+def counted(
+    part_id: str, asked: Recipients, outcome: Any, refused: list[Any], in_doubt: bool
+) -> dict[RecipientStatus, Any]:
     """How the recipients stand after this outcome, an older call in doubt or not."""
     state = {
         Accepted: PartState.ACCEPTED,
@@ -134,7 +136,7 @@ def counted(part_id: str, asked: Recipients, outcome: Any, refused: list[Any], i
     row = {"id": part_id, "spec": json.dumps(asked.to_json()), "state": int(state), "doubts": doubts}
     # What an older doubt leaves open is no failure; see `outbox/commit/record_answer.py`.
     written = [] if isinstance(outcome, Rejected) and in_doubt else refused
-    return shares(asked, False, [{**row, "first_marked_at": 1}], written)
+    return recipients_by_status(asked, False, [{**row, "first_marked_at": 1}], written)
 
 
 @QUICK

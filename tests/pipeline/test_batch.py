@@ -18,7 +18,7 @@ from worker import MpNews, MpNewsArticle
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.pacing.window import permit_age_s
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -164,7 +164,9 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
     def blocked_elsewhere(label: str) -> None:
         if label == "before_mark":
             with site.database.writing() as connection:
-                block_lanes(connection, site.database.now, [Block(lane, "hr", "send text", 60.0, used_up("app_day"))])
+                block_lanes(
+                    connection, site.database.now, [LaneBlock(lane, "hr", "send text", 60.0, used_up("app_day"))]
+                )
             assert 0 == site.bell.answer(lane, [])
             assert site.runtime.lane_states.closed(lane)
             assert not site.runtime.lane_states.stopped(lane)
@@ -180,7 +182,7 @@ def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site
     offered(site, job)
     lane = site.part(job).lane
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [Block(lane, "hr", "send text", 60.0, "45009")])
+        block_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send text", 60.0, "45009")])
 
     assert 0 == site.ring(job)
 

@@ -121,7 +121,7 @@ def everything(database: Database, folder: Path) -> Scenario:
         yield follow_up, (sent.id,), {}
     for look in (worker.get_job, worker.receipts, worker.failures, worker.timeline, worker.codes_left):
         yield look, (many[0].id,), {}
-    yield worker.recipients, (many[0].id, worker.Share.REFUSED), {}
+    yield worker.recipients, (many[0].id, worker.RecipientStatus.REFUSED), {}
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
     assert [many[0].id] == [one.id for one in listed]
 

@@ -15,7 +15,7 @@ from worker.channels.wecom_app import WecomApp
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
-from worker.domain.resolution import Parked
+from worker.domain.resolution import Awaiting
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import End, Mark
 from worker.outbox.commit.ledger import commit
@@ -357,7 +357,7 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
         [work] = load(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
-    assert Parked() == site.runtime.follow_ups.recall(work, WecomApp())
+    assert Awaiting() == site.runtime.follow_ups.recall(work, WecomApp())
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
@@ -566,7 +566,7 @@ def test_a_wake_up_is_never_lost(site: Site) -> None:
         thread = threading.Thread(target=end)
         thread.start()
         start.wait()
-        waited += site.runtime.follow_ups.recall(work, WecomApp()) == Parked()
+        waited += site.runtime.follow_ups.recall(work, WecomApp()) == Awaiting()
         thread.join()
 
         assert None is site.part(recall).waits_on

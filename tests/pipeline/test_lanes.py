@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from worker.domain.pacing.lane import Block, LaneRules, Success, account_of, with_accounts
+from worker.domain.pacing.lane import LaneBlock, LaneRules, Success, account_of, with_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, resume_lanes, take_probe, used_up
@@ -16,15 +16,15 @@ from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, res
 SECOND = 1_000_000
 
 
-def a_block(delay: float, reason: str = "45009", lane: str = "hr:1", **fields: Any) -> Block:
-    return Block(lane, "hr", "send text", delay, reason, **fields)
+def a_block(delay: float, reason: str = "45009", lane: str = "hr:1", **fields: Any) -> LaneBlock:
+    return LaneBlock(lane, "hr", "send text", delay, reason, **fields)
 
 
-def a_parking(delay: float = 600.0, reason: str = "43012") -> Block:
+def a_parking(delay: float = 600.0, reason: str = "43012") -> LaneBlock:
     return a_block(delay, reason, remedy="configure it", parked=True)
 
 
-def write(database: Database, *blocks: Block) -> None:
+def write(database: Database, *blocks: LaneBlock) -> None:
     database.run(lambda connection: block_lanes(connection, database.now, blocks))
 
 
@@ -164,13 +164,13 @@ def test_a_lanes_account_is_in_its_name() -> None:
 def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: DrivenClock) -> None:
     """From what the vendor said, and from what waits for a person."""
     blocks = [
-        Block("hr:1", "hr", "send text", 60.0, used_up("app_day")),
-        Block("hr:2", "hr", "send card", 60.0, "45009"),
-        Block("hr:3", "hr", "recall", 60.0, "48002", parked=True),
+        LaneBlock("hr:1", "hr", "send text", 60.0, used_up("app_day")),
+        LaneBlock("hr:2", "hr", "send card", 60.0, "45009"),
+        LaneBlock("hr:3", "hr", "recall", 60.0, "48002", parked=True),
     ]
     with database.writing() as connection:
         block_lanes(connection, database.now, blocks)
-        block_lanes(connection, database.now, [Block("hr:3", "hr", "recall", 90.0, used_up("app_day"))])
+        block_lanes(connection, database.now, [LaneBlock("hr:3", "hr", "recall", 90.0, used_up("app_day"))])
 
     found = known(database)
 
@@ -188,7 +188,7 @@ def test_only_what_was_asked_about_is_told(database: Database, driven_clock: Dri
 @pytest.mark.fewer_databases("the order is that of a list in memory")
 def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Database) -> None:
     """Five that say the vendor is ill, each with a good one behind it: no two in a row, so nothing rests."""
-    block = Block("hr:1", "hr", "send text", 0.0, "-1", failed=True)
+    block = LaneBlock("hr:1", "hr", "send text", 0.0, "-1", failed=True)
     good = [Success(name, 1, taken=True, heard=True) for name in ("hr:1", "hr")]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
@@ -203,7 +203,7 @@ def test_one_ill_lane_rests_alone_and_more_rest_their_account(
     sqlite_database: Database, lanes: list[str], rest: list[str]
 ) -> None:
     """Three in a row: nine of one lane are its own, three of three lanes are the account's."""
-    blocks = [Block(lane, "hr", "send text", 0.0, "-1", failed=True, marked_at=1_000_000) for lane in lanes]
+    blocks = [LaneBlock(lane, "hr", "send text", 0.0, "-1", failed=True, marked_at=1_000_000) for lane in lanes]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, blocks, LaneRules(failures=3)))
 

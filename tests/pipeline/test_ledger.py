@@ -16,7 +16,7 @@ from worker import To, timeline
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Change, Committed, End, Item, Mark, Marked, MarkReply
 from worker.outbox.commit.ledger import commit
@@ -302,7 +302,7 @@ def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_cl
     job = site.send()
     do(site, a_mark(job))
 
-    do(site, an_end(job, Retry("x"), block=Block("hr:x", "hr", "send text", 60.0, "45009")))
+    do(site, an_end(job, Retry("x"), block=LaneBlock("hr:x", "hr", "send text", 60.0, "45009")))
 
     lane = site.lane("hr:x")
     assert lane is not None

@@ -10,7 +10,7 @@ from tests.support.runtime import PNG, SEND, UPLOAD, Site, lost, planted, refuse
 from worker.delivery.resolver.media import vault_key
 from worker.domain.call import FileBody
 from worker.domain.job import part_id
-from worker.domain.resolution import Parked
+from worker.domain.resolution import Awaiting
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
@@ -238,7 +238,7 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
 
     channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")
 
-    assert Parked() == site.runtime.media.attached(work, channel, account)
+    assert Awaiting() == site.runtime.media.attached(work, channel, account)
     assert 1 == len(uploads(site))
 
 

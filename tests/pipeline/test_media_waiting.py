@@ -13,7 +13,7 @@ from tests.support.runtime import PNG, UPLOAD, Site, planted
 from tests.support.waiting import until_waiting
 from worker.delivery.resolver.media import vault_key
 from worker.domain.job import part_id
-from worker.domain.resolution import Parked, Ready
+from worker.domain.resolution import Awaiting, Ready
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
@@ -149,7 +149,7 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
             until_waiting(site.database, 2)
         found = [one.result(120) for one in looking]
 
-    assert [Parked(), Parked()] == found
+    assert [Awaiting(), Awaiting()] == found
     assert {uploads(site)[-1]} == {site.part_row(work.id).waits_on for work in works}
     assert (2, []) == (len(uploads(site)), refused)
 
@@ -170,7 +170,7 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
             holder.rollback()
         found = [one.result(120) for one in looking]
 
-    assert [Parked(), Parked()] == found
+    assert [Awaiting(), Awaiting()] == found
     assert 1 == len(uploads(site))
     assert {uploads(site)[0]} == {site.part_row(work.id).waits_on for work in works}
     assert len(refused) <= 1  # MariaDB refuses one of two that wait for a row that is taken back

@@ -19,7 +19,7 @@ from worker import Everyone, Recipients, To
 from worker.delivery.resolver.members import AT_ONCE, RESTS_S, Members
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.reporting.recipient_status import Share
+from worker.reporting.recipient_status import RecipientStatus
 from worker.simulator import running
 from worker.transport.http import RequestsTransport
 
@@ -65,14 +65,14 @@ def addressed(site: Site, content: str) -> list[dict[str, str]]:
     return [{name: body[name] for name in fields if name in body} for body in bodies]
 
 
-def shares(site: Site, job: str) -> dict[Share, tuple[str, ...]]:
+def by_status(site: Site, job: str) -> dict[RecipientStatus, tuple[str, ...]]:
     """Who stands where; nobody is left out."""
     with site.database.reading() as connection:
         counts = worker.get_job(connection, job).counts
-        stands = {share: tuple(worker.recipients(connection, job, share)) for share in Share}
-    shared = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
-    assert counts.asked == shared
-    return {share: who for share, who in stands.items() if who}
+        stands = {status: tuple(worker.recipients(connection, job, status)) for status in RecipientStatus}
+    total = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
+    assert counts.asked == total
+    return {status: who for status, who in stands.items() if who}
 
 
 def test_a_department_with_room_is_one_call_to_the_department(runtime: Runtime) -> None:
@@ -82,7 +82,7 @@ def test_a_department_with_room_is_one_call_to_the_department(runtime: Runtime) 
     site.ring(job := site.send("news", To(parties=[12], tags=[4])))
 
     assert [{"toparty": "12", "totag": "4"}] == addressed(site, "news")
-    assert {Share.ACCEPTED: ("12", "4")} == shares(site, job)
+    assert {RecipientStatus.ACCEPTED: ("12", "4")} == by_status(site, job)
 
 
 @pytest.mark.parametrize("people", [To(parties=[12]), To("anna", parties=[13]), Everyone()])
@@ -105,11 +105,11 @@ def test_members_with_room_get_it_now_by_name_and_the_others_later(runtime: Runt
     site.ring(job)
 
     assert [{"touser": "emil|BERT|dora"}] == addressed(site, "news")
-    assert {Share.ACCEPTED: ("emil", "BERT"), Share.NOT_YET: ("12", "4")} == shares(site, job)
+    assert {RecipientStatus.ACCEPTED: ("emil", "BERT"), RecipientStatus.NOT_YET: ("12", "4")} == by_status(site, job)
     site.advance(61)
     site.ring(job)
     assert [{"touser": "Anna"}] == addressed(site, "news")[1:]
-    assert {Share.ACCEPTED: ("emil", "BERT", "12", "4")} == shares(site, job)
+    assert {RecipientStatus.ACCEPTED: ("emil", "BERT", "12", "4")} == by_status(site, job)
     assert "accepted" == site.job(job).state
 
 
@@ -121,7 +121,7 @@ def test_everybody_is_sent_to_by_name_where_one_has_no_room(runtime: Runtime) ->
     site.ring(job := site.send("news", Everyone()))
 
     assert [{"touser": "anna|bert"}] == addressed(site, "news")
-    assert {Share.NOT_YET: ("@all",)} == shares(site, job)
+    assert {RecipientStatus.NOT_YET: ("@all",)} == by_status(site, job)
 
 
 def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(runtime: Runtime) -> None:
@@ -135,7 +135,7 @@ def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(runtime: Ru
 
     site.ring(job)
 
-    assert {Share.ACCEPTED: ("12",)} == shares(site, job)
+    assert {RecipientStatus.ACCEPTED: ("12",)} == by_status(site, job)
     assert ["Anna"] == [failure.recipient for failure in site.of("failures", job)]
 
 

@@ -24,7 +24,7 @@ from worker.domain import settle
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
 from worker.outbox.commit.commands import Change, End, Mark, Marked
 from worker.outbox.commit.ledger import commit
@@ -307,7 +307,7 @@ def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
     text = site.send("k1", order_key="k")
     lane = site.part(card).lane
     offered(site)
-    block = Block(lane if scope == "lane" else "hr", "hr", "label", 600.0, "why", "do", parked=True)
+    block = LaneBlock(lane if scope == "lane" else "hr", "hr", "label", 600.0, "why", "do", parked=True)
     with site.database.writing() as connection:
         block_lanes(connection, site.database.now, [block])
 

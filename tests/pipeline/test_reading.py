@@ -18,7 +18,7 @@ from worker import CheckFailed, JobNotFound, JobState, PartState, Recipients, St
 from worker.outbox import tables
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
-from worker.reporting.recipient_status import Share, shares
+from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 PEOPLE = To(users=[f"u{n}" for n in range(1500)])
 
@@ -155,7 +155,7 @@ def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Databas
         worker.get_job(connection, job_id)  # what is kept for every statement is there
         tracemalloc.start()
         report = worker.get_job(connection, job_id)
-        page = worker.recipients(connection, job_id, Share.REFUSED, after=990, limit=20)
+        page = worker.recipients(connection, job_id, RecipientStatus.REFUSED, after=990, limit=20)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
@@ -164,7 +164,7 @@ def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Databas
     assert 2_000_000 > peak
 
 
-def test_no_share_of_that_name(database: Database, driven_clock: DrivenClock) -> None:
+def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -> None:
     """The words that there are stand in the error."""
     job_id = enqueue(database, driven_clock)
 
@@ -245,58 +245,60 @@ REFUSED = st.sampled_from([("user", "ann"), ("user", "bob"), ("party", "1"), ("t
 
 @given(st.lists(PART, max_size=4), st.lists(REFUSED), st.booleans())
 def test_the_counts_always_add_up(parts: list[dict[str, Any]], refused: list[tuple[str, str]], is_open: bool) -> None:
-    """Whatever the rows say: every recipient asked for has exactly one share, as the producer wrote it."""
+    """Whatever the rows say: every recipient asked for has exactly one status, as the producer wrote it."""
     rows = [part | {"id": f"p{n}"} for n, part in enumerate(parts)]
     named = [{"part_id": "p0", "kind": kind, "recipient_key": key} for kind, key in refused]
 
-    found = shares(ASKED, is_open, rows, named)
+    found = recipients_by_status(ASKED, is_open, rows, named)
 
     assert sorted([*ASKED.users, *ASKED.parties, *ASKED.tags]) == sorted(one for ids in found.values() for one in ids)
 
 
 @pytest.mark.parametrize(
-    ("state", "doubts", "marked", "share"),
+    ("state", "doubts", "marked", "status"),
     [
-        (PartState.QUEUED, 0, None, Share.NOT_YET),
-        (PartState.QUEUED, 1, 1, Share.UNDETERMINED),
-        (PartState.SENDING, 0, 1, Share.NOT_YET),
-        (PartState.ACCEPTED, 0, 1, Share.ACCEPTED),
-        (PartState.PARTIAL, 0, 1, Share.ACCEPTED),
-        (PartState.UNKNOWN, 1, 1, Share.UNDETERMINED),
-        (PartState.REJECTED, 0, 1, Share.REFUSED),
-        (PartState.REJECTED, 0, None, Share.NOT_SENT),
-        (PartState.EXHAUSTED, 0, 1, Share.NOT_SENT),
-        (PartState.EXPIRED, 0, None, Share.NOT_SENT),
-        (PartState.CANCELLED, 0, None, Share.NOT_SENT),
+        (PartState.QUEUED, 0, None, RecipientStatus.NOT_YET),
+        (PartState.QUEUED, 1, 1, RecipientStatus.UNDETERMINED),
+        (PartState.SENDING, 0, 1, RecipientStatus.NOT_YET),
+        (PartState.ACCEPTED, 0, 1, RecipientStatus.ACCEPTED),
+        (PartState.PARTIAL, 0, 1, RecipientStatus.ACCEPTED),
+        (PartState.UNKNOWN, 1, 1, RecipientStatus.UNDETERMINED),
+        (PartState.REJECTED, 0, 1, RecipientStatus.REFUSED),
+        (PartState.REJECTED, 0, None, RecipientStatus.NOT_SENT),
+        (PartState.EXHAUSTED, 0, 1, RecipientStatus.NOT_SENT),
+        (PartState.EXPIRED, 0, None, RecipientStatus.NOT_SENT),
+        (PartState.CANCELLED, 0, None, RecipientStatus.NOT_SENT),
     ],
 )
-def test_what_a_state_says_of_a_recipient(state: PartState, doubts: int, marked: int | None, share: Share) -> None:
+def test_what_a_state_says_of_a_recipient(
+    state: PartState, doubts: int, marked: int | None, status: RecipientStatus
+) -> None:
     """One row per state; a call that never was refused nobody."""
     part = {"id": "p", "state": int(state), "doubts": doubts, "first_marked_at": marked, "spec": '{"users": ["ann"]}'}
 
-    assert ("ann",) == shares(ANN, True, [part], [])[share]
+    assert ("ann",) == recipients_by_status(ANN, True, [part], [])[status]
 
 
-@pytest.mark.parametrize(("doubts", "share"), [(1, Share.REFUSED), (2, Share.UNDETERMINED)])
-def test_who_is_named_by_the_only_doubtful_answer_is_refused(doubts: int, share: Share) -> None:
+@pytest.mark.parametrize(("doubts", "status"), [(1, RecipientStatus.REFUSED), (2, RecipientStatus.UNDETERMINED)])
+def test_who_is_named_by_the_only_doubtful_answer_is_refused(doubts: int, status: RecipientStatus) -> None:
     """An answer may refuse some and leave the others open; a further call in doubt may have reached the named too."""
     part = {"id": "p", "state": int(PartState.UNKNOWN), "doubts": doubts, "first_marked_at": 1, "spec": BOTH}
     named = [{"part_id": "p", "kind": "user", "recipient_key": "ann"}]
 
-    found = shares(Recipients(users=("Ann", "bob")), False, [part], named)
+    found = recipients_by_status(Recipients(users=("Ann", "bob")), False, [part], named)
 
-    assert "Ann" in found[share]
-    assert "bob" in found[Share.UNDETERMINED]
+    assert "Ann" in found[status]
+    assert "bob" in found[RecipientStatus.UNDETERMINED]
 
 
 def test_everyone_is_one(database: Database) -> None:
     """A broadcast counts as one recipient."""
     part = {"id": "p", "state": 2, "doubts": 0, "first_marked_at": 1, "spec": '{"everyone": true}'}
 
-    assert ("@all",) == shares(Recipients(everyone=True), False, [part], [])[Share.ACCEPTED]
+    assert ("@all",) == recipients_by_status(Recipients(everyone=True), False, [part], [])[RecipientStatus.ACCEPTED]
 
 
-def test_the_strongest_share_wins_across_parts() -> None:
+def test_the_strongest_status_wins_across_parts() -> None:
     """A card updated by two calls: who got it by one of them has it."""
     spec = '{"users": ["ann"]}'
     parts = [
@@ -304,7 +306,7 @@ def test_the_strongest_share_wins_across_parts() -> None:
         for name, state in (("a", PartState.REJECTED), ("b", PartState.ACCEPTED))
     ]
 
-    assert ("ann",) == shares(ANN, False, parts, [])[Share.ACCEPTED]
+    assert ("ann",) == recipients_by_status(ANN, False, parts, [])[RecipientStatus.ACCEPTED]
 
 
 class Watch:

@@ -17,7 +17,7 @@ from worker.delivery.scheduler.batches import Doorbell
 from worker.delivery.scheduler.lane_head import Pacing
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import part_id
-from worker.domain.pacing.lane import Block, account_of
+from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
@@ -703,7 +703,7 @@ def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) ->
 
 
 def block(site: Site, lane: str, delay: float, *, parked: bool = False) -> None:
-    found = Block(lane, "hr", "send text", delay, "why", "do it" if parked else None, parked)
+    found = LaneBlock(lane, "hr", "send text", delay, "why", "do it" if parked else None, parked)
     with site.database.writing() as connection:
         block_lanes(connection, site.database.now, [found])
 
@@ -730,7 +730,9 @@ def test_a_blocked_lane_is_offered_in_the_turn_after_its_block(site: Site) -> No
     site.rings.clear()
     site.sql("update worker_parts set offered_until = null")
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [Block(lane, "hr", "send text", 30.0, "limit app_day is used up")])
+        block_lanes(
+            connection, site.database.now, [LaneBlock(lane, "hr", "send text", 30.0, "limit app_day is used up")]
+        )
     site.ticks.advance(1)
     site.relay.turn()
     assert [] == site.rings

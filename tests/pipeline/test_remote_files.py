@@ -25,7 +25,7 @@ from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, FileBody, Request
 from worker.domain.content.address import Allowed
 from worker.domain.job import part_id
-from worker.domain.resolution import Parked, Ready
+from worker.domain.resolution import Awaiting, Ready
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -204,7 +204,7 @@ def test_who_fetches_is_decided_by_the_transaction_that_counts(site: Site, web: 
 
     found = remote.stored(work, work.message["files"]["media"], channel("wecom_app"), account)
 
-    expected = (0, Parked) if lost == "the transaction" else (1, Ready)
+    expected = (0, Awaiting) if lost == "the transaction" else (1, Ready)
     assert expected == (len(web.asked), type(found))
 
 

@@ -12,7 +12,7 @@ from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import part_id
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, block_lanes, resume_lanes
@@ -115,7 +115,7 @@ def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> Non
     bulk = sends(site, 10, priority="bulk")
     lane = site.part(sends(site, 40)[0]).lane
     sends(site, 1, priority="urgent")
-    block = Block(lane, "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL)
+    block = LaneBlock(lane, "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL)
     site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
     called: list[str] = []
     for _ in range(33):
@@ -169,7 +169,7 @@ def test_struck_it_stops_and_one_call_tries_after_the_block(site: Site) -> None:
 def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site) -> None:
     """Texts and cards wait for the same person: one of them goes, and then two."""
     texts, cards = sends(site, 4), [site.card(f"c{n}") for n in range(4)]
-    parking = Block("hr", "hr", "hr", 600.0, "60020", "trust it", parked=True)
+    parking = LaneBlock("hr", "hr", "hr", 600.0, "60020", "trust it", parked=True)
     site.database.run(lambda c: block_lanes(c, site.database.now, [parking]))
     parked = turn(site)
     site.database.run(lambda c: resume_lanes(c, site.database.now, ["hr"], "a person resumed it"))

@@ -22,7 +22,7 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens as token_rows
-from worker.transport.tokens import Token, TokenParked, Tokens, TokenSettings, TokenWait
+from worker.transport.tokens import Token, TokenParked, Tokens, TokenTimes, TokenWait
 
 LIFE = 7_200
 SPARE = 30
@@ -74,7 +74,7 @@ class Vendor:
     database: Database
     clock: DrivenClock
     answers: Callable[[Request], CallResult] | Iterable[CallResult]
-    settings: TokenSettings = field(default_factory=lambda: TokenSettings(patience_s=0.2))
+    times: TokenTimes = field(default_factory=lambda: TokenTimes(patience_s=0.2))
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Vendor:
             rng=random.Random(1),
             entropy=random.Random(2).randbytes,
             pause=self.pauses.append,
-            settings=self.settings,
+            times=self.times,
         )
 
     @property
@@ -227,7 +227,7 @@ def test_a_short_life_is_refreshed_in_its_last_quarter(database: Database, drive
 def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_clock: DrivenClock) -> None:
     """Eight threads that meet an expired token make one fetch."""
     gate = threading.Barrier(8)
-    vendor = Vendor(database, driven_clock, numbered(), TokenSettings(patience_s=10))
+    vendor = Vendor(database, driven_clock, numbered(), TokenTimes(patience_s=10))
     process = vendor.process()
     process.get(HR, CHANNEL)
     driven_clock.advance(LIFE)

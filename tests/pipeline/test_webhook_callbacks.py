@@ -24,7 +24,7 @@ from worker.config.settings import Settings
 from worker.domain.callbacks.hook import CardPressed
 from worker.domain.callbacks.inbound import ChatChange, ChatNews, Inbound
 from worker.domain.job import part_id
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.runs import heard_of
@@ -274,7 +274,7 @@ def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> N
     room.happens("enter_chat", "wozhang", person="zhang")
     job = room.ask(Text(content="n"), "wozhang")
     lane = room.site.part(job).lane
-    parking = Block(lane, "alerts", "send text", 600.0, "93004 disabled", "enable it", parked=True)
+    parking = LaneBlock(lane, "alerts", "send text", 600.0, "93004 disabled", "enable it", parked=True)
     room.site.database.run(lambda c: block_lanes(c, room.site.database.now, [parking]))
 
     room.happens("message", "wozhang", person="zhang")

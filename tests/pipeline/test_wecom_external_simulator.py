@@ -14,10 +14,10 @@ import pytest
 from tests.conformance.case import calls, control, faults
 from tests.support.runtime import PNG, Site, planted
 from worker import (
-    Campaign,
+    CampaignReport,
     Customers,
     Everyone,
-    Share,
+    RecipientStatus,
     campaign,
     external,
     get_job,
@@ -94,7 +94,7 @@ class Sales:
         """Somebody at the vendor does something."""
         return control(self.url, f"groupmsg_{name}", given)
 
-    def seen(self, job: str) -> Campaign:
+    def seen(self, job: str) -> CampaignReport:
         """What became of a campaign."""
         with self.site.database.reading() as connection:
             return campaign(connection, job)
@@ -346,7 +346,7 @@ def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(s
     job = sales.ask(Customers({"ann": Everyone(), "bob": Everyone()}), body)
     sales.go(2)
     with sales.site.database.reading() as connection:
-        report, (refused,) = get_job(connection, job), recipients(connection, job, Share.REFUSED)
+        report, (refused,) = get_job(connection, job), recipients(connection, job, RecipientStatus.REFUSED)
     with sales.site.database.writing() as connection:
         again = resend_failed(connection, job, accounts=sales.site.accounts, clock=sales.site.clock).id
     sales.go(2)

@@ -8,7 +8,7 @@ from typing import Any
 from rig import brokers
 from rig.stack import Process, Stack, until
 from rig.stacks import Make, on_every_stack
-from worker import Campaign, Customers, campaign, enqueue, external, recall, remind, track
+from worker import CampaignReport, Customers, campaign, enqueue, external, recall, remind, track
 
 MEMBERS = {f"member{n}": [f"wm-{n}-{one}" for one in range(75)] for n in range(4)}
 ACCOUNT = """
@@ -38,7 +38,7 @@ class Office:
         with self._stack.database.writing() as connection:
             return str(what(connection, *given, accounts=self._stack.accounts, **options).id)
 
-    def sees(self, job: str) -> Campaign:
+    def sees(self, job: str) -> CampaignReport:
         """The report, which has to add up whenever it is asked for."""
         with self._stack.database.reading() as connection:
             found = campaign(connection, job)

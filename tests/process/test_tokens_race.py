@@ -24,7 +24,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.call import Answered, Reply, Request
 from worker.outbox.engine.database import Database, make_engine
 from worker.transport.http import Connection, RequestsTransport
-from worker.transport.tokens import Token, Tokens, TokenSettings
+from worker.transport.tokens import Token, Tokens, TokenTimes
 
 PROCESSES = 8
 LATE = 0
@@ -113,7 +113,7 @@ def an_account(base_url: str) -> Account:
 
 
 def some_tokens(database: Database, transport: RequestsTransport, name: str) -> Tokens:
-    return Tokens(database, transport, incarnation=lambda: name, settings=TokenSettings(patience_s=LIMIT_S))
+    return Tokens(database, transport, incarnation=lambda: name, times=TokenTimes(patience_s=LIMIT_S))
 
 
 def send(transport: RequestsTransport, base_url: str, token: Token, who: int) -> int:

@@ -14,7 +14,7 @@ from worker.domain.pacing.lane import (
     DAY,
     FULL,
     SECOND,
-    Block,
+    LaneBlock,
     LaneFacts,
     LaneRules,
     Step,
@@ -36,8 +36,8 @@ def a_lane(**fields: Any) -> LaneFacts:
     return LaneFacts("hr:1", "hr", "send text", **fields)
 
 
-def a_block(penalty: Penalty | None = None, delay: float = 60.0, **fields: Any) -> Block:
-    return Block("hr:1", "hr", "send text", delay, "why", penalty=penalty, **fields)
+def a_block(penalty: Penalty | None = None, delay: float = 60.0, **fields: Any) -> LaneBlock:
+    return LaneBlock("hr:1", "hr", "send text", delay, "why", penalty=penalty, **fields)
 
 
 def struck(lane: LaneFacts, now: int, marked_at: int | None = None) -> Step | None:

@@ -15,7 +15,7 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
 from worker.outbox.engine.database import Database, make_engine, missing_file
 from worker.reporting.code_stock import CardCodes, codes_left
-from worker.reporting.recipient_status import Share, recipients
+from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
 from worker.reporting.timeline import Event, timeline
 
@@ -40,7 +40,11 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
     with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
         codes, refused = codes_left(connection, job_id), failures(connection, job_id)
-        who = {share: recipients(connection, job_id, share, limit=None) for share in Share} if as_json else {}
+        who = (
+            {status: recipients(connection, job_id, status, limit=None) for status in RecipientStatus}
+            if as_json
+            else {}
+        )
     if as_json:
         more = {"failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
         say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))

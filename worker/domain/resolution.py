@@ -31,7 +31,7 @@ class NothingSent:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class Awaiting:
     """The part waits for another job, or another sender has taken it."""
 
 
@@ -49,4 +49,4 @@ class Hold:
     reason: str
 
 
-Resolved = Ready | Refuse | NothingSent | Parked | Again | Hold
+Resolved = Ready | Refuse | NothingSent | Awaiting | Again | Hold

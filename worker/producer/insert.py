@@ -22,7 +22,7 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_uses
 from worker.outbox.jobs.chats import known_types
-from worker.outbox.jobs.order_queue import Place, append
+from worker.outbox.jobs.order_queue import OrderPlace, append
 from worker.outbox.jobs.task_ids import note_task_ids
 from worker.producer.plan import Asked, Planned, dump, plan
 
@@ -90,10 +90,10 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     return refs
 
 
-def _places(planned: Planned) -> Iterator[Place]:
+def _places(planned: Planned) -> Iterator[OrderPlace]:
     """The places of a job's parts in its order; none without an order_key."""
     for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
-        yield Place(part["id"], part["order_id"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
+        yield OrderPlace(part["id"], part["order_id"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
 
 
 def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:

@@ -31,7 +31,7 @@ from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
 from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import JobId, id_of, row_of, rows_of
-from worker.reporting.recipient_status import Share, recipients_under, standing
+from worker.reporting.recipient_status import RecipientStatus, recipients_under, standing
 
 REPLAY_MARK = 6
 """Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows
@@ -99,12 +99,12 @@ def resend_failed(
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
     asked = _asked_for(rows.job)
     stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
-    wanted = (Share.REFUSED, Share.UNDETERMINED) if undetermined else (Share.REFUSED,)
-    if undetermined and stands[Share.UNDETERMINED]:
+    wanted = (RecipientStatus.REFUSED, RecipientStatus.UNDETERMINED) if undetermined else (RecipientStatus.REFUSED,)
+    if undetermined and stands[RecipientStatus.UNDETERMINED]:
         _require_no_repeat(connection, job_id)
     to = recipients_under(asked, stands, *wanted)
     if not to:
-        left = len(stands[Share.UNDETERMINED])
+        left = len(stands[RecipientStatus.UNDETERMINED])
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
         raise NotReplayable(f"nobody of job {job_id} was refused{more}", job=job_id)
     return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)

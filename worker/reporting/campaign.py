@@ -61,7 +61,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
+class CampaignReport:
     """Every recipient of a group-send in exactly one list; `asked` is the sum of them all.
 
     A customer whom two members were asked to write to counts once, under the better of the two. Customers of a task for
@@ -107,7 +107,7 @@ _LISTS = (
 
 
 @on_callers_connection
-def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> Campaign:
+def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> CampaignReport:
     """The results of a group-send: who got it, who waits, who was not reached and why. JobNotFound for no job."""
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
@@ -117,7 +117,9 @@ def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None)
     return _campaign(rows, read, follow_ups_of(connection, job_id))
 
 
-def _campaign(rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iterable[Mapping[str, Any]]) -> Campaign:
+def _campaign(
+    rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iterable[Mapping[str, Any]]
+) -> CampaignReport:
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in read:
         found.setdefault(row["part_id"], []).append(row)
@@ -142,7 +144,7 @@ def _campaign(rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iter
     for recipient, known in stands.items():
         lists[next(name for name in _LISTS if name in known)].append(recipient)
     newest = max((row["seen_at"] for own in found.values() for row in own), default=None)
-    return Campaign(
+    return CampaignReport(
         rows.job["id"],
         tuple(tasks),
         len(stands),

@@ -36,50 +36,49 @@ def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[st
     """How many recipients of a job have each status; exact at every moment."""
     tally = _tally(connection, job, parts)
     if tally is None:
-        tally = Counter({share: len(ids) for share, ids in _whole(connection, job["id"]).items()})
-    return Counts(asked=job["asked"], **{share.value: tally[share] for share in Share})
+        tally = Counter({status: len(ids) for status, ids in _whole(connection, job["id"]).items()})
+    return Counts(asked=job["asked"], **{status.value: tally[status] for status in RecipientStatus})
 
 
 @on_callers_connection
 def recipients(
     connection: Connection,
     job_id: JobId,
-    share: Share | str,
+    status: RecipientStatus | str,
     *,
     after: int = 0,
     limit: int | None = PAGE,
     bind: Bind | None = None,
 ) -> list[str]:
-    """The recipients behind one of a job's counts, as the producer wrote them: `Share.REFUSED` or `"refused"`.
+    """The recipients behind one of a job's counts, as the producer wrote them; the status may be a text, `"refused"`.
 
     At most `limit` of them (1000 by default), or all with None; for the next page give how many were read as `after`.
-    While the job is open, recipients can move from one share to another between two pages. JobNotFound for no job,
-    CheckFailed for no share.
+    While the job is open, recipients can move from one status to another between two pages. JobNotFound for no job,
+    CheckFailed for a status that there is not.
     """
-    if share not in {*Share}:
-        raise CheckFailed(
-            [Problem("share", "is none", f"use Share.REFUSED and its like, or one of {', '.join(Share)}")]
-        )
+    if status not in {*RecipientStatus}:
+        remedy = f"use RecipientStatus.REFUSED and its like, or one of {', '.join(RecipientStatus)}"
+        raise CheckFailed([Problem("status", "is none", remedy)])
     job = row_of(connection, id_of(job_id))
     parts = reading.part_ids(connection, job["id"])
     if _tally(connection, job, parts) is None:
-        found = iter(_whole(connection, job["id"])[Share(share)])
+        found = iter(_whole(connection, job["id"])[RecipientStatus(status)])
     else:
         each = (of_part(part, json.loads(part["spec"]), refused) for part, refused in _each(connection, job, parts))
-        found = (one for stands in each for its, (_, one) in stands if its == share)
+        found = (one for stands in each for its, (_, one) in stands if its == status)
     return list(islice(found, after, None if limit is None else after + limit))
 
 
-def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counter[Share] | None:
+def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counter[RecipientStatus] | None:
     """The counts, if every recipient is in exactly one part; otherwise None."""
     if job["kind"] not in channel(job["channel"]).sends:
         return None
-    tally: Counter[Share] = Counter()
+    tally: Counter[RecipientStatus] = Counter()
     for part, refused in _each(connection, job, parts):
         spec = json.loads(part["spec"])
         if OVERLAPPING & spec.keys():
             return None
-        tally.update(share for share, _ in of_part(part, spec, refused))
+        tally.update(status for status, _ in of_part(part, spec, refused))
     return tally if tally.total() == job["asked"] else None
 
 
@@ -94,10 +93,10 @@ def _each(
             yield part, refused
 
 
-def _whole(connection: Connection, job_id: str) -> dict[Share, tuple[str, ...]]:
+def _whole(connection: Connection, job_id: str) -> dict[RecipientStatus, tuple[str, ...]]:
     rows = rows_of(connection, job_id)
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
-    return shares(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    return recipients_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
 
 
 Recipient = tuple[str, str]
@@ -116,7 +115,7 @@ BROADCAST = "everyone"
 """The kind of a broadcast; its id is one of `Recipients.broadcasts`."""
 
 
-class Share(StrEnum):
+class RecipientStatus(StrEnum):
     """The status of one recipient; every recipient of a job has exactly one at every moment."""
 
     ACCEPTED = "accepted"
@@ -127,16 +126,28 @@ class Share(StrEnum):
 
 
 # For a recipient in several parts (a card update of several calls): the first of these that one of the parts has.
-_STRONGEST = tuple(Share)
+_STRONGEST = tuple(RecipientStatus)
 
 
 # For a text sent in pieces: `accepted` is last, because a recipient counts as accepted only with all pieces.
-_WEAKEST = (Share.UNDETERMINED, Share.NOT_YET, Share.REFUSED, Share.NOT_SENT, Share.ACCEPTED)
+_WEAKEST = (
+    RecipientStatus.UNDETERMINED,
+    RecipientStatus.NOT_YET,
+    RecipientStatus.REFUSED,
+    RecipientStatus.NOT_SENT,
+    RecipientStatus.ACCEPTED,
+)
 
 
 # For a department that is sent to by its members' userids: `refused` is last, because a refused member is a failure of
 # its own and does not make the department refused, as in a call to the department.
-_MEMBER_BY_MEMBER = (Share.UNDETERMINED, Share.NOT_YET, Share.NOT_SENT, Share.ACCEPTED, Share.REFUSED)
+_MEMBER_BY_MEMBER = (
+    RecipientStatus.UNDETERMINED,
+    RecipientStatus.NOT_YET,
+    RecipientStatus.NOT_SENT,
+    RecipientStatus.ACCEPTED,
+    RecipientStatus.REFUSED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +162,19 @@ class Counts:
     not_yet: int
 
 
-def shares(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, tuple[str, ...]]:
+def recipients_by_status(
+    asked: Recipients, is_open: bool, parts: Rows, refused: Rows
+) -> dict[RecipientStatus, tuple[str, ...]]:
     """The recipients of a job, as the producer wrote them, by their status."""
     stands = standing(asked, is_open, parts, refused)
-    return {share: tuple(one for _, one in ids) for share, ids in stands.items()}
+    return {status: tuple(one for _, one in ids) for status, ids in stands.items()}
 
 
-def recipients_under(asked: Recipients, stands: Mapping[Share, Iterable[Recipient]], *wanted: Share) -> Recipients:
+def recipients_under(
+    asked: Recipients, stands: Mapping[RecipientStatus, Iterable[Recipient]], *wanted: RecipientStatus
+) -> Recipients:
     """The recipients with one of the wanted statuses, for a new job."""
-    chosen = [one for share in wanted for one in stands[share]]
+    chosen = [one for status in wanted for one in stands[status]]
     broadcasts = {(BROADCAST, one) for one in asked.broadcasts()}.intersection(chosen)
     named = [one for one in chosen if one not in broadcasts]
     lists = {name: tuple(one for kind, one in named if kind == its) for its, name in LISTS.items()}
@@ -176,57 +191,57 @@ def _senders_of(asked: Recipients, wanted: Iterable[Recipient]) -> tuple[tuple[s
     )
 
 
-def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Share, list[Recipient]]:
+def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[RecipientStatus, list[Recipient]]:
     """The recipients of a job by their status; a pure function of the rows."""
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
-    found: dict[Recipient, set[Share]] = {}
+    found: dict[Recipient, set[RecipientStatus]] = {}
     order, apart = _STRONGEST, set[Recipient]()
     for part in parts:
-        share, spec = _share_of(part), json.loads(part["spec"])
+        status, spec = _status_of(part), json.loads(part["spec"])
         order = _WEAKEST if "piece" in spec else order
         for its, (kind, one) in of_part(part, spec, named):
             found.setdefault((kind, one.lower()), set()).add(its)
         for kind, one in _ids(Recipients.from_json(spec.get("instead_of", {}))):
-            found.setdefault((kind, one.lower()), set()).add(share)
+            found.setdefault((kind, one.lower()), set()).add(status)
             apart.add((kind, one.lower()))
-    rest = {Share.NOT_YET if is_open else Share.NOT_SENT}
-    out: dict[Share, list[Recipient]] = {share: [] for share in Share}
+    rest = {RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT}
+    out: dict[RecipientStatus, list[Recipient]] = {status: [] for status in RecipientStatus}
     for kind, one in _ids(asked):
         present = found.get((kind, one.lower()), rest)
         ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in apart else order
-        out[next(share for share in ranks if share in present)].append((kind, one))
+        out[next(status for status in ranks if status in present)].append((kind, one))
     return out
 
 
 def of_part(
     part: Mapping[str, Any], spec: dict[str, Any], named: Container[Named]
-) -> Iterator[tuple[Share, Recipient]]:
+) -> Iterator[tuple[RecipientStatus, Recipient]]:
     """The status and recipient pairs of one part, as the producer wrote them; `named` are refused by name."""
-    share = _share_of(part)
-    settled = _is_settled(share, part)
+    status = _status_of(part)
+    settled = _is_settled(status, part)
     for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
-        yield Share.REFUSED if settled and (part["id"], kind, one.lower()) in named else share, (kind, one)
+        yield RecipientStatus.REFUSED if settled and (part["id"], kind, one.lower()) in named else status, (kind, one)
 
 
-def _is_settled(share: Share, part: Mapping[str, Any]) -> bool:
+def _is_settled(status: RecipientStatus, part: Mapping[str, Any]) -> bool:
     """Whether recipients refused by name are certainly refused: no call is in doubt but the one that named them."""
     named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
-    return share is not Share.UNDETERMINED or named_by_it
+    return status is not RecipientStatus.UNDETERMINED or named_by_it
 
 
-def _share_of(part: Mapping[str, Any]) -> Share:
+def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
     """The status of a part's recipients by its state; recipients refused by name are handled apart."""
     match PartState(part["state"]):
         case PartState.QUEUED | PartState.SENDING:
-            return Share.UNDETERMINED if part["doubts"] else Share.NOT_YET
+            return RecipientStatus.UNDETERMINED if part["doubts"] else RecipientStatus.NOT_YET
         case PartState.ACCEPTED | PartState.PARTIAL:
-            return Share.ACCEPTED
+            return RecipientStatus.ACCEPTED
         case PartState.UNKNOWN:
-            return Share.UNDETERMINED
+            return RecipientStatus.UNDETERMINED
         case PartState.REJECTED if part["first_marked_at"] is not None:
-            return Share.REFUSED
+            return RecipientStatus.REFUSED
         case PartState.REJECTED | PartState.EXHAUSTED | PartState.EXPIRED | PartState.CANCELLED:
-            return Share.NOT_SENT
+            return RecipientStatus.NOT_SENT
 
 
 def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:

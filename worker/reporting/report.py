@@ -68,7 +68,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptReport:
     """One call and its outcome."""
 
     claim: int
@@ -94,7 +94,7 @@ class PartReport:
     reason: str | None
     not_before: datetime | None
     waits_on: str | None
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[AttemptReport, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def wait_for(
 
 
 def _report(rows: ReportRows, counts: Counts) -> JobReport:
-    attempts: dict[str, list[Attempt]] = {}
+    attempts: dict[str, list[AttemptReport]] = {}
     for row in rows.attempts:
         attempts.setdefault(row["part_id"], []).append(_attempt(row))
     return JobReport(
@@ -244,15 +244,15 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _part(row: Mapping[str, Any], attempts: Iterable[Attempt]) -> PartReport:
+def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartReport:
     return PartReport(
         row["id"], PartState(row["state"]), row["reason"], _at(row["not_before"]), row["waits_on"], tuple(attempts)
     )
 
 
-def _attempt(row: Mapping[str, Any]) -> Attempt:
+def _attempt(row: Mapping[str, Any]) -> AttemptReport:
     same = ("claim", "outcome", "reason", "http_status", "errcode", "errmsg", "hint", "duration_ms")
-    return Attempt(
+    return AttemptReport(
         **{name: row[name] for name in same},
         doubtful=bool(row["doubtful"]),
         started_at=instant(row["started_at"]),

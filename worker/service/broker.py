@@ -61,7 +61,7 @@ def reachable(broker: str) -> str:
     return ""
 
 
-class Line:
+class BrokerLine:
     """A connection and its producer, made when needed and thrown away at the first error.
 
     With `confirms`, RabbitMQ confirms each message (Redis answers each anyway); `settle` waits for that.

@@ -12,7 +12,7 @@ from kombu import Consumer
 
 from worker.service.bootsteps import refuse
 from worker.service.queues import QuorumQueue
-from worker.service.rabbitmq import Connection, refusal
+from worker.service.rabbitmq import BrokerConnection, refusal
 
 
 class PerQueueConsumer(Consumer):  # type: ignore[misc]  # kombu has no types
@@ -26,7 +26,7 @@ class PerQueueConsumer(Consumer):  # type: ignore[misc]  # kombu has no types
 class Consuming(AMQP):  # type: ignore[misc]  # Celery has no types
     """Celery's connections with timeouts on their sockets, and its consumer with a limit that its queues accept."""
 
-    Connection = Connection
+    Connection = BrokerConnection
 
     def TaskConsumer(self, channel: Any, queues: Any = None, accept: Any = None, **options: Any) -> Any:
         """The consumer of doorbells; a queue that RabbitMQ refuses ends the process with one sentence."""

@@ -18,7 +18,7 @@ from celery.events.event import get_exchange
 
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Happened
-from worker.service.broker import Line
+from worker.service.broker import BrokerLine
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class Flower:
     """Takes over from any thread what happened to jobs, and publishes it from one."""
 
     def __init__(self, app: Any, node: str):
-        self._line = Line(app, "events")
+        self._line = BrokerLine(app, "events")
         self._app = app
         self._fields = {"hostname": node, "pid": os.getpid(), "utcoffset": _hours_behind_utc()}
         self._queue: deque[Happened] = deque()

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from worker.delivery.scheduler.batches import Doorbell
-from worker.service.broker import Line
+from worker.service.broker import BrokerLine
 from worker.service.queues import HOOKS, TRANSIENT, queue_of
 from worker.service.tasks import HEAR, RING
 
@@ -29,7 +29,7 @@ class Publisher(ABC, Generic[T]):
 
     def __init__(self, app: Any, prefix: str = ""):
         self._app, self._prefix = app, prefix
-        self._line = Line(app, self.purpose, confirms=True)
+        self._line = BrokerLine(app, self.purpose, confirms=True)
         self._declared = self._refused = False
 
     def ready(self) -> bool:

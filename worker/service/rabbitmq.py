@@ -29,7 +29,7 @@ class _Patient:
         return connection
 
 
-class Transport(_Patient, pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
+class PlainTransport(_Patient, pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
     """`amqp://`."""
 
 
@@ -37,13 +37,13 @@ class SSLTransport(_Patient, pyamqp.SSLTransport):  # type: ignore[misc]  # as a
     """`amqps://`."""
 
 
-class Connection(kombu.Connection):  # type: ignore[misc]  # as above
+class BrokerConnection(kombu.Connection):  # type: ignore[misc]  # as above
     """A connection to any broker; to RabbitMQ with our transport in the place of kombu's."""
 
     def get_transport_cls(self) -> Any:
         """The transport of the URL."""
         found = super().get_transport_cls()
-        return {pyamqp.Transport: Transport, pyamqp.SSLTransport: SSLTransport}.get(found, found)
+        return {pyamqp.Transport: PlainTransport, pyamqp.SSLTransport: SSLTransport}.get(found, found)
 
 
 def refusal(error: BaseException) -> str | None:

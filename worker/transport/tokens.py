@@ -31,7 +31,7 @@ from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import FetchLease, TokenKey, TokenRow
 from worker.transport.http import Transport
 
-__all__ = ["Token", "TokenParked", "TokenSettings", "TokenState", "TokenWait", "Tokens"]
+__all__ = ["Token", "TokenParked", "TokenState", "TokenTimes", "TokenWait", "Tokens"]
 
 _MICRO = 1e-6
 _NO_INSTANT = 0
@@ -45,7 +45,7 @@ REFUSED_TWICE = (
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSettings:
+class TokenTimes:
     """Times in seconds."""
 
     refresh_ahead_s: float = 300.0
@@ -104,7 +104,7 @@ class Tokens:
         rng: random.Random | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         pause: Callable[[float], None] = time.sleep,
-        settings: TokenSettings | None = None,
+        times: TokenTimes | None = None,
     ):
         self._database = database
         self._transport = transport
@@ -114,7 +114,7 @@ class Tokens:
         self._rng = rng or random.Random()
         self._entropy = entropy
         self._pause = pause
-        self._settings = settings or TokenSettings()
+        self._times = times or TokenTimes()
         self._guard = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._flights: dict[TokenKey, threading.Lock] = {}
@@ -145,7 +145,7 @@ class Tokens:
                 del self._held[account.name]
         key = TokenKey(account.name, token.fingerprint)
         reason = "\n".join(REFUSED_TWICE)
-        probe_s = self._settings.probe_s
+        probe_s = self._times.probe_s
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
     def worked(self, account: Account, token: Token) -> None:
@@ -191,7 +191,7 @@ class Tokens:
         """True when this thread may fetch; other threads go on with the old token, or wait for the new one."""
         if self._living(wanted):
             return flight.acquire(blocking=False)
-        return flight.acquire(timeout=self._settings.patience_s)
+        return flight.acquire(timeout=self._times.patience_s)
 
     def _living(self, wanted: _Wanted) -> _Held | None:
         """The token in memory, if it is of these credentials and its time is not over."""
@@ -210,10 +210,10 @@ class Tokens:
             access = self._step(wanted)
             if access is not None:
                 return access
-            if waited >= self._settings.patience_s:
+            if waited >= self._times.patience_s:
                 return TokenWait(self._soon(), "another process fetches the token")
-            self._pause(self._settings.poll_s)
-            waited += self._settings.poll_s
+            self._pause(self._times.poll_s)
+            waited += self._times.poll_s
 
     def _step(self, wanted: _Wanted) -> TokenState | None:
         """Reads the row once, and fetches if this process gets the lease; None: another process fetches."""
@@ -239,7 +239,7 @@ class Tokens:
         token = Token(value, row.generation, wanted.key.fingerprint)
         born = before - (row.now - row.fetched_at) * _MICRO
         life_s = (row.expires_at - row.fetched_at) * _MICRO
-        ahead = min(self._settings.refresh_ahead_s, life_s / 4)
+        ahead = min(self._times.refresh_ahead_s, life_s / 4)
         held = _Held(wanted.account, token, born + life_s - ahead, born + life_s, row.on_probation)
         self._hold(held)
         return held
@@ -269,7 +269,7 @@ class Tokens:
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
     def _lease(self, key: TokenKey, generation: int) -> FetchLease | None:
-        holder, seconds = self._incarnation(), self._settings.lease_s
+        holder, seconds = self._incarnation(), self._times.lease_s
         return tokens.lease(self._database, key, generation, holder=holder, seconds=seconds)
 
     def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
@@ -288,7 +288,7 @@ class Tokens:
 
     def _call(self, wanted: _Wanted) -> TokenOutcome:
         asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
-        request = replace(asked, deadline_s=self._settings.call_s, proxy=wanted.account.proxy)
+        request = replace(asked, deadline_s=self._times.call_s, proxy=wanted.account.proxy)
         connection = self._transport.connect(request)
         if isinstance(connection, NeverLeft):
             return self._silence(wanted.key, connection.reason)
@@ -305,7 +305,7 @@ class Tokens:
         """The outcome of a fetch without an answer: a pause that grows with each one, with jitter."""
         # Asking again does no harm, but all processes must not do it at the same moment.
         count = self._silences[key] = self._silences.get(key, 0) + 1
-        longest = min(self._settings.retry_s * 2.0 ** min(count - 1, 16), self._settings.retry_most_s)
+        longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
         return TokenLater(f"gettoken: {reason}", self._rng.uniform(longest / 2, longest))
 
     def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
@@ -313,8 +313,8 @@ class Tokens:
         generation = lease.generation + 1
         nonce = self._entropy(NONCE_BYTES)
         sealed = seal(value, secret=wanted.secret, context=wanted.context(generation), nonce=nonce)
-        life_s = max(1.0, expires_in_s - min(self._settings.spare_s, expires_in_s / 20))
-        probation_s = self._settings.probation_s
+        life_s = max(1.0, expires_in_s - min(self._times.spare_s, expires_in_s / 20))
+        probation_s = self._times.probation_s
         if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
             return None
         before = self._monotonic()
@@ -322,7 +322,7 @@ class Tokens:
         return held.token if held else None
 
     def _park(self, lease: FetchLease, held: _Held | None, refused: TokenRefused) -> TokenState | None:
-        probe_s = self._settings.probe_s
+        probe_s = self._times.probe_s
         lines = (refused.reason, refused.remedy, *([refused.hint] if refused.hint else []))
         if not tokens.park(self._database, lease, reason="\n".join(lines)[:_STORED_MOST], probe_s=probe_s):
             return None

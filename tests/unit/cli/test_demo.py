@@ -27,7 +27,7 @@ from worker.cli.demo.application import NEVER
 from worker.cli.demo.board import Board
 from worker.cli.demo.checks import Outcome, checks
 from worker.cli.demo.ending import tell_verdict
-from worker.cli.demo.stage import Stage, StageFailed
+from worker.cli.demo.stage import DemoStage, StageFailed
 from worker.config.accounts import FixedAccounts
 from worker.outbox.engine.database import make_engine
 
@@ -130,7 +130,7 @@ def test_a_worker_that_ended_early_is_told_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "up.log").write_text("x" * 5000 + "the last words", encoding="utf-8")
     with _child("raise SystemExit(3)") as process:
         process.wait(120)
-        on = Stage(tmp_path, "http://127.0.0.1:1", None, FixedAccounts([]), {"up": process})  # type: ignore[arg-type]
+        on = DemoStage(tmp_path, "http://127.0.0.1:1", None, FixedAccounts([]), {"up": process})  # type: ignore[arg-type]
 
         with pytest.raises(StageFailed, match="status 3") as failed:
             on.require_alive()

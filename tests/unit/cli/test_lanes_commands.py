@@ -11,7 +11,7 @@ import pytest
 from worker.cli.lanes import resume, show, show_events
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import begin_lanes, block_lanes
 from worker.outbox.lanes.tokens import TokenKey
@@ -28,12 +28,12 @@ def outbox(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databas
     database.close()
 
 
-def write(database: Database, *blocks: Block) -> None:
+def write(database: Database, *blocks: LaneBlock) -> None:
     database.run(lambda connection: block_lanes(connection, database.now, blocks))
 
 
-def parking(lane: str = "hr") -> Block:
-    return Block(lane, "hr", "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
+def parking(lane: str = "hr") -> LaneBlock:
+    return LaneBlock(lane, "hr", "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
 
 
 def listed(**options: Any) -> list[str]:
@@ -64,10 +64,10 @@ def test_every_state_has_its_word(outbox: Database) -> None:
     write(
         outbox,
         parking("hr:1"),
-        Block("hr:2", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY),
-        Block("hr:3", "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL),
-        *[Block("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5,
-        Block("it:1", "it", "send text", 0.0, "read_timeout", failed=True),
+        LaneBlock("hr:2", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY),
+        LaneBlock("hr:3", "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL),
+        *[LaneBlock("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5,
+        LaneBlock("it:1", "it", "send text", 0.0, "read_timeout", failed=True),
     )
     outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["hr:4"]))
 
@@ -81,7 +81,7 @@ def test_every_state_has_its_word(outbox: Database) -> None:
 
 def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
     """Half-open: the next call tells."""
-    write(outbox, *[Block("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5)
+    write(outbox, *[LaneBlock("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5)
     with outbox.writing() as connection:
         connection.exec_driver_sql("update worker_lanes set blocked_until = 1")
 
@@ -99,7 +99,7 @@ def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
     """Each starts with one call in the air; another account's stay as they are; both steps are events."""
-    write(outbox, parking(), parking("hr:1"), Block("it", "it", "it", 60.0, "45009"))
+    write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", "it", 60.0, "45009"))
 
     told = resume("hr")
     events: list[str] = []

@@ -15,7 +15,7 @@ from worker.cli import main
 from worker.cli.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
-from worker.domain.pacing.lane import Block
+from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import renew
@@ -62,7 +62,7 @@ AES_KEY = "a" * 43
 def parked(config: Path, *lanes: str) -> None:
     """These wait for a person."""
     database = Database(make_engine(load_settings(config).database_url()))
-    blocks = [Block(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=True) for lane in lanes]
+    blocks = [LaneBlock(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=True) for lane in lanes]
     database.run(lambda connection: block_lanes(connection, database.now, blocks))
     database.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.runtime import Ticks
 from tests.support.scripted_web import PUBLIC, Page, ScriptedWeb, Told, moved
-from worker.delivery.resolver.download import Downloads, Fetched, Later, NotFetched, Stopped
+from worker.delivery.resolver.download import Downloads, Fetched, NotFetched, Stopped, TryLater
 from worker.delivery.resolver.http_get import Trouble
 from worker.domain.content.address import Allowed
 
@@ -69,21 +69,21 @@ def test_what_another_time_will_not_change_is_refused(page: Page, reason: str) -
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 425, 429])
 def test_what_may_be_answered_otherwise_another_time_is_asked_again(status: int) -> None:
     """The server's own trouble."""
-    assert Later(f"answered {status}") == fetching(ScriptedWeb({URL: Page(status=status)})).fetch(URL, MOST)
+    assert TryLater(f"answered {status}") == fetching(ScriptedWeb({URL: Page(status=status)})).fetch(URL, MOST)
 
 
 @pytest.mark.parametrize("fault", ["dns", "refused", "connect_timeout", "tls", "cut", "garbled", "deadline"])
 def test_trouble_on_the_way_is_tried_again(fault: str) -> None:
     """Nothing is known of the file."""
-    assert Later(fault) == fetching(ScriptedWeb({URL: Trouble(fault)})).fetch(URL, MOST)
-    assert Later("dns") == fetching(ScriptedWeb({}, {"files.example.com": [[]]})).fetch(URL, MOST)
+    assert TryLater(fault) == fetching(ScriptedWeb({URL: Trouble(fault)})).fetch(URL, MOST)
+    assert TryLater("dns") == fetching(ScriptedWeb({}, {"files.example.com": [[]]})).fetch(URL, MOST)
 
 
 def test_a_body_that_breaks_off_is_no_file() -> None:
     """Half of it is not kept."""
     web = ScriptedWeb({URL: Page(b"x" * 100, breaks="cut")})
 
-    assert Later("cut") == fetching(web).fetch(URL, MOST)
+    assert TryLater("cut") == fetching(web).fetch(URL, MOST)
 
 
 def test_no_more_is_read_than_may_be_kept() -> None:
@@ -233,7 +233,7 @@ def test_redirects_share_one_deadline() -> None:
 
     found = Downloads(web, Allowed(), deadline_s=60, monotonic=ticks).fetch(URL, MOST)
 
-    assert Later("deadline") == found
+    assert TryLater("deadline") == found
     assert [60.0, 20.0] == [asked.within_s for asked in web.asked]
 
 

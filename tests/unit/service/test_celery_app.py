@@ -20,7 +20,7 @@ from worker.config.settings import Settings
 from worker.delivery.scheduler.batches import Doorbell
 from worker.domain.errors import ConfigurationError
 from worker.service import celery_app
-from worker.service.broker import Line, broker_url, transport_options
+from worker.service.broker import BrokerLine, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
 from worker.service.loop import Loop
 from worker.service.publisher import Doorbells
@@ -94,7 +94,7 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
 
 def test_a_broker_that_is_away_is_said_once() -> None:
     """Publishing to nobody returns False, logs once an outage, and raises nothing."""
-    line = Line(make_app(Settings(broker="redis://127.0.0.1:1/0")), "doorbells")
+    line = BrokerLine(make_app(Settings(broker="redis://127.0.0.1:1/0")), "doorbells")
 
     with capture_logs() as logs:
         results = [line.publish({}, exchange="", routing_key="q") for _ in range(2)]

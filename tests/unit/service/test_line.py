@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
 from worker.delivery.scheduler.batches import Doorbell
-from worker.service.broker import TIMEOUT_S, Line
+from worker.service.broker import TIMEOUT_S, BrokerLine
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
 from worker.service.rabbitmq import refusal
@@ -38,7 +38,7 @@ AWAY = "amqp://127.0.0.1:1//"
 
 def test_a_broker_that_comes_back_is_told() -> None:
     """Once away, once back; then messages pass."""
-    line = Line(Brokers(AWAY, "embedded"), "doorbells")
+    line = BrokerLine(Brokers(AWAY, "embedded"), "doorbells")
 
     with capture_logs() as logs:
         results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(3)]
@@ -51,7 +51,7 @@ def test_a_broker_that_comes_back_is_told() -> None:
 def test_rabbitmq_may_not_stay_silent() -> None:
     """A broker that takes the connection and never says a word costs an answer's time, once."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        line = Line(Brokers(f"amqp://127.0.0.1:{mute.getsockname()[1]}//"), "doorbells")
+        line = BrokerLine(Brokers(f"amqp://127.0.0.1:{mute.getsockname()[1]}//"), "doorbells")
         began = time.monotonic()
 
         with capture_logs() as logs:
@@ -81,7 +81,7 @@ def test_a_refused_queue_is_one_sentence(error: Exception, sentence: str | None)
 def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next publish makes a new one."""
     brokers = Brokers("embedded")
-    line = Line(brokers, "doorbells")
+    line = BrokerLine(brokers, "doorbells")
     assert line.open()
 
     def fails(*_: Any, **__: Any) -> None:
@@ -101,7 +101,7 @@ def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPat
 def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing raises nothing, and closing twice does nothing."""
     brokers = Brokers("embedded")
-    line = Line(brokers, "doorbells")
+    line = BrokerLine(brokers, "doorbells")
     assert line.open()
 
     def fails() -> None:

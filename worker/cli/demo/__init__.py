@@ -20,7 +20,7 @@ from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.board import Board
 from worker.cli.demo.checks import Outcome, checks
 from worker.cli.demo.ending import tell_everything, tell_verdict
-from worker.cli.demo.stage import Stage, StageFailed
+from worker.cli.demo.stage import DemoStage, StageFailed
 
 LIMIT_S = 60.0
 """Ample for a slow machine; a normal run takes a few seconds."""
@@ -30,7 +30,7 @@ def run() -> int:
     """Runs the demo; 0 only if every job ended as stated."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        with _ends_on_sigterm(), Stage.built() as stage:
+        with _ends_on_sigterm(), DemoStage.built() as stage:
             return 0 if _play(stage, console) else 1
     except StageFailed as error:
         console.print(str(error), style="red", markup=False)
@@ -41,14 +41,14 @@ def run_all_channels() -> int:
     """Runs everything that every channel can do, once; 0 only if each ended as stated."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        with _ends_on_sigterm(), Stage.built(channels.SETTINGS, receiver=False) as stage:
+        with _ends_on_sigterm(), DemoStage.built(channels.SETTINGS, receiver=False) as stage:
             return 0 if channels.play(stage, console) else 1
     except StageFailed as error:
         console.print(str(error), style="red", markup=False)
         return 1
 
 
-def _play(stage: Stage, console: Console) -> bool:
+def _play(stage: DemoStage, console: Console) -> bool:
     application = Application(stage.engine, stage.accounts, stage.folder)
     with Board(stage.engine, console, application.jobs) as board:
         application.sends()

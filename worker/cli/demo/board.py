@@ -20,7 +20,7 @@ LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class JobColumns:
     """The columns of one job."""
 
     state: str
@@ -28,7 +28,7 @@ class Row:
     reason: str
 
     @classmethod
-    def of(cls, report: JobReport) -> Row:
+    def of(cls, report: JobReport) -> JobColumns:
         """The job's state (while open also its parts' states), its counts, and why it waits."""
         states = {part.state.label for part in report.parts}
         state = report.state.label if report.state is not JobState.OPEN else "open: " + ", ".join(sorted(states))
@@ -42,7 +42,7 @@ class Board:
 
     def __init__(self, engine: Engine, console: Console, jobs: Mapping[str, str]):
         self._engine, self._console, self._jobs = engine, console, jobs
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, JobColumns] = {}
         self._ended: set[str] = set()
         self._started = time.monotonic()
         self._live = Live(self._table(), console=console, refresh_per_second=10) if console.is_terminal else None
@@ -78,12 +78,12 @@ class Board:
             reports = {name: get_job(connection, job_id) for name, job_id in self._jobs.items()}
         self._ended = {name for name, report in reports.items() if report.state is not JobState.OPEN}
         for name, report in reports.items():
-            row = Row.of(report)
+            row = JobColumns.of(report)
             if self._rows.get(name) != row:
                 self._rows[name] = row
                 self._moved(name, row)
 
-    def _moved(self, name: str, row: Row) -> None:
+    def _moved(self, name: str, row: JobColumns) -> None:
         if self._live:
             self._live.update(self._table())
             return

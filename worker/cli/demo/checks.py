@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.cli.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE, TEXT, Application
-from worker.cli.demo.stage import Stage
+from worker.cli.demo.stage import DemoStage
 from worker.domain.state import JobState
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
 from worker.reporting.timeline import Event, timeline
@@ -34,7 +34,7 @@ class Outcome:
     violations: dict[str, Any]
 
     @classmethod
-    def of(cls, stage: Stage, application: Application) -> Outcome:
+    def of(cls, stage: DemoStage, application: Application) -> Outcome:
         """Reads the outbox and asks the fake WeCom."""
         names = application.jobs.items()
         with stage.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

@@ -45,7 +45,7 @@ class StageFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoStage:
     """The folder, database, accounts and processes of the demo."""
 
     folder: Path
@@ -57,7 +57,7 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def built(cls, settings_text: str = SETTINGS, *, receiver: bool = True) -> Iterator[Stage]:
+    def built(cls, settings_text: str = SETTINGS, *, receiver: bool = True) -> Iterator[DemoStage]:
         """Builds the stage in a temporary folder and removes it again, also after an error."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))

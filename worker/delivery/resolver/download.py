@@ -53,7 +53,7 @@ class NotFetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class TryLater:
     """A later try may succeed; `reason` is a class of fault, or the answered status."""
 
     reason: str
@@ -64,7 +64,7 @@ class Stopped:
     """The process is ending; nothing is known of the file."""
 
 
-Fetch = Fetched | NotFetched | Later | Stopped
+Fetch = Fetched | NotFetched | TryLater | Stopped
 
 
 class _Refused(Exception):
@@ -99,7 +99,7 @@ class Downloads:
         except _Refused as error:
             return NotFetched(str(error))
         except Trouble as error:
-            return Later(str(error))
+            return TryLater(str(error))
         except _Stopping:
             return Stopped()
 

@@ -18,7 +18,7 @@ from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
 from worker.domain.job import Part, Priority, RepeatRule, job_of
-from worker.domain.resolution import NothingSent, Parked, Ready, Refuse, Resolved
+from worker.domain.resolution import Awaiting, NothingSent, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
 from worker.outbox.commit.commands import Change
@@ -149,7 +149,7 @@ class FollowUps:
         # Leased by which part, not only whether: a repeat of this part holds the lease itself.
         if held.state == "leased" and held.holder != due.id:
             self._change([Change(due.id, _wait_for_code)])
-            return Parked()
+            return Awaiting()
         if held.ends_at <= now + self._deadline_us:
             hours = f"{self._code_ttl_s / 3600:g}"
             ended = f"that time ended at {_clock(held.ends_at)}"
@@ -195,7 +195,7 @@ class FollowUps:
         if "leased" in states:
             # Another update is in the air with it; only the end of that call shows whether the code is spent.
             self._change([Change(due.id, _wait_for_code)])
-            return Parked()
+            return Awaiting()
         if codes:
             return Refuse("only the send's own response_code is left, and reserve_last keeps it; wait for a press")
         if states:
@@ -238,7 +238,7 @@ class FollowUps:
                 return Refuse("the job it is about does not exist any more")
             own = lock_own(connection, due.id)
             if own is None:
-                return Parked()
+                return Awaiting()
             facts, spec = own
             if spec.keys() & {"target", "refuse"}:
                 # Another sender has planned it meanwhile.
@@ -257,7 +257,7 @@ class FollowUps:
         if isinstance(specs, Waits):
             until = self._look_again_at(looked.parts, looked.now, window)
             park(connection, facts, specs.job, until, "waits for the job it is about")
-            return Parked()
+            return Awaiting()
         if not isinstance(specs, list):
             return specs
         plan_parts(connection, facts, specs)

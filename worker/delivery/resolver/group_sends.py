@@ -21,7 +21,7 @@ from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.group_send import AGE_S, PACE_S
 from worker.domain.job import Part, job_of
-from worker.domain.resolution import Hold, NothingSent, Parked, Ready, Refuse, Resolved
+from worker.domain.resolution import Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -77,7 +77,7 @@ class GroupSends:
         if member is not None:
             return Ready({**spec, "member": member, "after": member, "cursor": ""})
         self._end_round(due, settled=settled, cancelled=cancelled)
-        return Parked()
+        return Awaiting()
 
     def _end_round(self, due: DuePart, *, settled: bool, cancelled: bool) -> None:
         """Ends the job, or puts its next round off by the pace of the track."""
@@ -137,7 +137,7 @@ class GroupSends:
         if twins:
             # The task that the search would find may be the one of the call in the air.
             self._change([Change(due.id, _wait_for_twin)])
-            return Parked()
+            return Awaiting()
         # May be after now, where the database's clock was set back.
         first = due.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]

@@ -22,7 +22,7 @@ from worker.delivery.resolver.url_file import UrlFiles
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE
 from worker.domain.job import Kind, Priority
-from worker.domain.resolution import Parked, Ready, Refuse, Resolved
+from worker.domain.resolution import Awaiting, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
@@ -34,7 +34,7 @@ MARGIN_US = 600 * SECOND
 """Microseconds: a media_id that ends within ten minutes is not used any more."""
 
 
-class Media:
+class MediaResolver:
     """Turns attached files into media_ids."""
 
     def __init__(
@@ -117,14 +117,14 @@ class Media:
             return Refuse(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
         own = lock_own(connection, due.id)
         if own is None:
-            return Parked()
+            return Awaiting()
         upload_id = row.job_id
         if not row.open:
             kept = _as_fetched(connection, row, file)
             upload_id = self._start_upload(connection, channel, account, kept, key, now)
         until = row.look_again_at if row.open else FOREVER
         park(connection, own[0], upload_id, until, "waits for its file to be uploaded")
-        return Parked()
+        return Awaiting()
 
     def _start_upload(
         self,

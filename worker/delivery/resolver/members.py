@@ -39,7 +39,7 @@ _LONGEST = 64
 _Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
-class Unusable(Exception):
+class _NoUserid(Exception):
     """The resolver's answer holds a value that cannot be a userid."""
 
 
@@ -144,19 +144,19 @@ def _usable(said: Iterable[str] | None) -> tuple[str, ...] | None:
         return None
     # A string is iterable as well: each of its letters would be taken for a userid.
     if isinstance(said, str | bytes):
-        raise Unusable
+        raise _NoUserid
     unique = {_member(one).lower(): one for one in said}
     # Empty means unknown: the recipients of a send must not be left out because a list is empty.
     return tuple(unique.values()) or None
 
 
 def _member(one: Any) -> str:
-    """The userid; raises `Unusable` where it cannot be one."""
+    """The userid; raises `_NoUserid` where it cannot be one."""
     # The vendor takes userids as `a|b`: a value with `|`, or `@all`, would be another member, or all of them.
     if not isinstance(one, str) or not 0 < len(one) <= _LONGEST or one.startswith("@") or not one.isprintable():
-        raise Unusable
+        raise _NoUserid
     if set(one) & {"|", " "}:
-        raise Unusable
+        raise _NoUserid
     return one
 
 

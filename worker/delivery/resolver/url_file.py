@@ -14,12 +14,12 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
-from worker.delivery.resolver.download import Downloads, Fetched, Later, NotFetched, Stopped
+from worker.delivery.resolver.download import Downloads, Fetched, NotFetched, Stopped, TryLater
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE, looked_at
 from worker.domain.job import Draft, Kind
-from worker.domain.resolution import Again, Parked, Ready, Refuse, Resolved
+from worker.domain.resolution import Again, Awaiting, Ready, Refuse, Resolved
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -65,9 +65,9 @@ class UrlFiles:
             return Ready(due.spec)
         if not self._slots.acquire(blocking=False):
             self._change([Change(due.id, _wait_for_a_slot)])
-            return Parked()
+            return Awaiting()
         try:
-            return self._fetch(due, file, channel, account) if self._claim(due) else Parked()
+            return self._fetch(due, file, channel, account) if self._claim(due) else Awaiting()
         finally:
             self._slots.release()
 
@@ -80,11 +80,11 @@ class UrlFiles:
         match found:
             case NotFetched(reason=reason):
                 return Refuse(f"the file behind its URL {reason}")
-            case Later(reason=reason):
+            case TryLater(reason=reason):
                 return Again(f"the file behind its URL could not be fetched: {reason}")
             case Stopped():
                 self._give_up(due)
-                return Parked()
+                return Awaiting()
             case Fetched():
                 try:
                     return self._keep(due, file, found, channel, account)
@@ -107,7 +107,7 @@ class UrlFiles:
     def _store(self, connection: Connection, due: DuePart, fetched: Fetched, entry: Mapping[str, Any]) -> Resolved:
         own = lock_own(connection, due.id)
         if own is None:
-            return Parked()
+            return Awaiting()
         facts, spec = own
         blob_id = find_blob(connection, self._database.clock, fetched.sha256, fetched.size)
         if blob_id is None:
@@ -163,7 +163,7 @@ def _wait_for_a_slot(part: PartFacts, now: int) -> None:
         settle.wait_until(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
 
 
-def _log(due: DuePart, found: Fetched | NotFetched | Later | Stopped, duration_s: float) -> None:
+def _log(due: DuePart, found: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
     """Logs a fetch in one line, without its URL, which may hold a secret."""
     log.info(
         "fetch",

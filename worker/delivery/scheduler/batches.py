@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
-from worker.delivery.scheduler.fair_share import Allotment, Batch
+from worker.delivery.scheduler.fair_share import Allotment, DoorbellIds
 from worker.delivery.scheduler.lane_head import Look
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Priority
@@ -87,7 +87,7 @@ class Batches:
         if not self._backlogs.is_wanted(known.lane):
             self._backlogs.forget(known.lane)
 
-    def _as_many_as_may_go(self, look: Look, batches: Sequence[Batch]) -> Sequence[Batch]:
+    def _as_many_as_may_go(self, look: Look, batches: Sequence[DoorbellIds]) -> Sequence[DoorbellIds]:
         """The batches for which the account has room; a lane that got nothing is looked at again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
         offered, size, air = sum(head.due - len(head.ids) for head in heads), look.share.size, look.air or 0

@@ -112,7 +112,7 @@ KEEP_FREE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class DoorbellIds:
     """The ids of one doorbell."""
 
     ids: tuple[str, ...]
@@ -155,7 +155,7 @@ class Share:
             ids, size = ids[: len(ids) // self.size * self.size], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
-    def mixed(self, normal: Head, bulk: Head, credit: int, *, patient: bool = True) -> list[Batch]:
+    def mixed(self, normal: Head, bulk: Head, credit: int, *, patient: bool = True) -> list[DoorbellIds]:
         """Doorbells of normal and bulk parts, mixed by bulk's credit."""
         both = Head([*normal.ids, *bulk.ids], normal.due + bulk.due)
         line = mix(normal.ids, bulk.ids, credit)
@@ -164,7 +164,7 @@ class Share:
             parts = list(islice(line, len(bell)))
             # While normal parts are due, a doorbell of bulk alone goes into their queue, too: the queue of bulk is
             # emptied after theirs, so bulk would not get the part of the lane that is its own.
-            batches.append(Batch(tuple(part for part, _, _ in parts), not normal.due, parts[-1][2]))
+            batches.append(DoorbellIds(tuple(part for part, _, _ in parts), not normal.due, parts[-1][2]))
         return batches
 
 

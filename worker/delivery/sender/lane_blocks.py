@@ -22,7 +22,7 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import Block, account_of
+from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.domain.pacing.permit import Denied
 from worker.domain.settle import SECOND
 from worker.domain.token import TokenParked, TokenWait
@@ -50,7 +50,7 @@ class LaneBlocks:
         self._runtime = runtime
         self._rules = policy_of(runtime.settings).lanes
 
-    def consequence(self, due: DuePart, verdict: Verdict) -> Block | None:
+    def consequence(self, due: DuePart, verdict: Verdict) -> LaneBlock | None:
         """What an outcome means for the others; the writer stores it with the result."""
         match verdict.outcome:
             case Wait(penalty=Penalty() as penalty) as wait:
@@ -73,18 +73,18 @@ class LaneBlocks:
             ):
                 return None
 
-    def _penalty(self, due: DuePart, wait: Wait, penalty: Penalty) -> Block:
+    def _penalty(self, due: DuePart, wait: Wait, penalty: Penalty) -> LaneBlock:
         """The block of an answer with a penalty; in this process the lane rests at least as long as the answer says."""
         # The penalty's steps are kept in SQL, for all processes together.
         self._runtime.lane_states.note(due.lane)
         if wait.scope is Scope.PART:
             # The part waits by itself, and its lane goes on more slowly.
-            return Block(due.lane, account_of(due.lane), _label(due), 0.0, wait.reason, penalty=penalty)
+            return LaneBlock(due.lane, account_of(due.lane), _label(due), 0.0, wait.reason, penalty=penalty)
         delay = self._runtime.settings.strike_s if penalty is Penalty.FREQUENCY else wait.delay
         remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
         return replace(self._block(due, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
 
-    def _failure(self, due: DuePart, scope: Scope, reason: str, delay: float = 0.0) -> Block:
+    def _failure(self, due: DuePart, scope: Scope, reason: str, delay: float = 0.0) -> LaneBlock:
         """The block of a call which says that the vendor is ill; it counts for the breaker of the lane or account.
 
         `delay`: seconds that the lane or account rests.
@@ -161,7 +161,7 @@ class LaneBlocks:
         block = self._block(due, Scope.ACCOUNT, parked.probe_in_s, reason, parked.remedy, parked=True)
         self._write(replace(block, hint=parked.hint))
 
-    def _write(self, block: Block) -> None:
+    def _write(self, block: LaneBlock) -> None:
         if block.delay < BRIEF_S and not block.parked:
             # So short a wait need not reach the other processes; in this one it is noted already.
             return
@@ -178,12 +178,12 @@ class LaneBlocks:
         *,
         parked: bool = False,
         limited: bool = False,
-    ) -> Block:
+    ) -> LaneBlock:
         account = account_of(due.lane)
         lane = account if scope is Scope.ACCOUNT else due.lane
         self._runtime.lane_states.close(lane, delay, used_up=limited)
         label = due.account if scope is Scope.ACCOUNT else _label(due)
-        return Block(lane, account, label, delay, reason, remedy, parked)
+        return LaneBlock(lane, account, label, delay, reason, remedy, parked)
 
 
 def _label(due: DuePart) -> str:

@@ -25,7 +25,7 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.pacing.lane import account_of
-from worker.domain.resolution import Again, Hold, NothingSent, Parked, Ready, Refuse, Resolved
+from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
 from worker.domain.token import Token, TokenParked, TokenWait
 from worker.outbox.commit.commands import Change
@@ -127,7 +127,7 @@ class Preparing:
                 self._change(due, lambda part, now: settle.hold(part, reason))
             case Again(reason=reason):
                 self._try_again(due, reason)
-            case Parked():
+            case Awaiting():
                 pass
         return None
 

@@ -21,7 +21,7 @@ from worker.delivery.resolver.download import Downloads
 from worker.delivery.resolver.follow_ups import FollowUps
 from worker.delivery.resolver.group_sends import GroupSends
 from worker.delivery.resolver.http_get import SocketWeb, Web
-from worker.delivery.resolver.media import Media
+from worker.delivery.resolver.media import MediaResolver
 from worker.delivery.resolver.members import Members, Resolver
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
@@ -35,7 +35,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.transport.boot_clock import boot_clock
 from worker.transport.http import Transport
-from worker.transport.tokens import Tokens, TokenSettings
+from worker.transport.tokens import Tokens, TokenTimes
 
 log = structlog.get_logger()
 
@@ -56,7 +56,7 @@ class Runtime:
     transport: Transport
     follow_ups: FollowUps
     group_sends: GroupSends
-    media: Media
+    media: MediaResolver
     members: Members
     lane_states: LaneStates
     lane_of: Callable[[str, str], str]
@@ -137,7 +137,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         transport=dependencies.transport,
         follow_ups=follow_ups,
         group_sends=GroupSends(database, dependencies.accounts, follow_ups, writer.change),
-        media=Media(
+        media=MediaResolver(
             database,
             _url_files(dependencies, writer, lane_states, draining),
             new_id=dependencies.new_id,
@@ -216,7 +216,7 @@ def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
         monotonic=dependencies.monotonic,
         rng=dependencies.rng,
         pause=dependencies.pause,
-        settings=TokenSettings(
+        times=TokenTimes(
             refresh_ahead_s=settings.token_refresh_s,
             lease_s=settings.token_lease_s,
             call_s=settings.token_call_s,

@@ -81,7 +81,7 @@ RULES = LaneRules()
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class LaneBlock:
     """For `delay` seconds nothing of `lane` (a lane key, or an account's name) is offered or marked."""
 
     lane: str
@@ -175,7 +175,7 @@ def next_midnight(now: int) -> int:
 # -- what stands in the way -------------------------------------------------------------------------------------------
 
 
-def meet(facts: LaneFacts, block: Block, now: int, rules: LaneRules, in_the_air: int = 0) -> LaneEvent | None:
+def meet(facts: LaneFacts, block: LaneBlock, now: int, rules: LaneRules, in_the_air: int = 0) -> LaneEvent | None:
     """Applies a block to its lane's facts; the event, when it is a step. `in_the_air`: the lane's calls now."""
     marked_at = now if block.marked_at is None else block.marked_at
     facts.label = block.label if block.label else facts.label
@@ -199,7 +199,7 @@ def meet(facts: LaneFacts, block: Block, now: int, rules: LaneRules, in_the_air:
             return _event(facts, Step.PARKED, block) if newly else None
 
 
-def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
+def _hold(facts: LaneFacts, block: LaneBlock, until: int, now: int) -> None:
     """Blocks the lane until the later of the present and the new end.
 
     A parked lane stays parked: a limit that passes must not lift it.
@@ -216,7 +216,7 @@ def _hold(facts: LaneFacts, block: Block, until: int, now: int) -> None:
     facts.blocked_until = max(facts.blocked_until, until) if stands else until
 
 
-def _strike(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
+def _strike(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
     """Blocks for 60 s, the second time for 60 min, the third time until midnight in Asia/Shanghai.
 
     It counts as one more time when no call was accepted since, and the last block ended no longer ago than the next one
@@ -239,7 +239,7 @@ def _length(step: int, rules: LaneRules) -> int:
     return {1: int(rules.strike_s * SECOND), 2: int(rules.strike_again_s * SECOND)}.get(step, DAY)
 
 
-def _narrow(facts: LaneFacts, block: Block, calls: int, rest_s: int, marked_at: int, now: int) -> LaneEvent | None:
+def _narrow(facts: LaneFacts, block: LaneBlock, calls: int, rest_s: int, marked_at: int, now: int) -> LaneEvent | None:
     if facts.calls is not None and (marked_at < facts.changed_at or (facts.calls, facts.rest_s) == (calls, rest_s)):
         facts.changed_at = max(facts.changed_at, now if marked_at >= facts.changed_at else 0)
         return None
@@ -247,7 +247,7 @@ def _narrow(facts: LaneFacts, block: Block, calls: int, rest_s: int, marked_at: 
     return _event(facts, Step.NARROWED, block)
 
 
-def _alarm(facts: LaneFacts, block: Block, marked_at: int, now: int) -> LaneEvent | None:
+def _alarm(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int) -> LaneEvent | None:
     if facts.calls is not None and marked_at < facts.changed_at:
         return None  # it was in the air when the alarm was given
     until = now + int(block.delay * SECOND)
@@ -256,7 +256,7 @@ def _alarm(facts: LaneFacts, block: Block, marked_at: int, now: int) -> LaneEven
     return _event(facts, Step.ALARM, block)
 
 
-def _fail(facts: LaneFacts, block: Block, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
+def _fail(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
     """Counts failures in a row, of all processes, and opens the breaker for seconds; then one call at a time tries."""
     was_open = facts.failures >= rules.failures
     if was_open and marked_at < facts.changed_at:
@@ -340,7 +340,7 @@ def _grow(facts: LaneFacts, now: int) -> list[LaneEvent]:
     return [_over(facts, Step.WIDE, "no such refusal any more")] if narrowed else []
 
 
-def _event(facts: LaneFacts, what: Step, block: Block) -> LaneEvent:
+def _event(facts: LaneFacts, what: Step, block: LaneBlock) -> LaneEvent:
     until = facts.blocked_until or None
     reason = block.reason[:300]
     return LaneEvent(facts.lane, facts.account, facts.label, what, reason, block.remedy, block.hint, until)

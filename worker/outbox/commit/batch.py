@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.domain.pacing.lane import Block, Success
+from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox.jobs.order_queue import OrderQueue
@@ -26,7 +26,7 @@ class Batch:
     attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    news: list[Block | Success] = field(default_factory=list)
+    news: list[LaneBlock | Success] = field(default_factory=list)
     """What the answers mean for lanes and accounts, in the answers' order."""
     specs: list[dict[str, Any]] = field(default_factory=list)
     """Part ids with the specs they go on with."""

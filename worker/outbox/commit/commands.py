@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from worker.domain.outcome import Verdict
-from worker.domain.pacing.lane import Block, LaneEvent
+from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
 from worker.outbox.jobs.chats import Spending
@@ -85,7 +85,7 @@ class End:
     flagged: bool = False
     delay_s: float = 0.0
     """The randomised backoff of a retry, in seconds."""
-    block: Block | None = None
+    block: LaneBlock | None = None
     code_id: str | None = None
     never_left: bool = False
     """Certain: not one byte of this call reached the vendor."""

@@ -112,7 +112,7 @@ def _held(batch: Batch, part: PartFacts, reason: str) -> MarkReply:
 
 
 def _begin(
-    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: windows.Window | None
+    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: windows.DuplicateWindow | None
 ) -> MarkReply:
     first = settle.heard(part) == 0
     covered = False
@@ -150,7 +150,9 @@ def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
     return LOST
 
 
-def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: windows.Window) -> bool:
+def _may_go_alone(
+    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: windows.DuplicateWindow
+) -> bool:
     """Whether no other part with this body is in the air; if so, this part becomes the row's owner."""
     # The owner's state is looked up, because no part releases its place: a process that died would keep it.
     if seat.owner != part.id and _in_the_air(connection, batch, seat.owner):

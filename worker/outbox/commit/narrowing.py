@@ -34,7 +34,7 @@ def narrow(
         return MarkReply(Marked.YES, part.claim)
     if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
         return LOST
-    later = Later(item.later_spec, batch.now + item.delay_us, item.reason, item.task_id)
+    later = _NewPart(item.later_spec, batch.now + item.delay_us, item.reason, item.task_id)
     _add_later(connection, batch, later, part, job)
     if part.claim:
         # A mark under which nothing left stored the body for all of its recipients; no repeat may send that.
@@ -60,7 +60,7 @@ def take_apart(connection: Connection, batch: Batch, end: End, part: PartFacts, 
     outcome = end.verdict.outcome
     if isinstance(outcome, Progress) and outcome.apart is not None and job is not None:
         spec = to_json(outcome.apart).decode()
-        _add_later(connection, batch, Later(spec, batch.now, outcome.reason), part, job)
+        _add_later(connection, batch, _NewPart(spec, batch.now, outcome.reason), part, job)
 
 
 def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
@@ -86,7 +86,7 @@ def _is_being_recalled(connection: Connection, job_id: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class _NewPart:
     """A new part of an open job."""
 
     spec: str = field(repr=False)
@@ -95,7 +95,7 @@ class Later:
     task_id: str | None = None
 
 
-def _add_later(connection: Connection, batch: Batch, later: Later, part: PartFacts, job: JobFacts) -> None:
+def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: PartFacts, job: JobFacts) -> None:
     [(priority, account, last)] = fetch(
         connection,
         "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"

@@ -18,7 +18,7 @@ from worker.outbox.engine.sql import fetch
 
 
 @dataclass(slots=True)
-class Window:
+class DuplicateWindow:
     """The window of one body, locked by this transaction; instants in microseconds."""
 
     id: str
@@ -50,12 +50,12 @@ class Window:
         return self.owner == part_id and self.others_since is None
 
 
-def enter(connection: Connection, wishes: Mapping[str, tuple[str, int]], now: int) -> dict[str, Window]:
+def enter(connection: Connection, wishes: Mapping[str, tuple[str, int]], now: int) -> dict[str, DuplicateWindow]:
     """Locks the windows (id -> part that wants it, microseconds it lasts); a part owns those that did not exist."""
     if not wishes:
         return {}
     # Sorted, so that all transactions wait for the same rows in one order.
-    opened = [Window(id, part, now + length, None) for id, (part, length) in sorted(wishes.items())]
+    opened = [DuplicateWindow(id, part, now + length, None) for id, (part, length) in sorted(wishes.items())]
     rows = [{"id": window.id, "owner": window.owner, "until": window.until} for window in opened]
     # Inserted first, the others read after: between a read and an insert another transaction could insert the row.
     mine = insert_new(connection, tables.duplicates, rows)
@@ -66,7 +66,7 @@ def enter(connection: Connection, wishes: Mapping[str, tuple[str, int]], now: in
     return found | enter(connection, {id: wishes[id] for id in lost}, now) if lost else found
 
 
-def save(connection: Connection, windows: Iterable[Window]) -> None:
+def save(connection: Connection, windows: Iterable[DuplicateWindow]) -> None:
     """Writes back the windows that changed."""
     rows = [
         {"id": window.id, "owner": window.owner, "until": window.until, "others_since": window.others_since}
@@ -76,7 +76,7 @@ def save(connection: Connection, windows: Iterable[Window]) -> None:
     update_rows(connection, tables.duplicates, ("id",), rows)
 
 
-def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Window]:
+def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, DuplicateWindow]:
     if not ids:
         return {}
     dialect = connection.dialect.name
@@ -85,4 +85,4 @@ def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Window]:
         (f"select id, owner, until, others_since from {chosen(dialect, 'worker_duplicates')}{in_order(dialect)}"),
         {"ids": ids_json(ids)},
     )
-    return {row[0]: Window(*row) for row in rows}
+    return {row[0]: DuplicateWindow(*row) for row in rows}

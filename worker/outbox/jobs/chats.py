@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
-from worker.domain.pacing.lane import Block, LaneEvent
+from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import chosen, ids_json, insert_rows
 from worker.outbox.engine.sql import fetch, run
@@ -26,7 +26,7 @@ class ChatLanes:
     """The lanes of messages to a chat, and the blocks that a callback of the chat may write or lift."""
 
     lanes: tuple[str, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[LaneBlock, ...]
     """One block for each lane, written when the account was taken out of the chat and lifted when it returns."""
     waiting: str
     """The reason of lanes that wait for a message from the chat's member."""
@@ -163,5 +163,5 @@ class Spending:
     account: str
     chat: str = field(repr=False)
     """The chat's id, or its member's userid."""
-    block: Block
+    block: LaneBlock
     """The block of the lane that is written when no message is left."""

@@ -32,7 +32,7 @@ it is locked."""
 # -- the producer -----------------------------------------------------------------------------------------------------
 
 
-class Place(NamedTuple):
+class OrderPlace(NamedTuple):
     """The row of a new part in its order; its due_at is added by `append`."""
 
     part_id: str
@@ -42,7 +42,7 @@ class Place(NamedTuple):
     skips: bool
 
 
-def append(connection: Connection, places: Sequence[Place], due: Mapping[str, int]) -> None:
+def append(connection: Connection, places: Sequence[OrderPlace], due: Mapping[str, int]) -> None:
     """Adds parts that the caller's transaction has just inserted to their orders.
 
     `due` has the due_at of jobs where it is known already; for the others it is read.

@@ -19,7 +19,7 @@ from worker.domain.instants import instant
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
-from worker.domain.pacing.lane import RULES, Block, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
+from worker.domain.pacing.lane import RULES, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.outbox import tables
 from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
 from worker.outbox.engine.sql import fetch, read_now, run
@@ -89,7 +89,7 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
 
 
 def block_lanes(
-    connection: Connection, now_sql: str, blocks: Sequence[Block], rules: LaneRules = RULES
+    connection: Connection, now_sql: str, blocks: Sequence[LaneBlock], rules: LaneRules = RULES
 ) -> list[LaneEvent]:
     """Writes the blocks; `domain/pacing/lane.py` decides about a lane that is blocked already."""
     if not blocks:
@@ -97,11 +97,13 @@ def block_lanes(
     return move_lanes(connection, read_now(connection, now_sql), blocks, rules)
 
 
-def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success], rules: LaneRules) -> list[LaneEvent]:
+def move_lanes(
+    connection: Connection, now: int, news: Sequence[LaneBlock | Success], rules: LaneRules
+) -> list[LaneEvent]:
     """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written."""
     if not news:
         return []
-    blocks = [one for one in news if isinstance(one, Block)]
+    blocks = [one for one in news if isinstance(one, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
     rows = _lock(connection, {one.lane for one in news} | {block.account for block in blocks if block.failed})
     # Only 45033 needs the number of calls in the air, because it halves it.
@@ -109,7 +111,7 @@ def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success]
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
     for one in news:
-        if isinstance(one, Block):
+        if isinstance(one, LaneBlock):
             events += _meet(rows, one, now, rules, air)
         elif one.lane in rows:
             events += deciding.succeed(rows[one.lane], one, now, rules)
@@ -119,7 +121,7 @@ def move_lanes(connection: Connection, now: int, news: Sequence[Block | Success]
 
 
 def _meet(
-    rows: dict[str, LaneFacts], block: Block, now: int, rules: LaneRules, air: Mapping[str, int]
+    rows: dict[str, LaneFacts], block: LaneBlock, now: int, rules: LaneRules, air: Mapping[str, int]
 ) -> list[LaneEvent]:
     """Applies a block to its lane and, when it is a failure that reaches so far, to the lane's account."""
     facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))

@@ -26,7 +26,7 @@ BATCH = 20
 
 
 @dataclass(slots=True)
-class Backlog:
+class DueParts:
     """The due parts of an account and priority."""
 
     due: int
@@ -35,14 +35,14 @@ class Backlog:
     """The instant since which the first of them is due, in microseconds."""
 
 
-def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], Backlog]:
+def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], DueParts]:
     """Due parts by account and priority, of the first 10,000 places (a lane and a priority)."""
-    found: dict[tuple[str, int], Backlog] = {}
+    found: dict[tuple[str, int], DueParts] = {}
     places = list(_due_places(connection, now))
     for some in _batches(places):
         batch = [place for place in some if _wants_more(found, place)]
         for (lane, priority, since), due in zip(batch, _due_at(connection, now, batch), strict=True):
-            known = found.setdefault((account_of(lane), priority), Backlog(0, since))
+            known = found.setdefault((account_of(lane), priority), DueParts(0, since))
             known.due = min(MOST, known.due + due)
     for lane, priority, since in places:
         known = found[account_of(lane), priority]
@@ -58,7 +58,7 @@ def _batches(places: Sequence[tuple[str, int, int]]) -> Iterator[Sequence[tuple[
         at, size = at + size, min(BATCH, size * 2)
 
 
-def _wants_more(found: dict[tuple[str, int], Backlog], place: tuple[str, int, int]) -> bool:
+def _wants_more(found: dict[tuple[str, int], DueParts], place: tuple[str, int, int]) -> bool:
     known = found.get((account_of(place[0]), place[1]))
     return known is None or known.due < MOST
 

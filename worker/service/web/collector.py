@@ -109,12 +109,12 @@ class Outbox(Collector):
     def _names(self) -> Sequence[str]:
         return self._accounts.names()
 
-    def _backlogs(self, found: dict[tuple[str, int], gauges.Backlog], now: int) -> Iterator[Metric]:
+    def _backlogs(self, found: dict[tuple[str, int], gauges.DueParts], now: int) -> Iterator[Metric]:
         due = _gauge("worker_backlog_parts", "Parts that are due, 10,000 at most.", "account", "priority")
         oldest = _gauge(
             "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
         )
-        nothing = gauges.Backlog(0, now)
+        nothing = gauges.DueParts(0, now)
         for account in sorted({*self._names(), *(account for account, _ in found)}):
             for priority in Priority:
                 known = found.get((account, priority), nothing)
@@ -124,7 +124,7 @@ class Outbox(Collector):
         return iter((due, oldest))
 
     def _open(
-        self, backlogs: Mapping[tuple[str, int], gauges.Backlog], found: Mapping[tuple[str, int], int], now: int
+        self, backlogs: Mapping[tuple[str, int], gauges.DueParts], found: Mapping[tuple[str, int], int], now: int
     ) -> Metric:
         """The age of the oldest open job, by account and priority."""
         # A backlog that is too long to be read whole is at least as old as its first part.

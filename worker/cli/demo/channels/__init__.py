@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook, youdu
 from worker.cli.demo.channels.row import Producer, Row, asked
-from worker.cli.demo.stage import Stage, StageFailed
+from worker.cli.demo.stage import DemoStage, StageFailed
 from worker.domain.state import JobState
 from worker.reporting.report import JobReport, get_job
 
@@ -43,7 +43,7 @@ class Ended:
         return self.state == self.row.ends and self.row.because in self.reason
 
 
-def play(stage: Stage, console: Console) -> bool:
+def play(stage: DemoStage, console: Console) -> bool:
     """Enqueues all rows, waits for their ends, prints the table; True when each ended as stated."""
     youdu.prepare(stage.control, (stage.folder / "youdu_key").read_text(encoding="utf-8"))
     producer = Producer(stage.engine, stage.accounts, stage.control)
@@ -59,7 +59,7 @@ def play(stage: Stage, console: Console) -> bool:
     return not wrong
 
 
-def _ask_everything(rows: Sequence[Row], producer: Producer, stage: Stage) -> dict[str, str]:
+def _ask_everything(rows: Sequence[Row], producer: Producer, stage: DemoStage) -> dict[str, str]:
     """Enqueues each row once the rows in its `after` have ended; returns the texts of refusals by row."""
     refused: dict[str, str] = {}
     left = list(rows)
