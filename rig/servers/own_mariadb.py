@@ -1,4 +1,4 @@
-"""A MariaDB server of a test's own, durable as in production."""
+"""A MariaDB server of a test's own, durable as in production unless said otherwise."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class MariaDB:
 
     @property
     def url(self) -> str:
-        """Its database."""
-        return f"mysql+pymysql://root@127.0.0.1:{self.port}/worker"
+        """Its database, without TLS: PyMySQL would read the system's certificates for every connection."""
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/worker?ssl_disabled=true"
 
     def restart(self) -> None:
         """Cuts every connection and starts it again."""
@@ -34,13 +34,17 @@ class MariaDB:
 
 
 @contextmanager
-def running(connections: int = 151) -> Iterator[MariaDB]:
+def running(connections: int = 151, *, durable: bool = True) -> Iterator[MariaDB]:
     """A fresh server on a free port; gone at the end."""
     own_server.need(PROGRAMS, found=found())
     port = own_server.free_port()
     with own_server.folder("mariadb", USER) as folder:
         process = own_server.Process(
-            USER, _command(folder, port, connections), folder / "out", lambda: own_server.listens(port), os.environ
+            USER,
+            _command(folder, port, connections, durable),
+            folder / "out",
+            lambda: own_server.listens(port),
+            os.environ,
         )
         own_server.make_folder(folder / "tmp", USER)
         install = ("--no-defaults", f"--datadir={folder}/data", _tmpdir(folder), "--skip-test-db")
@@ -60,7 +64,7 @@ def found() -> bool:
     return bool(programs) and own_server.can_be(USER)
 
 
-def _command(folder: Path, port: int, connections: int) -> tuple[str, ...]:
+def _command(folder: Path, port: int, connections: int, durable: bool) -> tuple[str, ...]:
     return (
         str(own_server.program("mariadbd")),
         "--no-defaults",
@@ -73,7 +77,7 @@ def _command(folder: Path, port: int, connections: int) -> tuple[str, ...]:
         f"--max-connections={connections}",
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
-        "--innodb-flush-log-at-trx-commit=1",
+        f"--innodb-flush-log-at-trx-commit={int(durable)}",
     )
 
 

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
-from rig.databases import POSTGRES
-from rig.servers import own_pgbouncer, own_postgres, own_server
+from rig.databases import MARIADB, POSTGRES
+from rig.servers import own_mariadb, own_pgbouncer, own_postgres, own_server
 from rig.servers.own_rabbitmq import RabbitMQ, running
 from rig.stacks import Stacks
 
@@ -38,15 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_postgres() -> Iterator[None]:
-    """A PostgreSQL server of the run's own, where its programs are and no other is named."""
-    if POSTGRES.variable in os.environ or not own_postgres.found():
+def _own_databases() -> Iterator[None]:
+    """PostgreSQL and MariaDB servers of the run's own, where their programs are and no other is named."""
+    with ExitStack() as scope, pytest.MonkeyPatch.context() as patch:
+        for service, own in ((POSTGRES, own_postgres), (MARIADB, own_mariadb)):
+            if service.variable not in os.environ and own.found():
+                server = scope.enter_context(own.running(CONNECTIONS, durable=False))
+                patch.setenv(service.variable, server.url)
         yield
-        return
-    with own_postgres.running(CONNECTIONS, durable=False) as server:
-        os.environ[POSTGRES.variable] = server.url
-        yield
-        del os.environ[POSTGRES.variable]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows in `wecom/errcodes/`."""
+"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes: rows of `wecom/errcodes`."""
 
 from __future__ import annotations
 
