@@ -14,7 +14,7 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Mark, Marked, MarkReply
+from worker.outbox.commit.commands import Change, Effects, End, Mark, Marked, MarkReply
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -45,7 +45,7 @@ def code_of(site: Site, card: str) -> Any:
 
 
 def mark(site: Site, job: str, code: str, who: str = "p1") -> MarkReply:
-    [reply] = commit(site.database, [Mark(part_id(job, 0), 0, who, 20 * SECOND, code_id=code)], POLICY).replies
+    [reply] = commit(site.database, [Mark(part_id(job, 0), 0, who, 20 * SECOND, effects=Effects(code))], POLICY).replies
     assert reply is not None
     return reply
 
@@ -83,7 +83,9 @@ def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
     jobs = [site.update(card), site.update(card)]
     code = code_of(site, card).id
 
-    done = commit(site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, code_id=code) for job in jobs], POLICY)
+    done = commit(
+        site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code)) for job in jobs], POLICY
+    )
 
     assert [Marked.YES, Marked.NO_CODE] == [reply.marked for reply in done.replies if reply]
 
@@ -91,7 +93,7 @@ def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
 def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
     """The answer of the mark's commit was lost: the code is still the part's."""
     job, code = site.update(card), code_of(site, card).id
-    wish = Mark(part_id(job, 0), 0, "p1", 20 * SECOND, code_id=code)
+    wish = Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code))
 
     replies = [commit(site.database, [wish], POLICY).replies[0] for _ in range(2)]
 
@@ -132,7 +134,7 @@ def test_the_end_of_the_call_decides_about_the_code(
     job, code = site.update(card), code_of(site, card).id
     mark(site, job, code)
 
-    commit(site.database, [End(part_id(job, 0), 1, "p1", Verdict(outcome, errcode), 5, code_id=code)], POLICY)
+    commit(site.database, [End(part_id(job, 0), 1, "p1", Verdict(outcome, errcode), 5, effects=Effects(code))], POLICY)
 
     assert state == code_of(site, card).state
     assert (None if state == "fresh" else part_id(job, 0)) == code_of(site, card).leased_by
@@ -156,7 +158,7 @@ def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site
     died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
     commit(site.database, [died], POLICY)
 
-    late = End(part_id(job, 0), 1, "p1", Verdict(Retry("6000"), 6000), 5, code_id=code)
+    late = End(part_id(job, 0), 1, "p1", Verdict(Retry("6000"), 6000), 5, effects=Effects(code))
     commit(site.database, [late], POLICY)
 
     assert ("fresh", "queued", 0) == (code_of(site, card).state, site.state(job), site.part(job).doubts)
@@ -234,7 +236,7 @@ def test_an_update_waits_while_another_one_holds_the_code(site: Site, card: str)
 
     site.ring(second)
     waiting = (site.state(second), site.part(second).not_before, site.part(second).reason)
-    end = End(part_id(first, 0), 1, "p1", Verdict(Rejected("82101"), 82101), 5, code_id=code_of(site, card).id)
+    end = End(part_id(first, 0), 1, "p1", Verdict(Rejected("82101"), 82101), 5, effects=Effects(code_of(site, card).id))
     commit(site.database, [end], POLICY)
     site.advance(1)
     site.ring(second)

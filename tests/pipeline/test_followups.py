@@ -17,7 +17,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.resolution import Awaiting
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End, Mark
+from worker.outbox.commit.commands import Effects, End, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -35,12 +35,14 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 
 def in_the_air(site: Site, job: str, *, code: str | None = None) -> None:
-    commit(site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, code_id=code)], Policy())
+    commit(site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code))], Policy())
 
 
 def answered(site: Site, job: str, *, card: bool = False) -> None:
     taken = Taken("m9", "code9" if card else None)
-    end = End(part_id(job, 0), 1, "p1", Verdict(Accepted(taken), 0), 5, is_card=card, account="hr")
+    end = End(
+        part_id(job, 0), 1, "p1", Verdict(Accepted(taken), 0), 5, effects=Effects(code_ttl_s=259_200 if card else None)
+    )
     commit(site.database, [end], Policy())
 
 

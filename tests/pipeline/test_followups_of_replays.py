@@ -95,7 +95,7 @@ def test_a_recall_of_the_original_waits_for_a_replay_in_the_air(site: Site) -> N
 
     commit(
         site.database,
-        [End(part_id(again, 0), 1, "p1", Verdict(Accepted(Taken("m9")), 0), 5, account="hr")],
+        [End(part_id(again, 0), 1, "p1", Verdict(Accepted(Taken("m9")), 0), 5)],
         Policy(),
     )
     site.run()

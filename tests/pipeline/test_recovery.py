@@ -15,7 +15,7 @@ from worker.config.accounts import FixedAccounts
 from worker.delivery.maintenance import recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.commands import Effects, Mark, Repeat
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -166,7 +166,7 @@ def test_a_dead_process_leaves_unknowns_with_their_attempt(site: Site, driven_cl
     """Its bytes may have left: unknown, an attempt in doubt, the policy not before the deadline and five seconds."""
     beat(site)
     job, untouched = site.send(), site.send("other")
-    mark(site, job, window_id="w", window_us=SECOND)
+    mark(site, job, repeat=Repeat("w", SECOND))
     marked_at = driven_clock.micros
     site.recover()
 
@@ -204,7 +204,7 @@ def test_a_dead_processs_code_is_burned(site: Site) -> None:
     site.ring(card)
     update = site.update(card)
     beat(site)
-    mark(site, update, code_id=site.of("response_codes", card)[0].id)
+    mark(site, update, effects=Effects(site.of("response_codes", card)[0].id))
     site.recover()
 
     watch(site, 10)

@@ -28,7 +28,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.runs import heard_of
-from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.commands import Effects, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -454,7 +454,7 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
         site.sql("update worker_chats set allowance = 0")
         lane = site.part(job).lane
         spending = Spending("alerts", "wozhang", waiting(lane, "alerts"))
-        mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, spending=spending)
+        mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, effects=Effects(spending=spending))
         threads = [
             threading.Thread(target=lambda: commit(server_database, [mark], Policy())),
             threading.Thread(target=lambda: receiving.store("alerts", spoken("m2"))),

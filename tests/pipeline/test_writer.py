@@ -18,7 +18,7 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Happened, Item, Mark, Marked
+from worker.outbox.commit.commands import Change, End, Happened, Item, Mark, Marked, Repeat
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -32,7 +32,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 
 def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
-    return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, body=body)
+    return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, Repeat(body=body))
 
 
 def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> End:

@@ -38,7 +38,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import account_of
-from worker.outbox.commit.commands import End, Mark, Marked, MarkReply
+from worker.outbox.commit.commands import Effects, End, Feedback, Mark, Marked, MarkReply, Repeat
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
 from worker.transport.http import Connection
@@ -143,6 +143,7 @@ class Attempt:
     def _wish(self, flight: InFlight) -> Mark:
         """The mark that this call needs."""
         assert flight.request is not None
+        flight.effects = self._effects(flight)
         body = flight.request.body
         # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
         keeps = flight.rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
@@ -151,16 +152,32 @@ class Attempt:
             flight.due.claim,
             flight.incarnation,
             int(flight.request.deadline_s * settle.SECOND),
-            window_id=flight.window_id,
-            window_us=self._window_s(flight) * settle.SECOND,
-            repeat_us=flight.rule_window_s * settle.SECOND,
-            body=body.decode() if keeps and isinstance(body, bytes) else None,
-            rule_needs_clean_doubt=keeps,
-            may_resend=self._resends(flight),
-            code_id=flight.ready.code_id,
+            Repeat(
+                window_id=flight.window_id,
+                window_us=self._window_s(flight) * settle.SECOND,
+                covered_us=flight.rule_window_s * settle.SECOND,
+                body=body.decode() if keeps and isinstance(body, bytes) else None,
+                needs_clean_doubt=keeps,
+                may_resend=self._resends(flight),
+            ),
+            flight.effects,
             searches=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
             alone=flight.alone,
-            spending=flight.spending,
+        )
+
+    def _effects(self, flight: InFlight) -> Effects:
+        """What this call does beside ending its part."""
+        account, settings = flight.account, self._runtime.settings
+        return Effects(
+            flight.ready.code_id,
+            flight.spending,
+            account.name,
+            flight.channel.app_scope(account),
+            code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
+            media_valid_s=int(settings.media_valid_s) if flight.due.kind == Kind.UPLOAD else None,
+            named=flight.rule is RepeatRule.LOOK_UP,
+            recalled=flight.ready.recalled,
+            confirms=str(flight.ready.spec.get("target", "")) if flight.due.kind == Kind.TRACK else "",
         )
 
     def _window_s(self, flight: InFlight) -> int:
@@ -224,8 +241,7 @@ class Attempt:
                 flagged=reply.flagged,
                 never_left=never_left,
                 delay_s=delay_s,
-                code_id=flight.ready.code_id,
-                spending=flight.spending,
+                effects=flight.effects,
             )
         )
 
@@ -270,6 +286,10 @@ class Attempt:
         is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
         block = None if is_taken else self.lane_blocks.consequence(due, verdict)
         runtime.probe("before_record")
+        effects, accounts = flight.effects, self._accounts_of_app(flight, verdict)
+        if invalidated or accounts:
+            effects = replace(effects, invalidated=invalidated, accounts=accounts)
+        successes = () if block is not None and block.failed else self._eases(due.lane, result, verdict)
         # The end is queued before anything below can fail: an exception after it cannot lose the answer.
         ticket = runtime.writer.end(
             End(
@@ -280,22 +300,9 @@ class Attempt:
                 int(result.duration_s * 1000),
                 flagged=reply.flagged,
                 delay_s=delay,
-                block=block,
-                successes=() if block is not None and block.failed else self._eases(due.lane, result, verdict),
-                in_a_row=runtime.lane_states.in_a_row(due.lane),
                 never_left=isinstance(result, NeverLeft),
-                code_id=flight.ready.code_id,
-                is_card=flight.rule is RepeatRule.TASK_ID,
-                recalled=flight.ready.recalled,
-                vault_valid_s=int(runtime.settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
-                invalidated=invalidated,
-                account=flight.account.name,
-                app=flight.channel.app_scope(flight.account),
-                accounts=self._accounts_of_app(flight, verdict),
-                confirms=str(flight.ready.spec.get("target", "")) if due.kind == Kind.TRACK else "",
-                named=flight.rule is RepeatRule.LOOK_UP,
-                code_ttl_s=int(runtime.settings.response_code_ttl_s),
-                spending=flight.spending,
+                effects=effects,
+                feedback=Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
             )
         )
         self._log(flight, reply.claim, verdict, delay, result.duration_s)

@@ -14,6 +14,7 @@ from worker.domain.job import Part, RepeatRule
 from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.resolution import Ready
 from worker.domain.token import Token
+from worker.outbox.commit.commands import NO_EFFECTS, Effects
 from worker.outbox.jobs.chats import Spending
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes import chat_blocks
@@ -38,6 +39,8 @@ class InFlight:
     charges: Sequence[Charge] = ()
     """What the call costs of each limit."""
     permit: Permit | None = None
+    effects: Effects = NO_EFFECTS
+    """What the call does beside ending the part; known from the mark on."""
 
     @property
     def access(self) -> Access:

@@ -244,7 +244,7 @@ _BARRIER: Change = Change("", lambda part, now: None)
 
 
 def _size(item: Item) -> int:
-    return len(item.body or "") if isinstance(item, Mark) else 200
+    return len(item.repeat.body or "") if isinstance(item, Mark) else 200
 
 
 def _plainer(item: Item) -> Item | None:
@@ -257,7 +257,8 @@ def _plainer(item: Item) -> Item | None:
     scrubbed = scrub(item.verdict)
     if scrubbed != item.verdict:
         return replace(item, verdict=scrubbed)
-    return replace(item, verdict=_UNSTORABLE, recalled=None, vault_valid_s=None, block=None)
+    effects = replace(item.effects, recalled=None, media_valid_s=None)
+    return replace(item, verdict=_UNSTORABLE, effects=effects, feedback=replace(item.feedback, block=None))
 
 
 _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))

@@ -39,6 +39,66 @@ class MarkReply:
 LOST = MarkReply(Marked.LOST)
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a call leaves behind for a repeat of it, should it end in doubt, and what such a repeat needs."""
+
+    window_id: str | None = None
+    """Hash of app and body for the duplicate window; None: this call has no duplicate check."""
+    window_us: int = 0
+    """Microseconds for which the vendor may drop an equal body of another part."""
+    covered_us: int | None = None
+    """Microseconds for which a repeat is covered, where its caller asked for less than the window; None: the window."""
+    body: str | None = field(default=None, repr=False)
+    """Frozen bytes to store with the first mark."""
+    needs_clean_doubt: bool = False
+    """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
+    may_resend: bool = False
+    """The caller wants a repeat even where nothing makes it safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a call does beside ending its part. Its mark takes what it will use, and its end carries the rest out."""
+
+    code_id: str | None = None
+    """The response_code that it spends."""
+    spending: Spending | None = None
+    """The message that it takes out of a chat's allowance, where that is counted: given back when the vendor certainly
+    did not take the message, and may later."""
+    account: str = ""
+    app: str = ""
+    """The app at the vendor that the account belongs to (`Channel.app_scope`)."""
+    code_ttl_s: int | None = None
+    """Seconds for which the response_code of a card is used; None for other calls."""
+    media_valid_s: int | None = None
+    """Seconds for which the media_id of an upload is used; None for other calls."""
+    named: bool = False
+    """Its msgid is stored with the part's id, so that no search assigns it to another part."""
+    recalled: tuple[str, int] | None = None
+    """Receipt (part, claim) of the message that it recalls."""
+    confirms: str = ""
+    """The part whose task it reads; empty for other calls."""
+    invalidated: tuple[tuple[str, str], ...] = ()
+    """Rows of the media cache, and the media_id in each that the vendor does not know any more."""
+    accounts: tuple[str, ...] = ()
+    """All accounts of the app, set where a task_id is to prove that a card was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What an answer means for its lane and account."""
+
+    block: LaneBlock | None = None
+    successes: tuple[str, ...] = ()
+    """The lane or account, where that has a bound on calls, a penalty step or failures that an answer updates."""
+    in_a_row: int = 0
+    """How many calls in a row of the lane or account said before it that the vendor is ill."""
+
+
+NO_REPEAT, NO_EFFECTS, NO_FEEDBACK = Repeat(), Effects(), Feedback()
+
+
 @dataclass(slots=True)
 class Mark:
     """A request to send one part now. No byte may leave before it is confirmed."""
@@ -48,29 +108,15 @@ class Mark:
     """The claim that was read with the part; another number in the row means that another sender was faster."""
     incarnation: str
     deadline_us: int
-    window_id: str | None = None
-    """Hash of app and body for the duplicate window; None: this call has no duplicate check."""
-    window_us: int = 0
-    """Microseconds for which the vendor may drop an equal body of another part."""
-    body: str | None = None
-    """Frozen bytes to store with the first mark."""
-    rule_needs_clean_doubt: bool = False
-    """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
-    code_id: str | None = None
-    """The response_code this call will spend."""
-    may_resend: bool = False
-    """The caller wants a repeat even where nothing makes it safe."""
-    won: bool = False
-    """Set by the commit that gave it the part: when that commit's answer is lost, only this very mark is confirmed
-    again, not another thread's mark for the same part, which carries the same claim and incarnation."""
-    repeat_us: int | None = None
-    """Microseconds for which a repeat is covered, where its caller asked for less than the window; None: the window."""
+    repeat: Repeat = NO_REPEAT
+    effects: Effects = NO_EFFECTS
     searches: bool = False
     """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
     alone: str | None = None
     """Hash of a body of which only one part may be in the air at a time; None: no such limit."""
-    spending: Spending | None = None
-    """The message that this call takes out of a chat's allowance, where that is counted."""
+    won: bool = False
+    """Set by the commit that gave it the part: when that commit's answer is lost, only this very mark is confirmed
+    again, not another thread's mark for the same part, which carries the same claim and incarnation."""
 
 
 @dataclass(slots=True)
@@ -83,35 +129,12 @@ class End:
     verdict: Verdict
     duration_ms: int | None
     flagged: bool = False
-    delay_s: float = 0.0
-    """The randomised backoff of a retry, in seconds."""
-    block: LaneBlock | None = None
-    code_id: str | None = None
     never_left: bool = False
     """Certain: not one byte of this call reached the vendor."""
-    is_card: bool = False
-    recalled: tuple[str, int] | None = None
-    """Receipt (part, claim) of the message that this call recalled."""
-    vault_valid_s: int | None = None
-    """Seconds for which the media_id of an upload is used; None for other calls."""
-    invalidated: tuple[tuple[str, str], ...] = ()
-    """Rows of the media cache, and the media_id in each that the vendor does not know any more."""
-    account: str = ""
-    app: str = ""
-    """The app at the vendor that the account belongs to (`Channel.app_scope`)."""
-    accounts: tuple[str, ...] = ()
-    """All accounts of that app, set where a task_id is to prove that a card was sent."""
-    confirms: str = ""
-    """The part whose task this call reads; empty for other calls."""
-    named: bool = False
-    """Its msgid is stored with the part's id, so that no search assigns it to another part."""
-    code_ttl_s: int = 259_200
-    in_a_row: int = 0
-    """How many calls in a row of its lane or account said before it that the vendor is ill."""
-    successes: tuple[str, ...] = ()
-    """Its lane or account, where that has a bound on calls, a penalty step or failures that an answer updates."""
-    spending: Spending | None = None
-    """The mark's spending: given back when the vendor certainly did not take the message, and may later."""
+    delay_s: float = 0.0
+    """The randomised backoff of a retry, in seconds."""
+    effects: Effects = NO_EFFECTS
+    feedback: Feedback = NO_FEEDBACK
 
 
 @dataclass(slots=True)

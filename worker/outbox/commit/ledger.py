@@ -102,7 +102,8 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         end = apart(end, part, ours=is_sending)
     started_at, late_to = part.marked_at or batch.now, None
     if is_sending:
-        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.in_a_row)
+        in_a_row = end.feedback.in_a_row
+        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=in_a_row)
         part.unheard += int(end.never_left)
     else:
         written = _written_before(connection, batch, end)
@@ -127,7 +128,7 @@ def _believed(connection: Connection, end: End) -> End:
     outcome = end.verdict.outcome
     # Looked up after the answer: every part that the vendor can have taken under this task_id was marked before it.
     task_id = outcome.taken.task_id if isinstance(outcome, Accepted) else None
-    if task_id is None or not may_be_anothers(connection, end.accounts, task_id, end.part_id):
+    if task_id is None or not may_be_anothers(connection, end.effects.accounts, task_id, end.part_id):
         return end
     held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
     return replace(end, verdict=replace(end.verdict, outcome=held))

@@ -34,11 +34,11 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
             if replies[index] is None:
                 wanted.append((index, item, part))
     # Codes and windows are each locked at once and sorted by id, so that commits that need the same ones take turns.
-    codes_wanted = [(mark.code_id, mark.part_id) for _, mark, _ in wanted if mark.code_id]
+    codes_wanted = [(mark.effects.code_id, mark.part_id) for _, mark, _ in wanted if mark.effects.code_id]
     leased = codes.lease(connection, codes_wanted) if codes_wanted else {}
     held = windows.enter(connection, _wishes(wanted), batch.now)
     for index, mark, part in wanted:
-        if mark.code_id and leased.get(mark.code_id) != mark.part_id:
+        if mark.effects.code_id and leased.get(mark.effects.code_id) != mark.part_id:
             replies[index] = MarkReply(Marked.NO_CODE)
         elif part.state is not PartState.QUEUED:
             # The same part is in the batch twice.
@@ -46,10 +46,10 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
         elif mark.alone and not _may_go_alone(connection, batch, mark, part, held[mark.alone]):
             replies[index] = LOST
         else:
-            replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
+            replies[index] = _begin(connection, batch, mark, part, held.get(mark.repeat.window_id or ""))
     windows.save(connection, held.values())
     # Codes were leased before it was known which marks win.
-    used = {mark.code_id for index, mark, _ in wanted if _won(replies[index])}
+    used = {mark.effects.code_id for index, mark, _ in wanted if _won(replies[index])}
     if unused := [code for code in leased if code not in used]:
         codes.free(connection, unused)
 
@@ -61,9 +61,9 @@ def _won(reply: MarkReply | None) -> bool:
 def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
     wishes: dict[str, tuple[str, int]] = {}
     for _, mark, _ in wanted:
-        if mark.window_id:
+        if mark.repeat.window_id:
             # The call may reach the vendor as late as its deadline, and the vendor's window begins then.
-            wishes.setdefault(mark.window_id, (mark.part_id, mark.window_us + mark.deadline_us))
+            wishes.setdefault(mark.repeat.window_id, (mark.part_id, mark.repeat.window_us + mark.deadline_us))
         if mark.alone:
             wishes.setdefault(mark.alone, (mark.part_id, mark.deadline_us))
     return wishes
@@ -89,8 +89,8 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
         settle.await_turn(part)
         batch.touch(part)
         return LOST
-    unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.rule_needs_clean_doubt else None
-    if unsafe is not None and not mark.may_resend:
+    unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.repeat.needs_clean_doubt else None
+    if unsafe is not None and not mark.repeat.may_resend:
         return _held(batch, part, f"in doubt, and {unsafe}: no safe repeat")
     return None
 
@@ -100,7 +100,7 @@ def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
     # The vendor may count a refused call as seen: it would drop the repeat although no recipient has the message.
     if part.doubts != settle.heard(part):
         return "a readable refusal in between"
-    if mark.window_id is None and batch.now >= _last_moment(mark, part):
+    if mark.repeat.window_id is None and batch.now >= _last_moment(mark, part):
         return "its task_id may be free again by now"
     return None
 
@@ -120,25 +120,25 @@ def _begin(
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
             # If this body overtook the owner's flagged call, the vendor could drop the owner's message in silence.
             return _let_pass(batch, part)
-        window.use(part.id, batch.now, mark.window_us + mark.deadline_us)
+        window.use(part.id, batch.now, mark.repeat.window_us + mark.deadline_us)
         covered = window.covers_only(part.id)
         covered = covered and _repeat_is_covered(batch, mark, part)
-        if part.doubts and not covered and not mark.may_resend:
+        if part.doubts and not covered and not mark.repeat.may_resend:
             return _held(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
     # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and it
     # could drop a flagged retry in silence.
     part.flagged = covered and (first or bool(part.doubts))
-    if mark.spending is not None and not chats.spend(connection, mark.spending):
+    if mark.effects.spending is not None and not chats.spend(connection, mark.effects.spending):
         # In this transaction: a callback that allows more between this one and a later one would find no block to lift,
         # and the block written afterwards would stay for ever.
-        batch.news.append(mark.spending.block)
+        batch.news.append(mark.effects.spending.block)
         return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
     if batch.line:
         batch.line.begin(part)
     # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.
-    if mark.body is not None and not part.doubts and (part.flagged or window is None or not first):
+    if mark.repeat.body is not None and not part.doubts and (part.flagged or window is None or not first):
         batch.bodies.append(_frozen(batch, mark))
     mark.won = True
     return MarkReply(Marked.YES, part.claim, part.flagged)
@@ -163,7 +163,8 @@ def _may_go_alone(
 
 
 def _frozen(batch: Batch, mark: Mark) -> dict[str, Any]:
-    return {"part_id": mark.part_id, "body": mark.body, "window_id": mark.window_id, "frozen_at": batch.now}
+    repeat = mark.repeat
+    return {"part_id": mark.part_id, "body": repeat.body, "window_id": repeat.window_id, "frozen_at": batch.now}
 
 
 def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
@@ -175,7 +176,7 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
     """The latest instant at which a repeat may begin, to end a minute before the vendor may forget the first call."""
-    covered_us = mark.window_us if mark.repeat_us is None else mark.repeat_us
+    covered_us = mark.repeat.window_us if mark.repeat.covered_us is None else mark.repeat.covered_us
     # From the first mark: the vendor may count from the first call how long it knows the body, or the card's task_id.
     return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND
 

@@ -41,7 +41,7 @@ _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
 
 def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts, started_at: int) -> None:
     """Records the end of a call: its attempt, receipt, failures, and what else follows from the answer."""
-    outcome = end.verdict.outcome
+    outcome, effects, feedback = end.verdict.outcome, end.effects, end.feedback
     batch.attempts[end.part_id, end.claim] = _attempt_row(batch, end, started_at)
     match outcome:
         case Accepted() | Partial():
@@ -50,28 +50,28 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         # A page that is answered late must not replace the spec of a newer call.
         case Progress() if part.claim == end.claim:
             batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
-            confirmations.keep(connection, end.confirms, outcome.found, batch.now)
+            confirmations.keep(connection, effects.confirms, outcome.found, batch.now)
             _forget_pages(connection, end)
         case _:
             pass
     if isinstance(outcome, (Partial, Unknown)) or (isinstance(outcome, Rejected) and not _stays_in_doubt(part)):
         batch.failures += _failure_rows(batch, end, outcome)
-    if end.code_id:
-        codes.end_lease(connection, end.code_id, end.part_id, outcome, end.verdict.errcode)
-    if end.invalidated:
-        invalidate_media(connection, end.invalidated)
-    batch.news += [Success(lane, started_at, *_meaning(outcome)) for lane in end.successes]
-    if end.block:
-        batch.news.append(replace(end.block, hint=end.verdict.hint, marked_at=started_at))
-    if end.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
-        chats.give_back(connection, end.spending, started_at)
+    if effects.code_id:
+        codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
+    if effects.invalidated:
+        invalidate_media(connection, effects.invalidated)
+    batch.news += [Success(lane, started_at, *_meaning(outcome)) for lane in feedback.successes]
+    if feedback.block:
+        batch.news.append(replace(feedback.block, hint=end.verdict.hint, marked_at=started_at))
+    if effects.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
+        chats.give_back(connection, effects.spending, started_at)
     if part.state is PartState.QUEUED:
         batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
 
 
 def _forget_pages(connection: Connection, end: End) -> None:
     """Deletes all but a track's newest attempts."""
-    if end.confirms and end.claim > PAGES_KEPT:
+    if end.effects.confirms and end.claim > PAGES_KEPT:
         # Attempts in doubt stay: their answer may still come, and is matched with the row.
         run(
             connection,
@@ -93,7 +93,8 @@ def _meaning(outcome: Outcome) -> tuple[bool, bool]:
 
 def _wait_s(end: End) -> float:
     """Seconds for which the part, or its whole lane, waits now."""
-    blocked_s = end.block.delay if end.block else 0.0
+    block = end.feedback.block
+    blocked_s = block.delay if block else 0.0
     if isinstance(end.verdict.outcome, (Wait, Progress)):
         return max(blocked_s, end.verdict.outcome.delay)
     return blocked_s or end.delay_s
@@ -101,13 +102,13 @@ def _wait_s(end: End) -> float:
 
 def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | Partial) -> None:
     """Stores what later jobs need of an accepted call: a code, a recalled receipt, a media_id or URL in the cache."""
-    taken = outcome.taken
-    if taken.response_code and end.is_card:
-        codes.file_code(connection, end.app, end.part_id, taken.response_code, batch.now, end.code_ttl_s)
-    if taken.msgid and end.named:
-        codes.name_part(connection, end.account, taken.msgid, end.part_id)
-    if end.recalled:
-        part_id, claim = end.recalled
+    taken, effects = outcome.taken, end.effects
+    if taken.response_code and effects.code_ttl_s is not None:
+        codes.file_code(connection, effects.app, end.part_id, taken.response_code, batch.now, effects.code_ttl_s)
+    if taken.msgid and effects.named:
+        codes.name_part(connection, effects.account, taken.msgid, end.part_id)
+    if effects.recalled:
+        part_id, claim = effects.recalled
         # The first recall's instant stays: a second one finds the message gone already.
         run(
             connection,
@@ -117,8 +118,8 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
         )
     url = taken.extra.get("url")
     media_id = taken.media_id or url
-    if end.vault_valid_s is not None and media_id:
-        valid_s = end.vault_valid_s if taken.media_id else URL_VALID_S
+    if effects.media_valid_s is not None and media_id:
+        valid_s = effects.media_valid_s if taken.media_id else URL_VALID_S
         keep_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
 
 
