@@ -17,6 +17,7 @@ from tests.support.scripted_transport import answered
 from worker import Image, To
 from worker.channels import register, unregister
 from worker.channels.wecom_app import WecomApp
+from worker.delivery.sender import prepare
 from worker.delivery.sender.admission import Denied
 from worker.delivery.sender.prepare import backoff_s
 from worker.domain import settle
@@ -699,7 +700,7 @@ def test_changes_of_a_stranger_are_not_undone(site: Site) -> None:
     site.ring(job)
     work = site.rows("select * from worker_parts where id = :id", id=part_id(job, 0))[0]
 
-    site.bell._attempt._preparing._change(work, lambda part, now: settle.refuse(part, "late"))  # type: ignore[arg-type]
+    prepare.change(site.runtime, work, lambda part, now: settle.refuse(part, "late"))  # type: ignore[arg-type]
 
     assert "accepted" == site.state(job)
 

@@ -12,6 +12,8 @@ import requests
 
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
 from worker import CardUpdate, CheckFailed, NotReplayable, Text, To, replay, update_card_by_code
+from worker.delivery.sender import attempt
+from worker.delivery.sender.call import mark
 from worker.delivery.sender.in_flight import InFlight
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
@@ -112,8 +114,7 @@ def test_of_two_that_were_asked_for_one_calls_and_the_other_says_why_not(site: S
 def prepared(site: Site, job: str) -> InFlight:
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(job, 0)])
-    flight = site.bell._attempt.prepare(work)
-    assert flight is not None
+    [flight] = attempt.prepare(site.runtime, [work])
     return flight
 
 
@@ -122,10 +123,11 @@ def test_two_that_race_make_one_call(site: Site) -> None:
     jobs = [by_code(site), by_code(site)]
     flights = [prepared(site, job) for job in jobs]
 
-    delivered = [site.bell._attempt.deliver(flight) for flight in flights]
+    for flight in flights:
+        attempt.carry_out(site.runtime, [flight])
     site.settle()
 
-    assert ([True, False], 1) == ([one is not None for one in delivered], len(site.calls(UPDATE)))
+    assert ([True, False], 1) == ([flight.ticket is not None for flight in flights], len(site.calls(UPDATE)))
     assert ["accepted", "queued"] == [site.state(job) for job in jobs]
 
 
@@ -134,7 +136,7 @@ def test_it_waits_while_another_update_holds_the_code(site: Site) -> None:
     site.vendor.says(refused(82101))
     first, second = by_code(site), by_code(site)
     held = prepared(site, first)
-    site.bell._attempt._mark(held)
+    mark(site.runtime, [held])
 
     site.ring(second)
     waiting = (site.state(second), site.part(second).reason)

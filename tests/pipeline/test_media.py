@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, lost, planted, refused
 from worker.delivery.resolver.media import vault_key
+from worker.delivery.sender import attempt
 from worker.domain.call import FileBody
 from worker.domain.job import part_id
 from worker.domain.resolution import Awaiting
@@ -151,8 +152,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     first, second = site.image(to="wangwu"), site.image(to="zhaoliu")
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(second, 0)])
-    flight = site.bell._attempt.prepare(work)
-    assert flight is not None
+    flights = attempt.prepare(site.runtime, [work])
     site.vendor.says(refused(40007))
     site.ring(first)
     site.advance(2)
@@ -161,7 +161,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.ring(first)
     site.vendor.says(refused(40007))
 
-    site.bell._attempt.deliver(flight)
+    attempt.carry_out(site.runtime, flights)
     site.settle()
     site.advance(2)
     site.run()

@@ -21,6 +21,7 @@ from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.resolver.download import Downloads
 from worker.delivery.resolver.http_get import Trouble
 from worker.delivery.resolver.url_file import UrlFiles
+from worker.delivery.sender import attempt
 from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, FileBody, Request
 from worker.domain.content.address import Allowed
@@ -441,7 +442,7 @@ def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
     def ring_elsewhere() -> None:
         reasons.append(site.part(job).reason)
         BatchSender(site.runtime).answer(site.part(job).lane, [part_id(job, 0)])
-        assert None is BatchSender(site.runtime)._attempt.prepare(loaded)
+        assert [] == attempt.prepare(site.runtime, [loaded])
 
     with meanwhile(web, ring_elsewhere):
         site.ring(job)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.support.runtime import Site, an_account, planted
+from worker.delivery.sender.batch import Tally
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -79,7 +80,7 @@ def test_no_more_come_back_at_once_than_others_go(site: Site) -> None:
     assert ["again 0", "again 1", "backlog 0", "backlog 1"] == sent(site)[5:9]
     assert {"again 2", "again 3"} == set(sent(site)[9:11])
     assert ["queued"] == [site.state(job) for job in waiting if site.state(job) != "accepted"]
-    assert [part_id(waiting[4], 0)] == site.bell._retry_hints.due(lane, 1, 9)
+    assert [part_id(waiting[4], 0)] == site.runtime.retry_hints.due(lane, 1, 9)
 
 
 def test_bulk_does_not_come_along_with_what_is_more_urgent(site: Site) -> None:
@@ -123,7 +124,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
         return loaded
 
     monkeypatch.setattr("worker.delivery.sender.batch.load", meanwhile)
-    site.bell._work_off_returned(lane, 1, 1, [])
+    site.bell._work_off_returned(lane, 1, 1, Tally())
     site.settle()
 
     assert ([[part]], "accepted", 2) == (rang, site.state(waiting), len(sent(site)))
@@ -212,7 +213,7 @@ def test_what_is_not_like_it_is_not_sought(busy: Site, why: str) -> None:
 
 def test_a_search_is_followed_by_a_rest_as_long_as_twenty(busy: Site) -> None:
     """However many members are in a hurry, no more than a twentieth of a thread's time goes into looking."""
-    known = busy.bell._retry_hints
+    known = busy.runtime.retry_hints
 
     first, meanwhile = known.may_seek(), known.may_seek()
     busy.ticks.advance(0.01)

@@ -13,6 +13,9 @@ from tests.support.runtime import PNG, Site
 from tests.support.scripted_web import Page, ScriptedWeb
 from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed
 from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
+from worker.delivery.sender import attempt
+from worker.delivery.sender.in_flight import Flights
+from worker.delivery.sender.runtime import Runtime
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -192,17 +195,16 @@ def test_a_picture_travels_in_its_message(site: Site, url: str) -> None:
     assert 1 == len(site.rows("select id from worker_blobs"))
 
 
-def test_pictures_are_held_one_at_a_time(site: Site) -> None:
+def test_pictures_are_held_one_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is megabytes in its call: the next is read when the one before it has left."""
     jobs = [ask(site, Image(file=File(PNG + bytes([n]), "a.png")), "wr-1") for n in range(4)]
     held: list[list[str]] = []
-    prepare = site.bell._attempt.prepare
 
-    def noted(work: Any) -> Any:
+    def noted(runtime: Runtime, flights: Flights) -> Flights:
         held.append([site.state(job) for job in jobs])
-        return prepare(work)
+        return flights
 
-    site.bell._attempt.prepare = noted  # type: ignore[method-assign]
+    monkeypatch.setattr(attempt, "PREPARE", (noted, *attempt.PREPARE))
     site.run()
 
     assert [n * ["accepted"] + (4 - n) * ["queued"] for n in range(4)] == [sorted(one) for one in held]

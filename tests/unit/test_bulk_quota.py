@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from worker.delivery.sender.bulk_quota import BulkQuota, Picked
+from worker.delivery.sender.batch import BulkQuota, Picked
 from worker.domain.job import Priority
 from worker.domain.pacing.bulk_quota import OTHERS, mix
 from worker.outbox.jobs.loading import DuePart

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, PureGovernor, Reference
 from worker.channels.wecom_app.split import narrow
 from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
-from worker.delivery.sender.split_recipients import first_to_go_s
+from worker.delivery.sender.room import first_to_go_s
 from worker.domain.pacing.limit import Charge
 from worker.outbox.engine.clock import micros
 

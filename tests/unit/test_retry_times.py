@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, Reference
 from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
-from worker.delivery.sender.retry_times import MOST_KEYS, RetryTimes
+from worker.delivery.sender.retry_hints import MOST_KEYS, RetryTimes
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.window import LONGEST_APPOINTMENT_US, Window
 from worker.outbox.engine.clock import micros

@@ -12,7 +12,6 @@ from functools import partial
 from worker.channels.base import Channel
 from worker.delivery.resolver.follow_ups import STOPPABLE, is_looked_up, stop
 from worker.delivery.sender.runtime import Runtime
-from worker.delivery.sender.set_aside import SetAside
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.jobs.follow_ups import TargetPart, channel_of, content_of, target_parts
@@ -26,7 +25,6 @@ class Revocations:
 
     def __init__(self, runtime: Runtime, channel: Callable[[str], Channel]):
         self._runtime, self._channel = runtime, channel
-        self._set_aside = SetAside(runtime.database, runtime.monotonic)
         self._done: set[str] = set()
 
     def turn(self) -> float:
@@ -34,7 +32,7 @@ class Revocations:
         revoked = set(self._runtime.revoked)
         self._done &= revoked
         for job_id in revoked - self._done:
-            self._set_aside.carry_out("revoking", partial(self._revoke, job_id))
+            self._runtime.set_aside.carry_out("revoking", partial(self._revoke, job_id))
         return LOOK_S
 
     def _revoke(self, job_id: str) -> None:

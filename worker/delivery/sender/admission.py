@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from worker.delivery.sender.retry_times import RetryTimes
+from worker.delivery.sender.retry_hints import RetryTimes
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Limit

@@ -1,4 +1,4 @@
-"""One part on its way through the steps of an attempt, and the attempt's outcome."""
+"""One part on its way through the steps of an attempt."""
 
 from __future__ import annotations
 
@@ -9,63 +9,70 @@ from worker.channels.base import Channel
 from worker.delivery.sender.admission import Permit
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account
-from worker.domain.call import Access, Request
+from worker.domain.call import Access, CallResult, Request
 from worker.domain.job import Part, RepeatRule
-from worker.domain.pacing.limit import Charge, Unit
+from worker.domain.outcome import Verdict
+from worker.domain.pacing.limit import Charge
 from worker.domain.resolution import Ready
 from worker.domain.token import Token
-from worker.outbox.commit.commands import NO_EFFECTS, Effects
-from worker.outbox.jobs.chats import Spending
+from worker.outbox.commit.commands import LOST, Effects, MarkReply
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes import chat_blocks
+from worker.transport.http import Connection
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class InFlight:
-    """One part on its way, with what the steps found; a field is empty until its step has run."""
+    """One part on its way. Each step sets its fields; they cannot be read before, so None never means "not yet"."""
 
     due: DuePart
-    channel: Channel
-    account: Account
-    ready: Ready
-    part: Part
-    incarnation: str
-    rule: RepeatRule = RepeatRule.HOLD
-    rule_window_s: int = 0
-    token: Token | None = None
-    secret: str | None = field(default=None, repr=False)
-    request: Request | None = None
-    window_id: str | None = None
-    charges: Sequence[Charge] = ()
+
+    # resolve
+    account: Account = field(init=False, repr=False)
+    channel: Channel = field(init=False, repr=False)
+    ready: Ready = field(init=False, repr=False)
+    part: Part = field(init=False, repr=False)
+    incarnation: str = field(init=False, repr=False)
+
+    # authorise
+    token: Token | None = field(init=False, repr=False)
+    access: Access = field(init=False, repr=False)
+    """The token and the secret that the call is made with."""
+
+    # render
+    rule: RepeatRule = field(init=False, repr=False)
+    rule_window_s: int = field(init=False, repr=False)
+    window_id: str | None = field(init=False, repr=False)
+    request: Request = field(init=False, repr=False)
+    charges: Sequence[Charge] = field(init=False, repr=False)
     """What the call costs of each limit."""
-    permit: Permit | None = None
-    effects: Effects = NO_EFFECTS
-    """What the call does beside ending the part; known from the mark on."""
 
-    @property
-    def access(self) -> Access:
-        """The token and the secret that the call is made with."""
-        return Access(self.token.value if self.token else None, self.secret)
+    # connect
+    began_at: float = field(init=False, repr=False)
+    connection: Connection | None = field(init=False, repr=False, default=None)
 
-    @property
-    def alone(self) -> str | None:
-        """The subject of which no other call may be in the air at the same time; None: there is no such limit."""
-        return next((one.subject for one in self.charges if one.limit.unit is Unit.IN_THE_AIR), None)
+    # admit
+    permit: Permit | None = field(init=False, repr=False, default=None)
+    """The reserved limits; None: nothing is reserved, or no more."""
 
-    @property
-    def spending(self) -> Spending | None:
-        """What the call uses up of a chat's allowance; None: no allowance is counted."""
-        chat = next((one.subject for one in self.charges if one.limit.unit is Unit.ALLOWANCE), None)
-        name = self.account.name
-        return None if chat is None else Spending(name, chat, chat_blocks.waiting(self.due.lane, name))
+    # mark
+    effects: Effects = field(init=False, repr=False)
+    """What the call does beside ending the part."""
+    mark: MarkReply = field(init=False, repr=False, default=LOST)
+    marked_at: float = field(init=False, repr=False)
 
+    # call
+    is_called: bool = field(init=False, repr=False, default=False)
+    """True from the moment on when bytes may leave."""
+    result: CallResult = field(init=False, repr=False)
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The end of an attempt that was marked; the end is queued for the writer."""
+    # read
+    verdict: Verdict = field(init=False, repr=False)
 
-    ticket: Ticket
-    called: bool
-    """True when bytes may have left; False: the mark was taken back."""
-    heard: tuple[str, ...] = ()
+    # record
+    ticket: Ticket | None = field(init=False, repr=False, default=None)
+    """The end, queued for the writer; None: none is queued."""
+    heard: tuple[str, ...] = field(init=False, repr=False, default=())
     """The lane and its account, as far as the vendor's answer proves them open."""
+
+
+Flights = list[InFlight]

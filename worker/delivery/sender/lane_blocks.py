@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.config.policy import policy_of
-from worker.delivery.sender.runtime import Runtime
+from worker.config.settings import DeliverySettings
+from worker.delivery.sender.lane_state import LaneStates
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -26,6 +28,7 @@ from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.domain.pacing.permit import Denied
 from worker.domain.settle import SECOND
 from worker.domain.token import TokenParked, TokenWait
+from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.chat_blocks import WAITING
 from worker.outbox.lanes.lanes import (
@@ -46,9 +49,9 @@ BRIEF_S = 1.0
 class LaneBlocks:
     """Closes and opens lanes and accounts, in this process at once and in SQL for all."""
 
-    def __init__(self, runtime: Runtime):
-        self._runtime = runtime
-        self._rules = policy_of(runtime.settings).lanes
+    def __init__(self, database: Database, lane_states: LaneStates, settings: DeliverySettings, rng: random.Random):
+        self._database, self._lane_states, self._settings, self._rng = database, lane_states, settings, rng
+        self._rules = policy_of(settings).lanes
 
     def consequence(self, due: DuePart, verdict: Verdict) -> LaneBlock | None:
         """What an outcome means for the others; the writer stores it with the result."""
@@ -61,7 +64,7 @@ class LaneBlocks:
                     return self._failure(due, scope, reason, delay)
                 return self._block(due, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
-                return self._block(due, scope, self._runtime.settings.park_probe_s, reason, remedy, parked=True)
+                return self._block(due, scope, self._settings.park_probe_s, reason, remedy, parked=True)
             case Unknown(held=False, reason=reason) if verdict.errcode is None:
                 return self._failure(due, Scope.ACCOUNT, reason)
             case Retry(busy=busy, reason=reason) if busy or (verdict.errcode is None and verdict.http_status):
@@ -76,11 +79,11 @@ class LaneBlocks:
     def _penalty(self, due: DuePart, wait: Wait, penalty: Penalty) -> LaneBlock:
         """The block of an answer with a penalty; in this process the lane rests at least as long as the answer says."""
         # The penalty's steps are kept in SQL, for all processes together.
-        self._runtime.lane_states.note(due.lane)
+        self._lane_states.note(due.lane)
         if wait.scope is Scope.PART:
             # The part waits by itself, and its lane goes on more slowly.
             return LaneBlock(due.lane, account_of(due.lane), _label(due), 0.0, wait.reason, penalty=penalty)
-        delay = self._runtime.settings.strike_s if penalty is Penalty.FREQUENCY else wait.delay
+        delay = self._settings.strike_s if penalty is Penalty.FREQUENCY else wait.delay
         remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
         return replace(self._block(due, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
 
@@ -90,16 +93,16 @@ class LaneBlocks:
         `delay`: seconds that the lane or account rests.
         """
         for name in (due.lane, account_of(due.lane)):
-            self._runtime.lane_states.note(name)
+            self._lane_states.note(name)
         block = self._block(due, scope, delay, reason)
-        self._runtime.lane_states.ailed(block.lane, self._rules.failures, self._rules.open_s)
+        self._lane_states.ailed(block.lane, self._rules.failures, self._rules.open_s)
         return replace(block, failed=True)
 
     def unpark(self, lanes: Sequence[str]) -> None:
         """Opens lanes and accounts after a successful probe; they start again with one call in the air."""
-        database = self._runtime.database
+        database = self._database
         for lane in lanes:
-            self._runtime.lane_states.open(lane)
+            self._lane_states.open(lane)
         log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
 
     def unreachable(self, due: DuePart, reason: str) -> float:
@@ -110,7 +113,7 @@ class LaneBlocks:
         delay = self._rest(due)
         if delay is None:
             return 0.0
-        block, database, rules = self._failure(due, Scope.ACCOUNT, reason, delay), self._runtime.database, self._rules
+        block, database, rules = self._failure(due, Scope.ACCOUNT, reason, delay), self._database, self._rules
         log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
         return delay
 
@@ -123,14 +126,14 @@ class LaneBlocks:
         return Wait(Scope.PART, 0.0, reason) if delay is None else Wait(Scope.ACCOUNT, delay, reason)
 
     def _rest(self, due: DuePart) -> float | None:
-        return self._runtime.lane_states.failed(account_of(due.lane), self._runtime.rng)
+        return self._lane_states.failed(account_of(due.lane), self._rng)
 
     def pass_on(self, due: DuePart, elsewhere_s: float | None = None) -> None:
         """Gives back a probe that made no call; where its chat waits for a person, another lane may try the account.
 
         `elsewhere_s`: this process cannot use the account, so another process may try it in so many seconds.
         """
-        database = self._runtime.database
+        database = self._database
         if elsewhere_s is not None:
             wait_us = int(elsewhere_s * SECOND)
             database.run(lambda connection: hand_probe_on(connection, database.now, due.lane, wait_us))
@@ -150,7 +153,7 @@ class LaneBlocks:
         if wait.penalty is None:
             self.block(due, Scope.ACCOUNT, wait.delay, wait.reason)
             return
-        self._runtime.lane_states.note(account_of(due.lane))
+        self._lane_states.note(account_of(due.lane))
         remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None
         block = self._block(due, Scope.ACCOUNT, wait.delay, GETTOKEN + wait.reason, remedy)
         self._write(replace(block, penalty=wait.penalty))
@@ -165,7 +168,7 @@ class LaneBlocks:
         if block.delay < BRIEF_S and not block.parked:
             # So short a wait need not reach the other processes; in this one it is noted already.
             return
-        database, rules = self._runtime.database, self._rules
+        database, rules = self._database, self._rules
         log_steps(database.run(lambda connection: block_lanes(connection, database.now, [block], rules)))
 
     def _block(
@@ -181,7 +184,7 @@ class LaneBlocks:
     ) -> LaneBlock:
         account = account_of(due.lane)
         lane = account if scope is Scope.ACCOUNT else due.lane
-        self._runtime.lane_states.close(lane, delay, used_up=limited)
+        self._lane_states.close(lane, delay, used_up=limited)
         label = due.account if scope is Scope.ACCOUNT else _label(due)
         return LaneBlock(lane, account, label, delay, reason, remedy, parked)
 

@@ -1,15 +1,20 @@
-"""Retry hints: parts that had no room for their member go as soon as there is room, before the lane's backlog.
+"""When parts that had no room for their member ask again, and that they go then, before the lane's backlog.
 
-A part without room is due later than the whole backlog before it. By time alone it would go behind all of it, and its
-member's window would be half empty as long. Also noted are the other parts of a member whose window is about to be
-full. This is only a hint: what it forgets the relay offers.
+`RetryTimes`: parts that wait for the same member ask again one after another, not all at once. A backlog of n messages
+then asks n times in all, not n times a window. Each process knows only the times it gave itself. They decide when a
+part asks again, never whether there is room.
+
+`RetryHints`: a part without room is due later than the whole backlog before it. By time alone it would go behind all of
+it, and its member's window would be half empty as long. Also noted are the other parts of a member whose window is
+about to be full. This is only a hint: what it forgets the relay offers.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from worker.domain.job import Priority
@@ -20,6 +25,8 @@ REST = 20
 """The pause between two such searches, in multiples of the time the last one took."""
 MOST = 20_000
 """Parts remembered at most; one more, and all are forgotten and go with the backlog."""
+MOST_KEYS = 20_000
+"""Limit keys whose times are remembered at most; one more, and all are forgotten, so that some parts ask too early."""
 
 
 class RetryHints:
@@ -74,3 +81,25 @@ class RetryHints:
         if not waiting:
             self._waiting.pop(key, None)
         return taken
+
+
+class RetryTimes:
+    """Instants (microseconds of the database's clock) at which waiting parts ask again, by limit key."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, list[int]] = {}
+
+    def told(self, key: str, now: int) -> list[int]:
+        """The instants after `now` at which parts ask again, in order."""
+        told = self._told.get(key, [])
+        del told[: bisect_right(told, now)]
+        if not told:
+            self._told.pop(key, None)
+        return list(told)
+
+    def note(self, told: Iterable[tuple[str, int]]) -> None:
+        """Adds instants that were given to parts."""
+        for key, at in told:
+            insort(self._told.setdefault(key, []), at)
+        if len(self._told) > MOST_KEYS:
+            self._told.clear()

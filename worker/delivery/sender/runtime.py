@@ -25,8 +25,11 @@ from worker.delivery.resolver.media import MediaResolver
 from worker.delivery.resolver.members import Members, Resolver
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
+from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
+from worker.delivery.sender.retry_hints import RetryHints
+from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.content.address import Allowed
 from worker.domain.state import JobState
@@ -59,6 +62,9 @@ class Runtime:
     media: MediaResolver
     members: Members
     lane_states: LaneStates
+    lane_blocks: LaneBlocks
+    retry_hints: RetryHints
+    set_aside: SetAside
     lane_of: Callable[[str, str], str]
     rng: random.Random
     monotonic: Callable[[], float] = time.monotonic
@@ -126,6 +132,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
 
     lane_states = LaneStates(dependencies.monotonic, settings.silence_s)
     follow_ups = _follow_ups(dependencies, writer)
+    url_files = _url_files(dependencies, writer, lane_states, draining)
     runtime = Runtime(
         database=database,
         accounts=dependencies.accounts,
@@ -137,14 +144,12 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         transport=dependencies.transport,
         follow_ups=follow_ups,
         group_sends=GroupSends(database, dependencies.accounts, follow_ups, writer.change),
-        media=MediaResolver(
-            database,
-            _url_files(dependencies, writer, lane_states, draining),
-            new_id=dependencies.new_id,
-            lane_of=lane_of,
-        ),
+        media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
+        lane_blocks=LaneBlocks(database, lane_states, settings, dependencies.rng),
+        retry_hints=RetryHints(dependencies.monotonic),
+        set_aside=SetAside(database, dependencies.monotonic),
         lane_of=lane_of,
         rng=dependencies.rng,
         monotonic=dependencies.monotonic,

@@ -15,7 +15,7 @@ process counts for itself; see docs/ordering.md.
 BULK_EVERY = OTHERS + 1
 
 
-_MOST = 4 * OTHERS
+MOST = 4 * OTHERS
 """The most credit that bulk can save, so that bulk which comes after a long pause does not take the lane for itself."""
 
 
@@ -30,7 +30,7 @@ def after(credit: int, *, is_bulk: bool) -> int:
     """
     if is_bulk:
         return credit - OTHERS if credit >= OTHERS else credit
-    return min(_MOST, credit + 1)
+    return min(MOST, credit + 1)
 
 
 def mix(others: Iterable[T], bulk: Iterable[T], credit: int) -> Iterator[tuple[T, bool, int]]:

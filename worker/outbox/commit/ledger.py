@@ -16,7 +16,7 @@ from uuid_utils import uuid7
 
 from worker.domain import settle
 from worker.domain.callbacks.hook import EventKind
-from worker.domain.job import job_of
+from worker.domain.job import job_of, part_range
 from worker.domain.outcome import Accepted, Held, Progress
 from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
@@ -26,7 +26,6 @@ from worker.outbox.commit.batch import Batch
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
-from worker.outbox.commit.notifications import tell
 from worker.outbox.commit.record_answer import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
@@ -203,7 +202,7 @@ def _write(
     steps = move_lanes(connection, batch.now, batch.news, batch.policy.lanes)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
-    return tell(connection, batch, followed.jobs, followed.changed), steps
+    return _tell(connection, batch, followed.jobs, followed.changed), steps
 
 
 def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
@@ -246,3 +245,37 @@ def _moves_job(old: PartState, new: PartState) -> bool:
     # Queued and sending parts share one counter, `n_open`.
     open_states = (PartState.QUEUED, PartState.SENDING)
     return old is not new and not (old in open_states and new in open_states)
+
+
+def _tell(
+    connection: Connection, batch: Batch, jobs: dict[str, JobFacts], changed: dict[str, JobFacts]
+) -> list[Happened]:
+    """What is reported when all rows are written: the end of every job that ended, and why an open job waits."""
+    reasons = {part.job_id: part.reason or "" for part in batch.touched.values()}
+    out = [
+        Happened(job.id, job.kind, job.channel, job.state, _final_text(connection, job, reasons[job.id]))
+        for job in changed.values()
+        if job.state is not JobState.OPEN
+    ]
+    out += [
+        Happened(job_id, jobs[job_id].kind, jobs[job_id].channel, None, reason)
+        for job_id, reason in batch.said.items()
+        if jobs[job_id].state is JobState.OPEN
+    ]
+    return out
+
+
+def _final_text(connection: Connection, job: JobFacts, reason: str) -> str:
+    if job.state is JobState.PARTIAL:
+        refused = _count_failures(connection, job.id)
+        return f"partial {job.asked - refused}+{refused}"
+    return f"{job.state.label} {reason}".strip()
+
+
+def _count_failures(connection: Connection, job_id: str) -> int:
+    rows = fetch(
+        connection,
+        "select count(*) from worker_failures where part_id > :low and part_id < :high",
+        part_range(job_id),
+    )
+    return int(rows[0][0])

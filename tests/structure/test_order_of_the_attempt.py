@@ -1,0 +1,76 @@
+"""The steps of an attempt happen in one order, which `delivery/sender/attempt.py` states and all pages repeat."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.page import ROOT
+from worker.delivery.sender import attempt
+
+STEPS = [
+    *(step.__name__ for step in attempt.PREPARE),
+    "connect",
+    "admit",
+    *(step.__name__ for step in attempt.CARRY_OUT),
+]
+DOCS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "decisions"]
+"""Without the decisions, which tell what was true when they were taken."""
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
+PICTURED = {"note that the call begins": "mark", "call": "call", "store what it answered": "record"}
+"""The words on the arrows of README's picture, for those who know no word of ours yet."""
+
+
+def lists_of_steps(text: str) -> Iterator[list[str]]:
+    """Every list of words, as `a, b, c`, that names at least the mark and the call and what comes before them."""
+    for found in re.finditer(r"\w+(?:,\s+(?:and\s+)?\w+){4,}", text):
+        words = re.split(r",\s+(?:and\s+)?", found[0])
+        if {"mark", "call", "record"} <= set(words):
+            yield words
+
+
+def test_the_page_states_the_order_it_follows() -> None:
+    """First words of its docstring."""
+    assert [STEPS] == list(lists_of_steps(attempt.__doc__ or ""))
+
+
+def test_the_parts_of_the_page_are_called_in_that_order() -> None:
+    """`deliver` prepares, connects, admits and only then carries out; it connects once more right before the mark."""
+    named = {"prepare": "prepare", "reach": "connect", "admit": "admit", "carry_out": "carry_out"}
+
+    assert ["prepare", "connect", "admit", "carry_out"] == [
+        named[name] for name in calls_of(attempt.deliver) if name in named
+    ]
+    assert ["through", "connect"] == [name for name in calls_of(attempt.carry_out) if name in ("through", "connect")]
+
+
+def calls_of(function: object) -> list[str]:
+    """The names that a function calls, from top to bottom."""
+    [tree] = ast.parse(inspect.getsource(function)).body  # type: ignore[arg-type]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    found.sort(key=lambda node: (node.lineno, node.col_offset))
+    return [node.func.id for node in found if isinstance(node.func, ast.Name)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_that_tells_the_order_tells_this_one(page: Path) -> None:
+    """No page has an older one, or another word for a step."""
+    assert [] == [told for told in lists_of_steps(page.read_text(encoding="utf-8")) if told != STEPS]
+
+
+def test_the_order_is_told_where_the_attempt_is() -> None:
+    """In the guarantees of the room."""
+    assert [STEPS] == list(lists_of_steps((ROOT / "docs" / "guarantees" / "sender.md").read_text(encoding="utf-8")))
+
+
+def test_the_picture_of_the_readme_has_the_same_order() -> None:
+    """In words that need no glossary: each arrow's number and step."""
+    arrows = re.findall(r"-- (\d) ([^-]+?) -->", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    steps = [PICTURED[words] for _, words in sorted(arrows)]
+    assert [step for step in STEPS if step in PICTURED.values()] == steps

@@ -1,0 +1,210 @@
+"""Connects, marks and calls: from here on a part may reach the vendor, so its mark is durable before the first byte."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.delivery.sender.admission import Denied
+from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.prepare import request
+from worker.delivery.sender.record import log_attempt, take_back
+from worker.delivery.sender.room import give_back
+from worker.delivery.sender.runtime import Runtime
+from worker.delivery.sender.writer import WriterClosed
+from worker.domain import settle
+from worker.domain.call import Answered, CallResult, NeverLeft
+from worker.domain.job import Kind, RepeatRule
+from worker.domain.outcome import Retry, Scope, Verdict, Wait
+from worker.domain.pacing.limit import Unit
+from worker.outbox.commit.commands import Effects, Mark, Marked, Repeat
+from worker.outbox.jobs.chats import Spending
+from worker.outbox.lanes import chat_blocks
+
+# -- connect ----------------------------------------------------------------------------------------------------------
+
+
+def reach(runtime: Runtime, flight: InFlight) -> bool:
+    """Makes the connection before limits are reserved; False: the host cannot be reached."""
+    connected = connect(runtime, [flight])
+    for one in connected:
+        # Back to the kept connections, where `connect` takes it from a moment later.
+        if one.connection is not None:
+            one.connection.release()
+            one.connection = None
+    return bool(connected)
+
+
+def connect(runtime: Runtime, flights: Flights) -> Flights:
+    """Makes the connections for the calls; where a host cannot be reached the account waits, and no attempt counts."""
+    return [flight for flight in flights if _connect(runtime, flight)]
+
+
+def _connect(runtime: Runtime, flight: InFlight) -> bool:
+    flight.began_at = runtime.monotonic()
+    connection = runtime.transport.connect(flight.request)
+    if not isinstance(connection, NeverLeft):
+        flight.connection = connection
+        return True
+    # The account waits, not the part: an attempt of every queued part for one broken host would exhaust them.
+    delay = runtime.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}")
+    log_attempt(flight, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
+    give_back(runtime, flight)
+    return False
+
+
+# -- mark -------------------------------------------------------------------------------------------------------------
+
+
+def may_start(runtime: Runtime, flight: InFlight) -> bool:
+    """False when the lane was stopped since the part was admitted, by the part before it or by another thread."""
+    states, lane = runtime.lane_states, flight.due.lane
+    # `stopped`, not `closed`: a lane whose limit is used up still makes the calls that have a permit.
+    return not (states.stopped(lane) or states.full(lane) or runtime.draining.is_set())
+
+
+def mark(runtime: Runtime, flights: Flights) -> Flights:
+    """Returns when the marks are durable or refused; a refused one returns its reservation, and no call may follow."""
+    return [flight for flight in flights if _mark(runtime, flight)]
+
+
+def _mark(runtime: Runtime, flight: InFlight) -> bool:
+    if not runtime.lease.may_act(flight.incarnation) or runtime.draining.is_set():
+        give_back(runtime, flight)
+        return False
+    runtime.probe("before_mark")
+    try:
+        reply = runtime.writer.mark(_wish(runtime, flight))
+    except WriterClosed:
+        # Not confirmed, so no call follows and the reservation is free for others.
+        give_back(runtime, flight)
+        raise
+    if reply.marked is not Marked.YES:
+        give_back(runtime, flight)
+        return False
+    runtime.probe("after_mark")
+    flight.mark, flight.marked_at = reply, runtime.monotonic()
+    return True
+
+
+def _wish(runtime: Runtime, flight: InFlight) -> Mark:
+    """The mark that this call needs."""
+    due, rule = flight.due, flight.rule
+    flight.effects = _effects(runtime, flight)
+    return Mark(
+        due.id,
+        due.claim,
+        flight.incarnation,
+        int(flight.request.deadline_s * settle.SECOND),
+        _repeat(runtime, flight),
+        flight.effects,
+        searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+        alone=_subject(flight, Unit.IN_THE_AIR),
+    )
+
+
+def _repeat(runtime: Runtime, flight: InFlight) -> Repeat:
+    """What a repeat of this call needs."""
+    due, body = flight.due, flight.request.body
+    # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
+    keeps = flight.rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
+    # With the duplicate check the longest window, not this call's: a later equal body may ask for a longer one.
+    window_s = int(runtime.settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
+    on_unknown = due.on_unknown if due.on_unknown != "default" else flight.account.on_unknown
+    return Repeat(
+        flight.window_id,
+        window_s * settle.SECOND,
+        flight.rule_window_s * settle.SECOND,
+        body.decode() if keeps and isinstance(body, bytes) else None,
+        needs_clean_doubt=keeps,
+        may_resend=on_unknown == "resend",
+    )
+
+
+def _effects(runtime: Runtime, flight: InFlight) -> Effects:
+    """What this call does beside ending its part."""
+    due, account, ready, settings = flight.due, flight.account, flight.ready, runtime.settings
+    chat = _subject(flight, Unit.ALLOWANCE)
+    return Effects(
+        ready.code_id,
+        None if chat is None else Spending(account.name, chat, chat_blocks.waiting(due.lane, account.name)),
+        account.name,
+        flight.channel.app_scope(account),
+        code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
+        media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
+        named=flight.rule is RepeatRule.LOOK_UP,
+        recalled=ready.recalled,
+        confirms=str(ready.spec.get("target", "")) if due.kind == Kind.TRACK else "",
+    )
+
+
+def _subject(flight: InFlight, unit: Unit) -> str | None:
+    """The subject of the call's charge in this unit; None: it has none."""
+    for charge in flight.charges:
+        if charge.limit.unit is unit:
+            return charge.subject
+    return None
+
+
+# -- call -------------------------------------------------------------------------------------------------------------
+
+
+def call(runtime: Runtime, flights: Flights) -> Flights:
+    """Makes the calls; a part that may not be called any more is queued again."""
+    return [flight for flight in flights if _call(runtime, flight)]
+
+
+def _call(runtime: Runtime, flight: InFlight) -> bool:
+    # Again, because the commit of the mark may have taken longer than the lease or the permit lasts.
+    obstacle = _obstacle(runtime, flight)
+    if obstacle is not None:
+        take_back(runtime, flight, Verdict(Wait(Scope.PART, 0.0, obstacle)))
+        return False
+    # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
+    flight.is_called = True
+    flight.result = _result(runtime, flight)
+    return True
+
+
+def _obstacle(runtime: Runtime, flight: InFlight) -> str | None:
+    """Why the call of a marked part may not start; None: it may."""
+    if not runtime.lease.may_act(flight.incarnation):
+        return "the process lost its lease"
+    if flight.permit is not None and not _renew_permit(runtime, flight):
+        return "the limit's room was gone"
+    return None
+
+
+def _renew_permit(runtime: Runtime, flight: InFlight) -> bool:
+    """Asks again for a permit that became too old while the mark was written; False: the call has none now."""
+    assert flight.permit is not None
+    if runtime.governor.is_fresh(flight.permit):
+        return True
+    try:
+        again = runtime.governor.renew(flight.permit, flight.charges)
+    except SQLAlchemyError:
+        # The part is marked already, so the error must not leave it `sending`: it is taken back.
+        return False
+    flight.permit = None if isinstance(again, Denied) else again
+    return flight.permit is not None
+
+
+def _result(runtime: Runtime, flight: InFlight) -> CallResult:
+    """Makes the call with what is left of its deadline."""
+    assert flight.connection is not None
+    lane, asked = flight.due.lane, flight.request
+    if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.mark.flagged:
+        # The check does not cover this call: sent with its two fields, it could be swallowed in silence.
+        asked = request(flight, flagged=False)
+    # The deadline counts from the mark: after it another process may repeat the call, so a process that was stopped
+    # in between must send nothing when it goes on.
+    left_s = asked.deadline_s - (runtime.monotonic() - flight.marked_at)
+    if left_s <= 0:
+        return NeverLeft("deadline", 0.0)
+    with runtime.lane_states.call(lane, left_s):
+        result = flight.connection.call(replace(asked, deadline_s=left_s))
+    runtime.lane_states.took(lane, result.duration_s)
+    if isinstance(result, Answered):
+        runtime.lane_states.reached(flight.account.name)
+    return result

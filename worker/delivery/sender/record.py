@@ -1,0 +1,213 @@
+"""Reads what a call's result means and records it, with its consequences for the lane, the limits and the token."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from worker.channels.usable import alike
+from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.prepare import backoff_s, fault_delay_s
+from worker.delivery.sender.room import give_back
+from worker.delivery.sender.runtime import Runtime
+from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
+from worker.domain.outcome import (
+    Accepted,
+    Held,
+    Parked,
+    Partial,
+    Progress,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Verdict,
+    Wait,
+)
+from worker.domain.pacing.lane import account_of
+from worker.outbox.commit.commands import Effects, End, Feedback, Marked
+from worker.outbox.commit.record_answer import outcome_name
+from worker.outbox.jobs.codes import SPENT_BY_VENDOR
+
+log = structlog.get_logger()
+
+FAULTLESS = frozenset({"dropped", "deadline"})
+"""Reasons for which nothing left and no attempt is counted.
+
+`dropped`: the server had closed the kept connection. `deadline`: this process was stopped between mark and first byte.
+"""
+CLOSED_AT_ONCE = "closed_at_once"
+"""The server accepted the connection and closed it: the service behind it is down."""
+AFTER_OUR_ERROR_S = 5.0
+"""Seconds a part waits after an error of ours between mark and call; doubled with every further try."""
+
+# -- read -------------------------------------------------------------------------------------------------------------
+
+
+def read(runtime: Runtime, flights: Flights) -> Flights:
+    """Finds what the results mean; no readable answer to bytes that may have left is `Unknown`."""
+    for flight in flights:
+        flight.verdict = _verdict(runtime, flight)
+    return flights
+
+
+def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
+    match flight.result:
+        case Answered(reply=reply):
+            return flight.channel.outcome(flight.part, flight.account, reply, flight.access)
+        case NeverLeft(reason=reason) if reason == CLOSED_AT_ONCE:
+            return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
+        case NeverLeft(reason=reason):
+            return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))
+        case NoAnswer(reason=reason):
+            return Verdict(Unknown(reason))
+
+
+# -- record -----------------------------------------------------------------------------------------------------------
+
+
+def record(runtime: Runtime, flights: Flights) -> Flights:
+    """Queues the ends of the calls, and draws the consequences for lane, limits and token."""
+    for flight in flights:
+        _record(runtime, flight)
+    return flights
+
+
+def _record(runtime: Runtime, flight: InFlight) -> None:
+    due, result = flight.due, flight.result
+    verdict, invalidated = _heal(runtime, flight)
+    delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
+    is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
+    block = None if is_taken else runtime.lane_blocks.consequence(due, verdict)
+    runtime.probe("before_record")
+    successes = () if block is not None and block.failed else _eases(runtime, due.lane, result, verdict)
+    # The end is queued before anything below can fail: an exception after it cannot lose the answer.
+    flight.ticket = runtime.writer.end(
+        End(
+            due.id,
+            flight.mark.claim,
+            flight.incarnation,
+            verdict,
+            int(result.duration_s * 1000),
+            flight.mark.flagged,
+            isinstance(result, NeverLeft),
+            delay,
+            _effects(runtime, flight, verdict, invalidated),
+            Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
+        )
+    )
+    log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s)
+    if isinstance(result, NeverLeft):
+        give_back(runtime, flight)
+    if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
+        runtime.tokens.refused(flight.account, flight.token)
+    elif is_taken and flight.token is not None:
+        runtime.tokens.worked(flight.account, flight.token)
+    flight.heard = _heard(due.lane, result, verdict)
+
+
+def _eases(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+    """Lanes and accounts whose row this answer must update; usually none."""
+    if not isinstance(result, Answered):
+        return ()
+    runtime.lane_states.well(lane)
+    if isinstance(verdict.outcome, (Accepted, Partial, Progress)):
+        runtime.lane_states.succeeded(lane)
+    return runtime.lane_states.needs_feedback(lane)
+
+
+def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
+    """Turns a refusal that a fresh media_id or response_code can mend into a retry.
+
+    40007: the media_id is gone, and its file is uploaded once more. 60140: the response_code is gone, and the card
+    has another one. The second value: cache rows, each with the media_id that is no longer valid.
+    """
+    verdict, outcome = flight.verdict, flight.verdict.outcome
+    # How long codes last has changed before, so the vendor may refuse one that our rows call fresh.
+    if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.ready.another_code:
+        return replace(verdict, outcome=Retry(outcome.reason)), ()
+    # With an earlier call in doubt another media_id means another body, which could be a second message.
+    if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.doubts:
+        return verdict, ()
+    if not flight.due.message.get("files"):
+        return verdict, ()
+    found = flight.ready.facts.get("media", {})
+    used = runtime.media.used(flight.due, flight.channel, flight.account, found)
+    return replace(verdict, outcome=Retry(outcome.reason)), used
+
+
+def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: tuple[tuple[str, str], ...]) -> Effects:
+    """What was known with the mark, and what this answer adds to it, which is usually nothing."""
+    outcome, accounts = verdict.outcome, tuple[str, ...]()
+    if isinstance(outcome, Accepted) and outcome.taken.task_id is not None:
+        # A task_id alone proves this call, and parts of all accounts of the app may have used it too.
+        accounts = tuple(alike(runtime.accounts, flight.account, flight.channel.app_scope))
+    if not invalidated and not accounts:
+        return flight.effects
+    return replace(flight.effects, invalidated=invalidated, accounts=accounts)
+
+
+def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+    """The account and the lane that this answer of the vendor proves to be open.
+
+    The account, unless it or its token was the reason to refuse; the lane, where the vendor judged the call itself.
+    """
+    if not isinstance(result, Answered):
+        return ()
+    account = account_of(lane)
+    match verdict.outcome:
+        case Accepted() | Partial() | Rejected() | Retry() | Held() | Unknown(held=True):
+            return lane, account
+        case Progress():
+            return (lane, account) if verdict.errcode == 0 else (account,)
+        case Wait(scope=Scope.PART | Scope.LANE) | Parked(scope=Scope.PART | Scope.LANE):
+            # Without an errcode the answer came from a proxy and proves nothing about the vendor.
+            return () if verdict.errcode is None else (account,)
+        case Wait() | Parked() | StaleToken() | Unknown():
+            return ()
+
+
+def log_attempt(flight: InFlight, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
+    """Logs the attempt in one line, always with the same fields."""
+    log.info(
+        "attempt",
+        job=flight.due.job_id,
+        part=flight.due.id,
+        channel=flight.channel.name,
+        account=flight.account.name,
+        kind=flight.due.kind,
+        attempt=attempt,
+        outcome=outcome_name(verdict.outcome),
+        errcode=verdict.errcode,
+        delay=round(delay, 3),
+        duration=round(duration_s, 4),
+    )
+
+
+# -- ends without an answer -------------------------------------------------------------------------------------------
+
+
+def take_back(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: float = 0.0) -> None:
+    """Queues a marked part again of which certainly nothing left; an attempt only after an error of ours."""
+    _end(runtime, flight, verdict, never_left=True, delay_s=delay_s)
+    # The end first: giving room back asks the database, and a database away must not keep the part marked.
+    give_back(runtime, flight)
+
+
+def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
+    """Ends a marked part that an error of ours has stopped, unless its end is queued already."""
+    if flight.mark.marked is not Marked.YES or flight.ticket is not None:
+        return
+    if flight.is_called:
+        _end(runtime, flight, Verdict(Unknown(reason)), never_left=False, delay_s=0.0)
+    else:
+        take_back(runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S))
+
+
+def _end(runtime: Runtime, flight: InFlight, verdict: Verdict, *, never_left: bool, delay_s: float) -> None:
+    due, mark = flight.due, flight.mark
+    flight.ticket = runtime.writer.end(
+        End(due.id, mark.claim, flight.incarnation, verdict, None, mark.flagged, never_left, delay_s, flight.effects)
+    )

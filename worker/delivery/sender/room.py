@@ -1,0 +1,208 @@
+"""Admits calls: reserves their limits, and settles what becomes of the parts without room.
+
+A part of several recipients is split, if that helps: those with room go now, and the others later in a part of their
+own. Room is reserved before the part is split, so that no split is written for room that another call takes meanwhile.
+Else a part waits by itself for limits of its own, and its lane or account for limits of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.delivery.sender.admission import Denied, Permit
+from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.prepare import fail, render_again
+from worker.delivery.sender.retry_hints import SEEN
+from worker.delivery.sender.runtime import Runtime
+from worker.delivery.sender.set_aside import our_error
+from worker.delivery.sender.writer import WriterClosed
+from worker.domain import settle
+from worker.domain.job import Priority
+from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge
+from worker.domain.state import PartState
+from worker.outbox.commit.commands import Change, Narrowing
+from worker.outbox.jobs.loading import DuePart
+from worker.outbox.lanes.lanes import used_up
+from worker.outbox.lanes.offering import like
+
+TRIES = 3
+"""How often another call may take the room of further recipients before the part waits whole."""
+
+Specs = tuple[dict[str, Any], dict[str, Any]]
+
+
+def admit(runtime: Runtime, flights: Flights, waits: Callable[[InFlight], None]) -> Flights:
+    """Reserves for all calls together, and returns those with room; `waits` is called for each that waits by itself."""
+    answers = runtime.governor.reserve([flight.charges for flight in flights])
+    for flight, answer in zip(flights, answers, strict=True):
+        flight.permit = None if isinstance(answer, Denied) else answer
+    try:
+        return _with_room(runtime, flights, answers, waits)
+    except BaseException:
+        # The database is away, or the process ends: no call follows, so the reservations are returned.
+        runtime.governor.give_back([flight.permit for flight in flights if flight.permit is not None])
+        raise
+
+
+def give_back(runtime: Runtime, flight: InFlight) -> None:
+    """Returns the reservation of a call of which certainly nothing left."""
+    permit, flight.permit = flight.permit, None
+    if permit is not None:
+        runtime.governor.give_back([permit])
+
+
+def _with_room(
+    runtime: Runtime, flights: Flights, answers: Sequence[Permit | Denied], waits: Callable[[InFlight], None]
+) -> Flights:
+    admitted, alone, full = [], [], []
+    for flight, answer in zip(flights, answers, strict=True):
+        permit = _narrow(runtime, flight, answer) if isinstance(answer, Denied) else answer
+        if not isinstance(permit, Denied):
+            admitted.append(flight)
+            _prefetch(runtime, flight.due, permit.room)
+        elif permit.scope is Scope.PART:
+            alone.append((flight, permit))
+        else:
+            full.append((flight, permit))
+    # One block per scope, by the first part that was denied: the parts behind it wait for the same limits.
+    for flight, denied in {denied.scope: (flight, denied) for flight, denied in reversed(full)}.values():
+        runtime.lane_blocks.fill(flight.due, denied)
+    if alone:
+        _wait_for_room(runtime, alone)
+        for flight, _ in alone:
+            waits(flight)
+    return admitted
+
+
+def _prefetch(runtime: Runtime, due: DuePart, room: int) -> None:
+    """Notes up to `room` further parts for a member whose limits are about to be used up."""
+    hints = runtime.retry_hints
+    # The window gives room again one window after it was filled, so the earlier it is full the sooner all are sent.
+    if not room or due.priority == Priority.URGENT or not hints.may_seek():
+        return
+    began = runtime.monotonic()
+    try:
+        with runtime.database.reading() as connection:
+            parts = like(connection, runtime.database.now, due.lane, due.priority, due.id, SEEN, room)
+    finally:
+        hints.sought(began)
+    for part in parts:
+        hints.note(due.lane, due.priority, part, 0.0)
+
+
+# -- waiting for room -------------------------------------------------------------------------------------------------
+
+
+def _wait_for_room(runtime: Runtime, alone: Sequence[tuple[InFlight, Denied]]) -> None:
+    """Puts off parts whose members have no room, and notes when to take them up again."""
+    delays = [(flight.due, denied, _room_in_s(flight, denied)) for flight, denied in alone]
+    # Durable before it is noted: the thread that follows the note must find the part due at that time.
+    runtime.writer.change([_wait(due, denied, delay_s) for due, denied, delay_s in delays])
+    for due, denied, delay_s in delays:
+        if not denied.impossible:
+            runtime.retry_hints.note(due.lane, due.priority, due.id, delay_s)
+
+
+def _room_in_s(flight: InFlight, denied: Denied) -> float:
+    """Seconds until a part whose members have no room asks again; urgent parts do not queue behind others."""
+    if denied.appointment_s is not None and flight.due.priority != Priority.URGENT:
+        return denied.appointment_s
+    return first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
+
+
+def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
+    """Puts the part off for so many seconds; waiting for room is not an attempt."""
+    delay_us, claim, reason = int(delay_s * settle.SECOND), due.claim, used_up(denied.limit)
+
+    def wait(part: settle.PartFacts, now: int) -> None:
+        if part.state is PartState.QUEUED and part.claim == claim:
+            settle.wait_until(part, now + delay_us, reason)
+
+    return Change(due.id, wait)
+
+
+# -- splitting ---------------------------------------------------------------------------------------------------------
+
+
+def _narrow(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denied:
+    """Reserves for the recipients with room alone, and leaves the others to a later part.
+
+    A permit: the flight is now for the recipients with room only. Denied: the part waits whole, for so long; also
+    after an error of ours, which counts as an attempt.
+    """
+    try:
+        return _split(runtime, flight, denied)
+    except (SQLAlchemyError, WriterClosed):
+        raise
+    except Exception as error:  # noqa: BLE001  one odd part must not hold up those that are admitted beside it
+        give_back(runtime, flight)
+        fail(runtime, flight.due, our_error(error))
+        return denied
+
+
+def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denied:
+    for _ in range(TRIES):
+        specs = _specs(flight, denied)
+        if specs is None:
+            break
+        charges = flight.channel.limits(replace(flight.part, spec=specs[0]), flight.account)
+        [answer] = runtime.governor.reserve([charges])
+        if isinstance(answer, Permit):
+            flight.permit = answer
+            return _take_apart(runtime, flight, specs, charges, answer, denied)
+        denied = replace(answer, members={**denied.members, **answer.members}) if answer.members else answer
+    return denied
+
+
+def _specs(flight: InFlight, denied: Denied) -> Specs | None:
+    """The part's spec for the recipients with room, and for the others; None: the part cannot be split."""
+    # In doubt, a part can only be repeated with the very recipients of the earlier call.
+    if not denied.members or flight.due.doubts:
+        return None
+    return flight.channel.narrow(flight.due.spec, denied.members.keys(), flight.part.members or ())
+
+
+def _take_apart(
+    runtime: Runtime, flight: InFlight, specs: Specs, charges: Sequence[Charge], permit: Permit, denied: Denied
+) -> Permit | Denied:
+    due, (now, later) = flight.due, specs
+    wish = Narrowing(
+        due.id,
+        due.claim,
+        _dump(now),
+        _dump(later),
+        int(first_to_go_s(denied.members, flight.charges) * settle.SECOND),
+        used_up(denied.limit),
+        later.get("task_id"),
+    )
+    if not runtime.writer.narrow(wish):
+        # The part was moved since it was read, or may not be split now.
+        give_back(runtime, flight)
+        return denied
+    # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
+    due.spec, due.claim = now, due.claim + 1
+    flight.part, flight.ready = replace(flight.part, spec=now), replace(flight.ready, spec=now)
+    flight.charges = charges
+    render_again(runtime, flight)
+    return permit
+
+
+def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> float:
+    """Seconds until the first group of the recipients without room may go.
+
+    The group are all whose room opens within one window, of the shortest of their limits, after the first of them.
+    """
+    # By group, or a thousand members would become a thousand calls.
+    window_s = min(charge.limit.window_s for charge in charges if charge.recipient is not None)
+    soon = min(members.values()) + window_s
+    return max(wait for wait in members.values() if wait <= soon)
+
+
+def _dump(spec: Mapping[str, Any]) -> str:
+    return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
