@@ -28,7 +28,8 @@ from bench.lanes_rig import (
 )
 from rig.stack import ACCOUNT, Stack
 from worker import ButtonCard, Text
-from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
+from worker.channels.wecom.cards import MainTitle
+from worker.channels.wecom_app.messages.cards import Button
 
 PROBE_S = 5.0
 PROBES = 2

@@ -7,10 +7,11 @@ import re
 import pytest
 from wecom_app_facts import Fact, card_facts, plain_facts, rows, size
 
-from worker.channels.wecom_app import fields, message_schema
-from worker.channels.wecom_app.fields import Effect, Either, FieldRule, Together
+from worker.channels.checking.row import Effect, Either, FieldRule, Together
+from worker.channels.wecom.upload import UPLOADS
+from worker.channels.wecom_app import card_fields, fields, message_schema
 
-CARDS = fields.CARD_TYPES
+CARDS = card_fields.CARD_TYPES
 
 
 def rules_at(table, path: str) -> list[FieldRule]:
@@ -60,7 +61,7 @@ def hold_limit(fact: Fact, rule: FieldRule, where: str) -> None:
     }
     for unit, (published, ours) in limits.items():
         if published is not None and not fact.rule.startswith("~"):
-            room = fields.TASK_ID_ROOM if fact.path == "task_id" else 0
+            room = card_fields.TASK_ID_ROOM if fact.path == "task_id" else 0
             assert published == (ours or 0) + room, (where, unit)
     if (
         most := re.search(r"(?:1 to |at most )(\d+)$|1 to (\d+)(?= \(|;)|at most (\d+) \(", fact.rule)
@@ -103,10 +104,10 @@ def test_every_card_row_is_ours(written: str, facts: list[Fact]):
     """In every card that has the field, with its advised length, and in that card's model."""
     assert facts
     for fact in facts:
-        homes = [name for name in CARDS if rules_at(fields.CARDS[name], fact.path)]
+        homes = [name for name in CARDS if rules_at(card_fields.CARDS[name], fact.path)]
         assert homes, fact.path
         for card_type in homes:
-            table = fields.CARDS[card_type]
+            table = card_fields.CARDS[card_type]
             for rule in rules_at(table, fact.path):
                 if "see 2.4" not in fact.required and fact.required != "as quote_area":
                     hold(fact, rule, table)
@@ -123,10 +124,10 @@ def test_values_named_in_the_card_rows():
             if fact.type is int and fact.path not in ("card_action.type", "button_list[].style"):
                 expected = values or [0, 1, 2]  # "as quote_area"
                 for card_type in CARDS:
-                    for rule in rules_at(fields.CARDS[card_type], fact.path):
+                    for rule in rules_at(card_fields.CARDS[card_type], fact.path):
                         assert expected == list(rule.allowed), (card_type, fact.path)
-    (ratio,) = rules_at(fields.CARDS["news_notice"], "card_image.aspect_ratio")
-    (style,) = rules_at(fields.CARDS["button_interaction"], "button_list[].style")
+    (ratio,) = rules_at(card_fields.CARDS["news_notice"], "card_image.aspect_ratio")
+    (style,) = rules_at(card_fields.CARDS["button_interaction"], "button_list[].style")
     assert ((1.3, 2.25), (1, 2, 3, 4)) == (ratio.between, style.allowed)
 
 
@@ -143,7 +144,7 @@ def cells(kind: str) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("path", "card", "cell"), cells("there"))
 def test_fields_of_each_card(path: str, card: str, cell: str):
     """R is required, O is not; maxima and types as noted."""
-    table = fields.CARDS[card]
+    table = card_fields.CARDS[card]
     found = rules_at(table, path)
 
     assert found, (card, path)
@@ -171,7 +172,7 @@ def test_fields_of_each_card(path: str, card: str, cell: str):
 def test_fields_a_card_has_not(path: str, card: str, cell: str):
     """What is not defined for a card is in neither its rows nor its model."""
     assert "-" == cell
-    assert not rules_at(fields.CARDS[card], path)
+    assert not rules_at(card_fields.CARDS[card], path)
     assert not in_model("template_card", path, card)
 
 
@@ -195,23 +196,23 @@ def test_differences_of_updates(row: dict[str, str]):
     path, detail = row["difference"], row["detail"]
     short = {"vote_interaction": "for vote", "multiple_interaction": "and multiple"}
     named = [card for card in CARDS if card in detail or short.get(card, card) in detail]
-    homes = named or [card for card in CARDS if rules_at(fields.UPDATED_CARDS[card], path)]
+    homes = named or [card for card in CARDS if rules_at(card_fields.UPDATED_CARDS[card], path)]
 
     if path == "task_id":
-        assert not any(rules_at(fields.UPDATED_CARDS[card], path) for card in CARDS)
+        assert not any(rules_at(card_fields.UPDATED_CARDS[card], path) for card in CARDS)
         return
     assert homes
     for card in homes:
-        (rule,) = rules_at(fields.UPDATED_CARDS[card], path)
+        (rule,) = rules_at(card_fields.UPDATED_CARDS[card], path)
         assert ("still R" in detail) == rule.required
         if path in ("replace_text", "checkbox.disable", "select_list[].disable"):
-            assert rules_at(fields.CARDS[card], path)[0].banned
+            assert rules_at(card_fields.CARDS[card], path)[0].banned
 
 
 @pytest.mark.parametrize("row", rows("uploads"), ids=lambda row: row["type"])
 def test_uploads(row: dict[str, str]):
     """Maximum and format of every upload type."""
-    rule = fields.UPLOADS[row["type"]]
+    rule = UPLOADS[row["type"]]
 
     assert size("MB", row["max size"]) * 1024 * 1024 == rule.max_bytes
     assert ("any" == row["format"]) == (not rule.starts)

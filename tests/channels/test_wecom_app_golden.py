@@ -15,8 +15,8 @@ from wecom_app_facts import rows
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part
 
 from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
-from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.messages.message import Raw
+from worker.channels.wecom_app.messages.basic import Raw
+from worker.channels.wecom_app.messages.changes import ChangeChat, CreateChat
 from worker.domain.call import Access, Reply
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed

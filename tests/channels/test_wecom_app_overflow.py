@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
-from worker.channels.checking.measure import byte_size
+from worker.channels.checking.plain import byte_size
+from worker.channels.checking.row import Prose
 from worker.channels.checking.truncate import pieces, truncated
 from worker.channels.wecom_app import Markdown, MiniProgramNotice, MpNews, News, Raw, Text, TextCard, Video
-from worker.channels.wecom_app.fields import Prose
-from worker.channels.wecom_app.messages.chat import CreateChat
+from worker.channels.wecom_app.messages.changes import CreateChat
 from worker.domain.content.recipient import To
 from worker.domain.job import Kind
 

@@ -16,7 +16,7 @@ from wecom_external_samples import ACCESS, CHANNEL, account, draft, outcome, par
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import message_from_json, message_to_json
-from worker.channels.wecom_external.messages.message import Raw
+from worker.channels.wecom_external.messages import Raw
 from worker.domain.call import Reply
 from worker.domain.content.recipient import CustomerGroups, Customers
 from worker.domain.outcome import Accepted, Partial, Rejected

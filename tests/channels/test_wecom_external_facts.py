@@ -11,7 +11,7 @@ from wecom_external_samples import CHANNEL, coded, outcome, part
 from worker.channels.checking.row import Either, FieldRule
 from worker.channels.wecom.errcodes import find
 from worker.channels.wecom_external import fields
-from worker.channels.wecom_external.messages.attachments import ATTACHMENTS
+from worker.channels.wecom_external.messages import ATTACHMENTS
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Wait
 

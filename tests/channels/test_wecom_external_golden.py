@@ -20,7 +20,7 @@ from worker.channels.wecom_external import (
     message_to_json,
     recipients_from_json,
 )
-from worker.channels.wecom_external.messages.message import Raw
+from worker.channels.wecom_external.messages import Raw
 from worker.domain.errors import CheckFailed
 from worker.domain.outcome import Confirmation, Partial, Progress
 

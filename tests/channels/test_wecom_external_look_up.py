@@ -16,7 +16,7 @@ from wecom_external_samples import NOW, campaign, coded, outcome, part, reply, s
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import File, Image, Link, MiniProgram
-from worker.channels.wecom_external.look_up.calls import (
+from worker.channels.wecom_external.look_up import (
     EMPTY_PAUSES_S,
     MOST_LIKE,
     MOST_MEMBERS,

@@ -12,8 +12,7 @@ from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.errcodes import explain
 from worker.channels.wecom_webhook.limits import PROFILE
-from worker.channels.wecom_webhook.messages.basic import SIMPLE
-from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
+from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE
 from worker.domain.outcome import Accepted, Outcome, Parked, Progress, Rejected, Retry, Scope, Wait
 from worker.domain.pacing.limit import Unit
 

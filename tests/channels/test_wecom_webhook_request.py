@@ -36,7 +36,7 @@ from worker.channels.wecom_webhook import (
     message_schema,
     message_to_json,
 )
-from worker.channels.wecom_webhook.messages.reading import recipients_from_json
+from worker.channels.wecom_webhook.vendor_json import recipients_from_json
 from worker.domain.call import Access
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Chats, Everyone, Recipients

@@ -16,8 +16,8 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, document, part, repl
 from wecom_webhook_vendor import PUSH, ROBOT, Vendor
 
 from worker.channels.wecom_webhook import Raw, message_from_json
-from worker.channels.wecom_webhook.messages.card import CARD_CLASSES
-from worker.channels.wecom_webhook.messages.reading import PLAIN
+from worker.channels.wecom_webhook.messages import CARD_CLASSES
+from worker.channels.wecom_webhook.vendor_json import PLAIN
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Everyone, Recipients

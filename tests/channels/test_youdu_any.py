@@ -13,7 +13,7 @@ from youdu_messages import ACCOUNT, BODIES, bodies
 from youdu_samples import ACCESS, CHANNEL, account, account_for, draft, part, reply, sent
 
 from worker.channels.youdu import message_from_json, message_schema, message_to_json
-from worker.channels.youdu.messages.reading import ITEMS, PLAIN
+from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
 from worker.domain.state import PartState

@@ -10,11 +10,12 @@ from wecom_app_facts import codes, rows, size
 from youdu_samples import CHANNEL, account, account_for, draft, part, reply, said, text
 
 from worker.channels.checking.row import Effect, Either, FieldRule
+from worker.channels.wecom.errcodes import Class
 from worker.channels.youdu import Badge, PopWindow, fields
-from worker.channels.youdu.checks.roles import BUILT_IN, NEEDED
-from worker.channels.youdu.errcodes import ROWS, Class, explain, find
-from worker.channels.youdu.messages.reading import ITEMS, PLAIN
+from worker.channels.youdu.account import BUILT_IN, NEEDED
+from worker.channels.youdu.errcodes import ROWS, explain, find
 from worker.channels.youdu.targets import TARGETS
+from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.domain.call import Access
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Unknown, Wait
 
@@ -30,7 +31,9 @@ CLASSES = {
 
 def table_of(place: str) -> tuple[Any, ...]:
     """Our rows of a type."""
-    return {"popWindow": fields.POP_WINDOW, "badge": fields.BADGE}.get(place) or fields.BODIES["characters"][place]
+    return {"popWindow": fields.WINDOW_ROWS, "badge": fields.BADGE_ROWS}.get(place) or fields.BODIES["characters"][
+        place
+    ]
 
 
 def in_model(place: str, path: str) -> bool:
@@ -91,7 +94,7 @@ def test_every_field_is_ours(row: dict[str, str]):
 
 def test_url_or_tip():
     """A pop-up needs one of the two."""
-    assert ("url", "tip") in [row.names for row in fields.POP_WINDOW if isinstance(row, Either)]
+    assert ("url", "tip") in [row.names for row in fields.WINDOW_ROWS if isinstance(row, Either)]
 
 
 @pytest.mark.parametrize("row", rows("youdu/recipients"), ids=lambda row: row["field"])

@@ -13,7 +13,7 @@ from youdu_samples import ACCESS, CHANNEL, ENVELOPE, account, account_for, draft
 from tests.support.youdu_vectors import APP_ID, BUIN, vector
 from worker.channels.base import TokenGranted
 from worker.channels.youdu import FileMessage, message_from_json, message_schema, message_to_json, recipients_from_json
-from worker.channels.youdu.messages.reading import ITEMS, PLAIN
+from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.domain.call import FileBody
 from worker.domain.content.message import File
 from worker.domain.outcome import Accepted, StaleToken

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.fields import Effect, FieldRule, Row
+from worker.channels.checking.row import Effect, FieldRule, Row
+from worker.channels.wecom_app import card_fields, fields
 
 HEAD = ("| field | limit | beyond it |", "|---|---|---|")
 
@@ -13,7 +13,7 @@ HEAD = ("| field | limit | beyond it |", "|---|---|---|")
 def lines() -> list[str]:
     """Every field with a limit, type by type; fields that several cards share stand once."""
     plain = [line for name, rows in fields.BODIES.items() for line in limited(name, rows)]
-    cards = [line for rows in fields.CARDS.values() for line in limited("template_card", rows)]
+    cards = [line for rows in card_fields.CARDS.values() for line in limited("template_card", rows)]
     chats = [*limited("create_chat", fields.CREATE_CHAT), *limited("change_chat", fields.CHANGE_CHAT)]
     return [*HEAD, *plain, *dict.fromkeys(cards), *chats]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY
 from worker.channels.youdu import Text, Youdu
-from worker.channels.youdu.checks.roles import NEEDED
+from worker.channels.youdu.account import NEEDED
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Access, FileBody, Reply, Request

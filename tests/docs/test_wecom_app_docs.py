@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 import worker
 from tests.support.producing import ACCOUNTS, an_engine
-from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.messages import card, reading
+from worker.channels.wecom.upload import UPLOADS
+from worker.channels.wecom_app.messages import cards, vendor_json
 from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +53,8 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     session.commit()
 
     shown = {type(one) for one in examples}
-    assert {*reading.PLAIN.values(), *card.CARD_CLASSES.values(), worker.CreateChat, worker.ChangeChat} <= shown
-    assert namespace["read"] == reading.message_from_json(namespace["same"])
+    assert {*vendor_json.PLAIN.values(), *cards.CARD_CLASSES.values(), worker.CreateChat, worker.ChangeChat} <= shown
+    assert namespace["read"] == vendor_json.message_from_json(namespace["same"])
 
 
 def test_the_table_is_the_rows() -> None:
@@ -77,5 +77,5 @@ def test_every_setting_and_limit_is_named() -> None:
     from worker.channels.wecom_app import account
     from worker.channels.wecom_app.limits import PROFILE
 
-    for name in (*account.COUNTS, *account.ABILITIES, *PROFILE, *fields.UPLOADS):
+    for name in (*account.COUNTS, *account.ABILITIES, *PROFILE, *UPLOADS):
         assert re.search(rf"\b{name}\b", DOCS), name

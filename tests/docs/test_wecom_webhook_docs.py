@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 import worker
 from tests.pipeline.webhook_site import a_webhook
 from tests.support.producing import an_engine
+from worker.channels.wecom_webhook import messages, vendor_json
 from worker.channels.wecom_webhook.fields import UPLOADS
 from worker.channels.wecom_webhook.limits import PROFILE
-from worker.channels.wecom_webhook.messages import card, reading
 from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     namespace["session"].commit()
 
     shown = {type(one) for one in examples.values()}
-    assert {*reading.PLAIN.values(), *card.CARD_CLASSES.values()} <= shown
+    assert {*vendor_json.PLAIN.values(), *messages.CARD_CLASSES.values()} <= shown
 
 
 def test_the_table_is_the_rows() -> None:

@@ -14,9 +14,8 @@ from tests.support.producing import an_engine
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import youdu
 from worker.channels.youdu import account, fields
-from worker.channels.youdu.checks import roles
 from worker.channels.youdu.limits import PROFILE
-from worker.channels.youdu.messages.reading import ITEMS, PLAIN
+from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import load_settings
 from worker.domain.account import Account, Secret
@@ -87,7 +86,14 @@ def test_every_setting_limit_and_role_is_named() -> None:
         "api_path",
     )
 
-    for name in (*named, *account.InvalidUsers, *PROFILE, *roles.Role, *roles.BUILT_IN, *fields.BODIES["characters"]):
+    for name in (
+        *named,
+        *account.InvalidUsers,
+        *PROFILE,
+        *account.Role,
+        *account.BUILT_IN,
+        *fields.BODIES["characters"],
+    ):
         assert re.search(rf"\b{name}\b", DOCS), name
 
 

@@ -32,7 +32,8 @@ from worker import (
     webhook,
     youdu,
 )
-from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
+from worker.channels.wecom.cards import MainTitle
+from worker.channels.wecom_app.messages.cards import Button
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import WorkerError

@@ -8,9 +8,9 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -19,11 +19,47 @@ from worker.channels.checking.row import FieldRule, Row
 Schema = dict[str, Any]
 
 
-def inlined(made: type[BaseModel], modules: Iterable[str]) -> Schema:
-    """The model's schema without references, files and nulls; every field with its docstring out of these modules."""
+def chosen(schemas: Mapping[tuple[str, str | None], Schema], msgtype: str | None, card_type: str | None) -> Schema:
+    """The schema (2020-12) of one type, or of one of its cards, or of every type."""
+    found = [one for (name, card), one in schemas.items() if msgtype in (None, name) and card_type in (None, card)]
+    if not found:
+        raise ValueError(f"no such message type; there are {', '.join(dict.fromkeys(name for name, _ in schemas))}")
+    return headed(found[0] if len(found) == 1 else {"oneOf": found})
+
+
+def headed(schema: Schema) -> Schema:
+    """A whole schema, which says of which draft it is."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def body(title: str, properties: Schema, required: list[str] | None = None, **more: Any) -> Schema:
+    """The schema of a body with these fields and no others."""
+    needed = {} if required is None else {"required": required}
+    return {
+        "title": title,
+        "type": "object",
+        "properties": properties,
+        **needed,
+        **more,
+        "additionalProperties": False,
+    }
+
+
+def inlined(made: type[BaseModel]) -> Schema:
+    """The model's schema without title, references, files and nulls; every field with the docstring under it."""
     schema = made.model_json_schema()
-    texts = {name: said for module in modules for name, said in docstrings_in(module).items()}
+    texts = {model.__name__: docstrings(model) for model in _models(made)}
     return _resolved(schema, schema.get("$defs", {}), texts)  # type: ignore[no-any-return]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """A model and those that its fields hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _models(field.annotation)
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def _resolved(node: Any, defs: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]]) -> Any:
@@ -50,22 +86,16 @@ def _resolved(node: Any, defs: Mapping[str, Any], texts: Mapping[str, Mapping[st
     return out
 
 
+def docstrings(made: type[BaseModel]) -> dict[str, str]:
+    """Field -> the string under it, with those of the bases."""
+    ours = [one for one in reversed(made.__mro__) if one.__module__.startswith(__package__ or "")]
+    return {name: said for one in ours for name, said in _in_module(one.__module__).get(one.__name__, {}).items()}
+
+
 @cache
-def docstrings_in(module: str) -> dict[str, dict[str, str]]:
-    """Class -> field -> the string under it, with those of its bases in the same package."""
+def _in_module(module: str) -> dict[str, dict[str, str]]:
     tree = ast.parse(inspect.getsource(sys.modules[module]))
-    own = {node.name: dict(_of_class(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
-    return {name: {**_inherited(module, name, own), **texts} for name, texts in own.items()}
-
-
-def _inherited(module: str, name: str, own: Mapping[str, dict[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for base in reversed(getattr(sys.modules[module], name).__mro__[1:]):
-        if base.__module__ == module:
-            found |= own.get(base.__name__, {})
-        elif base.__module__.startswith(module.rpartition(".")[0]):
-            found |= docstrings_in(base.__module__).get(base.__name__, {})
-    return found
+    return {node.name: dict(_of_class(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _of_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What typed messages of every channel are made of: silent models, and files in the place of a media_id.
+"""What typed messages of every channel are made of: silent models, and files in the place of a media_id, reading JSON.
 
 They only hold and lay out values; a channel's `check` says what is wrong with them, all at once. A `repr` or a
 validation error of these types never shows a value: what stands in them is message text.
@@ -6,9 +6,10 @@ validation error of these types never shows a value: what stands in them is mess
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WithJsonSchema
 
@@ -21,6 +22,8 @@ Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description":
 """A file in the place of a media_id; the worker uploads it first."""
 
 NO_FILE: Any = Field(default=None, exclude=True)
+
+T = TypeVar("T", bound=BaseModel)
 
 
 if TYPE_CHECKING:  # a type checker reads the fields, as of every model
@@ -56,7 +59,7 @@ def _path(root: str, loc: tuple[int | str, ...]) -> str:
 
 
 class VendorObject(BaseModel, metaclass=Checked):
-    """Base of the objects nested in a message; as silent as the message itself."""
+    """Base of the objects nested in a message; shows no value in its `repr` or in a validation error."""
 
     model_config = QUIET
 
@@ -70,19 +73,78 @@ class VendorObject(BaseModel, metaclass=Checked):
         return repr(self)  # pydantic's own is the list of the values alone
 
 
-class VendorMessage(Message, metaclass=Checked):
-    """Base of a channel's messages; shows no value in its `repr` or in a validation error."""
+class VendorMessage(VendorObject, Message):
+    """Base of a channel's messages; as silent as the objects in it."""
 
-    model_config = QUIET
 
-    UPLOADED: ClassVar[tuple[str, str] | None] = None
-    """See `VendorObject.UPLOADED`."""
+class PlainMessage(VendorMessage):
+    """Base of the messages with an object of their own, named like their type."""
 
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return ()
+    msgtype: ClassVar[str]
+    """The vendor's name of the type."""
+    ENVELOPE: ClassVar[tuple[str, ...]] = ()
+    """Fields that stand beside the type's own object."""
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    """The vendor's names of fields that cannot be names in Python."""
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are no part of the vendor's body."""
 
-    def __str__(self) -> str:
-        return repr(self)  # pydantic's own is the list of the values alone
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`; what was not given is left out."""
+        content: dict[str, Any] = {}
+        body: dict[str, Any] = {self.msgtype: content}
+        for name, value in self.__dict__.items():
+            if value is not None and name != "file" and name not in self.OPTIONS:
+                (body if name in self.ENVELOPE else content)[self.NAMES.get(name, name)] = plain_value(value)
+        return {"type": self.msgtype, "body": body}
+
+    def files(self) -> Mapping[str, tuple[str, File]]:
+        """See `Message.files`."""
+        return dict(attached(self, self.msgtype)) if can_hold_files(type(self)) else {}
+
+
+class Raw(VendorMessage):
+    """A vendor body we do not model: everything beside the type and the recipients."""
+
+    msgtype: str
+    """The vendor's name of the type; `body` has an object (in Youdu perhaps an array) under the same name."""
+    body: dict[str, Any]
+    """The fields beside the recipients, such as `{"markdown": {"content": "..."}}`."""
+    attachments: dict[str, tuple[str, InstanceOf[File]]] = Field(default_factory=dict, alias="files")
+    """`files=`: body path (`mpnews.articles.0.thumb_media_id`) -> (upload type, file)."""
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`."""
+        return {"type": self.msgtype, "body": dict(self.body)}
+
+    def files(self) -> Mapping[str, tuple[str, File]]:
+        """See `Message.files`."""
+        return self.attachments
+
+
+class Upload(VendorMessage):
+    """The message of an upload job. Its receipt is a media_id, or for `uploadimg` a picture's URL that never ends.
+
+    A media_id lives 3 days in WeCom, for every app of the corp (pages 90253 上传临时素材, 90256 上传图片) or for its
+    webhook's key alone (webhook/upload_media). How long one of Youdu lives is not documented (c01_00017).
+    """
+
+    file: InstanceOf[File]
+    """More than 5 bytes; to Youdu not empty and at most `upload_max_bytes` of the account (100 MiB, ours). Members see
+    its name, in WeCom without `" \\ / :` and line ends."""
+    upload_type: str = "file"
+    """For WeCom's applications and group sends `image` (JPG, PNG, 10 MB), `voice` (AMR, 2 MB, 60 s), `video` (MP4,
+    10 MB), `file` (any, 20 MB), `uploadimg` (a picture of 2 MB for mpnews content; 1000 a day and 3000 a month per
+    corp); for a webhook `file` and `voice`. Other: 40005. For Youdu `image` (jpg, png, gif), `file`, `voice` (amr),
+    `video` (mp4). Other: 200009."""
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`; all of an upload is in `files`."""
+        return {"type": "upload"}
+
+    def files(self) -> Mapping[str, tuple[str, File]]:
+        """See `Message.files`."""
+        return {"media": (self.upload_type, self.file)}
 
 
 def plain_value(value: Any) -> Any:
@@ -119,3 +181,33 @@ def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, Fil
             for i, entry in enumerate(inner):
                 if isinstance(entry, VendorObject):
                     yield from attached(entry, f"{path}.{name}.{i}")
+
+
+def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object in a text of JSON, or the mapping as it was given; CheckFailed when it is neither."""
+    body = data
+    if isinstance(data, str | bytes):
+        try:
+            body = json.loads(data)
+        except ValueError:
+            raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
+    if not isinstance(body, Mapping):
+        raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])
+    return body
+
+
+def validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
+    """A typed message or object; CheckFailed names every field that does not fit, below `root`, and shows no value."""
+    try:
+        return made.model_validate(dict(fields))
+    except ValidationError as error:
+        problems = problems_of(error, root)
+    raise CheckFailed(problems)
+
+
+def refuse_strangers(made: type[PlainMessage], content: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
+    """CheckFailed for fields beside the type's own object that belong into it, and the other way round."""
+    strangers = [name for name in beside if name not in made.ENVELOPE] + [n for n in content if n in made.ENVELOPE]
+    if strangers:
+        text = f"{made.msgtype} has no such field here"
+        raise CheckFailed([Problem(name, text, "leave it out") for name in strangers])

@@ -1,8 +1,14 @@
-"""Places in a message document."""
+"""Places in a message document, and whether each file fills an empty place that wants one of its kind."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
+
+from worker.channels.checking import rules
+from worker.channels.checking.row import FieldRule, Row
+from worker.domain.content.web import Unusable, web_address
+from worker.domain.errors import Problem
 
 
 def put(tree: Any, steps: list[str], value: str | None) -> Any:
@@ -13,3 +19,53 @@ def put(tree: Any, steps: list[str], value: str | None) -> Any:
         place = int(steps[0])
         return [*tree[:place], put(tree[place], steps[1:], value), *tree[place + 1 :]]
     return {**tree, steps[0]: put(tree.get(steps[0]), steps[1:], value)}
+
+
+def file_places(root: str, content: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, str]:
+    """Where a file can stand in an object, by the path that names it, and the upload type it has to be of."""
+    return {
+        rules.dotted(path): row.media
+        for row in rows
+        if isinstance(row, FieldRule) and row.media
+        for path, _, _ in rules.places(root, content, row.path)
+    }
+
+
+def misplaced(
+    message: Mapping[str, Any],
+    path: str,
+    file: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    types: Collection[str],
+    code: str = "",
+) -> Iterator[Problem]:
+    """What is wrong with the place of a file; `types` are the upload types there are, `code` names the vendor's."""
+    holder, kind = holder_of(message.get("body"), path), wanted.get(path)
+    if holder is None:
+        example = next(iter(wanted), "image.media_id")
+        yield Problem(path, "is no place in the body", f"use a path such as {example}")
+    elif holder.get(path.rpartition(".")[2]):
+        yield Problem(path, "has a value and a file", "give one of the two")
+    elif kind is not None and file.get("upload_type") in types and file["upload_type"] != kind:
+        yield Problem(path, f"is of another upload type{code}", f"use upload type {kind}")
+
+
+def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:
+    """The object in which the last name of `path` stands."""
+    for step in path.split(".")[:-1]:
+        if isinstance(tree, Mapping):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+            tree = tree[int(step)]
+        else:
+            return None
+    return tree if isinstance(tree, Mapping) else None
+
+
+def url_problems(path: str, url: Any) -> Iterator[Problem]:
+    """Why a file cannot be fetched from this address."""
+    try:
+        web_address(url)
+    except Unusable as error:
+        text, _, remedy = str(error).partition("; ")
+        yield Problem(f"{path}.url", text, remedy)

@@ -1,4 +1,7 @@
-"""Whether a value can be sent and stored: plain JSON, whole characters, no escapes the vendor forbids."""
+"""Values and texts: whether they can be sent and stored, and how long a text is in each of the vendor's units.
+
+What can be sent is plain JSON of whole characters, without the escapes that the vendor forbids.
+"""
 
 from __future__ import annotations
 
@@ -80,3 +83,23 @@ def _shown(name: Any) -> str:
 
 def _plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def byte_size(text: str) -> int:
+    """Size of the UTF-8 form; half surrogates (refused elsewhere) count as three."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def utf16_size(text: str) -> int:
+    """Length in units of UTF-16: what most programs call characters; one beyond the basic plane counts as two."""
+    return len(text) + sum(1 for character in text if character > "\uffff")
+
+
+def chinese_size(text: str) -> float:
+    """Length in Chinese characters with ASCII as halves: what the vendor presumably counts in (page 90236)."""
+    return len(text) - sum(1 for character in text if character.isascii()) / 2
+
+
+def longest_chinese_size(text: str) -> int:
+    """Length in Chinese characters if every character counts as one."""
+    return len(text)

@@ -8,7 +8,7 @@ from functools import cache
 from math import ceil
 from typing import Any
 
-from worker.channels.checking.measure import byte_size, chinese_size, longest_chinese_size, utf16_size
+from worker.channels.checking.plain import byte_size, chinese_size, longest_chinese_size, utf16_size
 from worker.channels.checking.row import Effect, Either, FieldRule, Row, Together
 from worker.domain.errors import Problem
 

@@ -1,4 +1,7 @@
-"""The vendor's errmsg without anything of ours in it: no recipient, no message text, no token, no id."""
+"""The vendor's errmsg without anything of ours in it: no recipient, no message text, no token, no id.
+
+And what it adds to the remedy of a refusal.
+"""
 
 from __future__ import annotations
 
@@ -83,3 +86,13 @@ def _strings(tree: Any) -> Iterator[str]:
     elif isinstance(tree, list):
         for value in tree:
             yield from _strings(value)
+
+
+UNTRUSTED = frozenset({60020, 301042})
+"""Codes that are about the caller's IP; the vendor's text names it."""
+
+
+def remedy(what: str, code: int, errmsg: str) -> str:
+    """What to do, with our address as the vendor sees it where it is refused."""
+    ip = caller_ip(errmsg) if code in UNTRUSTED else None
+    return f"{what} (the vendor sees {ip})" if ip else what

@@ -8,7 +8,7 @@ from __future__ import annotations
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.channels.wecom import errcodes, redact
 from worker.channels.wecom.errcodes import WRONG_SECRET, Class
-from worker.channels.wecom.remedy import remedy
+from worker.channels.wecom.redact import remedy
 from worker.channels.wecom.reply import Answer, integer, read, text_of
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request

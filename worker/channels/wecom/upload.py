@@ -1,4 +1,4 @@
-"""Files of an upload: what pages 90253 (上传临时素材) and 90256 (上传图片) take, and the names members see."""
+"""Uploads: what pages 90253 (上传临时素材) and 90256 (上传图片) take, the names members see, call and answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from worker.channels.checking.paths import url_problems
 from worker.channels.checking.plain import unfit_text
 from worker.channels.wecom.reply import Answer, moment, text_of
 from worker.channels.wecom.verdict import warns
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.content.message import LOOKED_AT
-from worker.domain.content.web import Unusable, web_address
 from worker.domain.errors import Problem
 from worker.domain.job import Part
 from worker.domain.outcome import Taken
@@ -74,7 +74,7 @@ def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, Uplo
         yield Problem(path, "has no such upload type (vendor code 40005)", f"use one of {', '.join(uploads)}")
         return
     if "url" in file:  # size and format are looked at when it was fetched
-        yield from _unfit_url(path, file["url"])
+        yield from url_problems(path, file["url"])
         return
     yield from _unfit_size(path, rule, file.get("size") or 0)
     yield from _unfit_format(path, rule, file.get("head"))
@@ -86,14 +86,6 @@ def unfit_name(path: str, name: str) -> Iterator[Problem]:
     if not display_name(name):
         yield Problem(f"{path}.filename", "is empty", "give the file a name")
     yield from unfit_text(f"{path}.filename", display_name(name))
-
-
-def _unfit_url(path: str, url: Any) -> Iterator[Problem]:
-    try:
-        web_address(url)
-    except Unusable as error:
-        text, _, remedy = str(error).partition("; ")
-        yield Problem(f"{path}.url", text, remedy)
 
 
 def _unfit_size(path: str, rule: UploadRule, size: int) -> Iterator[Problem]:

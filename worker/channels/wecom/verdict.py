@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from worker.channels.wecom import errcodes, redact
 from worker.channels.wecom.errcodes import Class, Errcode
-from worker.channels.wecom.remedy import remedy
+from worker.channels.wecom.redact import remedy
 from worker.channels.wecom.reply import Answer
 from worker.channels.wecom.token import retry_after
 from worker.domain.call import Reply

@@ -1,55 +1,61 @@
 """WeCom application messages: the channel and its typed messages."""
 
-from worker.channels.wecom.message import Upload
-from worker.channels.wecom_app.channel import WecomApp
-from worker.channels.wecom_app.checks.translate import escape_ids
-from worker.channels.wecom_app.messages.articles import MpNews, MpNewsArticle, News, NewsArticle
-from worker.channels.wecom_app.messages.basic import (
-    FileMessage,
-    Image,
-    Markdown,
-    MiniProgramNotice,
-    NoticeItem,
-    Text,
-    TextCard,
-    Video,
-    Voice,
-)
-from worker.channels.wecom_app.messages.card import (
-    ButtonCard,
+from worker.channels.typed import Upload
+from worker.channels.wecom.cards import (
     Card,
-    MultipleCard,
-    NewsNoticeCard,
-    TextNoticeCard,
-    VoteCard,
-)
-from worker.channels.wecom_app.messages.card_parts import (
-    ActionItem,
-    ActionMenu,
-    Button,
-    ButtonSelection,
     CardAction,
     CardImage,
-    Checkbox,
-    CheckOption,
     EmphasisContent,
     HorizontalContent,
     ImageTextArea,
     Jump,
     MainTitle,
-    Option,
     PlainSource,
     QuoteArea,
-    SelectItem,
     Source,
-    SubmitButton,
     VerticalContent,
 )
-from worker.channels.wecom_app.messages.chat import ChangeChat, CreateChat
-from worker.channels.wecom_app.messages.message import Raw
-from worker.channels.wecom_app.messages.reading import message_from_json, message_to_json, recipients_from_json
-from worker.channels.wecom_app.messages.schema import message_schema
-from worker.channels.wecom_app.messages.update import CardUpdate
+from worker.channels.wecom_app.channel import WecomApp
+from worker.channels.wecom_app.messages.basic import (
+    FileMessage,
+    Image,
+    Markdown,
+    MiniProgramNotice,
+    MpNews,
+    MpNewsArticle,
+    News,
+    NewsArticle,
+    NoticeItem,
+    Raw,
+    Text,
+    TextCard,
+    Video,
+    Voice,
+    escape_ids,
+)
+from worker.channels.wecom_app.messages.cards import (
+    ActionItem,
+    ActionMenu,
+    Button,
+    ButtonCard,
+    ButtonSelection,
+    Checkbox,
+    CheckOption,
+    MultipleCard,
+    NewsNoticeCard,
+    Option,
+    SelectItem,
+    SubmitButton,
+    TextNoticeCard,
+    VoteCard,
+)
+from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
+from worker.channels.wecom_app.messages.vendor_json import (
+    message_from_json,
+    message_schema,
+    message_to_json,
+    recipients_from_json,
+)
 
 __all__ = [
     "ActionItem",

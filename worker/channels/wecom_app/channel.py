@@ -9,8 +9,8 @@ from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom_app import account as keys, callback, fields, limits, render, split, verdict
-from worker.channels.wecom_app.checks import fast_check, job, overflow as overflows, warn
-from worker.channels.wecom_app.messages.content import SENDS
+from worker.channels.wecom_app.checks import fast_check, job, warn
+from worker.channels.wecom_app.fields import SENDS
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients
@@ -83,7 +83,7 @@ class WecomApp:
 
     def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
         """See `Channel.fit`."""
-        return overflows.fit(kind, message, account, overflow)
+        return split.fit(kind, message, account, overflow)
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """See `Channel.split`."""
@@ -166,7 +166,7 @@ class WecomApp:
 
     def upload_limit(self, upload_type: str) -> int:
         """See `Channel.upload_limit`."""
-        return fields.UPLOADS[upload_type].max_bytes
+        return upload.UPLOADS[upload_type].max_bytes
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""

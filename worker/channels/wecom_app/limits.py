@@ -16,8 +16,8 @@ from worker.channels.wecom.limits import (
     ip_charges,
     with_amount,
 )
-from worker.channels.wecom_app.reach import people
 from worker.channels.wecom_app.render import PATHS, path_of
+from worker.channels.wecom_app.targets import people
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope

@@ -9,8 +9,8 @@ from typing import Any
 
 from worker.channels.checking.paths import put
 from worker.channels.wecom import upload
-from worker.channels.wecom.json_body import json_bytes
-from worker.channels.wecom_app.messages.content import SPLIT_FIELD
+from worker.channels.wecom.call import json_bytes
+from worker.channels.wecom_app.fields import SPLIT_FIELD
 from worker.domain.account import Account
 from worker.domain.call import Request
 from worker.domain.job import Part

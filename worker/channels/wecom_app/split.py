@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from worker.channels.wecom_app.fields.cards import TASK_ID_MAX
-from worker.channels.wecom_app.messages.content import SENDS
-from worker.channels.wecom_app.reach import people
-from worker.channels.wecom_app.targets import TARGETS, Target, ids
+from worker.channels.checking import overflow as overflows
+from worker.channels.checking.overflow import Fitted
+from worker.channels.checking.row import Row
+from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.card_fields import TASK_ID_MAX
+from worker.channels.wecom_app.fields import SENDS, SPLIT_FIELD, body_rows
+from worker.channels.wecom_app.targets import TARGETS, Target, ids, people
+from worker.domain.account import Account
 from worker.domain.content.recipient import GROUPS, Recipients
-from worker.domain.job import Draft
+from worker.domain.job import Draft, Kind
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:
@@ -98,3 +102,18 @@ def _slices(recipients: Recipients, n: int) -> dict[str, Any]:
 def _slice(recipients: Recipients, target: Target, n: int) -> list[str]:
     listed = ids(recipients, target)
     return list(listed[n * target.maximum : (n + 1) * target.maximum]) if listed else []
+
+
+def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
+    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
+    root, rows = _table(kind, document, account)
+    splits = kind in SENDS and root in ("text", "markdown")
+    return overflows.fit(document, root, rows, overflow, SPLIT_FIELD if splits else None)
+
+
+def _table(kind: str, document: Mapping[str, Any], account: Account) -> tuple[str, tuple[Row, ...]]:
+    if kind == Kind.CREATE_CHAT:
+        return "", fields.CREATE_CHAT
+    if kind == Kind.CHANGE_CHAT:
+        return "", fields.CHANGE_CHAT
+    return str(document.get("type")), body_rows(kind, str(document.get("type")), account)

@@ -1,14 +1,15 @@
-"""Recipients of a call: charset and maxima of userids, departments and tags, in the vendor's field names."""
+"""Recipients of a call: charset and maxima of userids, departments and tags, and the members that it reaches."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from worker.channels.wecom.ids import USERID, USERID_WANTED
+from worker.channels.wecom.call import USERID, USERID_WANTED
 from worker.channels.wecom_app.fields import CHATID
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.recipient import GROUPS, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
@@ -118,3 +119,12 @@ def _unfit(target: Target, field: str, asked: Recipients) -> Iterator[Problem]:
 
 def _fits(target: Target, entry: object) -> bool:
     return isinstance(entry, str) and entry.lower() != "@all" and target.pattern.fullmatch(entry) is not None
+
+
+def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str]:
+    """The known recipients, each once whatever the case, as the spec spells them; `members` are its groups'."""
+    users = spec.get("users", ())
+    if not members or not spec.keys() & set(GROUPS):
+        return list(users)
+    named = {user.lower(): user for user in users}
+    return [*users, *(one for one in members if one.lower() not in named)]

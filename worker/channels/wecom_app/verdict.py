@@ -1,4 +1,7 @@
-"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes: rows of `wecom/errcodes`."""
+"""What the vendor's answer to a part means, and which of the asked recipients it refused.
+
+`errcode` decides, not the HTTP status; codes are rows in `wecom/errcodes/`.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from typing import Any
 
 from worker.channels.wecom import errcodes, upload
 from worker.channels.wecom.errcodes import Errcode
-from worker.channels.wecom.reply import Answer, read, text_of
+from worker.channels.wecom.reply import Answer, listed, read, text_of
 from worker.channels.wecom.verdict import by_class, no_vendor, verdict, warns
-from worker.channels.wecom_app.messages.content import SENDS, calls_back, card_of
-from worker.channels.wecom_app.refusals import FIELDS, all_refused, refusals
+from worker.channels.wecom_app.card_fields import calls_back, card_of
+from worker.channels.wecom_app.fields import SENDS
 from worker.domain.call import Reply
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Taken, Verdict, unheard_of
+from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Taken, Verdict, unheard_of
 
 PROMISED: Mapping[str, str] = {"send": "msgid", "create_chat": "chatid"}
 """The id a success carries, by kind; recall, update and all else about chats promise none."""
@@ -135,3 +138,47 @@ SPECIAL: Mapping[int, Callable[[Part, Answer, Errcode], Outcome]] = {
     86215: _chat_made_before,
 }
 """Codes whose meaning depends on the part."""
+
+
+FIELDS: Mapping[str, str] = {
+    "invaliduser": "user",
+    "unlicenseduser": "user",
+    "invalidparty": "party",
+    "invalidtag": "tag",
+}
+"""The vendor's lists (page 90236) and whom they name."""
+
+ASKED: Mapping[str, tuple[str, str]] = {
+    "user": ("users", "invaliduser"),
+    "party": ("parties", "invalidparty"),
+    "tag": ("tags", "invalidtag"),
+}
+"""By kind: the key of such recipients in a part's spec, and the vendor's list that is noted when all are refused."""
+
+Key = tuple[str, str]
+
+
+def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
+    """The refused recipients, each once, and notes on what did not fit. Ids come back lower-cased (page 90236)."""
+    lists = {field: listed(data[field]) for field in FIELDS if data.get(field)}
+    notes = [f"{field} has another type" for field, ids in lists.items() if ids is None]
+    named = {(FIELDS[field], entry.lower()): field for field, ids in lists.items() for entry in ids or ()}
+    asked = _asked(part)
+    strangers = len(named.keys() - asked.keys())
+    if strangers:
+        notes.append(f"{strangers} refused ids were not asked for")
+    return tuple(replace(asked[key], field=field) for key, field in named.items() if key in asked), notes
+
+
+def all_refused(part: Part, data: Mapping[str, Any]) -> tuple[Refusal, ...]:
+    """Every recipient of the part: 81013 means all of them, though the lists may name only some."""
+    named, _ = refusals(part, data)
+    return tuple({**_asked(part), **{(each.kind, each.recipient.lower()): each for each in named}}.values())
+
+
+def _asked(part: Part) -> dict[Key, Refusal]:
+    return {
+        (kind, str(entry).lower()): Refusal(str(entry), kind, field)
+        for kind, (name, field) in ASKED.items()
+        for entry in part.spec.get(name, ())
+    }

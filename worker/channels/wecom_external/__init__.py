@@ -1,12 +1,26 @@
 """WeCom group sends to customers and customer groups: the channel and its typed messages."""
 
+from worker.channels.typed import Upload
 from worker.channels.wecom import errcodes
-from worker.channels.wecom.message import Upload
 from worker.channels.wecom_external.channel import WecomExternal
-from worker.channels.wecom_external.messages.attachments import Attachment, File, Image, Link, MiniProgram, Video
-from worker.channels.wecom_external.messages.message import Campaign, Raw, TagFilter, TagGroup
-from worker.channels.wecom_external.messages.reading import message_from_json, message_to_json, recipients_from_json
-from worker.channels.wecom_external.messages.schema import message_schema
+from worker.channels.wecom_external.messages import (
+    Attachment,
+    Campaign,
+    File,
+    Image,
+    Link,
+    MiniProgram,
+    Raw,
+    TagFilter,
+    TagGroup,
+    Video,
+)
+from worker.channels.wecom_external.vendor_json import (
+    message_from_json,
+    message_schema,
+    message_to_json,
+    recipients_from_json,
+)
 
 __all__ = [
     "Attachment",

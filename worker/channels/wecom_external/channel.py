@@ -9,8 +9,7 @@ from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking import overflow as overflows
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom.upload import UPLOADS
-from worker.channels.wecom_external import account as keys, fields, limits, render, split, verdict
-from worker.channels.wecom_external.checks import job
+from worker.channels.wecom_external import account as keys, check, fields, limits, render, split, verdict
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients
@@ -75,11 +74,11 @@ class WecomExternal:
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return job.check(draft)
+        return check.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
-        return job.warnings(draft)
+        return check.warnings(draft)
 
     def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> overflows.Fitted:
         """See `Channel.fit`: texts are truncated, nothing is split.

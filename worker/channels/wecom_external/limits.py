@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from worker.channels.wecom.limits import CORP, IP, UNKEPT, UPLOAD_IMAGE, adjusted, counted, counted_by_api, ip_charges
 from worker.channels.wecom.upload import IMAGE_PATH
-from worker.channels.wecom_external.look_up import calls
+from worker.channels.wecom_external import look_up
 from worker.channels.wecom_external.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
@@ -59,4 +59,6 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     for cap, limit in CUSTOMER.items():
         not_kept = limit.not_kept if cap == chosen else f"customer_cap is {chosen}"
         yield Counted(replace(limit, not_kept=not_kept), "each customer or group")
-    yield from counted_by_api({*PATHS.values(), *calls.PATHS.values(), IMAGE_PATH}, {IMAGE_PATH: UPLOAD_IMAGE}, account)
+    yield from counted_by_api(
+        {*PATHS.values(), *look_up.PATHS.values(), IMAGE_PATH}, {IMAGE_PATH: UPLOAD_IMAGE}, account
+    )

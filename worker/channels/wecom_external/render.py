@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.channels.wecom import upload
-from worker.channels.wecom.json_body import json_bytes
-from worker.channels.wecom_external import track
-from worker.channels.wecom_external.look_up import calls
-from worker.channels.wecom_external.messages.content import content_of
+from worker.channels.wecom.call import json_bytes
+from worker.channels.wecom_external import look_up, track
+from worker.channels.wecom_external.messages import content_of
 from worker.channels.wecom_external.split import audience_in
 from worker.domain.account import Account
 from worker.domain.call import Request
@@ -47,7 +46,7 @@ def path_of(part: Part) -> str:
         return upload.path_of(part)
     if part.kind == "track":
         return track.path_of(part)
-    return calls.path_of(part) if looks_up(part) else PATHS[part.kind]
+    return look_up.path_of(part) if looks_up(part) else PATHS[part.kind]
 
 
 def looks_up(part: Part) -> bool:
@@ -57,7 +56,7 @@ def looks_up(part: Part) -> bool:
 
 def body_of(part: Part) -> dict[str, Any]:
     """The body of any call but an upload's."""
-    return calls.body_of(part) if looks_up(part) else _BODIES[part.kind](part)
+    return look_up.body_of(part) if looks_up(part) else _BODIES[part.kind](part)
 
 
 def body_hash(part: Part, account: Account) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from worker.channels.wecom.ids import USERID, USERID_WANTED
+from worker.channels.wecom.call import USERID, USERID_WANTED
 from worker.channels.wecom_external.fields import MOST_CUSTOMERS, MOST_GROUPS
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem

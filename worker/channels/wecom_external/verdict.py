@@ -8,8 +8,7 @@ from typing import Any
 from worker.channels.wecom import upload
 from worker.channels.wecom.reply import Answer, listed, read, text_of
 from worker.channels.wecom.verdict import by_code, no_vendor, verdict, warns
-from worker.channels.wecom_external import track
-from worker.channels.wecom_external.look_up import calls
+from worker.channels.wecom_external import look_up, track
 from worker.channels.wecom_external.render import looks_up
 from worker.channels.wecom_external.split import audience_in
 from worker.domain.call import Reply
@@ -52,7 +51,7 @@ def _unread(part: Part, reply: Reply) -> Outcome:
 
 def _meant(part: Part, answer: Answer) -> Outcome:
     if looks_up(part):
-        return calls.outcome(part, answer)
+        return look_up.outcome(part, answer)
     if part.kind == "track":
         return track.outcome(part, answer)
     return _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)

@@ -1,7 +1,21 @@
 """WeCom webhooks (群机器人, 消息推送): the channel and its typed messages."""
 
+from worker.channels.typed import Raw, Upload
+from worker.channels.wecom.cards import (
+    Card,
+    CardAction,
+    CardImage,
+    EmphasisContent,
+    HorizontalContent,
+    ImageTextArea,
+    Jump,
+    MainTitle,
+    QuoteArea,
+    Source,
+    VerticalContent,
+)
 from worker.channels.wecom_webhook.channel import WecomWebhook
-from worker.channels.wecom_webhook.messages.basic import (
+from worker.channels.wecom_webhook.messages import (
     Action,
     Article,
     Attachment,
@@ -11,27 +25,17 @@ from worker.channels.wecom_webhook.messages.basic import (
     MarkdownV2,
     MiniProgram,
     News,
+    NewsNoticeCard,
     Text,
+    TextNoticeCard,
     Voice,
 )
-from worker.channels.wecom_webhook.messages.card import (
-    Card,
-    CardAction,
-    CardImage,
-    EmphasisContent,
-    HorizontalContent,
-    ImageTextArea,
-    Jump,
-    MainTitle,
-    NewsNoticeCard,
-    QuoteArea,
-    Source,
-    TextNoticeCard,
-    VerticalContent,
+from worker.channels.wecom_webhook.vendor_json import (
+    message_from_json,
+    message_schema,
+    message_to_json,
+    recipients_from_json,
 )
-from worker.channels.wecom_webhook.messages.message import Raw, Upload
-from worker.channels.wecom_webhook.messages.reading import message_from_json, message_to_json, recipients_from_json
-from worker.channels.wecom_webhook.messages.schema import message_schema
 
 __all__ = [
     "Action",

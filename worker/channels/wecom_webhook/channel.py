@@ -11,6 +11,7 @@ from worker.channels.wecom import upload
 from worker.channels.wecom_webhook import (
     account as keys,
     callback,
+    check,
     errcodes,
     fields,
     limits,
@@ -19,7 +20,6 @@ from worker.channels.wecom_webhook import (
     targets,
     verdict,
 )
-from worker.channels.wecom_webhook.checks import job, overflow as overflows, warn
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients
@@ -65,15 +65,15 @@ class WecomWebhook:
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return job.check(draft)
+        return check.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
-        return warn.warnings(draft)
+        return check.warnings(draft)
 
     def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
         """See `Channel.fit`."""
-        return overflows.fit(kind, message, account, overflow)
+        return split.fit(kind, message, account, overflow)
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """See `Channel.split`."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.channels.wecom import errcodes as shared
-from worker.channels.wecom.errcodes.explained import explained
-from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, refused
+from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, explained, refused
 from worker.domain.outcome import Penalty, Scope
 
 Rows = Mapping[int, tuple[Said, Said]]

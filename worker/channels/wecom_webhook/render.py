@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.checking.paths import put
-from worker.channels.wecom.json_body import json_bytes
+from worker.channels.wecom.call import json_bytes
 from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name, file_of
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
-from worker.channels.wecom_webhook.messages.content import SPLIT_FIELD
+from worker.channels.wecom_webhook.fields import SPLIT_FIELD
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.job import Kind, Part

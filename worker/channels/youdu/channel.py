@@ -7,9 +7,18 @@ from typing import Any
 
 from worker.channels.base import CallbackDoor, TokenOutcome
 from worker.channels.checking.overflow import Fitted
-from worker.channels.youdu import account as keys, callback, errcodes, limits, render, split, token, verdict
-from worker.channels.youdu.checks import job, overflow as overflows, warn
-from worker.channels.youdu.messages import content
+from worker.channels.youdu import (
+    account as keys,
+    callback,
+    check,
+    errcodes,
+    fields,
+    limits,
+    render,
+    split,
+    token,
+    verdict,
+)
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.message import LOOKED_AT
@@ -21,8 +30,8 @@ from worker.domain.pacing.limit import Charge, Counted
 
 NO_ID = "Youdu gives no message id, and has no call that takes back, changes or follows what was sent"
 INSTEAD: Mapping[str, str] = {
-    content.POP_WINDOW: "send a window with the same notice_id: it takes the place of the first",
-    content.BADGE: "set the badge again; 0 clears it",
+    fields.POP_WINDOW: "send a window with the same notice_id: it takes the place of the first",
+    fields.BADGE: "set the badge again; 0 clears it",
 }
 """What to do instead of a recall, by kind."""
 
@@ -31,8 +40,8 @@ class Youdu:
     """有度即时通, app messages and uploads, pop-up windows, badge counts."""
 
     name = "youdu"
-    kinds = frozenset(content.KINDS)
-    sends = content.SENDS
+    kinds = frozenset(fields.KINDS)
+    sends = fields.SENDS
     uses_token = True
     calls_with_secret = True
     counts_members = False
@@ -51,7 +60,7 @@ class Youdu:
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
         found = str(document.get("type"))
-        return found if found in content.KINDS and found != content.SEND else content.SEND
+        return found if found in fields.KINDS and found != fields.SEND else fields.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """See `Channel.follow_up_problem`."""
@@ -63,15 +72,15 @@ class Youdu:
 
     def check(self, draft: Draft) -> list[Problem]:
         """See `Channel.check`."""
-        return job.check(draft)
+        return check.check(draft)
 
     def warnings(self, draft: Draft) -> list[str]:
         """See `Channel.warnings`."""
-        return warn.warnings(draft)
+        return check.warnings(draft)
 
     def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
         """See `Channel.fit`."""
-        return overflows.fit(kind, message, account, overflow)
+        return split.fit(kind, message, account, overflow)
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """See `Channel.split`."""
@@ -82,9 +91,9 @@ class Youdu:
 
         `send/<msgType>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the kind.
         """
-        if kind == content.SEND:
+        if kind == fields.SEND:
             return f"{kind}/{message['type']}"
-        if kind == content.UPLOAD:
+        if kind == fields.UPLOAD:
             file = message["files"]["media"]
             return f"{kind}/{file['upload_type']}{'/url' if 'url' in file else ''}"
         return kind
@@ -106,9 +115,9 @@ class Youdu:
         A message has no id of ours and the server no memory, so nothing does. A badge is absolute, and a pop-up window
         takes the place of the first one with its id.
         """
-        if part.kind in (content.UPLOAD, content.BADGE):
+        if part.kind in (fields.UPLOAD, fields.BADGE):
             return RepeatRule.HARMLESS, 0
-        if part.kind == content.POP_WINDOW and render.notice_id(part):
+        if part.kind == fields.POP_WINDOW and render.notice_id(part):
             return RepeatRule.HARMLESS, 0
         return RepeatRule.HOLD, 0
 
@@ -151,7 +160,7 @@ class Youdu:
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """See `Channel.upload_part`."""
         kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
-        return {"type": content.UPLOAD, "files": {"media": kept}}
+        return {"type": fields.UPLOAD, "files": {"media": kept}}
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """See `Channel.callback_secrets`: the token of the address; the key is the account's own."""

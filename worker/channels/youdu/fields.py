@@ -1,6 +1,6 @@
-"""The vendor's field tables as rows of data, by msgType; a table stands for the whole body.
+"""The vendor's field tables as rows of data, by msgType, and which of them a message is held against.
 
-Source: c01_00003 (msg/send), c01_00006 (pop-up windows), c01_00005 (badges).
+A table stands for the whole body. Source: c01_00003 (msg/send), c01_00006 (pop-up windows), c01_00005 (badges).
 
 No code is documented for what breaks a row. Where the vendor says "cut", it says so; a title of a link, an exlink or a
 sysMsg "may have at most 64": whether more is refused or cut is not confirmed.
@@ -8,11 +8,19 @@ sysMsg "may have at most 64": whether more is refused or cut is not confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking.foreign import Foreign
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row
+from worker.domain.account import Account
+
+SEND, UPLOAD, POP_WINDOW, BADGE = "send", "upload", "pop_window", "badge"
+KINDS = (SEND, UPLOAD, POP_WINDOW, BADGE)
+SENDS = frozenset({SEND, POP_WINDOW, BADGE})
+"""The kinds that are for people."""
+SPLIT_FIELD = "text.content"
+"""The text that can go out as several messages."""
 
 R = FieldRule
 TEXT = 600
@@ -69,7 +77,7 @@ _FIXED: Mapping[str, tuple[Row, ...]] = {
 }
 
 
-def bodies(unit: str) -> Mapping[str, tuple[Row, ...]]:
+def _tables(unit: str) -> Mapping[str, tuple[Row, ...]]:
     """The tables, with the titles whose unit is not confirmed counted in this one."""
     return {
         **_FIXED,
@@ -107,10 +115,10 @@ def bodies(unit: str) -> Mapping[str, tuple[Row, ...]]:
     }
 
 
-BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {unit: bodies(unit) for unit in ("characters", "bytes")}
+BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {unit: _tables(unit) for unit in ("characters", "bytes")}
 """By the unit of titles, then by msgType. A type not listed goes out as it is (`Raw`)."""
 
-POP_WINDOW: tuple[Row, ...] = (
+WINDOW_ROWS: tuple[Row, ...] = (
     R("popWindow", dict, required=True),
     Either(("url", "tip"), at="popWindow"),
     R("popWindow.url"),
@@ -123,7 +131,7 @@ POP_WINDOW: tuple[Row, ...] = (
     R("popWindow.pop_mode", int),
     R("popWindow.notice_id"),
 )
-BADGE: tuple[Row, ...] = (R("count", int, required=True, between=(0, MANY)), R("tip"))
+BADGE_ROWS: tuple[Row, ...] = (R("count", int, required=True, between=(0, MANY)), R("tip"))
 
 OURS = frozenset({"toUser", "toDept", "toAll", "toEmail", "toGid", "msgType", "buin", "appId", "encrypt"})
 """Fields beside a type's own object that only the worker sets."""
@@ -153,3 +161,22 @@ def foreign(body: Mapping[str, Any]) -> tuple[Foreign, ...]:
     action = mail.get("action") if isinstance(mail, Mapping) else None
     others = (name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names)
     return (*_FOREIGN, *(Foreign(f"mail.{name}", ("", 0)) for name in others))
+
+
+def rows_of(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
+    """The rows of a message; none for a type we do not model."""
+    if kind == POP_WINDOW:
+        return WINDOW_ROWS
+    if kind == BADGE:
+        return BADGE_ROWS
+    unit = str(account.settings.get("title_unit", "characters"))
+    return BODIES.get(unit, BODIES["characters"]).get(msgtype, ())
+
+
+def bodies(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The body: once, or once for each piece of a text that was split."""
+    body = document["body"]
+    if "pieces" in document:
+        yield from ({**body, "text": {**body["text"], "content": piece}} for piece in document["pieces"])
+    else:
+        yield body

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from worker.channels.youdu.messages.content import UPLOAD
+from worker.channels.youdu.fields import UPLOAD
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope

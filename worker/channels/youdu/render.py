@@ -12,9 +12,8 @@ from typing import Any
 from worker.channels.checking.paths import put
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
-from worker.channels.youdu.messages.content import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
+from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
 from worker.channels.youdu.targets import addressed
-from worker.channels.youdu.upload import BYTES_PER_SECOND
 from worker.domain.account import Account
 from worker.domain.call import Access, FileBody, Request
 from worker.domain.job import Part
@@ -28,6 +27,10 @@ PATHS: Mapping[str, str] = {
 """Paths below the account's `api_path`, which is /cgi unless it is set."""
 LEGACY = frozenset({POP_WINDOW, BADGE})
 """Calls with an envelope of their own and, by the documentation and the vendor's SDKs, without a token."""
+
+
+BYTES_PER_SECOND = 256 * 1024
+"""The slowest speed of an upload that is waited for."""
 
 
 def path_of(account: Account, kind: str) -> str:

@@ -6,10 +6,14 @@ the order of reading.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.youdu.messages.content import BADGE, UPLOAD
+from worker.channels.checking import overflow as overflows
+from worker.channels.checking.overflow import Fitted
+from worker.channels.youdu.fields import BADGE, SEND, SPLIT_FIELD, UPLOAD, rows_of
 from worker.channels.youdu.targets import TARGETS, ids
+from worker.domain.account import Account
 from worker.domain.job import Draft
 
 
@@ -44,3 +48,10 @@ def _pieces(draft: Draft, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The spec once for each piece of a text that was split, in the order in which they should be read."""
     count = len(draft.message.get("pieces", ()))
     return [{**spec, "piece": piece} for piece in range(count)] if count else [spec]
+
+
+def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
+    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
+    msgtype = str(document.get("type"))
+    splits = kind == SEND and msgtype == "text"
+    return overflows.fit(document, "", rows_of(kind, msgtype, account), overflow, SPLIT_FIELD if splits else None)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from worker.channels.checking.measure import utf16_size
-from worker.channels.youdu.messages.content import BADGE
+from worker.channels.checking.plain import utf16_size
+from worker.channels.youdu.fields import BADGE
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part

@@ -6,12 +6,12 @@ Each call brings a new token; whether the older one lives on is not documented, 
 from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.channels.wecom.errcodes import Class
 from worker.channels.wecom.reply import integer, read, text_of
+from worker.channels.wecom.token import retry_after
 from worker.channels.youdu import errcodes
 from worker.channels.youdu.account import DEFAULT_PATH
-from worker.channels.youdu.answers import http
-from worker.channels.youdu.envelope import envelope_of, opened, standard
-from worker.channels.youdu.errcodes import Class
+from worker.channels.youdu.envelope import envelope_of, opened, standard, wrong_place
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 
@@ -33,10 +33,10 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     """Granted, refused (an operator must act), or later."""
     answer = read(reply)
     if answer is None:
-        wrong = http.wrong_place(reply.status)
+        wrong = wrong_place(reply.status)
         if wrong is not None:
             return TokenRefused(f"http_{reply.status} from gettoken", wrong)
-        return TokenLater(f"http_{reply.status}: no vendor answer", http.retry_after(reply) or UNREADABLE_DELAY_S)
+        return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
     if answer.errcode:
         return _refused(answer.errcode)
     given = opened(envelope_of(account, secret), answer.data)

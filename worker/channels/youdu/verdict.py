@@ -1,13 +1,12 @@
-"""What the server's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes/`."""
+"""What the server's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes.py`."""
 
 from __future__ import annotations
 
+from worker.channels.wecom.errcodes import Class, Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
-from worker.channels.youdu import errcodes
-from worker.channels.youdu.answers import http, people, redact
-from worker.channels.youdu.envelope import envelope_of, opened
-from worker.channels.youdu.errcodes import Class, Errcode
-from worker.channels.youdu.messages.content import SENDS, UPLOAD
+from worker.channels.youdu import errcodes, errmsg
+from worker.channels.youdu.envelope import envelope_of, no_vendor, opened
+from worker.channels.youdu.fields import SENDS, UPLOAD
 from worker.channels.youdu.render import carries_token
 from worker.channels.youdu.token import WRONG_KEY
 from worker.domain.account import Account
@@ -36,16 +35,16 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply)
     if answer is None:
-        return Verdict(http.no_vendor(reply, part.kind), http_status=reply.status)
+        return Verdict(no_vendor(reply, part.kind), http_status=reply.status)
     found = _taken(part, account, answer, access) if answer.errcode == 0 else _refused(part, account, answer)
-    return Verdict(found, answer.errcode, redact.reason(answer.errmsg), http_status=reply.status)
+    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), http_status=reply.status)
 
 
 def _taken(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
     """Errcode 0. A success has no id and no list; what it says of recipients stands in errmsg (c01_00003)."""
     if part.kind == UPLOAD:
         return _uploaded(part, account, answer, access)
-    return people.taken(part, account, errmsg_of(answer))
+    return errmsg.taken(part, account, errmsg_of(answer))
 
 
 def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
@@ -59,7 +58,7 @@ def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> O
 
 def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     if answer.errcode == INVALID_USERS and part.kind in SENDS:
-        return people.refused(part, account, errmsg_of(answer))
+        return errmsg.refused(part, account, errmsg_of(answer))
     row = errcodes.find(answer.errcode)
     if row is None:
         return unheard_of(answer.errcode)

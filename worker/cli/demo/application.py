@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select
 
+from worker.channels.wecom.cards import MainTitle
 from worker.channels.wecom_app import ButtonCard, Image, Text
-from worker.channels.wecom_app.messages.card_parts import Button, MainTitle
+from worker.channels.wecom_app.messages.cards import Button
 from worker.config.accounts import AccountSource
 from worker.domain.content.message import File
 from worker.domain.content.recipient import To

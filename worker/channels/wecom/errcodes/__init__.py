@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.channels.wecom.errcodes import group_send, message, operating, others
-from worker.channels.wecom.errcodes.explained import explained
-from worker.channels.wecom.errcodes.row import Class, Errcode
+from worker.channels.wecom.errcodes import message, operating, others
+from worker.channels.wecom.errcodes.row import Class, Errcode, explained
 
 __all__ = ["ROWS", "WRONG_SECRET", "Class", "Errcode", "explain", "find"]
 
@@ -24,7 +23,7 @@ WRONG_SECRET = Errcode(
 )
 """From gettoken itself 40001 is no stale token but a wrong secret (page 91039)."""
 
-ROWS: tuple[Errcode, ...] = (*others.ROWS, *group_send.ROWS, *operating.ROWS, *message.ROWS)
+ROWS: tuple[Errcode, ...] = (*others.ROWS, *operating.ROWS, *message.ROWS)
 """The whole catalogue; later rows win."""
 
 _BY_CODE: Mapping[int, Errcode] = {code: row for row in ROWS for code in range(row.code, (row.last or row.code) + 1)}

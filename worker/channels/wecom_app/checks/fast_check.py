@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from worker.channels.checking.plain import ODD
+from worker.channels.checking.row import FieldRule
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.recipient import Recipients
@@ -26,7 +27,7 @@ _HARMLESS = frozenset(
     ("path", "required", "max_bytes", "max_chars", "prose", "translated", "effect", "missing", "code", "more", "note")
 )
 """Columns that a plain row may set: presence, length, what happens otherwise. (A text with `$` is never plain.)"""
-_SAYS_NOTHING = fields.FieldRule("")
+_SAYS_NOTHING = FieldRule("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _plain(msgtype: str) -> _Plain | None:
     """The plain fields of a type; None for a type that always needs the full check."""
     required, longest = set[str](), dict[str, tuple[int, int]]()
     for row in fields.BODIES.get(msgtype, ()):
-        if not isinstance(row, fields.FieldRule):
+        if not isinstance(row, FieldRule):
             return None
         plain = _has_length_only(row)
         if plain:
@@ -89,7 +90,7 @@ def _plain(msgtype: str) -> _Plain | None:
     return _Plain(frozenset(required), longest) if required else None
 
 
-def _has_length_only(row: fields.FieldRule) -> bool:
+def _has_length_only(row: FieldRule) -> bool:
     """Whether a row sets presence and length alone; any other column, also a future one, needs the full check."""
     others = (one.name for one in dataclasses.fields(row) if one.name not in _HARMLESS)
     return "." not in row.path and all(getattr(row, name) == getattr(_SAYS_NOTHING, name) for name in others)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking import plain, rules
-from worker.channels.checking.attached import file_places, misplaced
+from worker.channels.checking.paths import file_places, misplaced
 from worker.channels.wecom import upload
-from worker.channels.wecom_app import fields, targets
-from worker.channels.wecom_app.ability import ability_problems, callback_problems, plugin_problems
-from worker.channels.wecom_app.checks import chat, update
-from worker.channels.wecom_app.messages.content import body_rows, card_rows, contents
+from worker.channels.wecom_app import card_fields, fields, targets
+from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
+from worker.channels.wecom_app.card_fields import card_rows
+from worker.channels.wecom_app.checks import change
+from worker.channels.wecom_app.fields import body_rows, contents
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -73,8 +74,8 @@ def _content_problems(draft: Draft, msgtype: str, content: Mapping[str, Any]) ->
 
 
 def _card_problems(kind: str, card: Mapping[str, Any], files: Mapping[str, Any]) -> Iterator[Problem]:
-    if card.get("card_type") not in fields.CARD_TYPES:
-        names = ", ".join(fields.CARD_TYPES)
+    if card.get("card_type") not in card_fields.CARD_TYPES:
+        names = ", ".join(card_fields.CARD_TYPES)
         yield Problem("template_card.card_type", "is no card type (vendor code 42031)", f"use one of {names}")
     yield from rules.problems("template_card", card, card_rows(kind, card), files)
 
@@ -112,7 +113,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
     wanted = _media_places(draft)
     for path, file in files.items():
         yield from upload.file_problems(path, file)
-        yield from misplaced(draft.message, path, file, wanted, fields.UPLOADS, WRONG_KIND)
+        yield from misplaced(draft.message, path, file, wanted, upload.UPLOADS, WRONG_KIND)
     yield from _protection_problems(draft)
 
 
@@ -147,7 +148,7 @@ def _upload_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _update_problems(draft: Draft) -> Iterator[Problem]:
-    yield from update.form_problems(draft)
+    yield from change.form_problems(draft)
     card = draft.message.get("template_card")
     if isinstance(card, Mapping):
         yield from _card_problems(draft.kind, card, {})
@@ -162,11 +163,11 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     Kind.UPDATE_CARD: (
         _update_problems,
         callback_problems,
-        update.code_problems,
-        update.original_problems,
+        change.code_problems,
+        change.original_problems,
         targets.update_problems,
     ),
-    Kind.CREATE_CHAT: (chat.create_problems, ability_problems, targets.no_targets),
-    Kind.CHANGE_CHAT: (chat.change_problems, ability_problems, targets.no_targets),
+    Kind.CREATE_CHAT: (change.create_problems, ability_problems, targets.no_targets),
+    Kind.CHANGE_CHAT: (change.change_problems, ability_problems, targets.no_targets),
 }
 """The checks of each kind of job."""

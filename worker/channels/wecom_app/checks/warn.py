@@ -7,9 +7,11 @@ from functools import cache
 from typing import Any
 
 from worker.channels.checking import rules
+from worker.channels.checking.row import FieldRule, Row
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.checks.translate import has_ids
-from worker.channels.wecom_app.messages.content import SENDS, body_rows, card_of, card_rows, contents
+from worker.channels.wecom_app.card_fields import card_of, card_rows
+from worker.channels.wecom_app.fields import SENDS, body_rows, contents
+from worker.channels.wecom_app.messages.basic import has_ids
 from worker.channels.wecom_app.split import call_count
 from worker.domain.job import Draft, Kind
 
@@ -67,14 +69,14 @@ def _ids(draft: Draft) -> Iterator[str]:
                     yield f"{path}: holds an id such as $userName=..$, shown as typed because enable_id_trans is not 1"
 
 
-def _rows(draft: Draft) -> tuple[fields.Row, ...]:
+def _rows(draft: Draft) -> tuple[Row, ...]:
     card = card_of(draft.message)
     return card_rows(draft.kind, card) if card else body_rows(draft.kind, draft.message["type"], draft.account)
 
 
 @cache
-def _translated(rows: tuple[fields.Row, ...]) -> tuple[fields.FieldRule, ...]:
-    return tuple(row for row in rows if isinstance(row, fields.FieldRule) and row.translated)
+def _translated(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
+    return tuple(row for row in rows if isinstance(row, FieldRule) and row.translated)
 
 
 def _unprotected(draft: Draft) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""The messages with one object of their own: text, media, textcard, markdown, mini program notice.
+"""The messages of WeCom applications (企业微信 应用消息) that the duplicate check makes safe to repeat: all but cards.
+
+They only hold and lay out values; `checks/job.py` says what is wrong with them, all at once. A `repr` or a validation
+error of these types never shows a value: what stands in them is message text.
 
 Source of every limit: page 90236 发送应用消息 (2025/09/24, read again 2026-02-12). Bytes are of the UTF-8 text: a
 Chinese character takes three. "Cut" means that the vendor would cut in silence, so the worker refuses it at enqueue, or
@@ -7,13 +10,69 @@ splits or truncates it when `overflow=` says so.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, ClassVar
 
-from worker.channels.typed import NO_FILE, Attached, VendorObject
-from worker.channels.wecom_app.messages.message import PlainMessage
+from worker.channels import typed
+from worker.channels.typed import (
+    NO_FILE,
+    Attached,
+    PlainMessage,
+    VendorMessage,
+    VendorObject,
+)
+
+# userName, userAlias, userAliasOrName, departmentName; with chat-archive permission chatName, msgContent,
+# externalUserName. Any word is guarded, so that a name the vendor adds is too.
+PATTERN = re.compile(r"\$(?=[A-Za-z]+=[^$\r\n]+\$)")
+INVISIBLE = "\u200b"
 
 
-class Text(PlainMessage):
+def escape_ids(text: str) -> str:
+    """Text of other people made safe for a message with `enable_id_trans=1`.
+
+    The vendor publishes no escape; what it cannot resolve stays as typed. So an invisible space (U+200B, 3 bytes) is
+    put behind the `$` of everything that looks like `$userName=..$`, which then is no pattern and looks the same.
+    """
+    return PATTERN.sub(f"${INVISIBLE}", text)
+
+
+def has_ids(text: str) -> bool:
+    """Whether something in the text would be translated, or stay as typed with `enable_id_trans` = 0."""
+    return PATTERN.search(text) is not None
+
+
+class DuplicateChecked(VendorMessage):
+    """Base of the messages whose repeat is made safe by the vendor's duplicate check."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("duplicate_check", "duplicate_check_interval")
+
+    duplicate_check: bool = True
+    """On: an unanswered call is repeated inside the interval. Off: it is held. (90236)"""
+    duplicate_check_interval: int = 14400
+    """Seconds the vendor looks back for an equal body: 1 to 14400, its maximum of 4 h. (90236)"""
+
+    def options(self) -> dict[str, Any]:
+        """The worker's own options of a send; never part of the vendor's body."""
+        out: dict[str, Any] = {"duplicate_check": self.duplicate_check}
+        if self.duplicate_check_interval != 14400:
+            out["duplicate_check_interval"] = self.duplicate_check_interval
+        return out
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`."""
+        return {**super().document(), "options": self.options()}
+
+
+class AppMessage(DuplicateChecked, PlainMessage):
+    """Base of the messages of page 90236 with an object of their own."""
+
+
+class Raw(DuplicateChecked, typed.Raw):
+    """A vendor body we do not model: everything of page 90236 besides recipients, agentid and duplicate check."""
+
+
+class Text(AppMessage):
     """A text message (90236, 文本消息; in app group chats 90248)."""
 
     msgtype: ClassVar[str] = "text"
@@ -30,7 +89,7 @@ class Text(PlainMessage):
     """1 translates `$userName=USERID$` and its like in `content`; `escape_ids` guards other people's text."""
 
 
-class Image(PlainMessage):
+class Image(AppMessage):
     """An image message (90236, 图片消息): a `media_id` of the corp, or a file to upload first."""
 
     msgtype: ClassVar[str] = "image"
@@ -45,7 +104,7 @@ class Image(PlainMessage):
     """0 may be shared out (default); 1 no sharing and a watermark."""
 
 
-class Voice(PlainMessage):
+class Voice(AppMessage):
     """A voice message (90236, 语音消息)."""
 
     msgtype: ClassVar[str] = "voice"
@@ -57,7 +116,7 @@ class Voice(PlainMessage):
     """AMR, more than 5 bytes, at most 2 MB and 60 s (90253). Wrong: 40004, 40006, 45007, 301017."""
 
 
-class Video(PlainMessage):
+class Video(AppMessage):
     """A video message (90236, 视频消息)."""
 
     msgtype: ClassVar[str] = "video"
@@ -76,7 +135,7 @@ class Video(PlainMessage):
     """0 may be shared out (default); 1 no sharing and a watermark."""
 
 
-class FileMessage(PlainMessage):
+class FileMessage(AppMessage):
     """A file message (90236, 文件消息); members see the name the file was uploaded under."""
 
     msgtype: ClassVar[str] = "file"
@@ -92,7 +151,7 @@ class FileMessage(PlainMessage):
     xml, jpg, jpeg, png, bmp and gif."""
 
 
-class TextCard(PlainMessage):
+class TextCard(AppMessage):
     """A text card (90236, 文本卡片消息)."""
 
     msgtype: ClassVar[str] = "textcard"
@@ -112,7 +171,7 @@ class TextCard(PlainMessage):
     """1 translates `$userName=USERID$` and its like in title and description."""
 
 
-class Markdown(PlainMessage):
+class Markdown(AppMessage):
     """A markdown message (90236, markdown消息); not shown in the WeChat plugin."""
 
     msgtype: ClassVar[str] = "markdown"
@@ -131,7 +190,7 @@ class NoticeItem(VendorObject):
     """At most 30 Chinese characters (90203)."""
 
 
-class MiniProgramNotice(PlainMessage):
+class MiniProgramNotice(AppMessage):
     """A mini program notice (90236, 小程序通知消息): only a mini-program app may send it (48002), never to `@all`."""
 
     msgtype: ClassVar[str] = "miniprogram_notice"
@@ -153,5 +212,72 @@ class MiniProgramNotice(PlainMessage):
     """1 translates ids in title, description and the values."""
 
 
-SIMPLE: tuple[type[PlainMessage], ...] = (Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice)
-"""By which JSON is read back; see `reading.py`."""
+SIMPLE: tuple[type[AppMessage], ...] = (Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice)
+"""By which JSON is read back; see `vendor_json.py`."""
+
+
+class NewsArticle(VendorObject):
+    """One article of a news message; it leads to a url, or to a mini program."""
+
+    title: str
+    """Required (41016). At most 128 bytes. Longer: cut."""
+    description: str | None = None
+    """At most 512 bytes. Longer: cut."""
+    url: str | None = None
+    """Required unless appid and pagepath are given, which go before it. At most 2048 bytes, with its scheme (40094)."""
+    picurl: str | None = None
+    """At most 2048 bytes. JPG or PNG; 1068x455 for the large picture, 150x150 for small ones."""
+    appid: str | None = None
+    """Of a mini program linked to this app, with `pagepath` (90207, 90208). Not in app group chats."""
+    pagepath: str | None = None
+    """With `appid`. At most 128 bytes."""
+
+
+class News(AppMessage):
+    """A news message (90236, 图文消息). It has no `safe` (40074)."""
+
+    msgtype: ClassVar[str] = "news"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("enable_id_trans",)
+
+    articles: list[NewsArticle]
+    """Required, 1 to 8 (45008)."""
+    enable_id_trans: int | None = None
+    """1 translates `$userName=USERID$` and its like in titles and descriptions."""
+
+
+class MpNewsArticle(VendorObject):
+    """One article that WeCom keeps; every send makes a new one, with read counts of its own."""
+
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("thumb_media_id", "image")
+
+    title: str
+    """Required. At most 128 bytes. Longer: cut."""
+    thumb_media_id: str | None = None
+    """Of an `image` upload, at most 3 days old (40007). Required, or a file."""
+    file: Attached | None = NO_FILE
+    """The cover: JPG or PNG, more than 5 bytes, at most 10 MB (90253)."""
+    author: str | None = None
+    """At most 64 bytes (45032)."""
+    content_source_url: str | None = None
+    """The link behind "read the original"."""
+    content: str
+    """Required. HTML of at most 666 KiB (45002); pictures in it by the URLs of an `uploadimg` upload."""
+    digest: str | None = None
+    """At most 512 bytes. Longer: cut."""
+
+
+class MpNews(AppMessage):
+    """An mpnews message (90236, 图文消息 mpnews)."""
+
+    msgtype: ClassVar[str] = "mpnews"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("safe", "enable_id_trans")
+
+    articles: list[MpNewsArticle]
+    """Required, 1 to 8 (45008)."""
+    safe: int | None = None
+    """0 may be shared out (default); 1 no sharing and a watermark; 2 may be shared inside the corp only."""
+    enable_id_trans: int | None = None
+    """1 translates `$userName=USERID$` and its like in titles, digests and contents."""
+
+
+ARTICLES: tuple[type[AppMessage], ...] = (News, MpNews)

@@ -1,0 +1,240 @@
+"""Messages out of the vendor's own JSON and back, and the JSON schema of such bodies.
+
+The recipients and the agentid of such a body belong to the job and the account; `recipients_from_json` reads the first.
+A schema counts characters, not bytes, and knows no relation between fields: `check` at enqueue knows all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from worker.channels.checking.foreign import without_foreign
+from worker.channels.checking.row import Row
+from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
+from worker.channels.typed import VendorMessage, object_of, refuse_strangers, validated
+from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.card_fields import CARDS, UPDATED_CARDS
+from worker.channels.wecom_app.fields import OURS, foreign
+from worker.channels.wecom_app.messages.basic import ARTICLES, SIMPLE, AppMessage, Raw
+from worker.channels.wecom_app.messages.cards import CARD_CLASSES, AppCard
+from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
+from worker.channels.wecom_app.render import interval_s
+from worker.channels.wecom_app.targets import TARGETS
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
+from worker.domain.errors import CheckFailed, Problem
+
+PLAIN: Mapping[str, type[AppMessage]] = {one.msgtype: one for one in (*SIMPLE, *ARTICLES)}
+"""By msgtype."""
+
+_LISTED: Mapping[str, tuple[str, ...]] = {
+    **{name: made.ENVELOPE for name, made in PLAIN.items()},
+    "template_card": ("enable_id_trans",),
+}
+"""The fields beside the object of each type that we model."""
+
+UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code"}
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+    """The typed message of a body of a send, a card update, or a chat that is made or changed.
+
+    The body is as the vendor's pages show it. A type without a class here becomes `Raw`. A neutral value that other
+    SDKs write (`"safe": 0` beside a card) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can.
+    Raises CheckFailed, which says what does not fit.
+    """
+    body = object_of(data)
+    if "msgtype" not in body and ("button" in body or "template_card" in body):
+        return _update(body)
+    if "msgtype" not in body and ("userlist" in body or "chatid" in body):
+        return validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
+    msgtype = body.get("msgtype")
+    if not isinstance(msgtype, str):
+        raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
+    if msgtype in _LISTED:
+        body = without_foreign(body, foreign(_LISTED[msgtype]))
+    rest = {name: value for name, value in body.items() if name not in OURS}
+    options = _options(body)
+    content = rest.get(msgtype)
+    if msgtype == "template_card" and isinstance(content, Mapping):
+        return _card(content, rest)
+    if msgtype in PLAIN and isinstance(content, Mapping):
+        return _plain(PLAIN[msgtype], msgtype, content, rest, options)
+    return Raw(msgtype=msgtype, body=rest, **options)
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a message as the vendor's pages show it, without recipients and agentid."""
+    document = message.document()
+    out = dict(document.get("body") or {})
+    if document["type"] == "card_update":
+        return {name: value for name, value in document.items() if name != "type"}
+    if "options" in document:
+        out["msgtype"] = document["type"]
+    if "duplicate_check" in (document.get("options") or {}):
+        out["enable_duplicate_check"] = int(document["options"]["duplicate_check"])
+        out["duplicate_check_interval"] = interval_s(document)
+    return out
+
+
+def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+    """Whom a body as the vendor's pages show it is for."""
+    body = object_of(data)
+    if body.get("touser") == "@all":
+        return Everyone()
+    if body.get("chatid"):
+        return AppChat(str(body["chatid"]))
+    names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
+    users, parties, tags = (body.get(name) for name in names)
+    return To(users, parties, tags)
+
+
+def _options(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The duplicate check is on unless the body says no."""
+    out: dict[str, Any] = {}
+    if "enable_duplicate_check" in body:
+        out["duplicate_check"] = body["enable_duplicate_check"] not in (0, "0")
+    if "duplicate_check_interval" in body:
+        out["duplicate_check_interval"] = body["duplicate_check_interval"]
+    return out
+
+
+def _plain(
+    made: type[AppMessage],
+    msgtype: str,
+    content: Mapping[str, Any],
+    rest: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> AppMessage:
+    beside = {name: value for name, value in rest.items() if name != msgtype}
+    refuse_strangers(made, content, beside)
+    return validated(made, {**content, **beside, **options}, msgtype)
+
+
+def _card(content: Mapping[str, Any], rest: Mapping[str, Any]) -> VendorMessage:
+    made = CARD_CLASSES.get(str(content.get("card_type")))
+    if made is None:
+        names = ", ".join(CARD_CLASSES)
+        text = "is no card type (vendor code 42031)"
+        raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
+    fields = {name: value for name, value in content.items() if name != "card_type"}
+    beside = {name: value for name, value in rest.items() if name != "template_card"}
+    return validated(made, {**fields, **beside}, "template_card")
+
+
+def _update(body: Mapping[str, Any]) -> CardUpdate:
+    rest = {name: value for name, value in body.items() if name not in UPDATE_FIELDS}
+    button = rest.pop("button", None)
+    if isinstance(button, Mapping):
+        rest["replace_name"] = button.get("replace_name")
+    if isinstance(rest.get("template_card"), Mapping):
+        rest["template_card"] = _card(rest["template_card"], {})
+    return validated(CardUpdate, rest, "update")
+
+
+_ENVELOPE: Schema = {
+    "touser": {"type": "string", "description": "Userids joined by |, at most 1000 a call; @all for everybody."},
+    "toparty": {"type": "string", "description": "Department ids joined by |, at most 100 a call."},
+    "totag": {"type": "string", "description": "Tag ids joined by |, at most 100 a call."},
+    "chatid": {"type": "string", "description": "An app group chat, instead of the three."},
+    "agentid": {"type": "integer", "description": "The account's is sent, whatever stands here."},
+}
+
+
+def message_schema(msgtype: str | None = None, card_type: str | None = None) -> Schema:
+    """The JSON schema (2020-12) of one type's body, or of every type's.
+
+    `card_type` picks one of the cards. The bodies that are no sends are called `card_update`, `chat_create` and
+    `chat_change`.
+    """
+    return chosen(_schemas(), msgtype, card_type)
+
+
+@cache
+def _schemas() -> dict[tuple[str, str | None], Schema]:
+    plain: dict[tuple[str, str | None], Schema] = {(name, None): _of_plain(made) for name, made in PLAIN.items()}
+    cards = {("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()}
+    return plain | cards | {(name, None): made() for name, made in _NO_SENDS.items()}
+
+
+def _of_plain(made: type[AppMessage]) -> Schema:
+    whole = inlined(made)
+    check = {
+        "enable_duplicate_check": {
+            "enum": [0, 1],
+            "description": whole["properties"]["duplicate_check"]["description"],
+        },
+        "duplicate_check_interval": {
+            **whole["properties"].pop("duplicate_check_interval"),
+            "minimum": fields.INTERVAL[0],
+            "maximum": fields.INTERVAL[1],
+        },
+    }
+    del whole["properties"]["duplicate_check"]
+    beside = {name: whole["properties"].pop(name) for name in made.ENVELOPE}
+    for name, values in fields.ENVELOPE[made.msgtype].items():
+        beside[name] = {**beside[name], "enum": list(values)}
+    limit(whole, fields.BODIES[made.msgtype])
+    return _body(made, made.msgtype, whole, {**beside, **check})
+
+
+def _of_card(made: type[AppCard]) -> Schema:
+    whole = inlined(made)
+    beside = {"enable_id_trans": {**whole["properties"].pop("enable_id_trans"), "enum": [0, 1]}}
+    whole["properties"] = {"card_type": {"const": made.card_type}, **whole["properties"]}
+    limit(whole, CARDS[made.card_type])
+    return _body(made, "template_card", whole, beside)
+
+
+def _of_update() -> Schema:
+    texts = docstrings(CardUpdate)
+    cards = [_card_of_update(name, made) for name, made in CARD_CLASSES.items()]
+    ids = {"type": "array", "description": "None of the three: everyone who has the card."}
+    most = {target.update_field: target.maximum for target in TARGETS}
+    properties: Schema = {name: {**ids, "maxItems": size} for name, size in most.items()}
+    properties |= {
+        "atall": {"enum": [0, 1], "description": "1: everyone who has the card, as if nobody were named."},
+        "agentid": _ENVELOPE["agentid"],
+        "response_code": {"type": "string", "description": "The job's own codes are used, whatever stands here."},
+        "button": {
+            "type": "object",
+            "properties": {"replace_name": {"type": "string", "minLength": 1, "description": texts["replace_name"]}},
+            "required": ["replace_name"],
+            "additionalProperties": False,
+        },
+        "template_card": {"oneOf": cards, "description": texts["template_card"]},
+        "enable_id_trans": {"enum": [0, 1], "description": texts["enable_id_trans"]},
+    }
+    forms = [{"required": ["button"]}, {"required": ["template_card"]}]
+    return body("CardUpdate", properties, oneOf=forms)
+
+
+def _card_of_update(name: str, made: type[AppCard]) -> Schema:
+    whole = inlined(made)
+    del whole["properties"]["enable_id_trans"]
+    whole["properties"] = {"card_type": {"const": name}, **whole["properties"]}
+    limit(whole, UPDATED_CARDS[name])
+    return whole
+
+
+def _of_chat(made: type[BaseModel], rows: tuple[Row, ...]) -> Schema:
+    whole = inlined(made)
+    limit(whole, rows)
+    return {"title": made.__name__, **whole}
+
+
+_NO_SENDS: Mapping[str, Callable[[], Schema]] = {
+    "card_update": _of_update,
+    "chat_create": lambda: _of_chat(CreateChat, fields.CREATE_CHAT),
+    "chat_change": lambda: _of_chat(ChangeChat, fields.CHANGE_CHAT),
+}
+
+
+def _body(made: type[BaseModel], msgtype: str, content: Schema, beside: Schema) -> Schema:
+    content.pop("title", None)
+    properties = {**_ENVELOPE, "msgtype": {"const": msgtype}, msgtype: content, **beside}
+    return body(made.__name__, properties, ["msgtype", msgtype])

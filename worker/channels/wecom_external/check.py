@@ -1,0 +1,149 @@
+"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+
+Refused is what the vendor would ignore in silence, and what it is known to refuse: its 40058 names no field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from worker.channels.checking import plain, rules
+from worker.channels.checking.paths import put
+from worker.channels.checking.row import FieldRule
+from worker.channels.wecom import upload
+from worker.channels.wecom.upload import UPLOADS
+from worker.channels.wecom_external import fields, targets
+from worker.channels.wecom_external.account import cap_of
+from worker.domain.errors import Problem
+from worker.domain.job import Draft, Kind
+
+TYPES = ("campaign", "raw")
+WAITING = "https://waiting.for.its.file"
+
+
+def check(draft: Draft) -> list[Problem]:
+    """Every wrong field of the job, in the vendor's names."""
+    checks = CHECKS.get(draft.kind)
+    if checks is None:
+        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
+    return list(dict.fromkeys(problem for one in checks for problem in one(draft)))
+
+
+def warnings(draft: Draft) -> list[str]:
+    """What is allowed in a campaign but worth a warning."""
+    if draft.kind != Kind.SEND:
+        return []
+    return [*_cautions(draft), *targets.warnings(draft), _told_cap(draft)]
+
+
+def _told_cap(draft: Draft) -> str:
+    """A warning about the cap, which cannot be counted here: what members send by themselves counts in it too."""
+    return (
+        f"a customer or group takes {cap_of(draft.account)}, whoever made them; beyond it they get nothing, which only "
+        "tracking tells (quota spent)"
+    )
+
+
+def _body_problems(draft: Draft) -> Iterator[Problem]:
+    body = draft.message.get("body")
+    if draft.message.get("type") not in TYPES or not isinstance(body, Mapping):
+        yield Problem("body", "is no campaign", "use Campaign(...), or Raw(body=...)")
+        return
+    yield from plain.unfit("", body)
+    taken = sorted(name for name in body if name in fields.OURS)
+    yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
+    yield from rules.problems("", _filled(draft.message), fields.BODY)
+    yield from _type_problems(draft.message)
+
+
+def _filled(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body with a placeholder in every place that a file will fill."""
+    body = document["body"]
+    for path in document.get("files") or ():
+        place = _place(body, path)
+        if place is not None and not place[1].get(place[2]):
+            body = put(body, path.split("."), WAITING)
+    return body  # type: ignore[no-any-return]
+
+
+def attachments(body: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any] | None]]:
+    """Place, msgtype and own object of each attachment; None where the object is missing."""
+    listed = body.get("attachments")
+    for i, entry in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(entry, Mapping):
+            own = entry.get(str(entry.get("msgtype")))
+            yield i, str(entry.get("msgtype")), own if isinstance(own, Mapping) else None
+
+
+def _type_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each attachment has a type, and the object of that name beside it."""
+    for i, msgtype, own in attachments(document["body"]):
+        if msgtype not in fields.ATTACHMENTS and document["type"] != "raw":
+            known = ", ".join(fields.ATTACHMENTS)
+            yield Problem(f"attachments[{i}].msgtype", "is no type (vendor code 41065)", f"use one of {known}")
+        elif own is None:
+            text = "has no object named like its msgtype (vendor code 40058)"
+            yield Problem(f"attachments[{i}]", text, "put the fields under the name of the type")
+
+
+def _attached_problems(draft: Draft) -> Iterator[Problem]:
+    """Files of a campaign: each fills an empty place of the body and is fit for its upload type."""
+    body = draft.message.get("body")
+    for path, file in (draft.message.get("files") or {}).items():
+        yield from upload.file_problems(path, file)
+        place = _place(body, path)
+        if place is None:
+            yield Problem(path, "is no place in the body", "use a path such as attachments.0.image.media_id")
+            continue
+        msgtype, own, name = place
+        if own.get(name) or (msgtype == "image" and (own.get("media_id") or own.get("pic_url"))):
+            yield Problem(path, "is given, and a file as well", "give one of the two")
+        wanted = _wanted_upload(msgtype, name)
+        if wanted is not None and file.get("upload_type") in UPLOADS and file["upload_type"] != wanted:
+            yield Problem(path, "is of another upload type (vendor code 40007)", f"use upload type {wanted}")
+
+
+def _place(body: Any, path: str) -> tuple[str, Mapping[str, Any], str] | None:
+    """msgtype, own object and field of a path such as `attachments.0.image.media_id`."""
+    steps = path.split(".")
+    if not isinstance(body, Mapping) or len(steps) != 4 or steps[0] != "attachments":
+        return None
+    found = {str(i): (msgtype, own) for i, msgtype, own in attachments(body)}
+    msgtype, own = found.get(steps[1], ("", None))
+    return None if own is None or msgtype != steps[2] else (msgtype, own, steps[3])
+
+
+def _wanted_upload(msgtype: str, name: str) -> str | None:
+    """The upload type a field has to be of; None where nothing is known."""
+    if name == fields.FILLED_BY_URL:
+        return "uploadimg"
+    rows = (row for row in fields.ATTACHMENTS.get(msgtype, ()) if isinstance(row, FieldRule))
+    return next((row.media for row in rows if row.path == name), None)
+
+
+def _cautions(draft: Draft) -> Iterator[str]:
+    yield from rules.cautions("", draft.message["body"], fields.BODY)
+    for i, msgtype, own in attachments(draft.message["body"]):
+        if msgtype == "image" and own and own.get("pic_url"):
+            if own.get("media_id"):
+                yield f"attachments[{i}].image.pic_url: the vendor ignores it beside media_id"
+            yield f"attachments[{i}].image.pic_url: only the url of an uploadimg upload is taken; as_url=True makes one"
+
+
+def _upload_problems(draft: Draft) -> Iterator[Problem]:
+    file = (draft.message.get("files") or {}).get("media")
+    if file is None:
+        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
+    else:
+        yield from upload.file_problems("media", file)
+
+
+CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+    Kind.SEND: (_body_problems, _attached_problems, targets.send_problems),
+    Kind.UPLOAD: (_upload_problems, targets.no_targets),
+    Kind.RECALL: (targets.no_targets,),
+    "remind": (targets.no_targets,),
+    "track": (targets.no_targets,),
+}
+"""The checks of each kind of job."""

@@ -1,0 +1,258 @@
+"""The search for the task of a create call whose answer was lost (pages 93338, 92135).
+
+A task carries no reference of ours, so the search narrows the tasks step by step: by time, text and attachments in the
+list of the corp's tasks, then by their members (this part's sender alone), then by their recipients (this part's
+alone). The part is held for a person when two tasks fit alike, when one could not be read, or when none fits. A wrong
+match is worse than none: two parts would share one task, and a cancel would hit another part's.
+
+The vendor lists a task's customers whether they were sent to or not: a task has to name at least half of the part's
+customers, and those it leaves out are taken to have stood in the lost answer's fail_list. It lists groups only once
+they were sent to: there a task of the right member is believed, unless it names a group that is not the part's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from worker.channels.wecom.reply import Answer, text_of
+from worker.channels.wecom.verdict import by_code
+from worker.channels.wecom_external.messages import content_of
+from worker.channels.wecom_external.search import (
+    CORP_MADE,
+    LIST,
+    MEMBERS,
+    RESULTS,
+    Fit,
+    Search,
+    is_like,
+    marked,
+    search_of,
+    unmarked,
+)
+from worker.channels.wecom_external.split import audience_in
+from worker.channels.wecom_external.targets import CUSTOMERS
+from worker.channels.wecom_external.track import (
+    BAD_CURSOR,
+    NO_MEMBER,
+    RESULT_PATH,
+    TASK_PATH,
+    entries,
+    next_cursor,
+    recipient_of,
+    result_body,
+    task_body,
+)
+from worker.domain.job import Part
+from worker.domain.outcome import Accepted, Held, Outcome, Partial, Progress, Refusal, Rejected, Taken
+
+LIST_PATH = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
+PATHS: Mapping[str, str] = {LIST: LIST_PATH, MEMBERS: TASK_PATH, RESULTS: RESULT_PATH}
+
+SKEW_S = 300
+"""Seconds by which the vendor's clock and ours may differ."""
+MONTH_S = 30 * 86400
+"""The longest span in seconds that the list takes."""
+LIST_PAGE = 50
+"""100 would be possible; 50 tasks with nine attachments each stay well below the largest answer that is read."""
+PAUSE_S = 1.0
+EMPTY_PAUSES_S = (30.0, 120.0)
+"""Seconds before the list is read again when it had no such task: a delayed call may arrive late."""
+MOST_LIKE = 50
+MOST_MEMBERS = 50
+"""Most tasks that look like the part's, and most members of one task, that are read; beyond them the part is held."""
+MOST_RESTARTS = 5
+MOST_PAGES = 5000
+"""Pages of one search: fifty tasks of ten thousand customers are some 600. Cursors that lead in a circle end there."""
+NO_TASK = (41046, 41047)
+
+
+def path_of(part: Part) -> str:
+    """The path of the next call."""
+    return PATHS[search_of(part.spec).step]
+
+
+def body_of(part: Part) -> dict[str, Any]:
+    """The body of the next call."""
+    search = search_of(part.spec)
+    if search.step == LIST:
+        since, until = _window(part, search)
+        body = {
+            "chat_type": audience_in(part.spec).chat_type,
+            "start_time": since,
+            "end_time": until,
+            "filter_type": CORP_MADE,
+            "limit": LIST_PAGE,
+        }
+        return {**body, **({"cursor": search.cursor} if search.cursor else {})}
+    if search.step == MEMBERS:
+        return task_body(search.found[0], search.cursor)
+    return result_body(search.found[0], search.members[0], search.cursor)
+
+
+def outcome(part: Part, answer: Answer) -> Outcome:
+    """What a page means: the next step of the search, or its end."""
+    search = search_of(part.spec)
+    if search.pages >= MOST_PAGES:
+        return Held(f"no answer came, and its task was not found on {MOST_PAGES} pages")
+    if search.step != LIST and search.found[0] in _known(part):
+        return _next(part, search)  # another part's, whose answer came after the list was read
+    if answer.errcode != 0:
+        return _refused(part, search, answer.errcode)
+    return _STEPS[search.step](part, search, answer)
+
+
+def _known(part: Part) -> set[str]:
+    """The msgids that are stored for other parts by now."""
+    return set(part.facts.get("known") or ())
+
+
+def _window(part: Part, search: Search) -> tuple[int, ...]:
+    """Start and end of the time the task may be from, in Unix seconds; the same for all pages of a reading."""
+    if search.window:
+        return search.window
+    since, until = (int(one) for one in part.facts["doubt"])
+    return max(since - SKEW_S, until + SKEW_S - MONTH_S), until + SKEW_S
+
+
+def _go_on(part: Part, search: Search, delay: float = PAUSE_S) -> Progress:
+    count = len(search.found) + len(search.fits) + search.unsure
+    reason = f"no answer came: looks for its task, {count} like it so far"
+    return Progress({**part.spec, "look_up": replace(search, pages=search.pages + 1).to_json()}, reason, delay)
+
+
+def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:
+    since, until = window = _window(part, search)
+    content, known = content_of(part), _known(part)
+    found = dict.fromkeys(search.found)
+    for entry in entries(answer.data, "group_msg_list"):
+        msgid = text_of(entry.get("msgid"))
+        if msgid and msgid not in known and is_like(entry, content, since, until):
+            found[msgid] = None
+    cursor = next_cursor(answer, search.cursor)
+    search = replace(search, cursor=cursor, found=tuple(found), window=window)
+    if len(search.found) > MOST_LIKE:
+        return Held(f"no answer came, and more than {MOST_LIKE} tasks look like it")
+    return _go_on(part, search) if cursor else _list_read(part, search)
+
+
+def _list_read(part: Part, search: Search) -> Outcome:
+    if not search.found:
+        if search.empty < len(EMPTY_PAUSES_S):
+            return _go_on(part, replace(search, empty=search.empty + 1, window=()), EMPTY_PAUSES_S[search.empty])
+        return Held("no answer came, and no task of those minutes has its text and attachments")
+    if not part.spec.get("sender") and not _ids(part):
+        return Held("no answer came, and without sender and customers nothing tells its task from another's")
+    return _go_on(part, replace(search, step=MEMBERS))
+
+
+def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
+    """Reads whose task it is; where the part has a sender, a task with any other member is not the part's."""
+    members = (text_of(entry.get("userid")) for entry in entries(answer.data, "task_list"))
+    search = replace(search, members=tuple(dict.fromkeys([*search.members, *(one for one in members if one)])))
+    sender = part.spec.get("sender")
+    if sender and any(one.lower() != str(sender).lower() for one in search.members):
+        return _next(part, search)
+    cursor = next_cursor(answer, search.cursor)
+    if len(search.members) > MOST_MEMBERS:
+        return _next(part, search, unsure=True)
+    if cursor:
+        return _go_on(part, replace(search, cursor=cursor))
+    if not search.members:
+        return _next(part, search, unsure=True)
+    if not _ids(part):
+        return _next(part, search, fits=True)
+    return _go_on(part, replace(search, step=RESULTS, cursor=""))
+
+
+def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
+    """Reads whom a task is for; one recipient that is not the part's rules it out: parts of a sender share none."""
+    places = {one.lower(): place for place, one in enumerate(_ids(part))}
+    named = [recipient_of(entry) for entry in entries(answer.data, "send_list")]
+    if any(one and one.lower() not in places for one in named):
+        return _next(part, search)
+    seen = marked(search.seen, [places[one.lower()] for one in named if one])
+    search = replace(search, seen=seen, cursor=next_cursor(answer, search.cursor))
+    if search.cursor:
+        return _go_on(part, search)
+    if len(search.members) > 1:
+        return _go_on(part, replace(search, members=search.members[1:]))
+    if audience_in(part.spec) is not CUSTOMERS:
+        return _next(part, search, fits=True)
+    count = len(places) - len(unmarked(seen, _ids(part)))
+    return _next(part, search, fits=2 * count >= len(places), unsure=not count)
+
+
+_STEPS: Mapping[str, Callable[[Part, Search, Answer], Outcome]] = {
+    LIST: _read_list,
+    MEMBERS: _read_members,
+    RESULTS: _read_results,
+}
+
+
+def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
+    """Goes on to the next task, or decides after the last; drops tasks that are another part's by now."""
+    known = _known(part)
+    kept = (*search.fits, Fit(search.found[0], search.seen)) if fits else search.fits
+    rest = replace(
+        search,
+        step=MEMBERS,
+        cursor="",
+        found=tuple(one for one in search.found[1:] if one not in known),
+        members=(),
+        seen="0",
+        fits=tuple(fit for fit in kept if fit.msgid not in known),
+        unsure=search.unsure + unsure,
+    )
+    return _go_on(part, rest) if rest.found else _decided(part, rest)
+
+
+def _decided(part: Part, search: Search) -> Outcome:
+    """The end of the search: the only task that fits, or of several the only one that names every customer."""
+    if search.unsure:
+        return Held(f"no answer came, and {search.unsure} tasks that look like it could not be read")
+    if not search.fits:
+        return Held("no answer came, and no task that looks like it is of its sender and recipients")
+    told = _ids(part) if audience_in(part.spec) is CUSTOMERS else []
+    whole = [fit for fit in search.fits if not unmarked(fit.seen, told)]
+    chosen = whole if told and whole else list(search.fits)
+    if len(chosen) > 1:
+        return Held(f"no answer came, and {len(chosen)} tasks fit it alike")
+    return _matched(chosen[0], told)
+
+
+def _matched(fit: Fit, told: list[str]) -> Outcome:
+    """Customers the task does not name stood in the lost answer's fail_list."""
+    taken = Taken(msgid=fit.msgid, from_repeat=True)
+    refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(fit.seen, told))
+    return Partial(taken, refusals) if refusals else Accepted(taken)
+
+
+def _ids(part: Part) -> list[str]:
+    """The part's recipients by id; empty where it names none and is for all of the sender's."""
+    return list(part.spec.get(audience_in(part.spec).name) or ())
+
+
+def _refused(part: Part, search: Search, code: int) -> Outcome:
+    """What follows from a page that cannot be read; never a refusal of the part, for a search changes nothing."""
+    if code == BAD_CURSOR:
+        return _restart(part, search)
+    if code in NO_TASK and search.step != LIST:
+        return _next(part, search)
+    if code in NO_MEMBER and search.step == RESULTS:
+        return _next(part, search, unsure=True)
+    found = by_code(code)
+    if isinstance(found, Rejected):
+        return Held(f"no answer came, and its task cannot be looked for: {found.reason}")
+    return found
+
+
+def _restart(part: Part, search: Search) -> Outcome:
+    """The paging that the vendor lost begins again: the list's, or that of the task being read."""
+    if search.restarts == MOST_RESTARTS:
+        return Held(f"no answer came, and the vendor lost the paging of its tasks {MOST_RESTARTS} times")
+    again = replace(search, cursor="", restarts=search.restarts + 1)
+    if search.step == LIST:
+        return _go_on(part, replace(again, found=(), window=()))
+    return _go_on(part, replace(again, step=MEMBERS, members=(), seen="0"))

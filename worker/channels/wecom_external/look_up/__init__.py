@@ -1,1 +1,0 @@
-"""The search for the task of a create call whose answer was lost."""

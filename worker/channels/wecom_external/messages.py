@@ -1,0 +1,214 @@
+"""A campaign (企业群发): what members are asked to send to their customers or customer groups. Page 92135.
+
+What hangs on it are images, links, mini programs, videos and files; a customer gets the text and each attachment as a
+message of its own. The types only hold and lay out values; `check.py` says what is wrong with them, all at once. A
+`repr` or a validation error never shows a value: what stands here is message text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, WithJsonSchema
+
+from worker.channels.checking.paths import put
+from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of
+from worker.domain.content import message
+from worker.domain.job import Part
+
+
+class Attachment(VendorObject):
+    """Base of the five."""
+
+    msgtype: ClassVar[str]
+    """The vendor's name of the type; the object of its fields stands under the same name."""
+
+    def document(self) -> dict[str, Any]:
+        """The entry of `attachments`; what was not given is left out."""
+        out = self.model_dump(mode="json", exclude_none=True, exclude={"as_url"})
+        return {"msgtype": self.msgtype, self.msgtype: out}
+
+    def upload(self) -> tuple[str, str] | None:
+        """The field that a `file` beside it fills, and the upload type of that file."""
+        return self.UPLOADED
+
+
+class Image(Attachment):
+    """A picture: a `media_id` of the corp, the `pic_url` of an `uploadimg` upload, or a file to upload first.
+
+    One of the three; of `media_id` and `pic_url` together the vendor takes `media_id`. None: an error.
+    """
+
+    msgtype: ClassVar[str] = "image"
+
+    media_id: str | None = None
+    """Of an `image` upload, at most 3 days old (90253). Unknown, old or of another kind: 40007."""
+    pic_url: str | None = None
+    """Of an `uploadimg` upload (90256), and of nothing else; it never ends."""
+    file: Attached | None = NO_FILE
+    """JPG or PNG, more than 5 bytes, at most 10 MB (90253); with `as_url` at most 2 MB (90256)."""
+    as_url: bool = False
+    """Uploads the file by `uploadimg` and fills `pic_url`: for a picture that many campaigns show; 1000 uploads a day,
+    3000 a month per corp."""
+
+    def upload(self) -> tuple[str, str] | None:
+        """See `Attachment.upload`."""
+        return ("pic_url", "uploadimg") if self.as_url else ("media_id", "image")
+
+
+class Link(Attachment):
+    """A link with title and picture."""
+
+    msgtype: ClassVar[str] = "link"
+
+    title: str
+    """Required. At most 128 bytes (40058)."""
+    picurl: str | None = None
+    """The cover's address. At most 2048 bytes (40058)."""
+    desc: str | None = None
+    """At most 512 bytes (40058)."""
+    url: str
+    """Required. At most 2048 bytes (40058), with http:// or https:// (40094, 45034)."""
+
+
+class MiniProgram(Attachment):
+    """A page of a mini program that is linked to the corp."""
+
+    msgtype: ClassVar[str] = "miniprogram"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("pic_media_id", "image")
+
+    title: str
+    """Required. At most 64 bytes (40058)."""
+    pic_media_id: str | None = None
+    """The cover, 520×416 advised: of an `image` upload, at most 3 days old (40007). Required, or a file (41006)."""
+    file: Attached | None = NO_FILE
+    """The cover: JPG or PNG, more than 5 bytes, at most 10 MB (90253)."""
+    appid: str
+    """Required. Of a mini program linked to the corp (90206, 90207, 90208)."""
+    page: str
+    """Required. The page that opens (40058)."""
+
+
+class Video(Attachment):
+    """A video."""
+
+    msgtype: ClassVar[str] = "video"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "video")
+
+    media_id: str | None = None
+    """Of a `video` upload, at most 3 days old. Required, or a file (41006); unknown, old or of another kind: 40007."""
+    file: Attached | None = NO_FILE
+    """MP4, more than 5 bytes, at most 10 MB (90253)."""
+
+
+class File(Attachment):
+    """A file; customers see the name it was uploaded under."""
+
+    msgtype: ClassVar[str] = "file"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
+
+    media_id: str | None = None
+    """Of a `file` upload, at most 3 days old. Required, or a file (41006); unknown, old or of another kind: 40007."""
+    file: Attached | None = NO_FILE
+    """Any format, more than 5 bytes, at most 20 MB (90253)."""
+
+
+ATTACHMENTS: tuple[type[Attachment], ...] = (Image, Link, MiniProgram, Video, File)
+"""By which JSON is read back; see `vendor_json.py`."""
+
+
+def _typed(value: Any) -> Any:
+    """An entry of the vendor's JSON as its type; whatever else is left for the model to refuse."""
+    if not isinstance(value, Mapping):
+        return value
+    made = {one.msgtype: one for one in ATTACHMENTS}.get(str(value.get("msgtype")))
+    own = None if made is None else value.get(made.msgtype)
+    if made is None or not isinstance(own, Mapping):
+        return value
+    try:
+        return made.model_validate(dict(own))
+    except ValidationError as error:
+        problems = problems_of(error, made.msgtype)
+    # A ValueError is collected by the model, which goes on and names what is wrong elsewhere too.
+    raise ValueError("; ".join(f"{one.field}: {one.text}" for one in problems))
+
+
+AnyAttachment = Annotated[InstanceOf[Attachment], BeforeValidator(_typed), WithJsonSchema({"type": "object"})]
+"""One of the five, or an entry as the vendor's page shows it: `{"msgtype": "link", "link": {...}}`."""
+
+
+class TagGroup(VendorObject):
+    """Tags of which a customer has to have one."""
+
+    tag_list: list[str]
+    """1 to 100 ids of corp tags or of rule-group tags."""
+
+
+class TagFilter(VendorObject):
+    """Which of a member's customers: those who have a tag of every group."""
+
+    group_list: list[TagGroup]
+    """Every one has to hold."""
+
+
+class Campaign(VendorMessage):
+    """A group send: text, attachments or both. Nothing reaches a customer before a member confirms it in the client."""
+
+    text: str | None = None
+    """At most 4000 bytes of UTF-8 (40058)."""
+    attachments: list[AnyAttachment] = Field(default_factory=list)
+    """At most 9 (41064); each arrives as a message of its own."""
+    allow_select: bool | None = None
+    """True lets the member change who gets it before sending; only for customers. By default they cannot."""
+    tag_filter: TagFilter | None = None
+    """Only customers with these tags; ignored by the vendor where customers are named, so refused there."""
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`; what was not given is left out."""
+        body: dict[str, Any] = {}
+        if self.text is not None:
+            body["text"] = {"content": self.text}
+        if self.attachments:
+            body["attachments"] = [one.document() for one in self.attachments]
+        if self.allow_select is not None:
+            body["allow_select"] = self.allow_select
+        if self.tag_filter is not None:
+            body["tag_filter"] = self.tag_filter.model_dump(mode="json")
+        return {"type": "campaign", "body": body}
+
+    def files(self) -> Mapping[str, tuple[str, message.File]]:
+        """See `Message.files`."""
+        return dict(self._attached())
+
+    def _attached(self) -> Iterator[tuple[str, tuple[str, message.File]]]:
+        for i, one in enumerate(self.attachments):
+            file, place = getattr(one, "file", None), one.upload()
+            if file is not None and place is not None:
+                field, upload_type = place
+                yield f"attachments.{i}.{one.msgtype}.{field}", (upload_type, file)
+
+
+class Raw(VendorMessage):
+    """A campaign with what we do not model: the fields of page 92135 besides recipients and sender."""
+
+    body: dict[str, Any]
+    """Such as `{"text": {"content": "..."}, "attachments": [{"msgtype": "new", "new": {...}}]}`."""
+    attached: dict[str, tuple[str, InstanceOf[message.File]]] = Field(default_factory=dict, alias="files")
+    """`files=`: body path (`attachments.0.new.media_id`) -> (upload type, file)."""
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`."""
+        return {"type": "raw", "body": dict(self.body)}
+
+    def files(self) -> Mapping[str, tuple[str, message.File]]:
+        """See `Message.files`."""
+        return self.attached
+
+
+def content_of(part: Part) -> dict[str, Any]:
+    """What customers will see, with the media_ids and URLs of its files."""
+    out: dict[str, Any] = dict(part.message["body"])
+    for path, media_id in (part.facts.get("media") or {}).items():
+        out = put(out, path.split("."), media_id)
+    return out

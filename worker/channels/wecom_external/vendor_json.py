@@ -1,0 +1,127 @@
+"""Campaigns out of the vendor's own JSON and back, and the JSON schema of such bodies.
+
+Sender and recipients of such a body belong to the job; `recipients_from_json` reads them. A schema counts characters,
+not bytes, and knows no relation between fields: `check` at enqueue knows all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from worker.channels.checking.foreign import without_foreign
+from worker.channels.schema import Schema, body, headed, inlined, limit
+from worker.channels.typed import object_of, validated
+from worker.channels.wecom_external import fields
+from worker.channels.wecom_external.fields import FOREIGN, OURS
+from worker.channels.wecom_external.messages import ATTACHMENTS, Attachment, Campaign, Raw
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
+from worker.domain.errors import CheckFailed, Problem
+
+TYPES = {one.msgtype: one for one in ATTACHMENTS}
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+    """The campaign of a body as the vendor's page shows it.
+
+    Also with an image, link or mini program beside the text, as the page showed it before 2021. A body with a field or
+    a type of attachment that has no class here becomes `Raw`. A neutral value that other SDKs write (`"safe": 0`) is
+    left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does
+    not fit.
+    """
+    given = without_foreign(object_of(data), FOREIGN)
+    body = {name: value for name, value in given.items() if name not in OURS}
+    if not _is_modelled(body):
+        return Raw(body=body)
+    fields = {name: value for name, value in body.items() if name not in ("text", "attachments")}
+    if body.get("text") is not None:
+        fields["text"] = _text_in(body["text"])
+    fields["attachments"] = [_attachment(entry, i) for i, entry in enumerate(body.get("attachments") or ())]
+    return validated(Campaign, fields, "campaign")
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a campaign as the vendor's page shows it, without sender and recipients."""
+    return dict(message.document().get("body") or {})
+
+
+def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+    """The recipients of a body as the vendor's page shows it.
+
+    A sender alone means all customers of that member, or the groups that the member will choose.
+    """
+    body = object_of(data)
+    sender, groups = body.get("sender"), body.get("chat_type") == "group"
+    ids = _ids(body.get("chat_id_list" if groups else "external_userid"))
+    if sender:
+        named = {str(sender): ids or Everyone()}
+        return CustomerGroups(named) if groups else Customers(named)
+    return Customers(ids) if ids else Everyone()
+
+
+def _is_modelled(body: Mapping[str, Any]) -> bool:
+    entries = body.get("attachments") or []
+    types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in entries]
+    known = {"text", "attachments", "allow_select", "tag_filter"}
+    return body.keys() <= known and all(one is None or one in TYPES for one in types)
+
+
+def _text_in(holder: Any) -> Any:
+    if isinstance(holder, Mapping) and holder.keys() <= {"content"}:
+        return holder.get("content")
+    raise CheckFailed([Problem("text", "is not an object with content", 'use {"content": "..."}')])
+
+
+def _attachment(entry: Any, i: int) -> Any:
+    msgtype = entry.get("msgtype") if isinstance(entry, Mapping) else None
+    own = entry.get(msgtype) if isinstance(entry, Mapping) and msgtype else None
+    if msgtype is None or not isinstance(own, Mapping):
+        text = "has no object named like its msgtype (vendor code 40058)"
+        raise CheckFailed([Problem(f"attachments[{i}]", text, "put the fields under the name of the type")])
+    return validated(TYPES[msgtype], own, f"attachments[{i}].{msgtype}")
+
+
+def _ids(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+_IDS: Schema = {"type": "array", "items": {"type": "string"}}
+
+_ENVELOPE: Schema = {
+    "chat_type": {"enum": ["single", "group"], "description": "Customers (default) or customer groups."},
+    "sender": {"type": "string", "description": "The userid of the member who sends; required for groups."},
+    "external_userid": {**_IDS, "maxItems": fields.MOST_CUSTOMERS, "description": "Customers, of chat_type single."},
+    "chat_id_list": {**_IDS, "maxItems": fields.MOST_GROUPS, "description": "Customer groups, of chat_type group."},
+}
+
+
+def message_schema(msgtype: str | None = None) -> Schema:
+    """The JSON schema (2020-12) of a campaign's body, or of one type's attachment."""
+    if msgtype is None:
+        return headed(_campaign())
+    found = [one for one in ATTACHMENTS if one.msgtype == msgtype]
+    if not found:
+        raise ValueError(f"no such attachment; there are {', '.join(one.msgtype for one in ATTACHMENTS)}")
+    return headed(_attachment_schema(found[0]))
+
+
+@cache
+def _campaign() -> Schema:
+    whole = inlined(Campaign)
+    own = whole["properties"]
+    said = own["text"].pop("description")
+    own["text"] = {"type": "object", "properties": {"content": {"type": "string", "description": said}}}
+    own["text"]["additionalProperties"] = False
+    own["attachments"]["items"] = {"oneOf": [_attachment_schema(one) for one in ATTACHMENTS]}
+    limit(whole, tuple(row for row in fields.BODY if "attachments[]" not in getattr(row, "path", "attachments[]")))
+    whole["properties"] = {**_ENVELOPE, **own}
+    return {"title": "Campaign", **whole, "anyOf": [{"required": ["text"]}, {"required": ["attachments"]}]}
+
+
+def _attachment_schema(made: type[Attachment]) -> Schema:
+    own = inlined(made)
+    own["properties"].pop("as_url", None)
+    limit(own, fields.ATTACHMENTS[made.msgtype])
+    return body(made.__name__, {"msgtype": {"const": made.msgtype}, made.msgtype: own}, ["msgtype", made.msgtype])

@@ -1,0 +1,207 @@
+"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+
+Refused is what the vendor would cut, drop, ignore or post elsewhere in silence, and what it is known to refuse. Advised
+lengths warn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from worker.channels.checking import plain, rules
+from worker.channels.checking.paths import file_places, misplaced
+from worker.channels.wecom import upload
+from worker.channels.wecom_webhook import fields, targets
+from worker.channels.wecom_webhook.account import edition
+from worker.channels.wecom_webhook.blocks import blocks, without_code
+from worker.channels.wecom_webhook.fields import body_rows, content_of, contents, texts
+from worker.domain.content.message import INLINE
+from worker.domain.errors import Problem
+from worker.domain.job import Draft, Kind
+
+MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
+PICTURE = "image.base64"
+_RAW_MARKS = (
+    ("<@", re.compile(r"<@"), "mentions nobody"),
+    ("<font", re.compile(r"<font\b", re.IGNORECASE), "has no colours"),
+)
+
+
+def check(draft: Draft) -> list[Problem]:
+    """Every wrong field of the job, in the vendor's names."""
+    checks = CHECKS.get(draft.kind)
+    if checks is None:
+        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
+    found: list[Problem] = []
+    for one in checks:
+        found.extend(one(draft))
+    return list(dict.fromkeys(found))
+
+
+def _type_problems(draft: Draft) -> Iterator[Problem]:
+    msgtype = draft.message.get("type")
+    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
+        yield Problem("msgtype", "is not the name of a message type (vendor code 40008)", "use the vendor's name")
+    elif msgtype in ("upload", "card_update"):
+        yield Problem("msgtype", "is not a message to send", "use the job kind made for it")
+    elif edition(draft.account) == fields.ROBOT and msgtype == "miniprogram":
+        yield Problem("msgtype", "a group robot sends no mini programs (vendor code 40008)", 'needs edition = "push"')
+
+
+def _body_problems(draft: Draft) -> Iterator[Problem]:
+    msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    if not isinstance(body, Mapping):
+        yield Problem("body", "is not an object", "give the vendor's fields as a dict")
+        return
+    yield from plain.unfit("", body)
+    yield from plain.unfit("pieces", draft.message.get("pieces"))
+    for name in sorted(fields.OURS & body.keys()):
+        yield Problem(name, "is set by the worker", "leave it out of the body")
+    if content_of(draft.message) is None:
+        shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgtype"
+        yield Problem(f"body.{shown}", "is missing", "the body needs an object named like its msgtype")
+    files = draft.message.get("files") or {}
+    for content in contents(draft.message):
+        yield from rules.problems(msgtype, content, body_rows(edition(draft.account), msgtype, content), files)
+
+
+def _card_problems(draft: Draft) -> Iterator[Problem]:
+    """Checks the card of a robot; which cards message push takes is not published, so the vendor judges them."""
+    if draft.message.get("type") != "template_card" or edition(draft.account) != fields.ROBOT:
+        return
+    if (content_of(draft.message) or {}).get("card_type") not in fields.CARD_TYPES:
+        names = ", ".join(fields.CARD_TYPES)
+        yield Problem("template_card.card_type", "is no card of a webhook (vendor code 42031)", f"use one of {names}")
+
+
+def _markdown_problems(draft: Draft) -> Iterator[Problem]:
+    """markdown_v2 knows no mentions and no colours: both would be shown as they are typed."""
+    if draft.message.get("type") != "markdown_v2":
+        return
+    prose = [without_code(text) for text in texts(draft.message)]
+    for mark, pattern, why in _RAW_MARKS:
+        if any(pattern.search(text) for text in prose):
+            text = f"holds {mark}, which is shown as typed: markdown_v2 {why}"
+            yield Problem("markdown_v2.content", text, "use markdown, or put it into code")
+
+
+def _picture_problems(draft: Draft) -> Iterator[Problem]:
+    """A picture comes as a file: its bytes never stand in a job's row."""
+    content = content_of(draft.message) or {}
+    if draft.message.get("type") == "image" and content.get("base64") is not None:
+        yield Problem(PICTURE, "is given as text", "give the picture as a file: Image(file=File.at(...))")
+
+
+def _attached_problems(draft: Draft) -> Iterator[Problem]:
+    """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    files = draft.message.get("files")
+    if not files:
+        return
+    wanted = _file_places(draft)
+    for path, file in files.items():
+        yield from upload.file_problems(path, file, fields.UPLOADS)
+        found = list(misplaced(draft.message, path, file, wanted, fields.UPLOADS, " (vendor code 40007)"))
+        yield from found
+        if not found and file.get("upload_type") == INLINE and path != PICTURE:
+            yield Problem(path, "takes no bytes", "use upload type file or voice")
+
+
+def _file_places(draft: Draft) -> dict[str, str]:
+    """Where a file can stand, and the upload type it has to be of."""
+    msgtype, content = str(draft.message.get("type")), content_of(draft.message)
+    if content is None:
+        return {}
+    rows = body_rows(edition(draft.account), msgtype, content)
+    return file_places(msgtype, content, rows) | ({PICTURE: INLINE} if msgtype == "image" else {})
+
+
+def _upload_problems(draft: Draft) -> Iterator[Problem]:
+    file = (draft.message.get("files") or {}).get("media")
+    if file is None:
+        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
+        return
+    # What was behind a URL is judged as an upload, also when it will be a picture inside a message.
+    inline = draft.message.get("type") == INLINE
+    taken = {name: rule for name, rule in fields.UPLOADS.items() if inline or name != INLINE}
+    yield from upload.file_problems("media", file, taken)
+
+
+def _no_targets(draft: Draft) -> Iterator[Problem]:
+    if draft.recipients:
+        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
+
+
+CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+    Kind.SEND: (
+        _type_problems,
+        _body_problems,
+        _card_problems,
+        _markdown_problems,
+        _picture_problems,
+        _attached_problems,
+        targets.problems,
+        targets.mention_problems,
+    ),
+    Kind.UPLOAD: (_upload_problems, _no_targets),
+}
+"""The checks of each kind of job."""
+
+
+_IN_CODE = re.compile(r"<@|<font\b", re.IGNORECASE)
+_PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
+_LIST = re.compile(r"^ *(?:[-+*]|[0-9]+\.) ", re.MULTILINE)
+
+
+def warnings(draft: Draft) -> list[str]:
+    """A sentence for each thing worth a warning."""
+    if draft.kind != Kind.SEND:
+        return []
+    return [*_content_cautions(draft), *_markdown_cautions(draft), *_action_cautions(draft), *_place_cautions(draft)]
+
+
+def _content_cautions(draft: Draft) -> Iterator[str]:
+    msgtype = draft.message["type"]
+    for content in contents(draft.message):
+        rows = body_rows(edition(draft.account), msgtype, content)
+        yield from rules.cautions(msgtype, content, rows) if rows else ()
+        if msgtype == "template_card" and not rows:
+            yield "template_card.card_type: not published for message push; whether it is taken, the vendor will say"
+        if content.get("emphasis_content") and content.get("quote_area"):
+            yield "template_card.emphasis_content: the vendor advises against it beside quote_area"
+
+
+def _markdown_cautions(draft: Draft) -> Iterator[str]:
+    """Markup that only the other markdown type has, and this one shows as it is typed."""
+    msgtype = draft.message["type"]
+    for text in texts(draft.message):
+        if msgtype == "markdown_v2" and without_code(text) != text and _IN_CODE.search(text):
+            yield "markdown_v2.content: holds <@ or <font in code, shown as typed"
+        if msgtype != "markdown":
+            continue
+        prose = without_code(text)
+        if any(block.whole for block in blocks(text)) or _PICTURE.search(prose) or _LIST.search(prose):
+            yield "markdown.content: holds a table, code block, list or picture, shown as typed; markdown_v2 has them"
+
+
+def _action_cautions(draft: Draft) -> Iterator[str]:
+    """Buttons of the same name, whose clicks cannot be distinguished."""
+    content = content_of(draft.message) or {}
+    attachments = content.get("attachments") if draft.message["type"] == "markdown" else None
+    for place, attachment in enumerate(attachments or ()):
+        names = [action.get("name") for action in attachment.get("actions") or ()]
+        if len(set(names)) < len(names):
+            yield f"markdown.attachments[{place}].actions: two have the same name: their clicks look alike"
+
+
+def _place_cautions(draft: Draft) -> Iterator[str]:
+    asked, msgtype = draft.recipients, draft.message["type"]
+    if msgtype == "text" and asked.everyone and asked.audience == "groups":
+        yield "chatid: by the wording of the vendor's page a text to all groups may reach blackboards too"
+    content = content_of(draft.message) or {}
+    mentions = content.get("mentioned_list") or content.get("mentioned_mobile_list")
+    boards = asked.audience in ("blackboards", "all") or "blackboard" in draft.chat_types.values()
+    if mentions and boards:
+        yield "text: mentions nobody on blackboards"
+    if len(asked.chats) > 1:
+        yield "goes to several chats: a member of several gets it several times"

@@ -1,0 +1,244 @@
+"""The messages of a WeCom webhook (企业微信 消息推送, 群机器人), typed.
+
+They only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation
+error of these types never shows a value: what stands in them is message text.
+
+Sources of every limit: page 99110 消息推送配置说明 (read 2026-02-12) and 消息推送接口说明（内测） (2025/09/30). Bytes
+are of the UTF-8 text: a Chinese character takes three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import WithJsonSchema
+
+from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorObject
+from worker.channels.wecom.cards import (
+    Card,
+    CardImage,
+    EmphasisContent,
+    ImageTextArea,
+    MainTitle,
+    Notice,
+    VerticalContent,
+)
+from worker.domain.content.message import INLINE
+
+
+class WebhookMessage(PlainMessage):
+    """Base of the messages a webhook posts. The vendor gives no msgid: none can be recalled, updated or asked about.
+
+    What stands beside the type's own object (`ENVELOPE`) is message push's only.
+    """
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`; the members who see a message are joined by bars, as the vendor has them."""
+        out = super().document()
+        if isinstance(seen := out["body"].get("visible_to_user"), list):
+            out["body"]["visible_to_user"] = "|".join(seen)
+        return out
+
+
+Members = Annotated[list[str] | str, WithJsonSchema({"type": "string"})]
+"""Userids as a list, or joined by bars as the vendor has them."""
+
+
+class Text(WebhookMessage):
+    """A text message (文本类型)."""
+
+    msgtype: ClassVar[str] = "text"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
+
+    content: str
+    """1 to 2048 bytes of UTF-8 (44004, 40058); `<@userid>` mentions a member."""
+    mentioned_list: list[str] | None = None
+    """Userids to mention, or `@all`; not on blackboards."""
+    mentioned_mobile_list: list[str] | None = None
+    """Phone numbers to mention, for who has no userids, or `@all`; not on blackboards."""
+    post_id: str | None = None
+    """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
+    visible_to_user: Members | None = None
+    """Message push: only these members see it; only with exactly one group or blackboard."""
+
+
+class Action(VendorObject):
+    """One button below a markdown message."""
+
+    name: str
+    """Required, at most 64 bytes; comes back with the click. Unlike the others of its attachment."""
+    text: str
+    """Required, at most 128 bytes: its label."""
+    value: str
+    """Required, at most 128 bytes; comes back with the click."""
+    replace_text: str
+    """Required, at most 128 bytes: shown in its place after the click."""
+    type: str = "button"
+    """There is no other."""
+    border_color: str | None = None
+    """`#RRGGBB`."""
+    text_color: str | None = None
+    """`#RRGGBB`."""
+
+
+class Attachment(VendorObject):
+    """A row of buttons below a markdown message; a click calls back (`on_card_action`)."""
+
+    actions: list[Action]
+    """Required, 1 to 20."""
+    callback_id: str | None = None
+    """Your own name for it; it is kept in the job, and a click says it again as `task_id`."""
+
+
+class Markdown(WebhookMessage):
+    """A markdown message (markdown类型).
+
+    Headings, `**bold**`, links, inline code, `> quote`, `<font color="info|comment|warning">`, `<@userid>`.
+    """
+
+    msgtype: ClassVar[str] = "markdown"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
+
+    content: str
+    """1 to 4096 bytes of UTF-8 (44004, 40058)."""
+    at_short_name: bool | None = None
+    """Message push: mentions show the short name."""
+    attachments: list[Attachment] | None = None
+    """Message push: buttons."""
+    post_id: str | None = None
+    """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
+    visible_to_user: Members | None = None
+    """Message push: only these members see it; only with exactly one group or blackboard."""
+
+
+class MarkdownV2(WebhookMessage):
+    """A markdown_v2 message (markdown_v2类型).
+
+    Also italics, lists, pictures, rules, fenced code and tables, but no colours and no `<@userid>`. Clients before
+    4.1.36 (Android 4.1.38) show it as plain text. Not for blackboards.
+    """
+
+    msgtype: ClassVar[str] = "markdown_v2"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+
+    content: str
+    """1 to 4096 bytes of UTF-8 (44004, 40058)."""
+    visible_to_user: Members | None = None
+    """Message push: only these members see it; only with exactly one group."""
+
+
+class Image(WebhookMessage):
+    """An image message (图片类型) from a file; the worker puts its base64 and md5 into the call."""
+
+    msgtype: ClassVar[str] = "image"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("base64", INLINE)
+
+    file: Attached | None = NO_FILE
+    """Required: JPG or PNG, at most 2 MB (40009, 93018)."""
+    visible_to_user: Members | None = None
+    """Message push: only these members see it; only with exactly one group."""
+
+
+class Article(VendorObject):
+    """One article of a news message."""
+
+    title: str
+    """Required (41016). At most 128 bytes. Longer: cut."""
+    description: str | None = None
+    """At most 512 bytes. Longer: cut."""
+    url: str
+    """Required (41010), with its scheme (40094, 45034)."""
+    picurl: str | None = None
+    """JPG or PNG; 1068x455 for the large picture, 150x150 for small ones."""
+
+
+class News(WebhookMessage):
+    """A news message (图文类型)."""
+
+    msgtype: ClassVar[str] = "news"
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+
+    articles: list[Article]
+    """Required, 1 to 8 (45008)."""
+    visible_to_user: Members | None = None
+    """Message push: only these members see it; only with exactly one group."""
+
+
+class MiniProgram(WebhookMessage):
+    """A mini program (小程序类型); message push only."""
+
+    msgtype: ClassVar[str] = "miniprogram"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("pic_media_id", "file")
+
+    title: str
+    """Required. At most 64 bytes."""
+    appid: str
+    """Required: a mini program linked to the corp."""
+    page: str
+    """Required: its page, such as `/path/index.html`."""
+    pic_media_id: str | None = None
+    """Of a `file` upload of this key that is a picture; required, or a file."""
+    file: Attached | None = NO_FILE
+    """The cover; 520x416 suggested."""
+
+
+class FileMessage(WebhookMessage):
+    """A file message (文件类型); members see the name the file was uploaded under."""
+
+    msgtype: ClassVar[str] = "file"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
+
+    media_id: str | None = None
+    """Of a `file` upload of this key, at most 3 days old. Missing: 41006; unknown, old or another key's: 40007."""
+    file: Attached | None = NO_FILE
+    """Any format, more than 5 bytes, at most 20 MB."""
+
+
+class Voice(WebhookMessage):
+    """A voice message (语音类型)."""
+
+    msgtype: ClassVar[str] = "voice"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "voice")
+
+    media_id: str | None = None
+    """Of a `voice` upload of this key, at most 3 days old. Missing: 41006; unknown, old or another key's: 40007."""
+    file: Attached | None = NO_FILE
+    """AMR, more than 5 bytes, at most 2 MB and 60 s. Wrong: 301016, 301017, 45007."""
+
+
+SIMPLE: tuple[type[WebhookMessage], ...] = (Text, Markdown, MarkdownV2, Image, News, MiniProgram, FileMessage, Voice)
+"""By which JSON is read back; see `vendor_json.py`."""
+
+
+class TextNoticeCard(Notice):
+    """A text notice (文本通知模版卡片)."""
+
+    card_type: ClassVar[str] = "text_notice"
+
+    main_title: MainTitle
+    """Required."""
+    emphasis_content: EmphasisContent | None = None
+    """The figure it is about."""
+    sub_title_text: str | None = None
+    """Suggested: at most 112 characters. Required without `main_title.title`."""
+
+
+class NewsNoticeCard(Notice):
+    """A picture notice (图文展示模版卡片)."""
+
+    card_type: ClassVar[str] = "news_notice"
+
+    main_title: MainTitle
+    """Required, with its title (42033)."""
+    card_image: CardImage
+    """Required (42044)."""
+    image_text_area: ImageTextArea | None = None
+    """A picture at the left, text at the right."""
+    vertical_content_list: list[VerticalContent] | None = None
+    """At most 4 entries (42036); may be empty."""
+
+
+CARD_CLASSES: Mapping[str, type[Card]] = {one.card_type: one for one in (TextNoticeCard, NewsNoticeCard)}
+"""By card_type."""

@@ -1,0 +1,267 @@
+"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+
+Refused is what the vendor would cut, drop or ignore in silence, and what it is known to refuse.
+
+A link with `action` = 1 makes the client add the member's `userName` and `token` to the URL, which log in as the
+member. So such a link may lead only to hosts that the account names. What a client takes for the host must be what is
+judged here: an address that two programs could read differently is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from worker.channels.checking import plain, rules
+from worker.channels.checking.paths import file_places, misplaced, url_problems
+from worker.channels.checking.plain import byte_size, unfit_text
+from worker.channels.checking.row import FieldRule
+from worker.channels.checking.rules import places
+from worker.channels.youdu import fields, targets
+from worker.channels.youdu.account import NEEDED, WHERE, Role, role_of, upload_most
+from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, rows_of
+from worker.channels.youdu.split import call_count
+from worker.domain.account import Account
+from worker.domain.errors import Problem
+from worker.domain.job import Draft
+
+MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
+NOT_SENT = ("upload", "pop_window", "badge", "popWindow")
+
+
+def check(draft: Draft) -> list[Problem]:
+    """Every wrong field of the job, in the vendor's names."""
+    checks = CHECKS.get(draft.kind)
+    if checks is None:
+        return [Problem("kind", "Youdu has no such call", f"use one of {', '.join(CHECKS)}")]
+    found: list[Problem] = []
+    for one in checks:
+        found.extend(one(draft))
+    return list(dict.fromkeys(found))
+
+
+def _role_problems(draft: Draft) -> Iterator[Problem]:
+    """Checks that the account's app may send this kind; which app a type we do not model needs is not known."""
+    msgtype = str(draft.message.get("type"))
+    if draft.kind == SEND and msgtype not in fields.BODIES["characters"]:
+        return
+    needed, role = NEEDED.get(msgtype, Role.MESSAGE), role_of(draft.account)
+    if role is not needed:
+        what = msgtype if draft.kind == SEND else draft.kind
+        text = f"an app of the role {role} may not send {what} (vendor code 100005)"
+        yield Problem("appId", text, f"use an account of the role {needed}: {WHERE[needed]}")
+
+
+def _type_problems(draft: Draft) -> Iterator[Problem]:
+    msgtype = draft.message.get("type")
+    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
+        yield Problem("msgType", "is not the name of a message type", "use the vendor's name")
+    elif msgtype in NOT_SENT:
+        yield Problem("msgType", "is not a message of msg/send", "use Upload(...), PopWindow(...) or Badge(...)")
+
+
+def _body_problems(draft: Draft) -> Iterator[Problem]:
+    msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    if not isinstance(body, Mapping):
+        yield Problem("body", "is not an object", "give the vendor's fields as a dict")
+        return
+    yield from plain.unfit("", body, None)
+    yield from plain.unfit("pieces", draft.message.get("pieces"), None)
+    taken = sorted(name for name in body if name in fields.OURS)
+    yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
+    rows = rows_of(draft.kind, msgtype, draft.account)
+    if rows:
+        files = draft.message.get("files") or {}
+        for one in bodies(draft.message):
+            yield from rules.problems("", one, rows, files)
+    elif not isinstance(body.get(msgtype), Mapping | list):
+        shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgType"
+        yield Problem(f"body.{shown}", "is missing", "the body needs an object or array named like its msgType")
+
+
+def _system_problems(draft: Draft) -> Iterator[Problem]:
+    """A system message has entries, and each is either a text or a link."""
+    online = (draft.message.get("options") or {}).get("onlyOnline")
+    if online is not None and type(online) is not bool:
+        yield Problem("toAll.onlyOnline", "is not true or false", "use true or false")
+    if online is not None and not draft.recipients.everyone:
+        yield Problem("toAll.onlyOnline", "is for everyone only", "use Everyone(), or leave only_online out")
+    msg = _inside(draft, "sysMsg").get("msg")
+    if not isinstance(msg, list):
+        return
+    if not msg:
+        yield Problem("sysMsg.msg", "is empty", "give at least one text or link")
+    for n, item in enumerate(msg):
+        if isinstance(item, Mapping) and (len(item) != 1 or not item.keys() <= {"text", "link"}):
+            yield Problem(f"sysMsg.msg[{n}]", "is not exactly one of text and link", "give one entry for each")
+
+
+def _mail_problems(draft: Draft) -> Iterator[Problem]:
+    """What the vendor ignores in a mail: an address beside an account, and the fields of the other action."""
+    mail = _inside(draft, "mail")
+    if mail.get("fromUser") and mail.get("fromEmail"):
+        yield Problem("mail.fromEmail", "is ignored beside fromUser", "give one of the two")
+    given = mail.get("action")
+    for action, names in fields.MAIL_OF.items():
+        if given in list(fields.MAIL_OF) and given != action:
+            for name in names:
+                if mail.get(name) is not None:
+                    yield Problem(f"mail.{name}", f"belongs to action {action}", f"leave it out, or use {action}")
+
+
+def _inside(draft: Draft, msgtype: str) -> Mapping[str, Any]:
+    """The object of a type; empty where the message is of another, or has none."""
+    body = draft.message.get("body")
+    inner = body.get(msgtype) if isinstance(body, Mapping) and draft.message.get("type") == msgtype else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _attached_problems(draft: Draft) -> Iterator[Problem]:
+    """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    files, wanted = draft.message.get("files"), _media_places(draft)
+    for path, file in (files or {}).items():
+        yield from file_problems(draft.account, path, file)
+        yield from misplaced(draft.message, path, file, wanted, fields.UPLOAD_TYPES)
+
+
+def _media_places(draft: Draft) -> dict[str, str]:
+    """Where a media_id can stand, and the upload type it has to be of."""
+    body = draft.message.get("body")
+    if not isinstance(body, Mapping):
+        return {}
+    return file_places("", body, rows_of(draft.kind, str(draft.message.get("type")), draft.account))
+
+
+def _upload_problems(draft: Draft) -> Iterator[Problem]:
+    file = (draft.message.get("files") or {}).get("media")
+    if file is None:
+        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
+    else:
+        yield from file_problems(draft.account, "media", file)
+
+
+_URL = re.compile(
+    r"https?://(?P<host>[0-9A-Za-z](?:[0-9A-Za-z._-]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?"
+    r"(?:[/?#][!#-\[\]-~]*)?",
+    re.IGNORECASE,
+)
+"""Nothing but a plain host, and behind it printable ASCII without quotes and backslashes (which browsers read as /)."""
+PLACES = {"link": "link.url", "sysMsg": "sysMsg.msg[].link.url"}
+ADD = "add it to the account's sso_hosts, or use action 0"
+
+
+def login_problems(draft: Draft) -> Iterator[Problem]:
+    """Links that would hand a login to a host the account does not name."""
+    path, body = PLACES.get(str(draft.message.get("type"))), draft.message.get("body")
+    hosts = draft.account.settings.get("sso_hosts") or ()
+    if path is None or not isinstance(body, Mapping):
+        return
+    for at, holder, name in places("", body, path):
+        if _hands_over(holder):
+            yield from _host_problem(at, holder.get(name), {str(host).lower() for host in hosts})
+
+
+def _hands_over(holder: Mapping[str, Any]) -> bool:
+    action = holder.get("action")
+    return action is not None and action != 0
+
+
+def _host_problem(at: str, url: Any, hosts: Collection[str]) -> Iterator[Problem]:
+    if not isinstance(url, str) or not url:
+        return  # the rows report it
+    found = _URL.fullmatch(url)
+    if found is None:
+        text = "is no plain web address, and action 1 adds the member's login to it"
+        yield Problem(at, text, "write http(s)://host/path, percent-encoded, without a user")
+        return
+    host, port = found["host"].lower().rstrip("."), found["port"] or ""
+    if host not in hosts and f"{host}{port}" not in hosts:
+        yield Problem(at, "leads to a host that may not be handed the member's login (action 1)", ADD)
+
+
+def file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
+    """Every reason why a file cannot be uploaded. The name travels encrypted in JSON, so it may be any text."""
+    name = str(file.get("name") or "")
+    if not name.strip():
+        yield Problem(f"{path}.filename", "is empty", "give the file a name")
+    yield from unfit_text(f"{path}.filename", name, None)
+    if file.get("upload_type") not in UPLOAD_TYPES:
+        text = "has no such upload type (vendor code 200009)"
+        yield Problem(path, text, f"use one of {', '.join(UPLOAD_TYPES)}")
+    if "url" in file:  # its size is looked at when it was fetched
+        yield from url_problems(path, file["url"])
+    else:
+        yield from _unfit_size(account, path, file.get("size") or 0)
+
+
+def _unfit_size(account: Account, path: str, size: int) -> Iterator[Problem]:
+    most = upload_most(account)
+    if size < 1:
+        yield Problem(path, "is empty, and the vendor's clients refuse such a file", "send a real file")
+    if size > most:
+        text = "is larger than the account allows (the vendor documents no limit)"
+        yield Problem(path, text, "make it smaller, or raise upload_max_bytes", most, "bytes", size)
+
+
+_MESSAGE = (_role_problems, _body_problems, targets.problems)
+CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+    SEND: (
+        _type_problems,
+        *_MESSAGE,
+        _system_problems,
+        _mail_problems,
+        login_problems,
+        _attached_problems,
+    ),
+    POP_WINDOW: _MESSAGE,
+    BADGE: _MESSAGE,
+    UPLOAD: (_role_problems, _upload_problems, targets.no_targets),
+}
+"""The checks of each kind of job."""
+
+
+def warnings(draft: Draft) -> list[str]:
+    """A sentence for each thing worth a warning."""
+    if draft.kind not in SENDS:
+        return []
+    return [*_unknown_names(draft), *_long_titles(draft), *_content(draft), *_twice(draft)]
+
+
+def _unknown_names(draft: Draft) -> Iterator[str]:
+    rows = rows_of(draft.kind, str(draft.message["type"]), draft.account)
+    if rows:
+        yield from rules.cautions("", next(bodies(draft.message)), rows)
+
+
+def _long_titles(draft: Draft) -> Iterator[str]:
+    """Titles that fit only if the vendor counts them as its pages say today; older SDKs count bytes."""
+    for row in rows_of(draft.kind, str(draft.message["type"]), draft.account):
+        if isinstance(row, FieldRule) and row.note and row.max_utf16 == fields.TITLE:
+            for path, parent, name in rules.places("", draft.message["body"], row.path):
+                if isinstance(value := parent.get(name), str) and byte_size(value) > fields.TITLE:
+                    yield f"{path}: over {fields.TITLE} bytes, which an older server may count instead of characters"
+
+
+def _content(draft: Draft) -> Iterator[str]:
+    body: Mapping[str, Any] = draft.message["body"]
+    if draft.kind == POP_WINDOW and body["popWindow"].get("url") and body["popWindow"].get("tip"):
+        yield "popWindow.tip: not shown beside a url"
+    if draft.kind == BADGE and body.get("count") == 0 and body.get("tip"):
+        yield "tip: not shown with a count of 0"
+    if draft.message["type"] == "exlink":
+        files = draft.message.get("files") or {}
+        for n, item in enumerate(body["exlink"]):
+            if not item.get("media_id") and f"exlink.{n}.media_id" not in files:
+                yield f"exlink[{n}].media_id: is empty; the documentation requires a cover, the vendor's SDK sends none"
+
+
+def _twice(draft: Draft) -> Iterator[str]:
+    """Members that may be reached twice; the documentation does not say what becomes of duplicates."""
+    asked, calls = draft.recipients, call_count(draft)
+    if not asked.parties:
+        return
+    if calls > 1:
+        yield f"goes in {calls} calls and holds departments: a member of several can be reached twice"
+    elif asked.users or len(asked.parties) > 1:
+        yield "a member who is named in several ways may be reached twice: the vendor does not say"

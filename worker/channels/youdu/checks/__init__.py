@@ -1,1 +1,0 @@
-"""What is checked of a job of Youdu before anything is stored."""

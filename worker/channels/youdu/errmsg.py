@@ -1,0 +1,234 @@
+"""What the errmsg of an answer says about the recipients of a call, and what of it may be kept.
+
+The vendor says only that it "contains the list of invalid users". Neither its form nor its words are documented
+(c01_00003), so names are looked for and the text is never parsed by a rule; and of its words only those that are known
+to be the server's are kept.
+
+The documentation also leaves open what a server does with accounts it does not know. The account's `invalid_users` says
+what this server was seen to do; by default nothing is assumed.
+
+| answer | strict | partial | partial-error | unknown |
+|---|---|---|---|---|
+| errcode 0, names | open | taken by the others | taken by the others | open |
+| 200007, names | called again without the named: none got it | open | taken by the others | open |
+| 200007, no name | refused for all | open | open | open |
+
+"Open": the named are refused, of the others nothing is known, and nothing is repeated by itself. Where all are named,
+or a 200007 answers a call for one recipient, it is refused whatever the setting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.channels.youdu.account import InvalidUsers, invalid_users
+from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
+from worker.domain.account import Account
+from worker.domain.call import clean
+from worker.domain.job import Part
+from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Taken, Unknown
+
+MASK = "***"
+MAX_REASON = 200
+_RUN = re.compile(r"[^\s,;:()\[\]'\"|.]+")
+_MASKS = re.compile(r"\*\*\*(?:[\s,;:()\[\]'\"|.]*\*\*\*)+")
+
+VOCABULARY = frozenset(
+    """
+    a access accesstoken an and any api app appid bad base64 be body buin busy by call can cannot content data decrypt
+    decode denied dept deptid does email empty encrypt error exceed exceeds exist exists expired fail failed failure
+    field file forbidden format found from has have id illegal in int integer internal invalid is it json key length
+    limit list long many max media mediaid media_id member message miss missing msg msgtype must no not null of ok
+    operation or out over param parameter parse permission please request required resource right server success
+    system text the this to todept toemail token too touser type unknown unsupported user userid users wrong
+    """.split()  # noqa: SIM905 - a table of words reads better as text
+)
+
+
+def reason(errmsg: str) -> str:
+    """The errmsg with the server's known words alone; a run of anything else becomes one mask."""
+    words = _RUN.sub(lambda found: found[0] if found[0].lower() in VOCABULARY else MASK, errmsg[: 4 * MAX_REASON])
+    return clean(_MASKS.sub(MASK, words).strip(), MAX_REASON)
+
+
+FIELD = "errmsg"
+"""The field that names a refused recipient: there is no list."""
+
+_SPACES = r"\s|,;:()\[\]{}<>\"'`“”‘’（）【】《》，；：、。！？!?="
+_TOKEN = re.compile(f"[^{_SPACES}]+")
+_WORD = re.compile(r"[0-9A-Za-z._@+-]+")
+_LISTED = re.compile(r"[|,;\[\]，；、\"']")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What an errmsg says of the recipients of a part."""
+
+    refusals: tuple[Refusal, ...]
+    doubtful: bool
+    """A word of the text may name a further recipient, or be a plain word of the sentence."""
+
+
+def named(part: Part, errmsg: str) -> Named:
+    """Every asked account and address that stands in the text as a word of its own, in the caller's spelling."""
+    asked, text = _asked(part), errmsg.lower()
+    sure, doubtful = set[str](), False
+    for word, in_list in _words(text, asked):
+        if word in VOCABULARY and not in_list:
+            doubtful = True  # "invalid user": an account may be called so
+        else:
+            sure.add(word)
+    sure |= _odd_ones(text, asked)
+    doubtful = doubtful or _embedded(text, asked, sure)
+    return Named(tuple(refusal for key, refusal in asked.items() if key in sure), doubtful)
+
+
+def _asked(part: Part) -> Mapping[str, Refusal]:
+    """Accounts and addresses by their lower-case form; departments are never said to be named."""
+    lists = addressed(part)
+    return {
+        entry.lower(): Refusal(entry, target.kind, FIELD)
+        for target in TARGETS
+        if target.name != "parties"
+        for entry in lists[target.name]
+    }
+
+
+def _words(text: str, asked: Mapping[str, Refusal]) -> Iterator[tuple[str, bool]]:
+    """Asked names that stand between separators, or as Latin words inside Chinese text; and whether in a list."""
+    for token in _TOKEN.finditer(text):
+        whole = _known(token[0], asked)
+        if whole is not None:
+            yield whole, _is_listed(text, token.start(), token.end())
+            continue
+        for word in () if token[0].isascii() else _WORD.finditer(token[0]):
+            inner = _known(word[0], asked)
+            if inner is not None:
+                yield inner, False
+
+
+def _known(word: str, asked: Mapping[str, Refusal]) -> str | None:
+    """The asked name that a word is, also with the full stop of a sentence behind it; None for other words."""
+    return next((one for one in (word, word.rstrip(".-")) if one in asked), None)
+
+
+def _is_listed(text: str, start: int, end: int) -> bool:
+    return bool(_LISTED.fullmatch(text[start - 1 : start]) or _LISTED.fullmatch(text[end : end + 1]))
+
+
+def _odd_ones(text: str, asked: Mapping[str, Refusal]) -> set[str]:
+    """Names that hold a separator themselves (a space, a comma), found as they are between other characters."""
+    odd = [one for one in asked if re.search(f"[{_SPACES}]", one)]
+    return {one for one in odd if re.search(rf"(?<![\w@.+-]){re.escape(one)}(?![\w@+-])", text)}
+
+
+def _embedded(text: str, asked: Mapping[str, Refusal], sure: set[str]) -> bool:
+    """Whether a name that is not Latin stands inside a longer run: where it begins and ends cannot be told."""
+    if text.isascii():
+        return False
+    return any(one in text for one in asked.keys() - sure if not one.isascii())
+
+
+FINE = ("", "ok")
+ODD = "errcode 0 with another errmsg than ok"
+REFUSED = "200007 invalid toUser"
+SETTING = "set invalid_users to what this server does"
+
+
+def taken(part: Part, account: Account, errmsg: str) -> Outcome:
+    """Errcode 0: every recipient has it, unless errmsg says otherwise."""
+    before = _left_out(part)
+    if errmsg.strip().lower() in FINE:
+        return _taken(part, before)
+    found, mode = named(part, errmsg), invalid_users(account)
+    if not found.refusals and not found.doubtful:
+        return _taken(part, before, f"{ODD}: somebody should look")
+    refusals = (*before, *found.refusals)
+    if _is_everybody(part, refusals):
+        return Rejected(f"{ODD}: it names every recipient", refusals)
+    if mode in (InvalidUsers.PARTIAL, InvalidUsers.PARTIAL_ERROR) and not found.doubtful:
+        return _taken(part, refusals)
+    return _open(ODD, refusals)
+
+
+def refused(part: Part, account: Account, errmsg: str) -> Outcome:
+    """200007: some or all of those asked for are unknown to the server."""
+    found, before = named(part, errmsg), _left_out(part)
+    refusals = (*before, *found.refusals)
+    alone = _only_one(part)
+    if alone is not None:
+        return Rejected(REFUSED, (*before, alone))
+    if _is_everybody(part, refusals):
+        return Rejected(REFUSED, refusals)
+    return _BY_MODE[invalid_users(account)](part, before, found)
+
+
+def _strict(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
+    """No recipient got it, so the call can be made for the others at once.
+
+    Each round leaves out more recipients, because only those a call was made for are looked for in its answer; so it
+    ends.
+    """
+    refusals = (*before, *found.refusals)
+    if not found.refusals:
+        return Rejected(REFUSED, before)
+    spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
+    return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
+
+
+def _others_have_it(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
+    if found.doubtful or not found.refusals:
+        return _open(REFUSED, (*before, *found.refusals))
+    return Partial(Taken(from_repeat=part.in_doubt), (*before, *found.refusals))
+
+
+def _nobody_knows(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
+    return _open(REFUSED, (*before, *found.refusals))
+
+
+_BY_MODE: Mapping[InvalidUsers, Callable[[Part, tuple[Refusal, ...], Named], Outcome]] = {
+    InvalidUsers.STRICT: _strict,
+    InvalidUsers.PARTIAL: _nobody_knows,
+    InvalidUsers.PARTIAL_ERROR: _others_have_it,
+    InvalidUsers.UNKNOWN: _nobody_knows,
+}
+
+
+def _taken(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None) -> Outcome:
+    given = Taken(warning=warning, from_repeat=part.in_doubt)
+    return Partial(given, refusals) if refusals else Accepted(given)
+
+
+def _open(reason: str, refusals: tuple[Refusal, ...]) -> Unknown:
+    """Answered, but it is not known who got it: a person decides, or the setting."""
+    told = f"{reason}: {len(refusals)} named, the others undetermined; {SETTING}"
+    return Unknown(told, refusals, held=True)
+
+
+def _left_out(part: Part) -> tuple[Refusal, ...]:
+    """Recipients whom an earlier answer named, so that this call was made without them."""
+    gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
+    return tuple(
+        Refusal(str(one), target.kind, FIELD)
+        for target in TARGETS
+        for one in part.spec.get(target.name, ())
+        if str(one).lower() in gone
+    )
+
+
+def _only_one(part: Part) -> Refusal | None:
+    """The one account this call was for, where it was for no other: a 200007 can only mean that one."""
+    lists = addressed(part)
+    others = lists["parties"] or lists["emails"] or part.spec.get("everyone")
+    return Refusal(lists["users"][0], "user", FIELD) if len(lists["users"]) == 1 and not others else None
+
+
+def _is_everybody(part: Part, refusals: tuple[Refusal, ...]) -> bool:
+    """Whether every recipient is refused; never where the part is for departments or everyone, which are not named."""
+    spec = part.spec
+    if spec.get("everyone") or spec.get("parties"):
+        return False
+    asked = {str(one).lower() for name in ("users", "emails") for one in spec.get(name, ())}
+    return asked <= {one.recipient.lower() for one in refusals}

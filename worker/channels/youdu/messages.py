@@ -1,0 +1,285 @@
+"""The messages of Youdu, typed. They only hold and lay out values; `check.py` says what is wrong with them.
+
+Source: c01_00003 发送应用消息. Characters are counted as units of UTF-16 (an emoji as two): the vendor does not say
+what a character is, and this is the longer reading of the usual two. "Cut" means that the vendor would cut in silence,
+so the worker refuses it at enqueue, or splits or truncates it when `overflow=` says so. A field that is said to be
+undocumented is one that the vendor's own SDKs send.
+
+A `repr` or a validation error of these types never shows a value: what stands in them is message text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, Field
+
+from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject, attached, plain_value
+from worker.domain.content.message import File
+
+
+class ItemsMessage(VendorMessage):
+    """Base of the messages whose object is an array."""
+
+    msgtype: ClassVar[str]
+
+    items: list[Any]
+    """The entries of the array."""
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`."""
+        return {"type": self.msgtype, "body": {self.msgtype: plain_value(self.items)}}
+
+    def files(self) -> Mapping[str, tuple[str, File]]:
+        """See `Message.files`."""
+        return {path: file for n, row in enumerate(self.items) for path, file in attached(row, f"{self.msgtype}.{n}")}
+
+
+class Text(PlainMessage):
+    """A text (4.3)."""
+
+    msgtype: ClassVar[str] = "text"
+
+    content: str
+    """Required. At most 600 characters. Longer: cut. Client codes such as `/::)` and emoji are shown."""
+
+
+class Image(PlainMessage):
+    """An image (4.4): a media_id of the app, or a file to upload first."""
+
+    msgtype: ClassVar[str] = "image"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
+
+    media_id: str | None = None
+    """Of an `image` upload (200010 when the server does not know it). Required, or a file."""
+    file: Attached | None = NO_FILE
+    """Not empty; jpg, png or gif."""
+
+
+class FileMessage(PlainMessage):
+    """A file (4.5); members see the name it was uploaded under."""
+
+    msgtype: ClassVar[str] = "file"
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
+
+    media_id: str | None = None
+    """Of a `file` upload (200010 when the server does not know it). Required, or a file."""
+    file: Attached | None = NO_FILE
+    """Not empty; any format."""
+
+
+class Link(PlainMessage):
+    """An implicit link (4.7, 隐式链接)."""
+
+    msgtype: ClassVar[str] = "link"
+
+    title: str
+    """Required. At most 64 characters."""
+    url: str
+    """Required."""
+    action: int | None = None
+    """0 opens the URL as it is (default). 1: the client adds its `userName` and `token`, which log in as the member:
+    only for hosts of the account's `sso_hosts`."""
+
+
+class Sms(PlainMessage):
+    """Passes on to members an SMS that the enterprise's gateway received (4.10). It sends no SMS to a phone."""
+
+    msgtype: ClassVar[str] = "sms"
+    NAMES: ClassVar[Mapping[str, str]] = {"sender": "from"}
+
+    sender: str = Field(validation_alias=AliasChoices("from", "sender"))
+    """Required: the vendor's `from`, the phone number the SMS came from."""
+    content: str
+    """Required. At most 600 characters. Longer: cut."""
+
+
+class Mail(PlainMessage):
+    """A notice of new mail, or the number of unread ones (4.11); only the app sysExmailAssistant may send it.
+
+    To users, or by `Emails(...)` to addresses, which the vendor ignores beside users. Not to departments.
+    """
+
+    msgtype: ClassVar[str] = "mail"
+
+    action: str | None = None
+    """`new` or `unread`."""
+    subject: str | None = None
+    """Of a new mail; may be empty."""
+    fromUser: str | None = None
+    """Of a new mail: the sender's account."""
+    fromEmail: str | None = None
+    """Of a new mail: the sender's address; the vendor ignores it beside fromUser."""
+    time: int | None = None
+    """Of the mail, in Unix seconds (a test of the vendor's SDK has milliseconds, which are refused). Left out: the
+    server's own time."""
+    link: str | None = None
+    """Of a new mail: what a click opens; without it the click logs in at the enterprise mail."""
+    unreadCount: int | None = None
+    """Of `unread`: how many."""
+
+
+SIMPLE: tuple[type[PlainMessage], ...] = (Text, Image, FileMessage, Link, Sms, Mail)
+"""By which JSON is read back; see `vendor_json.py`."""
+
+
+class MpNewsItem(VendorObject):
+    """One article."""
+
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
+
+    title: str
+    """Required. At most 64 characters. Longer: cut."""
+    media_id: str | None = None
+    """The cover, of an `image` upload. Required, or a file."""
+    file: Attached | None = NO_FILE
+    """The cover."""
+    content: str
+    """Required: the body. At most 600 characters. Longer: cut."""
+    digest: str | None = None
+    """At most 120 characters. Longer: cut."""
+    showFront: int | None = None
+    """1 shows the cover in the body, 0 does not."""
+    url: str | None = None
+    """Undocumented; two of the vendor's SDKs send it."""
+
+
+class MpNews(ItemsMessage):
+    """Articles with a cover (4.6)."""
+
+    msgtype: ClassVar[str] = "mpnews"
+
+    items: list[MpNewsItem]
+    """Required, 1 to 5."""
+
+
+class ExLinkItem(VendorObject):
+    """One card that leads to a URL."""
+
+    UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
+
+    title: str
+    """Required. At most 64 characters."""
+    url: str
+    """Required."""
+    media_id: str | None = None
+    """The cover, of an `image` upload. Required, or a file; `""` sends the card without one, as the vendor's SDK does
+    against its documentation (warned)."""
+    file: Attached | None = NO_FILE
+    """The cover."""
+    digest: str | None = None
+    """At most 120 characters. Longer: cut."""
+    link_type: int | None = None
+    """Undocumented; the vendor's SDK sends 0."""
+    date_hide: int | None = None
+    """Undocumented; the vendor's SDK sends 0."""
+    tail_hide: int | None = None
+    """Undocumented; the vendor's SDK sends 0."""
+    subtitle: str | None = None
+    """Undocumented; the vendor's SDK sends it empty."""
+    link_desc: str | None = None
+    """Undocumented; the vendor's SDK sends it empty."""
+
+
+class ExLink(ItemsMessage):
+    """Cards that lead elsewhere (4.8)."""
+
+    msgtype: ClassVar[str] = "exlink"
+
+    items: list[ExLinkItem]
+    """Required, 1 to 5."""
+
+
+ARTICLES: tuple[type[ItemsMessage], ...] = (MpNews, ExLink)
+
+
+class SysText(VendorObject):
+    """A run of text in a system message."""
+
+    content: str
+    """Required. At most 600 characters. Longer: cut."""
+
+
+class SysLink(VendorObject):
+    """A link in a system message."""
+
+    title: str
+    """Required. At most 64 characters."""
+    url: str
+    """Required."""
+    action: int | None = None
+    """0 opens the URL as it is; 1 hands it the member's login: only for hosts of the account's `sso_hosts`."""
+
+
+class SysItem(VendorObject):
+    """One entry: either a text or a link."""
+
+    text: SysText | None = None
+    link: SysLink | None = None
+
+
+class SysMsg(PlainMessage):
+    """A system message, to some or, by `Everyone()`, to all."""
+
+    msgtype: ClassVar[str] = "sysMsg"
+    OPTIONS: ClassVar[tuple[str, ...]] = ("only_online",)
+
+    title: str
+    """Required. At most 64 characters."""
+    msg: list[SysItem]
+    """Required: texts and links in order, such as `[{"text": {"content": "..."}}]`."""
+    popDuration: int | None = None
+    """Seconds the pop-up stays; 0 and less: until it is closed. Left out, the client decides."""
+    only_online: bool | None = None
+    """With `Everyone()` only: true reaches those online now, and the others never; false (default) those at their
+    next login too."""
+
+    def document(self) -> dict[str, Any]:
+        """See `Message.document`; `onlyOnline` stands with the recipients, so it is an option."""
+        out = super().document()
+        if self.only_online is not None:
+            out["options"] = {"onlyOnline": self.only_online}
+        return out
+
+
+class PopWindow(VendorMessage):
+    """A window that pops up at members, on Windows clients only."""
+
+    url: str | None = None
+    """The page to open. url or tip is required; beside a url the tip is not shown."""
+    tip: str | None = None
+    """The text to show."""
+    title: str | None = None
+    """Of the window."""
+    width: int | None = None
+    height: int | None = None
+    duration: int | None = None
+    """Seconds it stays: 0 or left out 5, -1 until it is closed."""
+    position: int | None = None
+    """0 or left out: centre; 1 top left, 2 top right, 3 bottom right, 4 bottom left."""
+    pop_mode: int | None = None
+    """1 browser, 2 window; any other: as the app is set."""
+    notice_id: str | None = None
+    """A later window of the same id takes the earlier one's place, which makes a repeat harmless. Left out, the worker
+    gives one for each call; `""` sends none, and an unanswered call is held."""
+
+    def document(self) -> dict[str, Any]:
+        """`{"type": "pop_window", "body": {"popWindow": {...}}}`."""
+        return {"type": "pop_window", "body": {"popWindow": self.model_dump(mode="json", exclude_none=True)}}
+
+
+class Badge(VendorMessage):
+    """The count on the app's icon of each of the users named: one call for each.
+
+    It is absolute, so a repeat is harmless.
+    """
+
+    count: int
+    """Required, 0 or more; 0 clears it and shows no tip."""
+    tip: str | None = None
+    """Shown in a pop-up."""
+
+    def document(self) -> dict[str, Any]:
+        """`{"type": "badge", "body": {"count": .., "tip": ..}}`."""
+        return {"type": "badge", "body": self.model_dump(mode="json", exclude_none=True)}

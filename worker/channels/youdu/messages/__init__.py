@@ -1,1 +1,0 @@
-"""The messages of Youdu: typed, out of JSON and back, and their schema."""
