@@ -8,8 +8,6 @@ import pytest
 
 WORKER = Path(__file__).parents[2] / "worker"
 MOST = 15
-MORE = {"channels/youdu": 16}
-"""Youdu has a file for each step of its own encryption and token besides those that every channel has."""
 
 
 def siblings(folder: Path) -> list[str]:
@@ -23,5 +21,5 @@ FOLDERS = sorted(path for path in WORKER.rglob("*") if path.is_dir() and path.na
 
 @pytest.mark.parametrize("folder", [WORKER, *FOLDERS], ids=lambda path: path.name)
 def test_a_folder_has_few_siblings(folder: Path) -> None:
-    """Fifteen, or as many as it says why."""
-    assert len(siblings(folder)) <= MORE.get(str(folder.relative_to(WORKER)), MOST), siblings(folder)
+    """Fifteen."""
+    assert len(siblings(folder)) <= MOST, siblings(folder)

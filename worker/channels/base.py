@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -83,7 +83,7 @@ class Channel(Protocol):
         """Every wrong value of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
         ...
 
-    def cautions(self, account: Account) -> Sequence[str]:
+    def cautions(self, account: Account) -> Iterable[str]:
         """What a usable account leaves out that an application may count on, a sentence each."""
         ...
 
@@ -125,7 +125,7 @@ class Channel(Protocol):
         """What this call costs against which limits, the account's overrides applied."""
         ...
 
-    def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
+    def counted(self, account: Account, recipient: str | None) -> Iterable[Counted]:
         """Every limit of the account, whatever the call.
 
         `recipient` chooses whose count the limits per recipient name; with None they name no single one.

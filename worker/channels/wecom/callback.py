@@ -6,7 +6,8 @@ believed before its signature proved right. A refusal is a fixed phrase that quo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -14,8 +15,9 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from worker.crypto.envelope import Envelope, EnvelopeError, ForeignReceiver, WrongSignature
+from worker.domain.account import Account, Secret
 from worker.domain.callbacks.inbound import CallbackRefused
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, Problem
 
 DEEPEST = 8
 """Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
@@ -24,6 +26,37 @@ LONGEST_ID = 128
 
 Query = Mapping[str, str]
 Tree = dict[str, Any]
+
+
+CALLBACK_KEYS = ("token", "aes_key")
+"""Token and EncodingAESKey of an address (page 90930 回调配置)."""
+
+
+@dataclass(frozen=True)
+class WecomDoor:
+    """Base of the readers of requests to one callback address."""
+
+    envelope: Envelope
+    max_age_s: float
+
+    def verify(self, query: Query, now: float) -> bytes:
+        """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
+        return opened(self.envelope, query, given(query, "echostr"), now, self.max_age_s)
+
+
+def secrets_of(account: Account) -> Mapping[str, Secret]:
+    """The secrets of the account's callback address, by setting; empty where it has none here."""
+    held = account.settings.get("callback")
+    return held if isinstance(held, Mapping) else {}
+
+
+def secret_problems(callback: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the table of an address's secrets."""
+    for name in CALLBACK_KEYS:
+        if not isinstance(callback.get(name), Secret):
+            yield Problem(f"callback.{name}", "is missing", f'add {name} = {{ env = "NAME" }} or {{ file = "PATH" }}')
+    for name in callback.keys() - set(CALLBACK_KEYS):
+        yield Problem(f"callback.{name}", "is not a setting", f"use {' and '.join(CALLBACK_KEYS)}")
 
 
 def envelope_of(account: str, token: str, aes_key: str, receiver: str) -> Envelope:

@@ -20,13 +20,13 @@ UNREADABLE_DELAY_S = 5.0
 MAX_DELAY_S = 3600.0
 
 
-def token_request(account: Account, secret: str) -> Request:
-    """The call that fetches the app's token; corpid and secret travel in the query."""
+def token_request(account: Account, secret: str, now: int) -> Request:
+    """The call that fetches the app's token, at any time; corpid and secret travel in the query."""
     query = {"corpid": str(account.settings["corpid"]), "corpsecret": secret}
     return Request("GET", account.base_url, "/cgi-bin/gettoken", query, deadline_s=DEADLINE_S)
 
 
-def token_outcome(reply: Reply) -> TokenOutcome:
+def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     """Granted, refused (an operator must act), or later."""
     answer = read(reply, "access_token")
     if answer is None:

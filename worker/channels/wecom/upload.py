@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
 from worker.channels.checking.paths import url_problems
 from worker.channels.checking.plain import unfit_text
 from worker.channels.wecom.reply import Answer, moment, text_of
 from worker.channels.wecom.verdict import warns
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
-from worker.domain.content.message import LOOKED_AT
 from worker.domain.errors import Problem
 from worker.domain.job import Part
 from worker.domain.outcome import Taken
@@ -57,8 +56,15 @@ UPLOADS: Mapping[str, UploadRule] = {
 DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
 """What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
 
-BYTES_PER_SECOND = 256 * 1024
-"""The slowest speed of an upload that is waited for."""
+
+def most_bytes(upload_type: str) -> int:
+    """The most bytes a file of an upload type may have."""
+    return UPLOADS[upload_type].max_bytes
+
+
+def media_scope(account: Account) -> str:
+    """The key of who can use a media_id: every app of the corp (page 90253)."""
+    return f"corp:{account.settings['corpid']}"
 
 
 def display_name(name: str) -> str:
@@ -138,13 +144,6 @@ def request(part: Part, account: Account, token: str | None) -> Request:
     )
 
 
-def file_of(part: Part) -> Mapping[str, Any]:
-    """The file that is uploaded; size and hash of a file behind a URL are known since it was fetched."""
-    file: Mapping[str, Any] = part.message["files"]["media"]
-    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
-    return file if fetched is None else {**file, **fetched}
-
-
 def path_of(part: Part) -> str:
     """The path of an upload's call."""
     return IMAGE_PATH if is_permanent_image(part) else PATH
@@ -183,19 +182,4 @@ def said_of(answer: Answer) -> dict[str, str]:
 
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the file's content."""
-    return hashlib.sha256(account.name.encode() + b"\0" + str(file_of(part)["sha256"]).encode()).hexdigest()
-
-
-def lane(message: Mapping[str, Any]) -> str:
-    """The lane `upload/<upload type>`, with `/url` behind it where the file has to be fetched first.
-
-    Fetching waits for other servers; files that are stored here do not wait behind it.
-    """
-    file = message["files"]["media"]
-    return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"
-
-
-def message_of(file: Mapping[str, Any]) -> dict[str, Any]:
-    """The message document of the upload job that a send's attached file needs."""
-    kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
-    return {"type": "upload", "files": {"media": kept}}
+    return digest(account.name, str(file_of(part)["sha256"]).encode())

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking.plain import byte_size
+from worker.channels.wecom.callback import secret_problems
 from worker.channels.wecom.limits import ip_problems
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.channels.wecom_app.fields import contents
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -20,8 +21,6 @@ COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", 
 ESTIMATES = ("party_estimate", "tag_estimate")
 ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
-CALLBACK_KEYS = ("token", "aes_key")
-"""Token and EncodingAESKey of the app's callback settings (page 90930 回调配置)."""
 
 KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES})
 """Every key that is read."""
@@ -76,11 +75,7 @@ def _callback_problems(callback: Any) -> Iterator[Problem]:
         remedy = 'use true, false, or { token = { env = "NAME" }, aes_key = { env = "NAME" } }'
         yield Problem("callback", "is neither a boolean nor a table", remedy)
         return
-    for name in CALLBACK_KEYS:
-        if not isinstance(callback.get(name), Secret):
-            yield Problem(f"callback.{name}", "is missing", f'add {name} = {{ env = "NAME" }} or {{ file = "PATH" }}')
-    for name in callback.keys() - set(CALLBACK_KEYS):
-        yield Problem(f"callback.{name}", "is not a setting", f"use {' and '.join(CALLBACK_KEYS)}")
+    yield from secret_problems(callback)
 
 
 def _is_number(value: Any) -> bool:

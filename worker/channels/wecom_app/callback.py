@@ -5,14 +5,15 @@ Pure. How a request is opened and refused is in `wecom/callback.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.callback import (
     Query,
     Tree,
+    WecomDoor,
     envelope_of,
-    given,
     id_at,
     listed,
     member,
@@ -21,7 +22,6 @@ from worker.channels.wecom.callback import (
     text_at,
     tree_of,
 )
-from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound
 
@@ -29,16 +29,10 @@ CARD_EVENTS = ("template_card_event", "template_card_menu_event")
 
 
 @dataclass(frozen=True)
-class CallbackDoor:
+class AppDoor(WecomDoor):
     """Reads the requests to one account's callback address."""
 
-    envelope: Envelope
     agentid: str
-    max_age_s: float
-
-    def verify(self, query: Query, now: float) -> bytes:
-        """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
-        return opened(self.envelope, query, given(query, "echostr"), now, self.max_age_s)
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says."""
@@ -69,11 +63,11 @@ class CallbackDoor:
         )
 
 
-def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
+def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> AppDoor:
     """The door of one account; a malformed key is a ConfigurationError that names it."""
     # The receiver of a self-built application's callbacks is its corp (page 90968).
-    envelope = envelope_of(account.name, token, aes_key, str(account.settings["corpid"]))
-    return CallbackDoor(envelope, str(int(account.settings["agentid"])), max_age_s)
+    envelope = envelope_of(account.name, secrets["token"], secrets["aes_key"], str(account.settings["corpid"]))
+    return AppDoor(envelope, max_age_s, str(int(account.settings["agentid"])))
 
 
 def _identity(tree: Tree, name: str) -> tuple[str, ...]:

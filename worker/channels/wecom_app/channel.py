@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.base import CallbackDoor, TokenOutcome
-from worker.channels.checking.overflow import Fitted
+from worker.channels.calls import upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
+from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, callback, fields, limits, render, split, verdict
 from worker.channels.wecom_app.checks import fast_check, job, warn
 from worker.channels.wecom_app.fields import SENDS
-from worker.domain.account import Account, Secret
-from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.outcome import Verdict
-from worker.domain.pacing.limit import Charge, Counted
+from worker.domain.job import Kind, Part, RepeatRule
 
 KINDS: Mapping[str, Kind] = {
     "upload": Kind.UPLOAD,
@@ -45,13 +41,29 @@ class WecomApp:
     profile = limits.PROFILE
     recall_window_s: int | None = RECALL_WINDOW_S
 
-    def account_problems(self, account: Account) -> list[Problem]:
-        """See `Channel.account_problems`."""
-        return keys.problems(account)
-
-    def cautions(self, account: Account) -> Sequence[str]:
-        """See `Channel.cautions`."""
-        return list(keys.cautions(account))
+    # `split` and `limits` name the modules up to the line that gives the name to the method.
+    account_problems = staticmethod(keys.problems)
+    cautions = staticmethod(keys.cautions)
+    is_plain = staticmethod(fast_check.is_plain)
+    check = staticmethod(job.check)
+    warnings = staticmethod(warn.warnings)
+    fit = staticmethod(split.fit)
+    narrow = staticmethod(split.narrow)
+    split = staticmethod(split.split)
+    counted = staticmethod(limits.all_counted)
+    limits = staticmethod(limits.limits)
+    request = staticmethod(render.request)
+    body_hash = staticmethod(render.body_hash)
+    outcome = staticmethod(verdict.outcome)
+    token_request = staticmethod(token.token_request)
+    token_outcome = staticmethod(token.token_outcome)
+    explain = staticmethod(errcodes.explain)
+    app_scope = staticmethod(render.app_scope)
+    media_scope = staticmethod(upload.media_scope)
+    upload_limit = staticmethod(upload.most_bytes)
+    upload_part = staticmethod(upload_part)
+    callback_secrets = staticmethod(secrets_of)
+    callback_door = staticmethod(callback.door)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -69,26 +81,6 @@ class WecomApp:
             return Problem("kind", f"this channel knows no {kind}", f"use one of {', '.join(sorted(self.kinds))}")
         return None
 
-    def is_plain(self, draft: Draft) -> bool:
-        """See `Channel.is_plain`."""
-        return fast_check.is_plain(draft)
-
-    def check(self, draft: Draft) -> list[Problem]:
-        """See `Channel.check`."""
-        return job.check(draft)
-
-    def warnings(self, draft: Draft) -> list[str]:
-        """See `Channel.warnings`."""
-        return warn.warnings(draft)
-
-    def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-        """See `Channel.fit`."""
-        return split.fit(kind, message, account, overflow)
-
-    def split(self, draft: Draft) -> list[dict[str, Any]]:
-        """See `Channel.split`."""
-        return split.split(draft)
-
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The finest scope that an errcode can park.
 
@@ -98,22 +90,8 @@ class WecomApp:
         if kind in SENDS:
             return f"{kind}/{message['type']}"
         if kind == "upload":
-            return upload.lane(message)
+            return upload_lane(message)
         return kind
-
-    def limits(self, part: Part, account: Account) -> Sequence[Charge]:
-        """See `Channel.limits`."""
-        return limits.limits(part, account)
-
-    def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
-        """See `Channel.counted`."""
-        return list(limits.all_counted(account, recipient))
-
-    def narrow(
-        self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
-    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """See `Channel.narrow`."""
-        return split.narrow(spec, later, members)
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window.
@@ -131,55 +109,6 @@ class WecomApp:
         if _duplicate_checked(part.message):
             return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
         return RepeatRule.HOLD, 0
-
-    def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-        """See `Channel.request`."""
-        return render.request(part, account, access.token, flagged=flagged)
-
-    def body_hash(self, part: Part, account: Account) -> str:
-        """See `Channel.body_hash`."""
-        return render.body_hash(part, account)
-
-    def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
-        """See `Channel.outcome`."""
-        return verdict.outcome(part, reply)
-
-    def token_request(self, account: Account, secret: str, now: int) -> Request:
-        """See `Channel.token_request`."""
-        return token.token_request(account, secret)
-
-    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
-        """See `Channel.token_outcome`."""
-        return token.token_outcome(reply)
-
-    def explain(self, code: int, lang: str) -> list[str] | None:
-        """See `Channel.explain`."""
-        return errcodes.explain(code, lang)
-
-    def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: the corp's app, whatever its accounts are called here."""
-        return render.app_scope(account)
-
-    def media_scope(self, account: Account) -> str:
-        """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
-        return f"corp:{account.settings['corpid']}"
-
-    def upload_limit(self, upload_type: str) -> int:
-        """See `Channel.upload_limit`."""
-        return upload.UPLOADS[upload_type].max_bytes
-
-    def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
-        """See `Channel.upload_part`."""
-        return upload.message_of(file)
-
-    def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
-        """See `Channel.callback_secrets`."""
-        given = account.settings.get("callback")
-        return given if isinstance(given, Mapping) else {}
-
-    def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
-        """See `Channel.callback_door`."""
-        return callback.door(account, secrets["token"], secrets["aes_key"], max_age_s)
 
 
 def _duplicate_checked(message: Mapping[str, Any]) -> bool:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.channels.calls import digest, json_bytes
 from worker.channels.checking.paths import put
 from worker.channels.wecom import upload
-from worker.channels.wecom.call import json_bytes
 from worker.channels.wecom_app.fields import SPLIT_FIELD
 from worker.domain.account import Account
-from worker.domain.call import Request
+from worker.domain.call import Access, Request
 from worker.domain.job import Part
 
 PATHS: Mapping[str, str] = {
@@ -29,19 +28,19 @@ DUPLICATE_WINDOW_S = 14400
 """The longest duplicate_check_interval (page 90236)."""
 
 
-def request(part: Part, account: Account, token: str | None, *, flagged: bool) -> Request:
+def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
     """The call of a part; `flagged` turns the vendor's duplicate check on.
 
     A repeat's bytes are those of the call in doubt, except for the two fields of the check itself.
     """
     if part.kind == "upload":
-        return upload.request(part, account, token)
+        return upload.request(part, account, access.token)
     frozen = part.facts.get("frozen")
     return Request(
         "POST",
         account.base_url,
         PATHS[part.kind],
-        {"access_token": token or ""},
+        {"access_token": access.token or ""},
         _body(part, account, flagged) if frozen is None else _again(frozen, flagged),
         "application/json",
         account.deadline_s,
@@ -62,7 +61,7 @@ def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the app and the body without the flag fields."""
     if part.kind == "upload":
         return upload.body_hash(part, account)
-    return hashlib.sha256(app_scope(account).encode() + b"\0" + _body(part, account, flagged=False)).hexdigest()
+    return digest(app_scope(account), _body(part, account, flagged=False))
 
 
 def _again(frozen: str, flagged: bool) -> bytes:

@@ -11,10 +11,11 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.row import Row
+from worker.channels.checking.targets import calls_for, pieces, slices
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card_fields import TASK_ID_MAX
 from worker.channels.wecom_app.fields import SENDS, SPLIT_FIELD, body_rows
-from worker.channels.wecom_app.targets import TARGETS, Target, ids, people
+from worker.channels.wecom_app.targets import TARGETS, people
 from worker.domain.account import Account
 from worker.domain.content.recipient import GROUPS, Recipients
 from worker.domain.job import Draft, Kind
@@ -26,8 +27,8 @@ def split(draft: Draft) -> list[dict[str, Any]]:
         count = call_count(draft.recipients)
         if count == 1 and draft.message["type"] != "template_card" and "pieces" not in draft.message:
             return [draft.recipients.to_json()]
-        return [spec for n in range(count) for spec in _pieces(draft, _send_spec(draft, n))]
-    return [_slices(draft.recipients, 0) if draft.kind == "update_card" else {}]
+        return [spec for n in range(count) for spec in pieces(draft, _send_spec(draft, n))]
+    return [slices(draft.recipients, TARGETS, 0) if draft.kind == "update_card" else {}]
 
 
 def narrow(
@@ -58,22 +59,13 @@ def narrow(
 
 def call_count(recipients: Recipients) -> int:
     """How many calls reach all recipients with one message; at least one. Each chat takes one."""
-    most = max(1, len(recipients.chats))
-    for target in TARGETS:
-        most = max(most, -(-len(ids(recipients, target)) // target.maximum))
-    return most
-
-
-def _pieces(draft: Draft, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The spec once for each piece of a text that was split, in the order in which they should be read."""
-    count = len(draft.message.get("pieces", ()))
-    return [{**spec, "piece": piece} for piece in range(count)] if count else [spec]
+    return max(calls_for(recipients, TARGETS), len(recipients.chats))
 
 
 def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
     if draft.recipients.chats:
         return {"chats": [draft.recipients.chats[n]]}
-    spec: dict[str, Any] = {"everyone": True} if draft.recipients.everyone else _slices(draft.recipients, n)
+    spec: dict[str, Any] = {"everyone": True} if draft.recipients.everyone else slices(draft.recipients, TARGETS, n)
     own = _own_task_id(draft)
     if own is not None:
         spec["task_id"] = task_id(own, n, draft.replay)
@@ -92,16 +84,6 @@ def _own_task_id(draft: Draft) -> str | None:
         return None
     own: str | None = draft.message["body"]["template_card"].get("task_id")
     return own
-
-
-def _slices(recipients: Recipients, n: int) -> dict[str, Any]:
-    """The n-th slice of every list, empty ones left out."""
-    return {target.name: part for target in TARGETS if (part := _slice(recipients, target, n))}
-
-
-def _slice(recipients: Recipients, target: Target, n: int) -> list[str]:
-    listed = ids(recipients, target)
-    return list(listed[n * target.maximum : (n + 1) * target.maximum]) if listed else []
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from worker.channels.wecom.call import USERID, USERID_WANTED
+from worker.channels.checking.targets import Target, ids, unfit
+from worker.channels.wecom import USERID, USERID_WANTED
 from worker.channels.wecom_app.fields import CHATID
-from worker.domain.content.recipient import GROUPS, Recipients
+from worker.domain.content.recipient import GROUPS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
@@ -17,24 +17,19 @@ from worker.domain.job import Draft
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One of the three lists of recipients."""
-
-    name: str
-    """Its key in a spec."""
-    send_field: str
-    update_field: str
-    maximum: int
-    """Entries of one call, for message/send (page 90236) and update_template_card (page 94888) alike."""
-    pattern: re.Pattern[str]
-    wanted: str
+def _is_userid(entry: str) -> bool:
+    return entry.lower() != "@all" and USERID.fullmatch(entry) is not None
 
 
+def _is_number(entry: str) -> bool:
+    return NUMBER.fullmatch(entry) is not None
+
+
+# The maxima are those of message/send (page 90236) and update_template_card (page 94888) alike.
 TARGETS = (
-    Target("users", "touser", "userids", 1000, USERID, USERID_WANTED),
-    Target("parties", "toparty", "partyids", 100, NUMBER, "department ids: whole numbers from 1"),
-    Target("tags", "totag", "tagids", 100, NUMBER, "tag ids: whole numbers from 1"),
+    Target("users", "user", "touser", 1000, _is_userid, USERID_WANTED, "userids"),
+    Target("parties", "party", "toparty", 100, _is_number, "department ids: whole numbers from 1", "partyids"),
+    Target("tags", "tag", "totag", 100, _is_number, "tag ids: whole numbers from 1", "tagids"),
 )
 
 
@@ -51,7 +46,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
         yield from _broadcast_problems(draft)
     for target in TARGETS:
         if ids(asked, target):
-            yield from _unfit(target, target.send_field, asked)
+            yield from unfit(target, target.field, asked)
 
 
 def chat_problems(draft: Draft) -> Iterator[Problem]:
@@ -74,7 +69,7 @@ def update_problems(draft: Draft) -> Iterator[Problem]:
     if draft.recipients.chats:
         yield Problem("chatid", "a card is never in an app group chat", "name users, parties or tags")
     for target in TARGETS:
-        yield from _unfit(target, target.update_field, draft.recipients)
+        yield from unfit(target, target.update_field, draft.recipients)
         size = len(ids(draft.recipients, target))
         if size > target.maximum:
             yield Problem(
@@ -87,18 +82,6 @@ def update_problems(draft: Draft) -> Iterator[Problem]:
             )
 
 
-def no_targets(draft: Draft) -> Iterator[Problem]:
-    """A recall or an upload has no recipients: the vendor recalls a whole call, never single members (94867)."""
-    if draft.recipients:
-        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
-
-
-def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
-    """The ids of one list."""
-    listed: tuple[str, ...] = getattr(recipients, target.name)
-    return listed
-
-
 def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
     asked = draft.recipients
     if not draft.account.allow_everyone:
@@ -107,18 +90,6 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("touser", "with @all the vendor ignores every other recipient", "use Everyone() alone")
     if draft.message.get("type") == "miniprogram_notice":
         yield Problem("touser", "miniprogram_notice does not take @all", "name users, parties or tags")
-
-
-def _unfit(target: Target, field: str, asked: Recipients) -> Iterator[Problem]:
-    """One problem a list, with the place of the first wrong entry and no value."""
-    wrong = [place for place, entry in enumerate(ids(asked, target)) if not _fits(target, entry)]
-    if wrong:
-        text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
-        yield Problem(field, text, f"use {target.wanted}; a broadcast is Everyone()")
-
-
-def _fits(target: Target, entry: object) -> bool:
-    return isinstance(entry, str) and entry.lower() != "@all" and target.pattern.fullmatch(entry) is not None
 
 
 def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str]:

@@ -15,7 +15,8 @@ from worker.channels.wecom.reply import Answer, listed, read, text_of
 from worker.channels.wecom.verdict import by_class, no_vendor, verdict, warns
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.channels.wecom_app.fields import SENDS
-from worker.domain.call import Reply
+from worker.domain.account import Account
+from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Taken, Verdict, unheard_of
 
@@ -23,7 +24,7 @@ PROMISED: Mapping[str, str] = {"send": "msgid", "create_chat": "chatid"}
 """The id a success carries, by kind; recall, update and all else about chats promise none."""
 
 
-def outcome(part: Part, reply: Reply) -> Verdict:
+def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply, upload.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
     if answer is None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from worker.channels.base import CallbackDoor, TokenOutcome
-from worker.channels.checking import overflow as overflows
+from worker.channels.base import CallbackDoor
+from worker.channels.calls import upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
-from worker.channels.wecom.upload import UPLOADS
-from worker.channels.wecom_external import account as keys, check, fields, limits, render, split, verdict
+from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
 from worker.domain.account import Account, Secret
-from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.outcome import Verdict
-from worker.domain.pacing.limit import Charge, Counted
 
 RULES: Mapping[str, RepeatRule] = {
     "send": RepeatRule.LOOK_UP,
@@ -45,13 +41,24 @@ class WecomExternal:
     recall_window_s: int | None = None
     """What members have not sent yet can be cancelled as long as the task exists (page 97611)."""
 
-    def account_problems(self, account: Account) -> list[Problem]:
-        """See `Channel.account_problems`."""
-        return keys.problems(account)
-
-    def cautions(self, account: Account) -> Sequence[str]:
-        """See `Channel.cautions`."""
-        return list(keys.cautions(account))
+    # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
+    account_problems = staticmethod(keys.problems)
+    cautions = staticmethod(keys.cautions)
+    warnings = staticmethod(check.warnings)
+    check = staticmethod(check.check)
+    fit = staticmethod(split.fit)
+    split = staticmethod(split.split)
+    counted = staticmethod(limits.all_counted)
+    limits = staticmethod(limits.limits)
+    request = staticmethod(render.request)
+    body_hash = staticmethod(render.body_hash)
+    outcome = staticmethod(verdict.outcome)
+    token_request = staticmethod(token.token_request)
+    token_outcome = staticmethod(token.token_outcome)
+    explain = staticmethod(errcodes.explain)
+    media_scope = staticmethod(upload.media_scope)
+    upload_limit = staticmethod(upload.most_bytes)
+    upload_part = staticmethod(upload_part)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -72,39 +79,11 @@ class WecomExternal:
         """See `Channel.is_plain`: never, because every campaign gets a warning about the cap."""
         return False
 
-    def check(self, draft: Draft) -> list[Problem]:
-        """See `Channel.check`."""
-        return check.check(draft)
-
-    def warnings(self, draft: Draft) -> list[str]:
-        """See `Channel.warnings`."""
-        return check.warnings(draft)
-
-    def fit(self, kind: str, message: Mapping[str, Any], account: Account, overflow: str) -> overflows.Fitted:
-        """See `Channel.fit`: texts are truncated, nothing is split.
-
-        Every piece would be a task of its own that a member has to confirm, and use up a customer's cap.
-        """
-        rows = fields.BODY if kind == Kind.SEND else ()
-        return overflows.fit(message, "", rows, overflow, None)
-
-    def split(self, draft: Draft) -> list[dict[str, Any]]:
-        """See `Channel.split`."""
-        return split.split(draft)
-
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """`send/single` or `send/group`, `upload/<upload type>`, or the kind."""
         if kind == Kind.SEND:
             return f"send/{split.audience_in(spec).chat_type}"
-        return upload.lane(message) if kind == Kind.UPLOAD else kind
-
-    def limits(self, part: Part, account: Account) -> Sequence[Charge]:
-        """See `Channel.limits`."""
-        return limits.limits(part, account)
-
-    def counted(self, account: Account, recipient: str | None) -> Sequence[Counted]:
-        """See `Channel.counted`."""
-        return list(limits.all_counted(account, recipient))
+        return upload_lane(message) if kind == Kind.UPLOAD else kind
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
         """Never called: the vendor counts no recipients when it takes the call, so no charge names a recipient."""
@@ -113,45 +92,9 @@ class WecomExternal:
         """See `Channel.repeat_rule`."""
         return RULES[part.kind], 0
 
-    def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-        """See `Channel.request`; there is no duplicate check to be flagged."""
-        return render.request(part, account, access.token)
-
-    def body_hash(self, part: Part, account: Account) -> str:
-        """See `Channel.body_hash`."""
-        return render.body_hash(part, account)
-
-    def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
-        """See `Channel.outcome`."""
-        return verdict.outcome(part, reply)
-
-    def token_request(self, account: Account, secret: str, now: int) -> Request:
-        """See `Channel.token_request`."""
-        return token.token_request(account, secret)
-
-    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
-        """See `Channel.token_outcome`."""
-        return token.token_outcome(reply)
-
     def app_scope(self, account: Account) -> str:
         """See `Channel.app_scope`: the account alone, because the vendor remembers nothing of the kind here."""
         return account.name
-
-    def media_scope(self, account: Account) -> str:
-        """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
-        return f"corp:{account.settings['corpid']}"
-
-    def upload_limit(self, upload_type: str) -> int:
-        """See `Channel.upload_limit`."""
-        return UPLOADS[upload_type].max_bytes
-
-    def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
-        """See `Channel.upload_part`."""
-        return upload.message_of(file)
-
-    def explain(self, code: int, lang: str) -> list[str] | None:
-        """See `Channel.explain`."""
-        return errcodes.explain(code, lang)
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """See `Channel.callback_secrets`: no callback tells of confirmations (page 92130), so there is no address."""

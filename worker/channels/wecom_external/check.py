@@ -5,12 +5,14 @@ Refused is what the vendor would ignore in silence, and what it is known to refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking import plain, rules
+from worker.channels.checking import rules
+from worker.channels.checking.job import Checks, body_problems, found_by, upload_problems
 from worker.channels.checking.paths import put
 from worker.channels.checking.row import FieldRule
+from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom.upload import UPLOADS
 from worker.channels.wecom_external import fields, targets
@@ -24,10 +26,7 @@ WAITING = "https://waiting.for.its.file"
 
 def check(draft: Draft) -> list[Problem]:
     """Every wrong field of the job, in the vendor's names."""
-    checks = CHECKS.get(draft.kind)
-    if checks is None:
-        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
-    return list(dict.fromkeys(problem for one in checks for problem in one(draft)))
+    return found_by(CHECKS, draft)
 
 
 def warnings(draft: Draft) -> list[str]:
@@ -50,9 +49,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
     if draft.message.get("type") not in TYPES or not isinstance(body, Mapping):
         yield Problem("body", "is no campaign", "use Campaign(...), or Raw(body=...)")
         return
-    yield from plain.unfit("", body)
-    taken = sorted(name for name in body if name in fields.OURS)
-    yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
+    yield from body_problems(draft, fields.OURS)
     yield from rules.problems("", _filled(draft.message), fields.BODY)
     yield from _type_problems(draft.message)
 
@@ -132,18 +129,14 @@ def _cautions(draft: Draft) -> Iterator[str]:
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    file = (draft.message.get("files") or {}).get("media")
-    if file is None:
-        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
-    else:
-        yield from upload.file_problems("media", file)
+    return upload_problems(draft, upload.file_problems)
 
 
-CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+CHECKS: Checks = {
     Kind.SEND: (_body_problems, _attached_problems, targets.send_problems),
-    Kind.UPLOAD: (_upload_problems, targets.no_targets),
-    Kind.RECALL: (targets.no_targets,),
-    "remind": (targets.no_targets,),
-    "track": (targets.no_targets,),
+    Kind.UPLOAD: (_upload_problems, no_targets),
+    Kind.RECALL: (no_targets,),
+    "remind": (no_targets,),
+    "track": (no_targets,),
 }
 """The checks of each kind of job."""

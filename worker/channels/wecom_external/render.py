@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.channels.calls import digest, json_bytes
 from worker.channels.wecom import upload
-from worker.channels.wecom.call import json_bytes
 from worker.channels.wecom_external import look_up, track
 from worker.channels.wecom_external.messages import content_of
 from worker.channels.wecom_external.split import audience_in
 from worker.domain.account import Account
-from worker.domain.call import Request
+from worker.domain.call import Access, Request
 from worker.domain.job import Part
 
 CREATE_PATH = "/cgi-bin/externalcontact/add_msg_template"
@@ -25,15 +24,15 @@ PATHS: Mapping[str, str] = {
 }
 
 
-def request(part: Part, account: Account, token: str | None) -> Request:
-    """The call of a part; of a send in doubt the next one that looks for its task."""
+def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
+    """The call of a part; of a send in doubt the next one that looks for its task. No check can be flagged."""
     if part.kind == "upload":
-        return upload.request(part, account, token)
+        return upload.request(part, account, access.token)
     return Request(
         "POST",
         account.base_url,
         path_of(part),
-        {"access_token": token or ""},
+        {"access_token": access.token or ""},
         json_bytes(body_of(part)),
         "application/json",
         account.deadline_s,
@@ -68,7 +67,7 @@ def body_hash(part: Part, account: Account) -> str:
     if part.kind == "upload":
         return upload.body_hash(part, account)
     told = _told(part) if part.kind == "send" else body_of(part)
-    return hashlib.sha256(account.name.encode() + b"\0" + json_bytes(told)).hexdigest()
+    return digest(account.name, json_bytes(told))
 
 
 def _told(part: Part) -> dict[str, Any]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.channels.checking import overflow as overflows
+from worker.channels.checking.overflow import Fitted
+from worker.channels.wecom_external import fields
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUP_AUDIENCE, GROUPS, Audience, audience_of
+from worker.domain.account import Account
 from worker.domain.job import Draft, Kind
 
 
@@ -31,3 +35,11 @@ def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]
 def audience_in(spec: Mapping[str, Any]) -> Audience:
     """Whether a part is for customers or for customer groups."""
     return GROUPS if spec.get("chats") or spec.get("audience") == GROUP_AUDIENCE else CUSTOMERS
+
+
+def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
+    """The document with texts truncated where `overflow` asks for it; nothing is split.
+
+    Every piece would be a task of its own that a member has to confirm, and use up a customer's cap.
+    """
+    return overflows.fit(document, "", fields.BODY if kind == Kind.SEND else (), overflow, None)

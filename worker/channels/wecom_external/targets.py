@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from worker.channels.wecom.call import USERID, USERID_WANTED
+from worker.channels.wecom import USERID, USERID_WANTED
 from worker.channels.wecom_external.fields import MOST_CUSTOMERS, MOST_GROUPS
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
@@ -54,12 +54,6 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
     yield from _sender_problems(to, audience)
     yield from _id_problems(audience.field, _named(to, audience))
     yield from _choice_problems(draft, audience)
-
-
-def no_targets(draft: Draft) -> Iterator[Problem]:
-    """A job about a task, or an upload, has no recipients of its own."""
-    if draft.recipients:
-        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
 
 
 def warnings(draft: Draft) -> Iterator[str]:

@@ -11,7 +11,8 @@ from worker.channels.wecom.verdict import by_code, no_vendor, verdict, warns
 from worker.channels.wecom_external import look_up, track
 from worker.channels.wecom_external.render import looks_up
 from worker.channels.wecom_external.split import audience_in
-from worker.domain.call import Reply
+from worker.domain.account import Account
+from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import (
     Accepted,
@@ -29,7 +30,7 @@ from worker.domain.outcome import (
 FAIL_LIST = "fail_list"
 
 
-def outcome(part: Part, reply: Reply) -> Verdict:
+def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply, _promised(part))
     if answer is None:

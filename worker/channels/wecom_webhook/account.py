@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.channels.wecom.callback import secret_problems
 from worker.channels.wecom_webhook.fields import EDITIONS, PUSH, ROBOT, UNADDRESSED
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account
 from worker.domain.errors import Problem
 
 MOST_CHATS = 100
 """Most ids in one chatid."""
-CALLBACK_KEYS = ("token", "aes_key")
-"""Token and EncodingAESKey of the webhook's callback settings."""
 
 KEYS = frozenset({"edition", "subscribed", "chatid_for", "chats_per_call", "callback"})
 """Every key that is read."""
@@ -85,8 +84,4 @@ def _callback_problems(callback: Any, of: Any) -> Iterator[Problem]:
         remedy = 'use { token = { env = "NAME" }, aes_key = { env = "NAME" } }'
         yield Problem("callback", "is not a table", remedy)
         return
-    for name in CALLBACK_KEYS:
-        if not isinstance(callback.get(name), Secret):
-            yield Problem(f"callback.{name}", "is missing", f'add {name} = {{ env = "NAME" }} or {{ file = "PATH" }}')
-    for name in callback.keys() - set(CALLBACK_KEYS):
-        yield Problem(f"callback.{name}", "is not a setting", f"use {' and '.join(CALLBACK_KEYS)}")
+    yield from secret_problems(callback)

@@ -17,8 +17,8 @@ from worker.channels.wecom.callback import (
     DEEPEST,
     Query,
     Tree,
+    WecomDoor,
     envelope_of,
-    given,
     id_at,
     listed,
     member,
@@ -30,7 +30,6 @@ from worker.channels.wecom.callback import (
 from worker.channels.wecom.redact import MASK
 from worker.channels.wecom.reply import storable
 from worker.channels.wecom_webhook.targets import chat_lane
-from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
 
@@ -52,15 +51,8 @@ _KEY = re.compile(r"(?i)\bkey=[0-9a-z-]+")
 
 
 @dataclass(frozen=True)
-class CallbackDoor:
+class PushDoor(WecomDoor):
     """Reads the requests to one webhook's callback address."""
-
-    envelope: Envelope
-    max_age_s: float
-
-    def verify(self, query: Query, now: float) -> bytes:
-        """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
-        return opened(self.envelope, query, given(query, "echostr"), now, self.max_age_s)
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says."""
@@ -72,9 +64,9 @@ class CallbackDoor:
         return inbound_of(_tree(message), int(query["timestamp"]))
 
 
-def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
+def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> PushDoor:
     """The door of one account; its ReceiveId is empty."""
-    return CallbackDoor(envelope_of(account.name, token, aes_key, ""), max_age_s)
+    return PushDoor(envelope_of(account.name, secrets["token"], secrets["aes_key"], ""), max_age_s)
 
 
 def inbound_of(tree: Tree, delivered_at: int) -> Inbound:

@@ -7,10 +7,13 @@ lengths warn.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
-from worker.channels.checking import plain, rules
+from worker.channels.checking import rules
+from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
 from worker.channels.checking.paths import file_places, misplaced
+from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
@@ -20,7 +23,6 @@ from worker.domain.content.message import INLINE
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
-MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
 PICTURE = "image.base64"
 _RAW_MARKS = (
     ("<@", re.compile(r"<@"), "mentions nobody"),
@@ -30,13 +32,7 @@ _RAW_MARKS = (
 
 def check(draft: Draft) -> list[Problem]:
     """Every wrong field of the job, in the vendor's names."""
-    checks = CHECKS.get(draft.kind)
-    if checks is None:
-        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
-    found: list[Problem] = []
-    for one in checks:
-        found.extend(one(draft))
-    return list(dict.fromkeys(found))
+    return found_by(CHECKS, draft)
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
@@ -51,16 +47,11 @@ def _type_problems(draft: Draft) -> Iterator[Problem]:
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    yield from body_problems(draft, fields.OURS)
     if not isinstance(body, Mapping):
-        yield Problem("body", "is not an object", "give the vendor's fields as a dict")
         return
-    yield from plain.unfit("", body)
-    yield from plain.unfit("pieces", draft.message.get("pieces"))
-    for name in sorted(fields.OURS & body.keys()):
-        yield Problem(name, "is set by the worker", "leave it out of the body")
     if content_of(draft.message) is None:
-        shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgtype"
-        yield Problem(f"body.{shown}", "is missing", "the body needs an object named like its msgtype")
+        yield no_object(draft)
     files = draft.message.get("files") or {}
     for content in contents(draft.message):
         yield from rules.problems(msgtype, content, body_rows(edition(draft.account), msgtype, content), files)
@@ -117,22 +108,13 @@ def _file_places(draft: Draft) -> dict[str, str]:
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    file = (draft.message.get("files") or {}).get("media")
-    if file is None:
-        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
-        return
     # What was behind a URL is judged as an upload, also when it will be a picture inside a message.
     inline = draft.message.get("type") == INLINE
     taken = {name: rule for name, rule in fields.UPLOADS.items() if inline or name != INLINE}
-    yield from upload.file_problems("media", file, taken)
+    return upload_problems(draft, partial(upload.file_problems, uploads=taken))
 
 
-def _no_targets(draft: Draft) -> Iterator[Problem]:
-    if draft.recipients:
-        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
-
-
-CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+CHECKS: Checks = {
     Kind.SEND: (
         _type_problems,
         _body_problems,
@@ -143,7 +125,7 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
         targets.problems,
         targets.mention_problems,
     ),
-    Kind.UPLOAD: (_upload_problems, _no_targets),
+    Kind.UPLOAD: (_upload_problems, no_targets),
 }
 """The checks of each kind of job."""
 

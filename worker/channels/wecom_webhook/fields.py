@@ -244,8 +244,3 @@ def texts(document: Mapping[str, Any]) -> Iterator[str]:
     for content in contents(document):
         if isinstance(text := content.get(SPLIT_FIELD), str):
             yield text
-
-
-def media_rows(rows: tuple[Row, ...]) -> Iterator[FieldRule]:
-    """The rows of media_ids."""
-    return (row for row in rows if isinstance(row, FieldRule) and row.media)

@@ -10,22 +10,23 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, json_bytes
 from worker.channels.checking.paths import put
-from worker.channels.wecom.call import json_bytes
-from worker.channels.wecom.upload import BYTES_PER_SECOND, display_name, file_of
+from worker.channels.wecom.upload import display_name
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import SPLIT_FIELD
 from worker.domain.account import Account
-from worker.domain.call import FileBody, Request
+from worker.domain.call import Access, FileBody, Request
 from worker.domain.job import Kind, Part
 
 SEND = "/cgi-bin/webhook/send"
 UPLOAD = "/cgi-bin/webhook/upload_media"
 
 
-def request(part: Part, account: Account, key: str) -> Request:
-    """The call of a part."""
+def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
+    """The call of a part; there is no duplicate check to be flagged."""
+    key = access.secret or ""
     if part.kind == Kind.UPLOAD:
         return _upload(part, account, key)
     body = json_bytes(_body(part, account, _pictured))
@@ -37,7 +38,7 @@ def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the body; of a picture its hash stands for its bytes."""
     upload = part.kind == Kind.UPLOAD
     content = str(file_of(part)["sha256"]).encode() if upload else json_bytes(_body(part, account, _named))
-    return hashlib.sha256(account.name.encode() + b"\0" + content).hexdigest()
+    return digest(account.name, content)
 
 
 def callback_id(part: Part, place: int) -> str:

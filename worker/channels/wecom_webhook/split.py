@@ -54,8 +54,13 @@ def halves(spec: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {**spec, "chats": chats[:middle]}, {**spec, "chats": chats[middle:]}
 
 
-def without(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """A spec without the chats in `later` (lower case) and one for those alone; None: `later` has all or none."""
+def narrow(
+    spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """A spec without the chats in `later` (lower case) and one for those alone; None: `later` has all or none.
+
+    Chats without room leave a call for several; no other call is divided.
+    """
     put_off = [chat for chat in spec["chats"] if chat.lower() in later]
     rest = [chat for chat in spec["chats"] if chat.lower() not in later]
     return ({**spec, "chats": rest}, {**spec, "chats": put_off}) if rest and put_off else None

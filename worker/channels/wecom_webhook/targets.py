@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom.call import USERID
+from worker.channels.wecom import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition, honours_chatid
 from worker.channels.wecom_webhook.fields import content_of

@@ -18,7 +18,8 @@ from worker.channels.wecom.upload import MEDIA_LIFE_S, said_of
 from worker.channels.wecom.verdict import by_class, verdict, warns
 from worker.channels.wecom_webhook import errcodes
 from worker.channels.wecom_webhook.split import halves
-from worker.domain.call import Reply
+from worker.domain.account import Account
+from worker.domain.call import Access, Reply
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import (
     Accepted,
@@ -40,12 +41,13 @@ ASKED_AGAIN = "asked_again"
 """Key in the spec of a part that is on its second try after 93005."""
 
 
-def outcome(part: Part, reply: Reply, key: str | None) -> Verdict:
+def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept; the key is never among them."""
     answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
     if answer is None:
         return Verdict(_no_vendor(reply), http_status=reply.status)
-    answer = replace(answer, errmsg=answer.errmsg.replace(key, redact.MASK)) if key else answer
+    if access.secret:
+        answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
     found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
     return verdict(part, answer, found, reply.status)
 

@@ -31,7 +31,7 @@ LONGEST_ID = 128
 
 
 @dataclass(frozen=True)
-class CallbackDoor:
+class YouduDoor:
     """Reads the requests to one account's callback address."""
 
     envelope: YouduEnvelope
@@ -74,10 +74,10 @@ class CallbackDoor:
         return given
 
 
-def door(account: Account, token: str, aes_key: str, max_age_s: float) -> CallbackDoor:
+def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduDoor:
     """The door of one account; a malformed key is a ConfigurationError that names it."""
-    settings = account.settings
-    return CallbackDoor(envelope_of(account, aes_key), token, int(settings["buin"]), str(settings["appid"]), max_age_s)
+    settings, envelope = account.settings, envelope_of(account, secrets["aes_key"])
+    return YouduDoor(envelope, secrets["token"], int(settings["buin"]), str(settings["appid"]), max_age_s)
 
 
 def inbound_of(said: Mapping[str, Any], sent_at: int) -> Inbound:

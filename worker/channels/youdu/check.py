@@ -10,14 +10,17 @@ judged here: an address that two programs could read differently is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from worker.channels.checking import plain, rules
+from worker.channels.checking import rules
+from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
 from worker.channels.checking.paths import file_places, misplaced, url_problems
 from worker.channels.checking.plain import byte_size, unfit_text
 from worker.channels.checking.row import FieldRule
 from worker.channels.checking.rules import places
+from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
 from worker.channels.youdu.account import NEEDED, WHERE, Role, role_of, upload_most
 from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, rows_of
@@ -26,19 +29,12 @@ from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
-MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
 NOT_SENT = ("upload", "pop_window", "badge", "popWindow")
 
 
 def check(draft: Draft) -> list[Problem]:
     """Every wrong field of the job, in the vendor's names."""
-    checks = CHECKS.get(draft.kind)
-    if checks is None:
-        return [Problem("kind", "Youdu has no such call", f"use one of {', '.join(CHECKS)}")]
-    found: list[Problem] = []
-    for one in checks:
-        found.extend(one(draft))
-    return list(dict.fromkeys(found))
+    return found_by(CHECKS, draft)
 
 
 def _role_problems(draft: Draft) -> Iterator[Problem]:
@@ -63,21 +59,16 @@ def _type_problems(draft: Draft) -> Iterator[Problem]:
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    yield from body_problems(draft, fields.OURS, None)
     if not isinstance(body, Mapping):
-        yield Problem("body", "is not an object", "give the vendor's fields as a dict")
         return
-    yield from plain.unfit("", body, None)
-    yield from plain.unfit("pieces", draft.message.get("pieces"), None)
-    taken = sorted(name for name in body if name in fields.OURS)
-    yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
     rows = rows_of(draft.kind, msgtype, draft.account)
     if rows:
         files = draft.message.get("files") or {}
         for one in bodies(draft.message):
             yield from rules.problems("", one, rows, files)
     elif not isinstance(body.get(msgtype), Mapping | list):
-        shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgType"
-        yield Problem(f"body.{shown}", "is missing", "the body needs an object or array named like its msgType")
+        yield no_object(draft, "msgType", "an object or array")
 
 
 def _system_problems(draft: Draft) -> Iterator[Problem]:
@@ -134,11 +125,7 @@ def _media_places(draft: Draft) -> dict[str, str]:
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    file = (draft.message.get("files") or {}).get("media")
-    if file is None:
-        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
-    else:
-        yield from file_problems(draft.account, "media", file)
+    return upload_problems(draft, partial(file_problems, draft.account))
 
 
 _URL = re.compile(
@@ -205,7 +192,7 @@ def _unfit_size(account: Account, path: str, size: int) -> Iterator[Problem]:
 
 
 _MESSAGE = (_role_problems, _body_problems, targets.problems)
-CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+CHECKS: Checks = {
     SEND: (
         _type_problems,
         *_MESSAGE,
@@ -216,7 +203,7 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
     ),
     POP_WINDOW: _MESSAGE,
     BADGE: _MESSAGE,
-    UPLOAD: (_role_problems, _upload_problems, targets.no_targets),
+    UPLOAD: (_role_problems, _upload_problems, no_targets),
 }
 """The checks of each kind of job."""
 

@@ -5,10 +5,10 @@ The leading bytes of an envelope are derived from part and content: a channel ha
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
 from worker.channels.checking.paths import put
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
@@ -29,10 +29,6 @@ LEGACY = frozenset({POP_WINDOW, BADGE})
 """Calls with an envelope of their own and, by the documentation and the vendor's SDKs, without a token."""
 
 
-BYTES_PER_SECOND = 256 * 1024
-"""The slowest speed of an upload that is waited for."""
-
-
 def path_of(account: Account, kind: str) -> str:
     """The path of a kind's call."""
     return f"{account.settings.get('api_path', DEFAULT_PATH)}{PATHS[kind]}"
@@ -43,8 +39,8 @@ def carries_token(account: Account, kind: str) -> bool:
     return kind not in LEGACY or account.settings.get("legacy_token") is True
 
 
-def request(part: Part, account: Account, access: Access) -> Request:
-    """The call of a part."""
+def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
+    """The call of a part; there is no duplicate check to be flagged."""
     if part.kind == UPLOAD:
         return _upload(part, account, access)
     envelope, plain = envelope_of(account, access.secret), _plain(part)
@@ -63,14 +59,7 @@ def request(part: Part, account: Account, access: Access) -> Request:
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the content inside the envelope."""
     content = file_of(part)["sha256"].encode() if part.kind == UPLOAD else _plain(part)
-    return hashlib.sha256(account.name.encode() + b"\0" + content).hexdigest()
-
-
-def file_of(part: Part) -> Mapping[str, Any]:
-    """The file that is uploaded; size and hash of a file behind a URL are known since it was fetched."""
-    file: Mapping[str, Any] = part.message["files"]["media"]
-    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
-    return file if fetched is None else {**file, **fetched}
+    return digest(account.name, content)
 
 
 def notice_id(part: Part) -> str:

@@ -7,12 +7,14 @@ the order of reading.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
+from worker.channels.checking.targets import Target, calls_for, pieces, slices
 from worker.channels.youdu.fields import BADGE, SEND, SPLIT_FIELD, UPLOAD, rows_of
-from worker.channels.youdu.targets import TARGETS, ids
+from worker.channels.youdu.targets import TARGETS
 from worker.domain.account import Account
 from worker.domain.job import Draft
 
@@ -22,32 +24,19 @@ def split(draft: Draft) -> list[dict[str, Any]]:
     if draft.kind == UPLOAD:
         return [{}]
     if draft.recipients.everyone:
-        return _pieces(draft, {"everyone": True})
-    return [spec for n in range(call_count(draft)) for spec in _pieces(draft, _slices(draft, n))]
+        return pieces(draft, {"everyone": True})
+    return [
+        spec for n in range(call_count(draft)) for spec in pieces(draft, slices(draft.recipients, _targets(draft), n))
+    ]
 
 
 def call_count(draft: Draft) -> int:
     """How many calls reach all recipients with one message; at least one."""
-    if draft.kind == BADGE:
-        return max(1, len(draft.recipients.users))
-    counts = (-(-len(ids(draft.recipients, target)) // target.maximum) for target in TARGETS)
-    return max(1, *counts)
+    return calls_for(draft.recipients, _targets(draft))
 
 
-def _slices(draft: Draft, n: int) -> dict[str, Any]:
-    """The n-th slice of every list, empty ones left out."""
-    spec = {}
-    for target in TARGETS:
-        size = 1 if draft.kind == BADGE else target.maximum
-        if part := ids(draft.recipients, target)[n * size : (n + 1) * size]:
-            spec[target.name] = list(part)
-    return spec
-
-
-def _pieces(draft: Draft, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The spec once for each piece of a text that was split, in the order in which they should be read."""
-    count = len(draft.message.get("pieces", ()))
-    return [{**spec, "piece": piece} for piece in range(count)] if count else [spec]
+def _targets(draft: Draft) -> tuple[Target, ...]:
+    return tuple(replace(target, maximum=1) for target in TARGETS) if draft.kind == BADGE else TARGETS
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:

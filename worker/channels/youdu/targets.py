@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from worker.channels.checking.plain import utf16_size
+from worker.channels.checking.targets import Target, unfit
 from worker.channels.youdu.fields import BADGE
-from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part
 
@@ -33,21 +32,7 @@ def _is_address(entry: str) -> bool:
     return _ADDRESS.fullmatch(entry) is not None and len(entry) <= ADDRESS_CHARACTERS
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One of the three lists of recipients."""
-
-    name: str
-    """Its key in a spec."""
-    kind: str
-    """What its entries are, in a refusal."""
-    field: str
-    maximum: int
-    """Entries of one call. More users: 200001; more departments: no code is documented."""
-    fits: Callable[[str], bool]
-    wanted: str
-
-
+# More users than the maximum: 200001; more departments: no code is documented.
 TARGETS = (
     Target("users", "user", "toUser", 1000, _is_account, "accounts: 1 to 64 characters, without |"),
     Target("parties", "party", "toDept", 100, _is_department, "department ids: whole numbers from 1"),
@@ -80,19 +65,7 @@ def problems(draft: Draft) -> Iterator[Problem]:
     if asked.everyone:
         yield from _broadcast_problems(draft)
     for target in TARGETS:
-        yield from _unfit(target, asked)
-
-
-def no_targets(draft: Draft) -> Iterator[Problem]:
-    """An upload has no recipients."""
-    if draft.recipients:
-        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
-
-
-def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
-    """The ids of one list."""
-    listed: tuple[str, ...] = getattr(recipients, target.name)
-    return listed
+        yield from unfit(target, target.field, asked)
 
 
 def _fitting_lists(draft: Draft) -> Iterator[Problem]:
@@ -119,12 +92,3 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("toDept", "everyone is the whole organisation already", "use Everyone() alone")
     if asked.audience or asked.by_sender:
         yield Problem("to", "Youdu knows one everyone only", "use Everyone()")
-
-
-def _unfit(target: Target, asked: Recipients) -> Iterator[Problem]:
-    """One problem a list, with the place of the first wrong entry and no value."""
-    entries = ids(asked, target)
-    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not target.fits(entry)]
-    if wrong:
-        text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
-        yield Problem(target.field, text, f"use {target.wanted}; a broadcast is Everyone()")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from worker.channels.wecom.errcodes import Class, Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
 from worker.channels.youdu import errcodes, errmsg
-from worker.channels.youdu.envelope import envelope_of, no_vendor, opened
+from worker.channels.youdu.envelope import WRONG_KEY, envelope_of, no_vendor, opened
 from worker.channels.youdu.fields import SENDS, UPLOAD
 from worker.channels.youdu.render import carries_token
-from worker.channels.youdu.token import WRONG_KEY
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.channels.checking import plain, rules
 from worker.channels.checking.row import Row
-from worker.channels.wecom.call import USERID, USERID_WANTED
+from worker.channels.wecom import USERID, USERID_WANTED
 from worker.channels.wecom_app import card_fields, fields
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.domain.errors import Problem

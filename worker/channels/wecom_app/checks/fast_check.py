@@ -15,13 +15,14 @@ from typing import Any
 
 from worker.channels.checking.plain import ODD
 from worker.channels.checking.row import FieldRule
+from worker.channels.wecom import USERID
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import Draft, Kind
 
 USERS = TARGETS[0]
-_USER = re.compile(f"(?!@all$){USERS.pattern.pattern}", re.IGNORECASE | re.ASCII)
+_USER = re.compile(f"(?!@all$){USERID.pattern}", re.IGNORECASE | re.ASCII)
 _NO_LIMIT = 2**31
 _HARMLESS = frozenset(
     ("path", "required", "max_bytes", "max_chars", "prose", "translated", "effect", "missing", "code", "more", "note")

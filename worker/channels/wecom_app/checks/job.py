@@ -5,12 +5,13 @@ Refused is what the vendor would cut, drop or ignore in silence, and what it is 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking import plain, rules
+from worker.channels.checking import rules
+from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
 from worker.channels.checking.paths import file_places, misplaced
+from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_app import card_fields, fields, targets
 from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
@@ -21,19 +22,12 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
 WRONG_KIND = " (vendor code 40007)"
-MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
 NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
 
 
 def check(draft: Draft) -> list[Problem]:
     """Every wrong field of the job, in the vendor's names."""
-    checks = CHECKS.get(draft.kind)
-    if checks is None:
-        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(CHECKS)}")]
-    found: list[Problem] = []
-    for one in checks:
-        found.extend(one(draft))
-    return list(dict.fromkeys(found))
+    return found_by(CHECKS, draft)
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
@@ -49,20 +43,14 @@ def _type_problems(draft: Draft) -> Iterator[Problem]:
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     msgtype, body = str(draft.message.get("type")), draft.message.get("body")
+    yield from body_problems(draft, fields.OURS)
     if not isinstance(body, Mapping):
-        yield Problem("body", "is not an object", "give the vendor's fields as a dict")
         return
-    yield from plain.unfit("", body)
-    yield from plain.unfit("pieces", draft.message.get("pieces"))
-    if not fields.OURS.isdisjoint(body):
-        taken = sorted(name for name in body if name in fields.OURS)
-        yield from (Problem(name, "is set by the worker", "leave it out of the body") for name in taken)
     if isinstance(body.get(msgtype), Mapping):
         for content in contents(draft.message):
             yield from _content_problems(draft, msgtype, content)
     else:
-        shown = msgtype if MSGTYPE.fullmatch(msgtype) else "msgtype"
-        yield Problem(f"body.{shown}", "is missing", "the body needs an object named like its msgtype")
+        yield no_object(draft)
     yield from _envelope_problems(draft, msgtype, body)
 
 
@@ -140,11 +128,7 @@ def _protection_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    file = (draft.message.get("files") or {}).get("media")
-    if file is None:
-        yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
-    else:
-        yield from upload.file_problems("media", file)
+    return upload_problems(draft, upload.file_problems)
 
 
 def _update_problems(draft: Draft) -> Iterator[Problem]:
@@ -155,11 +139,11 @@ def _update_problems(draft: Draft) -> Iterator[Problem]:
 
 
 _SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems)
-CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
+CHECKS: Checks = {
     Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
     Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
-    Kind.RECALL: (targets.no_targets,),
-    Kind.UPLOAD: (_upload_problems, targets.no_targets),
+    Kind.RECALL: (no_targets,),
+    Kind.UPLOAD: (_upload_problems, no_targets),
     Kind.UPDATE_CARD: (
         _update_problems,
         callback_problems,
@@ -167,7 +151,7 @@ CHECKS: Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]] = {
         change.original_problems,
         targets.update_problems,
     ),
-    Kind.CREATE_CHAT: (change.create_problems, ability_problems, targets.no_targets),
-    Kind.CHANGE_CHAT: (change.change_problems, ability_problems, targets.no_targets),
+    Kind.CREATE_CHAT: (change.create_problems, ability_problems, no_targets),
+    Kind.CHANGE_CHAT: (change.change_problems, ability_problems, no_targets),
 }
 """The checks of each kind of job."""

@@ -1,0 +1,51 @@
+"""What the calls of every channel have in common: a body's bytes and their hash, and the file of an upload job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from worker.domain.content.message import LOOKED_AT
+from worker.domain.job import Part
+
+BYTES_PER_SECOND = 256 * 1024
+"""The slowest speed of an upload that is waited for."""
+
+
+# WeCom's 40033 (page 90313) forbids \uXXXX escapes. Keys are sorted because it is not published whether "the same JSON"
+# of the duplicate check regards their order: so equal content always has equal bytes, and one hash.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+
+
+def json_bytes(body: Mapping[str, Any]) -> bytes:
+    """The UTF-8 form without escapes and blanks, its keys sorted: the same on any machine and after any upgrade."""
+    return _encode(body).encode()
+
+
+def digest(scope: str, content: bytes) -> str:
+    """SHA-256 (hex) of what a call says, and of the account or app that says it."""
+    return hashlib.sha256(scope.encode() + b"\0" + content).hexdigest()
+
+
+def file_of(part: Part) -> Mapping[str, Any]:
+    """The file that is uploaded; size and hash of a file behind a URL are known since it was fetched."""
+    file: Mapping[str, Any] = part.message["files"]["media"]
+    fetched: Mapping[str, Any] | None = part.spec.get("fetched")
+    return file if fetched is None else {**file, **fetched}
+
+
+def upload_lane(message: Mapping[str, Any]) -> str:
+    """The lane `upload/<upload type>`, with `/url` behind it where the file has to be fetched first.
+
+    Fetching waits for other servers; files that are stored here do not wait behind it.
+    """
+    file = message["files"]["media"]
+    return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"
+
+
+def upload_part(file: Mapping[str, Any]) -> dict[str, Any]:
+    """The message document of the upload job that a send's attached file needs."""
+    kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
+    return {"type": "upload", "files": {"media": kept}}
