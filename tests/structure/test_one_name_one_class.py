@@ -1,0 +1,72 @@
+"""A name is one class: no two public classes of the program share it, so that a search finds the one that is meant."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKER = Path(__file__).parents[2] / "worker"
+REASONS = {
+    "Attachment": "the vendor's word for what hangs on a campaign, and for the buttons below a webhook's markdown",
+    "File": "what a producer attaches to any message, and the vendor's word for a file that hangs on a campaign",
+    "NewsNoticeCard": "an application's has a task_id and a menu and either picture; a webhook's needs the large one",
+    "Raw": "an application's may turn the duplicate check off; a campaign's has no type",
+    "TextNoticeCard": "an application's has a task_id and a menu, and no need for a title; a webhook's has neither",
+}
+"""Names of several classes whose objects really differ at the vendor, and why no class can serve for all."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a class stands."""
+
+    path: str
+    channel: str
+    """The folder of its channel; empty outside of the channels."""
+    is_message: bool
+    """It says of which of the vendor's types it is (`msgtype`)."""
+
+
+def test_a_name_is_one_class() -> None:
+    """Except where the vendor's objects differ, and for messages, which users import from their channel by the name.
+
+    `worker.webhook.Text` and `worker.youdu.Text` are each their channel's own; within a channel a name is one message.
+    """
+    places: dict[str, list[Place]] = {}
+    for name, place in _public_classes():
+        places.setdefault(name, []).append(place)
+
+    shared = {name: found for name, found in places.items() if len(found) > 1 and not _are_messages(found)}
+
+    assert sorted(REASONS) == sorted(shared), {name: shared[name] for name in shared.keys() - REASONS.keys()}
+
+
+def test_a_message_shares_its_name_with_messages_of_other_channels_alone() -> None:
+    """Not with one of its own channel, nor with a class that is no message."""
+    text, other = Place("a.py", "youdu", True), Place("b.py", "wecom_app", True)
+
+    assert _are_messages([text, other])
+    assert not _are_messages([text, text])
+    assert not _are_messages([text, Place("c.py", "wecom_app", False)])
+    assert not _are_messages([text, Place("d.py", "", True)])
+
+
+def _are_messages(found: list[Place]) -> bool:
+    channels = [one.channel for one in found]
+    return all(one.is_message for one in found) and all(channels) and len(set(channels)) == len(channels)
+
+
+def _public_classes() -> Iterator[tuple[str, Place]]:
+    for path in sorted(WORKER.rglob("*.py")):
+        room, _, rest = str(path.relative_to(WORKER)).partition("/")
+        channel = rest.partition("/")[0] if room == "channels" and "/" in rest else ""
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield node.name, Place(f"{room}/{rest}", channel, _says_its_type(node))
+
+
+def _says_its_type(node: ast.ClassDef) -> bool:
+    fields = (one for one in node.body if isinstance(one, ast.AnnAssign) and one.value is not None)
+    return any(isinstance(one.target, ast.Name) and one.target.id == "msgtype" for one in fields)
