@@ -1,4 +1,4 @@
-"""What the calls of every channel have in common: a body's bytes and their hash, and the file of an upload job."""
+"""What the calls of every channel have in common: the files in a body, its bytes and hash, the file of an upload."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.checking.paths import put
 from worker.domain.content.message import LOOKED_AT
 from worker.domain.job import Part
 
 BYTES_PER_SECOND = 256 * 1024
 """The slowest speed of an upload that is waited for."""
-
 
 # WeCom's 40033 (page 90313) forbids \uXXXX escapes. Keys are sorted because it is not published whether "the same JSON"
 # of the duplicate check regards their order: so equal content always has equal bytes, and one hash.
@@ -27,6 +27,13 @@ def json_bytes(body: Mapping[str, Any]) -> bytes:
 def digest(scope: str, content: bytes) -> str:
     """SHA-256 (hex) of what a call says, and of the account or app that says it."""
     return hashlib.sha256(scope.encode() + b"\0" + content).hexdigest()
+
+
+def filled(tree: dict[str, Any], part: Part) -> dict[str, Any]:
+    """A copy of a body, shallow beside the paths, with the media_id of every file at its place."""
+    for path, media_id in (part.facts.get("media") or {}).items():
+        tree = put(tree, path.split("."), media_id)
+    return tree
 
 
 def file_of(part: Part) -> Mapping[str, Any]:

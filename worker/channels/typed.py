@@ -25,7 +25,6 @@ NO_FILE: Any = Field(default=None, exclude=True)
 
 T = TypeVar("T", bound=BaseModel)
 
-
 if TYPE_CHECKING:  # a type checker reads the fields, as of every model
     from pydantic._internal._model_construction import ModelMetaclass as Checked
 else:

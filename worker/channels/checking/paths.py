@@ -1,4 +1,4 @@
-"""Places in a message document, and whether each file fills an empty place that wants one of its kind."""
+"""Places in a message document: its own object, and whether each file fills an empty place that wants its kind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from worker.channels.checking.row import FieldRule, Row
 from worker.domain.content.web import Unusable, web_address
 from worker.domain.errors import Problem
 
+SPLIT_FIELD = "content"
+"""The field of WeCom's texts and markdowns that can go out as several messages."""
+
 
 def put(tree: Any, steps: list[str], value: str | None) -> Any:
     """A copy of `tree`, shallow beside the path, with `value` at its end."""
@@ -19,6 +22,24 @@ def put(tree: Any, steps: list[str], value: str | None) -> Any:
         place = int(steps[0])
         return [*tree[:place], put(tree[place], steps[1:], value), *tree[place + 1 :]]
     return {**tree, steps[0]: put(tree.get(steps[0]), steps[1:], value)}
+
+
+def content_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The object of a message that is named like its type; None where it has none."""
+    body = document.get("body")
+    content = body.get(document.get("type")) if isinstance(body, Mapping) else None
+    return content if isinstance(content, Mapping) else None
+
+
+def contents(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The type's own object: once, or once for each piece of a text that was split."""
+    content = content_of(document)
+    if content is None:
+        return
+    if "pieces" in document:
+        yield from ({**content, SPLIT_FIELD: piece} for piece in document["pieces"])
+    else:
+        yield content
 
 
 def file_places(root: str, content: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, str]:

@@ -19,7 +19,6 @@ HALF = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
-
 ESCAPES = 40033
 """WeCom's code for characters that need a `\\uXXXX` escape (page 90313)."""
 

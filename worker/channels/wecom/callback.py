@@ -27,7 +27,6 @@ LONGEST_ID = 128
 Query = Mapping[str, str]
 Tree = dict[str, Any]
 
-
 CALLBACK_KEYS = ("token", "aes_key")
 """Token and EncodingAESKey of an address (page 90930 回调配置)."""
 

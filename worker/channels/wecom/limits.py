@@ -25,7 +25,6 @@ UPLOAD_IMAGE = (
     Limit("uploadimg_month", 31 * 86400, 3000, Unit.CALLS, Scope.LANE, "45009", PICTURES),
 )
 
-
 # These count all calls that leave through one address, of any number of corps: three corps that each use up their own
 # limits exceed them.
 IP = (

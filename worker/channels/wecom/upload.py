@@ -36,13 +36,10 @@ class UploadRule:
 MIN_FILE = 6
 """Every file must be larger than 5 bytes (page 90253)."""
 
-
 PERMANENT_IMAGE = "uploadimg"
 """The upload type that brings a permanent URL instead of a media_id; the picture is shown inside WeCom only."""
 
-
 _PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"))
-
 
 UPLOADS: Mapping[str, UploadRule] = {
     "image": UploadRule(10 * MB, "JPG or PNG", _PICTURES),
@@ -51,7 +48,6 @@ UPLOADS: Mapping[str, UploadRule] = {
     "file": UploadRule(20 * MB, "any"),
     PERMANENT_IMAGE: UploadRule(2 * MB, "a picture"),
 }
-
 
 DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
 """What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
@@ -118,30 +114,24 @@ def _unfit_format(path: str, rule: UploadRule, head: Any) -> Iterator[Problem]:
 
 
 PATH = "/cgi-bin/media/upload"
-
-
 IMAGE_PATH = "/cgi-bin/media/uploadimg"
-
-
 MEDIA_LIFE_S = 3 * 86400
 """A media_id is valid for 3 days, for every app of the corp (page 90253)."""
 
 
 def request(part: Part, account: Account, token: str | None) -> Request:
+    """The call of an upload for the apps of a corp."""
+    query = {} if is_permanent_image(part) else {"type": str(file_of(part)["upload_type"])}
+    return call(part, account, path_of(part), {"access_token": token or "", **query})
+
+
+def call(part: Part, account: Account, path: str, query: Mapping[str, str]) -> Request:
     """One multipart part named `media`; octet-stream works for every type."""
     file = file_of(part)
     size = int(file["size"])
-    query = {} if is_permanent_image(part) else {"type": file["upload_type"]}
     body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
-    return Request(
-        "POST",
-        account.base_url,
-        path_of(part),
-        {"access_token": token or "", **query},
-        body,
-        "multipart/form-data",
-        account.deadline_s + size / BYTES_PER_SECOND,
-    )
+    deadline = account.deadline_s + size / BYTES_PER_SECOND
+    return Request("POST", account.base_url, path, query, body, "multipart/form-data", deadline)
 
 
 def path_of(part: Part) -> str:

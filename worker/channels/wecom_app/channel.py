@@ -8,8 +8,17 @@ from typing import Any
 from worker.channels.calls import upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom.callback import secrets_of
-from worker.channels.wecom_app import account as keys, callback, fields, limits, render, split, verdict
-from worker.channels.wecom_app.checks import fast_check, job, warn
+from worker.channels.wecom_app import (
+    account as keys,
+    callback,
+    check,
+    fast_check,
+    fields,
+    limits,
+    render,
+    split,
+    verdict,
+)
 from worker.channels.wecom_app.fields import SENDS
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
@@ -41,12 +50,12 @@ class WecomApp:
     profile = limits.PROFILE
     recall_window_s: int | None = RECALL_WINDOW_S
 
-    # `split` and `limits` name the modules up to the line that gives the name to the method.
+    # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     is_plain = staticmethod(fast_check.is_plain)
-    check = staticmethod(job.check)
-    warnings = staticmethod(warn.warnings)
+    warnings = staticmethod(check.warnings)
+    check = staticmethod(check.check)
     fit = staticmethod(split.fit)
     narrow = staticmethod(split.narrow)
     split = staticmethod(split.split)

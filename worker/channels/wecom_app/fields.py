@@ -7,8 +7,7 @@ UTF-8 text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from worker.channels.checking.foreign import OFF, Foreign
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row, Together
@@ -167,7 +166,6 @@ OURS = frozenset(
 INTERVAL = (1, 14400)
 """Seconds a duplicate check may look back: at most 4 hours (page 90236)."""
 
-
 CHATID = r"[0-9A-Za-z]{1,32}"
 """The vendor compares it exactly; 86001 when it is another."""
 
@@ -191,7 +189,6 @@ CHANGE_CHAT: tuple[Row, ...] = (
 MEMBER_LISTS = ("userlist", "add_user_list", "del_user_list")
 """Fields that hold lists of userids; a malformed userid is answered with 86007."""
 
-
 _PROTECTED = "leave it out: only text, image, video, file and mpnews can be kept from being shared"
 _TRANSLATED = "leave it out: nothing of this type is translated"
 _SWITCHES = (Foreign("safe", OFF, _PROTECTED), Foreign("enable_id_trans", OFF, _TRANSLATED))
@@ -214,8 +211,6 @@ def foreign(listed: Collection[str]) -> tuple[Foreign, ...]:
 
 
 SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})
-SPLIT_FIELD = "content"
-"""The field of text and markdown that can go out as several messages."""
 
 
 def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
@@ -225,12 +220,3 @@ def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
     if msgtype == "textcard" and account.settings.get("textcard_unit") == "characters":
         return TEXTCARD_BY_CHARACTERS
     return BODIES.get(msgtype, ())
-
-
-def contents(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The type's own object: once, or once for each piece of a text that was split."""
-    content = document["body"][document["type"]]
-    if "pieces" in document:
-        yield from ({**content, SPLIT_FIELD: piece} for piece in document["pieces"])
-    else:
-        yield content

@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.channels.calls import digest, json_bytes
-from worker.channels.checking.paths import put
+from worker.channels.calls import digest, filled, json_bytes
+from worker.channels.checking.paths import SPLIT_FIELD, put
 from worker.channels.wecom import upload
-from worker.channels.wecom_app.fields import SPLIT_FIELD
 from worker.domain.account import Account
 from worker.domain.call import Access, Request
 from worker.domain.job import Part
@@ -99,8 +98,7 @@ def _content(part: Part) -> dict[str, Any]:
     out = {**message["body"], "msgtype": message["type"]}
     if "piece" in part.spec:
         out = put(out, [message["type"], SPLIT_FIELD], message["pieces"][part.spec["piece"]])
-    media = part.facts.get("media")
-    return _with_media(out, media) if media else out
+    return filled(out, part)
 
 
 def interval_s(message: Mapping[str, Any]) -> int:
@@ -131,13 +129,6 @@ def _address(out: dict[str, Any], spec: Mapping[str, Any]) -> None:
         out["toparty"] = "|".join(parties)
     if tags := spec.get("tags"):
         out["totag"] = "|".join(tags)
-
-
-def _with_media(tree: dict[str, Any], media: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of the body with every media_id at its path."""
-    for path, media_id in media.items():
-        tree = put(tree, path.split("."), media_id)
-    return tree
 
 
 def _update(part: Part, account: Account, flagged: bool) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
+from worker.channels.checking.paths import SPLIT_FIELD
 from worker.channels.checking.row import Row
 from worker.channels.checking.targets import calls_for, pieces, slices
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card_fields import TASK_ID_MAX
-from worker.channels.wecom_app.fields import SENDS, SPLIT_FIELD, body_rows
+from worker.channels.wecom_app.fields import SENDS, body_rows
 from worker.channels.wecom_app.targets import TARGETS, people
 from worker.domain.account import Account
 from worker.domain.content.recipient import GROUPS, Recipients

@@ -15,6 +15,7 @@ from worker.channels.wecom.reply import Answer, listed, read, text_of
 from worker.channels.wecom.verdict import by_class, no_vendor, verdict, warns
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.channels.wecom_app.fields import SENDS
+from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
@@ -140,7 +141,6 @@ SPECIAL: Mapping[int, Callable[[Part, Answer, Errcode], Outcome]] = {
 }
 """Codes whose meaning depends on the part."""
 
-
 FIELDS: Mapping[str, str] = {
     "invaliduser": "user",
     "unlicenseduser": "user",
@@ -148,15 +148,6 @@ FIELDS: Mapping[str, str] = {
     "invalidtag": "tag",
 }
 """The vendor's lists (page 90236) and whom they name."""
-
-ASKED: Mapping[str, tuple[str, str]] = {
-    "user": ("users", "invaliduser"),
-    "party": ("parties", "invalidparty"),
-    "tag": ("tags", "invalidtag"),
-}
-"""By kind: the key of such recipients in a part's spec, and the vendor's list that is noted when all are refused."""
-
-Key = tuple[str, str]
 
 
 def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
@@ -177,9 +168,10 @@ def all_refused(part: Part, data: Mapping[str, Any]) -> tuple[Refusal, ...]:
     return tuple({**_asked(part), **{(each.kind, each.recipient.lower()): each for each in named}}.values())
 
 
-def _asked(part: Part) -> dict[Key, Refusal]:
+def _asked(part: Part) -> dict[tuple[str, str], Refusal]:
+    """The part's recipients as they would be refused, by kind and id: in the vendor's list of their kind."""
     return {
-        (kind, str(entry).lower()): Refusal(str(entry), kind, field)
-        for kind, (name, field) in ASKED.items()
-        for entry in part.spec.get(name, ())
+        (target.kind, str(entry).lower()): Refusal(str(entry), target.kind, f"invalid{target.kind}")
+        for target in TARGETS
+        for entry in part.spec.get(target.name, ())
     }

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from worker.channels.calls import filled
 from worker.channels.wecom.reply import Answer, text_of
 from worker.channels.wecom.verdict import by_code
-from worker.channels.wecom_external.messages import content_of
 from worker.channels.wecom_external.search import (
     CORP_MADE,
     LIST,
@@ -124,7 +124,7 @@ def _go_on(part: Part, search: Search, delay: float = PAUSE_S) -> Progress:
 
 def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:
     since, until = window = _window(part, search)
-    content, known = content_of(part), _known(part)
+    content, known = filled(part.message["body"], part), _known(part)
     found = dict.fromkeys(search.found)
     for entry in entries(answer.data, "group_msg_list"):
         msgid = text_of(entry.get("msgid"))

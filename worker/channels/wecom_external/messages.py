@@ -12,10 +12,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, WithJsonSchema
 
-from worker.channels.checking.paths import put
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of
 from worker.domain.content import message
-from worker.domain.job import Part
 
 
 class Attachment(VendorObject):
@@ -204,11 +202,3 @@ class Raw(VendorMessage):
     def files(self) -> Mapping[str, tuple[str, message.File]]:
         """See `Message.files`."""
         return self.attached
-
-
-def content_of(part: Part) -> dict[str, Any]:
-    """What customers will see, with the media_ids and URLs of its files."""
-    out: dict[str, Any] = dict(part.message["body"])
-    for path, media_id in (part.facts.get("media") or {}).items():
-        out = put(out, path.split("."), media_id)
-    return out

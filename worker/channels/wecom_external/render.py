@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.channels.calls import digest, json_bytes
+from worker.channels.calls import digest, filled, json_bytes
 from worker.channels.wecom import upload
 from worker.channels.wecom_external import look_up, track
-from worker.channels.wecom_external.messages import content_of
 from worker.channels.wecom_external.split import audience_in
 from worker.domain.account import Account
 from worker.domain.call import Access, Request
@@ -81,7 +80,7 @@ def _told(part: Part) -> dict[str, Any]:
 def _create(part: Part) -> dict[str, Any]:
     """The body of add_msg_template (page 92135); without recipients it is for all of the sender's."""
     spec, audience = part.spec, audience_in(part.spec)
-    out = {**content_of(part), "chat_type": audience.chat_type}
+    out = {**filled(part.message["body"], part), "chat_type": audience.chat_type}
     if spec.get("sender"):
         out["sender"] = spec["sender"]
     if spec.get(audience.name):

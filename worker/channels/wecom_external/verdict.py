@@ -14,18 +14,7 @@ from worker.channels.wecom_external.split import audience_in
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
-from worker.domain.outcome import (
-    Accepted,
-    Outcome,
-    Parked,
-    Partial,
-    Refusal,
-    Rejected,
-    Retry,
-    Taken,
-    Unknown,
-    Verdict,
-)
+from worker.domain.outcome import Accepted, Outcome, Parked, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 
 FAIL_LIST = "fail_list"
 

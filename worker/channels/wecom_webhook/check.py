@@ -12,13 +12,13 @@ from functools import partial
 
 from worker.channels.checking import rules
 from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
-from worker.channels.checking.paths import file_places, misplaced
+from worker.channels.checking.paths import content_of, contents, file_places, misplaced
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.blocks import blocks, without_code
-from worker.channels.wecom_webhook.fields import body_rows, content_of, contents, texts
+from worker.channels.wecom_webhook.fields import body_rows, texts
 from worker.domain.content.message import INLINE
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
@@ -128,7 +128,6 @@ CHECKS: Checks = {
     Kind.UPLOAD: (_upload_problems, no_targets),
 }
 """The checks of each kind of job."""
-
 
 _IN_CODE = re.compile(r"<@|<font\b", re.IGNORECASE)
 _PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking.foreign import OFF, Foreign
+from worker.channels.checking.paths import SPLIT_FIELD, contents
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row
 from worker.channels.wecom.card_fields import (
     CARD_IMAGE,
@@ -197,7 +198,6 @@ UNADDRESSED = ("miniprogram", "file", "voice", "template_card")
 """Types whose section shows no chatid. Were it ignored, the message would go to every group."""
 ALL_TYPES = tuple(AUDIENCES_OF)
 
-
 INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)
 """The rule for a picture before it becomes base64 (40009, 93018)."""
 
@@ -208,9 +208,6 @@ UPLOADS: Mapping[str, UploadRule] = {
 }
 """`inline` is never uploaded: its bytes stand in the message itself."""
 
-
-SPLIT_FIELD = "content"
-"""The field of texts and markdowns that can go out as several messages."""
 SPLIT_TYPES = ("text", "markdown", "markdown_v2")
 
 
@@ -219,24 +216,6 @@ def body_rows(edition: str, msgtype: str, content: Mapping[str, Any]) -> tuple[R
     if msgtype == "template_card":
         return CARDS.get(str(content.get("card_type")), ())
     return BODIES.get(edition, {}).get(msgtype, ())
-
-
-def content_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The type's own object."""
-    body = document.get("body")
-    content = body.get(document.get("type")) if isinstance(body, Mapping) else None
-    return content if isinstance(content, Mapping) else None
-
-
-def contents(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The type's own object: once, or once for each piece of a text that was split."""
-    content = content_of(document)
-    if content is None:
-        return
-    if "pieces" in document:
-        yield from ({**content, SPLIT_FIELD: piece} for piece in document["pieces"])
-    else:
-        yield content
 
 
 def texts(document: Mapping[str, Any]) -> Iterator[str]:

@@ -10,14 +10,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, json_bytes
-from worker.channels.checking.paths import put
-from worker.channels.wecom.upload import display_name
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled, json_bytes
+from worker.channels.checking.paths import SPLIT_FIELD, put
+from worker.channels.wecom import upload
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
-from worker.channels.wecom_webhook.fields import SPLIT_FIELD
 from worker.domain.account import Account
-from worker.domain.call import Access, FileBody, Request
+from worker.domain.call import Access, Request
 from worker.domain.job import Kind, Part
 
 SEND = "/cgi-bin/webhook/send"
@@ -28,7 +27,8 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
     """The call of a part; there is no duplicate check to be flagged."""
     key = access.secret or ""
     if part.kind == Kind.UPLOAD:
-        return _upload(part, account, key)
+        # 文件上传接口
+        return upload.call(part, account, UPLOAD, {"key": key, "type": file_of(part)["upload_type"]})
     body = json_bytes(_body(part, account, _pictured))
     deadline = account.deadline_s + len(body) / BYTES_PER_SECOND
     return Request("POST", account.base_url, SEND, {"key": key}, body, "application/json", deadline)
@@ -36,9 +36,9 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
 
 def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the account and the body; of a picture its hash stands for its bytes."""
-    upload = part.kind == Kind.UPLOAD
-    content = str(file_of(part)["sha256"]).encode() if upload else json_bytes(_body(part, account, _named))
-    return digest(account.name, content)
+    if part.kind == Kind.UPLOAD:
+        return upload.body_hash(part, account)
+    return digest(account.name, json_bytes(_body(part, account, _named)))
 
 
 def callback_id(part: Part, place: int) -> str:
@@ -54,9 +54,7 @@ def _body(part: Part, account: Account, picture: Any) -> dict[str, Any]:
 def _content(part: Part) -> dict[str, Any]:
     """The type and its object, with this part's piece of a split text and the media_ids of its files."""
     message, msgtype = part.message, part.message["type"]
-    out = {**message["body"], "msgtype": msgtype}
-    for path, media_id in (part.facts.get("media") or {}).items():
-        out = put(out, path.split("."), media_id)
+    out = filled({**message["body"], "msgtype": msgtype}, part)
     if "piece" in part.spec:
         out = put(out, [msgtype, SPLIT_FIELD], message["pieces"][part.spec["piece"]])
     if msgtype == "markdown" and "attachments" in out["markdown"]:
@@ -91,13 +89,3 @@ def _pictured(part: Part) -> dict[str, str]:
 
 def _named(part: Part) -> dict[str, str]:
     return {"sha256": str(hashlib.sha256(part.facts["inline"]["image.base64"]).hexdigest())}
-
-
-def _upload(part: Part, account: Account, key: str) -> Request:
-    """One multipart part named `media` (文件上传接口); octet-stream works for every type."""
-    file = file_of(part)
-    size = int(file["size"])
-    body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
-    query = {"key": key, "type": file["upload_type"]}
-    deadline = account.deadline_s + size / BYTES_PER_SECOND
-    return Request("POST", account.base_url, UPLOAD, query, body, "multipart/form-data", deadline)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.channels.checking.paths import content_of
 from worker.channels.wecom import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition, honours_chatid
-from worker.channels.wecom_webhook.fields import content_of
 from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.wecom import redact
+from worker.channels.wecom import redact, upload
 from worker.channels.wecom.errcodes.row import Class, Errcode
-from worker.channels.wecom.reply import Answer, read, text_of
+from worker.channels.wecom.reply import Answer, read
 from worker.channels.wecom.token import retry_after
-from worker.channels.wecom.upload import MEDIA_LIFE_S, said_of
 from worker.channels.wecom.verdict import by_class, verdict, warns
 from worker.channels.wecom_webhook import errcodes
 from worker.channels.wecom_webhook.split import halves
@@ -60,18 +59,9 @@ def _no_vendor(reply: Reply) -> Outcome:
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:
-    data, upload = answer.data, part.kind == Kind.UPLOAD
-    media_id = text_of(data.get("media_id")) if upload else None
-    missing = ["no media_id in the answer"] if upload and media_id is None else []
-    return Accepted(
-        Taken(
-            media_id=media_id,
-            media_expires_in_s=MEDIA_LIFE_S if upload else None,
-            warning="; ".join([*warns(answer), *missing]) or None,
-            from_repeat=part.in_doubt,
-            extra=said_of(answer) if upload else {},
-        )
-    )
+    if part.kind == Kind.UPLOAD:
+        return Accepted(upload.taken(part, answer))
+    return Accepted(Taken(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
 
 
 def _refused(part: Part, code: int) -> Outcome:

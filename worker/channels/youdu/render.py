@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled
 from worker.channels.checking.paths import put
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
@@ -77,8 +77,7 @@ def _send(part: Part) -> dict[str, Any]:
     msgtype, body = part.message["type"], dict(part.message["body"])
     if "piece" in part.spec:
         body = put(body, SPLIT_FIELD.split("."), part.message["pieces"][part.spec["piece"]])
-    for path, media_id in (part.facts.get("media") or {}).items():
-        body = put(body, path.split("."), media_id)
+    body = filled(body, part)
     if msgtype == "exlink":  # a job of an earlier release may lack it, and the documentation wants it there
         body = {**body, msgtype: [{**item, "media_id": item.get("media_id") or ""} for item in body[msgtype]]}
     return {**_recipients(part), "msgType": msgtype, **body}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.channels.wecom.errcodes import Class, Errcode
 from worker.channels.wecom.reply import Answer, read, text_of
+from worker.channels.wecom.verdict import by_class
 from worker.channels.youdu import errcodes, errmsg
 from worker.channels.youdu.envelope import WRONG_KEY, envelope_of, no_vendor, opened
 from worker.channels.youdu.fields import SENDS, UPLOAD
@@ -11,19 +12,7 @@ from worker.channels.youdu.render import carries_token
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
-from worker.domain.outcome import (
-    Accepted,
-    Outcome,
-    Parked,
-    Rejected,
-    Retry,
-    Scope,
-    StaleToken,
-    Taken,
-    Verdict,
-    Wait,
-    unheard_of,
-)
+from worker.domain.outcome import Accepted, Outcome, Parked, Rejected, Scope, Taken, Verdict, unheard_of
 
 MEDIA_GONE = 200010
 INVALID_USERS = 200007
@@ -65,24 +54,9 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
         # A file we keep can be uploaded again; not while in doubt: the earlier call may have been taken.
         ours = bool(part.message.get("files")) and part.kind in SENDS and not part.in_doubt
         return Rejected(_reason(row, answer), heal="media" if ours else None)
-    return _by_class(part, account, row, answer)
-
-
-def _by_class(part: Part, account: Account, row: Errcode, answer: Answer) -> Outcome:
-    reason = _reason(row, answer)
-    match row.kind:
-        case Class.RETRY:
-            return Retry(reason, busy=answer.errcode == -1)
-        case Class.TOKEN if not carries_token(account, part.kind):
-            return Parked(Scope.LANE, reason, NO_TOKEN)
-        case Class.TOKEN:
-            return StaleToken(reason)
-        case Class.DEFER:
-            return Wait(row.scope, row.delay, reason)
-        case Class.CONFIG:
-            return Parked(row.scope, reason, row.what)
-        case Class.PERMANENT:
-            return Rejected(reason)
+    if row.kind is Class.TOKEN and not carries_token(account, part.kind):
+        return Parked(Scope.LANE, _reason(row, answer), NO_TOKEN)
+    return by_class(row, answer.errcode)
 
 
 def _reason(row: Errcode, answer: Answer) -> str:

@@ -1,6 +1,6 @@
 """The messages of WeCom applications (企业微信 应用消息) that the duplicate check makes safe to repeat: all but cards.
 
-They only hold and lay out values; `checks/job.py` says what is wrong with them, all at once. A `repr` or a validation
+They only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation
 error of these types never shows a value: what stands in them is message text.
 
 Source of every limit: page 90236 发送应用消息 (2025/09/24, read again 2026-02-12). Bytes are of the UTF-8 text: a
@@ -14,13 +14,7 @@ import re
 from typing import Any, ClassVar
 
 from worker.channels import typed
-from worker.channels.typed import (
-    NO_FILE,
-    Attached,
-    PlainMessage,
-    VendorMessage,
-    VendorObject,
-)
+from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
 
 # userName, userAlias, userAliasOrName, departmentName; with chat-archive permission chatName, msgContent,
 # externalUserName. Any word is guarded, so that a name the vendor adds is too.
@@ -212,10 +206,6 @@ class MiniProgramNotice(AppMessage):
     """1 translates ids in title, description and the values."""
 
 
-SIMPLE: tuple[type[AppMessage], ...] = (Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice)
-"""By which JSON is read back; see `vendor_json.py`."""
-
-
 class NewsArticle(VendorObject):
     """One article of a news message; it leads to a url, or to a mini program."""
 
@@ -280,4 +270,8 @@ class MpNews(AppMessage):
     """1 translates `$userName=USERID$` and its like in titles, digests and contents."""
 
 
-ARTICLES: tuple[type[AppMessage], ...] = (News, MpNews)
+SIMPLE: tuple[type[AppMessage], ...] = (
+    *(Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice),
+    *(News, MpNews),
+)
+"""By which JSON is read back; see `vendor_json.py`."""

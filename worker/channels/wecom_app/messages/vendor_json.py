@@ -19,7 +19,7 @@ from worker.channels.typed import VendorMessage, object_of, refuse_strangers, va
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card_fields import CARDS, UPDATED_CARDS
 from worker.channels.wecom_app.fields import OURS, foreign
-from worker.channels.wecom_app.messages.basic import ARTICLES, SIMPLE, AppMessage, Raw
+from worker.channels.wecom_app.messages.basic import SIMPLE, AppMessage, Raw
 from worker.channels.wecom_app.messages.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.render import interval_s
@@ -28,7 +28,7 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed, Problem
 
-PLAIN: Mapping[str, type[AppMessage]] = {one.msgtype: one for one in (*SIMPLE, *ARTICLES)}
+PLAIN: Mapping[str, type[AppMessage]] = {one.msgtype: one for one in SIMPLE}
 """By msgtype."""
 
 _LISTED: Mapping[str, tuple[str, ...]] = {

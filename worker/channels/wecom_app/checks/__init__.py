@@ -1,1 +1,0 @@
-"""What is checked of a job of WeCom application messages before anything is stored."""
