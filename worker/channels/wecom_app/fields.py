@@ -118,7 +118,6 @@ BODIES: Mapping[str, tuple[Row, ...]] = {
 }
 """Rows of the plain types, by msgtype. A type not listed goes out as it is (`Raw`); listing it later is adding rows."""
 
-_NO_TRANSLATION = "translated ids are not for app group chats"
 _NO_MINI_PROGRAM = "news in app group chats leads to a url only"
 CHAT_BODIES: Mapping[str, tuple[Row, ...]] = {
     **{name: rows for name, rows in BODIES.items() if name != "miniprogram_notice"},

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.channels.wecom.callback import Query, given
 from worker.channels.wecom.reply import storable
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
-
-Query = Mapping[str, str]
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 REPEATS_S = 25 * 3600
@@ -47,12 +46,12 @@ class YouduDoor:
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says; `now` is Unix time in seconds."""
         outer = _object(body)
-        given, timestamp, nonce = (_given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
+        signed, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
         encrypted = outer.get("encrypt")
         if not isinstance(encrypted, str) or not encrypted:
             raise CallbackRefused(400, "no encrypt in the body")
         right = signature(self.token, timestamp, nonce, encrypted)
-        if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
+        if not hmac.compare_digest(right.encode(), signed.encode("utf-8", "surrogatepass")):
             raise CallbackRefused(403, "wrong signature")
         if str(outer.get("toBuin")) != str(self.buin) or outer.get("toApp") != self.appid:
             raise CallbackRefused(403, "meant for another application")
@@ -68,10 +67,10 @@ class YouduDoor:
             raise CallbackRefused(400, "does not decrypt to a message") from None
 
     def _instant(self, timestamp: str, now: float) -> int:
-        given = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
-        if given is None or not now - REPEATS_S <= given <= now + self.max_age_s:
+        sent_at = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
+        if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
             raise CallbackRefused(403, "stale timestamp")
-        return given
+        return sent_at
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduDoor:
@@ -125,13 +124,6 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {storable(str(name)): _cleaned(inner) for name, inner in value.items()}
     return [_cleaned(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _given(query: Query, name: str) -> str:
-    value = query.get(name)
-    if not value:
-        raise CallbackRefused(400, f"no {name} in the query")
-    return value
 
 
 def _object(body: bytes) -> dict[str, Any]:
