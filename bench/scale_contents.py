@@ -76,10 +76,11 @@ def add_future(database: Database, lanes: int, parts_each: int) -> None:
 
 def add_at_work(database: Database, count: int) -> None:
     """Lanes of their own that have started and are not yet free of their bound; they have nothing due now."""
-    lane = _joined(database.dialect, "'hr:w'", _hex(database.dialect, "g.n", 15))
+    dialect = database.dialect.name
+    lane = _joined(dialect, "'hr:w'", _hex(dialect, "g.n", 15))
     statement = (
         "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls, changed_at)"
-        f" select {lane}, 'hr', 'send/text', 0, '', false, 0, 4, {database.now} from {_series(database.dialect, count)}"
+        f" select {lane}, 'hr', 'send/text', 0, '', false, 0, 4, {database.now} from {_series(dialect, count)}"
     )
     _run(database, statement)
 
@@ -90,7 +91,7 @@ def _add(
     """Parts with ids in the order of time, their lanes taken in turn."""
     if not count:
         return
-    dialect = database.dialect
+    dialect = database.dialect.name
     time, rest = _hex(dialect, "g.n", 10), _hex(dialect, "g.n * 2654435761 % 4294967296", 19)
     job = _joined(dialect, f"'{series:02d}'", time, "'7'", rest)
     lane = _joined(dialect, f"'{account}:'", _hex(dialect, f"g.n % {lanes}", 16))
@@ -103,7 +104,7 @@ def _add(
 
 def _run(database: Database, statement: str) -> None:
     with database.writing() as connection:
-        connection.exec_driver_sql(statement.replace("%", "%%") if database.dialect != "sqlite" else statement)
+        connection.exec_driver_sql(statement.replace("%", "%%") if database.dialect.name != "sqlite" else statement)
 
 
 def _series(dialect: str, count: int) -> str:
@@ -132,7 +133,7 @@ def tidy(database: Database) -> None:
     statements = {
         "postgresql": ("vacuum (analyze) worker_parts, worker_lanes", "checkpoint"),
         "sqlite": ("analyze", "pragma wal_checkpoint(truncate)"),
-    }.get(database.dialect, ("analyze table worker_parts, worker_lanes",))
+    }.get(database.dialect.name, ("analyze table worker_parts, worker_lanes",))
     with database.reading() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, ids_json, insert_new, insert_rows, update_rows
+from worker.outbox.engine.bulk import ids_json, insert_new, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
@@ -111,7 +111,7 @@ def test_who_made_a_row_knows_it(database: Database) -> None:
     first = database.run(lambda c: insert_new(c, tables.duplicates, [{"id": "a", **row}, {"id": "b", **row}]))
     second = database.run(lambda c: insert_new(c, tables.duplicates, [{"id": "b", **row}, {"id": "c", **row}]))
 
-    silent = database.dialect in ("mysql", "mariadb")
+    silent = database.dialect.name == "mysql"
     assert ((set(), set()) if silent else ({"a", "b"}, {"c"})) == (first, second)
     with database.reading() as connection:
         assert ["a", "b", "c"] == list(
@@ -125,5 +125,5 @@ def test_ids_are_a_document_not_a_statement(database: Database) -> None:
     hostile = ["hr:1", "') or 1=1 --", '"]', "%s", ":ids"]
 
     with database.reading() as connection:
-        query = text(f"select lane from {chosen(database.dialect, 'worker_lanes', 'lane')}")
+        query = text(f"select lane from {database.dialect.chosen('worker_lanes', 'lane')}")
         assert ["hr:1"] == [row[0] for row in connection.execute(query, {"ids": ids_json(hostile)})]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from sqlalchemy.orm import Session
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, FifoLock, is_about_the_row, is_lost, is_retryable, make_engine
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import collect, driver_sql, fetch, run, send
 
 pytestmark = pytest.mark.own_engine
@@ -661,6 +663,14 @@ def test_a_wrong_database_url_is_a_clear_sentence(url: str) -> None:
     """Said at the start, naming the ones that work."""
     with pytest.raises(ConfigurationError, match="postgresql"):
         make_engine(url)
+
+
+def test_a_connection_to_another_database_is_a_clear_sentence() -> None:
+    """Said to the application whose own connection it is."""
+    connection: Any = SimpleNamespace(dialect=SimpleNamespace(name="oracle"))
+
+    with pytest.raises(ConfigurationError, match="oracle is not supported; use postgresql"):
+        dialect_of(connection)
 
 
 @pytest.mark.fewer_databases("SQLite's settings of a connection")

@@ -241,7 +241,9 @@ def test_nothing_is_written_without_a_transaction(
     what to change, those that read do not mind."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
     if by_driver:
-        options = {"connect_args": {"isolation_level": None} if database.dialect == "sqlite" else {"autocommit": True}}
+        options = {
+            "connect_args": {"isolation_level": None} if database.dialect.name == "sqlite" else {"autocommit": True}
+        }
         if scheme in ("postgresql+psycopg2", "postgresql+pg8000", "postgresql+asyncpg"):
             options = {"isolation_level": "AUTOCOMMIT"}  # these take no such argument
 
@@ -297,10 +299,10 @@ def test_every_drivers_errors_are_told_apart(
 ) -> None:
     """The server's own wish to run the transaction again is known in whatever words a driver says it, and no error
     shows anything of the message or its people."""
-    make, *drop = _REFUSES[database.dialect]
+    make, *drop = _REFUSES[database.dialect.name]
     with database.writing() as connection:
         for statement in make:
-            connection.exec_driver_sql(statement.format(**_WORDS[database.dialect][word]))
+            connection.exec_driver_sql(statement.format(**_WORDS[database.dialect.name][word]))
 
     def scenario() -> Scenario:
         yield worker.enqueue, ("hr", Text(content="canary-salary"), To(users=["canary-person"])), {}

@@ -241,9 +241,9 @@ def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
 ) -> None:
     """After 60 s the server takes back what it wrote; the run has failed, and the next one writes it once."""
     driven_clock.micros = int(NOW) * SECOND
-    limit, shorten, who, is_there, pause = LIMIT[server_database.dialect]
+    limit, shorten, who, is_there, pause = LIMIT[server_database.dialect.name]
     with server_database.reading() as connection:
-        if server_database.dialect == "mysql" and not getattr(connection.dialect, "is_mariadb", False):
+        if server_database.dialect.name == "mysql" and not getattr(connection.dialect, "is_mariadb", False):
             pytest.skip("MySQL ends no transaction that idles")
     limits: list[int] = []
 
@@ -330,7 +330,7 @@ def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, 
 
     On PostgreSQL, where they run at once; 60 on the others.
     """
-    count = 300 if site.database.dialect == "postgresql" else 60
+    count = 300 if site.database.dialect.name == "postgresql" else 60
     guard, ran = threading.Lock(), list[str]()
 
     @on_card_action

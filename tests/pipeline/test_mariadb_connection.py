@@ -16,9 +16,9 @@ from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, NewJob, enqueue_many
 from worker.outbox import tables
 from worker.outbox.engine import mariadb
-from worker.outbox.engine.bulk import chosen, ids_json, insert_rows
-from worker.outbox.engine.clock import DatabaseClock
+from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.database import Database, is_about_the_row, is_lost, is_retryable, make_engine
+from worker.outbox.engine.dialect import MARIADB
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import jobs, loading, rows
 from worker.outbox.lanes import budgets, offering
@@ -69,7 +69,7 @@ def test_both_names_of_the_dialect_are_the_same(mariadb_url: str) -> None:
         driverless.replace("mariadb:", "mysql:"),
     ):
         database = Database(make_engine(url))
-        assert ("mysql", "pymysql") == (database.dialect, database.engine.dialect.driver)
+        assert ("mysql", "pymysql") == (database.dialect.name, database.engine.dialect.driver)
         assert database.read_now() > 0
         database.close()
 
@@ -131,7 +131,7 @@ def test_the_clock_is_utc_in_every_time_zone(mariadb_database: Database, zone: s
     """A caller's session has a zone of its own; instants are the same."""
     with mariadb_database.writing() as connection:
         connection.exec_driver_sql(f"set session time_zone = '{zone}'")
-        now = connection.exec_driver_sql(f"select {DatabaseClock().now('mysql')}").scalar_one()
+        now = connection.exec_driver_sql(f"select {MARIADB.now}").scalar_one()
         connection.exec_driver_sql("set session time_zone = '+00:00'")
 
     assert type(now) is int
@@ -155,7 +155,7 @@ def test_a_statement_that_waits_while_the_callers_clocks_are_moved_has_the_right
     """Clocks of a time zone are moved while a producer's statement waits, by whole half-hours; 1.5 s have passed. (What
     the server's own clock is set back by is not that.)
     """
-    clock = DatabaseClock().now("mysql")
+    clock = MARIADB.now
     for name, local in (("sysdate(6)", evaluated), ("utc_timestamp(6)", utc), ("now(6)", start)):
         assert name in clock
         clock = clock.replace(name, f"timestamp '2026-{local}'")
@@ -169,7 +169,7 @@ def test_a_statement_that_waits_while_the_callers_clocks_are_moved_has_the_right
 
 def test_the_clock_moves_inside_a_statement(mariadb_database: Database) -> None:
     """It is read when it is evaluated: a statement that waited for a lock does not write the instant before."""
-    now = DatabaseClock().now("mysql")
+    now = MARIADB.now
     with mariadb_database.reading() as connection:
         first, _, second = fetch(connection, f"select {now}, sleep(0.01), {now}")[0]
 
@@ -318,7 +318,7 @@ def test_finished_rows_are_out_of_the_way(mariadb_database: Database) -> None:
             "head": lambda: head_of_lane(connection, "9", "hr:1", 1, 100),
             "lanes": lambda: lanes_with_due(connection, "9", START, 5)[0],
             "expired": lambda: expired(connection, "9", 100),
-            "lock": lambda: fetch(connection, f"select id from {chosen('mysql', 'worker_parts')} for update", ids),
+            "lock": lambda: fetch(connection, f"select id from {MARIADB.chosen('worker_parts')} for update", ids),
         }
         for name, ask in questions.items():
             before = rows_read(connection)

@@ -103,7 +103,7 @@ def test_200_sends_of_a_10_mb_file_are_one_upload_and_one_stored_copy(site: Site
 
     200 on PostgreSQL, 40 on the others.
     """
-    half = 100 if site.database.dialect == "postgresql" else 20
+    half = 100 if site.database.dialect.name == "postgresql" else 20
     with site.database.writing() as connection:
         jobs = [NewJob("hr", FileMessage(file=REPORT), To([f"u{n}"])) for n in range(half)]
         enqueue_many(connection, jobs, accounts=site.accounts, clock=site.clock)

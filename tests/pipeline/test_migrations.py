@@ -69,7 +69,7 @@ def test_migrations_make_the_tables(database: Database) -> None:
 
     def ours(thing: object, name: str | None, type_: str, *_: object) -> bool:
         """Our tables without Alembic's own, with the indexes this database has."""
-        return is_made(thing, database.dialect) if isinstance(thing, Index) else name != VERSION_TABLE
+        return is_made(thing, database.dialect.name) if isinstance(thing, Index) else name != VERSION_TABLE
 
     with database.reading() as connection:
         assert [] == differences(connection, metadata, include_object=ours)

@@ -14,7 +14,7 @@ from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import with_accounts
 from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows, is_mariadb
+from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events, follow_ups, media_cache
 from worker.outbox.lanes import lanes, offering
@@ -123,7 +123,7 @@ def test_the_poll_for_hooks_reads_no_event_that_has_ended(database: Database) ->
         for rows in (ended, due, later):
             insert_rows(connection, tables.events, rows)
     with database.reading() as connection:  # as autovacuum does
-        connection.exec_driver_sql("analyze table worker_events" if is_mariadb(database.dialect) else "analyze")
+        connection.exec_driver_sql("analyze table worker_events" if database.dialect.name == "mysql" else "analyze")
 
     read = rows_read(database, lambda c: events.head_of_events(c, database.now, 8))
 

@@ -512,7 +512,7 @@ def test_never_out_of_order_whatever_fails(database: Database, driven_clock: Dri
         carrier = ScriptedTransport(vendor)
         sites = [
             scope.enter_context(planted(database, driven_clock, transport=carrier, threads=4, seed=seed + n))
-            for n in range(2 if database.dialect == "sqlite" else 3)
+            for n in range(2 if database.dialect.name == "sqlite" else 3)
         ]
         for site in sites:
             site.relay.lead = lambda: True  # type: ignore[method-assign]

@@ -32,9 +32,9 @@ _MARIADB = (
 def rows_read(database: Database, question: Callable[[Connection], object]) -> int:
     """What a question reads, in a transaction that is rolled back."""
     with database.engine.connect() as connection:
-        if database.dialect == "sqlite":
+        if database.dialect.name == "sqlite":
             return _steps(connection, question) // STEPS_A_ROW
-        query = text(_POSTGRES if database.dialect == "postgresql" else _MARIADB.format(_schema(connection)))
+        query = text(_POSTGRES if database.dialect.name == "postgresql" else _MARIADB.format(_schema(connection)))
         nothing = _counted(connection, query, lambda c: None)
         return _counted(connection, query, question) - nothing
 

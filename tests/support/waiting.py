@@ -19,7 +19,7 @@ def until_waiting(database: Database, how_many: int = 1) -> None:
     """Returns when so many transactions wait for a lock."""
     for _ in range(2_000):
         with database.reading() as connection:
-            if connection.execute(text(_WAITING[database.dialect])).scalar() == how_many:
+            if connection.execute(text(_WAITING[database.dialect.name])).scalar() == how_many:
                 return
-            connection.execute(text(_PAUSE[database.dialect]))
+            connection.execute(text(_PAUSE[database.dialect.name]))
     raise AssertionError("nobody waits")

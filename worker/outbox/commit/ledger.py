@@ -29,6 +29,7 @@ from worker.outbox.commit.narrowing import apart, narrow, take_apart
 from worker.outbox.commit.record_answer import keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import codes, order_queue
 from worker.outbox.jobs.events import event_row
@@ -176,7 +177,7 @@ def _write(
 ) -> tuple[list[Happened], list[LaneEvent]]:
     """Writes all rows that the batch collected; returns the events to report and the steps of lanes."""
     followed = _follow_jobs(connection, batch, jobs)
-    writes = Writes(connection.dialect.name)
+    writes = Writes(dialect_of(connection))
     writes.update(tables.parts, ("id",), part_rows(batch.touched.values()))
     writes.update(tables.jobs, ("id",), job_rows(followed.moved))
     writes.insert(tables.bodies, batch.bodies, conflict="replace")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, ids_json, in_order, insert_new, update_rows
+from worker.outbox.engine.bulk import ids_json, insert_new, update_rows
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 
 
@@ -79,10 +80,10 @@ def save(connection: Connection, windows: Iterable[DuplicateWindow]) -> None:
 def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, DuplicateWindow]:
     if not ids:
         return {}
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     rows = fetch(
         connection,
-        (f"select id, owner, until, others_since from {chosen(dialect, 'worker_duplicates')}{in_order(dialect)}"),
+        (f"select id, owner, until, others_since from {dialect.chosen('worker_duplicates')}{dialect.in_order()}"),
         {"ids": ids_json(ids)},
     )
     return {row[0]: DuplicateWindow(*row) for row in rows}

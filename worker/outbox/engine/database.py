@@ -30,6 +30,7 @@ from sqlalchemy.exc import (
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.dialect import MARIADB, dialect_of, unsupported
 from worker.outbox.engine.error_text import code_of
 from worker.outbox.engine.sql import can_pipeline, ours, pipeline, read_now, translated
 
@@ -175,7 +176,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     if backend == "sqlite":
         return sqlite_engine(url)
     if backend not in _DRIVERS:
-        raise ConfigurationError(f"database: {backend} is not supported; use postgresql, mysql, mariadb or sqlite")
+        raise unsupported(backend)
     extra, driver = _DRIVERS[backend]
     if parsed.drivername.startswith("mariadb"):
         # The same dialect, so that the rest of the code meets one name for it.
@@ -217,7 +218,7 @@ class Database:
         pause: Callable[[float], None] = time.sleep,
     ):
         self.engine = engine
-        self.dialect = engine.dialect.name
+        self.dialect = dialect_of(engine)
         self.clock = clock or DatabaseClock()
         self._writer, self._reader = ours(engine), ours(_reader_of(engine))
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
@@ -231,7 +232,7 @@ class Database:
     @property
     def has_one_writer(self) -> bool:
         """True where transactions that write go one after another, in all processes together (SQLite)."""
-        return self.dialect == "sqlite"
+        return self.dialect.has_one_writer
 
     @property
     def now(self) -> str:
@@ -294,6 +295,6 @@ class Database:
 
 def _reader_of(engine: Engine) -> Engine:
     """The engine for single reads, on which each statement is a transaction of its own."""
-    if engine.dialect.name in ("mysql", "mariadb"):
+    if dialect_of(engine) is MARIADB:
         return mariadb.reading_engine(engine)
     return engine.execution_options(isolation_level="AUTOCOMMIT")

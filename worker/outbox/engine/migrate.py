@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import MARIADB, dialect_of
 from worker.outbox.tables import VERSION_TABLE
 
 ADVISORY_LOCK = 7_215_033_218_964_501_137
@@ -156,7 +157,7 @@ def _compatible_from(connection: Connection) -> str | None:
 @contextmanager
 def _alone(engine: Engine) -> Iterator[Connection]:
     """One transaction with the advisory lock held and a short lock timeout for the tables."""
-    if engine.dialect.name in ("mysql", "mariadb"):
+    if dialect_of(engine) is MARIADB:
         with engine.connect() as connection, _named_lock(connection), connection.begin():
             yield connection
         return

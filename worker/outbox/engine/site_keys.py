@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb
-from worker.outbox.engine.bulk import is_mariadb
 from worker.outbox.engine.database import is_lost, is_retryable
+from worker.outbox.engine.dialect import MARIADB, dialect_of
 
 _READ = text("select value from worker_site where name = 'lane_key'")
 _keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
@@ -44,7 +44,7 @@ def order_id(key: bytes, account: str, order_key: str) -> str:
 
 
 def _read(connection: Connection) -> bytes:
-    if is_mariadb(connection.dialect.name):
+    if dialect_of(connection) is MARIADB:
         mariadb.check_caller(connection)
     try:
         value = connection.execute(_READ).scalar()

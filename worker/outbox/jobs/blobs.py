@@ -13,9 +13,10 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.errors import FileGone
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb
+from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import SqlClock, micros, now_in
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import dialect_of
 
 REUSED_WITHIN_S = 3 * 86_400
 """Seconds for which a stored copy is reused. Housekeeping deletes a copy with its last job, which is at least four days
@@ -53,8 +54,7 @@ def insert_blob(
     """Stores a file, with one statement for each piece of it."""
     now = now_in(connection, clock)
     connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
-    # As digits, which PyMySQL would send anyway: aiomysql 0.3.2 with PyMySQL 1.2.3 or newer cannot send bytes.
-    as_digits = is_mariadb(connection.dialect.name)
+    as_digits = dialect_of(connection).bytes_as_digits
     for n, chunk in enumerate(chunks):
         row = {"id": blob_id, "n": n, "data": chunk.hex() if as_digits else chunk}
         connection.execute(_INSERT_DIGITS if as_digits else _INSERT_BYTES, row)
@@ -63,7 +63,7 @@ def insert_blob(
 def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
     """Deletes files with their pieces."""
     for table, key in (("worker_blob_chunks", "blob_id"), ("worker_blobs", "id")):
-        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
+        connection.execute(text(dialect_of(connection).delete_chosen(table, key)), {"ids": ids_json(ids)})
 
 
 def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
@@ -76,7 +76,7 @@ def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) ->
 
 def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     """The ids of files that are still stored."""
-    among = chosen(connection.dialect.name, "worker_blobs")
+    among = dialect_of(connection).chosen("worker_blobs")
     rows = connection.execute(text(f"select id from {among}"), {"ids": ids_json(ids)})
     return {str(row[0]) for row in rows}
 
@@ -85,22 +85,21 @@ def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     """The ids of files that are still stored; these are locked, and so kept, until the caller's commit."""
     # Read first without a lock: on MariaDB a locking read of a row that is gone locks the gap where it was.
     there = stored_blobs(connection, ids)
-    if not there or connection.dialect.name == "sqlite":
+    dialect = dialect_of(connection)
+    if not there or dialect.has_one_writer:
         return there
     # A shared lock, for several producers at once; housekeeping, which alone locks these rows, skips such files.
-    query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{_SHARED[connection.dialect.name]}"
+    query = f"select id from {dialect.chosen('worker_blobs')}{dialect.shared_lock}"
     return {str(row[0]) for row in connection.execute(text(query), {"ids": ids_json(there)})}
-
-
-_SHARED = {"postgresql": " for share", "mysql": " lock in share mode", "mariadb": " lock in share mode"}
 
 
 def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     """The ids of files that a producer has locked with `keep_blobs`; this transaction locks the others."""
-    if connection.dialect.name == "sqlite":
+    dialect = dialect_of(connection)
+    if dialect.has_one_writer:
         return set()
-    query = f"select id from {chosen(connection.dialect.name, 'worker_blobs')}{in_order(connection.dialect.name)}"
-    free = connection.execute(text(f"{query} skip locked"), {"ids": ids_json(ids)})
+    query = f"select id from {dialect.chosen('worker_blobs')}{dialect.in_order()}{dialect.skip_locked}"
+    free = connection.execute(text(query), {"ids": ids_json(ids)})
     return stored_blobs(connection, ids) - {str(row[0]) for row in free}
 
 

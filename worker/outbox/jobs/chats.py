@@ -15,9 +15,9 @@ from sqlalchemy import Connection, text
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
 from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, ids_json, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, run
-from worker.outbox.jobs.rows import for_update
 from worker.outbox.lanes.lanes import block_lanes, resume_lanes
 
 
@@ -81,7 +81,7 @@ def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | N
     rows = fetch(
         connection,
         "select gone_at, allowance, told_at from worker_chats where account = :account and chat_id = :chat_id"
-        + for_update(connection.dialect.name),
+        + dialect_of(connection).lock,
         {"account": account, "chat_id": chat_id},
     )
     return rows[0][0], rows[0][1], rows[0][2]
@@ -138,7 +138,7 @@ def _add(connection: Connection, account: str, chat_id: str, messages: int, sinc
 
 def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dict[str, str]:
     """The types of chats as callbacks reported them: id -> single, group or blackboard."""
-    among = chosen(connection.dialect.name, "worker_chats", "chat_id")
+    among = dialect_of(connection).chosen("worker_chats", "chat_id")
     rows = connection.execute(
         text(f"select chat_id, chat_type from {among} and account = :account"),
         {"ids": ids_json(ids), "account": account},

@@ -12,7 +12,8 @@ from worker.domain.callbacks.code import CodeState
 from worker.domain.job import part_range
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Unknown
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, ids_json, in_order, insert_rows, update_chosen
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, run
 
 TASK_ID_CHARACTERS = 128
@@ -148,10 +149,10 @@ def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> b
 
 def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     rows = fetch(
         connection,
-        f"select id, state, leased_by from {chosen(dialect, 'worker_response_codes')}{in_order(dialect)}",
+        f"select id, state, leased_by from {dialect.chosen('worker_response_codes')}{dialect.in_order()}",
         {"ids": ids_json(code for code, _ in wishes)},
     )
     states = {row[0]: (row[1], row[2]) for row in rows}
@@ -188,8 +189,7 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
 
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
     """Burns the codes that these parts had leased: the parts are in doubt, so the codes may be used."""
-    burn = update_chosen(
-        connection.dialect.name,
+    burn = dialect_of(connection).update_chosen(
         "worker_response_codes",
         "state = 'burned'",
         "leased_by",

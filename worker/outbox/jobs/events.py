@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.outbox.engine.bulk import by_index, ids_json, update_chosen
-from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch
 
 Rows = list[dict[str, Any]]
@@ -54,24 +54,24 @@ def event_row(
 def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
     """Events to offer now: the first due ones that are neither running nor in the broker, `window` in all."""
     running = connection.execute(text("select count(*) from worker_events where holder is not null")).scalar_one()
-    rows = fetch(connection, _head(connection.dialect.name, now), {"window": max(0, window - int(running))})
+    rows = fetch(connection, _head(dialect_of(connection), now), {"window": max(0, window - int(running))})
     return [row[0] for row in rows if not row[1]]
 
 
 @lru_cache(maxsize=8)
-def _head(dialect: str, now: str) -> str:
-    now = read_once(dialect, now)
+def _head(dialect: Dialect, now: str) -> str:
+    now = dialect.read_once(now)
     # Only waiting events have a `due_at`, so on MariaDB, whose index holds all rows, no ended one is read either.
     return (
         f"select id, case when offered_until > {now} then 1 else 0 end"
-        f" from worker_events{by_index(dialect, 'worker_events_due')}"
+        f" from worker_events{dialect.by_index('worker_events_due')}"
         f" where state = 0 and due_at <= {now} order by due_at, id limit :window"
     )
 
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
     """Notes that these events are in the broker for `wait_us` microseconds."""
-    update = update_chosen(connection.dialect.name, "worker_events", f"offered_until = {now} + :wait")
+    update = dialect_of(connection).update_chosen("worker_events", f"offered_until = {now} + :wait")
     connection.execute(text(f"{update} and state = 0"), {"ids": ids_json(ids), "wait": wait_us})
 
 

@@ -17,8 +17,9 @@ from worker.domain.job import Priority, job_of, part_id, part_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import by_index, by_partial_index, insert_rows
-from worker.outbox.jobs.rows import for_update, lock_parts, save_parts
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.jobs.rows import lock_parts, save_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class TargetPart:
 def lock_job_row(connection: Connection, job_id: str) -> bool:
     """Locks a job's row, so that commits which move its parts wait for this transaction. False: no such job."""
     found = connection.execute(
-        text(f"select id from worker_jobs where id = :id{for_update(connection.dialect.name)}"), {"id": job_id}
+        text(f"select id from worker_jobs where id = :id{dialect_of(connection).lock}"), {"id": job_id}
     )
     return found.first() is not None
 
@@ -139,7 +140,7 @@ class Beside:
 
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
     """The other parts of an account and kind that are in doubt, queued again or not, or in the air."""
-    queue = by_partial_index(connection.dialect.name, "worker_parts_queue")
+    queue = dialect_of(connection).by_partial_index("worker_parts_queue")
     rows = connection.execute(
         text(
             "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
@@ -212,7 +213,7 @@ def park(connection: Connection, part: PartFacts, job_id: str, until: int, reaso
 def wake_overdue(connection: Connection, now: str) -> None:
     """Lets parked parts whose wait has ended check their target again."""
     # Few parts are parked and many are due: a plan that begins with the due ones reads the whole backlog.
-    waiting = by_index(connection.dialect.name, "worker_parts_waiting")
+    waiting = dialect_of(connection).by_index("worker_parts_waiting")
     connection.execute(
         text(
             f"update worker_parts{waiting} set waits_on = null, offered_until = null"

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
-from worker.outbox.engine.bulk import MARIADB_KEY, MARIADB_TEXT, chosen, delete_chosen, ids_json, is_mariadb
+from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import SqlClock, now_in
+from worker.outbox.engine.dialect import Dialect, dialect_of
 
 ROWS_A_STATEMENT = 1_000
 BYTES_A_STATEMENT = 4 * 1024 * 1024
@@ -85,8 +86,8 @@ _COMPUTED = {
     "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
 }
 _STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "order_id"))
-_WINS = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
-_MARIADB_WINS = " where true on duplicate key update id = worker_jobs.id"
+_ON_CONFLICT = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
+_ON_DUPLICATE_KEY = " where true on duplicate key update id = worker_jobs.id"
 
 
 Owners = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -97,7 +98,7 @@ def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Own
     """On MariaDB the jobs that hold these keys already, as far as this transaction sees; elsewhere empty."""
     # There an insert that meets a taken key locks its row until the caller's commit, and with it the gap before it, in
     # which other producers insert. So a key that is known to be taken is not tried.
-    return _read_owners(connection, keys) if keys and is_mariadb(connection.dialect.name) else {}
+    return _read_owners(connection, keys) if keys and dialect_of(connection).locks_gaps else {}
 
 
 def insert_jobs(
@@ -107,18 +108,18 @@ def insert_jobs(
 
     Returns the due_at of jobs that are known to be inserted; that may be none of them.
     """
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     now = clock.now(dialect)
     # One statement for jobs and parts, for one job as for a thousand.
-    if dialect == "postgresql":
-        return _insert_into_postgres(connection, now, jobs, parts)
+    if dialect.combines_writes:
+        return _insert_together(connection, now, jobs, parts)
     parts = [*parts, *(only_part(job) for job in jobs if "lane" in job)]
-    # SQLite has no round trips to save: prepared statements row by row are faster there than opening a document.
-    if dialect == "sqlite":
-        connection.execute(_sqlite_jobs(now), [{**_NO_JOB, **job} for job in jobs])
-        connection.execute(_SQLITE_PARTS, [{**_NO_PART, **part} for part in parts])
+    if dialect.has_round_trips:
+        _insert_one_after_the_other(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
     else:
-        _insert_into_mariadb(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
+        # Prepared statements row by row are faster on SQLite than opening a document.
+        connection.execute(_one_job(now), [{**_NO_JOB, **job} for job in jobs])
+        connection.execute(_ONE_PART, [{**_NO_PART, **part} for part in parts])
     return {}
 
 
@@ -148,30 +149,31 @@ def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
     found = _read_owners(connection, keys)
     unseen = [key for key in keys if key not in found]
     # On MariaDB under REPEATABLE READ only a locking read sees a holder that was committed after the caller's snapshot.
-    if unseen and is_mariadb(connection.dialect.name):
-        return {**found, **_read_owners(connection, unseen, " lock in share mode")}
+    dialect = dialect_of(connection)
+    if unseen and dialect.inserts_meet_unseen:
+        return {**found, **_read_owners(connection, unseen, dialect.shared_lock)}
     return found
 
 
 def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
-    statement = _owners(connection.dialect.name, lock)
+    statement = _owners(dialect_of(connection), lock)
     rows = connection.execute(statement, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
     return {(row["account"], row["dedupe_key"]): dict(row) for row in rows.mappings()}
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
     """Deletes jobs that this call inserted in the caller's transaction, where no other transaction has seen them."""
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     for table, its in (("worker_parts", parts), ("worker_jobs", ids)):
         # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need.
-        if is_mariadb(dialect):
+        if dialect.locks_gaps:
             its = _present(connection, table, its)
-        connection.execute(text(delete_chosen(dialect, table)), {"ids": ids_json(its)})
+        connection.execute(text(dialect.delete_chosen(table)), {"ids": ids_json(its)})
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
     """The ids of rows that the transaction can see; takes no lock."""
-    query = text(f"select id from {chosen(connection.dialect.name, table)}")
+    query = text(f"select id from {dialect_of(connection).chosen(table)}")
     return [row[0] for row in connection.execute(query, {"ids": ids_json(ids)})]
 
 
@@ -203,7 +205,7 @@ _PARTS_OF = (
     " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
     " coalesce({v}spec, j.recipients), {v}order_id"
 )
-_SQLITE_PARTS = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
+_ONE_PART = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
 
 
 def _insert_into_jobs(source: str) -> str:
@@ -212,49 +214,54 @@ def _insert_into_jobs(source: str) -> str:
     return f"insert into worker_jobs ({', '.join(_STORED)}, created_at) select {values}, c.now from {source}"
 
 
-def _typed(names: Sequence[str], number: str, word: str) -> Iterator[str]:
-    return (f"{name} {number if name in _NUMBERS else word}" for name in names)
+def _typed(dialect: Dialect, names: Sequence[str]) -> dict[str, str]:
+    return {name: dialect.number if name in _NUMBERS else dialect.text for name in names}
 
 
-def _insert_into_postgres(
+def _insert_together(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> dict[str, int]:
-    """Inserts jobs and parts; returns the due_at of the inserted jobs if one of them has a dedupe or order key."""
+    """Inserts jobs and parts in one statement; returns the jobs' due_at if one of them has a dedupe or order key."""
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
     telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
-    found = connection.execute(_postgres(now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)})
+    found = connection.execute(
+        _jobs_and_parts(dialect_of(connection), now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)}
+    )
     return {row[0]: row[1] for row in found} if telling else {}
 
 
 @lru_cache(maxsize=8)
-def _postgres(now: str, telling: bool) -> TextClause:
+def _jobs_and_parts(dialect: Dialect, now: str, telling: bool) -> TextClause:
     """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
-    jobs = f"select * from json_to_recordset(cast(:jobs as json)) as v({', '.join(_typed(_JOB, 'bigint', 'text'))})"
+    jobs = f"select * from {dialect.opened('jobs', _typed(dialect, _JOB))}"
     only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, order_id from v where lane is not null"
-    parts = f"select * from json_to_recordset(cast(:parts as json)) as p({', '.join(_typed(_PART, 'bigint', 'text'))})"
+    parts = f"select * from {dialect.opened('parts', _typed(dialect, _PART), 'p')}"
     into_parts = _PARTS_OF.format(v="p.", greatest="greatest")
     into_parts += f" from ({only} union all {parts}) p join j on j.id = p.job_id"
     return text(
         f"with c as materialized (select {now} as now), v as materialized ({jobs}),"
-        f" j as ({_insert_into_jobs('c cross join v')}{_WINS}"
+        f" j as ({_insert_into_jobs('c cross join v')}{_ON_CONFLICT}"
         " returning id, recipients, priority, due_at, created_at, expires_at)"
         + (f", i as ({into_parts}) select id, due_at from j" if telling else f" {into_parts}")
     )
 
 
 @lru_cache(maxsize=8)
-def _sqlite_jobs(now: str) -> TextClause:
+def _one_job(now: str) -> TextClause:
     # SQLite's parser needs a WHERE between SELECT and ON CONFLICT.
-    return text(_insert_into_jobs(f"(select {now} as now) c where true").replace("v.", ":") + _WINS)
+    return text(_insert_into_jobs(f"(select {now} as now) c where true").replace("v.", ":") + _ON_CONFLICT)
 
 
-def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]) -> None:
+def _insert_one_after_the_other(
+    connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
+) -> None:
     """Inserts jobs and parts in two statements, with a read between them when there are dedupe keys."""
+    dialect = dialect_of(connection)
     # Of jobs with one key only the first is tried: the others would meet its row, see `known_owners`.
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
     if jobs:
-        connection.execute(_mariadb_jobs(now), {"jobs": _dump(jobs)})
+        connection.execute(_all_jobs(dialect, now), {"jobs": _dump(jobs)})
     # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
     # every producer inserts.
     there = {job["id"] for job in jobs}
@@ -262,7 +269,7 @@ def _insert_into_mariadb(connection: Connection, now: str, jobs: Sequence[JobRow
         there = set(_present(connection, "worker_jobs", there))
     parts = [part for part in parts if part["job_id"] in there]
     if parts:
-        connection.execute(_mariadb_parts(), {"parts": _dump(parts)})
+        connection.execute(_all_parts(dialect), {"parts": _dump(parts)})
 
 
 def _key_of(job: JobRow) -> tuple[str, str | None]:
@@ -270,39 +277,22 @@ def _key_of(job: JobRow) -> tuple[str, str | None]:
 
 
 @lru_cache(maxsize=8)
-def _mariadb_jobs(now: str) -> TextClause:
+def _all_jobs(dialect: Dialect, now: str) -> TextClause:
     # The limit keeps the clock from being merged into the outer query, which would read it again for every row.
-    source = f"(select {now} as now limit 1) c cross join {_json_table('jobs', _JOB)}"
-    return text(_insert_into_jobs(source) + _MARIADB_WINS)
+    source = f"(select {now} as now limit 1) c cross join {dialect.opened('jobs', _typed(dialect, _JOB))}"
+    return text(_insert_into_jobs(source) + _ON_DUPLICATE_KEY)
 
 
 @lru_cache(maxsize=1)
-def _mariadb_parts() -> TextClause:
-    table = _json_table("parts", _PART)
-    table = table.replace(f"job_id {MARIADB_TEXT}", f"job_id {MARIADB_KEY}")
-    joined = f"{table} straight_join worker_jobs j force index (primary) on j.id = v.job_id"
+def _all_parts(dialect: Dialect) -> TextClause:
+    parts = dialect.opened("parts", {**_typed(dialect, _PART), "job_id": dialect.key})
+    joined = f"{parts}{dialect.join('worker_jobs j')} on j.id = v.job_id"
     return text(f"{_PARTS_OF.format(v='v.', greatest='greatest')} from {joined}")
 
 
-def _json_table(bind: str, names: Sequence[str]) -> str:
-    typed = (
-        f"{column} path '$.{name}'"
-        for column, name in zip(_typed(names, "decimal(65, 0)", MARIADB_TEXT), names, strict=True)
-    )
-    return f"json_table(:{bind}, '$[*]' columns ({', '.join(typed)})) as v"
-
-
 @lru_cache(maxsize=8)
-def _owners(dialect: str, lock: str) -> TextClause:
-    match dialect:
-        case "postgresql":
-            source = "json_to_recordset(cast(:keys as json)) as v(a text, k text) join worker_jobs j"
-        case "sqlite":
-            source = "(select value->>'$.a' as a, value->>'$.k' as k from json_each(:keys)) as v join worker_jobs j"
-        case _:
-            columns = f"a {MARIADB_KEY} path '$.a', k {MARIADB_KEY} path '$.k'"
-            opened = f"(select a, k from json_table(:keys, '$[*]' columns ({columns})) as v) v"  # as in `chosen`
-            source = f"{opened} straight_join worker_jobs j force index (worker_jobs_dedupe)"
+def _owners(dialect: Dialect, lock: str) -> TextClause:
+    source = dialect.opened_keys("keys", ("a", "k")) + dialect.join("worker_jobs j", "worker_jobs_dedupe")
     return text(
         "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
         f" from {source} on j.account = v.a and j.dedupe_key = v.k{lock}"

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from worker.domain.content.message import INLINE
 from worker.domain.job import Priority
 from worker.domain.state import OPEN_STATES, PartState
-from worker.outbox.engine.bulk import chosen, ids_json, is_mariadb, update_chosen
+from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run
 
 
@@ -62,20 +63,18 @@ parts with a message of megabytes, in every thread, would be gigabytes.
 
 
 @lru_cache(maxsize=16)
-def _from(dialect: str) -> str:
+def _from(dialect: Dialect) -> str:
     # On MariaDB in this order and by the keys: while statistics are young it would read all jobs first.
-    join, by_key = ("straight_join", " force index (primary)") if is_mariadb(dialect) else ("join", "")
     joins = (
-        f" {join} worker_jobs j{by_key} on j.id = p.job_id"
-        f" left join worker_bodies b{by_key} on b.part_id = p.id and p.doubts > 0"
+        f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
+        f" left join worker_bodies b{dialect.force_index('primary')} on b.part_id = p.id and p.doubts > 0"
     )
-    return chosen(dialect, "worker_parts", alias="p", joins=joins)
+    return dialect.chosen("worker_parts", alias="p", joins=joins)
 
 
 @lru_cache(maxsize=16)
-def _select(dialect: str, now: str) -> str:
-    length = "length" if dialect == "sqlite" else "octet_length"
-    size = " + ".join(f"coalesce({length}({column}), 0)" for column in _DOCUMENTS)
+def _select(dialect: Dialect, now: str) -> str:
+    size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
         f"select {columns}, p.priority from {_from(dialect)}"
@@ -85,7 +84,7 @@ def _select(dialect: str, now: str) -> str:
 
 def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
     """The parts among these ids that may be sent now, in the order of the ids."""
-    rows = fetch(connection, _select(connection.dialect.name, now), {"ids": ids_json(ids)})
+    rows = fetch(connection, _select(dialect_of(connection), now), {"ids": ids_json(ids)})
     place = {part: n for n, part in enumerate(ids)}
     return [_loaded(row) for row in sorted(rows, key=lambda row: place[row[0]])]
 
@@ -102,7 +101,7 @@ def _loaded(row: Sequence[Any]) -> DuePart:
 
 def read_documents(connection: Connection, work: DuePart) -> None:
     """Reads the large documents of a part that is about to be sent."""
-    query = f"select {', '.join(_DOCUMENTS)} from {_from(connection.dialect.name)}"
+    query = f"select {', '.join(_DOCUMENTS)} from {_from(dialect_of(connection))}"
     for spec, message, body in fetch(connection, query, {"ids": ids_json([work.id])}):
         work.is_unread, work.frozen = False, body
         _understand(work, spec, message)
@@ -146,5 +145,5 @@ def pass_on(connection: Connection, now: str, ids: Sequence[str], wait_us: int) 
 
 
 def _keep_from_offers(connection: Connection, ids: Sequence[str], until: str, **values: int) -> None:
-    update = update_chosen(connection.dialect.name, "worker_parts", f"offered_until = {until}")
+    update = dialect_of(connection).update_chosen("worker_parts", f"offered_until = {until}")
     run(connection, f"{update} and state = 0", {"ids": ids_json(ids), **values})

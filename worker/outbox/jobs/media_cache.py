@@ -18,10 +18,10 @@ from worker.domain.settle import FOREVER, SECOND
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs.blobs import note_uses
 from worker.outbox.jobs.follow_ups import lock_job_row
-from worker.outbox.jobs.rows import for_update
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
         fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
         insert_rows(connection, tables.media, [fresh], conflict="ignore")
     is_kept = bool(found) and lock_job_row(connection, str(found))
-    current = connection.execute(_locked(connection.dialect.name), {"id": row["id"]}).first()
+    current = connection.execute(_locked(dialect_of(connection)), {"id": row["id"]}).first()
     # The row names another upload by now, whose job must not be locked after the row.
     if current is None or current[0] != (found or ""):
         return None
@@ -100,8 +100,8 @@ _UPLOADING = text(
 )
 
 
-def _locked(dialect: str) -> TextClause:
-    return text(f"select job_id, media_id, valid_until from worker_media where id = :id{for_update(dialect)}")
+def _locked(dialect: Dialect) -> TextClause:
+    return text(f"select job_id, media_id, valid_until from worker_media where id = :id{dialect.lock}")
 
 
 def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any], part: Mapping[str, Any]) -> None:

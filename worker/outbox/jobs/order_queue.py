@@ -20,7 +20,8 @@ from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others_go
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, is_mariadb, update_chosen
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run
 from worker.outbox.lanes.lanes import parked_among
 
@@ -55,7 +56,7 @@ def append(connection: Connection, places: Sequence[OrderPlace], due: Mapping[st
 
 
 def _due(connection: Connection, jobs: set[str]) -> dict[str, int]:
-    query = f"select id, due_at from {chosen(connection.dialect.name, 'worker_jobs')}"
+    query = f"select id, due_at from {dialect_of(connection).chosen('worker_jobs')}"
     return {row[0]: row[1] for row in fetch(connection, query, {"ids": ids_json(jobs)})}
 
 
@@ -65,7 +66,7 @@ def take_place(connection: Connection, old_job: str, new_job: str) -> None:
     # The order's row is not locked: at the caller's commit one first part replaces another, and it does not sleep.
     # Until then the old rows are locked here, and transactions that would delete them skip locked rows.
     if holding:
-        first = update_chosen(connection.dialect.name, "worker_order_queue", "place_at = 0", "part_id")
+        first = dialect_of(connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
         _take_out(connection, holding)
 
@@ -123,7 +124,7 @@ class OrderQueue:
     def close(self, now: str) -> None:
         """Writes which parts were begun, takes out those that ended, and wakes the next; after the parts' rows."""
         if self._begun:
-            begun = update_chosen(self._connection.dialect.name, "worker_order_queue", "place_at = 0", "part_id")
+            begun = dialect_of(self._connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
             run(self._connection, begun, {"ids": ids_json(self._begun)})
         self.go_on()
         if self._left:
@@ -144,7 +145,7 @@ def send_to_sleep(connection: Connection, orders: Mapping[str, str]) -> None:
     _lock(connection, set(orders.values()))
     waiting = out_of_turn(connection, list(orders))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}'"
-    sleep = update_chosen(connection.dialect.name, "worker_parts", sets) + " and state = 0 and waits_on is null"
+    sleep = dialect_of(connection).update_chosen("worker_parts", sets) + " and state = 0 and waits_on is null"
     run(connection, sleep, {"ids": ids_json(waiting)})
 
 
@@ -210,7 +211,7 @@ def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
 
 def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
     """The parts among these that have a row in an order."""
-    source = chosen(connection.dialect.name, "worker_order_queue", "part_id")
+    source = dialect_of(connection).chosen("worker_order_queue", "part_id")
     return {row[0] for row in fetch(connection, f"select part_id from {source}", {"ids": ids_json(parts)})}
 
 
@@ -241,8 +242,7 @@ def _is_stalled(found: _Standing | None) -> bool:
 
 
 def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Standing]:
-    source = chosen(
-        connection.dialect.name,
+    source = dialect_of(connection).chosen(
         "worker_order_queue",
         "part_id",
         alias="t",
@@ -270,7 +270,8 @@ def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Stan
 
 def _lock(connection: Connection, orders: set[str]) -> None:
     """Locks the orders' rows, sorted by id, and inserts those that are missing."""
-    query = f"select id from {chosen(connection.dialect.name, 'worker_orders')}{in_order(connection.dialect.name)}"
+    dialect = dialect_of(connection)
+    query = f"select id from {dialect.chosen('worker_orders')}{dialect.in_order()}"
     for _ in range(TRIES):
         missing = orders - {row[0] for row in fetch(connection, query, {"ids": ids_json(orders)})}
         if not missing:
@@ -279,63 +280,62 @@ def _lock(connection: Connection, orders: set[str]) -> None:
     raise AssertionError("the rows of orders go as fast as they are made")
 
 
-def _first(dialect: str, order_id: str) -> str:
+def _first(dialect: Dialect, order_id: str) -> str:
     """The query of an order's first part, which is one step in the index however long the order is."""
-    index = " force index (worker_order_queue_next)" if is_mariadb(dialect) else ""
-    line = f"from worker_order_queue e{index} where e.order_id = {order_id}"
+    line = f"from worker_order_queue e{dialect.force_index('worker_order_queue_next')} where e.order_id = {order_id}"
     return f"(select e.part_id {line} order by e.place_at, e.job_id, e.n limit 1)"
 
 
 @lru_cache(maxsize=8)
-def _select_places(dialect: str) -> str:
-    source = chosen(dialect, "worker_order_queue", "part_id", alias="t")
+def _select_places(dialect: Dialect) -> str:
+    source = dialect.chosen("worker_order_queue", "part_id", alias="t")
     return f"select t.part_id, t.order_id, t.place_at, t.skips, {_first(dialect, 't.order_id')} from {source}"
 
 
 def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
-    rows = fetch(connection, _select_places(connection.dialect.name), {"ids": ids_json(ids)})
+    rows = fetch(connection, _select_places(dialect_of(connection)), {"ids": ids_json(ids)})
     return {row[0]: _Place(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
 
 
 def _heads(connection: Connection, orders: Collection[str]) -> dict[str, str | None]:
     """The first part of each of these orders; None: the order has no part."""
-    dialect = connection.dialect.name
-    query = f"select o.id, {_first(dialect, 'o.id')} from {chosen(dialect, 'worker_orders', alias='o')}"
+    dialect = dialect_of(connection)
+    query = f"select o.id, {_first(dialect, 'o.id')} from {dialect.chosen('worker_orders', alias='o')}"
     rows: list[tuple[Any, ...]] = fetch(connection, query, {"ids": ids_json(orders)})
     return {row[0]: row[1] for row in rows}
 
 
 def _leave(connection: Connection, parts: Collection[str]) -> None:
     """Takes parts out of their orders, except those whose rows another transaction has locked."""
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     # Locked rows are of parts whose place a replay is taking, and no worker waits for a producer's commit. That commit
     # deletes the row; after a rollback the active relay finds it (`stalled`).
-    free = f"select part_id from {chosen(dialect, 'worker_order_queue', 'part_id')} for update skip locked"
-    if dialect == "postgresql":
+    free = f"select part_id from {dialect.chosen('worker_order_queue', 'part_id')}{dialect.lock}{dialect.skip_locked}"
+    if dialect.has_arrays:
         run(connection, f"delete from worker_order_queue where part_id = any(array({free}))", {"ids": ids_json(parts)})
         return
-    if is_mariadb(dialect):
+    if not dialect.has_one_writer:
         parts = [row[0] for row in fetch(connection, free, {"ids": ids_json(parts)})]
     if parts:
         _take_out(connection, parts)
 
 
 def _take_out(connection: Connection, parts: Collection[str]) -> None:
-    run(connection, delete_chosen(connection.dialect.name, "worker_order_queue", "part_id"), {"ids": ids_json(parts)})
+    run(connection, dialect_of(connection).delete_chosen("worker_order_queue", "part_id"), {"ids": ids_json(parts)})
 
 
 @lru_cache(maxsize=8)
-def _woken(dialect: str, now: str) -> str:
+def _woken(dialect: Dialect, now: str) -> str:
     sets = f"not_before = {now}, offered_until = null, reason = null"
     asleep = f" and state = 0 and not_before = {FOREVER} and waits_on is null"
-    return update_chosen(dialect, "worker_parts", sets) + asleep
+    return dialect.update_chosen("worker_parts", sets) + asleep
 
 
 def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
     """Makes the first part of each order due, if it sleeps; deletes orders without a part."""
-    heads, dialect = _heads(connection, orders), connection.dialect.name
+    heads, dialect = _heads(connection, orders), dialect_of(connection)
     first = [head for head in heads.values() if head]
     if first:
         run(connection, _woken(dialect, now), {"ids": ids_json(first)})
     if empty := [order for order, head in heads.items() if head is None]:
-        run(connection, delete_chosen(dialect, "worker_orders"), {"ids": ids_json(empty)})
+        run(connection, dialect.delete_chosen("worker_orders"), {"ids": ids_json(empty)})

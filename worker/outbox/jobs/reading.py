@@ -12,7 +12,8 @@ from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_range
 from worker.domain.pacing.lane import lane_range
-from worker.outbox.engine.bulk import chosen, ids_json, is_mariadb
+from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.jobs.events import events_of_job
 
 Rows = list[dict[str, Any]]
@@ -43,10 +44,8 @@ _PARTS = text("select * from worker_parts where id > :low and id < :high order b
 
 
 @lru_cache(maxsize=16)
-def _of_parts(dialect: str, table: str, order: str) -> TextClause:
-    # On MariaDB the join already returns the rows in the order of the key.
-    sort = "" if is_mariadb(dialect) else f" order by {order}"
-    return text(f"select * from {chosen(dialect, table, 'part_id')}{sort}")
+def _of_parts(dialect: Dialect, table: str, order: str) -> TextClause:
+    return text(f"select * from {dialect.chosen(table, 'part_id')}{dialect.sorted_by(order)}")
 
 
 def job_rows(connection: Connection, job_id: str) -> JobRows | None:
@@ -96,7 +95,7 @@ def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
 
 def _rows_of_parts(connection: Connection, table: str, order: str, parts: Rows) -> Rows:
     ids = ids_json(part["id"] for part in parts)
-    rows = connection.execute(_of_parts(connection.dialect.name, table, order), {"ids": ids})
+    rows = connection.execute(_of_parts(dialect_of(connection), table, order), {"ids": ids})
     return [dict(row) for row in rows.mappings()]
 
 
@@ -107,11 +106,11 @@ def part_ids(connection: Connection, job_id: str) -> list[str]:
 
 def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
     """The parts of these ids in the order given, and (part, kind, recipient in lower case) of refused recipients."""
-    dialect, chosen_ids = connection.dialect.name, {"ids": ids_json(ids)}
+    dialect, chosen_ids = dialect_of(connection), {"ids": ids_json(ids)}
     columns = "id, state, doubts, first_marked_at, spec"
-    rows = connection.execute(text(f"select {columns} from {chosen(dialect, 'worker_parts')}"), chosen_ids)
+    rows = connection.execute(text(f"select {columns} from {dialect.chosen('worker_parts')}"), chosen_ids)
     found = {row["id"]: dict(row) for row in rows.mappings()}
-    refused = f"select part_id, kind, recipient_key from {chosen(dialect, 'worker_failures', 'part_id')}"
+    refused = f"select part_id, kind, recipient_key from {dialect.chosen('worker_failures', 'part_id')}"
     named = {(part, kind, key) for part, kind, key in connection.execute(text(refused), chosen_ids)}
     return [found[one] for one in ids if one in found], named
 

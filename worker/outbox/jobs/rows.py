@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState, PartState, job_state
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, ids_json, in_order, is_mariadb, update_chosen, update_rows
+from worker.outbox.engine.bulk import ids_json, update_rows
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
@@ -31,17 +32,12 @@ _COUNTERS: Mapping[PartState, str] = {
 COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
 
 
-def for_update(dialect: str) -> str:
-    """The locking clause; empty on SQLite, which has one writer at a time."""
-    return "" if dialect == "sqlite" else " for update"
-
-
 @lru_cache(maxsize=64)
-def _select_parts(dialect: str, now: str) -> str:
+def _select_parts(dialect: Dialect, now: str) -> str:
     fields = ", ".join(_PART_FIELDS)
-    rows = f"from {chosen(dialect, 'worker_parts')}{in_order(dialect)}"
-    if is_mariadb(dialect):
-        # MariaDB reads the clock when it has the row, and would not lock rows of an inner select.
+    rows = f"from {dialect.chosen('worker_parts')}{dialect.in_order()}"
+    if dialect.clock_follows_lock:
+        # MariaDB would not lock rows of an inner select.
         return f"select {fields}, {now} {rows}"
     # The clock is in the outer select: among the columns PostgreSQL would read it before it waits for a row's lock.
     locked = f"select {fields} {rows}"
@@ -57,7 +53,7 @@ def lock_parts_now(
     connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()
 ) -> tuple[dict[str, PartFacts], int, dict[str, JobFacts]]:
     """Locks these parts and then these jobs; between them the clock when the last part was locked (0 without parts)."""
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     # Both are sent before the first is read, so that a pipeline waits once.
     parts = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
     owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
@@ -113,14 +109,14 @@ class JobFacts:
 
 
 @lru_cache(maxsize=8)
-def _select_jobs(dialect: str) -> str:
+def _select_jobs(dialect: Dialect) -> str:
     fields = "id, kind, channel, asked, state, finished_at, awaited, " + ", ".join(COUNTER_NAMES)
-    return f"select {fields} from {chosen(dialect, 'worker_jobs')}{in_order(dialect)}"
+    return f"select {fields} from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
 
 
 def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]:
     """Locks these jobs in id order and reads their counters."""
-    rows = fetch(connection, _select_jobs(connection.dialect.name), {"ids": ids_json(ids)})
+    rows = fetch(connection, _select_jobs(dialect_of(connection)), {"ids": ids_json(ids)})
     return {row[0]: _job_facts(row) for row in rows}
 
 
@@ -138,11 +134,11 @@ def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=8)
-def _wake(dialect: str, now: str) -> str:
+def _wake(dialect: Dialect, now: str) -> str:
     sets = f"waits_on = null, not_before = {now}, offered_until = null"
-    return update_chosen(dialect, "worker_parts", sets, "waits_on", index="worker_parts_waiting") + " and state = 0"
+    return dialect.update_chosen("worker_parts", sets, "waits_on", index="worker_parts_waiting") + " and state = 0"
 
 
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
     """Makes parts that are parked on these jobs due now; called after the jobs' own rows were written."""
-    run(connection, _wake(connection.dialect.name, now), {"ids": ids_json(job_ids)})
+    run(connection, _wake(dialect_of(connection), now), {"ids": ids_json(job_ids)})

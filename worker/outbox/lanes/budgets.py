@@ -13,9 +13,10 @@ from sqlalchemy import Connection, text
 from worker.crypto.keyed import keyed_hash
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.window import Window
-from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows, update_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.tables import budgets
 
@@ -24,8 +25,8 @@ _PAGE = 500
 
 
 @lru_cache(maxsize=8)
-def _select(dialect: str) -> str:
-    return f"select id, buckets from {chosen(dialect, budgets.name)}{in_order(dialect)}"
+def _select(dialect: Dialect) -> str:
+    return f"select id, buckets from {dialect.chosen(budgets.name)}{dialect.in_order()}"
 
 
 class Budgets:
@@ -79,7 +80,7 @@ class Budgets:
 
 def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """Stored buckets by id, as they are now, without a lock; a limit that was never used has no row."""
-    rows = f"select id, buckets from {chosen(connection.dialect.name, budgets.name)}"
+    rows = f"select id, buckets from {dialect_of(connection).chosen(budgets.name)}"
     return {row[0]: row[1] for row in fetch(connection, rows, {"ids": ids_json(ids)})}
 
 
@@ -107,7 +108,7 @@ def _delete(database: Database, ids: Sequence[str], before: int) -> int:
     if not ids:
         return 0
     # The age is compared again, so that a row which was used in the meantime stays.
-    statement = text(f"{delete_chosen(database.dialect, budgets.name)} and updated_at < :before")
+    statement = text(f"{database.dialect.delete_chosen(budgets.name)} and updated_at < :before")
     values = {"ids": ids_json(ids), "before": before}
     return database.run(lambda connection: connection.execute(statement, values).rowcount)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
-from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch
 
 Place = tuple[str, int]
@@ -32,18 +32,18 @@ def places_with_due(
 ) -> tuple[list[tuple[str, int, int]], Place | None]:
     """The same as (lane, priority, instant since which its first part is due)."""
     lane, priority = after
-    sql = _walk(connection.dialect.name, now)
+    sql = _walk(dialect_of(connection), now)
     rows = fetch(connection, sql, {"lane": lane, "priority": priority, "count": count})
     last = next(((row[0], row[1]) for row in rows if row[2] == count), None)
     return [(row[0], int(row[1]), int(row[4])) for row in rows if row[3]], last
 
 
 @lru_cache(maxsize=8)
-def _walk(dialect: str, now: str) -> str:
-    now = read_once(dialect, now)
+def _walk(dialect: Dialect, now: str) -> str:
+    now = dialect.read_once(now)
     due = f"case when not_before <= {now} then 1 else 0 end"
     columns = f"lane, priority, nth, {due}, not_before"
-    return f"{_STEPS[dialect]} select {columns} from walk where not_before <= {now} or nth = :count"
+    return f"{_STEPS[dialect.steps_by]} select {columns} from walk where not_before <= {now} or nth = :count"
 
 
 _ORDER = "order by lane, priority, not_before, id limit 1"
@@ -60,14 +60,14 @@ def _row_after(lane: str, priority: str) -> str:
 
 
 _STEPS = {
-    "postgresql": (
+    "lateral": (
         f"with recursive walk as (({_FIRST})"
         " union all select next.lane, next.priority, next.not_before, nth + 1 from walk cross join lateral"
         f" (select lane, priority, not_before from worker_parts {_NEXT.format('walk.lane, walk.priority')}) next"
         " where nth < :count)"
     ),
     # SQLite has no LATERAL, so each step finds the row's number.
-    "sqlite": (
+    "rowid": (
         "with recursive walk as (select lane, priority, not_before, 1 as nth from worker_parts"
         f" where rowid = {_row_after(':lane', ':priority')}"
         " union all select p.lane, p.priority, p.not_before, nth + 1 from walk cross join worker_parts p"
@@ -75,11 +75,10 @@ _STEPS = {
     ),
     # MariaDB's recursive steps use no index (measured: 20 ms each). GROUP BY steps from group to group where groups are
     # long ("Using index for group-by"), but only when it names the index's columns from the first one on.
-    "mysql": (
+    "groups": (
         "with walk as (select lane, priority, not_before, row_number() over (order by lane, priority) as nth from"
         " (select lane, priority, min(not_before) as not_before from worker_parts"
         " where state = 0 and (lane > :lane or lane = :lane and priority > :priority)"
         " group by state, lane, priority order by lane, priority limit :count) slice)"
     ),
 }
-_STEPS["mariadb"] = _STEPS["mysql"]

@@ -21,7 +21,8 @@ from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
 from worker.domain.pacing.lane import RULES, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.outbox import tables
-from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, read_now, run
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ class Noted:
 
 def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
     """The state of these lanes and accounts; the cost does not depend on other rows."""
-    rows = fetch(connection, _noted(connection.dialect.name, now_sql), {"ids": ids_json(names)})
+    rows = fetch(connection, _noted(dialect_of(connection), now_sql), {"ids": ids_json(names)})
     return Noted(
         {row[0]: int(row[1]) for row in rows if row[1] > 0},
         frozenset(row[0] for row in rows if row[2]),
@@ -76,15 +77,15 @@ def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
 
 
 @lru_cache(maxsize=8)
-def _noted(dialect: str, now_sql: str) -> str:
+def _noted(dialect: Dialect, now_sql: str) -> str:
     stands = f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
     columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, reason, failures"
-    return f"select {columns} from {chosen(dialect, 'worker_lanes', 'lane')} and ({stands})"
+    return f"select {columns} from {dialect.chosen('worker_lanes', 'lane')} and ({stands})"
 
 
 def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
     """The lanes and accounts among these that wait for a person."""
-    query = f"select lane from {chosen(connection.dialect.name, 'worker_lanes', 'lane')} and parked = true"
+    query = f"select lane from {dialect_of(connection).chosen('worker_lanes', 'lane')} and parked = true"
     return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
 
 
@@ -284,10 +285,10 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 
 
 def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
-    dialect = connection.dialect.name
+    dialect = dialect_of(connection)
     rows = fetch(
         connection,
-        f"select {', '.join(_NAMES)} from {chosen(dialect, 'worker_lanes', 'lane')}{in_order(dialect, 'lane')}",
+        f"select {', '.join(_NAMES)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}",
         {"ids": ids_json(lanes)},
     )
     found = (LaneFacts(**dict(zip(_NAMES, row, strict=True))) for row in rows)
@@ -306,7 +307,7 @@ def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
     if kept:
         insert_rows(connection, tables.lanes, kept, conflict="replace")
     if gone:
-        run(connection, delete_chosen(connection.dialect.name, "worker_lanes", "lane"), {"ids": ids_json(gone)})
+        run(connection, dialect_of(connection).delete_chosen("worker_lanes", "lane"), {"ids": ids_json(gone)})
 
 
 def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:

@@ -13,26 +13,18 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import (
-    by_partial_index,
-    chosen,
-    ids_json,
-    in_order,
-    is_mariadb,
-    update_chosen,
-    update_rows,
-)
-from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.bulk import ids_json, update_rows
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch
 
 
 @lru_cache(maxsize=8)
-def _due(dialect: str, now: str) -> TextClause:
+def _due(dialect: Dialect, now: str) -> TextClause:
     return text(
         "select lane, max(not_before), min(priority), count(*) from"
-        f" (select lane, not_before, priority from worker_parts{by_partial_index(dialect, 'worker_parts_due')}"
+        f" (select lane, not_before, priority from worker_parts{dialect.by_partial_index('worker_parts_due')}"
         " where state = 0"
-        f" and not_before > :since and not_before <= {read_once(dialect, now)} and offered_until is null"
+        f" and not_before > :since and not_before <= {dialect.read_once(now)} and offered_until is null"
         " order by not_before limit :limit) due group by lane"
     )
 
@@ -53,7 +45,7 @@ def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) ->
 
     At most so many parts are read, the oldest first.
     """
-    rows = connection.execute(_due(connection.dialect.name, now), {"since": since, "limit": limit})
+    rows = connection.execute(_due(dialect_of(connection), now), {"since": since, "limit": limit})
     return {row[0]: NewlyDue(row[1], row[2], row[3]) for row in rows}
 
 
@@ -80,17 +72,22 @@ class Head:
         return self if len(ids) == len(self.ids) else replace(self, ids=ids, due=self.due - len(self.ids) + len(ids))
 
 
-def _queue(dialect: str) -> str:
+def _queue(dialect: Dialect) -> str:
     """The table of parts, read through the index that begins with the lane."""
     # By its own statistics MariaDB would read a lane's head through the index by time, and with it all other backlogs.
-    return f"worker_parts{by_partial_index(dialect, 'worker_parts_queue')}"
+    return f"worker_parts{dialect.by_partial_index('worker_parts_queue')}"
+
+
+def _of_lane(dialect: Dialect) -> tuple[str, str]:
+    """What `lane` has to be equal to, and how the order begins."""
+    # An array and an order by lane: otherwise PostgreSQL may walk the index by time through all other lanes' backlogs.
+    return ("any(array[:lane])", "lane, ") if dialect.has_arrays else (":lane", "")
 
 
 @lru_cache(maxsize=8)
-def _head(dialect: str, now: str) -> str:
-    now = read_once(dialect, now)
-    # An array and an order by lane: otherwise PostgreSQL may walk the index by time through all other lanes' backlogs.
-    lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
+def _head(dialect: Dialect, now: str) -> str:
+    now = dialect.read_once(now)
+    lane, order = _of_lane(dialect)
     return (
         f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, order_id from {_queue(dialect)}"
         f" where state = 0 and lane = {lane} and priority = :priority and not_before <= {now}"
@@ -101,7 +98,7 @@ def _head(dialect: str, now: str) -> str:
 def head_of_lane(connection: Connection, now: str, lane: str, priority: int, window: int) -> Head:
     """The first `window` due parts of a lane with this priority."""
     params = {"lane": lane, "priority": priority, "window": window}
-    rows = fetch(connection, _head(connection.dialect.name, now), params)
+    rows = fetch(connection, _head(dialect_of(connection), now), params)
     if not rows:
         return Head([], 0)
     free = [row for row in rows if not row[2]]
@@ -111,17 +108,17 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
 
 
 @lru_cache(maxsize=8)
-def _like(dialect: str, now: str) -> str:
-    now = read_once(dialect, now)
-    lane, order = ("any(array[:lane])", "lane, ") if dialect == "postgresql" else (":lane", "")
-    # On MariaDB a temporary table with long texts would be made on disk, so `spec` is read from the table afterwards.
-    spec = "" if is_mariadb(dialect) else ", spec"
+def _like(dialect: Dialect, now: str) -> str:
+    now = dialect.read_once(now)
+    lane, order = _of_lane(dialect)
+    # Where a temporary table with long texts is made on disk, `spec` is read from the table afterwards.
+    spec = "" if dialect.spills_long_texts else ", spec"
     head = (
         f"(select id, offered_until, order_id{spec} from {_queue(dialect)} where state = 0 and lane = {lane}"
         f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
     )
-    if is_mariadb(dialect):
-        head += " straight_join worker_parts p force index (primary) on p.id = head.id"
+    if dialect.spills_long_texts:
+        head += f"{dialect.join('worker_parts p')} on p.id = head.id"
     return (
         f"select head.id from {head} where head.id <> :id and head.order_id is null"
         f" and (head.offered_until is null or head.offered_until <= {now})"
@@ -132,30 +129,30 @@ def _like(dialect: str, now: str) -> str:
 def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
     """Unordered parts outside the broker with the same spec as one, among the first `window` due in its lane."""
     params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
-    return [row[0] for row in fetch(connection, _like(connection.dialect.name, now), params)]
+    return [row[0] for row in fetch(connection, _like(dialect_of(connection), now), params)]
 
 
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
     """Notes, by compare-and-set, that these ids are in the broker for `wait_us`; returns the ids it set."""
-    dialect = connection.dialect.name
-    if is_mariadb(dialect):
-        # Without RETURNING: the transaction that locks the rows first sets them, and the next one sees that.
+    dialect = dialect_of(connection)
+    if dialect.has_returning:
+        free = {row[0] for row in connection.execute(_offer(dialect, now), {"ids": ids_json(ids), "wait": wait_us})}
+    else:
+        # The transaction that locks the rows first sets them, and the next one sees that.
         free = {row[0] for row in connection.execute(_lock_free(dialect, now), {"ids": ids_json(ids)})}
         connection.execute(_offer(dialect, now), {"ids": ids_json(free), "wait": wait_us})
-    else:
-        free = {row[0] for row in connection.execute(_offer(dialect, now), {"ids": ids_json(ids), "wait": wait_us})}
     return [part for part in ids if part in free]
 
 
 @lru_cache(maxsize=8)
-def _offer(dialect: str, now: str) -> TextClause:
-    update = update_chosen(dialect, "worker_parts", f"offered_until = {now} + :wait")
-    return text(update if is_mariadb(dialect) else f"{update}{_free(now)} returning id")
+def _offer(dialect: Dialect, now: str) -> TextClause:
+    update = dialect.update_chosen("worker_parts", f"offered_until = {now} + :wait")
+    return text(f"{update}{_free(now)} returning id" if dialect.has_returning else update)
 
 
 @lru_cache(maxsize=8)
-def _lock_free(dialect: str, now: str) -> TextClause:
-    return text(f"select id from {chosen(dialect, 'worker_parts')}{_free(now)}{in_order(dialect)}")
+def _lock_free(dialect: Dialect, now: str) -> TextClause:
+    return text(f"select id from {dialect.chosen('worker_parts')}{_free(now)}{dialect.in_order()}")
 
 
 def _free(now: str) -> str:
@@ -164,9 +161,8 @@ def _free(now: str) -> str:
 
 def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     """Lane -> kind of job, for the lanes of these parts."""
-    dialect = connection.dialect.name
-    join = " straight_join worker_jobs j force index (primary)" if is_mariadb(dialect) else " join worker_jobs j"
-    source = chosen(dialect, "worker_parts", alias="p", joins=f"{join} on j.id = p.job_id")
+    dialect = dialect_of(connection)
+    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
     return dict(fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)}))
 
 
@@ -178,28 +174,28 @@ def put_off(connection: Connection, until: Mapping[str, int]) -> None:
 
 def ending_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:
     """The ids among these whose parts expire by an instant."""
-    source = chosen(connection.dialect.name, "worker_parts")
+    source = dialect_of(connection).chosen("worker_parts")
     query = f"select id from {source} and expires_at <= :instant"
     return {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), "instant": instant})}
 
 
 def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[str]:
     """The ids among these that wait in the broker: neither marked nor released, and their offer has not lapsed."""
-    query = f"select id from {chosen(connection.dialect.name, 'worker_parts')} and state = 0 and offered_until > {now}"
+    query = f"select id from {dialect_of(connection).chosen('worker_parts')} and state = 0 and offered_until > {now}"
     return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
 
 @lru_cache(maxsize=8)
-def _expired(dialect: str, now: str) -> TextClause:
+def _expired(dialect: Dialect, now: str) -> TextClause:
     return text(
         "select id, doubts from worker_parts where state = 0 and expires_at is not null"
-        f" and expires_at <= {read_once(dialect, now)} limit :limit"
+        f" and expires_at <= {dialect.read_once(now)} limit :limit"
     )
 
 
 def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:
     """Queued parts past their `expires_at`, and whether an earlier call of theirs is in doubt."""
-    rows = connection.execute(_expired(connection.dialect.name, now), {"limit": limit})
+    rows = connection.execute(_expired(dialect_of(connection), now), {"limit": limit})
     return {row[0]: bool(row[1]) for row in rows}
 
 
@@ -232,7 +228,7 @@ FIRST: Seen = (0, "")
 
 def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[Doubtful]:
     """Unknown parts that are not held and whose policy is due, in the order in which it became due."""
-    now = read_once(connection.dialect.name, now)
+    now = dialect_of(connection).read_once(now)
     # Goes on after a part, not from the start: parts about which this process decides nothing hide none behind them.
     rows = connection.execute(
         text(
@@ -247,7 +243,7 @@ def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) 
 
 def doubtful_among(connection: Connection, now: str, ids: Sequence[str]) -> list[Doubtful]:
     """The parts among these that have not ended and are not held."""
-    now = read_once(connection.dialect.name, now)
-    source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    now = dialect_of(connection).read_once(now)
+    source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select {_DOUBTFUL}, {now} - p.not_before from {source} and p.not_before is not null"
     return [Doubtful(*row) for row in fetch(connection, query, {"ids": ids_json(ids)})]

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 
 from worker.domain.pacing.queue import ALL_QUEUES
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows, update_chosen
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import read_now
 
 
@@ -80,7 +81,7 @@ def bury_lapsed(connection: Connection, now: str, incarnations: Sequence[str]) -
 
 
 def _end(connection: Connection, now: str, incarnations: Sequence[str], only: str) -> None:
-    update = update_chosen(connection.dialect.name, "worker_processes", f"ended_at = {now}")
+    update = dialect_of(connection).update_chosen("worker_processes", f"ended_at = {now}")
     connection.execute(text(f"{update} and ended_at is null{only}"), {"ids": ids_json(incarnations)})
 
 

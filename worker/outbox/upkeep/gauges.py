@@ -12,8 +12,7 @@ from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
 from worker.domain.pacing.lane import account_of, lane_range
 from worker.domain.state import PartState
-from worker.outbox.engine.bulk import by_partial_index
-from worker.outbox.engine.clock import read_once
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.lanes.full_scan import START, Place, places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
@@ -76,7 +75,7 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
     """How many parts are due in each of these places, in one statement."""
     if not places:
         return []
-    now, queue = read_once(connection.dialect.name, now), _queue(connection)
+    now, queue = dialect_of(connection).read_once(now), _queue(connection)
     counts = (
         f"select {n} as n, count(*) as due from (select 1 from {queue} where state = 0 and lane = :lane{n}"
         f" and priority = :priority{n} and not_before <= {now} order by not_before, id limit {MOST}) due{n}"
@@ -131,7 +130,7 @@ def _queued(connection: Connection, account: str) -> int:
 
 def _queue(connection: Connection) -> str:
     """The table of parts, read through the index that begins with the lane."""
-    return f"worker_parts{by_partial_index(connection.dialect.name, 'worker_parts_queue')}"
+    return f"worker_parts{dialect_of(connection).by_partial_index('worker_parts_queue')}"
 
 
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:

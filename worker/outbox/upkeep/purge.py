@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 
 from worker.domain.job import first_id, job_of, part_range
 from worker.domain.state import PartState
-from worker.outbox.engine.bulk import chosen, delete_chosen, ids_json, in_order
+from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.database import Database, is_lost
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.blobs import delete_blobs, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
@@ -124,11 +125,11 @@ def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
     """The jobs of these ids, their originals, and all replays of these."""
     if not ids:
         return []
-    dialect = connection.dialect.name
-    mine = chosen(dialect, "worker_jobs")
+    dialect = dialect_of(connection)
+    mine = dialect.chosen("worker_jobs")
     rows = fetch(connection, f"select coalesce(replay_of, id) from {mine}", {"ids": ids_json(ids)})
     originals = {row[0] for row in rows}
-    replays = chosen(dialect, "worker_jobs", "replay_of", index="worker_jobs_replay")
+    replays = dialect.chosen("worker_jobs", "replay_of", index="worker_jobs_replay")
     query = f"select id, coalesce(replay_of, id) from {mine} union select id, replay_of from {replays}"
     return [_Job(*row) for row in fetch(connection, query, {"ids": ids_json(originals)})]
 
@@ -145,9 +146,10 @@ def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -
     """Locks the jobs that are over, and returns those without a reason to stay, with their parts."""
     if not ids:
         return {}
-    source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+    dialect = dialect_of(connection)
+    source = dialect.chosen("worker_jobs", alias="j")
     # A job that another transaction has locked is left for a later round: housekeeping waits for none.
-    locked = in_order(connection.dialect.name, "j.id") + ("" if connection.dialect.name == "sqlite" else " skip locked")
+    locked = dialect.in_order("j.id") + dialect.skip_locked
     query = f"select j.id from {source} and j.n_open = 0 and j.finished_at < :before{locked}"
     rows = fetch(connection, query, {"ids": ids_json(ids), **when})
     free = {row[0]: _parts_of(connection, row[0]) for row in rows}
@@ -166,7 +168,7 @@ def _of_jobs(query: str) -> Reason:
     """A reason to stay, made from a query about a job j that finds a row."""
 
     def reason(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
-        source = chosen(connection.dialect.name, "worker_jobs", alias="j")
+        source = dialect_of(connection).chosen("worker_jobs", alias="j")
         statement = f"select j.id from {source} and exists ({query})"
         return {row[0] for row in fetch(connection, statement, {"ids": ids_json(jobs), **when})}
 
@@ -175,7 +177,7 @@ def _of_jobs(query: str) -> Reason:
 
 def _waits_to_repeat(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with an unknown part whose policy has not acted yet."""
-    source = chosen(connection.dialect.name, "worker_parts", alias="p")
+    source = dialect_of(connection).chosen("worker_parts", alias="p")
     query = f"select p.id from {source} and p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
     return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs))})}
 
@@ -183,7 +185,7 @@ def _waits_to_repeat(connection: Connection, jobs: Parts, when: Mapping[str, int
 def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with a response_code that the vendor still knows, used or not, or that a part has leased."""
     # A used code that is forgotten here could be given by an application and would be spent twice.
-    source = chosen(connection.dialect.name, "worker_response_codes", "part_id", index="worker_response_codes_part")
+    source = dialect_of(connection).chosen("worker_response_codes", "part_id", index="worker_response_codes_part")
     query = f"select part_id from {source} and (ends_at >= :now or state = 'leased')"
     return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs)), **when})}
 
@@ -195,7 +197,7 @@ def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str
 
 def _is_replayed_now(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with files that an uncommitted replay keeps."""
-    source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
+    source = dialect_of(connection).chosen("worker_blob_uses", "job_id")
     uses = fetch(connection, f"select job_id, blob_id from {source}", {"ids": ids_json(jobs)})
     held = held_blobs(connection, [blob for _, blob in uses]) if uses else set()
     return {job for job, blob in uses if blob in held}
@@ -236,7 +238,7 @@ def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) 
 
 
 def _files_of(connection: Connection, ids: Iterable[str]) -> list[str]:
-    source = chosen(connection.dialect.name, "worker_blob_uses", "job_id")
+    source = dialect_of(connection).chosen("worker_blob_uses", "job_id")
     return [row[0] for row in fetch(connection, f"select distinct blob_id from {source}", {"ids": ids_json(ids)})]
 
 
@@ -264,7 +266,7 @@ _CODES = "delete from worker_response_codes where part_id > :low and part_id < :
 
 def _delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
     """Deletes the files among these that no job names any more."""
-    source = chosen(connection.dialect.name, "worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
+    source = dialect_of(connection).chosen("worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
     named = {row[0] for row in fetch(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
     delete_blobs(connection, [blob for blob in blobs if blob not in named])
 
@@ -272,14 +274,14 @@ def _delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
 def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
     """Deletes the task_ids and msgids that are stored for these parts."""
     # The table's key has the task_id before the part, so the task_id is taken from the part's spec or receipt.
-    source = chosen(connection.dialect.name, "worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select p.id, p.spec, j.account from {source} and p.spec like :named"
     named = [
         {"account": account, "task_id": task_id, "part_id": part}
         for part, spec, account in fetch(connection, query, {"ids": ids_json(parts), "named": '%"task_id"%'})
         if (task_id := json.loads(spec).get("task_id"))
     ]
-    by_msgid = chosen(connection.dialect.name, "worker_receipts", "part_id", alias="r", joins=_NAMED_BY_MSGID)
+    by_msgid = dialect_of(connection).chosen("worker_receipts", "part_id", alias="r", joins=_NAMED_BY_MSGID)
     named += [
         {"account": account, "task_id": task_id, "part_id": part}
         for part, account, task_id in fetch(
@@ -323,7 +325,7 @@ def _purge_of_parts(database: Database, table: str, made: str, ended: str, befor
         f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
         " group by part_id order by part_id limit :limit"
     )
-    source = chosen(database.dialect, "worker_parts", alias="p")
+    source = database.dialect.chosen("worker_parts", alias="p")
 
     def batch(connection: Connection) -> _BatchResult:
         rows = fetch(connection, page, {"after": after, "young": first_id(before), "limit": ROWS})
@@ -415,7 +417,7 @@ def _purge_through(database: Database, table: str, ends: str, before: int, after
     """Deletes rows that ended before an instant, page by page through the table."""
     # The condition is repeated in the delete: a row may have come into use again since it was read.
     page = f"select id, {ends} from {table} where id > :after order by id limit :limit"
-    delete = f"{delete_chosen(database.dialect, table)} and {ends} < :before"
+    delete = f"{database.dialect.delete_chosen(table)} and {ends} < :before"
 
     def batch(connection: Connection) -> _BatchResult:
         rows = fetch(connection, page, {"after": after, "limit": WINDOWS})
@@ -429,4 +431,4 @@ def _purge_through(database: Database, table: str, ends: str, before: int, after
 
 def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
     if ids:
-        connection.execute(text(delete_chosen(connection.dialect.name, table, key)), {"ids": ids_json(ids)})
+        connection.execute(text(dialect_of(connection).delete_chosen(table, key)), {"ids": ids_json(ids)})
