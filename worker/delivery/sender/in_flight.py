@@ -22,7 +22,7 @@ from worker.transport.http import Connection
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """One part on its way. Each step sets its fields; they cannot be read before, so None never means "not yet"."""
+    """One part on its way. Each step sets its fields; one without a default cannot be read before its step has run."""
 
     due: DuePart
 
