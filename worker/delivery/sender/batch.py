@@ -185,8 +185,8 @@ class BatchSender:
     def _take_returned(self, lane: str, lowest: int, most: int) -> list[DuePart]:
         """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
         runtime = self._runtime
-        # The relay offers as many parts of such a lane as it may have in the air; further ones would exceed that.
-        if runtime.lane_states.is_bound(lane):
+        # The relay offers as many parts of a bound lane as it may have in the air; further ones would exceed that.
+        if not runtime.retry_hints.waiting or runtime.lane_states.is_bound(lane):
             return []
         ids = runtime.retry_hints.due(lane, lowest, most)
         if not ids:

@@ -35,7 +35,8 @@ class RetryHints:
     def __init__(self, monotonic: Callable[[], float]):
         self._monotonic = monotonic
         self._guard = threading.Lock()
-        self._waiting: dict[tuple[str, int], list[tuple[float, str]]] = {}
+        self.waiting: dict[tuple[str, int], list[tuple[float, str]]] = {}
+        """Empty for most processes, which then need not ask what is due."""
         self._known: set[str] = set()
         self._seek_at = -1.0
 
@@ -56,16 +57,14 @@ class RetryHints:
         """Notes that a part is due again in `delay_s` seconds; 0: it is due already."""
         with self._guard:
             if len(self._known) >= MOST:
-                self._waiting.clear()
+                self.waiting.clear()
                 self._known.clear()
             if part not in self._known:
                 self._known.add(part)
-                heappush(self._waiting.setdefault((lane, priority), []), (self._monotonic() + delay_s, part))
+                heappush(self.waiting.setdefault((lane, priority), []), (self._monotonic() + delay_s, part))
 
     def due(self, lane: str, lowest: int, most: int) -> list[str]:
         """Takes out up to `most` parts that are due, and at least as urgent as `lowest`."""
-        if not self._waiting:
-            return []
         now, found = self._monotonic(), list[str]()
         with self._guard:
             for priority in Priority:
@@ -74,12 +73,12 @@ class RetryHints:
         return found
 
     def _take(self, key: tuple[str, int], now: float, most: int) -> list[str]:
-        waiting, taken = self._waiting.get(key, []), list[str]()
+        waiting, taken = self.waiting.get(key, []), list[str]()
         while waiting and len(taken) < most and waiting[0][0] <= now:
             taken.append(heappop(waiting)[1])
         self._known.difference_update(taken)
         if not waiting:
-            self._waiting.pop(key, None)
+            self.waiting.pop(key, None)
         return taken
 
 
