@@ -280,11 +280,11 @@ def rows_read(connection: Connection) -> int:
 def test_rows_are_locked_and_loaded_without_a_temporary_table(mariadb_database: Database) -> None:
     """Each id is looked up in the key, in the order of the ids: nothing is sorted, no long text is copied."""
     fill(mariadb_database)
-    statements = [rows._select_parts("mysql", "1"), rows._select_jobs("mysql"), loading._select("mysql", "1")]
+    statements = [rows._select_parts(MARIADB, "1"), rows._select_jobs(MARIADB), loading._select(MARIADB, "1")]
     ids = {"ids": ids_json(["a-0", "b-0"])}
 
     with mariadb_database.reading() as connection:
-        for statement in [*statements, budgets._select("mysql")]:
+        for statement in [*statements, budgets._select(MARIADB)]:
             plan = connection.execute(text(f"explain format=traditional {statement}"), ids).mappings().all()
             assert ["ALL", "eq_ref"] == [step["type"] for step in plan[:2]]
             # MySQL keeps the document of the ids in a table of its own; what is joined to it is not copied.
@@ -295,11 +295,11 @@ def test_rows_are_locked_and_loaded_without_a_temporary_table(mariadb_database: 
 def test_no_document_is_opened_beside_a_locking_clause() -> None:
     """MySQL refuses that (3569): ids and keys come out of a select of their own."""
     statements = [
-        rows._select_parts("mysql", "1"),
-        rows._select_jobs("mysql"),
-        budgets._select("mysql"),
-        str(jobs._owners("mysql", " lock in share mode")),
-        str(offering._lock_free("mysql", "1")),
+        rows._select_parts(MARIADB, "1"),
+        rows._select_jobs(MARIADB),
+        budgets._select(MARIADB),
+        str(jobs._owners(MARIADB, " lock in share mode")),
+        str(offering._lock_free(MARIADB, "1")),
     ]
 
     for statement in statements:
