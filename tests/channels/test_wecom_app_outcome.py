@@ -50,13 +50,7 @@ def test_plain_success():
     assert isinstance(found.outcome, Accepted)
     assert found.outcome.taken.msgid.startswith("Zk3v")
     assert (None, False) == (found.outcome.taken.warning, found.outcome.taken.from_repeat)
-    assert (0, "ok", None, None, 200) == (
-        found.errcode,
-        found.errmsg,
-        found.hint,
-        found.caller_ip,
-        found.http_status,
-    )
+    assert (0, "ok", None, None) == (found.errcode, found.errmsg, found.hint, found.caller_ip)
 
 
 def test_partial_success_in_the_callers_spelling():

@@ -150,5 +150,4 @@ def test_any_bytes_at_all_are_read_into_an_outcome(body: bytes, status: int, mod
     verdict = CHANNEL.outcome(part(message, {"users": ["a"]}, kind=kind), agent, reply(body, status), ACCESS)
     CHANNEL.token_outcome(reply(body, status), agent, ACCESS.secret)
 
-    assert status == verdict.http_status
     assert verdict.errmsg is None or re.fullmatch(r"[A-Za-z\s,;:()\[\]'\"|.*]*", verdict.errmsg)

@@ -720,6 +720,22 @@ def test_an_error_of_ours_after_the_mark_leaves_an_unknown(site: Site) -> None:
     assert "unknown" == site.state(job)
 
 
+def test_an_answer_that_cannot_be_judged_keeps_its_http_status(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer was read whole before our own code failed over it; a call that failed before has none."""
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(WecomApp, "outcome", broken)
+    site.vendor.says(answered(b"{}", 201))
+    job = site.send()
+    with pytest.raises(ZeroDivisionError):
+        site.ring(job)
+    site.settle()
+
+    assert [("unknown", 201)] == [(row.outcome, row.http_status) for row in site.of("attempts", job)]
+
+
 def test_the_duplicate_check_can_be_switched_off_for_all(database: Database, driven_clock: DrivenClock) -> None:
     """`duplicate_check = false`: nothing is flagged, and an unknown is held."""
     with planted(database, driven_clock, duplicate_check=False) as site:

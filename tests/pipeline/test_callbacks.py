@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from tests.channels.callback_samples import AES_KEY, CORP, NOW, TOKEN, Sent, press, sent
 from tests.support.asgi import Answer, ask, asked
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted
+from tests.support.scripted_transport import answered
 from worker import To
 from worker.channels import channel
 from worker.config.settings import Settings
@@ -205,6 +206,19 @@ def test_a_press_settles_a_card_in_doubt(receiver: Receiver, site: Site, held: b
     assert ["a press proves"] == [row.warning[:14] for row in site.of("receipts", job)]
     assert 1 == len(site.bodies())
     assert (0 if held else 1) == len(site.bodies(UPDATE))
+
+
+def test_a_press_leaves_the_http_status_that_was_read(receiver: Receiver, site: Site) -> None:
+    """A proxy answered 502, and the press that settles the doubt brings no HTTP answer: the attempt keeps the 502."""
+    site.vendor.says(answered(b"<html>", 502))
+    job = site.card()
+    site.ring(job)
+
+    post(receiver, sent(press(f"w{part_id(job, 0)}")))
+
+    assert [("unknown", False, 502)] == [
+        (row.outcome, bool(row.doubtful), row.http_status) for row in site.of("attempts", job)
+    ]
 
 
 def test_a_press_tells_the_hooks_of_an_end(receiver: Receiver, site: Site) -> None:

@@ -44,7 +44,7 @@ def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any)
 
 def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> End:
     errcode = fields.pop("errcode", 0)
-    return End(part_id(job, n), claim, who, Verdict(outcome, errcode, "said", "h1", "1.2.3.4", 200), 15, **fields)
+    return End(part_id(job, n), claim, who, Verdict(outcome, errcode, "said", "h1", "1.2.3.4"), 15, 200, **fields)
 
 
 def replies(done: Committed) -> Sequence[Marked | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
 from tests.support.runtime import Site, planted
 from worker.delivery.sender import writer as writer_module
@@ -36,8 +36,8 @@ def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
 
 
 def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> End:
-    verdict = Verdict(outcome or Accepted(Taken("m1")), 0, errmsg, None, None, 200)
-    return End(part_id(job, 0), claim, "p1", verdict, 5)
+    verdict = Verdict(outcome or Accepted(Taken("m1")), 0, errmsg)
+    return End(part_id(job, 0), claim, "p1", verdict, 5, 200)
 
 
 class Away:
@@ -193,6 +193,20 @@ def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(sit
     site.runtime.writer.end(an_end(job, outcome)).wait(120)
 
     assert "sending" != site.state(job)
+
+
+def test_what_is_left_of_an_answer_that_cannot_be_stored_keeps_its_http_status(site: Site) -> None:
+    """The row is refused though its texts are clean: in doubt, but the answer was read, and its status is no text."""
+    job = site.send()
+    site.runtime.writer.mark(a_mark(job))
+    writer = a_writer(Away(site.database, 1, DataError("insert", {}, ValueError("too long"))))
+    ticket = writer.end(an_end(job))
+
+    writer.start()
+
+    assert ticket.wait(10)
+    assert writer.stop(10)
+    assert [("unknown", 200)] == [(row.outcome, row.http_status) for row in site.of("attempts", job)]
 
 
 def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:

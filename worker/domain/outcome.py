@@ -187,4 +187,3 @@ class Verdict:
     hint: str | None = None
     """The vendor's trace number; its support asks for it."""
     caller_ip: str | None = None
-    http_status: int | None = None

@@ -30,14 +30,14 @@ from worker.domain.outcome import (
 WRONG_FORMAT = "wrong json format"
 
 
-def verdict(part: Part, answer: Answer, outcome: Outcome, status: int) -> Verdict:
+def verdict(part: Part, answer: Answer, outcome: Outcome) -> Verdict:
     """An outcome with the facts of the answer that may be kept."""
     if answer.errmsg == "ok" and not isinstance(outcome, Parked):
-        return Verdict(outcome, answer.errcode, answer.errmsg, http_status=status)
+        return Verdict(outcome, answer.errcode, answer.errmsg)
     ip = redact.caller_ip(answer.errmsg)
     if isinstance(outcome, Parked):
         outcome = replace(outcome, remedy=remedy(outcome.remedy, answer.errcode, answer.errmsg))
-    return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip, status)
+    return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip)
 
 
 def no_vendor(reply: Reply) -> Outcome:

@@ -29,9 +29,9 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply, upload.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
     if answer is None:
-        return Verdict(no_vendor(reply), http_status=reply.status)
+        return Verdict(no_vendor(reply))
     found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
-    return verdict(part, answer, found, reply.status)
+    return verdict(part, answer, found)
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:

@@ -23,8 +23,8 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply, _promised(part))
     if answer is None:
-        return Verdict(_unread(part, reply), http_status=reply.status)
-    return verdict(part, answer, _meant(part, answer), reply.status)
+        return Verdict(_unread(part, reply))
+    return verdict(part, answer, _meant(part, answer))
 
 
 def _promised(part: Part) -> str | None:

@@ -44,11 +44,11 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """The meaning of an answer, with the facts of it that may be kept; the key is never among them."""
     answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
     if answer is None:
-        return Verdict(_no_vendor(reply), http_status=reply.status)
+        return Verdict(_no_vendor(reply))
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
     found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
-    return verdict(part, answer, found, reply.status)
+    return verdict(part, answer, found)
 
 
 def _no_vendor(reply: Reply) -> Outcome:

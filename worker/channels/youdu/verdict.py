@@ -23,9 +23,9 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply)
     if answer is None:
-        return Verdict(no_vendor(reply, part.kind), http_status=reply.status)
+        return Verdict(no_vendor(reply, part.kind))
     found = _taken(part, account, answer, access) if answer.errcode == 0 else _refused(part, account, answer)
-    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), http_status=reply.status)
+    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg))
 
 
 def _taken(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:

@@ -164,6 +164,8 @@ def _call(runtime: Runtime, flight: InFlight) -> bool:
     # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
     flight.is_called = True
     flight.result = _result(runtime, flight)
+    if isinstance(flight.result, Answered):
+        flight.http_status = flight.result.reply.status
     return True
 
 

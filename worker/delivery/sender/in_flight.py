@@ -64,6 +64,8 @@ class InFlight:
     is_called: bool = field(init=False, repr=False, default=False)
     """True from the moment on when bytes may leave."""
     result: CallResult = field(init=False, repr=False)
+    http_status: int | None = field(init=False, repr=False, default=None)
+    """The status of the answer that was read; None: none was."""
 
     # read
     verdict: Verdict = field(init=False, repr=False)

@@ -53,8 +53,11 @@ class LaneBlocks:
         self._database, self._lane_states, self._settings, self._rng = database, lane_states, settings, rng
         self._rules = policy_of(settings).lanes
 
-    def consequence(self, due: DuePart, verdict: Verdict) -> LaneBlock | None:
-        """What an outcome means for the others; the writer stores it with the result."""
+    def consequence(self, due: DuePart, verdict: Verdict, *, answered: bool) -> LaneBlock | None:
+        """What an outcome means for the others; the writer stores it with the result.
+
+        `answered`: an answer was read, the vendor's or that of a proxy before it.
+        """
         match verdict.outcome:
             case Wait(penalty=Penalty() as penalty) as wait:
                 return self._penalty(due, wait, penalty)
@@ -67,7 +70,7 @@ class LaneBlocks:
                 return self._block(due, scope, self._settings.park_probe_s, reason, remedy, parked=True)
             case Unknown(held=False, reason=reason) if verdict.errcode is None:
                 return self._failure(due, Scope.ACCOUNT, reason)
-            case Retry(busy=busy, reason=reason) if busy or (verdict.errcode is None and verdict.http_status):
+            case Retry(busy=busy, reason=reason) if busy or (verdict.errcode is None and answered):
                 return self._failure(due, Scope.LANE, reason)
             case Rejected(unheard_of=True, reason=reason):
                 return self._failure(due, Scope.LANE, reason)

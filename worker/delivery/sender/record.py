@@ -80,7 +80,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     verdict, invalidated = _heal(runtime, flight)
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
     is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
-    block = None if is_taken else runtime.lane_blocks.consequence(due, verdict)
+    block = None if is_taken else runtime.lane_blocks.consequence(due, verdict, answered=isinstance(result, Answered))
     runtime.probe("before_record")
     successes = () if block is not None and block.failed else _eases(runtime, due.lane, result, verdict)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
@@ -91,6 +91,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
             flight.incarnation,
             verdict,
             int(result.duration_s * 1000),
+            flight.http_status,
             flight.mark.flagged,
             isinstance(result, NeverLeft),
             delay,
@@ -209,5 +210,16 @@ def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
 def _end(runtime: Runtime, flight: InFlight, verdict: Verdict, *, never_left: bool, delay_s: float) -> None:
     due, mark = flight.due, flight.mark
     flight.ticket = runtime.writer.end(
-        End(due.id, mark.claim, flight.incarnation, verdict, None, mark.flagged, never_left, delay_s, flight.effects)
+        End(
+            due.id,
+            mark.claim,
+            flight.incarnation,
+            verdict,
+            None,
+            flight.http_status,
+            mark.flagged,
+            never_left,
+            delay_s,
+            flight.effects,
+        )
     )

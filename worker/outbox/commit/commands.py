@@ -128,6 +128,8 @@ class End:
     incarnation: str
     verdict: Verdict
     duration_ms: int | None
+    http_status: int | None = None
+    """The status of the answer that was read; None: none was."""
     flagged: bool = False
     never_left: bool = False
     """Certain: not one byte of this call reached the vendor."""

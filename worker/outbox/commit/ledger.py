@@ -120,7 +120,11 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         take_apart(connection, batch, end, part, job)
     if late_to is not None:
         # The timeline still shows that, when and why the attempt was in doubt.
-        batch.attempts[end.part_id, end.claim] |= {name: late_to[name] for name in _DOUBT}
+        attempt = batch.attempts[end.part_id, end.claim]
+        attempt |= {name: late_to[name] for name in _DOUBT}
+        if attempt["http_status"] is None:
+            # A pressed card settles the doubt and is no HTTP answer; a proxy's 502 that was read before it stays.
+            attempt["http_status"] = late_to["http_status"]
 
 
 def _believed(connection: Connection, end: End) -> End:
@@ -135,7 +139,7 @@ def _believed(connection: Connection, end: End) -> End:
 
 
 _DOUBT = ("outcome", "reason", "duration_ms", "ended_at")
-_WRITTEN = ("doubtful", "started_at", *_DOUBT)
+_WRITTEN = ("doubtful", "started_at", "http_status", *_DOUBT)
 
 
 def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str, Any] | None:

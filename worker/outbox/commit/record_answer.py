@@ -132,7 +132,7 @@ def _attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:
         "outcome": outcome_name(verdict.outcome),
         "doubtful": isinstance(verdict.outcome, Unknown),
         "reason": getattr(verdict.outcome, "reason", None),
-        "http_status": verdict.http_status,
+        "http_status": end.http_status,
         "errcode": verdict.errcode,
         "errmsg": verdict.errmsg,
         "hint": verdict.hint,
