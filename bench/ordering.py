@@ -24,7 +24,7 @@ from bench.installation import installation
 from bench.stacks import EMBEDDED, STACKS, missing_service
 from rig.stack import ACCOUNT, SHORT, Stack, Vendor, until
 from worker import NewJob, Text, To, enqueue_many
-from worker.producer.skip import skip
+from worker.producer.resend import skip
 
 SEND = "/cgi-bin/message/send"
 KEYS, EACH, FREE = 50, 6, 100

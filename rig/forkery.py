@@ -62,7 +62,6 @@ EVERYTHING = (
     "worker.service.lifecycle",
     "worker.service.hook_service",
     "worker.service.web.receiver",
-    "worker.service.tasks",
     "worker.simulator.server",
 )
 """What workers, receivers and the fake vendor import, sooner or later."""

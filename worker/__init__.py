@@ -67,8 +67,8 @@ _HOMES = {
     "worker.config.accounts": (
         "AccountSource",
         "FixedAccounts",
+        "configure",
     ),
-    "worker.config.current": ("configure",),
     "worker.config.settings": (
         "Settings",
         "load_settings",

@@ -54,8 +54,6 @@ from worker.channels.wecom_app import (
 from worker.config.accounts import (
     AccountSource as AccountSource,
     FixedAccounts as FixedAccounts,
-)
-from worker.config.current import (
     configure as configure,
 )
 from worker.config.settings import (

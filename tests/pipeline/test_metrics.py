@@ -17,11 +17,10 @@ from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import To
 from worker.domain.account import Account, Secret
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.instants import instant
 from worker.domain.pacing.lane import Standing, Step
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import resume_lanes

@@ -32,7 +32,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import order_queue
 from worker.outbox.lanes.lanes import block_lanes
-from worker.producer.skip import skip
+from worker.producer.resend import skip
 
 SECOND = 1_000_000
 POLICY = Policy()

@@ -20,7 +20,7 @@ from worker.outbox.commit.commands import End, Mark, Marked
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.producer.skip import skip
+from worker.producer.resend import skip
 
 SECOND = 1_000_000
 ANSWERS: dict[str, Outcome] = {

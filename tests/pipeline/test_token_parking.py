@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 from tests.support.runtime import Site, an_account, lost, planted, refused
 from worker.cli.lanes import BY_A_PERSON
 from worker.domain.account import Secret
-from worker.domain.instants import instant
 from worker.domain.pacing.lane import next_midnight
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import list_lanes, resume_lanes
 from worker.outbox.lanes.tokens import knock_now

@@ -33,9 +33,8 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import chats
-from worker.outbox.jobs.chats import Spending
+from worker.outbox.jobs.chats import GONE, WAITING, Spending, waiting
 from worker.outbox.jobs.events import claim_event
-from worker.outbox.lanes.chat_blocks import GONE, WAITING, waiting
 from worker.outbox.lanes.lanes import block_lanes
 from worker.service.web.receiver import Receiver
 from worker.simulator import running

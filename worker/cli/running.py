@@ -13,8 +13,7 @@ from worker.config.settings import Settings, load_settings, where
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import make_engine, missing_file
-from worker.producer.resend import replay
-from worker.producer.skip import skip
+from worker.producer.resend import replay, skip
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:

@@ -1,16 +1,19 @@
 """Sources of accounts: the `[accounts.NAME]` tables of the settings, or any object with the same two methods.
 
 Secrets are read when a call needs them, never at start and never by a producer.
+Producers set their process's source with `worker.configure`, or load it on first use; workers and tests pass theirs.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom
-from worker.config.settings import AccountSettings, Settings
+from worker.config.settings import AccountSettings, Settings, load_settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 
@@ -98,3 +101,36 @@ def _proxy(name: str, given: AccountSettings) -> str | Secret | None:
     if given.proxy is None or given.proxy.is_written_out:
         return given.proxy_url(name)
     return Secret(lambda: given.proxy_url(name) or "")
+
+
+_guard = threading.Lock()
+_accounts: AccountSource | None = None
+
+
+def configure(source: Settings | AccountSource | str | Path | None = None) -> None:
+    """Sets where this process's accounts come from: settings, a path of a worker.toml, or a source of your own.
+
+    None resets it: the next use reads WORKER_CONFIG or ./worker.toml again.
+    """
+    global _accounts
+    made = _source(source)
+    with _guard:
+        _accounts = made
+
+
+def current_accounts() -> AccountSource:
+    """The accounts that were set; without `configure` the first use loads the settings."""
+    global _accounts
+    with _guard:
+        if _accounts is None:
+            _accounts = accounts_of(load_settings())
+        return _accounts
+
+
+def _source(source: Settings | AccountSource | str | Path | None) -> AccountSource | None:
+    match source:
+        case Settings():
+            return accounts_of(source)
+        case str() | Path():
+            return accounts_of(load_settings(source))
+    return source

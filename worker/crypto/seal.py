@@ -1,13 +1,15 @@
-"""Sealing short texts (access tokens) for storage: AES-256-GCM under a key derived from a secret.
+"""Keyed hashes and sealed short texts, which reveal nothing without their key: what a table may hold of a secret.
 
-The table alone reveals no token, and a reader who has the secret could fetch a token from the vendor anyway. Knows
-neither where the secret comes from nor where the sealed text goes.
+A name of a lane, a limit or a credential is hashed. An access token is sealed: AES-256-GCM under a key derived from a
+secret, with which a reader could fetch a token from the vendor anyway. Knows neither where a secret comes from nor
+where the result goes.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -37,3 +39,9 @@ def unseal(sealed: str, *, secret: str, context: str) -> str | None:
 
 def _key(secret: str) -> bytes:
     return HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"worker: seal").derive(secret.encode())
+
+
+def keyed_hash(key: bytes, *fields: str) -> str:
+    """HMAC-SHA256 (64 hex digits) of the fields; two different lists of fields never make the same message."""
+    message = "\x00".join([str(len(field)) + ":" + field for field in fields])
+    return hmac.digest(key, message.encode(), "sha256").hex()

@@ -119,3 +119,11 @@ def job_of(part: str) -> str:
 def first_id(instant: int) -> str:
     """A lower bound of all ids made since an instant in microseconds: a UUIDv7 begins with its milliseconds."""
     return f"{max(0, instant) // 1000:012x}"
+
+
+PACE_S = 300
+"""Seconds between two rounds at least: members confirm by hand, and the vendor asks for slow polling."""
+
+
+AGE_S = 30 * 86_400
+"""Seconds for which a task is followed unless the producer says otherwise."""

@@ -22,9 +22,8 @@ from worker.outbox.commit.commands import End
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.jobs.chats import ChatLanes
+from worker.outbox.jobs.chats import WAITING, ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
-from worker.outbox.lanes.chat_blocks import WAITING, gone
 from worker.outbox.lanes.lanes import log_steps
 
 PRESSED = "a press proves that it was accepted; its msgid, and whom it was refused for, are lost"

@@ -12,7 +12,6 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -25,7 +24,7 @@ from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import CardPressed, EventKind, EventState, JobDone
 from worker.domain.state import JobState
 from worker.hooks.registry import ApplicationHooks
-from worker.outbox.engine.clock import micros
+from worker.outbox.engine.clock import instant, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.jobs.events import Claimed
@@ -42,7 +41,6 @@ is four times as old.
 """
 UNHEARD_S = 240.0
 """The age in seconds from which such an event is ended without a hook."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def hook_threads(settings: DeliverySettings) -> int:
@@ -221,7 +219,7 @@ def heard_of(event: Claimed) -> CardPressed | JobDone | None:
             event.job_id,
             event.job_kind or "",
             JobState(event.job_state),
-            _instant(event.created_at),
+            instant(event.created_at),
             **about,
         )
     press = json.loads(event.payload or "{}").get("press")
@@ -238,10 +236,6 @@ def heard_of(event: Claimed) -> CardPressed | JobDone | None:
         press["task_id"],
         press["card_type"],
         press["menu"],
-        _instant(event.happened_at or event.created_at),
+        instant(event.happened_at or event.created_at),
         **about,
     )
-
-
-def _instant(at: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at)

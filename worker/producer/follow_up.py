@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels import channel
-from worker.config.current import current_accounts
+from worker.config.accounts import current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Kind

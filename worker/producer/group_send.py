@@ -14,8 +14,7 @@ from sqlalchemy import Connection
 from worker.config.accounts import AccountSource
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.group_send import AGE_S, PACE_S
-from worker.domain.job import Kind, Priority
+from worker.domain.job import AGE_S, PACE_S, Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock
 from worker.producer.follow_up import follow_up

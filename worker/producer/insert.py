@@ -22,8 +22,8 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_uses
 from worker.outbox.jobs.chats import known_types
+from worker.outbox.jobs.codes import note_task_ids
 from worker.outbox.jobs.order_queue import OrderPlace, append
-from worker.outbox.jobs.task_ids import note_task_ids
 from worker.producer.plan import Asked, Planned, dump, plan
 
 

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from sqlalchemy import Connection
 
-from worker.config.current import current_accounts
+from worker.config.accounts import current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind

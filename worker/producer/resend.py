@@ -1,4 +1,4 @@
-"""Sends a job once more: to all of its recipients, or to those who were refused.
+"""Sends a job once more, to all of its recipients or to those who were refused; and lets an order go on without one.
 
 As in `enqueue.py`, all is written in the caller's own transaction. A replay also updates the rows of its files, which
 housekeeping would delete, and of its place in an order; no worker waits for these rows.
@@ -14,15 +14,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels import channel
-from worker.config.accounts import AccountSource
-from worker.config.current import current_accounts
+from worker.config.accounts import AccountSource, current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.instants import instant
 from worker.domain.job import Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import SqlClock
-from worker.outbox.jobs import jobs as outbox
+from worker.outbox.engine.clock import SqlClock, instant
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.follow_ups import has_repeats_to_come
 from worker.outbox.jobs.order_queue import take_place
@@ -168,3 +167,16 @@ def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapp
     blobs = {str(entry["blob"]) for entry in document.get("files", {}).values() if "url" not in entry}
     if blobs and blobs - keep_blobs(connection, sorted(blobs)):
         raise NotReplayable(f"a file of job {job_id} is no longer kept; enqueue it anew", job=job_id)
+
+
+def skip(database: Database, job_id: str) -> list[str]:
+    """Takes a job's parts that are first in an order out of it, so that the parts behind go on; returns their ids.
+
+    Their states do not change: one held in doubt or exhausted stays so, a queued one (its lane is parked) is sent when
+    it can be. NotReplayable when no part of the job is first in an order, or it is in the air.
+    """
+    # Which part goes next: `order_queue.py`.
+    passed = database.run(lambda connection: order_queue.skip(connection, database.now, job_id))
+    if not passed:
+        raise NotReplayable(f"job {job_id} keeps nobody waiting: nothing of it is first in an order", job=job_id)
+    return passed

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from sqlalchemy import Connection
 
 from worker.channels import channel
-from worker.config.current import current_accounts
+from worker.config.accounts import current_accounts
 from worker.domain.account import Account
 from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
 from worker.domain.content.message import Message

@@ -18,10 +18,10 @@ from sqlalchemy import Connection
 from worker.channels import channel
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.instants import instant
 from worker.domain.job import Kind
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import instant
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.follow_ups import follow_ups_of
 from worker.outbox.jobs.reading import JobRows

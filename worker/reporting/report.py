@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
-from worker.domain.instants import instant
 from worker.domain.state import JobState, PartState, State, states_of
 from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import ReportRows

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
-from worker.domain.instants import instant
 from worker.domain.state import JobState
 from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.reading import JobRows, Rows
 from worker.reporting.find_job import JobId, rows_of
 

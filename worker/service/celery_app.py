@@ -11,17 +11,17 @@ from typing import Any
 
 import celery.worker.state
 from celery import Celery, signals
+from celery.app.amqp import AMQP
+from kombu import Consumer
 
 from worker.config import logging as our_logging
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
-from worker.service import tasks
-from worker.service.bootsteps import EXIT_CONFIGURATION, EngineRoomStep
+from worker.service.bootsteps import EXIT_CONFIGURATION, EngineRoomStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
-from worker.service.celery_amqp import Consuming
 from worker.service.lifecycle import NO_HOOKS, Hooks, WorkerProcess
-from worker.service.queues import NORMAL, TRANSIENT, queues
-from worker.service.rabbitmq import HEARTBEAT_S
+from worker.service.queues import NORMAL, TRANSIENT, QuorumQueue, queues, register
+from worker.service.rabbitmq import HEARTBEAT_S, BrokerConnection, refusal
 
 
 def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
@@ -32,7 +32,7 @@ def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
     revoked = celery.worker.state.revoked if hooks.revoked is None else hooks.revoked
     app.worker_process = WorkerProcess(settings, app, replace(hooks, revoked=revoked))
     app.steps["worker"].add(EngineRoomStep)
-    tasks.register(app)
+    register(app)
     signals.setup_logging.connect(_set_up_logging, weak=False)
     return app
 
@@ -76,7 +76,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         # Celery 5.7's soft shutdown raises NotImplementedError with threads; our own drain does its work.
         "worker_soft_shutdown_timeout": 0.0,
-        # Else Celery would declare exchanges and queues for delayed messages; see celery_amqp.py and queues.py.
+        # Else Celery would declare exchanges and queues for delayed messages; see `Consuming` and `QuorumQueue`.
         "worker_detect_quorum_queues": False,
         "enable_utc": True,
     }
@@ -105,3 +105,36 @@ def __getattr__(name: str) -> Any:
         sys.stderr.write(f"worker: {error}\n")
         raise SystemExit(EXIT_CONFIGURATION) from None
     return made
+
+
+class PerQueueConsumer(Consumer):  # type: ignore[misc]  # kombu has no types
+    """A consumer whose limit of messages is counted queue by queue."""
+
+    def qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> Any:
+        """Sets the limit, but never for the channel as a whole."""
+        return super().qos(prefetch_size, prefetch_count, False)
+
+
+class Consuming(AMQP):  # type: ignore[misc]  # Celery has no types
+    """Celery's connections with timeouts on their sockets, and its consumer with a limit that its queues accept."""
+
+    Connection = BrokerConnection
+
+    def TaskConsumer(self, channel: Any, queues: Any = None, accept: Any = None, **options: Any) -> Any:
+        """The consumer of doorbells; a queue that RabbitMQ refuses ends the process with one sentence."""
+        taken = queues or list(self.queues.consume_from.values())
+        try:
+            if channel.transport.driver_type == "amqp" and any(isinstance(queue, QuorumQueue) for queue in taken):
+                return self._per_queue(channel, taken, **options)
+            return super().TaskConsumer(channel, queues=taken, accept=accept, **options)
+        except Exception as error:
+            sentence = refusal(error)
+            if sentence is None:
+                raise
+        return refuse(sentence)
+
+    def _per_queue(self, connection: Any, queues: Any, **options: Any) -> Consumer:
+        limit = self.app.worker_process.threads * self.app.conf.worker_prefetch_multiplier
+        accept = self.app.conf.accept_content
+        # A channel of its own: Celery has set a limit for the whole of the connection's.
+        return PerQueueConsumer(connection.channel(), queues, accept=accept, prefetch_count=limit, **options)

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worker.config.accounts import AccountSource
-from worker.config.current import configure
+from worker.config.accounts import AccountSource, configure
 from worker.delivery.sender.runtime import Runtime
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks

@@ -14,8 +14,7 @@ import structlog
 
 from worker.delivery.scheduler.batches import Doorbell
 from worker.service.broker import BrokerLine
-from worker.service.queues import HOOKS, TRANSIENT, queue_of
-from worker.service.tasks import HEAR, RING
+from worker.service.queues import HEAR, HOOKS, RING, TRANSIENT, queue_of
 
 log = structlog.get_logger()
 

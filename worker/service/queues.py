@@ -1,6 +1,7 @@
-"""The names of the queues, in one place for all processes, the Procfile and the compose file.
+"""The names of the queues, in one place for all processes, the Procfile and the compose file; and the tasks in them.
 
-All are durable and direct, and are reached through the default exchange, which no flush of a broker can delete.
+The tasks are a doorbell, and an event for the hooks. They hold ids; the worker process does the work.
+All queues are durable and direct, and are reached through the default exchange, which no flush of a broker can delete.
 """
 
 from __future__ import annotations
@@ -66,3 +67,23 @@ def queues_of(app: Any, prefix: str = "") -> list[str]:
     """The queues that this process takes from now: all, or what `-Q`, `-X` and `celery control` leave of them."""
     taken = app.amqp.queues.consume_from
     return [queue for queue, name in zip(QueueName, NAMES, strict=True) if prefix + name in taken]
+
+
+RING = "worker.ring"
+HEAR = "worker.hear"
+
+
+def register(app: Any) -> None:
+    """Registers the tasks on an app; they send no events of their own, because Flower shows jobs instead."""
+    for name, task in ((RING, ring), (HEAR, hear)):
+        app.task(name=name, bind=True, ignore_result=True, acks_late=True, send_events=False)(task)
+
+
+def ring(task: Any, lane: str, ids: list[str], probe: bool = False) -> None:
+    """Delivers parts of one lane, as far as they can be delivered now."""
+    task.app.worker_process.ring(lane, ids, probe=probe)
+
+
+def hear(task: Any, event: str) -> None:
+    """Runs the application's hooks for one event."""
+    task.app.worker_process.hear(event)

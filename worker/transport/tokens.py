@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.crypto.keyed import keyed_hash
-from worker.crypto.seal import NONCE_BYTES, seal, unseal
+from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account
 from worker.domain.call import Answered, FileBody, NeverLeft, Request
 from worker.domain.errors import ConfigurationError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.config import current
+from worker.config import accounts
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.logging import mask
 from worker.config.places import without_password
@@ -263,13 +263,13 @@ def test_configure() -> None:
     write(SAMPLE, "worker.toml")
     own = FixedAccounts([])
     try:
-        current.configure(own)
-        assert own is current.current_accounts()
-        current.configure(Settings())
-        assert () == current.current_accounts().names()
-        current.configure("worker.toml")
-        assert ("hr", "ops") == current.current_accounts().names()
-        current.configure(None)
-        assert ("hr", "ops") == current.current_accounts().names()
+        accounts.configure(own)
+        assert own is accounts.current_accounts()
+        accounts.configure(Settings())
+        assert () == accounts.current_accounts().names()
+        accounts.configure("worker.toml")
+        assert ("hr", "ops") == accounts.current_accounts().names()
+        accounts.configure(None)
+        assert ("hr", "ops") == accounts.current_accounts().names()
     finally:
-        current.configure(None)
+        accounts.configure(None)

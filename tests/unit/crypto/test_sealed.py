@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.crypto.keyed import keyed_hash
-from worker.crypto.seal import NONCE_BYTES, seal, unseal
+from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 
 NONCE = bytes(range(NONCE_BYTES))
 

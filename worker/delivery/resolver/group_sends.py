@@ -19,8 +19,7 @@ from worker.config.accounts import AccountSource
 from worker.delivery.resolver.follow_ups import FollowUps, Looked, Plan, Waits, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.group_send import AGE_S, PACE_S
-from worker.domain.job import Part, job_of
+from worker.domain.job import AGE_S, PACE_S, Part, job_of
 from worker.domain.resolution import Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState

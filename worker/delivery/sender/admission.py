@@ -19,8 +19,7 @@ from sqlalchemy import Connection
 from worker.delivery.sender.retry_hints import RetryTimes
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Limit
-from worker.domain.pacing.permit import Denied, Permit, Use
+from worker.domain.pacing.limit import Charge, Denied, Limit, Permit, Use
 from worker.domain.pacing.window import Window, guard_us, permit_age_s
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.budgets import Budgets, budget_key

@@ -19,8 +19,7 @@ from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Unit
 from worker.outbox.commit.commands import Effects, Mark, Marked, Repeat
-from worker.outbox.jobs.chats import Spending
-from worker.outbox.lanes import chat_blocks
+from worker.outbox.jobs import chats
 
 # -- connect ----------------------------------------------------------------------------------------------------------
 
@@ -128,7 +127,7 @@ def _effects(runtime: Runtime, flight: InFlight) -> Effects:
     chat = _subject(flight, Unit.ALLOWANCE)
     return Effects(
         ready.code_id,
-        None if chat is None else Spending(account.name, chat, chat_blocks.waiting(due.lane, account.name)),
+        None if chat is None else chats.Spending(account.name, chat, chats.waiting(due.lane, account.name)),
         account.name,
         flight.channel.app_scope(account),
         code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,

@@ -25,12 +25,12 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import LaneBlock, account_of
-from worker.domain.pacing.permit import Denied
+from worker.domain.pacing.limit import Denied
 from worker.domain.settle import SECOND
 from worker.domain.token import TokenParked, TokenWait
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs.chats import WAITING
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes.chat_blocks import WAITING
 from worker.outbox.lanes.lanes import (
     GETTOKEN,
     block_lanes,

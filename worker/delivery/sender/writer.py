@@ -2,6 +2,7 @@
 
 There is no timer. A mark returns when it is durable; an end returns at once and is written in the same or an earlier
 transaction than the sender's next mark. While the database is away, results stay in memory and nothing new is marked.
+A vendor's text that a database refuses is made storable; everything else stays as it came.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.domain.content.scrub import scrub
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
@@ -254,7 +255,7 @@ def _plainer(item: Item) -> Item | None:
     """
     if not isinstance(item, End) or item.verdict == _UNSTORABLE:
         return None
-    scrubbed = scrub(item.verdict)
+    scrubbed = _scrub(item.verdict)
     if scrubbed != item.verdict:
         return replace(item, verdict=scrubbed)
     effects = replace(item.effects, recalled=None, media_valid_s=None)
@@ -262,3 +263,17 @@ def _plainer(item: Item) -> Item | None:
 
 
 _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))
+
+
+def _scrub(value: Any) -> Any:
+    """The same value with every text in it made storable; reaches into dataclasses, tuples and mappings."""
+    if isinstance(value, str):
+        # No NUL and no lone surrogate, which databases refuse.
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, tuple):
+        return tuple(_scrub(entry) for entry in value)
+    if isinstance(value, dict):
+        return {_scrub(key): _scrub(entry) for key, entry in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{entry.name: _scrub(getattr(value, entry.name)) for entry in fields(value)})
+    return value

@@ -32,9 +32,9 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import codes, order_queue
+from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
 from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
-from worker.outbox.jobs.task_ids import may_be_anothers, note_task_ids
 from worker.outbox.lanes.lanes import move_lanes
 
 

@@ -6,6 +6,7 @@ Tests control time by passing another `SqlClock`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -54,3 +55,11 @@ def now_in(connection: Connection, clock: SqlClock) -> str:
 def micros(seconds: float) -> int:
     """Seconds as integer microseconds."""
     return int(seconds * SECOND)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(micros: int) -> datetime:
+    """Microseconds since 1970 as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)

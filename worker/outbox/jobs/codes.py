@@ -1,10 +1,14 @@
-"""The ledger of response_codes: stored with a send, leased with a mark, spent, freed or burned when the call ends."""
+"""The ledger of response_codes: stored with a send, leased with a mark, spent, freed or burned when the call ends.
+
+Beside it the task_ids that sends have used: they name the card that is pressed, and can prove that a call was accepted.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, text
 
@@ -204,3 +208,22 @@ def _set_state(connection: Connection, code: str, state: str, part_id: str | Non
         "update worker_response_codes set state = :state, leased_by = :part where id = :id",
         {"state": state, "part": part_id, "id": code},
     )
+
+
+def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
+    """Whether another part of these accounts may have sent a card under the caller's task_id."""
+    # Parts that are in the air, accepted or in doubt: a card that the vendor refused readably did not use its task_id.
+    return any(
+        fetch(connection, _OTHERS_CARD, {"account": account, "task": task_id, "part": part_id}) for account in accounts
+    )
+
+
+_OTHERS_CARD = (
+    "select 1 from worker_task_ids t join worker_parts p on p.id = t.part_id where t.account = :account"
+    " and t.task_id = :task and t.part_id <> :part and (p.state in (1, 2, 3, 6) or p.doubts > 0) limit 1"
+)
+
+
+def note_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Stores which part sends a card under a task_id that the caller chose: (account, task_id, part_id)."""
+    insert_rows(connection, tables.task_ids, list(rows), conflict="ignore")

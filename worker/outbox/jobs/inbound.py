@@ -22,8 +22,8 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
+from worker.outbox.jobs.codes import may_be_anothers
 from worker.outbox.jobs.events import event_row
-from worker.outbox.jobs.task_ids import may_be_anothers
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""

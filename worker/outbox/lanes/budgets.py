@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, text
 
-from worker.crypto.keyed import keyed_hash
+from worker.crypto.seal import keyed_hash
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows

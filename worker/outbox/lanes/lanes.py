@@ -15,13 +15,13 @@ import structlog
 from sqlalchemy import Connection, text
 from uuid_utils import uuid7
 
-from worker.domain.instants import instant
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
 from worker.domain.pacing.lane import RULES, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, read_now, run
 
