@@ -171,9 +171,7 @@ def explain(
     channel: Annotated[str | None, typer.Option(help="One channel's catalogue; all of them by default.")] = None,
 ) -> None:
     """What a vendor's errcode means, what the worker does about it, and what to do."""
-    from worker.cli.explaining import explained
-
-    told = explained(code, lang, channel)
+    told = _explained(code, lang, channel)
     if not told:
         typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
         raise typer.Exit(1)
@@ -188,9 +186,9 @@ def chats(
     as_json: Json = False,
 ) -> None:
     """Lists the chats that callbacks reported, to which a webhook's message can be sent."""
-    from worker.cli import chats as listed
+    from worker.cli.callbacks import show_chats
 
-    listed.show(_say(), account=account, gone=gone, limit=limit, as_json=as_json)
+    show_chats(_say(), account=account, gone=gone, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -248,18 +246,32 @@ def list_events(
 ) -> None:
     """Lists the events of the application's hooks, newest first."""
     if context.invoked_subcommand is None:
-        from worker.cli import events as listed
+        from worker.cli.callbacks import show_events
 
-        listed.show(_say(), state=state, limit=limit, as_json=as_json)
+        show_events(_say(), state=state, limit=limit, as_json=as_json)
 
 
 @events.command()
 def retry(event: Annotated[str, typer.Argument(help="The event's id.")]) -> None:
     """Gives a parked or ignored event to the hooks again."""
-    from worker.cli.events import retry
+    from worker.cli.callbacks import retry
 
     retry(event)
     typer.echo(f"event {event} waits for a worker")
+
+
+def _explained(code: int, lang: str, only: str | None) -> list[str]:
+    """The lines about a code, with channels' names above if the channels differ; empty: no channel knows the code."""
+    from worker import channels
+
+    told: dict[tuple[str, ...], list[str]] = {}
+    for name in (only,) if only else channels.names():
+        lines = channels.channel(name).explain(code, lang)
+        if lines:
+            told.setdefault(tuple(lines), []).append(name)
+    if len(told) == 1:
+        return list(next(iter(told)))
+    return [line for lines, names in told.items() for line in (f"{', '.join(names)}:", *(f"  {one}" for one in lines))]
 
 
 def _say() -> Any:

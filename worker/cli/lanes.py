@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.cli.reading import Say, opened, outbox
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Standing, standing
+from worker.outbox.engine.clock import instant
 from worker.outbox.lanes import lanes, tokens
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BY_A_PERSON = "a person resumed it"
 _EASING = (Standing.NARROWED, Standing.STARTING)
 """States that begin after the block which led to them, so `since` is when the bound on calls changed."""
@@ -106,4 +105,4 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _instant(at: int | None) -> str | None:
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="milliseconds") if at else None
+    return instant(at).isoformat(timespec="milliseconds") if at else None

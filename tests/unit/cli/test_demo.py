@@ -25,8 +25,7 @@ from worker.cli import demo
 from worker.cli.demo import stage
 from worker.cli.demo.application import NEVER
 from worker.cli.demo.board import Board
-from worker.cli.demo.checks import Outcome, checks
-from worker.cli.demo.ending import tell_verdict
+from worker.cli.demo.checks import Outcome, checks, tell_verdict
 from worker.cli.demo.stage import DemoStage, StageFailed
 from worker.config.accounts import FixedAccounts
 from worker.outbox.engine.database import make_engine

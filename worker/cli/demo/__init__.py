@@ -1,8 +1,7 @@
 """`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
 
 Read in this order: `stage.py` (processes), `application.py` (the producer), `hooks.py` (what it does when a button is
-pressed), `board.py` (the live table), `ending.py` (what is printed at the end), `checks.py` (whether every job ended as
-stated).
+pressed), `board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end).
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from rich.console import Console
 from worker.cli.demo import channels
 from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.board import Board
-from worker.cli.demo.checks import Outcome, checks
-from worker.cli.demo.ending import tell_everything, tell_verdict
+from worker.cli.demo.checks import Outcome, checks, tell_everything, tell_verdict
 from worker.cli.demo.stage import DemoStage, StageFailed
 
 LIMIT_S = 60.0
