@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.delivery.scheduler.fair_share import Share, Sharing
-from worker.domain.pacing.queue import ALL_QUEUES, QueueName
 from worker.outbox.lanes.offering import Head
-from worker.outbox.lanes.processes import Process
+from worker.outbox.lanes.processes import ALL_QUEUES, Process, QueueName
 
 
 def a_process(

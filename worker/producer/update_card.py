@@ -14,13 +14,12 @@ from sqlalchemy import Connection
 from worker.channels import channel
 from worker.config.accounts import current_accounts
 from worker.domain.account import Account
-from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Kind, Priority
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
-from worker.outbox.jobs.codes import code_id, end_soon, read_code
+from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
 from worker.producer.follow_up import follow_up
 from worker.producer.insert import JobRef, ask

@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from worker.domain.pacing.queue import QueueName
+from worker.outbox.lanes.processes import QueueName
 
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.callbacks.code import INSTEAD, SOON_US, CodeState
 from worker.domain.job import Part, Priority, RepeatRule, job_of
 from worker.domain.resolution import Awaiting, NothingSent, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, PartFacts
@@ -24,7 +23,17 @@ from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.codes import code_id, code_states, file_code, fresh_codes, pressed_by, read_code
+from worker.outbox.jobs.codes import (
+    INSTEAD,
+    SOON_US,
+    CodeState,
+    code_id,
+    code_states,
+    file_code,
+    fresh_codes,
+    pressed_by,
+    read_code,
+)
 from worker.outbox.jobs.confirmations import members_of
 from worker.outbox.jobs.follow_ups import (
     TargetPart,

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import account_of
-from worker.domain.pacing.queue import QueueName
 from worker.outbox.lanes.offering import Head
+from worker.outbox.lanes.processes import QueueName
 
 T = TypeVar("T")
 LANES_KEPT = 100_000

@@ -24,10 +24,9 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
 from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.pacing.limit import Amount
-from worker.domain.pacing.queue import QueueName
 from worker.outbox.lanes.lanes import Noted, noted
 from worker.outbox.lanes.offering import Head
-from worker.outbox.lanes.processes import Process, living
+from worker.outbox.lanes.processes import Process, QueueName, living
 
 MICRO = 1e-6
 HEARD_EVERY_S = 1.0

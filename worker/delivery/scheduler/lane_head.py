@@ -19,11 +19,11 @@ from worker.delivery.scheduler.fair_share import Allotment, Share
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
-from worker.domain.pacing.queue import QueueName
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
 from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, put_off
+from worker.outbox.lanes.processes import QueueName
 
 PROBED = 20
 """Parts of each priority at the head of a parked lane among which its probe is chosen."""

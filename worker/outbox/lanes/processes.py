@@ -1,17 +1,30 @@
-"""Heartbeats of process incarnations, and the lease that makes one relay the active one."""
+"""Heartbeats of process incarnations, the queues they take from, and the lease that makes one relay the active one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from worker.domain.pacing.queue import ALL_QUEUES
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import read_now
+
+
+class QueueName(StrEnum):
+    """The queues, in the order in which a worker empties them."""
+
+    URGENT = "urgent"
+    HOOKS = "hooks"
+    NORMAL = "normal"
+    FILES = "files"
+    BULK = "bulk"
+
+
+ALL_QUEUES = frozenset(QueueName)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,11 @@ from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id
 from worker.domain.pacing.lane import Standing, Step, standing
-from worker.domain.pacing.queue import QueueName
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import QueueName, living
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usage
 
