@@ -12,10 +12,9 @@ from sqlalchemy import text
 from tests.support.runtime import Ticks
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import ALL_QUEUES, bury, bury_lapsed, living
-from worker.transport.boot_clock import boot_clock
 
 SECOND = 1_000_000
 

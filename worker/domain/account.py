@@ -1,4 +1,7 @@
-"""An account: one set of credentials of one channel, with its secret read only when it is needed."""
+"""An account: one set of credentials of one channel, with its secret read only when it is needed.
+
+Beside it the vendor's access token for an account, or why there is none. No secret and no token ever shows itself.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.domain.outcome import Penalty
 from worker.domain.pacing.limit import Limit
 
 CALL_DEADLINE_S = 20.0
@@ -61,3 +65,36 @@ class Account:
         if not amount or not limit.window_s or share == 1.0:
             return amount
         return max(1, int(amount * share + 1e-9))  # 0.29 of 100 is 29, whatever a float makes of it
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token; `generation` and `fingerprint` name it without showing it."""
+
+    value: str = field(repr=False)
+    generation: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWait:
+    """No token now; ask again after `delay` seconds."""
+
+    delay: float
+    reason: str
+    penalty: Penalty | None = None
+    """What the vendor's refusal means for the account; set only for the caller that received it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenParked:
+    """The vendor refuses the credentials; a person must act. One process probes again in `probe_in_s` seconds."""
+
+    reason: str
+    remedy: str
+    probe_in_s: float
+    hint: str | None = None
+    """The vendor's trace number of its refusal."""
+
+
+TokenState = Token | TokenWait | TokenParked

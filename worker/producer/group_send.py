@@ -17,8 +17,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import AGE_S, PACE_S, Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock
-from worker.producer.follow_up import follow_up
-from worker.producer.insert import JobRef
+from worker.producer.insert import JobRef, follow_up
 from worker.producer.options import CLOCK, Instant, JobOptions, Options, PriorityName, enqueues
 from worker.reporting.find_job import JobId
 

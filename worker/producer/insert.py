@@ -1,11 +1,13 @@
 """Inserts checked jobs in the caller's transaction, all of them or none, and finds the job that holds a dedupe key.
 
-Knows the order of the inserts and what a conflict means; the SQL is in `outbox/jobs/`.
+Knows the order of the inserts and what a conflict means; the SQL is in `outbox/jobs/`. A follow-up is a job about an
+earlier job; a worker finds out what there is to do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,8 +16,11 @@ import uuid_utils
 from sqlalchemy import Connection
 
 from worker.channels import channel
+from worker.config.accounts import current_accounts
 from worker.domain.content.message import File
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
+from worker.domain.job import Kind
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
@@ -24,7 +29,9 @@ from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_
 from worker.outbox.jobs.chats import known_types
 from worker.outbox.jobs.codes import note_task_ids
 from worker.outbox.jobs.order_queue import OrderPlace, append
+from worker.producer.options import CLOCK, JobOptions, Options
 from worker.producer.plan import Asked, Planned, dump, plan
+from worker.reporting.find_job import JobId, row_of
 
 
 class JobRef(NamedTuple):
@@ -51,6 +58,26 @@ class _NewBlob:
 def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
     """Checks one job and inserts it."""
     return insert(connection, [planned_here(connection, asked, lane_key(connection))], clock)[0]
+
+
+def follow_up(
+    connection: Connection,
+    kind: Kind,
+    job_id: JobId,
+    document: Mapping[str, Any],
+    recipients: Recipients,
+    options: Options,
+    keywords: JobOptions,
+    spec: Mapping[str, Any] | None = None,
+) -> JobRef:
+    """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
+    target = row_of(connection, job_id)
+    if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
+        raise CheckFailed([problem], channel=target["channel"])
+    account = (keywords.get("accounts") or current_accounts()).get(target["account"])
+    about = json.loads(target["message"]) if kind == Kind.UPDATE_CARD else None
+    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about, spec=spec or {})
+    return ask(connection, asked, keywords.get("clock", CLOCK))
 
 
 def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Planned:

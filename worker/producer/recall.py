@@ -14,8 +14,7 @@ from worker.config.accounts import current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind
-from worker.producer.follow_up import follow_up
-from worker.producer.insert import JobRef, ask
+from worker.producer.insert import JobRef, ask, follow_up
 from worker.producer.options import AWARE, CLOCK, JobOptions, Options, aware_problems, enqueues
 from worker.producer.plan import Asked
 from worker.reporting.find_job import JobId

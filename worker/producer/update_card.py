@@ -21,8 +21,7 @@ from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
-from worker.producer.follow_up import follow_up
-from worker.producer.insert import JobRef, ask
+from worker.producer.insert import JobRef, ask, follow_up
 from worker.producer.options import AWARE, CLOCK, JobOptions, Options, aware_problems, enqueues
 from worker.producer.plan import Asked, Recipient, document_of, recipients_of, update_problems
 from worker.reporting.find_job import JobId, id_of

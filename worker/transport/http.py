@@ -30,7 +30,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.boot_clock import boot_clock
+from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import (
     FileFault,
     Line,

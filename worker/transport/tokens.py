@@ -21,10 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
-from worker.domain.account import Account
+from worker.domain.account import Account, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import Answered, FileBody, NeverLeft, Request
 from worker.domain.errors import ConfigurationError
-from worker.domain.token import Token, TokenParked, TokenState, TokenWait
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import FetchLease, TokenKey, TokenRow

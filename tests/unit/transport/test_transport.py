@@ -35,7 +35,7 @@ from worker.delivery.sender.runtime import Dependencies
 from worker.domain.account import Secret
 from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.boot_clock import boot_clock
+from worker.outbox.engine.clock import boot_clock
 from worker.transport.http import Connection, RequestsTransport
 
 OK = "Answered(200)"

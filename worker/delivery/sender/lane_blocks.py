@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.sender.lane_state import LaneStates
+from worker.domain.account import TokenParked, TokenWait
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -27,7 +28,6 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.domain.pacing.limit import Denied
 from worker.domain.settle import SECOND
-from worker.domain.token import TokenParked, TokenWait
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.chats import WAITING
 from worker.outbox.jobs.loading import DuePart

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import bury, renew
-from worker.transport.boot_clock import boot_clock
 
 
 class Lease:

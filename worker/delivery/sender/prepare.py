@@ -18,7 +18,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.account import Account
+from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.errors import ConfigurationError, FileGone
@@ -26,7 +26,6 @@ from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.pacing.lane import account_of
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
-from worker.domain.token import Token, TokenParked, TokenWait
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents

@@ -34,9 +34,9 @@ from worker.delivery.sender.writer import Writer
 from worker.domain.content.address import Allowed
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Happened
+from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.transport.boot_clock import boot_clock
 from worker.transport.http import Transport
 from worker.transport.tokens import Tokens, TokenTimes
 

@@ -1,10 +1,11 @@
 """The one clock: the database's, evaluated in the statement, in integer microseconds UTC.
 
-Tests control time by passing another `SqlClock`.
+Tests control time by passing another `SqlClock`. Inside a process only durations count, on `boot_clock`.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 from worker.outbox.engine.dialect import Dialect, dialect_of
 
 SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlClock(Protocol):
@@ -57,9 +59,14 @@ def micros(seconds: float) -> int:
     return int(seconds * SECOND)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 def instant(micros: int) -> datetime:
     """Microseconds since 1970 as a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_clock() -> float:
+    """Seconds that go on while the machine sleeps, where the system has such a clock; as fast as `monotonic`."""
+    return time.clock_gettime(_BOOT_CLOCK)

@@ -1,7 +1,9 @@
-"""One row of the demo of all channels: a job for a channel, and how it has to end."""
+"""One row of the demo of all channels: a job for a channel, how it has to end, and the smallest files for it."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,3 +100,30 @@ def sends(account: str, message: Message, to: Recipients | None = None) -> Calla
 def uploads(account: str, file: File, upload_type: str) -> Callable[[Producer], str]:
     """A row that uploads one file."""
     return lambda producer: producer.upload(account, file, upload_type)
+
+
+def picture(name: str = "poster.png", side: int = 16) -> File:
+    """A grey PNG."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + b"\x80" * side for _ in range(side)))
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + name_ + data + struct.pack(">I", zlib.crc32(name_ + data))
+        for name_, data in chunks
+    )
+    return File(b"\x89PNG\r\n\x1a\n" + body, name)
+
+
+def voice() -> File:
+    """A second of silence in AMR."""
+    return File(b"#!AMR\n" + b"\x7c" * 50, "voice.amr")
+
+
+def video() -> File:
+    """The head of an MP4."""
+    return File(b"\x00\x00\x00\x18ftypmp42" + bytes(64), "clip.mp4")
+
+
+def report() -> File:
+    """A text file."""
+    return File("第三季度报告\n".encode(), "报告.txt")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from worker.channels import wecom_app as app
-from worker.cli.demo.channels.files import picture, report, video, voice
-from worker.cli.demo.channels.row import Row, sends, uploads
+from worker.cli.demo.channels.row import Row, picture, report, sends, uploads, video, voice
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import AppChat, To
 

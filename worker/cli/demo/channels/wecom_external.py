@@ -6,8 +6,7 @@ from typing import Any
 
 from worker.channels import wecom_external as external
 from worker.channels.wecom_app import CardUpdate
-from worker.cli.demo.channels.files import picture, report, video
-from worker.cli.demo.channels.row import Producer, Row, sends, uploads
+from worker.cli.demo.channels.row import Producer, Row, picture, report, sends, uploads, video
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from worker.channels import wecom_webhook as webhook
 from worker.channels.wecom_app import CardUpdate
-from worker.cli.demo.channels.files import picture, report, voice
-from worker.cli.demo.channels.row import Row, sends, uploads
+from worker.cli.demo.channels.row import Row, picture, report, sends, uploads, voice
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Everyone
 

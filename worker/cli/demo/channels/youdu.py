@@ -6,8 +6,7 @@ from typing import Any
 
 from worker.channels import youdu
 from worker.channels.wecom_app import CardUpdate
-from worker.cli.demo.channels.files import picture, report, video, voice
-from worker.cli.demo.channels.row import Producer, Row, sends, uploads
+from worker.cli.demo.channels.row import Producer, Row, picture, report, sends, uploads, video, voice
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Emails, Everyone, Recipients, To
 
