@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook, youdu
 from worker.cli.demo.channels.row import Producer, Row, asked
 from worker.cli.demo.stage import DemoStage, StageFailed
+from worker.domain.errors import CheckFailed
 from worker.domain.state import JobState
 from worker.reporting.report import JobReport, get_job
 
@@ -35,12 +36,14 @@ class Ended:
 
     row: Row
     state: str
+    named: frozenset[str]
+    """The fields that enqueue refused, or the errcodes of its calls."""
     reason: str
 
     @property
     def as_stated(self) -> bool:
-        """True when it ended in the state and for the reason that the row states."""
-        return self.state == self.row.ends and self.row.because in self.reason
+        """True when it ended in the state that the row states, and over the field or errcode that the row names."""
+        return self.state == self.row.ends and (not self.row.names or self.row.names in self.named)
 
 
 def play(stage: DemoStage, console: Console) -> bool:
@@ -59,9 +62,9 @@ def play(stage: DemoStage, console: Console) -> bool:
     return not wrong
 
 
-def _ask_everything(rows: Sequence[Row], producer: Producer, stage: DemoStage) -> dict[str, str]:
-    """Enqueues each row once the rows in its `after` have ended; returns the texts of refusals by row."""
-    refused: dict[str, str] = {}
+def _ask_everything(rows: Sequence[Row], producer: Producer, stage: DemoStage) -> dict[str, CheckFailed]:
+    """Enqueues each row once the rows in its `after` have ended; returns the refusals by row."""
+    refused: dict[str, CheckFailed] = {}
     left = list(rows)
     deadline = time.monotonic() + LIMIT_S
     while left or _open(producer, stage.engine):
@@ -93,12 +96,14 @@ def _report(engine: Engine, job: str | None) -> JobReport | None:
         return get_job(connection, job)
 
 
-def _ended(row: Row, refused: dict[str, str], report: JobReport | None) -> Ended:
+def _ended(row: Row, refused: dict[str, CheckFailed], report: JobReport | None) -> Ended:
     if report is None:
-        return Ended(row, "refused", refused.get(row.name, ""))
+        named = frozenset(problem.field for problem in refused[row.name].problems)
+        return Ended(row, "refused", named, str(refused[row.name]))
     reasons = [part.reason for part in report.parts if part.reason]
     warnings = [receipt.warning for receipt in report.receipts if receipt.warning]
-    return Ended(row, report.state.label, "; ".join([*reasons, *warnings]))
+    named = frozenset(str(attempt.errcode) for part in report.parts for attempt in part.attempts)
+    return Ended(row, report.state.label, named, "; ".join([*reasons, *warnings]))
 
 
 def _table(ended: Sequence[Ended]) -> Table:

@@ -68,8 +68,8 @@ class Row:
     ask: Callable[[Producer], str] = field(repr=False)
     ends: str = "accepted"
     """The job's state at the end; `refused` when enqueue raises CheckFailed."""
-    because: str = ""
-    """Words that the reason of a refusal must contain."""
+    names: str = ""
+    """The field that a refusal by enqueue names, or the vendor's errcode; empty: neither is looked at."""
     after: Sequence[str] = ()
     """Names of the rows that must have ended before this one is enqueued."""
     before: Callable[[Producer], None] | None = field(default=None, repr=False)
@@ -81,14 +81,14 @@ class Row:
         return f"{self.channel} {self.what}"
 
 
-def asked(row: Row, producer: Producer) -> str | None:
-    """Enqueues the row; returns the refusal's text if enqueue refuses it, otherwise None."""
+def asked(row: Row, producer: Producer) -> CheckFailed | None:
+    """Enqueues the row; returns the refusal if enqueue refuses it, otherwise None."""
     if row.before is not None:
         row.before(producer)
     try:
         producer.jobs[row.name] = row.ask(producer)
     except CheckFailed as refused:
-        return str(refused)
+        return refused
     return None
 
 

@@ -79,7 +79,6 @@ def rows() -> list[Row]:
             "update_card again",
             lambda producer: producer.update(CARD, DONE),
             ends="rejected",
-            because="no response_code is left",
             after=["wecom_app update_card"],
         ),
     ]
@@ -97,7 +96,7 @@ def _chat() -> list[Row]:
             "appchat recall",
             lambda producer: producer.recall("wecom_app appchat text"),
             ends="refused",
-            because="gives no msgid",
+            names="job_id",
             after=["wecom_app appchat text"],
         ),
     ]

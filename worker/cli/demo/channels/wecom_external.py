@@ -69,7 +69,7 @@ def rows() -> list[Row]:
             "update_card",
             lambda producer: producer.update(TEXT, CardUpdate(replace_name="Done")),
             ends="refused",
-            because="customers are sent no cards",
+            names="update_card",
             after=[TEXT],
         ),
     ]

@@ -62,15 +62,15 @@ def rows() -> list[Row]:
             "chat that does not exist",
             sends(PUSH, webhook.Text(content="Hello?"), Chats("wrghost")),
             ends="rejected",
-            because="93006",
+            names="93006",
         ),
-        Row(CHANNEL, "recall", lambda p: p.recall(TEXT), ends="refused", because="no msgid", after=[TEXT]),
+        Row(CHANNEL, "recall", lambda p: p.recall(TEXT), ends="refused", names="job_id", after=[TEXT]),
         Row(
             CHANNEL,
             "update_card",
             lambda p: p.update(TEXT, CardUpdate(replace_name="Done")),
             ends="refused",
-            because="no response_code",
+            names="job_id",
             after=[TEXT],
         ),
     ]

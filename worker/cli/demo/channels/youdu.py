@@ -97,10 +97,10 @@ def rows() -> list[Row]:
             "sysMsg through the wrong app",
             sends("youdu", youdu.SysMsg(title="x", msg=[youdu.SysItem(text=youdu.SysText(content="y"))]), PEOPLE),
             ends="refused",
-            because="sysMsgAssistant",
+            names="appId",
         ),
-        Row(CHANNEL, "recall", _recall, ends="refused", because="no message id", after=[TEXT]),
-        Row(CHANNEL, "update_card", _update, ends="refused", because="no message id", after=[TEXT]),
+        Row(CHANNEL, "recall", _recall, ends="refused", names="job_id", after=[TEXT]),
+        Row(CHANNEL, "update_card", _update, ends="refused", names="job_id", after=[TEXT]),
     ]
 
 
