@@ -192,7 +192,7 @@ def _begin_trouble(stack: Stack, hanging: Vendor) -> None:
     until(lambda: hanging.calls(), "calls hang")
     slow = "select 1 from worker_parts p join worker_jobs j on j.id = p.job_id where j.account = 'slow' and p.state = 2"
     until(lambda: stack.rows(slow), "the slow vendor has answered")
-    full = "select 1 from worker_lanes where reason like '%robot_minute%'"
+    full = "select 1 from worker_lanes where limit_name = 'robot_minute'"
     until(lambda: stack.rows(full), "a second's limit is used up", 180.0)
 
 

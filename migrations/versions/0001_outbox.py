@@ -215,6 +215,7 @@ def create_parts() -> None:
         sa.Column("spec", long_text(), nullable=False),
         sa.Column("reason", key(300)),
         sa.Column("order_id", key(32)),
+        sa.Column("limit_name", key(40)),
     )
     index("worker_parts_waiting", "worker_parts", "waits_on", where="waits_on is not null")
     if is_mysql():
@@ -448,6 +449,8 @@ def create_limits() -> None:
         sa.Column("reason", key(300), nullable=False),
         sa.Column("remedy", key(300)),
         sa.Column("parked", sa.Boolean(), nullable=False),
+        sa.Column("cause", key(20)),
+        sa.Column("limit_name", key(40)),
         sa.Column("blocked_at", sa.BigInteger(), nullable=False),
         sa.Column("hint", key(80)),
         sa.Column("step", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),

@@ -160,7 +160,7 @@ def _counted(stack: Stack, mix: Mix, wreck: Wreck, cell: tuple[str, str, int]) -
     )
 
 
-_DIED = "select part_id, claim from worker_attempts where doubtful and reason like 'the process died%'"
+_DIED = "select part_id, claim from worker_attempts where doubtful and duration_ms is null"
 
 
 def _broken(twice: int, lost: int, died: set[tuple[str, int]], wreck: Wreck) -> tuple[str, ...]:

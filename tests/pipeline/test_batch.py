@@ -23,7 +23,7 @@ from worker.domain.pacing.window import permit_age_s
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
-from worker.outbox.lanes.lanes import block_lanes, take_probe, used_up
+from worker.outbox.lanes.lanes import block_lanes, take_probe
 
 SECOND = 1_000_000
 
@@ -164,9 +164,8 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
     def blocked_elsewhere(label: str) -> None:
         if label == "before_mark":
             with site.database.writing() as connection:
-                block_lanes(
-                    connection, site.database.now, [LaneBlock(lane, "hr", "send text", 60.0, used_up("app_day"))]
-                )
+                full = LaneBlock(lane, "hr", "send text", 60.0, "full", limit_name="app_day")
+                block_lanes(connection, site.database.now, [full])
             assert 0 == site.bell.answer(lane, [])
             assert site.runtime.lane_states.closed(lane)
             assert not site.runtime.lane_states.stopped(lane)

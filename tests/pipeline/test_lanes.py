@@ -11,7 +11,7 @@ from sqlalchemy import text
 from worker.domain.pacing.lane import LaneBlock, LaneRules, Success, account_of, with_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, resume_lanes, take_probe, used_up
+from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, resume_lanes, take_probe
 
 SECOND = 1_000_000
 
@@ -164,13 +164,13 @@ def test_a_lanes_account_is_in_its_name() -> None:
 def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: DrivenClock) -> None:
     """From what the vendor said, and from what waits for a person."""
     blocks = [
-        LaneBlock("hr:1", "hr", "send text", 60.0, used_up("app_day")),
+        LaneBlock("hr:1", "hr", "send text", 60.0, "full", limit_name="app_day"),
         LaneBlock("hr:2", "hr", "send card", 60.0, "45009"),
         LaneBlock("hr:3", "hr", "recall", 60.0, "48002", parked=True),
     ]
     with database.writing() as connection:
         block_lanes(connection, database.now, blocks)
-        block_lanes(connection, database.now, [LaneBlock("hr:3", "hr", "recall", 90.0, used_up("app_day"))])
+        block_lanes(connection, database.now, [LaneBlock("hr:3", "hr", "recall", 90.0, "full", limit_name="app_day")])
 
     found = known(database)
 

@@ -730,9 +730,8 @@ def test_a_blocked_lane_is_offered_in_the_turn_after_its_block(site: Site) -> No
     site.rings.clear()
     site.sql("update worker_parts set offered_until = null")
     with site.database.writing() as connection:
-        block_lanes(
-            connection, site.database.now, [LaneBlock(lane, "hr", "send text", 30.0, "limit app_day is used up")]
-        )
+        full = LaneBlock(lane, "hr", "send text", 30.0, "full", limit_name="app_day")
+        block_lanes(connection, site.database.now, [full])
     site.ticks.advance(1)
     site.relay.turn()
     assert [] == site.rings

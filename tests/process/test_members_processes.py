@@ -23,7 +23,7 @@ def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None
         stack.worker()
     _until_sent(stack, 30, "as many as each may get")
 
-    until(lambda: stack.number("select count(*) from worker_parts where reason like 'limit member%'") == 10, "ten wait")
+    until(lambda: stack.number("select count(*) from worker_parts where limit_name like 'member%'") == 10, "ten wait")
     with stack.database.writing() as connection:
         unknown = NewJob(ACCOUNT, Text(content="to others"), To(parties=[7]))
         enqueue_many(connection, [unknown], accounts=stack.accounts)

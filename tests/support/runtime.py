@@ -38,7 +38,7 @@ from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.account import Account, Secret
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request
+from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request, Unsent
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import part_id
@@ -87,9 +87,9 @@ def lost(reason: str = "read_timeout") -> CallResult:
     return NoAnswer(reason, 0.1)
 
 
-def unsent(reason: str = "reset") -> CallResult:
+def unsent(why: str = "reset") -> CallResult:
     """Certain: nothing left."""
-    return NeverLeft(reason, 0.1)
+    return NeverLeft(why, 0.1, Unsent(why) if why in set(Unsent) else None)
 
 
 class ScriptedVendor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from worker.domain.account import Secret
@@ -73,12 +74,25 @@ class Answered:
     duration_s: float
 
 
+class Unsent(StrEnum):
+    """Why nothing left, where more follows from it than another try that counts."""
+
+    DROPPED = "dropped"
+    """The server had closed the kept connection: no attempt is counted."""
+    DEADLINE = "deadline"
+    """The deadline passed before the first byte, such as in a process that was stopped: no attempt is counted."""
+    CLOSED_AT_ONCE = "closed_at_once"
+    """The server took a new connection and closed it: the service behind it is down, and the account waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class NeverLeft:
     """Certain: not one byte of the request reached the vendor. `reason` is a class such as `dns`, `refused`, `tls`."""
 
     reason: str
     duration_s: float
+    cause: Unsent | None = None
+    """What decides what follows; None: the part is tried again, and an attempt is counted."""
 
 
 @dataclass(frozen=True, slots=True)

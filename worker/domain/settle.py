@@ -24,6 +24,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import RULES, LaneRules
+from worker.domain.pacing.limit import used_up
 from worker.domain.state import FINAL_STATES, MOVES, PartState
 
 SECOND = 1_000_000
@@ -54,6 +55,7 @@ class PartFacts:
     waits_on: str | None
     reason: str | None
     order_id: str | None = None
+    limit_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
     if to not in MOVES[part.state]:
         raise IllegalMove(f"{part.state.label} -> {to.label}")
     part.state = to
-    part.reason = reason[:300] if reason else None
+    part.reason, part.limit_name = reason[:300] if reason else None, None
     if to is not PartState.QUEUED:
         part.offered_until = None
 
@@ -112,7 +114,7 @@ def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int)
 
 def _queue(part: PartFacts, not_before: int, reason: str | None) -> None:
     if part.state is PartState.QUEUED:
-        part.reason = reason[:300] if reason else None
+        part.reason, part.limit_name = reason[:300] if reason else None, None
     else:
         _move(part, PartState.QUEUED, reason)
     part.not_before = not_before
@@ -256,6 +258,12 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
 def wait_until(part: PartFacts, until: int, reason: str) -> None:
     """Stays queued until an instant: not an attempt."""
     _queue(part, until, reason)
+
+
+def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
+    """Stays queued until an instant, because a limit has no room for it: not an attempt."""
+    _queue(part, until, used_up(limit_name))
+    part.limit_name = limit_name
 
 
 def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:

@@ -22,7 +22,7 @@ from worker.outbox.commit.commands import End
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.jobs.chats import WAITING, ChatLanes, gone
+from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import log_steps
 
@@ -120,7 +120,7 @@ class CallbackStore:
         with self._database.reading() as connection:
             key = lane_key(connection)
         lanes = tuple(lane_name(key, account, lane) for lane in chat.lanes)
-        return ChatLanes(lanes, tuple(gone(lane, account) for lane in lanes), WAITING)
+        return ChatLanes(lanes, tuple(gone(lane, account) for lane in lanes))
 
 
 def _document(inbound: Inbound, task_id: str | None) -> str:

@@ -15,9 +15,8 @@ from worker.domain.pacing.limit import Counted
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.reading import waiting_by_reason, waiting_specs
+from worker.outbox.jobs.reading import waiting_by_limit, waiting_specs
 from worker.outbox.lanes.budgets import budget_key, read
-from worker.outbox.lanes.lanes import used_up
 
 MOST_WAITING = 10_000
 """Most waiting parts that are counted for an account's limits."""
@@ -58,14 +57,14 @@ def usage(
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
     key = lane_key(connection)
-    of_all = Counter(waiting_by_reason(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
+    of_all = Counter(waiting_by_limit(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
     now = read_now(connection, now_sql)
     found = [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
     rows = read(connection, [row for _, row in found if row])
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
     return [
-        _usage(one, rows.get(row, "[]") if row else None, now, counts[used_up(one.limit.name)])
+        _usage(one, rows.get(row, "[]") if row else None, now, counts[one.limit.name])
         for one, row in found
         for counts in (of_all if one.limit.name in shared or one.subject is None else of_one,)
     ]
@@ -84,9 +83,9 @@ def _usage(one: Counted, buckets: str | None, now: int, waiting: int) -> Usage:
 
 
 def _waiting_for(connection: Connection, account: Account, recipient: str) -> Counter[str]:
-    """The number of parts that name a recipient (given in lower case), for each reason to wait."""
+    """The number of parts that name a recipient (given in lower case), for each limit they wait for."""
     waiting = waiting_specs(connection, account.name, MOST_WAITING)
-    return Counter(reason for reason, spec in waiting if _names(json.loads(spec), recipient))
+    return Counter(limit_name for limit_name, spec in waiting if _names(json.loads(spec), recipient))
 
 
 def _names(document: Any, recipient: str) -> bool:

@@ -319,7 +319,7 @@ def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
 def why_no_answer(error: Exception, wire: Wire) -> str:
     """The class of a fault on an open connection, by what the wire recorded and what was raised."""
     causes = tuple(_causes(error))
-    if _any(causes, DeadlinePassed):
+    if is_overdue(error):
         return "read_timeout" if wire.written and not wire.received else "deadline"
     if _any(causes, TooLarge):
         return "too_large"
@@ -338,6 +338,11 @@ def why_no_answer(error: Exception, wire: Wire) -> str:
     if _any(causes, http.client.HTTPException, InvalidHeader):
         return "garbled"
     return type(error).__name__
+
+
+def is_overdue(error: Exception) -> bool:
+    """True when the call ended because its deadline had passed."""
+    return _any(tuple(_causes(error)), DeadlinePassed)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

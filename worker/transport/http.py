@@ -28,7 +28,7 @@ from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.account import Secret
-from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import (
@@ -37,6 +37,7 @@ from worker.transport.connection import (
     Probe,
     TooLarge,
     engine_for,
+    is_overdue,
     why_no_answer,
     why_not_connected,
 )
@@ -177,13 +178,16 @@ class RequestsTransport:
         done = False
         try:
             if not line.wire.alive():
-                return NeverLeft("dropped" if self._is_old(line) else "closed_at_once", self._monotonic() - began)
+                cause = Unsent.DROPPED if self._is_old(line) else Unsent.CLOSED_AT_ONCE
+                return NeverLeft(cause.value, self._monotonic() - began, cause)
             reply = self._exchange(route, line, request)
             done = line.reusable
             return Answered(reply, self._monotonic() - began)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
             reason, duration = why_no_answer(error, line.wire), self._monotonic() - began
-            return NoAnswer(reason, duration) if line.wire.handed else NeverLeft(reason, duration)
+            if line.wire.handed:
+                return NoAnswer(reason, duration)
+            return NeverLeft(reason, duration, Unsent.DEADLINE if is_overdue(error) else None)
         finally:
             if done:
                 self._give_back(route, line, used=True)

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
 from worker.channels import channel
 from worker.domain.account import Account
-from worker.domain.call import Access, Answered, NeverLeft, NoAnswer
+from worker.domain.call import Access, Answered, NeverLeft, NoAnswer, Unsent
 from worker.domain.job import Part
 from worker.domain.outcome import Unknown
 
@@ -48,6 +48,8 @@ def test_first_byte_decides(row: Row, stage: Stage) -> None:
 
     assert isinstance(result, NeverLeft | NoAnswer | Answered)
     assert isinstance(result, NeverLeft) == ("first_byte" not in stage.reached)
+    if isinstance(result, NeverLeft):
+        assert (Unsent(result.reason) if result.reason in set(Unsent) else None) == result.cause
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("Answered")], ids=lambda row: row.fault)

@@ -35,7 +35,6 @@ MARGIN_S = 30.0
 """Seconds after a fetch's deadline until another process may begin; looking up a name has time limits of its own."""
 BUSY_S = 1.0
 """Seconds that a part waits while this process fetches as many files as it may."""
-FETCHING = "its file is being fetched"
 
 
 class UrlFiles:
@@ -67,11 +66,12 @@ class UrlFiles:
             self._change([Change(due.id, _wait_for_a_slot)])
             return Awaiting()
         try:
-            return self._fetch(due, file, channel, account) if self._claim(due) else Awaiting()
+            until = self._claim(due)
+            return Awaiting() if until is None else self._fetch(due, until, file, channel, account)
         finally:
             self._slots.release()
 
-    def _fetch(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+    def _fetch(self, due: DuePart, until: int, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
         began = self._monotonic()
         found = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
         duration = self._monotonic() - began
@@ -83,7 +83,7 @@ class UrlFiles:
             case TryLater(reason=reason):
                 return Again(f"the file behind its URL could not be fetched: {reason}")
             case Stopped():
-                self._give_up(due)
+                self._give_up(due, until)
                 return Awaiting()
             case Fetched():
                 try:
@@ -122,8 +122,8 @@ class UrlFiles:
         save_parts(connection, [facts])
         return Ready(spec)
 
-    def _claim(self, due: DuePart) -> bool:
-        """Puts the part off until the fetch must have ended; False: another process fetches its file."""
+    def _claim(self, due: DuePart) -> int | None:
+        """Puts the part off until the fetch must have ended; that instant. None: another process fetches its file."""
         until: int | None = None
 
         def claim(part: PartFacts, now: int) -> None:
@@ -132,18 +132,18 @@ class UrlFiles:
             nonlocal until
             if part.claim == due.claim and _is_due(part, now):
                 until = now + self._lease_us
-                settle.wait_until(part, until, FETCHING)
+                settle.wait_until(part, until, "its file is being fetched")
             elif part.claim != due.claim or part.not_before != until:
                 until = None
 
         self._change([Change(due.id, claim)])
-        return until is not None
+        return until
 
-    def _give_up(self, due: DuePart) -> None:
+    def _give_up(self, due: DuePart, until: int) -> None:
         """Makes the part due at once after its fetch was broken off, so that another process may begin."""
 
         def free(part: PartFacts, now: int) -> None:
-            if part.state is PartState.QUEUED and part.claim == due.claim and part.reason == FETCHING:
+            if part.state is PartState.QUEUED and part.claim == due.claim and part.not_before == until:
                 settle.wait_until(part, now, "the process that fetched its file ended")
 
         self._change([Change(due.id, free)])

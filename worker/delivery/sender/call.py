@@ -14,7 +14,7 @@ from worker.delivery.sender.room import give_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.call import Answered, CallResult, NeverLeft
+from worker.domain.call import Answered, CallResult, NeverLeft, Unsent
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Unit
@@ -202,7 +202,7 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
     # in between must send nothing when it goes on.
     left_s = asked.deadline_s - (runtime.monotonic() - flight.marked_at)
     if left_s <= 0:
-        return NeverLeft("deadline", 0.0)
+        return NeverLeft(Unsent.DEADLINE.value, 0.0, Unsent.DEADLINE)
     with runtime.lane_states.call(lane, left_s):
         result = flight.connection.call(replace(asked, deadline_s=left_s))
     runtime.lane_states.took(lane, result.duration_s)

@@ -25,21 +25,12 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import LaneBlock, account_of
-from worker.domain.pacing.limit import Denied
+from worker.domain.pacing.lane import Cause, LaneBlock, account_of
+from worker.domain.pacing.limit import Denied, used_up
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.chats import WAITING
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes.lanes import (
-    GETTOKEN,
-    block_lanes,
-    hand_probe_on,
-    log_steps,
-    resume_lanes,
-    return_probe,
-    used_up,
-)
+from worker.outbox.lanes.lanes import block_lanes, hand_probe_on, log_steps, resume_lanes, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
@@ -141,7 +132,7 @@ class LaneBlocks:
             wait_us = int(elsewhere_s * SECOND)
             database.run(lambda connection: hand_probe_on(connection, database.now, due.lane, wait_us))
             return
-        database.run(lambda connection: return_probe(connection, database.now, due.lane, WAITING))
+        database.run(lambda connection: return_probe(connection, database.now, due.lane))
 
     def block(self, due: DuePart, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
         """Blocks the part's lane or account, now and in SQL."""
@@ -149,7 +140,8 @@ class LaneBlocks:
 
     def fill(self, due: DuePart, denied: Denied) -> None:
         """Blocks the lane or account whose limit is used up; calls that have a permit are still made."""
-        self._write(self._block(due, denied.scope, denied.delay, used_up(denied.limit), limited=True))
+        block = self._block(due, denied.scope, denied.delay, used_up(denied.limit), limited=True)
+        self._write(replace(block, limit_name=denied.limit))
 
     def no_token(self, due: DuePart, wait: TokenWait) -> None:
         """Blocks the account of a part that has no token yet; with the vendor's penalty, if it set one."""
@@ -158,14 +150,14 @@ class LaneBlocks:
             return
         self._lane_states.note(account_of(due.lane))
         remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None
-        block = self._block(due, Scope.ACCOUNT, wait.delay, GETTOKEN + wait.reason, remedy)
+        block = self._block(due, Scope.ACCOUNT, wait.delay, f"gettoken: {wait.reason}", remedy)
         self._write(replace(block, penalty=wait.penalty))
 
     def refused_token(self, due: DuePart, parked: TokenParked) -> None:
         """Parks the account until the next gettoken, which one process makes for all; see `token_probe.py`."""
-        reason = GETTOKEN + parked.reason
+        reason = f"gettoken: {parked.reason}"
         block = self._block(due, Scope.ACCOUNT, parked.probe_in_s, reason, parked.remedy, parked=True)
-        self._write(replace(block, hint=parked.hint))
+        self._write(replace(block, hint=parked.hint, cause=Cause.TOKEN))
 
     def _write(self, block: LaneBlock) -> None:
         if block.delay < BRIEF_S and not block.parked:

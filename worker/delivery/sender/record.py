@@ -11,7 +11,7 @@ from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.room import give_back
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer
+from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer, Unsent
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -33,13 +33,6 @@ from worker.outbox.jobs.codes import SPENT_BY_VENDOR
 
 log = structlog.get_logger()
 
-FAULTLESS = frozenset({"dropped", "deadline"})
-"""Reasons for which nothing left and no attempt is counted.
-
-`dropped`: the server had closed the kept connection. `deadline`: this process was stopped between mark and first byte.
-"""
-CLOSED_AT_ONCE = "closed_at_once"
-"""The server accepted the connection and closed it: the service behind it is down."""
 AFTER_OUR_ERROR_S = 5.0
 """Seconds a part waits after an error of ours between mark and call; doubled with every further try."""
 
@@ -57,10 +50,12 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
         case Answered(reply=reply):
             return flight.channel.outcome(flight.part, flight.account, reply, flight.access)
-        case NeverLeft(reason=reason) if reason == CLOSED_AT_ONCE:
+        case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE):
             return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
+        case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
+            return Verdict(Wait(Scope.PART, 0.0, reason))
         case NeverLeft(reason=reason):
-            return Verdict(Wait(Scope.PART, 0.0, reason) if reason in FAULTLESS else Retry(reason))
+            return Verdict(Retry(reason))
         case NoAnswer(reason=reason):
             return Verdict(Unknown(reason))
 

@@ -28,7 +28,6 @@ from worker.domain.pacing.limit import Charge
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes.lanes import used_up
 from worker.outbox.lanes.offering import like
 
 TRIES = 3
@@ -118,11 +117,11 @@ def _room_in_s(flight: InFlight, denied: Denied) -> float:
 
 def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
     """Puts the part off for so many seconds; waiting for room is not an attempt."""
-    delay_us, claim, reason = int(delay_s * settle.SECOND), due.claim, used_up(denied.limit)
+    delay_us, claim = int(delay_s * settle.SECOND), due.claim
 
     def wait(part: settle.PartFacts, now: int) -> None:
         if part.state is PartState.QUEUED and part.claim == claim:
-            settle.wait_until(part, now + delay_us, reason)
+            settle.wait_for_limit(part, now + delay_us, denied.limit)
 
     return Change(due.id, wait)
 
@@ -178,7 +177,7 @@ def _take_apart(
         _dump(now),
         _dump(later),
         int(first_to_go_s(denied.members, flight.charges) * settle.SECOND),
-        used_up(denied.limit),
+        denied.limit,
         later.get("task_id"),
     )
     if not runtime.writer.narrow(wish):

@@ -49,6 +49,17 @@ class Step(StrEnum):
     """An error of this program stopped work on something of the lane; nothing is blocked."""
 
 
+class Cause(StrEnum):
+    """What a block waits for besides time and people, so that it can be lifted when that comes."""
+
+    TOKEN = "token"
+    """The vendor refuses the account a token; see `token_probe.py`."""
+    CHAT = "chat"
+    """The account was taken out of the lane's chat, and a callback can say that it is back."""
+    ALLOWANCE = "allowance"
+    """No message is left of those that the chat's member allowed, and a callback can bring more."""
+
+
 class Standing(StrEnum):
     """The present state of a lane, for people."""
 
@@ -89,8 +100,13 @@ class LaneBlock:
     label: str
     delay: float
     reason: str
+    """Why, for people; nothing is decided on it."""
     remedy: str | None = None
     parked: bool = False
+    cause: Cause | None = None
+    """What lifts the block when it comes; None: nothing but time or a person."""
+    limit_name: str | None = None
+    """The limit of ours that is used up; None: the block has another reason."""
     penalty: Penalty | None = None
     failed: bool = False
     """The call shows a vendor that is ill: counts for the breaker."""
@@ -123,6 +139,8 @@ class LaneFacts:
     reason: str = ""
     remedy: str | None = None
     parked: bool = False
+    cause: Cause | None = None
+    limit_name: str | None = None
     blocked_at: int = 0
     hint: str | None = None
     step: int = 0
@@ -212,6 +230,7 @@ def _hold(facts: LaneFacts, block: LaneBlock, until: int, now: int) -> None:
     )  # the new one when they end together
     if not keeps:
         facts.reason, facts.remedy, facts.hint = block.reason[:300], block.remedy, block.hint
+        facts.cause, facts.limit_name = block.cause, block.limit_name
         facts.parked, facts.blocked_at = block.parked, now
     facts.blocked_until = max(facts.blocked_until, until) if stands else until
 
@@ -311,6 +330,7 @@ def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
     """
     facts.parked, facts.blocked_until = False, 0
     facts.reason, facts.remedy, facts.hint = "", None, None
+    facts.cause = facts.limit_name = None
     begin(facts, now)
     return LaneEvent(facts.lane, facts.account, facts.label, Step.RESUMED, why, None, None, None)
 

@@ -45,6 +45,11 @@ class Limit:
     """Why calls are not counted against it although the vendor may count them; empty: they are counted."""
 
 
+def used_up(limit_name: str) -> str:
+    """Why a lane, or a part, waits for a limit, in words for people."""
+    return f"limit {limit_name} is used up"
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A limit as it is kept for an account: its amount, and the subject that it counts for."""

@@ -165,7 +165,8 @@ class Narrowing:
     """The new part's spec, as JSON."""
     delay_us: int
     """Microseconds from now until the new part is due."""
-    reason: str
+    limit_name: str
+    """The limit without room for the recipients that go later."""
     task_id: str | None = None
     """The new part's task_id, where the caller chose the job's; a callback names a card by it alone."""
     tried: bool = False

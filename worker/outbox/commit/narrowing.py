@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from worker.domain import settle
 from worker.domain.job import Kind, part_id, part_range
 from worker.domain.outcome import Progress, Rejected
+from worker.domain.pacing.limit import used_up
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.batch import Batch
@@ -34,7 +35,8 @@ def narrow(
         return MarkReply(Marked.YES, part.claim)
     if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
         return LOST
-    later = _NewPart(item.later_spec, batch.now + item.delay_us, item.reason, item.task_id)
+    reason = used_up(item.limit_name)
+    later = _NewPart(item.later_spec, batch.now + item.delay_us, reason, item.limit_name, item.task_id)
     _add_later(connection, batch, later, part, job)
     if part.claim:
         # A mark under which nothing left stored the body for all of its recipients; no repeat may send that.
@@ -92,6 +94,8 @@ class _NewPart:
     spec: str = field(repr=False)
     due_at: int
     reason: str
+    limit_name: str | None = None
+    """The limit that it waits for; None: it is due at once."""
     task_id: str | None = None
 
 
@@ -105,7 +109,9 @@ def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: Part
     # Parts that this batch has added are not in the table yet.
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
-    batch.added.append({**row, "expires_at": part.expires_at, "reason": later.reason[:300]})
+    batch.added.append(
+        {**row, "expires_at": part.expires_at, "reason": later.reason[:300], "limit_name": later.limit_name}
+    )
     if later.task_id is not None:
         named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
         batch.task_ids.append(named)

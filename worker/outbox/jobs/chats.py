@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
-from worker.domain.pacing.lane import LaneBlock, LaneEvent
+from worker.domain.pacing.lane import Cause, LaneBlock, LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
@@ -30,8 +30,6 @@ class ChatLanes:
     lanes: tuple[str, ...]
     blocks: tuple[LaneBlock, ...]
     """One block for each lane, written when the account was taken out of the chat and lifted when it returns."""
-    waiting: str
-    """The reason of lanes that wait for a message from the chat's member."""
 
 
 CAME_BACK = "it is in the chat again"
@@ -69,13 +67,12 @@ def note(
     )
     if gone:
         return block_lanes(connection, now_sql, lanes.blocks)
-    # Only blocks with this reason are lifted: the lane may be parked for another one too.
+    # Only blocks with this cause are lifted: the lane may be parked for another one too.
     opened: list[LaneEvent] = []
     if gone_at is not None:
-        for reason in {block.reason for block in lanes.blocks}:
-            opened += resume_lanes(connection, now_sql, lanes.lanes, CAME_BACK, reason=reason)
+        opened += resume_lanes(connection, now_sql, lanes.lanes, CAME_BACK, cause=Cause.CHAT)
     if news.allowance:
-        opened += resume_lanes(connection, now_sql, lanes.lanes, ALLOWED, reason=lanes.waiting)
+        opened += resume_lanes(connection, now_sql, lanes.lanes, ALLOWED, cause=Cause.ALLOWANCE)
     return opened
 
 
@@ -180,10 +177,10 @@ WAITING = "its member has to speak first: no message is left of those he allowed
 def gone(lane: str, account: str) -> LaneBlock:
     """The block of a chat that the account was taken out of."""
     remedy = "add it to the chat again; then what waits is sent, and else within the hour what the vendor refuses ends"
-    return LaneBlock(lane, account, "chat", GONE_S, GONE, remedy, parked=True)
+    return LaneBlock(lane, account, "chat", GONE_S, GONE, remedy, parked=True, cause=Cause.CHAT)
 
 
 def waiting(lane: str, account: str) -> LaneBlock:
     """The block of a single chat whose allowance is used up."""
     remedy = "let the member write to it, or have him taken into its subscription scope and set subscribed = true"
-    return LaneBlock(lane, account, "chat", LOOK_S, WAITING, remedy, parked=True)
+    return LaneBlock(lane, account, "chat", LOOK_S, WAITING, remedy, parked=True, cause=Cause.ALLOWANCE)

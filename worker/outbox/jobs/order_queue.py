@@ -144,7 +144,7 @@ def send_to_sleep(connection: Connection, orders: Mapping[str, str]) -> None:
     # Without the lock the part before one of them could end meanwhile, and no transaction would wake it.
     _lock(connection, set(orders.values()))
     waiting = out_of_turn(connection, list(orders))
-    sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}'"
+    sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
     sleep = dialect_of(connection).update_chosen("worker_parts", sets) + " and state = 0 and waits_on is null"
     run(connection, sleep, {"ids": ids_json(waiting)})
 

@@ -171,16 +171,16 @@ def newest_jobs(
 
 # -- parts that wait for a limit --------------------------------------------------------------------------------------
 
-_WAITING = "from worker_parts where state = 0 and lane > :low and lane < :high and reason like 'limit %' limit :most"
+_WAITING = "from worker_parts where state = 0 and lane > :low and lane < :high and limit_name is not null limit :most"
 
 
-def waiting_by_reason(connection: Connection, account: str, most: int) -> dict[str, int]:
-    """How many parts of an account wait for each limit, by the reason they are given; `most` parts are read."""
-    query = f"select reason, count(*) from (select reason {_WAITING}) waiting group by reason"
+def waiting_by_limit(connection: Connection, account: str, most: int) -> dict[str, int]:
+    """How many parts of an account wait for each limit, by its name; `most` parts are read."""
+    query = f"select limit_name, count(*) from (select limit_name {_WAITING}) waiting group by limit_name"
     return {row[0]: int(row[1]) for row in connection.execute(text(query), {**lane_range(account), "most": most})}
 
 
 def waiting_specs(connection: Connection, account: str, most: int) -> list[tuple[str, str]]:
-    """Reason and spec (JSON) of `most` parts of an account that wait for a limit."""
-    rows = connection.execute(text(f"select reason, spec {_WAITING}"), {**lane_range(account), "most": most})
+    """The limit's name and the spec (JSON) of `most` parts of an account that wait for a limit."""
+    rows = connection.execute(text(f"select limit_name, spec {_WAITING}"), {**lane_range(account), "most": most})
     return [(row[0], row[1]) for row in rows]

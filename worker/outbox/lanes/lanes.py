@@ -18,7 +18,17 @@ from uuid_utils import uuid7
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
-from worker.domain.pacing.lane import RULES, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
+from worker.domain.pacing.lane import (
+    RULES,
+    Cause,
+    LaneBlock,
+    LaneEvent,
+    LaneFacts,
+    LaneRules,
+    Step,
+    Success,
+    account_of,
+)
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
@@ -28,20 +38,6 @@ from worker.outbox.engine.sql import fetch, read_now, run
 log = structlog.get_logger()
 
 _NAMES = tuple(column.name for column in tables.lanes.columns)
-GETTOKEN = "gettoken: "
-"""The first word of the reason when the vendor refuses an account a token."""
-LIMIT = "limit "
-"""The first word of the reason when a limit of ours is used up; calls that have reserved already may be made."""
-IS_USED_UP = " is used up"
-
-
-def used_up(limit: str) -> str:
-    """Why a lane, or a part, waits for a limit of ours."""
-    return f"{LIMIT}{limit}{IS_USED_UP}"
-
-
-def _limit_of(reason: str) -> str:
-    return reason.removeprefix(LIMIT).removesuffix(IS_USED_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,8 @@ class Noted:
     """Lanes and accounts whose row the next answer must update: they have a call bound, a penalty step or failures in
     a row."""
     used_up: Mapping[str, str] = field(default_factory=dict)
-    """Blocked lanes and accounts that wait only for a limit of ours -> the limit's name."""
+    """Blocked lanes and accounts that wait only for a limit of ours -> the limit's name. Calls that have reserved
+    already may be made."""
     failures: Mapping[str, int] = field(default_factory=dict)
     """Lanes and accounts -> their calls in a row that say the vendor is ill."""
 
@@ -71,7 +68,7 @@ def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
         frozenset(row[0] for row in rows if row[2]),
         {row[0]: int(row[3]) for row in rows if row[3] is not None},
         frozenset(row[0] for row in rows if row[3] is not None or row[4]),
-        {row[0]: _limit_of(row[5]) for row in rows if row[1] > 0 and not row[2] and row[5].startswith(LIMIT)},
+        {row[0]: row[5] for row in rows if row[1] > 0 and not row[2] and row[5] is not None},
         {row[0]: int(row[6]) for row in rows if row[6]},
     )
 
@@ -79,7 +76,7 @@ def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
 @lru_cache(maxsize=8)
 def _noted(dialect: Dialect, now_sql: str) -> str:
     stands = f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
-    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, reason, failures"
+    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, limit_name, failures"
     return f"select {columns} from {dialect.chosen('worker_lanes', 'lane')} and ({stands})"
 
 
@@ -152,14 +149,14 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
 
 
 def resume_lanes(
-    connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, reason: str | None = None
+    connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, cause: Cause | None = None
 ) -> list[LaneEvent]:
     """Lifts blocks and parkings of these lanes or accounts; then each starts with one call in the air.
 
-    With `reason` only those that are blocked for this reason.
+    With `cause` only those that are blocked for this cause.
     """
     now = read_now(connection, now_sql)
-    rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if reason in (None, facts.reason)]
+    rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if cause in (None, facts.cause)]
     closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
     events = [deciding.resume(facts, now, why) for facts in closed]
     _save(connection, closed, now)
@@ -184,8 +181,8 @@ def parked_for_token(connection: Connection, now_sql: str) -> list[str]:
     """Accounts whose credentials were refused, and whose probe is not due yet."""
     rows = fetch(
         connection,
-        f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and reason like :reason",
-        {"reason": f"{GETTOKEN}%"},
+        f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and cause = :cause",
+        {"cause": Cause.TOKEN.value},
     )
     return [row[0] for row in rows]
 
@@ -195,17 +192,17 @@ def probe_now(connection: Connection, now_sql: str, account: str) -> None:
     run(
         connection,
         f"update worker_lanes set blocked_until = {now_sql}"
-        f" where lane = :account and parked = true and blocked_until > {now_sql} and reason like :reason",
-        {"account": account, "reason": f"{GETTOKEN}%"},
+        f" where lane = :account and parked = true and blocked_until > {now_sql} and cause = :cause",
+        {"account": account, "cause": Cause.TOKEN.value},
     )
 
 
-def return_probe(connection: Connection, now_sql: str, lane: str, reason: str) -> None:
-    """Returns an account's probe when the lane it went to made no call, because that is parked for its own reason."""
+def return_probe(connection: Connection, now_sql: str, lane: str) -> None:
+    """Returns an account's probe when the lane it went to made no call, because its chat's allowance is used up."""
     waits = fetch(
         connection,
-        "select lane from worker_lanes where lane = :lane and parked = true and reason = :reason",
-        {"lane": lane, "reason": reason},
+        "select lane from worker_lanes where lane = :lane and parked = true and cause = :cause",
+        {"lane": lane, "cause": Cause.ALLOWANCE.value},
     )
     if waits:
         run(
@@ -292,11 +289,11 @@ def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
         {"ids": ids_json(lanes)},
     )
     found = (LaneFacts(**dict(zip(_NAMES, row, strict=True))) for row in rows)
-    return {facts.lane: _with_bool(facts) for facts in found}
+    return {facts.lane: _typed(facts) for facts in found}
 
 
-def _with_bool(facts: LaneFacts) -> LaneFacts:
-    facts.parked = bool(facts.parked)
+def _typed(facts: LaneFacts) -> LaneFacts:
+    facts.parked, facts.cause = bool(facts.parked), Cause(facts.cause) if facts.cause else None
     return facts
 
 

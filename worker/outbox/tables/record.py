@@ -29,7 +29,7 @@ attempts = table(
     Column("hint", Key(80), doc="the vendor's trace number; null without one"),
     Column("caller_ip", Key(60), doc="our address as the vendor saw it; null when not told"),
     Column("flagged", Boolean, nullable=False, doc="the duplicate check was on"),
-    Column("duration_ms", Integer, doc="the call's length; null when the process died"),
+    Column("duration_ms", Integer, doc="the call's length; null when it had no end, as in a process that died"),
     Column("started_at", BigInteger, nullable=False, doc="the mark"),
     Column(
         "ended_at",
