@@ -199,6 +199,22 @@ def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
         assert "accepted" == site.state(job)
 
 
+@pytest.mark.parametrize(
+    ("why", "tries", "blocked"), [("closed_at_once", 0, True), ("deadline", 0, False), ("file", 1, False)]
+)
+def test_why_a_call_never_left_decides_what_waits(site: Site, why: str, tries: int, blocked: bool) -> None:
+    """The account of a host that closes what it accepts; a part whose deadline passed before the first byte, uncounted;
+    and any other fault is a try of the part.
+    """
+    site.vendor.says(unsent(why))
+    job = site.send()
+
+    site.ring(job)
+
+    assert ("queued", tries) == (site.state(job), site.part(job).tries)
+    assert blocked == (site.lane("hr") is not None)
+
+
 def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
     database: Database, driven_clock: DrivenClock
 ) -> None:

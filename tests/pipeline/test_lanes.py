@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.support.noise import plain
 from worker.domain.pacing.lane import LaneBlock, LaneRules, Success, account_of, with_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -31,7 +32,7 @@ def write(database: Database, *blocks: LaneBlock) -> None:
 def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
     with database.reading() as connection:
         found = connection.execute(text("select * from worker_lanes where lane = :lane"), {"lane": lane}).mappings()
-        return SimpleNamespace(**found.one())
+        return SimpleNamespace(**{name: plain(value) for name, value in found.one().items()})
 
 
 def known(database: Database, *names: str) -> Noted:

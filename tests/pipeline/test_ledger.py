@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.support.noise import plain
 from tests.support.runtime import Site, planted
 from tests.support.waiting import until_waiting
 from worker import To, timeline
@@ -293,7 +294,7 @@ def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> No
     waits = do(site, an_end(job, Retry("6000 conflict")))
     nothing = do(site, Change(part_id(job, 0), lambda part, now: None), Change("f" * 32 + "-0", lambda part, now: None))
 
-    assert [(None, "0 s: 6000 conflict")] == [(said.state, said.text) for said in waits.happened]
+    assert [(None, "0 s: 6000 conflict")] == [(said.state, plain(said.text)) for said in waits.happened]
     assert [] == nothing.happened
 
 
@@ -426,7 +427,7 @@ def test_an_end_in_doubt_stays_in_the_timeline(
 
 def told(site: Site, job: str) -> list[tuple[datetime, str, str]]:
     with site.database.reading() as connection:
-        return [(event.at, event.what, event.detail) for event in timeline(connection, job)]
+        return [(event.at, event.what, plain(event.detail)) for event in timeline(connection, job)]
 
 
 # -- dependants -------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
+from tests.support.noise import plain
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.support.scripted_web import ScriptedWeb
 from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, replay, update_card, upload
@@ -273,9 +274,10 @@ class Site:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def rows(self, query: str, **values: Any) -> list[SimpleNamespace]:
-        """Rows of any query."""
+        """Rows of any query, with reasons as people read them; see `noise.py`."""
         with self.database.reading() as connection:
-            return [SimpleNamespace(**row) for row in connection.execute(text(query), values).mappings()]
+            rows = connection.execute(text(query), values).mappings()
+            return [SimpleNamespace(**{name: plain(value) for name, value in row.items()}) for row in rows]
 
     def sql(self, statement: str, **values: Any) -> None:
         """Changes rows behind everybody's back."""
