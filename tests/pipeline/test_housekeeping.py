@@ -314,7 +314,7 @@ def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest
     """The others go round after round, and the third failure in a row is told."""
     looks: list[str] = []
 
-    def fails(database: Database, before: int, after: str) -> purge._BatchResult:
+    def fails(database: Database, before: int, after: str) -> purge.BatchResult:
         looks.append(after)
         raise RuntimeError
 
@@ -336,7 +336,7 @@ def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: p
     """A statement that is ended for taking too long would be made five times a second."""
     looks: list[str] = []
 
-    def fails(database: Database, before: int, after: str) -> purge._BatchResult:
+    def fails(database: Database, before: int, after: str) -> purge.BatchResult:
         looks.append(after)
         raise RuntimeError
 

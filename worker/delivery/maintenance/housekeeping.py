@@ -38,7 +38,7 @@ AFTER_FAILURE_S = 60.0
 class _Task:
     name: str
     days: float
-    batch: Callable[[Database, int, str], purge._BatchResult]
+    batch: Callable[[Database, int, str], purge.BatchResult]
     after: str | None = ""
     """The place at which its round goes on; None: the round is complete."""
     due: float = 0.0
@@ -115,5 +115,5 @@ class Housekeeping:
         return {task.name: task.deleted for task in self._tasks if task.deleted}
 
 
-def _purge_budgets(database: Database, before: int, after: str) -> purge._BatchResult:
-    return purge._BatchResult(budgets.purge(database, older_than_s=IDLE_BUDGET_DAYS * DAY_S), None)
+def _purge_budgets(database: Database, before: int, after: str) -> purge.BatchResult:
+    return purge.BatchResult(budgets.purge(database, older_than_s=IDLE_BUDGET_DAYS * DAY_S), None)

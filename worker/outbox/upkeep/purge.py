@@ -49,7 +49,7 @@ class Odd:
 
 
 @dataclass(frozen=True, slots=True)
-class _BatchResult:
+class BatchResult:
     """The result of one batch of reading through a table."""
 
     deleted: int
@@ -69,13 +69,13 @@ class _Job:
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
-def purge_jobs(database: Database, before: int, after: str) -> _BatchResult:
+def purge_jobs(database: Database, before: int, after: str) -> BatchResult:
     """Deletes jobs that ended before an instant, with all their rows; `deleted` counts jobs.
 
     A job whose deletion raises an error of ours is skipped.
     """
 
-    def batch(connection: Connection, after: str, most: int) -> _BatchResult:
+    def batch(connection: Connection, after: str, most: int) -> BatchResult:
         rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": most})
         # An original and its replays go together: a replay that is left would name a job that is gone.
         old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
@@ -86,8 +86,8 @@ def purge_jobs(database: Database, before: int, after: str) -> _BatchResult:
         _delete_jobs(connection, {job: free[job] for job in going})
         if len(going) < sum(map(len, families)):
             # The next batch reads the same jobs again and deletes the others.
-            return _BatchResult(len(going), after)
-        return _BatchResult(len(going), rows[-1][0] if len(rows) == most else None)
+            return BatchResult(len(going), after)
+        return BatchResult(len(going), rows[-1][0] if len(rows) == most else None)
 
     try:
         return database.run(lambda connection: batch(connection, after, JOBS))
@@ -98,8 +98,8 @@ def purge_jobs(database: Database, before: int, after: str) -> _BatchResult:
 
 
 def _one_by_one(
-    database: Database, batch: Callable[[Connection, str, int], _BatchResult], after: str, young: str
-) -> _BatchResult:
+    database: Database, batch: Callable[[Connection, str, int], BatchResult], after: str, young: str
+) -> BatchResult:
     """Deletes the jobs of a failed batch one by one, up to the first that fails alone, which is skipped."""
     deleted = 0
     for _ in range(JOBS):
@@ -110,12 +110,12 @@ def _one_by_one(
                 raise
             with database.reading() as connection:
                 [row] = fetch(connection, _JOBS, {"after": after, "young": young, "limit": 1})
-            return _BatchResult(deleted, row[0], Odd(row[0], error))
+            return BatchResult(deleted, row[0], Odd(row[0], error))
         deleted += look.deleted
         if look.after is None:
-            return _BatchResult(deleted, None)
+            return BatchResult(deleted, None)
         after = look.after
-    return _BatchResult(deleted, after)
+    return BatchResult(deleted, after)
 
 
 _JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"
@@ -302,14 +302,14 @@ _TASK_ID = "delete from worker_task_ids where account = :account and task_id = :
 # -- parts of jobs that stay ------------------------------------------------------------------------------------------
 
 
-def purge_bodies(database: Database, before: int, after: str) -> _BatchResult:
+def purge_bodies(database: Database, before: int, after: str) -> BatchResult:
     """Deletes frozen bytes of parts that have ended or are held."""
     # A held part is not repeated; any other part in doubt needs its frozen bytes for the repeat.
     ended = f"p.state in ({_ENDED}) or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
     return _purge_of_parts(database, "worker_bodies", "frozen_at", ended, before, after)
 
 
-def purge_attempts(database: Database, before: int, after: str) -> _BatchResult:
+def purge_attempts(database: Database, before: int, after: str) -> BatchResult:
     """Deletes attempts of parts that have ended without doubt; `deleted` counts parts."""
     return _purge_of_parts(database, "worker_attempts", "ended_at", f"p.state in ({_ENDED})", before, after)
 
@@ -319,7 +319,7 @@ _ENDED = ", ".join(
 )
 
 
-def _purge_of_parts(database: Database, table: str, made: str, ended: str, before: int, after: str) -> _BatchResult:
+def _purge_of_parts(database: Database, table: str, made: str, ended: str, before: int, after: str) -> BatchResult:
     """Deletes the old rows of ended parts; an ended part never moves again."""
     page = (
         f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
@@ -327,12 +327,12 @@ def _purge_of_parts(database: Database, table: str, made: str, ended: str, befor
     )
     source = database.dialect.chosen("worker_parts", alias="p")
 
-    def batch(connection: Connection) -> _BatchResult:
+    def batch(connection: Connection) -> BatchResult:
         rows = fetch(connection, page, {"after": after, "young": first_id(before), "limit": ROWS})
         old = ids_json(row[0] for row in rows if row[1] < before)
         ids = [row[0] for row in fetch(connection, f"select p.id from {source} and ({ended})", {"ids": old})]
         _delete(connection, table, ids, "part_id")
-        return _BatchResult(len(ids), rows[-1][0] if len(rows) == ROWS else None)
+        return BatchResult(len(ids), rows[-1][0] if len(rows) == ROWS else None)
 
     return database.run(batch)
 
@@ -340,32 +340,32 @@ def _purge_of_parts(database: Database, table: str, made: str, ended: str, befor
 # -- what belongs to no job -------------------------------------------------------------------------------------------
 
 
-def purge_callbacks(database: Database, before: int, after: str) -> _BatchResult:
+def purge_callbacks(database: Database, before: int, after: str) -> BatchResult:
     """Deletes callbacks with their events, unless a hook has yet to run."""
     return _purge_found(database, _CALLBACKS, {"before": before}, ("worker_inbound", "worker_events"))
 
 
-def purge_processes(database: Database, before: int, after: str) -> _BatchResult:
+def purge_processes(database: Database, before: int, after: str) -> BatchResult:
     """Deletes processes that ended and left no part marked and no hook running."""
     return _purge_found(database, _PROCESSES, {"before": before}, ("worker_processes",))
 
 
-def purge_lanes(database: Database, before: int, after: str) -> _BatchResult:
+def purge_lanes(database: Database, before: int, after: str) -> BatchResult:
     """Deletes lanes without a block or a change of their bound since an instant."""
     return _purge_found(database, _LANES, {"before": before}, ("worker_lanes",), "lane")
 
 
-def purge_lane_events(database: Database, before: int, after: str) -> _BatchResult:
+def purge_lane_events(database: Database, before: int, after: str) -> BatchResult:
     """Deletes events of lanes."""
     return _purge_found(database, _LANE_EVENTS, {"before": before}, ("worker_lane_events",))
 
 
-def purge_windows(database: Database, before: int, after: str) -> _BatchResult:
+def purge_windows(database: Database, before: int, after: str) -> BatchResult:
     """Deletes windows of the duplicate check that are over; reads all of them, because their ids are hashes."""
     return _purge_through(database, "worker_duplicates", "until", before, after)
 
 
-def purge_media(database: Database, before: int, after: str) -> _BatchResult:
+def purge_media(database: Database, before: int, after: str) -> BatchResult:
     """Deletes media_ids that ended before an instant, and files whose upload failed so long ago; reads all rows.
 
     A later send of such a file uploads it again.
@@ -401,30 +401,30 @@ _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before or
 
 def _purge_found(
     database: Database, query: str, values: Mapping[str, int], tables: Sequence[str], key: str = "id"
-) -> _BatchResult:
+) -> BatchResult:
     """Deletes the rows that a query finds, which returns one column of ids for each table."""
 
-    def batch(connection: Connection) -> _BatchResult:
+    def batch(connection: Connection) -> BatchResult:
         rows = fetch(connection, query, {**values, "limit": ROWS})
         for column, table in enumerate(tables):
             _delete(connection, table, [row[column] for row in rows], key)
-        return _BatchResult(len(rows), "" if len(rows) == ROWS else None)
+        return BatchResult(len(rows), "" if len(rows) == ROWS else None)
 
     return database.run(batch)
 
 
-def _purge_through(database: Database, table: str, ends: str, before: int, after: str) -> _BatchResult:
+def _purge_through(database: Database, table: str, ends: str, before: int, after: str) -> BatchResult:
     """Deletes rows that ended before an instant, page by page through the table."""
     # The condition is repeated in the delete: a row may have come into use again since it was read.
     page = f"select id, {ends} from {table} where id > :after order by id limit :limit"
     delete = f"{database.dialect.delete_chosen(table)} and {ends} < :before"
 
-    def batch(connection: Connection) -> _BatchResult:
+    def batch(connection: Connection) -> BatchResult:
         rows = fetch(connection, page, {"after": after, "limit": WINDOWS})
         over = [row[0] for row in rows if row[1] is not None and row[1] < before]
         if over:
             connection.execute(text(delete), {"ids": ids_json(over), "before": before})
-        return _BatchResult(len(over), rows[-1][0] if len(rows) == WINDOWS else None)
+        return BatchResult(len(over), rows[-1][0] if len(rows) == WINDOWS else None)
 
     return database.run(batch)
 
