@@ -95,7 +95,7 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
 def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str]:
     """The known recipients, each once whatever the case, as the spec spells them; `members` are its groups'."""
     users = spec.get("users", ())
-    if not members or not spec.keys() & set(GROUPS):
+    if not members or not spec.keys() & GROUPS:
         return list(users)
     named = {user.lower(): user for user in users}
     return [*users, *(one for one in members if one.lower() not in named)]

@@ -156,7 +156,7 @@ def _members(
 
     Waits for the application no longer than `delivery.members_deadline_s`.
     """
-    if not channel.counts_members or due.kind != Kind.SEND or not ready.spec.keys() & set(GROUPS):
+    if not channel.counts_members or due.kind != Kind.SEND or not ready.spec.keys() & GROUPS:
         return None
     return runtime.members.of(account.name, ready.spec)
 
