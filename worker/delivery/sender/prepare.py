@@ -260,12 +260,18 @@ def _try_again(runtime: Runtime, due: DuePart, reason: str, delay_s: float) -> N
 
 def change(runtime: Runtime, due: DuePart, apply: Any, *, receipt_not_sent: bool = False) -> None:
     """Moves the part, unless it was moved since it was loaded."""
+    runtime.writer.change([unless_moved(due, apply, receipt_not_sent=receipt_not_sent)])
+
+
+def unless_moved(due: DuePart, apply: Any, *, receipt_not_sent: bool = False) -> Change:
+    """A change that leaves the part alone where it was moved since it was loaded."""
+    claim = due.claim
 
     def unmoved(part: settle.PartFacts, now: int) -> None:
-        if part.state is PartState.QUEUED and part.claim == due.claim:
+        if part.state is PartState.QUEUED and part.claim == claim:
             apply(part, now)
 
-    runtime.writer.change([Change(due.id, unmoved, receipt_not_sent=receipt_not_sent)])
+    return Change(due.id, unmoved, receipt_not_sent=receipt_not_sent)
 
 
 def backoff_s(runtime: Runtime, tries: int) -> float:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.admission import Denied, Permit
 from worker.delivery.sender.in_flight import Flights, InFlight
-from worker.delivery.sender.prepare import fail, render_again
+from worker.delivery.sender.prepare import fail, render_again, unless_moved
 from worker.delivery.sender.retry_hints import SEEN
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -25,7 +25,6 @@ from worker.domain import settle
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge
-from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like
@@ -117,13 +116,8 @@ def _room_in_s(flight: InFlight, denied: Denied) -> float:
 
 def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
     """Puts the part off for so many seconds; waiting for room is not an attempt."""
-    delay_us, claim = int(delay_s * settle.SECOND), due.claim
-
-    def wait(part: settle.PartFacts, now: int) -> None:
-        if part.state is PartState.QUEUED and part.claim == claim:
-            settle.wait_for_limit(part, now + delay_us, denied.limit)
-
-    return Change(due.id, wait)
+    delay_us = int(delay_s * settle.SECOND)
+    return unless_moved(due, lambda part, now: settle.wait_for_limit(part, now + delay_us, denied.limit))
 
 
 # -- splitting ---------------------------------------------------------------------------------------------------------
