@@ -22,7 +22,7 @@ EXIT_CONFIGURATION = 2
 EXIT_AT_ONCE = 1
 
 
-class EngineRoomStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """Opens the worker process before the consumer takes messages, and drains it when the worker stops."""
 
     requires = ("celery.worker.components:Timer",)

@@ -17,7 +17,7 @@ from kombu import Consumer
 from worker.config import logging as our_logging
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
-from worker.service.bootsteps import EXIT_CONFIGURATION, EngineRoomStep, refuse
+from worker.service.bootsteps import EXIT_CONFIGURATION, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
 from worker.service.lifecycle import NO_HOOKS, Hooks, WorkerProcess
 from worker.service.queues import NORMAL, TRANSIENT, QuorumQueue, queues, register
@@ -31,7 +31,7 @@ def make_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> Any:
     app.conf.update(configuration(settings))
     revoked = celery.worker.state.revoked if hooks.revoked is None else hooks.revoked
     app.worker_process = WorkerProcess(settings, app, replace(hooks, revoked=revoked))
-    app.steps["worker"].add(EngineRoomStep)
+    app.steps["worker"].add(WorkerProcessStep)
     register(app)
     signals.setup_logging.connect(_set_up_logging, weak=False)
     return app

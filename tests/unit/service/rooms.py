@@ -1,4 +1,4 @@
-"""Engine rooms and Celery workers inside a test's own process, and what they leave behind taken away again.
+"""Worker processes and Celery workers inside a test's own process, and what they leave behind taken away again.
 
 Tests wait for events and jobs with a generous limit; nothing here waits for a fixed time.
 """

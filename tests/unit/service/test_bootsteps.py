@@ -16,7 +16,7 @@ from celery.concurrency.thread import TaskPool as Threads
 
 from worker.domain.errors import ConfigurationError
 from worker.service import bootsteps
-from worker.service.bootsteps import EXIT_AT_ONCE, EXIT_CONFIGURATION, EngineRoomStep, take_over_signals
+from worker.service.bootsteps import EXIT_AT_ONCE, EXIT_CONFIGURATION, WorkerProcessStep, take_over_signals
 
 
 class Exited(BaseException):
@@ -87,7 +87,7 @@ def test_the_room_lives_as_long_as_the_worker(room: Room, handlers: list[int]) -
     """Opened before the consumer starts, told at the close, waited for at the stop."""
     one = worker(room)
 
-    step = EngineRoomStep(one)
+    step = WorkerProcessStep(one)
     step.start(one)
     step.close(one)
     step.stop(one)
@@ -101,7 +101,7 @@ def test_a_room_that_still_waits_is_told_to_give_up(
     """Celery's wish to stop reaches a room that waits for its database."""
     monkeypatch.setattr(celery.worker.state, "should_stop", 0)
 
-    EngineRoomStep(worker(room)).start(worker(room))
+    WorkerProcessStep(worker(room)).start(worker(room))
 
     assert [("open", 8, "w1@test", True, True)] == room.told
 
@@ -110,7 +110,7 @@ def test_a_room_that_still_waits_is_told_to_give_up(
 def test_any_other_pool_is_refused(room: Room, capsys: pytest.CaptureFixture[str], pool: Any) -> None:
     """One sentence says which pool to take."""
     with pytest.raises(SystemExit) as ended:
-        EngineRoomStep(worker(room, pool))
+        WorkerProcessStep(worker(room, pool))
 
     assert EXIT_CONFIGURATION == ended.value.code
     assert "start it with -P threads" in capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_a_wrong_setting_found_while_opening_ends_the_worker(
     room.wrong = ConfigurationError("accounts.hr.secret: is not there")
 
     with pytest.raises(SystemExit) as ended:
-        EngineRoomStep(worker(room)).start(worker(room))
+        WorkerProcessStep(worker(room)).start(worker(room))
 
     assert EXIT_CONFIGURATION == ended.value.code
     assert "worker: accounts.hr.secret: is not there\n" == capsys.readouterr().err
@@ -132,7 +132,7 @@ def test_a_wrong_setting_found_while_opening_ends_the_worker(
 def test_a_cold_shutdown_ends_at_once(room: Room, exits: list[int]) -> None:
     """Nothing is waited for."""
     with pytest.raises(Exited):
-        EngineRoomStep(worker(room)).terminate(worker(room))
+        WorkerProcessStep(worker(room)).terminate(worker(room))
 
     assert ([EXIT_AT_ONCE], []) == (exits, room.told)
 
