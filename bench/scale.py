@@ -28,7 +28,7 @@ import structlog
 from bench import Figure
 from bench.scale_contents import KINDS, add_at_work, add_due, add_finished, add_future, scratch, tidy
 from bench.scale_side import Samples, Side
-from worker.delivery.scheduler.full_scan import FullScan
+from worker.delivery.scheduler.due_lanes import FullScan
 
 GOAL = 1.5
 ROUNDS, SAMPLES, WARM_UP = 5, 200, 25

@@ -16,8 +16,8 @@ import uuid_utils
 from sqlalchemy import text
 
 from bench.scale_contents import ACTIVE_LANES, SPEC, active_lane
-from worker.delivery.scheduler.batches import Doorbell
 from worker.delivery.scheduler.fair_share import Sharing
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import Policy

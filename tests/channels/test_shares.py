@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker import channels
+from worker.channels import registry
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope
@@ -47,7 +47,7 @@ def test_every_charge_is_in_the_list_of_the_accounts_limits(
     channel: str, kind: str, message: dict[str, Any], spec: dict[str, Any], recipient: str | None
 ) -> None:
     """Under the very subject, so that its use can be read; with the amount that is charged."""
-    vendor = channels.channel(channel)
+    vendor = registry.channel(channel)
     account = an_account(channel, limits={"calls_minute": 5} if channel == "youdu" else {}, share=0.5)
     part = Part("j-0", "j", 0, kind, message, spec)
 
@@ -61,7 +61,7 @@ def test_every_charge_is_in_the_list_of_the_accounts_limits(
 @pytest.mark.parametrize(("channel", "kind", "spec"), [(one[0], one[1], one[3]) for one in PARTS])
 def test_calls_of_all_corps_behind_an_address_are_charged_to_it(channel: str, kind: str, spec: dict[str, Any]) -> None:
     """Every call but an application's send, under a subject that names no corp, so it is one row for all of them."""
-    vendor, part = channels.channel(channel), Part("j-0", "j", 0, kind, TEXT, spec)
+    vendor, part = registry.channel(channel), Part("j-0", "j", 0, kind, TEXT, spec)
     charged, listed = [], []
     for corpid in ("ww1", "ww2"):
         account = Account(corpid, channel, "http://vendor", ACCOUNTS[channel] | {"corpid": corpid, "ip": "office"})
@@ -78,7 +78,7 @@ def test_calls_of_all_corps_behind_an_address_are_charged_to_it(channel: str, ki
 @pytest.mark.parametrize("channel", ACCOUNTS)
 def test_what_nobody_keeps_is_charged_to_nobody(channel: str) -> None:
     """It says why, and has the vendor's own amount whatever share is left to us."""
-    vendor = channels.channel(channel)
+    vendor = registry.channel(channel)
     account = an_account(channel, share=0.5)
 
     not_kept = {one.limit for one in vendor.counted(account, None) if one.limit.not_kept}
@@ -97,7 +97,7 @@ def test_what_nobody_keeps_is_charged_to_nobody(channel: str) -> None:
 @pytest.mark.parametrize("channel", ACCOUNTS)
 def test_the_list_names_every_published_limit_by_a_row(channel: str) -> None:
     """With its page, and what it counts; those that are off, too."""
-    vendor = channels.channel(channel)
+    vendor = registry.channel(channel)
     account = an_account(channel)
     if channel == "wecom_webhook":
         robot = Account("one", channel, "http://vendor", {"edition": "robot"})
@@ -136,7 +136,7 @@ def test_a_share_leaves_alone_what_no_window_counts() -> None:
 
 def test_half_of_a_day_is_half_of_the_accounts_cap() -> None:
     """200 x 100 person-times a day, of which half are ours."""
-    vendor = channels.channel("wecom_app")
+    vendor = registry.channel("wecom_app")
     part = Part("j-0", "j", 0, "send", TEXT, {"users": ["a"]})
 
     charges = vendor.limits(part, an_account("wecom_app", share={"app_day": 0.5}))

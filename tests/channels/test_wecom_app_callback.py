@@ -6,8 +6,8 @@ import pytest
 
 from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent, press, sent
 from tests.support.runtime import an_account
-from worker.channels import channel
 from worker.channels.base import CallbackDoor
+from worker.channels.registry import channel
 from worker.channels.wecom_app import account as keys
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Secret

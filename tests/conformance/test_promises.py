@@ -12,7 +12,7 @@ from tests.conformance.conftest import OTHER, OWN, TIGHT, Stand
 from tests.conformance.exceptions import EXCEPTIONS
 from tests.conformance.test_states import counts
 from worker import CheckFailed, enqueue
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conformance import table, test_promises, test_states
 from tests.conformance.cases import CASES
 from tests.conformance.exceptions import EXCEPTIONS
-from worker import channels
+from worker.channels import registry
 from worker.domain.state import PartState
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 def test_every_channel_is_asked() -> None:
     """A channel that is registered has a case, and no case is of a channel that is not."""
-    assert set(channels.names()) == {case.channel for case in CASES}
+    assert set(registry.names()) == {case.channel for case in CASES}
 
 
 def test_every_state_has_a_test() -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from tests.support.runtime import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
 from worker import Image, To
-from worker.channels import register, unregister
+from worker.channels.registry import register, unregister
 from worker.channels.wecom_app import WecomApp
 from worker.delivery.sender import prepare
 from worker.delivery.sender.admission import Denied

@@ -19,7 +19,7 @@ from tests.support.asgi import Answer, ask, asked
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted
 from tests.support.scripted_transport import answered
 from worker import To
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.crypto.envelope import Envelope
 from worker.domain.callbacks.inbound import Inbound

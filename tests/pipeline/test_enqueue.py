@@ -26,7 +26,7 @@ from worker import (
     To,
     Upload,
 )
-from worker.channels.usable import require_usable_accounts
+from worker.channels.registry import require_usable_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 

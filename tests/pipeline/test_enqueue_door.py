@@ -10,7 +10,7 @@ import pytest
 import bench.__main__ as bench_main
 import worker
 from bench import Figure
-from worker import channels
+from worker.channels import registry
 from worker.config.channels import REGISTRY
 from worker.domain.errors import ConfigurationError
 
@@ -51,14 +51,14 @@ def test_channels_can_be_registered() -> None:
         name = "fake"
 
     fake = Fake()
-    channels.register(fake)  # type: ignore[arg-type]
+    registry.register(fake)  # type: ignore[arg-type]
     try:
-        assert fake is channels.channel("fake")
+        assert fake is registry.channel("fake")
     finally:
-        channels.unregister("fake")
-    assert "wecom_app" == channels.channel("wecom_app").name
+        registry.unregister("fake")
+    assert "wecom_app" == registry.channel("wecom_app").name
     with pytest.raises(ConfigurationError, match="use one of wecom_app"):
-        channels.channel("fake")
+        registry.channel("fake")
 
 
 def test_benches_are_listed_and_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

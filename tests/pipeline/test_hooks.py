@@ -21,7 +21,7 @@ from tests.channels.callback_samples import AES_KEY, NOW, TOKEN, press, sent
 from tests.support.asgi import asked
 from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.settings import DeliverySettings, Settings
 from worker.domain.callbacks.hook import CardPressed, JobDone
 from worker.domain.errors import ConfigurationError

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.delivery.sender.writer import Writer
 from worker.domain.call import NeverLeft
 from worker.domain.job import part_id

@@ -16,7 +16,7 @@ from tests.support.waiting import until_waiting
 from worker import DedupeConflict, JobRef, NewJob, RetryTransaction, Text
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
-from worker.outbox.commit.windows import enter
+from worker.outbox.commit.marks import lock_windows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.media_cache import lock_vault
@@ -96,7 +96,7 @@ def the_relay(database: Database, connection: Connection, jobs: list[str]) -> No
 def the_limits(database: Database, connection: Connection, jobs: list[str]) -> None:
     Budgets(database).locked(connection, ["a", "b"])
     block_lanes(connection, database.now, [LaneBlock("hr:1", "hr", "send", 5, "why")])
-    enter(connection, {"w": (part_id(jobs[0], 0), 5)}, 1)
+    lock_windows(connection, {"w": (part_id(jobs[0], 0), 5)}, 1)
     lock_vault(connection, {"id": "v", "scope": "s", "upload_type": "image"}, jobs[0], 1)
 
 

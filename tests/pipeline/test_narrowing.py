@@ -14,7 +14,7 @@ import worker
 from tests.pipeline.test_isolation import Refusing, with_writer
 from tests.support.runtime import Site, an_account, lost, planted, refused, unsent
 from worker import To
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark, Marked, Narrowing

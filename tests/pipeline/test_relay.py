@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.runtime import PNG, Site, planted, refused
 from worker.delivery.scheduler import due_lanes, lane_head
-from worker.delivery.scheduler.batches import Doorbell
-from worker.delivery.scheduler.lane_head import Pacing
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import part_id
+from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -136,7 +136,7 @@ def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: S
 
 def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two steps of a round it rests three times as long as a step took, and at least two milliseconds."""
-    monkeypatch.setattr("worker.delivery.scheduler.full_scan.SLICE", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.SLICE", 1)
     site.send()
     site.card()
     site.relay.lead()
@@ -173,7 +173,7 @@ def test_more_lanes_than_a_slice_or_a_turn_takes_are_walked_through(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slice after slice, all of them in a round; and no turn looks at more of the found than it has time for."""
-    monkeypatch.setattr("worker.delivery.scheduler.full_scan.SLICE", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.SLICE", 1)
     monkeypatch.setattr("worker.delivery.scheduler.relay.LANES", 1)
     jobs = [site.send(), site.card(), site.send(account="it")]
     site.advance(3_600)

@@ -15,7 +15,7 @@ from uuid_utils import uuid7
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, busy, planted, refused
 from tests.support.scripted_web import Page, ScriptedWeb, Told
 from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.resolver.download import Downloads

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.delivery.maintenance.revocations import Revocations
 from worker.domain.call import CallResult, Request
 from worker.outbox.engine.clock import DrivenClock

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.runtime import Site, planted, refused
-from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import part_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.runtime import Site, an_account, planted
 from worker import To
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.limit_usage import Usage, usage

@@ -19,7 +19,7 @@ from tests.support.noise import plain
 from tests.support.runtime import PNG, Site
 from tests.support.waiting import until_waiting
 from worker import Chats, CheckFailed, File, FixedAccounts, Secret
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.channels.wecom_webhook import Action, Attachment, Image, Markdown, MarkdownV2, Text
 from worker.config.settings import Settings
 from worker.domain.callbacks.hook import CardPressed

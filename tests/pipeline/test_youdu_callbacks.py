@@ -10,7 +10,7 @@ import requests
 from tests.support.listening import listening
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import FixedAccounts
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account, Secret

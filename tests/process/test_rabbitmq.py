@@ -16,7 +16,7 @@ from rig.stack import Stack, until
 from rig.stacks import RABBITMQ, Make, on_every_stack, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.config.settings import Settings
-from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
 from worker.service.queues import NAMES, NORMAL, queues

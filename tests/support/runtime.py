@@ -25,16 +25,15 @@ from tests.support.noise import plain
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.support.scripted_web import ScriptedWeb
 from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, replay, update_card, upload
-from worker.channels import channel
-from worker.channels.usable import amount_of
+from worker.channels.registry import amount_of, channel
 from worker.config.accounts import FixedAccounts
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.resolver.http_get import Web
 from worker.delivery.resolver.members import Resolver
-from worker.delivery.scheduler.batches import Doorbell
 from worker.delivery.scheduler.fair_share import Sharing
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime

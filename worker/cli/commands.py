@@ -262,11 +262,11 @@ def retry(event: Annotated[str, typer.Argument(help="The event's id.")]) -> None
 
 def _explained(code: int, lang: str, only: str | None) -> list[str]:
     """The lines about a code, with channels' names above if the channels differ; empty: no channel knows the code."""
-    from worker import channels
+    from worker.channels import registry
 
     told: dict[tuple[str, ...], list[str]] = {}
-    for name in (only,) if only else channels.names():
-        lines = channels.channel(name).explain(code, lang)
+    for name in (only,) if only else registry.names():
+        lines = registry.channel(name).explain(code, lang)
         if lines:
             told.setdefault(tuple(lines), []).append(name)
     if len(told) == 1:

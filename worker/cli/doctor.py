@@ -10,8 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels import channel
-from worker.channels.usable import require_usable
+from worker.channels.registry import channel, require_usable
 from worker.cli.lanes import remedy_of
 from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from worker.channels import channel
-from worker.channels.usable import require_usable
+from worker.channels.registry import channel, require_usable
 from worker.cli.reading import Say, opened
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings, where

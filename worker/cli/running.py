@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from worker.channels.usable import require_usable_accounts
+from worker.channels.registry import require_usable_accounts
 from worker.cli.reading import opened, require_there
 from worker.config.accounts import accounts_of
 from worker.config.places import UrlFrom

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic_core import to_json
 from uuid_utils import uuid7
 
-from worker.channels import channel
 from worker.channels.base import CallbackDoor
-from worker.channels.usable import alike
+from worker.channels.registry import alike, channel
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import Settings

@@ -14,7 +14,7 @@ from typing import Unpack
 
 from sqlalchemy import Connection
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.accounts import AccountSource, current_accounts
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import uuid_utils
 from sqlalchemy import Connection
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.accounts import current_accounts
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients

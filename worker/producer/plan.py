@@ -14,8 +14,8 @@ from typing import Any
 import uuid_utils
 from pydantic_core import to_json
 
-from worker import channels
-from worker.channels.usable import require_usable
+from worker.channels import registry
+from worker.channels.registry import require_usable
 from worker.domain.account import Account
 from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.content.recipient import Recipients, To
@@ -79,7 +79,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     require_usable(asked.account)
     problems = list(option_problems(asked.options))
     document, files = _with_files(asked, problems)
-    channel, notes = channels.channel(asked.account.channel), list[str]()
+    channel, notes = registry.channel(asked.account.channel), list[str]()
     if not problems and asked.options.overflow != "refuse":
         document, notes = channel.fit(asked.kind, document, asked.account, asked.options.overflow)
     draft = Draft(

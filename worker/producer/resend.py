@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.accounts import AccountSource, current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.accounts import current_accounts
 from worker.domain.account import Account
 from worker.domain.content.message import Message

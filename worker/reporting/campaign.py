@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import Kind

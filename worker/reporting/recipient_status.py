@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.domain.content.recipient import LISTS, Recipients, everyone_of
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.state import PartState

@@ -17,8 +17,7 @@ from typing import Any
 
 import structlog
 
-from worker.channels import channel
-from worker.channels.usable import amount_of, require_usable_accounts, weight_of
+from worker.channels.registry import amount_of, channel, require_usable_accounts, weight_of
 from worker.config.accounts import AccountSource, accounts_of
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
@@ -27,11 +26,11 @@ from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.maintenance.revocations import Revocations
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.scheduler.fair_share import Sharing
-from worker.delivery.scheduler.lane_head import Pacing
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.errors import ConfigurationError, WorkerError
+from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine

@@ -6,7 +6,7 @@ tried at once. The probe itself goes the way of any other.
 
 from __future__ import annotations
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.accounts import AccountSource
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database

@@ -13,11 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.runtime import an_account
-from worker.channels.usable import weight_of
+from worker.channels.registry import weight_of
 from worker.cli.doctor import findings
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
-from worker.delivery.scheduler.batches import Doorbell
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.domain.errors import ConfigurationError
 from worker.service import celery_app
 from worker.service.broker import BrokerLine, broker_url, transport_options

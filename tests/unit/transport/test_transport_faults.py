@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.call import Access, Answered, NeverLeft, NoAnswer, Unsent
 from worker.domain.job import Part

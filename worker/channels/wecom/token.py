@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.channels.wecom import errcodes, redact
+from worker.channels.wecom.answer import Answer, integer, read, retry_after, text_of
 from worker.channels.wecom.errcodes import WRONG_SECRET, Class
 from worker.channels.wecom.redact import remedy
-from worker.channels.wecom.reply import Answer, integer, read, text_of
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 from worker.domain.outcome import Penalty
@@ -17,7 +17,6 @@ from worker.domain.outcome import Penalty
 DEADLINE_S = 10.0
 USUAL_LIFE_S = 7200
 UNREADABLE_DELAY_S = 5.0
-MAX_DELAY_S = 3600.0
 
 
 def token_request(account: Account, secret: str, now: int) -> Request:
@@ -32,14 +31,6 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     if answer is None:
         return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
     return _granted(answer) if answer.errcode == 0 else _refused(answer.errcode, answer.errmsg)
-
-
-def retry_after(reply: Reply) -> float | None:
-    """Seconds of a Retry-After header, bounded; a date counts as 60 seconds, because a channel has no clock."""
-    if "retry-after" not in reply.headers:
-        return None
-    seconds = reply.retry_after_s()
-    return 60.0 if seconds is None else min(max(seconds, 1.0), MAX_DELAY_S)
 
 
 def _granted(answer: Answer) -> TokenOutcome:

@@ -10,8 +10,7 @@ from typing import Any
 from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
 from worker.channels.checking.paths import url_problems
 from worker.channels.checking.plain import unfit_text
-from worker.channels.wecom.reply import Answer, moment, text_of
-from worker.channels.wecom.verdict import warns
+from worker.channels.wecom.answer import Answer, moment, text_of, warns
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.errors import Problem

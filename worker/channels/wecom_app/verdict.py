@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from worker.channels.wecom import errcodes, upload
+from worker.channels.wecom.answer import Answer, by_class, listed, no_vendor, read, text_of, verdict, warns
 from worker.channels.wecom.errcodes import Errcode
-from worker.channels.wecom.reply import Answer, listed, read, text_of
-from worker.channels.wecom.verdict import by_class, no_vendor, verdict, warns
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.channels.wecom_app.fields import SENDS
 from worker.channels.wecom_app.targets import TARGETS

@@ -17,8 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.channels.calls import filled
-from worker.channels.wecom.reply import Answer, text_of
-from worker.channels.wecom.verdict import by_code
+from worker.channels.wecom.answer import Answer, by_code, text_of
 from worker.channels.wecom_external.search import (
     CORP_MADE,
     LIST,

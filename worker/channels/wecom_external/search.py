@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from worker.channels.wecom.reply import integer, moment
+from worker.channels.wecom.answer import integer, moment
 
 LIST, MEMBERS, RESULTS = "list", "members", "results"
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom.reply import Answer, integer, moment, text_of
-from worker.channels.wecom.verdict import by_code
+from worker.channels.wecom.answer import Answer, by_code, integer, moment, text_of
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Confirmation, Outcome, Progress, Retry, Taken
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.channels.wecom import upload
-from worker.channels.wecom.reply import Answer, listed, read, text_of
-from worker.channels.wecom.verdict import by_code, no_vendor, verdict, warns
+from worker.channels.wecom.answer import Answer, by_code, listed, no_vendor, read, text_of, verdict, warns
 from worker.channels.wecom_external import look_up, track
 from worker.channels.wecom_external.render import looks_up
 from worker.channels.wecom_external.split import audience_in

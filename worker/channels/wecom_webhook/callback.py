@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.channels.wecom.answer import storable
 from worker.channels.wecom.callback import (
     DEEPEST,
     Query,
@@ -28,7 +29,6 @@ from worker.channels.wecom.callback import (
     tree_of,
 )
 from worker.channels.wecom.redact import MASK
-from worker.channels.wecom.reply import storable
 from worker.channels.wecom_webhook.targets import chat_lane
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound

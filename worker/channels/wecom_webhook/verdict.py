@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from worker.channels.wecom import redact, upload
+from worker.channels.wecom.answer import Answer, by_class, read, retry_after, verdict, warns
 from worker.channels.wecom.errcodes.row import Class, Errcode
-from worker.channels.wecom.reply import Answer, read
-from worker.channels.wecom.token import retry_after
-from worker.channels.wecom.verdict import by_class, verdict, warns
 from worker.channels.wecom_webhook import errcodes
 from worker.channels.wecom_webhook.split import halves
 from worker.domain.account import Account

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.channels.wecom.answer import storable
 from worker.channels.wecom.callback import Query, given
-from worker.channels.wecom.reply import storable
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.channels.wecom.answer import integer, read, retry_after, text_of
 from worker.channels.wecom.errcodes import Class
-from worker.channels.wecom.reply import integer, read, text_of
-from worker.channels.wecom.token import retry_after
 from worker.channels.youdu import errcodes
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.fields import UPLOAD

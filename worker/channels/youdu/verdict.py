@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from worker.channels.wecom.answer import Answer, by_class, read, text_of
 from worker.channels.wecom.errcodes import Class, Errcode
-from worker.channels.wecom.reply import Answer, read, text_of
-from worker.channels.wecom.verdict import by_class
 from worker.channels.youdu import errcodes, errmsg
 from worker.channels.youdu.envelope import WRONG_KEY, envelope_of, no_vendor, opened
 from worker.channels.youdu.fields import SENDS, UPLOAD

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
-from worker.channels.usable import alike
+from worker.channels.registry import alike
 from worker.config.accounts import AccountSource
 from worker.delivery.resolver.follow_ups import FollowUps, Looked, Plan, Waits, first_awaited
 from worker.domain import settle

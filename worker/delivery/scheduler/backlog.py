@@ -37,7 +37,7 @@ class Backlog:
     out: int = 0
     """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""
     credit: int = 0
-    """Bulk's credit behind what was offered of it; see `domain/pacing/bulk_quota.py`."""
+    """Bulk's credit behind what was offered of it; see `domain/pacing/bulk.py`."""
     queue: QueueName = QueueName.NORMAL
     """The queue of whose threads it has its share."""
     first: str = ""

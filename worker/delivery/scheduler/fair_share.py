@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.pacing.bulk_quota import BULK_EVERY, OTHERS, mix
+from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, mix
 from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.pacing.limit import Amount
 from worker.outbox.lanes.lanes import Noted, noted

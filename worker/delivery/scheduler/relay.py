@@ -14,12 +14,11 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
-from worker.delivery.scheduler.batches import Batches, Doorbell
-from worker.delivery.scheduler.due_lanes import DueLanes
+from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Sharing
-from worker.delivery.scheduler.full_scan import FullScan
-from worker.delivery.scheduler.lane_head import LaneHeads, Look, Pacing
+from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHeads, Look
 from worker.delivery.scheduler.slow_start import SlowStart
+from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
 from worker.outbox.engine.clock import micros

@@ -23,7 +23,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import Ticket, WriterClosed
 from worker.domain import settle
 from worker.domain.job import Priority
-from worker.domain.pacing.bulk_quota import MOST, mix
+from worker.domain.pacing.bulk import MOST, mix
 from worker.domain.pacing.lane import account_of, with_accounts
 from worker.outbox.jobs.loading import DuePart, leave, load, pass_on
 from worker.outbox.lanes.lanes import noted

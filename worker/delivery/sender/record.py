@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from worker.channels.usable import alike
+from worker.channels.registry import alike
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.room import give_back

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import structlog
 from uuid_utils import uuid7
 
-from worker.channels import channel as find_channel
 from worker.channels.base import Channel
+from worker.channels.registry import channel as find_channel
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings

@@ -22,7 +22,6 @@ from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables
-from worker.outbox.commit.batch import Batch
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
@@ -34,7 +33,7 @@ from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import codes, order_queue
 from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
 from worker.outbox.jobs.events import event_row
-from worker.outbox.jobs.rows import JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
+from worker.outbox.jobs.rows import Batch, JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
 from worker.outbox.lanes.lanes import move_lanes
 
 

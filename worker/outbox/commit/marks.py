@@ -6,7 +6,8 @@ not say whether refused or unflagged calls count as seen, so the worse case is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,11 +15,13 @@ from sqlalchemy import Connection
 from worker.domain import settle
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.commit import windows
-from worker.outbox.commit.batch import Batch
+from worker.outbox import tables
 from worker.outbox.commit.commands import LOST, Item, Mark, Marked, MarkReply
+from worker.outbox.engine.bulk import ids_json, insert_new, update_rows
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import chats, codes
+from worker.outbox.jobs.rows import Batch
 
 
 def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], replies: list[MarkReply | None]) -> None:
@@ -36,7 +39,7 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
     # Codes and windows are each locked at once and sorted by id, so that commits that need the same ones take turns.
     codes_wanted = [(mark.effects.code_id, mark.part_id) for _, mark, _ in wanted if mark.effects.code_id]
     leased = codes.lease(connection, codes_wanted) if codes_wanted else {}
-    held = windows.enter(connection, _wishes(wanted), batch.now)
+    held = lock_windows(connection, _wishes(wanted), batch.now)
     for index, mark, part in wanted:
         if mark.effects.code_id and leased.get(mark.effects.code_id) != mark.part_id:
             replies[index] = MarkReply(Marked.NO_CODE)
@@ -47,7 +50,7 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
             replies[index] = LOST
         else:
             replies[index] = _begin(connection, batch, mark, part, held.get(mark.repeat.window_id or ""))
-    windows.save(connection, held.values())
+    save_windows(connection, held.values())
     # Codes were leased before it was known which marks win.
     used = {mark.effects.code_id for index, mark, _ in wanted if _won(replies[index])}
     if unused := [code for code in leased if code not in used]:
@@ -112,7 +115,7 @@ def _held(batch: Batch, part: PartFacts, reason: str) -> MarkReply:
 
 
 def _begin(
-    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: windows.DuplicateWindow | None
+    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: DuplicateWindow | None
 ) -> MarkReply:
     first = settle.heard(part) == 0
     covered = False
@@ -150,9 +153,7 @@ def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
     return LOST
 
 
-def _may_go_alone(
-    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: windows.DuplicateWindow
-) -> bool:
+def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: DuplicateWindow) -> bool:
     """Whether no other part with this body is in the air; if so, this part becomes the row's owner."""
     # The owner's state is looked up, because no part releases its place: a process that died would keep it.
     if seat.owner != part.id and _in_the_air(connection, batch, seat.owner):
@@ -188,3 +189,81 @@ def _in_the_air(connection: Connection, batch: Batch, part_id: str) -> bool:
         return known.state is PartState.SENDING
     rows = fetch(connection, "select state from worker_parts where id = :id", {"id": part_id})
     return rows == [(PartState.SENDING,)]
+
+
+# -- windows of the duplicate check -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class DuplicateWindow:
+    """The window of one body, locked by this transaction; instants in microseconds.
+
+    It has one owner, the part that opened it, and remembers the first send of the same body by another part. Where a
+    vendor takes only one of several equal bodies at a time, the same rows name the part that sent it last.
+    """
+
+    id: str
+    owner: str
+    until: int
+    others_since: int | None
+    changed: bool = False
+
+    def is_open_for_another(self, part_id: str, now: int) -> bool:
+        """True when a different part opened it and it has not ended."""
+        return self.until >= now and self.owner != part_id
+
+    def use(self, part_id: str, now: int, length_us: int) -> None:
+        """Notes that a part is about to send this body: it owns an ended window, and shares an open one of another."""
+        before = (self.owner, self.until, self.others_since)
+        if self.until < now:
+            self.owner, self.others_since = part_id, None
+        elif self.owner != part_id and self.others_since is None:
+            self.others_since = now
+        self.until = max(self.until, now + length_us)
+        self.changed = self.changed or before != (self.owner, self.until, self.others_since)
+
+    def take(self, part_id: str, until: int) -> None:
+        """Makes this part the owner, where only one part with the body may be in the air."""
+        self.owner, self.until, self.changed = part_id, max(self.until, until), True
+
+    def covers_only(self, part_id: str) -> bool:
+        """True while no other part has sent the body: only then is a repeat safe with the vendor's check."""
+        return self.owner == part_id and self.others_since is None
+
+
+def lock_windows(connection: Connection, wishes: Mapping[str, tuple[str, int]], now: int) -> dict[str, DuplicateWindow]:
+    """Locks the windows (id -> part that wants it, microseconds it lasts); a part owns those that did not exist."""
+    if not wishes:
+        return {}
+    # Sorted, so that all transactions wait for the same rows in one order.
+    opened = [DuplicateWindow(id, part, now + length, None) for id, (part, length) in sorted(wishes.items())]
+    rows = [{"id": window.id, "owner": window.owner, "until": window.until} for window in opened]
+    # Inserted first, the others read after: between a read and an insert another transaction could insert the row.
+    mine = insert_new(connection, tables.duplicates, rows)
+    found = {window.id: window for window in opened if window.id in mine}
+    found |= _locked_windows(connection, sorted(wishes.keys() - found.keys()))
+    # Windows that had ended, and that housekeeping deleted between the two statements.
+    lost = wishes.keys() - found.keys()
+    return found | lock_windows(connection, {id: wishes[id] for id in lost}, now) if lost else found
+
+
+def save_windows(connection: Connection, windows: Iterable[DuplicateWindow]) -> None:
+    """Writes back the windows that changed."""
+    rows = [
+        {"id": window.id, "owner": window.owner, "until": window.until, "others_since": window.others_since}
+        for window in windows
+        if window.changed
+    ]
+    update_rows(connection, tables.duplicates, ("id",), rows)
+
+
+def _locked_windows(connection: Connection, ids: Sequence[str]) -> dict[str, DuplicateWindow]:
+    if not ids:
+        return {}
+    dialect = dialect_of(connection)
+    rows = fetch(
+        connection,
+        (f"select id, owner, until, others_since from {dialect.chosen('worker_duplicates')}{dialect.in_order()}"),
+        {"ids": ids_json(ids)},
+    )
+    return {row[0]: DuplicateWindow(*row) for row in rows}

@@ -17,11 +17,10 @@ from worker.domain.outcome import Progress, Rejected
 from worker.domain.pacing.limit import used_up
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.commit.batch import Batch
 from worker.outbox.commit.commands import LOST, End, Marked, MarkReply, Narrowing
 from worker.outbox.engine.sql import fetch, run
 from worker.outbox.jobs.follow_ups import new_part
-from worker.outbox.jobs.rows import JobFacts
+from worker.outbox.jobs.rows import Batch, JobFacts
 
 
 def narrow(

@@ -25,11 +25,11 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import Success
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.commit.batch import Batch
 from worker.outbox.commit.commands import End
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs import chats, codes, confirmations
 from worker.outbox.jobs.media_cache import invalidate_media, keep_media
+from worker.outbox.jobs.rows import Batch
 
 PAGES_KEPT = 50
 """The newest attempts of a track that are kept: it reads for weeks, and its results are in `worker_confirmations`."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.settle import PartFacts
+from worker.domain.pacing.lane import LaneBlock, Success
+from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState, job_state
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
+from worker.outbox.jobs.order_queue import OrderQueue
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
 _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
@@ -142,3 +144,44 @@ def _wake(dialect: Dialect, now: str) -> str:
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
     """Makes parts that are parked on these jobs due now; called after the jobs' own rows were written."""
     run(connection, _wake(dialect_of(connection), now), {"ids": ids_json(job_ids)})
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows one group commit collects, from the locks to the writes."""
+
+    now: int
+    policy: Policy
+    parts: dict[str, PartFacts]
+    before: dict[str, PartState]
+    touched: dict[str, PartFacts] = field(default_factory=dict)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    stirred: set[str] = field(default_factory=set)
+    """Jobs of changed parts whose waiting follow-ups have to check again; a mark alone is no such change."""
+    attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    receipts: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    news: list[LaneBlock | Success] = field(default_factory=list)
+    """What the answers mean for lanes and accounts, in the answers' order."""
+    specs: list[dict[str, Any]] = field(default_factory=list)
+    """Part ids with the specs they go on with."""
+    burned: list[str] = field(default_factory=list)
+    added: list[dict[str, Any]] = field(default_factory=list)
+    """New parts of open jobs."""
+    grown: set[str] = field(default_factory=set)
+    """Jobs that have more parts now."""
+    task_ids: list[dict[str, str]] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
+    reported: frozenset[JobState] = frozenset()
+    """The final states of jobs that leave an event for application hooks."""
+    line: OrderQueue | None = None
+    """The locked orders of these parts; None: none of them has an order_key."""
+
+    def touch(self, part: PartFacts) -> None:
+        """Marks the part's row to be written."""
+        self.touched[part.id] = part
+
+    def stir(self, part: PartFacts) -> None:
+        """Marks the part's row to be written, and lets follow-ups that wait for its job check again."""
+        self.touched[part.id] = part
+        self.stirred.add(part.job_id)

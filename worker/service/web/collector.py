@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels import channel
+from worker.channels.registry import channel
 from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.channels.usable import require_usable_accounts
+from worker.channels.registry import require_usable_accounts
 from worker.config import logging as our_logging
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings

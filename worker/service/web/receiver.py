@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.channels.base import CallbackDoor
-from worker.channels.usable import require_usable_accounts
+from worker.channels.registry import require_usable_accounts
 from worker.config import logging as our_logging
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings

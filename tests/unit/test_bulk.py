@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from worker.delivery.sender.batch import BulkQuota, Picked
 from worker.domain.job import Priority
-from worker.domain.pacing.bulk_quota import OTHERS, mix
+from worker.domain.pacing.bulk import OTHERS, mix
 from worker.outbox.jobs.loading import DuePart
 
 LANE = "hr:1"

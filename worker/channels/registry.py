@@ -1,21 +1,64 @@
-"""Whether every account can be used at all, asked before a process starts: a wrong key must not wait for its first job.
+"""The channels by name, and whether an account of one can be used at all: a wrong key must not wait for its first job.
 
 Knows no channel's keys; each channel judges its own.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
-from worker import channels
+from worker.channels.base import Channel
 from worker.config.accounts import DEADLINE, AccountSource
+from worker.config.channels import REGISTRY
 from worker.config.settings import AccountSettings, did_you_mean
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.pacing.limit import Amount
+
+_registered: dict[str, Channel] = {}
+
+
+@cache
+def _ours(name: str) -> Channel | None:
+    """A channel of ours, imported when it is first asked for."""
+    entry = REGISTRY.get(name)
+    if entry is None:
+        return None
+    module, _, kind = entry.home.partition(":")
+    made: Channel = getattr(importlib.import_module(module), kind)()
+    return made
+
+
+def channel(name: str) -> Channel:
+    """The channel of this name; a wrong name is a ConfigurationError that lists the right ones."""
+    found = _registered.get(name) or _ours(name)
+    if found is None:
+        known = ", ".join(sorted({*REGISTRY, *_registered}))
+        raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
+    return found
+
+
+def names() -> tuple[str, ...]:
+    """Every channel of ours, in order."""
+    return tuple(sorted(REGISTRY))
+
+
+def register(added: Channel) -> None:
+    """Adds a channel, or stands in for one of the same name; for tests and for channels kept elsewhere."""
+    _registered[added.name] = added
+
+
+def unregister(name: str) -> None:
+    """Takes a registered channel away again; ours are there as before."""
+    _registered.pop(name, None)
+
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
 
 
 def require_usable_accounts(accounts: AccountSource) -> None:
@@ -50,10 +93,10 @@ def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
     """An account's amount of a limit by its name; None where this process does not know the account or the limit."""
     try:
         account = accounts.get(name)
-        channel = channels.channel(account.channel)
+        vendor = channel(account.channel)
     except WorkerError:
         return None
-    counted = [one for one in channel.counted(account, None) if one.limit.name == limit and one.limit.amount]
+    counted = [one for one in vendor.counted(account, None) if one.limit.name == limit and one.limit.amount]
     if not counted:
         return None
     shared = len(counted) == 1 and counted[0].subject is not None
@@ -73,24 +116,24 @@ def alike(accounts: AccountSource, account: Account, scope: Callable[[Account], 
 
 def _sentences(account: Account) -> Iterator[str]:
     try:
-        channel = channels.channel(account.channel)
+        vendor = channel(account.channel)
     except ConfigurationError as error:
         yield f"accounts.{account.name}.channel: {error}"
         return
-    for key in sorted(account.settings.keys() - channel.account_keys - {DEADLINE}):
-        remedy = did_you_mean(key, sorted({DEADLINE, *channel.account_keys, *AccountSettings.model_fields}))
-        yield f"accounts.{account.name}.{key}: is not a setting of {channel.name}; {remedy}"
+    for key in sorted(account.settings.keys() - vendor.account_keys - {DEADLINE}):
+        remedy = did_you_mean(key, sorted({DEADLINE, *vendor.account_keys, *AccountSettings.model_fields}))
+        yield f"accounts.{account.name}.{key}: is not a setting of {vendor.name}; {remedy}"
     if not _is_duration(account.settings.get(DEADLINE, 1.0)):
         yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, a number above 0"
-    for problem in channel.account_problems(account):
+    for problem in vendor.account_problems(account):
         yield f"accounts.{account.name}.{problem}"
     shares = account.share if isinstance(account.share, Mapping) else {}
     for key, named in (("limits", account.limits), ("share", shares)):
-        for name in named.keys() - channel.profile.keys():
-            known = ", ".join(sorted(name for name, limit in channel.profile.items() if not limit.not_kept))
-            yield f"accounts.{account.name}.{key}.{name}: is no limit of {channel.name}; use one of {known}"
-        for name in sorted(named.keys() & channel.profile.keys()):
-            if reason := channel.profile[name].not_kept:
+        for name in named.keys() - vendor.profile.keys():
+            known = ", ".join(sorted(name for name, limit in vendor.profile.items() if not limit.not_kept))
+            yield f"accounts.{account.name}.{key}.{name}: is no limit of {vendor.name}; use one of {known}"
+        for name in sorted(named.keys() & vendor.profile.keys()):
+            if reason := vendor.profile[name].not_kept:
                 yield f"accounts.{account.name}.{key}.{name}: is not kept ({reason}); leave it out"
 
 
