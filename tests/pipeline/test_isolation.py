@@ -206,6 +206,23 @@ def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_the_
     assert [] == site.calls()
 
 
+def test_an_error_before_the_mark_gives_the_room_back(site: Site) -> None:
+    """Nothing was marked, so nothing left: other calls may have the room at once, and no attempt is counted."""
+    job = site.send()
+
+    def broken(label: str) -> None:
+        if label == "before_mark":
+            raise RuntimeError("a defect")
+
+    site.runtime.probe = broken
+    with pytest.raises(RuntimeError):
+        site.ring(job)
+
+    buckets = [bucket for row in site.rows("select buckets from worker_budgets") for bucket in json.loads(row.buckets)]
+    assert 0 == sum(used for _, used, *_ in buckets)
+    assert ("queued", 0, 0) == (site.state(job), site.part(job).claim, site.part(job).tries)
+
+
 def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site: Site) -> None:
     """Stopped between mark and first byte for longer than a call may last: the part goes again, uncounted."""
     job = site.send()

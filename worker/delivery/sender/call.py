@@ -82,8 +82,8 @@ def _mark(runtime: Runtime, flight: InFlight) -> bool:
     if reply.marked is not Marked.YES:
         give_back(runtime, flight)
         return False
-    runtime.probe("after_mark")
     flight.mark, flight.marked_at = reply, runtime.monotonic()
+    runtime.probe("after_mark")
     return True
 
 

@@ -193,10 +193,12 @@ def take_back(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: flo
 
 
 def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
-    """Ends a marked part that an error of ours has stopped, unless its end is queued already."""
-    if flight.mark.marked is not Marked.YES or flight.ticket is not None:
+    """Ends a marked part that an error of ours has stopped, unless its end is queued; one without a mark has no end."""
+    if flight.ticket is not None:
         return
-    if flight.is_called:
+    if flight.mark.marked is not Marked.YES:
+        give_back(runtime, flight)
+    elif flight.is_called:
         _end(runtime, flight, Verdict(Unknown(reason)), never_left=False, delay_s=0.0)
     else:
         take_back(runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S))
