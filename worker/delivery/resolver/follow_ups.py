@@ -53,6 +53,8 @@ from worker.outbox.jobs.loading import DuePart
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
 """States in which `stop` changes a part."""
+PLANNED = {"target", "refuse"}
+"""A follow-up's part with one of these in its spec has its plan."""
 DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
 
@@ -104,14 +106,11 @@ class FollowUps:
         window = self._window_us(channel)
         if due.target_job_id is None:
             return self._recall_foreign(due.message, window)
-        if "msgid" not in due.spec and "refuse" not in due.spec:
+        if not due.spec.keys() & PLANNED:
             self._stop_target(due.target_job_id, channel)
-            planned = self.plan(due, partial(self._recall_plan, window, channel), window, with_replays=True)
-            if not isinstance(planned, Ready):
-                return planned
-            due.spec = planned.spec
-        if "refuse" in due.spec:
-            return Refuse(due.spec["refuse"])
+        planned = self.planned(due, partial(self._recall_plan, window, channel), window, with_replays=True)
+        if not isinstance(planned, Ready):
+            return planned
         return Ready(due.spec, self._gone(due.spec["target"]), recalled=(due.spec["target"], due.spec["claim"]))
 
     def _gone(self, target: str) -> dict[str, Any]:
@@ -140,14 +139,8 @@ class FollowUps:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if due.target_job_id is None:
             return self._take_given(due, channel.app_scope(account))
-        if "target" not in due.spec and "refuse" not in due.spec:
-            planned = self.plan(due, _update_plan, self._window_us(channel), with_replays=True)
-            if not isinstance(planned, Ready):
-                return planned
-            due.spec = planned.spec
-        if "refuse" in due.spec:
-            return Refuse(due.spec["refuse"])
-        return self._pick_code(due)
+        planned = self.planned(due, _update_plan, self._window_us(channel), with_replays=True)
+        return self._pick_code(due) if isinstance(planned, Ready) else planned
 
     def _take_given(self, due: DuePart, app: str) -> Resolved:
         """Resolves an update with a response_code that the application gave; no other code of that card is known."""
@@ -168,7 +161,7 @@ class FollowUps:
 
     def _file_given(self, connection: Connection, due: DuePart, app: str, response_code: str) -> tuple[CodeState, int]:
         """The stored state of a given code, and the time now; a code not seen before is stored."""
-        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        now = read_now(connection, self._database.now)
         key = code_id(app, response_code)
         held = read_code(connection, key)
         if held is None:
@@ -227,15 +220,24 @@ class FollowUps:
             ]
         )
 
-    def plan(
-        self,
-        due: DuePart,
-        plan: Callable[[DuePart, Looked], Plan],
-        window: int | None,
-        *,
-        with_replays: bool = False,
+    def planned(
+        self, due: DuePart, plan: Callable[[DuePart, Looked], Plan], window: int | None, *, with_replays: bool = False
     ) -> Resolved:
-        """Plans a follow-up as parts, or parks it; `with_replays`: it reaches the replays of its target as well."""
+        """Ready with the part's own plan, or the refusal that was planned; plans the follow-up where that is missing.
+
+        `with_replays`: it reaches the replays of its target as well.
+        """
+        if not due.spec.keys() & PLANNED:
+            made = self._plan(due, plan, window, with_replays=with_replays)
+            if not isinstance(made, Ready):
+                return made
+            due.spec = made.spec
+        return Refuse(due.spec["refuse"]) if "refuse" in due.spec else Ready(due.spec)
+
+    def _plan(
+        self, due: DuePart, plan: Callable[[DuePart, Looked], Plan], window: int | None, *, with_replays: bool
+    ) -> Resolved:
+        """Plans a follow-up as parts, or parks it."""
         target = due.target_job_id or ""
 
         def resolve(connection: Connection) -> Resolved:
@@ -249,7 +251,7 @@ class FollowUps:
             if own is None:
                 return Awaiting()
             facts, spec = own
-            if spec.keys() & {"target", "refuse"}:
+            if spec.keys() & PLANNED:
                 # Another sender has planned it meanwhile.
                 return Ready(spec)
             looked = _look(connection, self._database.now, due, [job for job in reach if job in jobs])
@@ -304,10 +306,7 @@ class FollowUps:
             return None
         where = {"target": part.id, "claim": part.claim}
         if part.state is PartState.UNKNOWN:
-            return {
-                **where,
-                "refuse": "the send is in doubt and brought no msgid: it cannot be taken back",
-            }
+            return {**where, "refuse": "the send is in doubt and brought no msgid: it cannot be taken back"}
         if part.msgid is None:
             return {**where, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
         late = self._too_late(part.accepted_at or 0, now, window)

@@ -26,6 +26,7 @@ from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.codes import named_ids
 from worker.outbox.jobs.follow_ups import Beside, TargetPart, is_recalled, others_unanswered, reminders
@@ -55,13 +56,9 @@ class GroupSends:
 
     def track(self, due: DuePart) -> Resolved:
         """Resolves the next page of a track job, which ends when nothing can change or the task is too old."""
-        if "target" not in due.spec:
-            planned = self._follow_ups.plan(due, _track_plan, None)
-            if not isinstance(planned, Ready):
-                return planned
-            due.spec = planned.spec
-        if "refuse" in due.spec:
-            return Refuse(due.spec["refuse"])
+        planned = self._follow_ups.planned(due, _track_plan, None)
+        if not isinstance(planned, Ready):
+            return planned
         if due.spec["step"] != "result" or due.spec.get("member"):
             return Ready(due.spec)
         return self._next_member(due)
@@ -102,15 +99,11 @@ class GroupSends:
 
     def remind(self, due: DuePart) -> Resolved:
         """Resolves a reminder, one call per task; the fourth within 24 h is refused with the time of the next."""
-        if "target" not in due.spec:
-            planned = self._follow_ups.plan(due, _remind_plan, None)
-            if not isinstance(planned, Ready):
-                return planned
-            due.spec = planned.spec
-        if "refuse" in due.spec:
-            return Refuse(due.spec["refuse"])
+        planned = self._follow_ups.planned(due, _remind_plan, None)
+        if not isinstance(planned, Ready):
+            return planned
         with self._database.reading() as connection:
-            now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            now = read_now(connection, self._database.now)
             given = reminders(connection, due.spec["target"], now - REMIND_WINDOW_S * SECOND)
         if len(given) >= REMINDERS:
             opens = datetime.fromtimestamp((given[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
@@ -124,7 +117,7 @@ class GroupSends:
         Held when another send of the same content is in doubt as well. Waits while one is in the air.
         """
         with self._database.reading() as connection:
-            now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+            now = read_now(connection, self._database.now)
             # Accounts that share media_ids are of one corp, which has one list of tasks.
             names = alike(self._accounts, account, channel.media_scope)
             twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]

@@ -25,6 +25,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.resolution import Awaiting, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
 from worker.outbox.jobs.follow_ups import lock_own, new_part, park
 from worker.outbox.jobs.loading import DuePart
@@ -104,7 +105,7 @@ class MediaResolver:
         file: Mapping[str, Any],
         key: Mapping[str, Any],
     ) -> str | Resolved | None:
-        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        now = read_now(connection, self._database.now)
         row = lock_vault(connection, key, due.job_id, now)
         if row is None:
             return None

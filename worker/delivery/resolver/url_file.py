@@ -24,6 +24,7 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import find_blob, insert_blob, note_uses, stored_blobs
 from worker.outbox.jobs.follow_ups import lock_own, plan_parts
 from worker.outbox.jobs.loading import DuePart
@@ -117,7 +118,7 @@ class UrlFiles:
         # In the part's spec, so that a process which takes the part later finds the copy and does not fetch again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])
-        now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
+        now = read_now(connection, self._database.now)
         settle.wait_until(facts, now, "its file was fetched")
         save_parts(connection, [facts])
         return Ready(spec)

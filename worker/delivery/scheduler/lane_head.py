@@ -20,7 +20,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
 from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, put_off
 from worker.outbox.lanes.processes import QueueName
@@ -183,7 +183,7 @@ class LaneHeads:
         bulk = [part for look in looks for part in look.heads[Priority.BULK].ids if part not in waits]
         if self._pacing is None or not bulk:
             return {}
-        now = int(fetch(connection, f"select {self._database.now}")[0][0])
+        now = read_now(connection, self._database.now)
         if not self._pacing.is_busy(now):
             return {}
         ending = ending_before(connection, bulk, self._pacing.latest(now) + LEFT_US)
