@@ -15,6 +15,7 @@ from tests.support.runtime import Site, planted
 from tests.support.waiting import until_waiting
 from worker import To, timeline
 from worker.domain import settle
+from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
@@ -45,7 +46,8 @@ def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any)
 
 def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> End:
     errcode = fields.pop("errcode", 0)
-    return End(part_id(job, n), claim, who, Verdict(outcome, errcode, "said", "h1", "1.2.3.4"), 15, 200, **fields)
+    verdict = Verdict(outcome, errcode, "said", "h1", "1.2.3.4")
+    return End(part_id(job, n), claim, who, verdict, 15, AnswerFacts(200), **fields)
 
 
 def replies(done: Committed) -> Sequence[Marked | None]:

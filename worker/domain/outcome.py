@@ -178,7 +178,10 @@ Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rej
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome with the facts of the answer that the attempt row keeps. Holds no recipient and no message text."""
+    """An outcome with the facts of the vendor's words that the attempt keeps; each is a column.
+
+    Holds no recipient and no message text.
+    """
 
     outcome: Outcome
     errcode: int | None = None

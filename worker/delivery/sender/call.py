@@ -14,7 +14,7 @@ from worker.delivery.sender.room import give_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.call import Answered, CallResult, NeverLeft, Unsent
+from worker.domain.call import Answered, CallResult, NeverLeft, Unsent, answer_facts
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Unit
@@ -164,7 +164,7 @@ def _call(runtime: Runtime, flight: InFlight) -> bool:
     flight.is_called = True
     flight.result = _result(runtime, flight)
     if isinstance(flight.result, Answered):
-        flight.http_status = flight.result.reply.status
+        flight.answer = answer_facts(flight.result.reply)
     return True
 
 

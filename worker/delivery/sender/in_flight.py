@@ -9,7 +9,7 @@ from worker.channels.base import Channel
 from worker.delivery.sender.admission import Permit
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
-from worker.domain.call import Access, CallResult, Request
+from worker.domain.call import NOT_READ, Access, AnswerFacts, CallResult, Request
 from worker.domain.job import Part, RepeatRule
 from worker.domain.outcome import Verdict
 from worker.domain.pacing.limit import Charge
@@ -63,8 +63,7 @@ class InFlight:
     is_called: bool = field(init=False, repr=False, default=False)
     """True from the moment on when bytes may leave."""
     result: CallResult = field(init=False, repr=False)
-    http_status: int | None = field(init=False, repr=False, default=None)
-    """The status of the answer that was read; None: none was."""
+    answer: AnswerFacts = field(init=False, repr=False, default=NOT_READ)
 
     # read
     verdict: Verdict = field(init=False, repr=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from worker.domain.call import NOT_READ, AnswerFacts
 from worker.domain.outcome import Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.domain.settle import PartFacts
@@ -128,8 +129,7 @@ class End:
     incarnation: str
     verdict: Verdict
     duration_ms: int | None
-    http_status: int | None = None
-    """The status of the answer that was read; None: none was."""
+    answer: AnswerFacts = NOT_READ
     flagged: bool = False
     never_left: bool = False
     """Certain: not one byte of this call reached the vendor."""

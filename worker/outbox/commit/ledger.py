@@ -25,7 +25,7 @@ from worker.outbox import tables
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
-from worker.outbox.commit.record_answer import keep_answer, lost_attempt, unsent_receipt
+from worker.outbox.commit.record_answer import OF_ANSWER, keep_answer, lost_attempt, unsent_receipt
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
@@ -123,7 +123,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         attempt |= {name: late_to[name] for name in _DOUBT}
         if attempt["http_status"] is None:
             # A pressed card settles the doubt and is no HTTP answer; a proxy's 502 that was read before it stays.
-            attempt["http_status"] = late_to["http_status"]
+            attempt |= {name: late_to[name] for name in OF_ANSWER}
 
 
 def _believed(connection: Connection, end: End) -> End:
@@ -138,7 +138,7 @@ def _believed(connection: Connection, end: End) -> End:
 
 
 _DOUBT = ("outcome", "reason", "duration_ms", "ended_at")
-_WRITTEN = ("doubtful", "started_at", "http_status", *_DOUBT)
+_WRITTEN = ("doubtful", "started_at", *OF_ANSWER, *_DOUBT)
 
 
 def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str, Any] | None:

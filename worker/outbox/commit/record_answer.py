@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
+from worker.domain.call import AnswerFacts
 from worker.domain.job import job_of
 from worker.domain.outcome import (
     Accepted,
@@ -20,6 +21,7 @@ from worker.domain.outcome import (
     Retry,
     StaleToken,
     Unknown,
+    Verdict,
     Wait,
 )
 from worker.domain.pacing.lane import Success
@@ -35,6 +37,9 @@ PAGES_KEPT = 50
 """The newest attempts of a track that are kept: it reads for weeks, and its results are in `worker_confirmations`."""
 URL_VALID_S = 365 * 86_400
 """Seconds for which the URL of a permanent picture is used; the vendor sets no end."""
+OF_ANSWER = tuple(fact.name for fact in fields(AnswerFacts))
+OF_VERDICT = tuple(fact.name for fact in fields(Verdict) if fact.name != "outcome")
+"""Columns of an attempt that hold facts of its HTTP answer, and of the vendor's words in it."""
 _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
 """Outcomes that say that the vendor did not take the message and may take it later."""
 
@@ -132,11 +137,8 @@ def _attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:
         "outcome": outcome_name(verdict.outcome),
         "doubtful": isinstance(verdict.outcome, Unknown),
         "reason": getattr(verdict.outcome, "reason", None),
-        "http_status": end.http_status,
-        "errcode": verdict.errcode,
-        "errmsg": verdict.errmsg,
-        "hint": verdict.hint,
-        "caller_ip": verdict.caller_ip,
+        **{name: getattr(end.answer, name) for name in OF_ANSWER},
+        **{name: getattr(verdict, name) for name in OF_VERDICT},
         "flagged": end.flagged,
         "duration_ms": end.duration_ms,
         "started_at": started_at,
@@ -185,7 +187,6 @@ def lost_attempt(
     batch: Batch, part_id: str, claim: int, incarnation: str | None, marked_at: int | None, reason: str
 ) -> dict[str, Any]:
     """The row of a call whose process died before the answer was recorded."""
-    row: dict[str, Any] = dict.fromkeys(("http_status", "errcode", "errmsg", "hint", "caller_ip"))
     return {
         "part_id": part_id,
         "claim": claim,
@@ -193,7 +194,7 @@ def lost_attempt(
         "outcome": "unknown",
         "doubtful": True,
         "reason": reason,
-        **row,
+        **dict.fromkeys((*OF_ANSWER, *OF_VERDICT)),
         "flagged": False,
         "duration_ms": None,
         "started_at": marked_at or batch.now,
