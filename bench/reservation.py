@@ -18,9 +18,9 @@ from bench.servers import own_database, own_redis
 from bench.stacks import REDIS, missing_service
 from bench.throughput import Side
 from bench.throughput_rig import Rig
-from worker.delivery.sender.admission import Governor, Permit
+from worker.delivery.sender.admission import Governor
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Limit, Unit
+from worker.domain.pacing.limit import Charge, Limit, Permit, Unit
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.tables import metadata
 

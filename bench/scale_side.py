@@ -66,7 +66,7 @@ class Side:
             sharing=Sharing(DOORBELL),
             times=RelayTimes(),
             monotonic=lambda: self.clock_s,
-            walk_clock=time.monotonic,
+            scan_clock=time.monotonic,
         )
         self._full_scan = Loop("walk", self.relay.full_scan)
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, text
 
-from worker.delivery.sender.admission import MOST_KEYS, Denied, Governor, Permit
+from worker.delivery.sender.admission import MOST_KEYS, Governor
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Limit, Unit
+from worker.domain.pacing.limit import Charge, Denied, Limit, Permit, Unit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets

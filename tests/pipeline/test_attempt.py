@@ -18,12 +18,12 @@ from worker import Image, To
 from worker.channels.registry import register, unregister
 from worker.channels.wecom_app import WecomApp
 from worker.delivery.sender import prepare
-from worker.delivery.sender.admission import Denied
 from worker.delivery.sender.prepare import backoff_s
 from worker.domain import settle
 from worker.domain.call import NeverLeft, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Denied
 from worker.domain.state import PartState
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database

@@ -91,14 +91,14 @@ def test_what_rang_while_the_database_was_away_is_left_when_it_is_back(site: Sit
     with pytest.raises(OperationalError):
         site.bell.answer(lane, ids)
     with pytest.raises(OperationalError):
-        site.bell.leave_owed()
+        site.bell.leave_missed()
     database._writer, database._reader = writer, reader
 
-    site.bell.leave_owed()
+    site.bell.leave_missed()
 
     assert [None] * 3 == [site.part(job).offered_until for job in jobs]
     offered(site, *jobs)
-    site.bell.leave_owed()
+    site.bell.leave_missed()
     assert all(site.part(job).offered_until for job in jobs)
 
 

@@ -68,10 +68,10 @@ def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
     """Here bulk alone finds no room, seven times over: the next pick begins with it all the same."""
     bulk_quota = BulkQuota()
     first = bulk_quota.pick(LANE, a_doorbell(20, 3), 16)
-    bulk_quota.take_back(LANE, first, [work.id for work in first.due_parts[:7]])
+    bulk_quota.refund(LANE, first, [work.id for work in first.due_parts[:7]])
 
     again = [bulk_quota.pick(LANE, a_doorbell(20, 3), 4) for _ in range(1)]
-    bulk_quota.take_back(LANE, again[0], [])
+    bulk_quota.refund(LANE, again[0], [])
 
     assert ("nnnnnnnbnnnnnnnb", "bnnn") == (letters(first), letters(again[0]))
     assert "bnnn" == letters(bulk_quota.pick(LANE, a_doorbell(20, 3), 4))
@@ -119,7 +119,7 @@ def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]
         bulk_quota = mixings[turn % processes]
         for room in rooms:
             picked = bulk_quota.pick(LANE, a_doorbell(others, 3), 16)
-            bulk_quota.take_back(LANE, picked, [work.id for work in picked.due_parts[:room]])
+            bulk_quota.refund(LANE, picked, [work.id for work in picked.due_parts[:room]])
             calls += letters(picked)[:room]
 
     for length in range(1, len(calls) + 1):
@@ -135,7 +135,7 @@ def test_threads_that_pick_at_once_share_one_count(rooms: list[int]) -> None:
         picks = [bulk_quota.pick(LANE, a_doorbell(20, 3), 16) for _ in rooms]
         for n, picked in enumerate(picks):
             room = rooms[(n + turn) % len(rooms)]
-            bulk_quota.take_back(LANE, picked, [work.id for work in picked.due_parts[:room]])
+            bulk_quota.refund(LANE, picked, [work.id for work in picked.due_parts[:room]])
             called += letters(picked)[:room]
 
     assert 1 / (OTHERS + 2) <= called.count("b") / len(called) <= 1 / (OTHERS - 1)

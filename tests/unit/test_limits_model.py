@@ -13,10 +13,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit, Use
+from worker.delivery.sender.admission import Cost, Reservation
 from worker.domain.outcome import Scope
 from worker.domain.pacing.lane import SHANGHAI, next_midnight
-from worker.domain.pacing.limit import Limit, Unit
+from worker.domain.pacing.limit import Denied, Limit, Permit, Unit, Use
 from worker.domain.pacing.window import JITTER_S, LONGEST_AGE_S, MAX_BUCKETS, Window
 from worker.outbox.engine.clock import micros
 
@@ -42,10 +42,12 @@ class PureGovernor:
     rows: dict[str, str] = field(default_factory=lambda: defaultdict(lambda: "[]"))
 
     def ask(self, costs: dict[str, tuple[Limit, int]], now: int, *, lapses: int = 0, keep: bool = True):
-        ledger = Ledger(self.rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses, self))
-        answer = ledger.decide({key: Cost(*cost) for key, cost in costs.items()}, lapses)
+        reservation = Reservation(
+            self.rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses, self)
+        )
+        answer = reservation.decide({key: Cost(*cost) for key, cost in costs.items()}, lapses)
         if keep:
-            self.rows.update(ledger.changed())
+            self.rows.update(reservation.changed())
         return answer
 
     def put_back(self, use: Use, now: int) -> bool:

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, PureGovernor, Reference
 from worker.channels.wecom_app.split import narrow
-from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
-from worker.delivery.sender.room import first_to_go_s
-from worker.domain.pacing.limit import Charge
+from worker.delivery.sender.admission import Cost, Reservation
+from worker.delivery.sender.admit import first_to_go_s
+from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.engine.clock import micros
 
 BEGIN = 1_700_000_000 * SECOND
@@ -38,13 +38,13 @@ class Town:
 
     def ask(self, members: list[str], now: int) -> Permit | Denied:
         rows = self.governor.rows
-        ledger = Ledger(rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses))
+        reservation = Reservation(rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses))
         costs = {
             f"{charge.limit.name}-{charge.subject}": Cost(charge.limit, 1, charge.recipient)
             for charge in charges_of(members)
         }
-        answer = ledger.decide(costs, 0)
-        rows.update(ledger.changed())
+        answer = reservation.decide(costs, 0)
+        rows.update(reservation.changed())
         if isinstance(answer, Permit):
             for key in costs:
                 self.reference.arrivals[key].append((now, 1))

@@ -7,10 +7,10 @@ from heapq import heapify, heappop, heappush
 import pytest
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, Reference
-from worker.delivery.sender.admission import Cost, Denied, Ledger, Permit
+from worker.delivery.sender.admission import Cost, Reservation
 from worker.delivery.sender.retry_hints import MOST_KEYS, RetryTimes
-from worker.domain.pacing.limit import Limit
-from worker.domain.pacing.window import LONGEST_APPOINTMENT_US, Window
+from worker.domain.pacing.limit import Denied, Limit, Permit
+from worker.domain.pacing.window import LONGEST_RETRY_US, Window
 from worker.outbox.engine.clock import micros
 
 BEGIN = 1_700_000_000 * SECOND
@@ -31,13 +31,15 @@ def work_off(
         now, n = heappop(due)
         mine = retry_times[n % processes]
         told = mine.told if by_appointment else (lambda key, now: [])
-        ledger = Ledger(rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses), told=told)
-        answer = ledger.decide({limit.name: Cost(limit, 1, "lisi") for limit in limits}, 0)
+        reservation = Reservation(
+            rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses), told=told
+        )
+        answer = reservation.decide({limit.name: Cost(limit, 1, "lisi") for limit in limits}, 0)
         asked += 1
-        mine.note(ledger.told)
-        rows |= ledger.changed()
+        mine.note(reservation.told)
+        rows |= reservation.changed()
         if isinstance(answer, Denied):
-            heappush(due, (now + micros(answer.appointment_s or 0.0), n))
+            heappush(due, (now + micros(answer.retry_in_s or 0.0), n))
             continue
         for limit in limits:
             reference.arrivals[limit.name].append((now, 1))
@@ -74,7 +76,7 @@ def test_an_appointment_is_the_first_instant_that_has_room_behind_everybody_told
     guard = SECOND
 
     def appointment(*told: int) -> float:
-        return window.appointment_us(1, 30, [at * SECOND for at in told], 0, guard) / SECOND
+        return window.retry_us(1, 30, [at * SECOND for at in told], 0, guard) / SECOND
 
     assert appointment() == 60
     assert appointment(*[60] * 9) == 60
@@ -82,7 +84,7 @@ def test_an_appointment_is_the_first_instant_that_has_room_behind_everybody_told
     assert appointment(*[60] * 10, *[90] * 19) == 90
     assert appointment(*[60] * 10, *[90] * 20) == 60 + 61
     assert appointment(*[70] * 9) == 60, "who was told a later instant is not before this one"
-    assert appointment(*[60] * 200) == LONGEST_APPOINTMENT_US / SECOND
+    assert appointment(*[60] * 200) == LONGEST_RETRY_US / SECOND
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_only_a_permit_of_one_recipient_says_how_much_room_he_has(recipient: str
     """The least of his limits; a call to several members, or one that costs the app something too, says nothing."""
     window = Window(60, [], 0)
     window.take(6, BEGIN, SECOND)
-    ledger = Ledger(
+    reservation = Reservation(
         {"minute": window.dump(), "hour": "[]"},
         now=BEGIN + SECOND,
         before=0.0,
@@ -111,7 +113,7 @@ def test_only_a_permit_of_one_recipient_says_how_much_room_he_has(recipient: str
     )
     costs = {"minute": Cost(MEMBER_MINUTE, 1, "lisi"), "hour": Cost(MEMBER_HOUR, 1, recipient)}
 
-    permit = ledger.decide(costs, 0)
+    permit = reservation.decide(costs, 0)
 
     assert isinstance(permit, Permit)
     assert (23 if recipient else 0) == permit.room

@@ -244,7 +244,7 @@ class WorkerProcess:
 
     def _beat(self) -> float:
         self.runtime.lease.beat(self.runtime.lane_states.summary())
-        self._doorbell.leave_owed()
+        self._doorbell.leave_missed()
         if self._hook_room:
             self._hook_room.runs.settle()
         return self.runtime.settings.heartbeat_s

@@ -32,7 +32,7 @@ class Backlog:
     """The first priority for which its window is full: newly due parts of it, or less urgent, need no look at once."""
     front: bool = True
     """It has more than bulk, as far as is known."""
-    rang: float = 0.0
+    offered_at: float = 0.0
     """When a part of it was last offered."""
     out: int = 0
     """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""

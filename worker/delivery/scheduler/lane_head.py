@@ -1,8 +1,6 @@
 """The head of a lane: which of its parts may go now, and which of them together in one doorbell.
 
-A part waits while it is out of turn in its order, and bulk waits in the busy minutes 0 and 30 of each hour. The vendor
-says that many applications send in these minutes, when delivery is slower, and advises batch jobs to avoid them. Half
-hours are the same in UTC and at the vendor's. Publishes nothing.
+A part waits while it is out of turn in its order, and bulk waits in the busy minutes of an hour. Publishes nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ class Look:
         """True when some of its parts were offered before and not taken in time."""
         return any(head.again for head in self.heads.values())
 
-    def most_bells(self) -> int:
+    def most_doorbells(self) -> int:
         """How many doorbells of it may be in the broker beside its calls in the air; urgent ones are not counted."""
         if self.air is None:
             return sys.maxsize
@@ -69,7 +67,7 @@ class Look:
         """Its parts that are not in the broker, as far as is known."""
         return (part for head in self.heads.values() for part in head.ids)
 
-    def put_aside(self, later: Collection[str]) -> bool:
+    def take_out(self, later: Collection[str]) -> bool:
         """Takes parts that have to wait out of the heads; True when one of them was there."""
         before = sum(len(head.ids) for head in self.heads.values())
         self.heads = {priority: head.without(later) for priority, head in self.heads.items()}
@@ -83,7 +81,7 @@ class Look:
         """Leaves at most `room` parts, each for a doorbell of its own; urgent first, then normal and bulk mixed."""
         urgent, normal, bulk = (self.heads[priority].ids for priority in Priority)
         line = [*urgent, *(part for part, _, _ in mix(normal, bulk, self.known.credit))]
-        self.put_aside(set(line[max(0, room) :]))
+        self.take_out(set(line[max(0, room) :]))
         # In one doorbell one thread would make the calls one after another, and the bound would not be used.
         self.share = replace(self.share, size=1)
 
@@ -131,7 +129,7 @@ class LaneHeads:
         self._learn_kinds(connection, looks)
         return waits, later
 
-    def put_aside(self, looks: Sequence[Look], waits: Mapping[str, str], later: Mapping[str, int]) -> None:
+    def postpone(self, looks: Sequence[Look], waits: Mapping[str, str], later: Mapping[str, int]) -> None:
         """Puts parts that must not go now to sleep or off, and takes them out of the heads of their lanes."""
         if waits:
             self._database.run(lambda connection: send_to_sleep(connection, waits))
@@ -139,7 +137,7 @@ class LaneHeads:
             self._database.run(lambda connection: put_off(connection, later))
         aside = {*waits, *later}
         for look in looks:
-            if aside and look.put_aside(aside):
+            if aside and look.take_out(aside):
                 # The next parts come into the window only now, and are read in the next turn.
                 look.known.full = len(Priority)
                 self._backlogs.want(look.known.lane)
@@ -232,7 +230,7 @@ class Batches:
         self._backlogs, self._allotment, self._slow_start = backlogs, allotment, slow_start
         self._offer_s, self._offer_max_s = offer_s, offer_max_s
 
-    def rings(self, look: Look, now: float) -> list[Doorbell]:
+    def doorbells(self, look: Look, now: float) -> list[Doorbell]:
         """Doorbells for the head of a lane: urgent parts within a share of their own, then normal and bulk mixed."""
         known = look.known
         if not look.due:
@@ -240,7 +238,7 @@ class Batches:
             return []
         known.looked = now
         # Not for ever: the offered ids may be lost in the broker, and then no further part fills the doorbell.
-        patient = now - known.rang < PATIENCE_S
+        patient = now - known.offered_at < PATIENCE_S
         stands_s = known.stands_s(list(look.heads.values()), now, self._offer_s, self._offer_max_s)
         again = look.again
         self._bind(look, now)
@@ -257,7 +255,7 @@ class Batches:
             for bell in self._as_many_as_may_go(look, batches)
         ]
         if urgent or rest:
-            known.rang = now
+            known.offered_at = now
             self._slow_start.offered(known.lane, [part for ring in (*urgent, *rest) for part in ring.ids])
         return [*urgent, *rest]
 
@@ -280,7 +278,7 @@ class Batches:
         # Each call in the air holds the other ids of its doorbell, which a thread has taken from the broker already.
         waiting = -(-max(0, offered - air * (size - 1)) // size)
         known.out = waiting + air
-        room = min(self._allotment.room(account_of(known.lane), known.queue), look.most_bells() - waiting)
+        room = min(self._allotment.room(account_of(known.lane), known.queue), look.most_doorbells() - waiting)
         may_go = batches[: max(0, room)]
         known.out += len(may_go)
         known.credit = may_go[-1].credit if may_go else known.credit

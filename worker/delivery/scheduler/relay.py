@@ -46,7 +46,7 @@ class Relay:
         sharing: Sharing,
         times: RelayTimes,
         monotonic: Callable[[], float],
-        walk_clock: Callable[[], float] | None = None,
+        scan_clock: Callable[[], float] | None = None,
         weight: Callable[[str], float] = lambda account: 1.0,
         amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
@@ -55,14 +55,14 @@ class Relay:
         self._times, self._monotonic = times, monotonic
         self.active = False
         self._lease_until = 0.0
-        self._full_scan = FullScan(database, round_s=times.round_s, monotonic=walk_clock or monotonic)
+        self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
         self._backlogs, self._slow_start = Backlogs(), SlowStart(times.silence_s)
         self._due_lanes = DueLanes(
             database, self._backlogs, self._full_scan, self._slow_start, look_s=times.look_s, monotonic=monotonic
         )
         self._allotment = Allotment(self._backlogs, sharing, self._slow_start, Limited(amount), weight)
         self._heads = LaneHeads(database, self._backlogs, self._allotment, self._slow_start, pacing)
-        self._ringing = Batches(
+        self._batches = Batches(
             self._backlogs, self._allotment, self._slow_start, offer_s=times.offer_s, offer_max_s=times.offer_max_s
         )
 
@@ -112,9 +112,9 @@ class Relay:
             stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
             looks, rings = self._look(connection, lanes, stands, now)
             waits, later = self._heads.ask_more(connection, looks)
-        self._heads.put_aside(looks, waits, later)
+        self._heads.postpone(looks, waits, later)
         for look in looks:
-            rings += self._ringing.rings(look, now)
+            rings += self._batches.doorbells(look, now)
         return self._send(rings)
 
     def _look(

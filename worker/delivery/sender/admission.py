@@ -24,8 +24,6 @@ from worker.domain.pacing.window import Window, guard_us, permit_age_s
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.budgets import Budgets, budget_key
 
-__all__ = ["MOST_KEYS", "Cost", "Denied", "Governor", "Ledger", "Permit", "Use"]
-
 MOST_KEYS = 4_000
 """Keys that one shared transaction locks at most; one caller with more than that still gets all of them at once."""
 
@@ -76,7 +74,7 @@ class Governor:
         self._waiting: deque[_Asked] = deque()
         self._running = False
         self._closed = False
-        self._appointments = RetryTimes()
+        self._retry_times = RetryTimes()
         """Used only by the caller that leads a transaction, so it needs no lock."""
         self.stretched = 0
         """Number of calls whose permits had lapsed at least twice in a row when asked for; a gauge for operators."""
@@ -176,7 +174,7 @@ class Governor:
         try:
             answers, told = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
             if told:
-                self._appointments.note(told)
+                self._retry_times.note(told)
             for asked, answer in zip(batch, answers, strict=True):
                 asked.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
@@ -206,11 +204,11 @@ class Governor:
         before = self._monotonic()
         # After the locks: a clock that is read with them may be older than what their last holder wrote.
         now = self._budgets.clock(connection)
-        ledger = Ledger(rows, now=now, before=before, grant=self._permit, told=self._appointments.told)
-        answers = [[ledger.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
-        self._budgets.save(connection, ledger.changed(), ledger.now)
+        reservation = Reservation(rows, now=now, before=before, grant=self._permit, told=self._retry_times.told)
+        answers = [[reservation.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
+        self._budgets.save(connection, reservation.changed(), reservation.now)
         self.stretched += sum(len(asked.calls) for asked in batch if asked.lapses > 1)
-        return answers, ledger.told
+        return answers, reservation.told
 
     def _returns(self, permit: Permit) -> bool:
         return permit.owner is self._owner and permit.once.acquire(blocking=False)
@@ -224,7 +222,7 @@ class Governor:
         self._budgets.save(connection, {key: windows[key].dump() for key in sorted(changed)}, now)
 
 
-class Ledger:
+class Reservation:
     """The locked windows of one reservation. Pure: the rows, the clocks and the maker of permits are arguments."""
 
     def __init__(
@@ -255,7 +253,7 @@ class Ledger:
         if short:
             denied = _denied(short, self._is_too_big_alone(call))
             if denied.members and _is_one_recipients(call):
-                return replace(denied, appointment_s=self._appointment_s(call))
+                return replace(denied, retry_in_s=self._retry_s(call))
             return denied
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
@@ -291,9 +289,9 @@ class Ledger:
             if cost.limit.scope is not Scope.PART
         )
 
-    def _appointment_s(self, call: _Call) -> float:
+    def _retry_s(self, call: _Call) -> float:
         """Seconds until a call that waits for one recipient should ask again."""
-        waits = {key: self._appointment_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
+        waits = {key: self._retry_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
         # Noted at every key, so that the next call that waits for the same recipient asks again behind this one.
         for key in waits:
             at = self.now + max(waits.values())
@@ -301,13 +299,13 @@ class Ledger:
             self.told.append((key, at))
         return (max(waits.values()) + 0.5) * _MICRO
 
-    def _appointment_us(self, key: str, cost: Cost) -> int:
+    def _retry_us(self, key: str, cost: Cost) -> int:
         limit, window = cost.limit, self._windows[key]
         if key not in self._queues:
             self._queues[key] = self._told_before(key, self.now)
         wait = window.wait_us(cost.units, limit.amount, self.now) or 0
         guard = guard_us(limit.window_s, permit_age_s({limit.window_s}))
-        return max(wait, window.appointment_us(cost.units, limit.amount, self._queues[key], self.now, guard))
+        return max(wait, window.retry_us(cost.units, limit.amount, self._queues[key], self.now, guard))
 
     def _take(self, key: str, cost: Cost, age: float) -> Use:
         slot = self._windows[key].take(cost.units, self.now, guard_us(cost.limit.window_s, age))

@@ -1,8 +1,8 @@
 """One attempt: resolve, authorise, render, connect, admit, mark, call, read, record.
 
 This page alone states that order. Each step takes flights and returns those that go on. Before the mark an error leaves
-a part queued. From the mark on every path queues an end: certainly not sent, answered, or in doubt. The part never
-stays `sending`.
+a part queued, or ends it after its last try. From the mark on every path queues an end: certainly not sent, answered,
+or in doubt. The part never stays `sending`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from worker.delivery.sender.admit import admit, give_back
 from worker.delivery.sender.call import call, connect, mark, may_start, reach
 from worker.delivery.sender.in_flight import Flights, InFlight
-from worker.delivery.sender.prepare import authorise, put_aside, render, resolve
+from worker.delivery.sender.prepare import authorise, end_unprepared, render, resolve
 from worker.delivery.sender.record import end_in_error, read, record
-from worker.delivery.sender.room import admit, give_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.outbox.jobs.loading import DuePart
@@ -67,7 +67,7 @@ def prepare(runtime: Runtime, due_parts: Sequence[DuePart]) -> Flights:
         try:
             flights = through(PREPARE, runtime, [InFlight(due)])
         except Exception as error:  # noqa: BLE001  one part that we cannot prepare must not hold up the others
-            put_aside(runtime, due, error)
+            end_unprepared(runtime, due, error)
             flights = []
         ready += flights
         if not flights:

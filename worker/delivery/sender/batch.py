@@ -34,7 +34,7 @@ PERMIT_S = 0.2
 
 ELSEWHERE_S = 1.0
 """Seconds until ids are offered again that came to a process which cannot use their account."""
-OWED = 10_000
+MISSED = 10_000
 """Ids remembered during an outage of the database at most; further ones are offered again when their offer runs out."""
 LANES_KEPT = 10_000
 """Lanes whose credit for bulk is remembered; one more, and all of them start again from 0."""
@@ -64,7 +64,7 @@ class BatchSender:
         self._guard = threading.Lock()
         self._in_hand: set[str] = set()
         self._bulk_quota = BulkQuota()
-        self._owed: deque[str] = deque(maxlen=OWED)
+        self._missed: deque[str] = deque(maxlen=MISSED)
         """Ids that came while the database was away; they are left as soon as it is back."""
 
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False) -> int:
@@ -76,22 +76,22 @@ class BatchSender:
                 return 0
             return self._try_parked(mine) if probe else self._answer(lane, mine)
         except SQLAlchemyError:
-            self._owed.extend(mine)
+            self._missed.extend(mine)
             raise
         finally:
             self._let_go(mine)
 
-    def leave_owed(self) -> None:
+    def leave_missed(self) -> None:
         """Leaves the ids that came in an outage of the database, so that they may be offered again at once."""
-        credit = []
+        ids = []
         with suppress(IndexError):
             while True:
-                credit.append(self._owed.popleft())
-        if credit:
+                ids.append(self._missed.popleft())
+        if ids:
             try:
-                self._leave(credit)
+                self._leave(ids)
             except SQLAlchemyError:
-                self._owed.extend(credit)
+                self._missed.extend(ids)
                 raise
 
     def _take(self, ids: Sequence[str]) -> list[str]:
@@ -163,7 +163,7 @@ class BatchSender:
                 self._work_off_returned(lane, due_parts[0].priority, ahead, tally)
                 picked, before = self._bulk_quota.pick(lane, due_parts, ahead), len(tally.called)
                 self._deliver(picked.due_parts, tally)
-                self._bulk_quota.take_back(lane, picked, tally.called[before:])
+                self._bulk_quota.refund(lane, picked, tally.called[before:])
         # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
         if tally.last is not None:
             tally.last.wait(runtime.settings.call_deadline_s)
@@ -248,7 +248,7 @@ class BulkQuota:
     """Bulk's credit in one process, by lane. Thread-safe."""
 
     def __init__(self) -> None:
-        self._owed: dict[str, int] = {}
+        self._credit: dict[str, int] = {}
         self._guard = threading.Lock()
 
     def pick(self, lane: str, due_parts: deque[DuePart], most: int) -> Picked:
@@ -256,7 +256,7 @@ class BulkQuota:
         others = [due for due in due_parts if due.priority != Priority.BULK]
         bulk = [due for due in due_parts if due.priority == Priority.BULK]
         with self._guard:
-            before = self._owed.get(lane, 0)
+            before = self._credit.get(lane, 0)
             line = list(islice(mix(others, bulk, before), most))
             credit = [before, *(behind for _, _, behind in line)]
             self._keep(lane, credit[-1])
@@ -267,7 +267,7 @@ class BulkQuota:
         due_parts.extend(rest)
         return Picked(tuple(picked), paid)
 
-    def take_back(self, lane: str, picked: Picked, called: Collection[str]) -> None:
+    def refund(self, lane: str, picked: Picked, called: Collection[str]) -> None:
         """Returns the credit that was paid for parts that were picked and not called.
 
         A lane's credit may fall below 0: when several threads have picked, and only their bulk parts were called.
@@ -275,9 +275,9 @@ class BulkQuota:
         again = sum(paid for part, paid in picked.paid.items() if part not in called)
         if again:
             with self._guard:
-                self._keep(lane, min(MOST, self._owed.get(lane, 0) + again))
+                self._keep(lane, min(MOST, self._credit.get(lane, 0) + again))
 
     def _keep(self, lane: str, credit: int) -> None:
-        if len(self._owed) >= LANES_KEPT and lane not in self._owed:
-            self._owed.clear()
-        self._owed[lane] = credit
+        if len(self._credit) >= LANES_KEPT and lane not in self._credit:
+            self._credit.clear()
+        self._credit[lane] = credit

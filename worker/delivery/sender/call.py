@@ -6,18 +6,17 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.delivery.sender.admission import Denied
+from worker.delivery.sender.admit import give_back
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import request
 from worker.delivery.sender.record import log_attempt, take_back
-from worker.delivery.sender.room import give_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.call import Answered, CallResult, NeverLeft, Unsent, answer_facts
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
-from worker.domain.pacing.limit import Unit
+from worker.domain.pacing.limit import Denied, Unit
 from worker.outbox.commit.commands import Effects, Mark, Marked, Repeat
 from worker.outbox.jobs import chats
 

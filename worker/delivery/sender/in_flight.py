@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.channels.base import Channel
-from worker.delivery.sender.admission import Permit
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
 from worker.domain.call import NOT_READ, Access, AnswerFacts, CallResult, Request
 from worker.domain.job import Part, RepeatRule
 from worker.domain.outcome import Verdict
-from worker.domain.pacing.limit import Charge
+from worker.domain.pacing.limit import Charge, Permit
 from worker.domain.resolution import Ready
 from worker.outbox.commit.commands import LOST, Effects, MarkReply
 from worker.outbox.jobs.loading import DuePart

@@ -71,7 +71,7 @@ class LaneStates:
         self._last_end = 0.0
         self._failures: dict[str, int] = {}
         self._calls: dict[str, int] = {}
-        self._uneasy: set[str] = set()
+        self._wants_feedback: set[str] = set()
         self._in_a_row: dict[str, int] = {}
         """Calls of a lane or account in a row, as read from SQL, that say the vendor is ill."""
         self._streak: dict[str, int] = {}
@@ -120,7 +120,7 @@ class LaneStates:
                 for ends, told in ((self._closed, until), (self._stopped, now if name in used_up else until)):
                     _keep(ends, name, max(told, ends.get(name, 0.0)) if is_ours else told, now)
                 _keep(self._calls, name, calls.get(name, 0), 0)
-                (self._uneasy.add if name in needs_feedback else self._uneasy.discard)(name)
+                (self._wants_feedback.add if name in needs_feedback else self._wants_feedback.discard)(name)
                 _keep(self._in_a_row, name, in_a_row.get(name, 0), 0)
                 _keep(self._closed_at, name, self._closed_at.get(name, _NEVER), now - YOUNG_S)
                 _keep(self._noted_at, name, self._noted_at.get(name, _NEVER), now - YOUNG_S)
@@ -176,10 +176,10 @@ class LaneStates:
 
     def needs_feedback(self, lane: str) -> tuple[str, ...]:
         """The lane and its account, as far as the next answer must update their rows; usually neither."""
-        if not self._uneasy and not self._noted_at:
+        if not self._wants_feedback and not self._noted_at:
             return ()
         names = (lane, account_of(lane))
-        return tuple(name for name in names if name in self._uneasy or name in self._noted_at)
+        return tuple(name for name in names if name in self._wants_feedback or name in self._noted_at)
 
     def in_a_row(self, lane: str) -> int:
         """How many calls of the lane, or of its account, said one after another that the vendor is ill."""
@@ -327,7 +327,7 @@ class LaneStates:
             times.pop(lane, None)
         for counts in (self._calls, self._in_a_row, self._streak):
             counts.pop(lane, None)
-        self._uneasy.discard(lane)
+        self._wants_feedback.discard(lane)
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:

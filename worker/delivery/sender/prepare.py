@@ -221,7 +221,7 @@ def request(flight: InFlight, *, flagged: bool) -> Request:
 # -- parts that cannot be prepared ------------------------------------------------------------------------------------
 
 
-def put_aside(runtime: Runtime, due: DuePart, error: Exception) -> None:
+def end_unprepared(runtime: Runtime, due: DuePart, error: Exception) -> None:
     """Ends a part that an error kept from being prepared, or lets it wait.
 
     Raises the error again when it is not about this part alone.

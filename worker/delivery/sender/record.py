@@ -7,9 +7,9 @@ from dataclasses import replace
 import structlog
 
 from worker.channels.registry import alike
+from worker.delivery.sender.admit import give_back
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
-from worker.delivery.sender.room import give_back
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer, Unsent
 from worker.domain.outcome import (
@@ -77,7 +77,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
     block = None if is_taken else runtime.lane_blocks.consequence(due, verdict, answered=isinstance(result, Answered))
     runtime.probe("before_record")
-    successes = () if block is not None and block.failed else _eases(runtime, due.lane, result, verdict)
+    successes = () if block is not None and block.failed else _successes(runtime, due.lane, result, verdict)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     flight.ticket = runtime.writer.end(
         End(
@@ -86,12 +86,12 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
             flight.incarnation,
             verdict,
             int(result.duration_s * 1000),
-            flight.answer,
-            flight.mark.flagged,
-            isinstance(result, NeverLeft),
-            delay,
-            _effects(runtime, flight, verdict, invalidated),
-            Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
+            answer=flight.answer,
+            flagged=flight.mark.flagged,
+            never_left=isinstance(result, NeverLeft),
+            delay_s=delay,
+            effects=_effects(runtime, flight, verdict, invalidated),
+            feedback=Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
         )
     )
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s)
@@ -104,7 +104,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     flight.heard = _heard(due.lane, result, verdict)
 
 
-def _eases(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+def _successes(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
     """Lanes and accounts whose row this answer must update; usually none."""
     if not isinstance(result, Answered):
         return ()
@@ -212,11 +212,11 @@ def _end(runtime: Runtime, flight: InFlight, verdict: Verdict, *, never_left: bo
             mark.claim,
             flight.incarnation,
             verdict,
-            None,
-            flight.answer,
-            mark.flagged,
-            never_left,
-            delay_s,
-            flight.effects,
+            duration_ms=None,
+            answer=flight.answer,
+            flagged=mark.flagged,
+            never_left=never_left,
+            delay_s=delay_s,
+            effects=flight.effects,
         )
     )

@@ -1,4 +1,8 @@
-"""When bulk goes: after every seven other parts of a full lane, and not in the busy minutes of an hour."""
+"""When bulk goes: after every seven other parts of a full lane, and not in the busy minutes of an hour.
+
+The vendor says that many applications send in the minutes 0 and 30, when delivery is slower, and advises batch jobs to
+avoid them. Half hours are the same in UTC and at the vendor's.
+"""
 
 from __future__ import annotations
 

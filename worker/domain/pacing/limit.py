@@ -122,7 +122,7 @@ class Denied:
     """Seconds until all limits of this call have room, if no other call reserves; `inf` when it is impossible."""
     members: Mapping[str, float] = field(default_factory=dict, repr=False)
     """Recipient -> seconds until its own limits have room; empty unless only such limits were short."""
-    appointment_s: float | None = None
+    retry_in_s: float | None = None
     """Seconds until a call for one recipient may ask again, after the calls that already wait for that recipient; None
     for other calls."""
 

@@ -20,7 +20,7 @@ LONGEST_AGE_S = 2.0
 JITTER_S = 0.05
 _GRAIN = 1_000  # SQLite's clock ticks in milliseconds and rounds down
 
-LONGEST_APPOINTMENT_US = 300 * _SECOND
+LONGEST_RETRY_US = 300 * _SECOND
 """The longest wait that a call is given because of others before it: some of them may be cancelled."""
 
 Bucket = list[int]
@@ -72,19 +72,19 @@ class Window:
                 return until - now
         return None
 
-    def appointment_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
+    def retry_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
         """Microseconds until there is room for units after all calls that were given an instant have been made.
 
-        `told` are those instants in order, one unit each. At most `LONGEST_APPOINTMENT_US`. Newly used units are
+        `told` are those instants in order, one unit each. At most `LONGEST_RETRY_US`. Newly used units are
         assumed to stay for a window and a guard.
         """
         free, buckets = amount - self.used, sorted(self._buckets, key=_until)
-        for later in range(0, LONGEST_APPOINTMENT_US, self._length + guard):
+        for later in range(0, LONGEST_RETRY_US, self._length + guard):
             for _, used, until in buckets:
                 free += used
                 if free - bisect_right(told, until + later) >= units:
                     return until + later - now
-        return LONGEST_APPOINTMENT_US
+        return LONGEST_RETRY_US
 
     def is_filling(self, amount: int, now: int) -> bool:
         """True when a fifth to a half is used, and at this pace three quarters will be used before any lapse."""

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.delivery.sender.admission import Denied, Permit
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import fail, render_again, unless_moved
 from worker.delivery.sender.retry_hints import SEEN
@@ -24,7 +23,7 @@ from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge
+from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like
@@ -109,8 +108,8 @@ def _wait_for_room(runtime: Runtime, alone: Sequence[tuple[InFlight, Denied]]) -
 
 def _room_in_s(flight: InFlight, denied: Denied) -> float:
     """Seconds until a part whose members have no room asks again; urgent parts do not queue behind others."""
-    if denied.appointment_s is not None and flight.due.priority != Priority.URGENT:
-        return denied.appointment_s
+    if denied.retry_in_s is not None and flight.due.priority != Priority.URGENT:
+        return denied.retry_in_s
     return first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
 
 
