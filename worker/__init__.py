@@ -177,8 +177,8 @@ _HOMES = {
         "timeline",
     ),
 }
-_DOORS = ("external", "webhook", "youdu")
-"""Channels whose messages are reached through their package, such as `webhook.Text`."""
+_DOORS = ("external", "webhook", "wecom_app", "youdu")
+"""The channels, each as the package with its messages, such as `webhook.Text`; those of `wecom_app` are names here, too."""
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted({*_HOME_OF, *_DOORS})

@@ -1,10 +1,11 @@
-"""The snippets of docs/enqueue.md and docs/settings.md run as they are written.
+"""The snippets of docs/enqueue.md and docs/settings.md run as they are written; those of other pages fit the release.
 
 Those of the README are typed in tests/process/test_readme.py.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import worker
-from tests.docs.page import Page
+from tests.docs.page import ROOT, Page
 from tests.support.runtime import RECALL, UPDATE, planted
 from worker.config.accounts import accounts_of, current_accounts
 from worker.config.settings import load_settings
@@ -37,6 +38,9 @@ class Order(Base):
 def blocks(page: str, language: str) -> list[str]:
     """A page's blocks of a language."""
     return [block.text for block in Page(page).blocks_in(language)]
+
+
+PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 
 
 @pytest.fixture
@@ -86,3 +90,31 @@ def test_the_enqueue_example_runs(
     (said,) = re.findall(r"# (accepted .*)", Page("docs/enqueue.md").text)
     assert f"{said}\n" == capsys.readouterr().out
     assert (1, 1) == (len(recalls), len(updates))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")])
+def test_the_settings_of_every_page_load(page: str, tmp_path: Path) -> None:
+    """No key of a page is unknown, and no value of a kind that the release does not take."""
+    for number, text in enumerate(blocks(page, "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+
+        settings = load_settings(path)
+
+        assert tomllib.loads(text).keys() <= type(settings).model_fields.keys()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_the_python_of_every_page_names_what_there_is(page: str) -> None:
+    """Each block compiles, and what it takes from the package is exported."""
+    trees = [ast.parse(text, page) for text in blocks(page, "python")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "worker"]
+    taken = {name.name for node in imports for name in node.names}
+    taken |= {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "worker"
+    }
+
+    assert taken <= set(worker.__all__)

@@ -27,12 +27,14 @@ def test_the_stub_names_what_is_loaded() -> None:
 
 def test_what_a_function_returns_is_exported() -> None:
     """Also the types inside it: those of a generic, and of a dataclass's fields."""
-    exported = {getattr(worker, name) for name in worker.__all__ if isinstance(getattr(worker, name), type)}
+    places = [worker, *(getattr(worker, door) for door in worker._DOORS)]
+    public = {f"{place.__name__}.{name}": getattr(place, name) for place in places for name in place.__all__}
+    exported = {one for one in public.values() if isinstance(one, type)}
+    functions = {name: one for name, one in public.items() if inspect.isfunction(one)}
 
     missing = {
         f"{name}: {found.__name__}"
-        for name in worker.__all__
-        if inspect.isfunction(function := getattr(worker, name))
+        for name, function in functions.items()
         for found in _types(_returned(function))
         if found not in exported
     }

@@ -16,12 +16,12 @@ class Entry:
     """Package and class."""
     host: str | None
     """The vendor's own host; None: every customer runs its own."""
-    door: str | None = None
-    """The name in `worker` of the module with its messages; None: `worker` exports the messages themselves."""
+    door: str
+    """The name in `worker` of the module with its messages."""
 
 
 REGISTRY: Mapping[str, Entry] = {
-    "wecom_app": Entry("worker.channels.wecom_app:WecomApp", WECOM),
+    "wecom_app": Entry("worker.channels.wecom_app:WecomApp", WECOM, door="wecom_app"),
     "wecom_webhook": Entry("worker.channels.wecom_webhook:WecomWebhook", WECOM, door="webhook"),
     "wecom_external": Entry("worker.channels.wecom_external:WecomExternal", WECOM, door="external"),
     "youdu": Entry("worker.channels.youdu:Youdu", None, door="youdu"),
