@@ -178,7 +178,7 @@ _HOMES = {
     ),
 }
 _DOORS = ("external", "webhook", "wecom_app", "youdu")
-"""The channels, each as the package with its messages, such as `webhook.Text`; those of `wecom_app` are names here, too."""
+"""The channels, each as the package with its messages, such as `webhook.Text`; those of `wecom_app` stand here, too."""
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted({*_HOME_OF, *_DOORS})

@@ -48,7 +48,7 @@ class Allotment:
         self._weight = weight
         self._parts: dict[str, float] = {}
         """Accounts with work -> their part of all weights, for this turn."""
-        self._heard_at = -1.0
+        self._learnt_at = -1.0
 
     def divide(self) -> None:
         """Divides the threads among the accounts that have work, by weight."""
@@ -63,11 +63,11 @@ class Allotment:
         for key, limit in stands.used_up.items():
             self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
         self._slow_start.look(connection, now_sql, names, stands)
-        if now - self._heard_at >= HEARD_EVERY_S:
+        if now - self._learnt_at >= HEARD_EVERY_S:
             self._sharing.learn(living(connection, now_sql))
-            self._slow_start.heard(self._sharing.silent_s, now)
+            self._slow_start.learn(self._sharing.silent_s, now)
             self._limited.tidy(now)
-            self._heard_at = now
+            self._learnt_at = now
         return stands
 
     def is_full(self, account: str, queue: QueueName) -> bool:

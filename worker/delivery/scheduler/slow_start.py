@@ -42,7 +42,7 @@ class SlowStart:
         """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
         self._turns: dict[str, dict[str, None]] = {}
         """Bound accounts -> the lanes of which parts were offered under the bound, the latest one last."""
-        self._heard: dict[str, float] = {}
+        self._succeeded_at: dict[str, float] = {}
         """Lanes -> when they last succeeded, or began to start."""
         self.begun: list[str] = []
         """Lanes that begin to start in this turn; written together with its offers."""
@@ -73,11 +73,11 @@ class SlowStart:
             self._air, self._counted = _Air(by_lane, by_account), True
         return self._air.by_lane
 
-    def heard(self, silent_s: Mapping[str, float], now: float) -> None:
+    def learn(self, silent_s: Mapping[str, float], now: float) -> None:
         """Takes over from the heartbeats how many seconds ago each lane succeeded."""
         for lane, seconds in silent_s.items():
-            self._heard[lane] = max(self._heard.get(lane, 0.0), now - seconds)
-        self._heard = {lane: at for lane, at in self._heard.items() if now - at < self._silence_s}
+            self._succeeded_at[lane] = max(self._succeeded_at.get(lane, 0.0), now - seconds)
+        self._succeeded_at = {lane: at for lane, at in self._succeeded_at.items() if now - at < self._silence_s}
 
     def names(self) -> list[str]:
         """Lanes and accounts that had a bound when last read."""
@@ -111,9 +111,9 @@ class SlowStart:
     def _begins(self, lane: str, due: int, now: float) -> bool:
         """True when a lane without a success for `silence_s` has more than one part due: it starts with one call."""
         # A single part is one call anyway, and needs no row of its lane.
-        if not self._silence_s or due < 2 or now - self._heard.get(lane, -self._silence_s) < self._silence_s:
+        if not self._silence_s or due < 2 or now - self._succeeded_at.get(lane, -self._silence_s) < self._silence_s:
             return False
-        self._heard[lane] = now
+        self._succeeded_at[lane] = now
         self._calls[lane] = 1
         self._bound[lane] = None
         self.begun.append(lane)

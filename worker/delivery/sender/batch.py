@@ -47,7 +47,7 @@ class Tally:
     left: dict[str, None] = field(default_factory=dict)
     """Parts that may be offered again at once: no end of theirs is queued, nor do they wait for limits of their own."""
     called: list[str] = field(default_factory=list)
-    heard: list[str] = field(default_factory=list)
+    proved_open: list[str] = field(default_factory=list)
     """Lanes and accounts that the vendor's answers prove open."""
     last: Ticket | None = None
 
@@ -138,8 +138,8 @@ class BatchSender:
             runtime.lane_states.open(due.lane)
             runtime.lane_states.open(account_of(due.lane))
             self._deliver([due], tally)
-            if tally.heard:
-                runtime.lane_blocks.unpark(tally.heard)
+            if tally.proved_open:
+                runtime.lane_blocks.unpark(tally.proved_open)
             elif not tally.called:
                 # The one probe of this interval must not be lost with a part that could not be called.
                 runtime.lane_blocks.pass_on(due, ELSEWHERE_S if runtime.lane_states.does_without(due.lane) else None)
@@ -212,7 +212,7 @@ class BatchSender:
             if flight.ticket is None:
                 return
             tally.last = flight.ticket
-            tally.heard += flight.heard
+            tally.proved_open += flight.proved_open
             if flight.is_called:
                 tally.called.append(part)
             self._runtime.lane_states.cycled(flight.due.lane, self._runtime.monotonic() - flight.began_at)

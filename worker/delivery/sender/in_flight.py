@@ -70,7 +70,7 @@ class InFlight:
     # record
     ticket: Ticket | None = field(init=False, repr=False, default=None)
     """The end, queued for the writer; None: none is queued."""
-    heard: tuple[str, ...] = field(init=False, repr=False, default=())
+    proved_open: tuple[str, ...] = field(init=False, repr=False, default=())
     """The lane and its account, as far as the vendor's answer proves them open."""
 
 

@@ -101,7 +101,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
         runtime.tokens.refused(flight.account, flight.token)
     elif is_taken and flight.token is not None:
         runtime.tokens.worked(flight.account, flight.token)
-    flight.heard = _heard(due.lane, result, verdict)
+    flight.proved_open = _proved_open(due.lane, result, verdict)
 
 
 def _successes(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: 
     return replace(flight.effects, invalidated=invalidated, accounts=accounts)
 
 
-def _heard(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
+def _proved_open(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
     """The account and the lane that this answer of the vendor proves to be open.
 
     The account, unless it or its token was the reason to refuse; the lane, where the vendor judged the call itself.

@@ -189,9 +189,9 @@ class Writer:
 
     def _write(self, entries: list[_Entry]) -> None:
         """Commits the entries, and waits for the database as long as it takes; finds a bad row by halving."""
-        heard: dict[Happened, None] = {}
+        happened: dict[Happened, None] = {}
         try:
-            done = self._commit([entry.item for entry in entries], heard)
+            done = self._commit([entry.item for entry in entries], happened)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
@@ -204,16 +204,16 @@ class Writer:
         for entry, reply in zip(entries, done.replies, strict=True):
             entry.ticket.finish(reply)
         log_steps(done.steps)
-        if heard:
-            self._tell(list(heard))
+        if happened:
+            self._tell(list(happened))
 
-    def _commit(self, items: list[Item], heard: dict[Happened, None]) -> Committed:
-        """Commits until the database has taken the items; adds to `heard` what happened."""
-        # `heard` is kept over all tries: the try whose answer was lost may be the one that was committed.
+    def _commit(self, items: list[Item], happened: dict[Happened, None]) -> Committed:
+        """Commits until the database has taken the items; adds to `happened` what happened."""
+        # `happened` is kept over all tries: the try whose answer was lost may be the one that was committed.
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, heard, self._reported)
+                return commit(self._database, items, self._policy, happened, self._reported)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise
