@@ -24,7 +24,7 @@ NAMES = (URGENT, HOOKS, NORMAL, FILES, BULK)
 """The queues in the order in which a worker empties them, where its broker knows an order.
 
 Parts that no process took from the last two while their offer lasted are offered again through `NORMAL`: these queues
-may delay a part, but not for ever. All queues of the release before are here, so what is left in them is taken.
+may delay a part, but not for ever.
 """
 TRANSIENT = 1
 """Delivery mode: the broker writes no doorbell to disk, because the ids of a lost one are offered again."""

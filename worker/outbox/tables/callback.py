@@ -22,12 +22,12 @@ chats = table(
     Column("account", Key(60), primary_key=True),
     Column("chat_id", Key(128), primary_key=True, doc="what a send names it by"),
     Column("chat_type", Key(20), nullable=False, doc="single, group, blackboard, as the vendor says"),
-    Column("person", Key(128), doc="of a single chat: whose it is, in lower case"),
+    Column("person", Key(128), doc="of a single chat: its member, in lower case"),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=False),
     Column("gone_at", BigInteger, doc="when the webhook was taken out of it; null: it is there"),
     count("allowance", "messages a single chat takes until its person speaks again"),
-    Column("told_at", BigInteger, doc="newest news of it, by the vendor's clock; null: none since the release before"),
+    Column("told_at", BigInteger, doc="newest news of it, by the vendor's clock; null: none yet"),
     partial("chats_person", "account", "person", where="person is not null"),
 )
 
@@ -36,7 +36,7 @@ inbound = table(
     Column("id", Key(64), primary_key=True, doc="SHA-256 of the account and what makes it this very event"),
     Column("account", Key(60), nullable=False, doc="whose callback address it came to"),
     Column("event", Key(80), nullable=False, doc="the vendor's name of the event, or `message:<MsgType>`"),
-    Column("person", Key(128), nullable=False, doc="as the vendor writes it; empty when nobody caused it"),
+    Column("person", Key(128), nullable=False, doc="as the vendor writes it; empty when no person caused it"),
     Column("payload", LongText(), nullable=False, doc="JSON of everything that came; holds personal data"),
     Column("happened_at", BigInteger, nullable=False, doc="by the vendor's clock, in whole seconds"),
     Column("received_at", BigInteger, nullable=False, doc="when it was stored; the age that retention counts"),

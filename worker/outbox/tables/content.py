@@ -22,7 +22,9 @@ media = table(
 blobs = table(
     "blobs",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
-    Column("sha256", Key(64), nullable=False, index=True, doc="of the content; not unique, so nobody waits"),
+    Column(
+        "sha256", Key(64), nullable=False, index=True, doc="of the content; not unique, so no insert waits for another"
+    ),
     Column("size", BigInteger, nullable=False, doc="bytes"),
     Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
 )

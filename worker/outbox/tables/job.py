@@ -52,7 +52,7 @@ jobs = table(
     count("n_unknown", "parts unknown"),
     count("n_expired", "parts expired"),
     count("n_cancelled", "parts cancelled"),
-    Column("on_gap", Key(4), doc="hold, skip: who comes behind its held or exhausted part; null without order_key"),
+    Column("on_gap", Key(4), doc="hold, skip: for the parts behind its held or exhausted one; null without order_key"),
     Index(
         PREFIX + "jobs_dedupe",
         "account",

@@ -73,10 +73,10 @@ tokens = table(
     Column("generation", Integer, nullable=False, doc="counts tokens; a refused token is named by it"),
     Column("fetched_at", BigInteger, doc="null before the first fetch"),
     Column("expires_at", BigInteger, doc="null before the first fetch; in the past when the vendor refused it"),
-    Column("lease_holder", Key(ID), doc="the process that is fetching; null: nobody"),
+    Column("lease_holder", Key(ID), doc="the process that is fetching; null: none"),
     Column("lease_until", BigInteger, doc="end of that lease; null: none"),
     Column("refused", Key(300), doc="why the vendor refused the credentials; null: it did not"),
-    Column("probe_at", BigInteger, doc="next knock after a refusal; or end of a probation; null: neither"),
+    Column("probe_at", BigInteger, doc="next probe after a refusal; or end of a probation; null: neither"),
 )
 
 
@@ -90,9 +90,7 @@ processes = table(
     Column("host", Key(100), nullable=False, doc="for people"),
     Column("pid", Integer, nullable=False, doc="for people"),
     Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
-    Column(
-        "queues", Key(100), doc="queues it takes from, with commas; null: all, also of a process of the release before"
-    ),
+    Column("queues", Key(100), doc="queues it takes from, with commas; null: all"),
 )
 
 leases = table(

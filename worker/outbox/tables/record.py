@@ -78,7 +78,7 @@ response_codes = table(
     Column("leased_by", Key(PART_ID), doc="the update part that holds or used it; null while fresh"),
     Column("issued_at", BigInteger, nullable=False, doc="when it was recorded"),
     Column("ends_at", BigInteger, nullable=False, doc="issued_at + 72 h (a setting)"),
-    Column("person", Key(128), doc="in lower case, whose press brought it; null: not a press that we heard of"),
+    Column("person", Key(128), doc="the person whose press brought it, in lower case; null: no press that we heard of"),
     Index(PREFIX + "response_codes_part", "part_id"),
     partial("response_codes_leased", "leased_by", where="state = 'leased'"),
 )
@@ -93,7 +93,7 @@ task_ids = table(
 confirmations = table(
     "confirmations",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part that created the task"),
-    Column("member", Key(128), primary_key=True, doc="who was asked to send"),
+    Column("member", Key(128), primary_key=True, doc="the member who was asked to send"),
     Column("recipient", Key(128), primary_key=True, doc="customer or customer group; empty: the member's own task"),
     Column(
         "status",
