@@ -125,7 +125,7 @@ def tls_server_context() -> tuple[trustme.CA, ssl.SSLContext]:
 
 
 def closed_port() -> int:
-    """A port where nobody listens."""
+    """A port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -149,12 +149,12 @@ def _(stage: Stage) -> CallResult:
     return stage.run(f"http://{too_long_to_be_asked_for}.invalid")
 
 
-@scene("refused: nobody listens")
+@scene("refused: no server listens")
 def _(stage: Stage) -> CallResult:
     return stage.run(f"http://127.0.0.1:{closed_port()}")
 
 
-@scene("connect timeout: nobody finishes the handshake")
+@scene("connect timeout: no server finishes the handshake")
 def _(stage: Stage) -> CallResult:
     server = stage.server(Peer.wait_closed)
     return stage.run(f"https://127.0.0.1:{server.port}", connect_timeout_s=0.05)
@@ -171,7 +171,7 @@ def through_proxy(stage: Stage, target: str, *scripts: Script, port: int = 0) ->
     return stage.run(target, proxy=f"http://user:{TOKEN}@127.0.0.1:{port}")
 
 
-@scene("proxy refused: nobody listens")
+@scene("proxy refused: no proxy listens")
 def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "https://vendor.example", port=closed_port())
 
@@ -207,7 +207,7 @@ def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "http://vendor.example", answer(response(b"<h1>502</h1>", "502 Bad Gateway")))
 
 
-@scene("proxy setting: it cannot be read, or holds no `http://` address")
+@scene("proxy setting: the setting cannot be read, or holds no `http://` address")
 def _(stage: Stage) -> CallResult:
     return stage.run("http://vendor.example", proxy=f"https://user:{TOKEN}@127.0.0.1:1")
 
