@@ -21,7 +21,7 @@ from worker.outbox.lanes.processes import renew
 
 
 def test_one_truth(stand: Stand) -> None:
-    """The broker holds ids alone, and may be flushed: what was in it is offered again, and is sent once."""
+    """The broker holds ids alone and may be flushed: the parts that were in it are offered again, and sent once."""
     job = stand.send()
     stand.site.runtime.lease.beat()
     stand.site.relay.lead()
@@ -36,7 +36,7 @@ def test_one_truth(stand: Stand) -> None:
 
 
 def test_commit_means_sent_and_rollback_never(stand: Stand) -> None:
-    """A job lives and dies with the transaction it was asked for in."""
+    """A job is there, and is sent, only if the transaction that enqueued it is committed."""
     message, to = stand.case.send(0)
     with stand.site.database.engine.connect() as connection:
         enqueue(connection, OWN, message, to, accounts=stand.site.accounts, clock=stand.site.clock)
@@ -51,7 +51,7 @@ def test_commit_means_sent_and_rollback_never(stand: Stand) -> None:
 
 @pytest.mark.parametrize("fault", [{"cut_request_after": 20}, {"reset_response_after": 0}, {"status": 502}])
 def test_nothing_is_lost_or_sent_twice_in_silence(stand: Stand, fault: dict[str, Any]) -> None:
-    """Whatever byte a call is cut at: seen at most once, and a job that is not accepted says that it is in doubt."""
+    """Whatever byte a call is cut at, its message is seen at most once, and a job not accepted is in doubt."""
     faults(stand.url, stand.case.path, fault)
     job = stand.send()
     for _ in range(6):
@@ -65,7 +65,7 @@ def test_nothing_is_lost_or_sent_twice_in_silence(stand: Stand, fault: dict[str,
 
 
 def test_a_worker_that_dies_after_its_mark_leaves_a_doubt(stand: Stand) -> None:
-    """The part of a dead process is in doubt, and what becomes of it follows the channel's rule, not hope."""
+    """The marked part of a dead process is in doubt, and the channel's rule decides what becomes of it."""
     job = stand.send()
     with stand.site.database.writing() as connection:
         now = stand.site.database.now
@@ -85,7 +85,7 @@ def test_a_worker_that_dies_after_its_mark_leaves_a_doubt(stand: Stand) -> None:
 
 
 def test_limits_are_kept(stand: Stand) -> None:
-    """Two a minute: the third and fourth wait for the next, whatever is asked, and all are sent."""
+    """With a limit of two a minute the third and fourth message wait for the next minute, and all are sent."""
     jobs = [stand.send(n, TIGHT) for n in range(4)]
     stand.site.run()
     at_once = len(calls(stand.url, stand.case.path))
@@ -98,7 +98,7 @@ def test_limits_are_kept(stand: Stand) -> None:
 
 
 def test_nobody_waits_for_a_parked_account(stand: Stand) -> None:
-    """An account an operator has to look at keeps its backlog; the other one goes on."""
+    """An account that waits for an operator keeps its backlog, and another account goes on."""
     faults(stand.url, stand.case.path, {"answer": stand.case.parks})
     first = stand.send(0)
     stand.site.run()
@@ -115,7 +115,7 @@ def test_nobody_waits_for_a_parked_account(stand: Stand) -> None:
 
 
 def test_the_recipients_add_up_at_every_moment(stand: Stand) -> None:
-    """Queued, in doubt, accepted: asked is the sum of everything else."""
+    """While a part is queued, in doubt and accepted, the counts of recipients add up to those asked for."""
     faults(stand.url, stand.case.path, {"reset_response_after": 0})
     job = stand.send()
     moments = [counts(stand, job)]
@@ -154,7 +154,7 @@ def test_a_card_can_be_updated_once_for_each_code(stand: Stand) -> None:
 
 
 def test_a_follow_up_that_can_never_be_is_refused_when_it_is_asked_for(stand: Stand) -> None:
-    """With the vendor's reason, and nothing is stored; what the channel can do is taken."""
+    """The refusal gives the vendor's reason and stores nothing; a follow-up that the channel can do is taken."""
     job = stand.send()
     stand.site.run()
     before = stand.site.rows("select count(*) as n from worker_jobs")[0].n
@@ -172,7 +172,7 @@ def test_a_follow_up_that_can_never_be_is_refused_when_it_is_asked_for(stand: St
 
 
 def test_secrets_stay_out(stand: Stand) -> None:
-    """Through a success, refusals, a cut and a parked account: logs, rows of lanes and limits, reasons, exceptions."""
+    """After a success, refusals, a cut and a parked account no log, row, reason or exception holds a secret."""
     lines: list[str] = []
     structlog.configure(processors=[lambda logger, name, event: lines.append(repr(event)) or _dropped()])
     bad = [{"answer": stand.case.refused_by}, {"cut_request_after": 30}, {"answer": stand.case.parks}]
@@ -213,7 +213,7 @@ def _raised(stand: Stand) -> str:
 
 
 def test_time_waits_in_sql(stand: Stand) -> None:
-    """What is due in an hour is in no broker before that."""
+    """A job that is due in an hour is in no broker before that."""
     job = stand.send(due_at=3600)
     stand.site.run()
     stand.site.advance(3590)

@@ -15,7 +15,7 @@ def counts(stand: Stand, job: str) -> dict[str, int]:
 
 
 def test_queued(stand: Stand) -> None:
-    """Asked for and not sent: nothing was called."""
+    """The job was enqueued and not sent: no call was made."""
     job = stand.send()
 
     assert "queued" == stand.site.state(job)
@@ -39,7 +39,7 @@ def test_sending(stand: Stand) -> None:
 
 
 def test_accepted(stand: Stand) -> None:
-    """The vendor took it: once there, once seen."""
+    """The vendor took the message, and its recipient saw it once."""
     job = stand.send()
     stand.site.run()
 
@@ -49,7 +49,7 @@ def test_accepted(stand: Stand) -> None:
 
 
 def test_partial(stand: Stand) -> None:
-    """Taken, and one recipient refused: named as a failure, and nobody is sent to twice."""
+    """The vendor refused one recipient, who is named as a failure; no recipient is sent to twice."""
     job = stand.ask(stand.case.two())
     stand.site.run()
 
@@ -61,7 +61,7 @@ def test_partial(stand: Stand) -> None:
 
 
 def test_rejected(stand: Stand) -> None:
-    """Refused for good: one call, no other, and the reason stands there."""
+    """The vendor refused it for good: there is one call, no other, and the reason is stored."""
     faults(stand.url, stand.case.path, {"answer": stand.case.refused_by})
     job = stand.send()
     stand.site.run()
@@ -74,7 +74,7 @@ def test_rejected(stand: Stand) -> None:
 
 
 def test_exhausted(stand: Stand) -> None:
-    """Readable transient answers end after the vendor's own number of tries; it was never taken."""
+    """Readable transient answers end after the vendor's own number of tries; the message was never taken."""
     faults(stand.url, stand.case.path, {"answer": {"errcode": -1}}, times=None)
     job = stand.send()
     for _ in range(12):
@@ -87,7 +87,7 @@ def test_exhausted(stand: Stand) -> None:
 
 
 def test_unknown(stand: Stand) -> None:
-    """An answer that was lost: what arrived is not sent again in silence, and nobody calls it not sent."""
+    """The answer was lost: a message that arrived is not sent again in silence, nor counted as not sent."""
     faults(stand.url, stand.case.path, {"reset_response_after": 0}, times=None)
     job = stand.send()
     stand.site.run()
@@ -98,7 +98,7 @@ def test_unknown(stand: Stand) -> None:
 
 
 def test_expired(stand: Stand) -> None:
-    """What is too late is not sent any more."""
+    """A job that is too late is not sent any more."""
     job = stand.send(due_at=60, expires_at=120)
     stand.site.advance(121)
     stand.site.recover()
@@ -110,7 +110,7 @@ def test_expired(stand: Stand) -> None:
 
 
 def test_cancelled(stand: Stand) -> None:
-    """Revoked before its mark: certainly never sent."""
+    """The job was revoked before its mark: it was certainly never sent."""
     job = stand.send()
     stand.site.revoked.add(job)
     stand.site.run()
