@@ -1,10 +1,10 @@
-"""The check of docstrings and comments finds each of the four habits, and leaves quotes and code alone."""
+"""The check of docstrings, comments and pages finds each of the four habits, and leaves quotes and code alone."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.support.prose import habits, share_of_comments
+from tests.support.prose import habits, people, share_of_comments
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,13 @@ def test_a_comment_is_held_to_it_too(text: str) -> None:
 def test_plain_sentences_code_and_quotes_pass(text: str) -> None:
     """What the vendor says is in quotes, what a program says in backticks."""
     assert [] == list(habits(f'"""{text}"""\n'))
+
+
+def test_a_person_for_a_thing_is_found_in_a_page() -> None:
+    """By its line, outside code blocks, code inside a line and quotes."""
+    page = '# Somebody\n\n```\nnobody waits\n```\n\nThe part of `nobody`, "nobody" and nobody.\n'
+
+    assert [1, 7] == [line for line, _ in people(page)]
 
 
 def test_comments_are_counted_by_lines() -> None:

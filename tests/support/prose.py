@@ -1,8 +1,9 @@
-"""Holds docstrings and comments to plain sentences: `python -m tests.support.prose FOLDER...`, as `make check` runs it.
+"""Holds docstrings, comments and documents to plain sentences: `python -m tests.support.prose FOLDER...`.
 
 Four habits are refused: a docstring that begins with a pronoun instead of a noun ("Those that wait."), words for people
 where a thing is meant, a docstring that goes on with the sentence of the one before it, and `null` for Python's None
-(SQL's is NULL). Each is named with its place; code in backticks and text in double quotes is free.
+(SQL's is NULL). The Markdown pages of a folder, but not of the folders in it, are held to the second one. Each is named
+with its place; code in backticks, in fenced blocks and text in double quotes is free. `make check` runs it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,15 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], text
 
 
+def people(page: str) -> Iterator[tuple[int, str]]:
+    """The line of each word for people in a Markdown page, outside its fenced blocks, and what is wrong with it."""
+    fenced = False
+    for number, line in enumerate(page.splitlines(), 1):
+        fenced ^= line.startswith("```")
+        if not fenced:
+            yield from ((number, f"a person for a thing: {found!r}") for found in PEOPLE.findall(QUOTED.sub("", line)))
+
+
 def share_of_comments(sources: Iterable[str]) -> float:
     """Lines that are comments, of all that are neither blank nor a rule between sections."""
     lines = [line.strip() for source in sources for line in source.splitlines() if line.strip()]
@@ -68,12 +78,14 @@ def share_of_comments(sources: Iterable[str]) -> float:
 def main(folders: list[str]) -> int:
     """Prints what it finds; 0 when that is nothing."""
     files = sorted(path for folder in folders for path in Path(folder).rglob("*.py"))
-    found = [f"{path}:{line}: {what}" for path in files for line, what in habits(path.read_text(encoding="utf-8"))]
+    pages = sorted(path for folder in folders for path in Path(folder).glob("*.md"))
+    checked = [*((path, habits) for path in files), *((path, people) for path in pages)]
+    found = [f"{path}:{line}: {what}" for path, check in checked for line, what in check(path.read_text("utf-8"))]
     for room in ROOMS_WITH_REASONS:
         share = share_of_comments(path.read_text(encoding="utf-8") for path in Path(room).rglob("*.py"))
         if share < LEAST_COMMENTS:
             found.append(f"{room}: {share:.1%} of its lines are comments, at least {LEAST_COMMENTS:.0%} are expected")
-    print("\n".join(found) or f"prose: {len(files)} files, nothing found")
+    print("\n".join(found) or f"prose: {len(checked)} files, nothing found")
     return 1 if found else 0
 
 
