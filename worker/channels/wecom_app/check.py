@@ -5,8 +5,8 @@ Refused is what the vendor would cut, drop or ignore in silence, and what it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 from worker.channels.checking import rules
@@ -19,12 +19,11 @@ from worker.channels.wecom_app import card_fields, change_check as change, field
 from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
 from worker.channels.wecom_app.card_fields import card_of, card_rows
 from worker.channels.wecom_app.fields import SENDS, body_rows
-from worker.channels.wecom_app.messages.basic import has_ids
+from worker.channels.wecom_app.messages.basic import ID_PATTERN
 from worker.channels.wecom_app.split import call_count
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
-WRONG_KIND = " (vendor code 40007)"
 NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
 
 
@@ -51,24 +50,26 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
         return
     if isinstance(body.get(msgtype), Mapping):
         for content in contents(draft.message):
-            yield from _content_problems(draft, msgtype, content)
+            if msgtype == "template_card":
+                yield from _card_type_problems(content)
+            yield from rules.problems(msgtype, content, _rows(draft, content), draft.message.get("files") or {})
     else:
         yield no_object(draft)
     yield from _envelope_problems(draft, msgtype, body)
 
 
-def _content_problems(draft: Draft, msgtype: str, content: Mapping[str, Any]) -> Iterable[Problem]:
-    files = draft.message.get("files") or {}
+def _rows(draft: Draft, content: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of a send's own object; none for a type we do not model."""
+    msgtype = str(draft.message.get("type"))
     if msgtype == "template_card":
-        return _card_problems(draft.kind, content, files)
-    return rules.problems(msgtype, content, body_rows(draft.kind, msgtype, draft.account), files)
+        return card_rows(draft.kind, content)
+    return body_rows(draft.kind, msgtype, draft.account)
 
 
-def _card_problems(kind: str, card: Mapping[str, Any], files: Mapping[str, Any]) -> Iterator[Problem]:
+def _card_type_problems(card: Mapping[str, Any]) -> Iterator[Problem]:
     if card.get("card_type") not in card_fields.CARD_TYPES:
         names = ", ".join(card_fields.CARD_TYPES)
         yield Problem("template_card.card_type", "is no card type (vendor code 42031)", f"use one of {names}")
-    yield from rules.problems("template_card", card, card_rows(kind, card), files)
 
 
 def _envelope_problems(draft: Draft, msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
@@ -101,21 +102,11 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
     files = draft.message.get("files")
     if not files:
         return
-    wanted = _media_places(draft)
+    content = content_of(draft.message)
+    wanted = {} if content is None else file_places(str(draft.message.get("type")), content, _rows(draft, content))
     for path, file in files.items():
         yield from upload.file_problems(path, file)
-        yield from misplaced(draft.message, path, file, wanted, upload.UPLOADS, WRONG_KIND)
-    yield from _protection_problems(draft)
-
-
-def _media_places(draft: Draft) -> dict[str, str]:
-    """Where a media_id can stand, and the upload type it has to be of."""
-    msgtype, content = str(draft.message.get("type")), content_of(draft.message)
-    if content is None:
-        return {}
-    card = msgtype == "template_card"
-    rows = card_rows(draft.kind, content) if card else body_rows(draft.kind, msgtype, draft.account)
-    return file_places(msgtype, content, rows)
+        yield from misplaced(draft.message, path, file, wanted, upload.UPLOADS, " (vendor code 40007)")
 
 
 def _protection_problems(draft: Draft) -> Iterator[Problem]:
@@ -129,25 +120,22 @@ def _protection_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(fields.SAFE_FILES))}")
 
 
-def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    return upload_problems(draft, upload.file_problems)
-
-
-def _update_problems(draft: Draft) -> Iterator[Problem]:
-    yield from change.form_problems(draft)
+def _new_card_problems(draft: Draft) -> Iterator[Problem]:
     card = draft.message.get("template_card")
     if isinstance(card, Mapping):
-        yield from _card_problems(draft.kind, card, {})
+        yield from _card_type_problems(card)
+        yield from rules.problems("template_card", card, card_rows(draft.kind, card))
 
 
-_SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems)
+_SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems, _protection_problems)
 CHECKS: Checks = {
     Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
     Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
     Kind.RECALL: (no_targets,),
-    Kind.UPLOAD: (_upload_problems, no_targets),
+    Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
     Kind.UPDATE_CARD: (
-        _update_problems,
+        change.form_problems,
+        _new_card_problems,
         callback_problems,
         change.code_problems,
         change.original_problems,
@@ -162,40 +150,28 @@ CHECKS: Checks = {
 def warnings(draft: Draft) -> list[str]:
     """A sentence for each thing worth a warning."""
     if draft.kind == Kind.UPDATE_CARD:
-        return list(_card_cautions(draft))
+        card = card_of(draft.message)
+        return [] if card is None else rules.cautions("template_card", card, card_rows(draft.kind, card))
     if draft.kind not in SENDS:
         return []
     return [*_content_cautions(draft), *_plugin(draft), *_ids(draft), *_unprotected(draft), *_twice(draft)]
 
 
-def _card_cautions(draft: Draft) -> list[str]:
-    card = card_of(draft.message)
-    return [] if card is None else rules.cautions("template_card", card, card_rows(draft.kind, card))
-
-
 def _content_cautions(draft: Draft) -> Iterator[str]:
     msgtype = draft.message["type"]
-    if msgtype == "template_card":
-        yield from _card_cautions(draft)
-        return
-    rows = body_rows(draft.kind, msgtype, draft.account)
     for content in contents(draft.message):
-        yield from rules.cautions(msgtype, content, rows) if rows else ()
-    for i, article in enumerate(_articles(draft)):
+        yield from rules.cautions(msgtype, content, _rows(draft, content))
+    for i, article in enumerate(draft.message["body"]["news"]["articles"] if msgtype == "news" else ()):
         if article.get("appid") and article.get("url"):
             yield f"{msgtype}.articles[{i}].url: the vendor ignores it beside appid"
 
 
-def _articles(draft: Draft) -> list[Mapping[str, Any]]:
-    return draft.message["body"]["news"]["articles"] if draft.message["type"] == "news" else []
-
-
 def _plugin(draft: Draft) -> Iterator[str]:
     """Where the app always opens its home page in the WeChat plugin, members there see only a pointer."""
-    if draft.account.settings.get("wechat_plugin_home") is True and draft.kind == Kind.SEND:
-        msgtype = draft.message["type"]
-        if msgtype != "text":  # what is not shown at all is refused
-            yield f"{msgtype}: members in the WeChat plugin see a pointer to it only"
+    opens_home = draft.account.settings.get("wechat_plugin_home") is True
+    msgtype = draft.message["type"]
+    if opens_home and draft.kind == Kind.SEND and msgtype != "text":  # what is not shown at all is refused
+        yield f"{msgtype}: members in the WeChat plugin see a pointer to it only"
 
 
 def _ids(draft: Draft) -> Iterator[str]:
@@ -204,17 +180,11 @@ def _ids(draft: Draft) -> Iterator[str]:
     listed = fields.ENVELOPE.get(msgtype, {})
     if draft.kind != Kind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):
         return
-    rows = _translated(_rows(draft))
     for content in contents(draft.message):
-        for row in rows:
+        for row in _translated(_rows(draft, content)):
             for path, parent, name in rules.places(msgtype, content, row.path):
-                if isinstance(parent.get(name), str) and has_ids(parent[name]):
+                if isinstance(parent.get(name), str) and ID_PATTERN.search(parent[name]):
                     yield f"{path}: holds an id such as $userName=..$, shown as typed because enable_id_trans is not 1"
-
-
-def _rows(draft: Draft) -> tuple[Row, ...]:
-    card = card_of(draft.message)
-    return card_rows(draft.kind, card) if card else body_rows(draft.kind, draft.message["type"], draft.account)
 
 
 @cache

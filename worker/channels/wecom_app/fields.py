@@ -8,6 +8,7 @@ UTF-8 text.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from worker.channels.checking.foreign import OFF, Foreign
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row, Together
@@ -15,22 +16,7 @@ from worker.domain.account import Account
 from worker.domain.job import Kind
 
 R = FieldRule
-CUT = Effect.CUT
 URL_BYTES = 2048
-ONLY_CHATS = "only app group chats know it"
-
-# The help text of 45002 also lists text at 2048 bytes, so the cut might be an answer instead.
-_TEXT_CONTENT = R(
-    "content",
-    required=True,
-    max_bytes=2048,
-    effect=CUT,
-    missing=44004,
-    more=(45002,),
-    prose=Prose.LINKS,
-    translated=True,
-)
-TEXT = (_TEXT_CONTENT, R("mentioned_list", list, strings=True, banned=ONLY_CHATS))
 
 
 def media(name: str, kind: str) -> FieldRule:
@@ -40,31 +26,11 @@ def media(name: str, kind: str) -> FieldRule:
 
 def texts(path: str, bytes_: int, prose: Prose = Prose.PLAIN, **more: object) -> FieldRule:
     """The row of a text the vendor cuts beyond so many bytes."""
-    return R(path, max_bytes=bytes_, effect=CUT, prose=prose, **more)  # type: ignore[arg-type]
+    return R(path, max_bytes=bytes_, effect=Effect.CUT, prose=prose, **more)  # type: ignore[arg-type]
 
 
-IMAGE = (media("media_id", "image"),)
-VOICE = (media("media_id", "voice"),)
-VIDEO = (media("media_id", "video"), texts("title", 128), texts("description", 512))
-FILE = (media("media_id", "file"),)
-
-_CARD_URL = R("url", required=True, max_bytes=URL_BYTES, link=True, missing=41010, code=40058, more=(40039,))
-_BUTTON_TEXT = R("btntxt", max_chars=4, effect=CUT, prose=Prose.PLAIN)
-# Older copies, and the page of app group chats, give bytes; the page of 2026 gives characters. What is cut is cut in
-# silence, so the smaller reading counts unless the account says otherwise (`textcard_unit = "characters"`).
-TEXTCARD = (
-    texts("title", 128, required=True, missing=41016, translated=True),
-    texts("description", 512, Prose.HTML, required=True, missing=41033, translated=True),
-    _CARD_URL,
-    _BUTTON_TEXT,
-)
-TEXTCARD_BY_CHARACTERS = (
-    R("title", required=True, max_chars=128, effect=CUT, missing=41016, prose=Prose.PLAIN, translated=True),
-    R("description", required=True, max_chars=512, effect=CUT, missing=41033, prose=Prose.HTML, translated=True),
-    _CARD_URL,
-    _BUTTON_TEXT,
-)
-
+# The help text of 45002 also lists text at 2048 bytes, so the cut might be an answer instead.
+_TEXT = texts("content", 2048, Prose.LINKS, required=True, missing=44004, more=(45002,), translated=True)
 _ARTICLES = R("articles", list, required=True, entries=(1, 8), code=45008)
 _NEWS_TEXTS = (
     _ARTICLES,
@@ -72,56 +38,62 @@ _NEWS_TEXTS = (
     texts("articles[].description", 512, translated=True),
     R("articles[].picurl", max_bytes=URL_BYTES, code=40058),
 )
-_NEWS_URL = R("articles[].url", max_bytes=URL_BYTES, link=True, missing=41010, code=40058)
-NEWS = (
-    *_NEWS_TEXTS,
-    _NEWS_URL,
-    R("articles[].appid", code=90207, more=(90208,)),
-    R("articles[].pagepath", max_bytes=128, code=40058),
-    Either(("url", "appid"), 41010, at="articles[]"),
-    Together(("appid", "pagepath"), 90207, at="articles[]"),
+# Older copies, and the page of app group chats, give bytes; the page of 2026 gives characters. What is cut is cut in
+# silence, so the smaller reading counts unless the account says otherwise (`textcard_unit = "characters"`).
+_TEXTCARD = (
+    texts("title", 128, required=True, missing=41016, translated=True),
+    texts("description", 512, Prose.HTML, required=True, missing=41033, translated=True),
+    R("url", required=True, max_bytes=URL_BYTES, link=True, missing=41010, code=40058, more=(40039,)),
+    R("btntxt", max_chars=4, effect=Effect.CUT, prose=Prose.PLAIN),
 )
-MPNEWS = (
-    _ARTICLES,
-    texts("articles[].title", 128, required=True, missing=41016, translated=True),
-    media("articles[].thumb_media_id", "image"),
-    R("articles[].author", max_bytes=64, code=45032, prose=Prose.PLAIN),
-    R("articles[].content_source_url"),
-    R("articles[].content", required=True, max_bytes=666 * 1024, missing=44004, code=45002, translated=True),
-    texts("articles[].digest", 512, translated=True),
-)
-MARKDOWN = (R("content", required=True, max_bytes=2048, missing=44004, code=45002, prose=Prose.MARKDOWN),)
-
-# A pair with neither key nor value is dropped in silence; the code table says 90202 for an empty key.
-MINIPROGRAM_NOTICE = (
-    R("appid", required=True, missing=90200, code=90207, more=(90206, 90208)),
-    R("page", max_bytes=1024, code=90204),
-    R("title", required=True, chinese=(4, 12), missing=41016, code=40058, prose=Prose.PLAIN, translated=True),
-    R("description", chinese=(4, 12), code=40058, prose=Prose.PLAIN, translated=True),
-    R("emphasis_first_item", bool),
-    R("content_item", list, entries=(0, 10), code=90201),
-    R("content_item[].key", required=True, chinese=(0, 10), code=90202, prose=Prose.PLAIN),
-    R("content_item[].value", chinese=(0, 30), code=90203, prose=Prose.PLAIN, translated=True),
+TEXTCARD_BY_CHARACTERS = (
+    *(replace(row, max_bytes=None, max_chars=row.max_bytes) for row in _TEXTCARD[:2]),
+    *_TEXTCARD[2:],
 )
 
 BODIES: Mapping[str, tuple[Row, ...]] = {
-    "text": TEXT,
-    "image": IMAGE,
-    "voice": VOICE,
-    "video": VIDEO,
-    "file": FILE,
-    "textcard": TEXTCARD,
-    "news": NEWS,
-    "mpnews": MPNEWS,
-    "markdown": MARKDOWN,
-    "miniprogram_notice": MINIPROGRAM_NOTICE,
+    "text": (_TEXT, R("mentioned_list", list, strings=True, banned="only app group chats know it")),
+    "image": (media("media_id", "image"),),
+    "voice": (media("media_id", "voice"),),
+    "video": (media("media_id", "video"), texts("title", 128), texts("description", 512)),
+    "file": (media("media_id", "file"),),
+    "textcard": _TEXTCARD,
+    "news": (
+        *_NEWS_TEXTS,
+        R("articles[].url", max_bytes=URL_BYTES, link=True, missing=41010, code=40058),
+        R("articles[].appid", code=90207, more=(90208,)),
+        R("articles[].pagepath", max_bytes=128, code=40058),
+        Either(("url", "appid"), 41010, at="articles[]"),
+        Together(("appid", "pagepath"), 90207, at="articles[]"),
+    ),
+    "mpnews": (
+        _ARTICLES,
+        texts("articles[].title", 128, required=True, missing=41016, translated=True),
+        media("articles[].thumb_media_id", "image"),
+        R("articles[].author", max_bytes=64, code=45032, prose=Prose.PLAIN),
+        R("articles[].content_source_url"),
+        R("articles[].content", required=True, max_bytes=666 * 1024, missing=44004, code=45002, translated=True),
+        texts("articles[].digest", 512, translated=True),
+    ),
+    "markdown": (R("content", required=True, max_bytes=2048, missing=44004, code=45002, prose=Prose.MARKDOWN),),
+    # A pair with neither key nor value is dropped in silence; the code table says 90202 for an empty key.
+    "miniprogram_notice": (
+        R("appid", required=True, missing=90200, code=90207, more=(90206, 90208)),
+        R("page", max_bytes=1024, code=90204),
+        R("title", required=True, chinese=(4, 12), missing=41016, code=40058, prose=Prose.PLAIN, translated=True),
+        R("description", chinese=(4, 12), code=40058, prose=Prose.PLAIN, translated=True),
+        R("emphasis_first_item", bool),
+        R("content_item", list, entries=(0, 10), code=90201),
+        R("content_item[].key", required=True, chinese=(0, 10), code=90202, prose=Prose.PLAIN),
+        R("content_item[].value", chinese=(0, 30), code=90203, prose=Prose.PLAIN, translated=True),
+    ),
 }
 """Rows of the plain types, by msgtype. A type not listed goes out as it is (`Raw`); listing it later is adding rows."""
 
 _NO_MINI_PROGRAM = "news in app group chats leads to a url only"
 CHAT_BODIES: Mapping[str, tuple[Row, ...]] = {
     **{name: rows for name, rows in BODIES.items() if name != "miniprogram_notice"},
-    "text": (_TEXT_CONTENT, R("mentioned_list", list, strings=True)),
+    "text": (_TEXT, R("mentioned_list", list, strings=True)),
     "news": (
         *_NEWS_TEXTS,
         R("articles[].url", required=True, max_bytes=URL_BYTES, link=True, missing=41010, code=40058),
@@ -168,7 +140,6 @@ INTERVAL = (1, 14400)
 CHATID = r"[0-9A-Za-z]{1,32}"
 """The vendor compares it exactly; 86001 when it is another."""
 
-_CHATID = R("chatid", charset=CHATID, code=86001)
 _NAME = R("name", max_chars=50, effect=Effect.CUT, prose=Prose.PLAIN, code=86004)
 _OWNER = R("owner", code=86005)
 
@@ -176,7 +147,7 @@ CREATE_CHAT: tuple[Row, ...] = (
     _NAME,
     _OWNER,
     R("userlist", list, strings=True, required=True, entries=(2, 2000), code=86006),
-    _CHATID,
+    R("chatid", charset=CHATID, code=86001),
 )
 CHANGE_CHAT: tuple[Row, ...] = (
     R("chatid", required=True, charset=CHATID, code=86001),

@@ -11,6 +11,7 @@ splits or truncates it when `overflow=` says so.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from worker.channels import typed
@@ -18,8 +19,7 @@ from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage
 
 # userName, userAlias, userAliasOrName, departmentName; with chat-archive permission chatName, msgContent,
 # externalUserName. Any word is guarded, so that a name the vendor adds is too.
-PATTERN = re.compile(r"\$(?=[A-Za-z]+=[^$\r\n]+\$)")
-INVISIBLE = "\u200b"
+ID_PATTERN = re.compile(r"\$(?=[A-Za-z]+=[^$\r\n]+\$)")
 
 
 def escape_ids(text: str) -> str:
@@ -28,12 +28,7 @@ def escape_ids(text: str) -> str:
     The vendor publishes no escape; what it cannot resolve stays as typed. So an invisible space (U+200B, 3 bytes) is
     put behind the `$` of everything that looks like `$userName=..$`, which then is no pattern and looks the same.
     """
-    return PATTERN.sub(f"${INVISIBLE}", text)
-
-
-def has_ids(text: str) -> bool:
-    """Whether something in the text would be translated, or stay as typed with `enable_id_trans` = 0."""
-    return PATTERN.search(text) is not None
+    return ID_PATTERN.sub("$\u200b", text)
 
 
 class DuplicateChecked(VendorMessage):
@@ -46,16 +41,12 @@ class DuplicateChecked(VendorMessage):
     duplicate_check_interval: int = 14400
     """Seconds the vendor looks back for an equal body: 1 to 14400, its maximum of 4 h. (90236)"""
 
-    def options(self) -> dict[str, Any]:
-        """The worker's own options of a send; never part of the vendor's body."""
-        out: dict[str, Any] = {"duplicate_check": self.duplicate_check}
-        if self.duplicate_check_interval != 14400:
-            out["duplicate_check_interval"] = self.duplicate_check_interval
-        return out
-
     def document(self) -> dict[str, Any]:
-        """See `Message.document`."""
-        return {**super().document(), "options": self.options()}
+        """See `Message.document`; the options of a send are the worker's own, and never part of the vendor's body."""
+        options: dict[str, Any] = {"duplicate_check": self.duplicate_check}
+        if self.duplicate_check_interval != 14400:
+            options["duplicate_check_interval"] = self.duplicate_check_interval
+        return {**super().document(), "options": options}
 
 
 class AppMessage(DuplicateChecked, PlainMessage):
@@ -270,8 +261,6 @@ class MpNews(AppMessage):
     """1 translates `$userName=USERID$` and its like in titles, digests and contents."""
 
 
-SIMPLE: tuple[type[AppMessage], ...] = (
-    *(Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice),
-    *(News, MpNews),
-)
-"""By which JSON is read back; see `vendor_json.py`."""
+_TYPES = (Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice, News, MpNews)
+PLAIN: Mapping[str, type[AppMessage]] = {one.msgtype: one for one in _TYPES}
+"""By msgtype, to read JSON back; see `vendor_json.py`."""
