@@ -7,7 +7,7 @@ UTF-8 text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.channels.checking.foreign import OFF, Foreign
@@ -175,9 +175,9 @@ _OBSOLETE = (
 )
 
 
-def foreign(listed: Collection[str]) -> tuple[Foreign, ...]:
-    """The rows of a type that lists these fields beside its own object."""
-    return (*(row for row in _SWITCHES if row.path not in listed), *_OBSOLETE)
+def foreign(msgtype: str) -> tuple[Foreign, ...]:
+    """The rows of a type that we model."""
+    return (*(row for row in _SWITCHES if row.path not in ENVELOPE[msgtype]), *_OBSOLETE)
 
 
 SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})

@@ -6,7 +6,7 @@ A schema counts characters, not bytes, and knows no relation between fields: `ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from worker.channels.typed import VendorMessage, object_of, refuse_strangers, va
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card_fields import CARDS, UPDATED_CARDS
 from worker.channels.wecom_app.fields import OURS, foreign
-from worker.channels.wecom_app.messages.basic import SIMPLE, AppMessage, Raw
+from worker.channels.wecom_app.messages.basic import PLAIN, AppMessage, Raw
 from worker.channels.wecom_app.messages.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.render import interval_s
@@ -27,15 +27,6 @@ from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed, Problem
-
-PLAIN: Mapping[str, type[AppMessage]] = {one.msgtype: one for one in SIMPLE}
-"""By msgtype."""
-
-_LISTED: Mapping[str, tuple[str, ...]] = {
-    **{name: made.ENVELOPE for name, made in PLAIN.items()},
-    "template_card": ("enable_id_trans",),
-}
-"""The fields beside the object of each type that we model."""
 
 UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code"}
 
@@ -55,15 +46,16 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
-    if msgtype in _LISTED:
-        body = without_foreign(body, foreign(_LISTED[msgtype]))
+    if msgtype in fields.ENVELOPE:
+        body = without_foreign(body, foreign(msgtype))
     rest = {name: value for name, value in body.items() if name not in OURS}
-    options = _options(body)
-    content = rest.get(msgtype)
+    beside = {name: value for name, value in rest.items() if name != msgtype}
+    options, content = _options(body), rest.get(msgtype)
     if msgtype == "template_card" and isinstance(content, Mapping):
-        return _card(content, rest)
+        return _card(content, beside)
     if msgtype in PLAIN and isinstance(content, Mapping):
-        return _plain(PLAIN[msgtype], msgtype, content, rest, options)
+        refuse_strangers(PLAIN[msgtype], content, beside)
+        return validated(PLAIN[msgtype], {**content, **beside, **options}, msgtype)
     return Raw(msgtype=msgtype, body=rest, **options)
 
 
@@ -89,8 +81,7 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     if body.get("chatid"):
         return AppChat(str(body["chatid"]))
     names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
-    users, parties, tags = (body.get(name) for name in names)
-    return To(users, parties, tags)
+    return To(*(body.get(name) for name in names))
 
 
 def _options(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,26 +94,13 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _plain(
-    made: type[AppMessage],
-    msgtype: str,
-    content: Mapping[str, Any],
-    rest: Mapping[str, Any],
-    options: Mapping[str, Any],
-) -> AppMessage:
-    beside = {name: value for name, value in rest.items() if name != msgtype}
-    refuse_strangers(made, content, beside)
-    return validated(made, {**content, **beside, **options}, msgtype)
-
-
-def _card(content: Mapping[str, Any], rest: Mapping[str, Any]) -> VendorMessage:
+def _card(content: Mapping[str, Any], beside: Mapping[str, Any]) -> VendorMessage:
     made = CARD_CLASSES.get(str(content.get("card_type")))
     if made is None:
         names = ", ".join(CARD_CLASSES)
         text = "is no card type (vendor code 42031)"
         raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
     fields = {name: value for name, value in content.items() if name != "card_type"}
-    beside = {name: value for name, value in rest.items() if name != "template_card"}
     return validated(made, {**fields, **beside}, "template_card")
 
 
@@ -156,47 +134,49 @@ def message_schema(msgtype: str | None = None, card_type: str | None = None) -> 
 
 @cache
 def _schemas() -> dict[tuple[str, str | None], Schema]:
-    plain: dict[tuple[str, str | None], Schema] = {(name, None): _of_plain(made) for name, made in PLAIN.items()}
-    cards = {("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()}
-    return plain | cards | {(name, None): made() for name, made in _NO_SENDS.items()}
+    return {
+        **{(name, None): _of_plain(made) for name, made in PLAIN.items()},
+        **{("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()},
+        ("card_update", None): _of_update(),
+        ("chat_create", None): _of_chat(CreateChat, fields.CREATE_CHAT),
+        ("chat_change", None): _of_chat(ChangeChat, fields.CHANGE_CHAT),
+    }
 
 
 def _of_plain(made: type[AppMessage]) -> Schema:
     whole = inlined(made)
+    own = whole["properties"]
+    least, most = fields.INTERVAL
     check = {
-        "enable_duplicate_check": {
-            "enum": [0, 1],
-            "description": whole["properties"]["duplicate_check"]["description"],
-        },
-        "duplicate_check_interval": {
-            **whole["properties"].pop("duplicate_check_interval"),
-            "minimum": fields.INTERVAL[0],
-            "maximum": fields.INTERVAL[1],
-        },
+        "enable_duplicate_check": {"enum": [0, 1], "description": own.pop("duplicate_check")["description"]},
+        "duplicate_check_interval": {**own.pop("duplicate_check_interval"), "minimum": least, "maximum": most},
     }
-    del whole["properties"]["duplicate_check"]
-    beside = {name: whole["properties"].pop(name) for name in made.ENVELOPE}
-    for name, values in fields.ENVELOPE[made.msgtype].items():
-        beside[name] = {**beside[name], "enum": list(values)}
+    listed = fields.ENVELOPE[made.msgtype]
+    beside = {name: {**own.pop(name), "enum": list(listed[name])} for name in made.ENVELOPE}
     limit(whole, fields.BODIES[made.msgtype])
     return _body(made, made.msgtype, whole, {**beside, **check})
 
 
 def _of_card(made: type[AppCard]) -> Schema:
+    translated = inlined(made)["properties"]["enable_id_trans"]
+    card = _card_object(made, CARDS[made.card_type])
+    return _body(made, "template_card", card, {"enable_id_trans": {**translated, "enum": [0, 1]}})
+
+
+def _card_object(made: type[AppCard], rows: tuple[Row, ...]) -> Schema:
     whole = inlined(made)
-    beside = {"enable_id_trans": {**whole["properties"].pop("enable_id_trans"), "enum": [0, 1]}}
+    del whole["properties"]["enable_id_trans"]  # stands beside the card
     whole["properties"] = {"card_type": {"const": made.card_type}, **whole["properties"]}
-    limit(whole, CARDS[made.card_type])
-    return _body(made, "template_card", whole, beside)
+    limit(whole, rows)
+    return whole
 
 
 def _of_update() -> Schema:
     texts = docstrings(CardUpdate)
-    cards = [_card_of_update(name, made) for name, made in CARD_CLASSES.items()]
+    cards = [_card_object(made, UPDATED_CARDS[name]) for name, made in CARD_CLASSES.items()]
     ids = {"type": "array", "description": "None of the three: everyone who has the card."}
-    most = {target.update_field: target.maximum for target in TARGETS}
-    properties: Schema = {name: {**ids, "maxItems": size} for name, size in most.items()}
-    properties |= {
+    properties: Schema = {
+        **{target.update_field: {**ids, "maxItems": target.maximum} for target in TARGETS},
         "atall": {"enum": [0, 1], "description": "1: everyone who has the card, as if nobody were named."},
         "agentid": _ENVELOPE["agentid"],
         "response_code": {"type": "string", "description": "The job's own codes are used, whatever stands here."},
@@ -209,16 +189,7 @@ def _of_update() -> Schema:
         "template_card": {"oneOf": cards, "description": texts["template_card"]},
         "enable_id_trans": {"enum": [0, 1], "description": texts["enable_id_trans"]},
     }
-    forms = [{"required": ["button"]}, {"required": ["template_card"]}]
-    return body("CardUpdate", properties, oneOf=forms)
-
-
-def _card_of_update(name: str, made: type[AppCard]) -> Schema:
-    whole = inlined(made)
-    del whole["properties"]["enable_id_trans"]
-    whole["properties"] = {"card_type": {"const": name}, **whole["properties"]}
-    limit(whole, UPDATED_CARDS[name])
-    return whole
+    return body("CardUpdate", properties, oneOf=[{"required": ["button"]}, {"required": ["template_card"]}])
 
 
 def _of_chat(made: type[BaseModel], rows: tuple[Row, ...]) -> Schema:
@@ -227,14 +198,6 @@ def _of_chat(made: type[BaseModel], rows: tuple[Row, ...]) -> Schema:
     return {"title": made.__name__, **whole}
 
 
-_NO_SENDS: Mapping[str, Callable[[], Schema]] = {
-    "card_update": _of_update,
-    "chat_create": lambda: _of_chat(CreateChat, fields.CREATE_CHAT),
-    "chat_change": lambda: _of_chat(ChangeChat, fields.CHANGE_CHAT),
-}
-
-
 def _body(made: type[BaseModel], msgtype: str, content: Schema, beside: Schema) -> Schema:
-    content.pop("title", None)
     properties = {**_ENVELOPE, "msgtype": {"const": msgtype}, msgtype: content, **beside}
     return body(made.__name__, properties, ["msgtype", msgtype])
