@@ -96,10 +96,13 @@ def counted_by_api(
     yield from counted(UNKEPT, account, "not kept", None)
 
 
-def ip_charges(account: Account, path: str) -> list[Charge]:
-    """What a call costs against the limits of the address it leaves through, where the account names it."""
-    ip = account.settings.get("ip")
-    return [Charge(limit, _of_ip(ip, path)) for limit in adjusted(IP, account)] if ip else []
+def api_charges(account: Account, path: str, of_path: Mapping[str, tuple[Limit, ...]]) -> list[Charge]:
+    """What a call costs the corp at this API, and the address it leaves through, where the account names that."""
+    profile, subject = (*CORP, *of_path.get(path, ())), f"{account.settings['corpid']}/{path}"
+    charges = [Charge(limit, subject) for limit in adjusted(profile, account)]
+    if ip := account.settings.get("ip"):
+        charges += [Charge(limit, _of_ip(ip, path)) for limit in adjusted(IP, account)]
+    return charges
 
 
 def ip_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,9 +11,9 @@ from worker.channels.wecom.limits import (
     UNKEPT,
     UPLOAD_IMAGE,
     adjusted,
+    api_charges,
     counted,
     counted_by_api,
-    ip_charges,
     with_amount,
 )
 from worker.channels.wecom_app.render import PATHS, path_of
@@ -49,37 +49,31 @@ _CHAT_MEMBER = (
     Limit("chat_member_minute", 60, 200, Unit.PERSON_TIMES, Scope.PART, "silent drop", RATES),
     Limit("chat_member_day", 86400, 10_000, Unit.PERSON_TIMES, Scope.PART, "silent drop", RATES),
 )
-_CREATE_CHAT = (Limit("chat_create_day", 86400, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),)
-_CHANGE_CHAT = (Limit("chat_change_hour", 3600, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),)
 _OF_PATH: Mapping[str, tuple[Limit, ...]] = {
-    "/cgi-bin/appchat/create": _CREATE_CHAT,
-    "/cgi-bin/appchat/update": _CHANGE_CHAT,
+    "/cgi-bin/appchat/create": (Limit("chat_create_day", 86400, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),),
+    "/cgi-bin/appchat/update": (Limit("chat_change_hour", 3600, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),),
     "/cgi-bin/media/uploadimg": UPLOAD_IMAGE,
 }
 """Limits that some APIs have beside the base limits."""
 
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit
-    for limit in (
-        *(*_MEMBER, _APP_DAY, *CORP),
-        *(*_CHAT_SENDS, *_CHAT_MEMBER, *_CREATE_CHAT, *_CHANGE_CHAT, *UPLOAD_IMAGE),
-        *(*IP, *UNKEPT),
-    )
+    for group in (_MEMBER, (_APP_DAY,), CORP, _CHAT_SENDS, _CHAT_MEMBER, *_OF_PATH.values(), IP, UNKEPT)
+    for limit in group
 }
 """Limits by the name under which an account overrides the amount; `app_day` is 0 until the account says its size."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:
     """What this call costs; an account's amounts go before ours, 0 switches a limit off."""
-    corpid = account.settings["corpid"]
     if part.kind != "send":
-        path = path_of(part)
-        profile = (*CORP, *_OF_PATH.get(path, ()))
-        calls = [Charge(limit, f"{corpid}/{path}") for limit in adjusted(profile, account)]
-        calls += ip_charges(account, path)
+        calls = api_charges(account, path_of(part), _OF_PATH)
         return [*calls, *_chat_charges(part, account)] if part.kind == "send_chat" else calls
-    app = f"{corpid}/{account.settings['agentid']}"
-    return [*_member_charges(part, account, app), *_day_charges(part, account, app)]
+    app = f"{account.settings['corpid']}/{account.settings['agentid']}"
+    charges, day = _member_charges(part, account, app), _app_day(account)
+    if day.amount:  # a part that costs more counts as a whole day, or it could never go
+        charges.append(Charge(day, app, min(person_times(part, account), day.amount)))
+    return charges
 
 
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
@@ -100,12 +94,6 @@ def _chat_charges(part: Part, account: Account) -> list[Charge]:
     return [*corp, *(Charge(limit, subject) for limit in adjusted(_CHAT_MEMBER, account))]
 
 
-def _day_charges(part: Part, account: Account, app: str) -> list[Charge]:
-    """What a send costs of the app's day; a part that costs more counts as a whole day, or it could never go."""
-    limit = _app_day(account)
-    return [Charge(limit, app, min(person_times(part, account), limit.amount))] if limit.amount else []
-
-
 def _app_day(account: Account) -> Limit:
     cap = account.settings.get("account_cap") or 0
     return with_amount(_APP_DAY, account.amount_of(with_amount(_APP_DAY, cap * PERSON_TIMES_PER_MEMBER)))
@@ -122,8 +110,7 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     chats = ("each chat", None) if account.settings.get("chats_share_members") is False else ("the app's chats", "")
     chat = (f"chat {recipient}", f"/{recipient}") if recipient is not None and chats[1] is None else chats
     yield from counted(_CHAT_MEMBER, account, chat[0], None if chat[1] is None else f"{app}/chats{chat[1]}")
-    paths = {*PATHS.values(), *_OF_PATH} - {PATHS["send"]}
-    yield from counted_by_api(paths, _OF_PATH, account)
+    yield from counted_by_api({*PATHS.values(), *_OF_PATH} - {PATHS["send"]}, _OF_PATH, account)
 
 
 def person_times(part: Part, account: Account) -> int:

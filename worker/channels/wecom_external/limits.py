@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from worker.channels.wecom.limits import CORP, IP, UNKEPT, UPLOAD_IMAGE, adjusted, counted, counted_by_api, ip_charges
+from worker.channels.wecom.limits import CORP, IP, UNKEPT, UPLOAD_IMAGE, adjusted, api_charges, counted, counted_by_api
 from worker.channels.wecom.upload import IMAGE_PATH
 from worker.channels.wecom_external import look_up
 from worker.channels.wecom_external.render import PATHS, path_of
@@ -21,7 +21,7 @@ from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 REMINDERS = "page 97610 提醒成员群发 (its older introduction)"
 
 REMIND = (Limit("remind_day", 86400, 3, Unit.CALLS, Scope.PART, "41094", REMINDERS),)
-
+_OF_PATH = {IMAGE_PATH: UPLOAD_IMAGE}
 _MASS = "page 92135 创建企业群发 (read 2026-02-12)"
 _BY_HAND = "what members send by themselves counts too; told at enqueue, and tracking tells whom it passed over"
 # A month's amount is the number of its days; here that of the shortest month.
@@ -39,15 +39,11 @@ PROFILE: Mapping[str, Limit] = {
 
 def limits(part: Part, account: Account) -> list[Charge]:
     """What this call costs; an account's amounts go before ours, 0 switches a limit off."""
-    corpid, path = account.settings["corpid"], path_of(part)
-    profile = (*CORP, *UPLOAD_IMAGE) if path == IMAGE_PATH else CORP
-    calls = [Charge(limit, f"{corpid}/{path}") for limit in adjusted(profile, account)]
-    calls += ip_charges(account, path)
-    return [*calls, *_reminders(part, account, corpid)] if part.kind == "remind" else calls
-
-
-def _reminders(part: Part, account: Account, corpid: str) -> list[Charge]:
-    return [Charge(limit, f"{corpid}/remind/{part.spec['msgid']}") for limit in adjusted(REMIND, account)]
+    charges = api_charges(account, path_of(part), _OF_PATH)
+    if part.kind == "remind":
+        subject = f"{account.settings['corpid']}/remind/{part.spec['msgid']}"
+        charges += [Charge(limit, subject) for limit in adjusted(REMIND, account)]
+    return charges
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
@@ -59,6 +55,4 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     for cap, limit in CUSTOMER.items():
         not_kept = limit.not_kept if cap == chosen else f"customer_cap is {chosen}"
         yield Counted(replace(limit, not_kept=not_kept), "each customer or group")
-    yield from counted_by_api(
-        {*PATHS.values(), *look_up.PATHS.values(), IMAGE_PATH}, {IMAGE_PATH: UPLOAD_IMAGE}, account
-    )
+    yield from counted_by_api({*PATHS.values(), *look_up.PATHS.values(), IMAGE_PATH}, _OF_PATH, account)
