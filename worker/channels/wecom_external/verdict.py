@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.wecom import upload
@@ -22,7 +22,9 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """The meaning of an answer, with the facts of it that may be kept."""
     answer = read(reply, _promised(part))
     if answer is None:
-        return Verdict(_unread(part, reply))
+        found = no_vendor(reply)
+        is_query = part.kind == "track" or looks_up(part)  # it changes nothing, so it may be repeated
+        return Verdict(Retry(found.reason) if is_query and isinstance(found, Unknown) else found)
     return verdict(part, answer, _meant(part, answer))
 
 
@@ -30,12 +32,6 @@ def _promised(part: Part) -> str | None:
     if part.kind == "upload":
         return upload.promised(part)
     return "msgid" if part.kind == "send" and not looks_up(part) else None
-
-
-def _unread(part: Part, reply: Reply) -> Outcome:
-    """What an unreadable answer means; a query changes nothing, so it may be repeated."""
-    found = no_vendor(reply)
-    return Retry(found.reason) if isinstance(found, Unknown) and (part.kind == "track" or looks_up(part)) else found
 
 
 def _meant(part: Part, answer: Answer) -> Outcome:
@@ -87,40 +83,26 @@ def _asked(part: Part) -> list[Refusal]:
 
 
 def _refused(part: Part, answer: Answer) -> Outcome:
-    special = SPECIAL.get((part.kind, answer.errcode))
     found = by_code(answer.errcode)
-    if special is not None:
-        return special(part, answer, found)
-    if answer.errcode in OF_THIS_CAMPAIGN and isinstance(found, Parked):
-        return Rejected(found.reason)
+    match found:
+        case Rejected():
+            return _special(part, answer.errcode, found.reason) or found
+        case Parked() if answer.errcode in OF_THIS_CAMPAIGN:
+            return Rejected(found.reason)
     return found
 
 
-def _nobody(part: Part, answer: Answer, found: Outcome) -> Outcome:
-    """Every recipient is out of reach."""
-    return Rejected(_reason(found), refusals=tuple(_asked(part)))
+def _special(part: Part, code: int, reason: str) -> Outcome | None:
+    """What a code means where that depends on the call; None for any other."""
+    match part.kind, code:
+        case "send", 40007 | 40145:  # a file we keep can be uploaded again
+            return Rejected(reason, heal="media" if part.message.get("files") else None)
+        case "send", 41048:  # every recipient is out of reach
+            return Rejected(reason, refusals=tuple(_asked(part)))
+        case "recall", 41093:
+            return Accepted(Taken(warning=f"{reason}: nothing was left to cancel", from_repeat=part.in_doubt))
+    return None
 
-
-def _media_gone(part: Part, answer: Answer, found: Outcome) -> Outcome:
-    """A file we keep can be uploaded again."""
-    return Rejected(_reason(found), heal="media" if part.message.get("files") else None)
-
-
-def _cancelled_before(part: Part, answer: Answer, found: Outcome) -> Outcome:
-    return Accepted(Taken(warning=f"{_reason(found)}: nothing was left to cancel", from_repeat=part.in_doubt))
-
-
-def _reason(found: Outcome) -> str:
-    return found.reason if isinstance(found, Rejected) else ""
-
-
-SPECIAL: Mapping[tuple[str, int], Callable[[Part, Answer, Outcome], Outcome]] = {
-    ("send", 40007): _media_gone,
-    ("send", 40145): _media_gone,
-    ("send", 41048): _nobody,
-    ("recall", 41093): _cancelled_before,
-}
-"""Codes whose meaning depends on the call."""
 
 OF_THIS_CAMPAIGN = frozenset({60011, 90206, 90208})
 """Codes about this campaign alone: a sender whom the app does not see, a mini program that is not linked. In
