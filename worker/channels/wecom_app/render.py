@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.calls import digest, filled, json_bytes
 from worker.channels.checking.paths import SPLIT_FIELD, put
 from worker.channels.wecom import upload
+from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.account import Account
 from worker.domain.call import Access, Request
 from worker.domain.job import Part
@@ -34,16 +35,9 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
     """
     if part.kind == "upload":
         return upload.request(part, account, access.token)
-    frozen = part.facts.get("frozen")
-    return Request(
-        "POST",
-        account.base_url,
-        PATHS[part.kind],
-        {"access_token": access.token or ""},
-        _body(part, account, flagged) if frozen is None else _again(frozen, flagged),
-        "application/json",
-        account.deadline_s,
-    )
+    frozen, query = part.facts.get("frozen"), {"access_token": access.token or ""}
+    body = json_bytes(_body(part, account, flagged)) if frozen is None else _again(frozen, flagged)
+    return Request("POST", account.base_url, PATHS[part.kind], query, body, "application/json", account.deadline_s)
 
 
 def path_of(part: Part) -> str:
@@ -60,7 +54,7 @@ def body_hash(part: Part, account: Account) -> str:
     """SHA-256 (hex) of the app and the body without the flag fields."""
     if part.kind == "upload":
         return upload.body_hash(part, account)
-    return digest(app_scope(account), _body(part, account, flagged=False))
+    return digest(app_scope(account), json_bytes(_body(part, account, flagged=False)))
 
 
 def _again(frozen: str, flagged: bool) -> bytes:
@@ -70,26 +64,35 @@ def _again(frozen: str, flagged: bool) -> bytes:
     return frozen.encode()
 
 
-def _body(part: Part, account: Account, flagged: bool) -> bytes:
-    return json_bytes(_BODIES[part.kind](part, account, flagged))
+def _body(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
+    match part.kind:
+        case "send":
+            return _send(part, account, flagged)
+        case "send_chat":  # page 90248: a chat, no agentid, no duplicate check
+            return {**_content(part), "chatid": part.spec["chats"][0]}
+        case "recall":
+            return {"msgid": part.spec["msgid"]}
+        case "update_card":
+            return _update(part, account)
+        case "create_chat":  # the vendor takes each chatid only once, so a repeat makes no second chat (page 90245)
+            return {"chatid": part.job_id, **part.message["body"]}
+    return dict(part.message["body"])  # change_chat
 
 
 def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
     """The envelope of message/send (page 90236). agentid is an integer: a string draws the wrong-format warning."""
-    message = part.message
+    message, spec = part.message, part.spec
     # miniprogram_notice does not list agentid, but an SDK reported in 2026-07 that it is needed there too.
     out = {**_content(part), "agentid": int(account.settings["agentid"])}
-    _address(out, part.spec)
+    if spec.get("everyone"):
+        out["touser"] = "@all"
+    else:
+        out |= {target.field: "|".join(spec[target.name]) for target in TARGETS if spec.get(target.name)}
     if flagged:
         out |= {CHECK: 1, INTERVAL: interval_s(message)}
     if message["type"] == "template_card":
-        out["template_card"] = {**out["template_card"], "task_id": part.spec.get("task_id") or f"w{part.id}"}
+        out["template_card"] = {**out["template_card"], "task_id": spec.get("task_id") or f"w{part.id}"}
     return out
-
-
-def _send_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
-    """The envelope of appchat/send (page 90248): a chat, no agentid, no duplicate check."""
-    return {**_content(part), "chatid": part.spec["chats"][0]}
 
 
 def _content(part: Part) -> dict[str, Any]:
@@ -106,54 +109,13 @@ def interval_s(message: Mapping[str, Any]) -> int:
     return int((message.get("options") or {}).get("duplicate_check_interval", DUPLICATE_WINDOW_S))
 
 
-def _recall(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
-    return {"msgid": part.spec["msgid"]}
-
-
-def _create_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
-    """Always has a chatid: the vendor takes each only once, so a repeat makes no second chat (page 90245)."""
-    return {"chatid": part.job_id, **part.message["body"]}
-
-
-def _change_chat(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
-    return dict(part.message["body"])
-
-
-def _address(out: dict[str, Any], spec: Mapping[str, Any]) -> None:
-    if spec.get("everyone"):
-        out["touser"] = "@all"
-        return
-    if users := spec.get("users"):
-        out["touser"] = "|".join(users)
-    if parties := spec.get("parties"):
-        out["toparty"] = "|".join(parties)
-    if tags := spec.get("tags"):
-        out["totag"] = "|".join(tags)
-
-
-def _update(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
+def _update(part: Part, account: Account) -> dict[str, Any]:
     """The body of update_template_card (page 94888); departments and tags are integers here."""
     out = {name: value for name, value in part.message.items() if name not in ("type", "issued_at")}
-    out["agentid"] = int(account.settings["agentid"])
-    out["response_code"] = part.facts["response_code"]
-    targets = _update_targets(part.spec)
-    return {**out, **(targets or {"atall": 1})}
-
-
-def _update_targets(spec: Mapping[str, Any]) -> dict[str, Any]:
-    lists = {
-        "userids": spec.get("users"),
-        "partyids": [int(party) for party in spec.get("parties", ())],
-        "tagids": [int(tag) for tag in spec.get("tags", ())],
+    targets = {
+        target.update_field: listed if target.name == "users" else [int(entry) for entry in listed]
+        for target in TARGETS
+        if (listed := part.spec.get(target.name))
     }
-    return {name: entries for name, entries in lists.items() if entries}
-
-
-_BODIES: Mapping[str, Callable[[Part, Account, bool], dict[str, Any]]] = {
-    "send": _send,
-    "send_chat": _send_chat,
-    "recall": _recall,
-    "update_card": _update,
-    "create_chat": _create_chat,
-    "change_chat": _change_chat,
-}
+    codes = {"agentid": int(account.settings["agentid"]), "response_code": part.facts["response_code"]}
+    return {**out, **codes, **(targets or {"atall": 1})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.calls import digest, filled, json_bytes
@@ -13,9 +13,8 @@ from worker.domain.account import Account
 from worker.domain.call import Access, Request
 from worker.domain.job import Part
 
-CREATE_PATH = "/cgi-bin/externalcontact/add_msg_template"
 PATHS: Mapping[str, str] = {
-    "send": CREATE_PATH,
+    "send": "/cgi-bin/externalcontact/add_msg_template",
     "recall": "/cgi-bin/externalcontact/cancel_groupmsg_send",
     "remind": "/cgi-bin/externalcontact/remind_groupmsg_send",
     "upload": upload.PATH,
@@ -27,15 +26,8 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
     """The call of a part; of a send in doubt the next one that looks for its task. No check can be flagged."""
     if part.kind == "upload":
         return upload.request(part, account, access.token)
-    return Request(
-        "POST",
-        account.base_url,
-        path_of(part),
-        {"access_token": access.token or ""},
-        json_bytes(body_of(part)),
-        "application/json",
-        account.deadline_s,
-    )
+    query, body = {"access_token": access.token or ""}, json_bytes(body_of(part))
+    return Request("POST", account.base_url, path_of(part), query, body, "application/json", account.deadline_s)
 
 
 def path_of(part: Part) -> str:
@@ -54,7 +46,11 @@ def looks_up(part: Part) -> bool:
 
 def body_of(part: Part) -> dict[str, Any]:
     """The body of any call but an upload's."""
-    return look_up.body_of(part) if looks_up(part) else _BODIES[part.kind](part)
+    if looks_up(part):
+        return look_up.body_of(part)
+    if part.kind == "track":
+        return track.body_of(part)
+    return _create(part) if part.kind == "send" else {"msgid": part.spec["msgid"]}
 
 
 def body_hash(part: Part, account: Account) -> str:
@@ -86,15 +82,3 @@ def _create(part: Part) -> dict[str, Any]:
     if spec.get(audience.name):
         out[audience.field] = spec[audience.name]
     return out
-
-
-def _of_task(part: Part) -> dict[str, Any]:
-    return {"msgid": part.spec["msgid"]}
-
-
-_BODIES: Mapping[str, Callable[[Part], dict[str, Any]]] = {
-    "send": _create,
-    "recall": _of_task,
-    "remind": _of_task,
-    "track": track.body_of,
-}
