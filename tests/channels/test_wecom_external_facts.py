@@ -11,13 +11,12 @@ from wecom_external_samples import CHANNEL, coded, outcome, part
 from worker.channels.checking.row import Either, FieldRule
 from worker.channels.wecom.errcodes import find
 from worker.channels.wecom_external import fields
-from worker.channels.wecom_external.messages import ATTACHMENTS
+from worker.channels.wecom_external.messages import ATTACHMENTS as MODELS
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Wait
 
 FIELDS = [row for row in rows("external_fields") if "type.field" in row]
 LISTS = {row["list"]: row for row in rows("external_fields") if "list" in row}
-MODELS = {one.msgtype: one for one in ATTACHMENTS}
 
 
 @pytest.mark.parametrize("row", FIELDS, ids=lambda row: row["type.field"])

@@ -31,11 +31,6 @@ def problems(account: Account) -> list[Problem]:
     return list(_found(account.settings))
 
 
-def cap_of(account: Account) -> str:
-    """What a customer or group may be sent, in words."""
-    return CAPS[account.settings.get("customer_cap", "month")]
-
-
 def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     corpid = settings.get("corpid")
     if not isinstance(corpid, str) or not corpid.strip():

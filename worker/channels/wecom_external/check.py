@@ -6,6 +6,7 @@ Refused is what the vendor would ignore in silence, and what it is known to refu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from worker.channels.checking import rules
@@ -16,7 +17,7 @@ from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom.upload import UPLOADS
 from worker.channels.wecom_external import fields, targets
-from worker.channels.wecom_external.account import cap_of
+from worker.channels.wecom_external.account import CAPS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -33,15 +34,10 @@ def warnings(draft: Draft) -> list[str]:
     """What is allowed in a campaign but worth a warning."""
     if draft.kind != Kind.SEND:
         return []
-    return [*_cautions(draft), *targets.warnings(draft), _told_cap(draft)]
-
-
-def _told_cap(draft: Draft) -> str:
-    """A warning about the cap, which cannot be counted here: what members send by themselves counts in it too."""
-    return (
-        f"a customer or group takes {cap_of(draft.account)}, whoever made them; beyond it they get nothing, which only "
-        "tracking tells (quota spent)"
-    )
+    # It is not counted here: what members send by themselves counts in it too.
+    cap = CAPS[draft.account.settings.get("customer_cap", "month")]
+    told = f"a customer or group takes {cap}, whoever made them; beyond it they get nothing, which only tracking tells"
+    return [*_cautions(draft), *targets.warnings(draft), f"{told} (quota spent)"]
 
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
@@ -128,13 +124,9 @@ def _cautions(draft: Draft) -> Iterator[str]:
             yield f"attachments[{i}].image.pic_url: only the url of an uploadimg upload is taken; as_url=True makes one"
 
 
-def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    return upload_problems(draft, upload.file_problems)
-
-
 CHECKS: Checks = {
     Kind.SEND: (_body_problems, _attached_problems, targets.send_problems),
-    Kind.UPLOAD: (_upload_problems, no_targets),
+    Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
     Kind.RECALL: (no_targets,),
     "remind": (no_targets,),
     "track": (no_targets,),

@@ -12,8 +12,8 @@ they were sent to: there a task of the right member is believed, unless it names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from worker.channels.calls import filled
@@ -99,7 +99,8 @@ def outcome(part: Part, answer: Answer) -> Outcome:
         return _next(part, search)  # another part's, whose answer came after the list was read
     if answer.errcode != 0:
         return _refused(part, search, answer.errcode)
-    return _STEPS[search.step](part, search, answer)
+    read = {LIST: _read_list, MEMBERS: _read_members, RESULTS: _read_results}[search.step]
+    return read(part, search, answer)
 
 
 def _known(part: Part) -> set[str]:
@@ -118,7 +119,7 @@ def _window(part: Part, search: Search) -> tuple[int, ...]:
 def _go_on(part: Part, search: Search, delay: float = PAUSE_S) -> Progress:
     count = len(search.found) + len(search.fits) + search.unsure
     reason = f"no answer came: looks for its task, {count} like it so far"
-    return Progress({**part.spec, "look_up": replace(search, pages=search.pages + 1).to_json()}, reason, delay)
+    return Progress({**part.spec, "look_up": asdict(replace(search, pages=search.pages + 1))}, reason, delay)
 
 
 def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:
@@ -154,12 +155,10 @@ def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
     if sender and any(one.lower() != str(sender).lower() for one in search.members):
         return _next(part, search)
     cursor = next_cursor(answer, search.cursor)
-    if len(search.members) > MOST_MEMBERS:
+    if len(search.members) > MOST_MEMBERS or not (search.members or cursor):
         return _next(part, search, unsure=True)
     if cursor:
         return _go_on(part, replace(search, cursor=cursor))
-    if not search.members:
-        return _next(part, search, unsure=True)
     if not _ids(part):
         return _next(part, search, fits=True)
     return _go_on(part, replace(search, step=RESULTS, cursor=""))
@@ -181,13 +180,6 @@ def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
         return _next(part, search, fits=True)
     count = len(places) - len(unmarked(seen, _ids(part)))
     return _next(part, search, fits=2 * count >= len(places), unsure=not count)
-
-
-_STEPS: Mapping[str, Callable[[Part, Search, Answer], Outcome]] = {
-    LIST: _read_list,
-    MEMBERS: _read_members,
-    RESULTS: _read_results,
-}
 
 
 def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
@@ -218,13 +210,9 @@ def _decided(part: Part, search: Search) -> Outcome:
     chosen = whole if told and whole else list(search.fits)
     if len(chosen) > 1:
         return Held(f"no answer came, and {len(chosen)} tasks fit it alike")
-    return _matched(chosen[0], told)
-
-
-def _matched(fit: Fit, told: list[str]) -> Outcome:
-    """Customers the task does not name stood in the lost answer's fail_list."""
-    taken = Taken(msgid=fit.msgid, from_repeat=True)
-    refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(fit.seen, told))
+    taken = Taken(msgid=chosen[0].msgid, from_repeat=True)
+    # Customers the task does not name stood in the lost answer's fail_list.
+    refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(chosen[0].seen, told))
     return Partial(taken, refusals) if refusals else Accepted(taken)
 
 

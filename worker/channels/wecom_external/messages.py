@@ -7,7 +7,7 @@ message of its own. The types only hold and lay out values; `check.py` says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, WithJsonSchema
@@ -112,15 +112,15 @@ class File(Attachment):
     """Any format, more than 5 bytes, at most 20 MB (90253)."""
 
 
-ATTACHMENTS: tuple[type[Attachment], ...] = (Image, Link, MiniProgram, Video, File)
-"""By which JSON is read back; see `vendor_json.py`."""
+ATTACHMENTS: Mapping[str, type[Attachment]] = {one.msgtype: one for one in (Image, Link, MiniProgram, Video, File)}
+"""By msgtype, to read JSON back; see `vendor_json.py`."""
 
 
 def _typed(value: Any) -> Any:
     """An entry of the vendor's JSON as its type; whatever else is left for the model to refuse."""
     if not isinstance(value, Mapping):
         return value
-    made = {one.msgtype: one for one in ATTACHMENTS}.get(str(value.get("msgtype")))
+    made = ATTACHMENTS.get(str(value.get("msgtype")))
     own = None if made is None else value.get(made.msgtype)
     if made is None or not isinstance(own, Mapping):
         return value
@@ -177,14 +177,13 @@ class Campaign(VendorMessage):
 
     def files(self) -> Mapping[str, tuple[str, message.File]]:
         """See `Message.files`."""
-        return dict(self._attached())
-
-    def _attached(self) -> Iterator[tuple[str, tuple[str, message.File]]]:
+        found: dict[str, tuple[str, message.File]] = {}
         for i, one in enumerate(self.attachments):
             file, place = getattr(one, "file", None), one.upload()
             if file is not None and place is not None:
                 field, upload_type = place
-                yield f"attachments.{i}.{one.msgtype}.{field}", (upload_type, file)
+                found[f"attachments.{i}.{one.msgtype}.{field}"] = (upload_type, file)
+        return found
 
 
 class Raw(VendorMessage):

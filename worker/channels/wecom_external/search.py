@@ -7,7 +7,7 @@ likeness in time, text and attachments is necessary and never enough; `look_up.p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.answer import integer, moment
@@ -47,10 +47,6 @@ class Search:
     fits: tuple[Fit, ...] = ()
     unsure: int = 0
     """How many tasks could not be read far enough to say whose they are."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict; `search_of` reads it back."""
-        return asdict(self)
 
 
 def search_of(spec: Mapping[str, Any]) -> Search:

@@ -52,7 +52,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
         return
     yield from _broadcast_problems(draft)
     yield from _sender_problems(to, audience)
-    yield from _id_problems(audience.field, _named(to, audience))
+    yield from _id_problems(audience.field, to.chats if audience is GROUPS else to.customers)
     yield from _choice_problems(draft, audience)
 
 
@@ -68,10 +68,6 @@ def warnings(draft: Draft) -> Iterator[str]:
             "sender: not given: each customer's message goes to the member who talked with them last, and some were "
             "seen to get none; without an answer its task is found again by its customers alone"
         )
-
-
-def _named(to: Recipients, audience: Audience) -> Sequence[str]:
-    return to.chats if audience is GROUPS else to.customers
 
 
 def _broadcast_problems(draft: Draft) -> Iterator[Problem]:

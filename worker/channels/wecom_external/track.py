@@ -27,6 +27,7 @@ MOST_RESTARTS = 5
 """Most new starts of one paging; then the rest of it is left for the next round."""
 
 TASK, RESULT = "task", "result"
+NEXT_MEMBER = {"step": RESULT, "member": None, "cursor": "", "pages": 0, "restarts": 0}
 TASK_STATES = (0, 2)
 """States of a member: not sent yet, sent. 1 is not used."""
 RESULT_STATES = (0, 1, 2, 3)
@@ -68,22 +69,15 @@ def outcome(part: Part, answer: Answer) -> Outcome:
     is_result = part.spec.get("step") == RESULT
     found = tuple(_results(str(part.spec["member"]), answer.data) if is_result else _tasks(answer.data))
     goes_on = {"step": RESULT if is_result else TASK, "cursor": cursor, "pages": pages}
-    following = goes_on if cursor and pages < MOST_PAGES else _next_member()
-    return Progress({**part.spec, **following}, _said(part, len(found)), PAGE_PAUSE_S, found)
+    following = goes_on if cursor and pages < MOST_PAGES else NEXT_MEMBER
+    reason = f"read {len(found)} {'recipients' if is_result else 'members'} of its task"
+    return Progress({**part.spec, **following}, reason, PAGE_PAUSE_S, found)
 
 
 def next_cursor(answer: Answer, current: Any) -> str:
     """Where the next page begins, empty after the last; one that leads to itself ends the paging."""
     cursor = text_of(answer.data.get("next_cursor")) or ""
     return "" if cursor == (current or "") else cursor
-
-
-def _next_member() -> dict[str, Any]:
-    return {"step": RESULT, "member": None, "cursor": "", "pages": 0, "restarts": 0}
-
-
-def _said(part: Part, count: int) -> str:
-    return f"read {count} {'recipients' if part.spec.get('step') == RESULT else 'members'} of its task"
 
 
 def entries(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -120,7 +114,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
         return Retry(f"{code} without a cursor")
     if code in NO_MEMBER and part.spec.get("step") == RESULT:
         reason = f"{code}: nothing more is told of a member who is gone"
-        return Progress({**part.spec, **_next_member()}, reason, PAGE_PAUSE_S)
+        return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
     if code == CANCELLED:
         return Accepted(Taken(warning=f"{code}: the task was cancelled; what had been sent until then stays sent"))
     return by_code(code)
@@ -131,6 +125,6 @@ def _restarted(part: Part, code: int) -> Outcome:
     restarts = int(part.spec.get("restarts") or 0)
     if restarts == MOST_RESTARTS:
         reason = f"{code} {restarts + 1} times: the rest is left for the next round"
-        return Progress({**part.spec, **_next_member()}, reason, PAGE_PAUSE_S)
+        return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
     again = {**part.spec, "cursor": "", "pages": 0, "restarts": restarts + 1}
     return Progress(again, f"{code}: its paging starts again", RESTART_PAUSE_S)

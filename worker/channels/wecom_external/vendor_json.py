@@ -20,8 +20,6 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
 
-TYPES = {one.msgtype: one for one in ATTACHMENTS}
-
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The campaign of a body as the vendor's page shows it.
@@ -54,7 +52,8 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """
     body = object_of(data)
     sender, groups = body.get("sender"), body.get("chat_type") == "group"
-    ids = _ids(body.get("chat_id_list" if groups else "external_userid"))
+    given = body.get("chat_id_list" if groups else "external_userid")
+    ids = [str(one) for one in given] if isinstance(given, list) else []
     if sender:
         named = {str(sender): ids or Everyone()}
         return CustomerGroups(named) if groups else Customers(named)
@@ -65,7 +64,7 @@ def _is_modelled(body: Mapping[str, Any]) -> bool:
     entries = body.get("attachments") or []
     types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in entries]
     known = {"text", "attachments", "allow_select", "tag_filter"}
-    return body.keys() <= known and all(one is None or one in TYPES for one in types)
+    return body.keys() <= known and all(one is None or one in ATTACHMENTS for one in types)
 
 
 def _text_in(holder: Any) -> Any:
@@ -80,11 +79,7 @@ def _attachment(entry: Any, i: int) -> Any:
     if msgtype is None or not isinstance(own, Mapping):
         text = "has no object named like its msgtype (vendor code 40058)"
         raise CheckFailed([Problem(f"attachments[{i}]", text, "put the fields under the name of the type")])
-    return validated(TYPES[msgtype], own, f"attachments[{i}].{msgtype}")
-
-
-def _ids(value: Any) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else []
+    return validated(ATTACHMENTS[msgtype], own, f"attachments[{i}].{msgtype}")
 
 
 _IDS: Schema = {"type": "array", "items": {"type": "string"}}
@@ -101,10 +96,9 @@ def message_schema(msgtype: str | None = None) -> Schema:
     """The JSON schema (2020-12) of a campaign's body, or of one type's attachment."""
     if msgtype is None:
         return headed(_campaign())
-    found = [one for one in ATTACHMENTS if one.msgtype == msgtype]
-    if not found:
-        raise ValueError(f"no such attachment; there are {', '.join(one.msgtype for one in ATTACHMENTS)}")
-    return headed(_attachment_schema(found[0]))
+    if msgtype not in ATTACHMENTS:
+        raise ValueError(f"no such attachment; there are {', '.join(ATTACHMENTS)}")
+    return headed(_attachment_schema(ATTACHMENTS[msgtype]))
 
 
 @cache
@@ -114,7 +108,7 @@ def _campaign() -> Schema:
     said = own["text"].pop("description")
     own["text"] = {"type": "object", "properties": {"content": {"type": "string", "description": said}}}
     own["text"]["additionalProperties"] = False
-    own["attachments"]["items"] = {"oneOf": [_attachment_schema(one) for one in ATTACHMENTS]}
+    own["attachments"]["items"] = {"oneOf": [_attachment_schema(one) for one in ATTACHMENTS.values()]}
     limit(whole, tuple(row for row in fields.BODY if "attachments[]" not in getattr(row, "path", "attachments[]")))
     whole["properties"] = {**_ENVELOPE, **own}
     return {"title": "Campaign", **whole, "anyOf": [{"required": ["text"]}, {"required": ["attachments"]}]}
