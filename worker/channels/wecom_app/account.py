@@ -69,13 +69,11 @@ def _found(settings: Any) -> Iterator[Problem]:
 
 def _callback_problems(callback: Any) -> Iterator[Problem]:
     """true: the app has a callback address elsewhere; a table: `worker receiver` is that address."""
-    if isinstance(callback, bool):
-        return
-    if not isinstance(callback, Mapping):
+    if isinstance(callback, Mapping):
+        yield from secret_problems(callback)
+    elif not isinstance(callback, bool):
         remedy = 'use true, false, or { token = { env = "NAME" }, aes_key = { env = "NAME" } }'
         yield Problem("callback", "is neither a boolean nor a table", remedy)
-        return
-    yield from secret_problems(callback)
 
 
 def _is_number(value: Any) -> bool:
@@ -112,10 +110,7 @@ def plugin_problems(draft: Draft) -> Iterator[Problem]:
     if msgtype in UNSHOWN:
         remedy = "send a text, news or a text card, or leave wechat_plugin_home out"
         yield Problem("msgtype", f"{msgtype} is not shown to members in the WeChat plugin", remedy)
-    body = draft.message.get("body")
-    if msgtype != "text" or not isinstance(body, Mapping) or not isinstance(body.get("text"), Mapping):
-        return
-    for content in contents(draft.message):
+    for content in contents(draft.message) if msgtype == "text" else ():
         if isinstance(text := content.get("content"), str) and (size := byte_size(text)) > PLUGIN_BYTES:
             remedy = "shorten it, send a text card (shown there as a pointer), or leave wechat_plugin_home out"
             cut = "is cut in silence for members in the WeChat plugin"

@@ -41,9 +41,7 @@ class AppDoor(WecomDoor):
             raise CallbackRefused(400, "no Encrypt in the body")
         # The vendor's samples put whitespace around CDATA; the signature is over what is inside.
         message = opened(self.envelope, query, encrypted.strip(), now, self.max_age_s)
-        return self._inbound(tree_of(parsed(message)))
-
-    def _inbound(self, tree: Tree) -> Inbound:
+        tree = tree_of(parsed(message))
         # 'AgentId' is the old task cards' spelling (90240, taskcard_click).
         agentid = text_at(tree, "AgentID") or text_at(tree, "AgentId")
         if agentid and agentid != self.agentid:

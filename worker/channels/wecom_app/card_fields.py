@@ -143,19 +143,17 @@ CARD_TYPES = tuple(_BODIES)
 INTERACTIVE = frozenset(CARD_TYPES[2:])
 """Cards that always call back; a notice does only with an `action_menu`."""
 
-_FROZEN: Mapping[str, Rows] = {
+_FROZEN: Mapping[str, tuple[FieldRule, ...]] = {
     "button_interaction": (R("replace_text"),),
     "vote_interaction": (R("replace_text"), R("checkbox.disable", bool)),
     "multiple_interaction": (R("replace_text"), R("select_list[].disable", bool)),
 }
 """Fields by which an update freezes a card (page 94888)."""
 
-_ONLY_UPDATES = "only a card update can freeze a card"
-
 
 def _sent(name: str) -> Rows:
-    frozen = (replace(row, banned=_ONLY_UPDATES) for row in _FROZEN.get(name, ()) if isinstance(row, FieldRule))
-    return (*_BODIES[name], TASK_ID, *frozen)
+    why = "only a card update can freeze a card"
+    return (*_BODIES[name], TASK_ID, *(replace(row, banned=why) for row in _FROZEN.get(name, ())))
 
 
 def _updated(name: str) -> Rows:

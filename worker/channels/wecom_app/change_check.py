@@ -75,8 +75,7 @@ def code_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("response_code", "is not a text with something in it", remedy)
         return
     yield from plain.unfit_text("response_code", code)
-    size = len(code.encode("utf-8", "surrogatepass"))
-    if size > CODE_BYTES:
+    if (size := plain.byte_size(code)) > CODE_BYTES:
         yield Problem("response_code", "is too long", remedy, CODE_BYTES, "bytes", size)
 
 

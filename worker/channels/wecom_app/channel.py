@@ -8,18 +8,8 @@ from typing import Any
 from worker.channels.calls import upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom.callback import secrets_of
-from worker.channels.wecom_app import (
-    account as keys,
-    callback,
-    check,
-    fast_check,
-    fields,
-    limits,
-    render,
-    split,
-    verdict,
-)
-from worker.channels.wecom_app.fields import SENDS
+from worker.channels.wecom_app import account as keys, callback, check, fast_check, limits, render, split, verdict
+from worker.channels.wecom_app.fields import ENVELOPE, SENDS
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Kind, Part, RepeatRule
@@ -31,8 +21,6 @@ KINDS: Mapping[str, Kind] = {
     "chat_change": Kind.CHANGE_CHAT,
 }
 """Messages that are no sends, by the type of their document."""
-RECALL_WINDOW_S = 86_400
-"""A message is taken back within 24 h (page 94867)."""
 HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
 """Kinds that are safe to repeat. The vendor takes a chatid only once; a chat's changes name the state to reach."""
 
@@ -48,7 +36,8 @@ class WecomApp:
     counts_members = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    recall_window_s: int | None = RECALL_WINDOW_S
+    recall_window_s: int | None = 86_400
+    """A message is taken back within 24 h (page 94867)."""
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
@@ -98,9 +87,7 @@ class WecomApp:
         """
         if kind in SENDS:
             return f"{kind}/{message['type']}"
-        if kind == "upload":
-            return upload_lane(message)
-        return kind
+        return upload_lane(message) if kind == "upload" else kind
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window.
@@ -115,12 +102,7 @@ class WecomApp:
             return RepeatRule.HOLD, 0
         if part.message["type"] == "template_card":
             return RepeatRule.TASK_ID, render.DUPLICATE_WINDOW_S
-        if _duplicate_checked(part.message):
+        wanted = (part.message.get("options") or {}).get("duplicate_check", True)
+        if wanted and part.message["type"] in ENVELOPE:  # a type whose page does not list the check gets no promise
             return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
         return RepeatRule.HOLD, 0
-
-
-def _duplicate_checked(message: Mapping[str, Any]) -> bool:
-    """Whether the caller wants the check and the type lists it (page 90236); an unlisted type gets no promise."""
-    wanted = (message.get("options") or {}).get("duplicate_check", True)
-    return bool(wanted) and message["type"] in fields.ENVELOPE

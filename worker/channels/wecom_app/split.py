@@ -11,7 +11,6 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.paths import SPLIT_FIELD
-from worker.channels.checking.row import Row
 from worker.channels.checking.targets import calls_for, pieces, slices
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card_fields import TASK_ID_MAX
@@ -67,36 +66,20 @@ def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
     if draft.recipients.chats:
         return {"chats": [draft.recipients.chats[n]]}
     spec: dict[str, Any] = {"everyone": True} if draft.recipients.everyone else slices(draft.recipients, TARGETS, n)
-    own = _own_task_id(draft)
-    if own is not None:
-        spec["task_id"] = task_id(own, n, draft.replay)
+    if draft.message.get("type") == "template_card":
+        own = draft.message["body"]["template_card"].get("task_id")
+        if own is not None:  # the vendor takes each only once per app, so those of parts and replays differ
+            part, again = f"_{n}" if n else "", f"_r{draft.replay}" if draft.replay else ""
+            spec["task_id"] = f"{own}{part}{again}"
     return spec
-
-
-def task_id(own: str, n: int, replay: str) -> str:
-    """The caller's task_id made distinct per part and per replay: the vendor takes each only once per app."""
-    part = f"_{n}" if n else ""
-    again = f"_r{replay}" if replay else ""
-    return f"{own}{part}{again}"
-
-
-def _own_task_id(draft: Draft) -> str | None:
-    if draft.message.get("type") != "template_card":
-        return None
-    own: str | None = draft.message["body"]["template_card"].get("task_id")
-    return own
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
     """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
-    root, rows = _table(kind, document, account)
-    splits = kind in SENDS and root in ("text", "markdown")
-    return overflows.fit(document, root, rows, overflow, SPLIT_FIELD if splits else None)
-
-
-def _table(kind: str, document: Mapping[str, Any], account: Account) -> tuple[str, tuple[Row, ...]]:
-    if kind == Kind.CREATE_CHAT:
-        return "", fields.CREATE_CHAT
-    if kind == Kind.CHANGE_CHAT:
-        return "", fields.CHANGE_CHAT
-    return str(document.get("type")), body_rows(kind, str(document.get("type")), account)
+    if kind in (Kind.CREATE_CHAT, Kind.CHANGE_CHAT):
+        rows = fields.CREATE_CHAT if kind == Kind.CREATE_CHAT else fields.CHANGE_CHAT
+        return overflows.fit(document, "", rows, overflow, None)
+    msgtype = str(document.get("type"))
+    splits = kind in SENDS and msgtype in ("text", "markdown")
+    rows = body_rows(kind, msgtype, account)
+    return overflows.fit(document, msgtype, rows, overflow, SPLIT_FIELD if splits else None)

@@ -33,29 +33,27 @@ TARGETS = (
 )
 
 
+_MIXED = Problem("chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)")
+
+
 def send_problems(draft: Draft) -> Iterator[Problem]:
     """Recipients of a send: some, well-formed, and a broadcast only where the account allows it."""
     asked = draft.recipients
     if asked.chats:
-        yield Problem(
-            "chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)"
-        )
+        yield _MIXED
     if not asked:
         yield Problem("touser", "nobody is asked for (vendor code 82001)", "name users, parties or tags")
     if asked.everyone:
         yield from _broadcast_problems(draft)
     for target in TARGETS:
-        if ids(asked, target):
-            yield from unfit(target, target.field, asked)
+        yield from unfit(target, target.field, asked)
 
 
 def chat_problems(draft: Draft) -> Iterator[Problem]:
     """Chats of a send: well-formed, and no other recipients beside them."""
     asked = draft.recipients
     if asked.users or asked.parties or asked.tags or asked.everyone:
-        yield Problem(
-            "chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)"
-        )
+        yield _MIXED
     wrong = [n for n, one in enumerate(asked.chats) if not isinstance(one, str) or not re.fullmatch(CHATID, one)]
     if wrong:
         text = f"{len(wrong)} entries are malformed (vendor code 86001), the first at place {wrong[0]}"
@@ -72,14 +70,9 @@ def update_problems(draft: Draft) -> Iterator[Problem]:
         yield from unfit(target, target.update_field, draft.recipients)
         size = len(ids(draft.recipients, target))
         if size > target.maximum:
-            yield Problem(
-                target.update_field,
-                "has more targets than one response_code can reach",
-                "make several jobs, or name none for everyone of the original",
-                target.maximum,
-                "entries",
-                size,
-            )
+            text = "has more targets than one response_code can reach"
+            remedy = "make several jobs, or name none for everyone of the original"
+            yield Problem(target.update_field, text, remedy, target.maximum, "entries", size)
 
 
 def _broadcast_problems(draft: Draft) -> Iterator[Problem]:

@@ -76,12 +76,9 @@ class CardUpdate(VendorMessage):
             card = self.template_card
             given = card.card() if isinstance(card, AppCard) else card
             out["template_card"] = {name: value for name, value in given.items() if name != "task_id"}
-        if (translated := self._translated()) is not None:
+        translated = self.enable_id_trans
+        if translated is None and isinstance(self.template_card, AppCard):
+            translated = self.template_card.enable_id_trans
+        if translated is not None:
             out["enable_id_trans"] = translated
         return out
-
-    def _translated(self) -> int | None:
-        card = self.template_card
-        if self.enable_id_trans is None and isinstance(card, AppCard):
-            return card.enable_id_trans
-        return self.enable_id_trans
