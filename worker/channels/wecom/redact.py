@@ -80,11 +80,8 @@ def _strings(tree: Any) -> Iterator[str]:
     """Every string value below `tree`."""
     if isinstance(tree, str):
         yield tree
-    elif isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from _strings(value)
-    elif isinstance(tree, list):
-        for value in tree:
+    elif isinstance(tree, Mapping | list):
+        for value in tree.values() if isinstance(tree, Mapping) else tree:
             yield from _strings(value)
 
 

@@ -69,7 +69,10 @@ def display_name(name: str) -> str:
 
 def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, UploadRule] = UPLOADS) -> Iterator[Problem]:
     """Every reason why the vendor would refuse this file, by the upload types a call has."""
-    yield from unfit_name(path, str(file.get("name") or ""))
+    name = display_name(str(file.get("name") or ""))
+    if not name:
+        yield Problem(f"{path}.filename", "is empty", "give the file a name")
+    yield from unfit_text(f"{path}.filename", name)
     rule = uploads.get(str(file.get("upload_type")))
     if rule is None:
         yield Problem(path, "has no such upload type (vendor code 40005)", f"use one of {', '.join(uploads)}")
@@ -77,27 +80,13 @@ def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, Uplo
     if "url" in file:  # size and format are looked at when it was fetched
         yield from url_problems(path, file["url"])
         return
-    yield from _unfit_size(path, rule, file.get("size") or 0)
-    yield from _unfit_format(path, rule, file.get("head"))
-    yield from _unfit_length(path, rule, file.get("seconds"))
-
-
-def unfit_name(path: str, name: str) -> Iterator[Problem]:
-    """What is wrong with a file's name: nothing of it is left, or it cannot be encoded."""
-    if not display_name(name):
-        yield Problem(f"{path}.filename", "is empty", "give the file a name")
-    yield from unfit_text(f"{path}.filename", display_name(name))
-
-
-def _unfit_size(path: str, rule: UploadRule, size: int) -> Iterator[Problem]:
+    size, seconds = file.get("size") or 0, file.get("seconds")
     if size < MIN_FILE:
         yield Problem(path, "is too small (vendor code 40006)", "send a real file", MIN_FILE, "bytes", size)
     if size > rule.max_bytes:
         yield Problem(path, "is too large (vendor code 45001)", "make it smaller", rule.max_bytes, "bytes", size)
-
-
-def _unfit_length(path: str, rule: UploadRule, seconds: Any) -> Iterator[Problem]:
-    """Checks the length of a voice, where its frames could be counted."""
+    yield from _unfit_format(path, rule, file.get("head"))
+    # The length of a voice is known where its frames could be counted.
     if rule.max_seconds is not None and isinstance(seconds, int | float) and seconds > rule.max_seconds:
         text = "lasts too long (vendor code 45007)"
         yield Problem(path, text, "make it shorter", rule.max_seconds, "seconds", ceil(seconds))

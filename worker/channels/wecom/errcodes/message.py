@@ -125,9 +125,6 @@ _FOLLOW_UPS: Mapping[int, tuple[Said, Said]] = {
         ),
     ),
 }
-_CARD_FILE: Mapping[int, Said] = {
-    42029: ("card: media_id", "卡片：media_id"),
-}
 _CARDS: Mapping[int, Said] = {
     42017: ("task card: button key unknown", "任务卡片：按钮 key 不存在"),
     42018: ("task card: bad button", "任务卡片：按钮无效"),
@@ -164,5 +161,5 @@ ROWS: tuple[Errcode, ...] = (
     *refused(_JUDGED, _MESSAGE),
     *coded(Class.PERMANENT, _FOLLOW_UPS),
     *refused(_CARDS, _CARD, lasting=True),
-    *refused(_CARD_FILE, _CARD),
+    *refused({42029: ("card: media_id", "卡片：media_id")}, _CARD),
 )

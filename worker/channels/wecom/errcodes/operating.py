@@ -103,10 +103,7 @@ _ONE_CHAT: Rows = {
 _FREQUENCY: Rows = {
     45009: (
         ("frequency limit", "接口调用超过频率限制"),
-        (
-            "wait: a minute, then an hour, then until midnight in Beijing",
-            "等待：先一分钟，再一小时，再到北京时间零点",
-        ),
+        ("wait: a minute, then an hour, then until midnight in Beijing", "等待：先一分钟，再一小时，再到北京时间零点"),
     )
 }
 _PARALLEL: Rows = {

@@ -12,10 +12,7 @@ from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, refu
 from worker.domain.outcome import Scope
 
 _CHAT: Said = ("correct the chat", "更正群聊参数")
-_NOT_OURS: Said = (
-    "not for a self-built app's messages; look at the account",
-    "与自建应用消息无关，检查账号配置",
-)
+_NOT_OURS: Said = ("not for a self-built app's messages; look at the account", "与自建应用消息无关，检查账号配置")
 
 _CHATS: Mapping[int, Said] = {
     40050: ("the chat does not exist", "群聊不存在"),

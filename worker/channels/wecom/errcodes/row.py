@@ -92,28 +92,24 @@ _SCOPES: Mapping[Scope, Said] = {
     Scope.LANE: ("the account's calls of this kind and type", "该账号同类调用"),
     Scope.ACCOUNT: ("the whole account", "整个账号"),
 }
-_LABELS: Mapping[str, Said] = {
-    "class": ("class", "类别"),
-    "scope": ("scope", "范围"),
-    "do": ("do", "处理"),
-    "gettoken": ("from gettoken", "若来自 gettoken"),
-}
+_LABELS = (("class", "scope", "do", "from gettoken"), ("类别", "范围", "处理", "若来自 gettoken"))
 
 
 def explained(code: int, row: Errcode, at_gettoken: Errcode | None, *, chinese: bool) -> list[str]:
     """Code and meaning, then class, scope and what to do."""
     said = int(chinese)
+    kind, scope, do, from_gettoken = _LABELS[said]
+    meaning, what = _told(row)[said]
     lines = [
-        f"{code}  {_meaning(row)[said]}",
-        f"{_LABELS['class'][said]}: {_CLASSES[row.kind][said]}",
-        f"{_LABELS['scope'][said]}: {_SCOPES[row.scope][said]}",
-        f"{_LABELS['do'][said]}: {(row.what, row.what_zh)[said]}",
+        f"{code}  {meaning}",
+        f"{kind}: {_CLASSES[row.kind][said]}",
+        f"{scope}: {_SCOPES[row.scope][said]}",
+        f"{do}: {what}",
     ]
     if at_gettoken is not None:
-        what = (at_gettoken.what, at_gettoken.what_zh)[said]
-        lines.append(f"{_LABELS['gettoken'][said]}: {_meaning(at_gettoken)[said]}; {what}")
+        lines.append(f"{from_gettoken}: {'; '.join(_told(at_gettoken)[said])}")
     return lines
 
 
-def _meaning(row: Errcode) -> Said:
-    return row.meaning, row.meaning_zh
+def _told(row: Errcode) -> tuple[Said, Said]:
+    return (row.meaning, row.what), (row.meaning_zh, row.what_zh)
