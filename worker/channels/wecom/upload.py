@@ -141,21 +141,13 @@ def taken(part: Part, answer: Answer) -> Taken:
     """What the vendor gave for an upload."""
     name = promised(part)
     given = text_of(answer.data.get(name))
-    missing = [] if given else [f"no {name} in the answer"]
-    extra = said_of(answer) if name == "media_id" else {"url": given} if given else {}
-    return Taken(
-        media_id=given if name == "media_id" else None,
-        media_expires_in_s=MEDIA_LIFE_S if name == "media_id" else None,
-        warning="; ".join([*warns(answer), *missing]) or None,
-        from_repeat=part.in_doubt,
-        extra=extra,
-    )
-
-
-def said_of(answer: Answer) -> dict[str, str]:
-    """What stands beside a media_id: its type, and when it was made by the vendor's clock (Unix seconds as text)."""
+    warning = "; ".join([*warns(answer), *([] if given else [f"no {name} in the answer"])]) or None
+    if name == "url":
+        return Taken(warning=warning, from_repeat=part.in_doubt, extra={"url": given} if given else {})
+    # Beside a media_id stand its type, and when it was made by the vendor's clock (Unix seconds).
     kind, created_at = text_of(answer.data.get("type")), moment(answer.data, "created_at")
-    return ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
+    extra = ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
+    return Taken(None, None, given, MEDIA_LIFE_S, warning, from_repeat=part.in_doubt, extra=extra)
 
 
 def body_hash(part: Part, account: Account) -> str:

@@ -30,18 +30,16 @@ from worker.domain.job import Kind
 
 R = FieldRule
 
-TASK_ID_CHARS = r"[0-9A-Za-z_@-]+"
 TASK_ID_MAX = 128
 TASK_ID_ROOM = 12
 """Room kept for our suffix `_<n>_r<replay>`: 100,000 parts and 10,000 replays."""
 
 KEY_BYTES = 1024
-OPTION_ID_BYTES = 128
 
 TASK_ID = R(
     "task_id",
     max_bytes=TASK_ID_MAX - TASK_ID_ROOM,
-    charset=TASK_ID_CHARS,
+    charset=r"[0-9A-Za-z_@-]+",
     code=42014,
     note=f"the vendor takes {TASK_ID_MAX}, less {TASK_ID_ROOM} for the suffix of parts and replays",
 )
@@ -58,7 +56,7 @@ def _title(*, required: bool = True, title: int = 36, desc: int = 44) -> Rows:
 def _options(parent: str, most: int, advised: int) -> Rows:
     return (
         R(f"{parent}.option_list", list, required=True, entries=(1, most), code=42037),
-        R(f"{parent}.option_list[].id", required=True, max_bytes=OPTION_ID_BYTES, unique=True, code=42040),
+        R(f"{parent}.option_list[].id", required=True, max_bytes=128, unique=True, code=42040),
         R(f"{parent}.option_list[].text", required=True, advised=advised, code=42041),
     )
 
@@ -76,11 +74,7 @@ _ACTION_MENU = (
     R("action_menu.action_list[].key", required=True, max_bytes=KEY_BYTES, unique=True, code=42051),
 )
 _SUB_TITLE = R("sub_title_text", advised=160, translated=True)
-_PICTURES = (
-    *IMAGE_TEXT_AREA,
-    *(R("card_image", dict), *CARD_IMAGE),
-    Either(("image_text_area", "card_image"), 42044),
-)
+_PICTURES = (*IMAGE_TEXT_AREA, R("card_image", dict), *CARD_IMAGE, Either(("image_text_area", "card_image"), 42044))
 _JUMPS = jumps(18)
 _CARD_ACTION = (
     R("card_action", dict),

@@ -5,36 +5,27 @@ Also whether the card that an update is about can be updated at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking import plain, rules
-from worker.channels.checking.row import Row
 from worker.channels.wecom import USERID, USERID_WANTED
 from worker.channels.wecom_app import card_fields, fields
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.domain.errors import Problem
-from worker.domain.job import Draft
+from worker.domain.job import Draft, Kind
 
 
-def create_problems(draft: Draft) -> Iterator[Problem]:
-    """Name, owner, members and chatid of a new chat."""
-    yield from _problems(draft, fields.CREATE_CHAT)
-
-
-def change_problems(draft: Draft) -> Iterator[Problem]:
-    """Name, owner, members and chatid of a change, which has to change something."""
-    yield from _problems(draft, fields.CHANGE_CHAT)
-    if not (draft.message.get("body") or {}).keys() - {"chatid"}:
-        yield Problem("chat", "nothing is to be changed", "give name, owner, add_user_list or del_user_list")
-
-
-def _problems(draft: Draft, rows: Iterable[Row]) -> Iterator[Problem]:
+def chat_problems(draft: Draft) -> Iterator[Problem]:
+    """Name, owner, members and chatid of a new chat, or of a change, which has to change something."""
     body: Mapping[str, Any] = draft.message.get("body") or {}
+    rows = fields.CREATE_CHAT if draft.kind == Kind.CREATE_CHAT else fields.CHANGE_CHAT
     yield from plain.unfit("chat", body)
     yield from rules.problems("chat", body, rows)
     for name in (*fields.MEMBER_LISTS, "owner"):
         yield from _unfit_ids(name, body.get(name))
+    if draft.kind == Kind.CHANGE_CHAT and not body.keys() - {"chatid"}:
+        yield Problem("chat", "nothing is to be changed", "give name, owner, add_user_list or del_user_list")
 
 
 def _unfit_ids(name: str, value: Any) -> Iterator[Problem]:

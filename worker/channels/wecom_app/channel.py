@@ -80,11 +80,7 @@ class WecomApp:
         return None
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """The finest scope that an errcode can park.
-
-        `<kind of send>/<msgtype>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the
-        kind.
-        """
+        """`<kind of send>/<msgtype>`, `upload/<upload type>` (and `/url` if it is fetched first), or the kind."""
         if kind in SENDS:
             return f"{kind}/{message['type']}"
         return upload_lane(message) if kind == "upload" else kind

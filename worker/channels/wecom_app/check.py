@@ -141,8 +141,8 @@ CHECKS: Checks = {
         change.original_problems,
         targets.update_problems,
     ),
-    Kind.CREATE_CHAT: (change.create_problems, ability_problems, no_targets),
-    Kind.CHANGE_CHAT: (change.change_problems, ability_problems, no_targets),
+    Kind.CREATE_CHAT: (change.chat_problems, ability_problems, no_targets),
+    Kind.CHANGE_CHAT: (change.chat_problems, ability_problems, no_targets),
 }
 """The checks of each kind of job."""
 

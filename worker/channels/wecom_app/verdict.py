@@ -90,8 +90,10 @@ def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
         # The chat belongs to another app. An operator has to act, but the other chats go on, so nothing is parked.
         case 86008:
             return Rejected(reason)
+        # All recipients are meant, though the lists may name only some.
         case 81013:
-            return Rejected(reason, refusals=_all_refused(part, answer.data))
+            named = {(each.kind, each.recipient.lower()): each for each in refusals(part, answer.data)[0]}
+            return Rejected(reason, refusals=tuple({**_asked(part), **named}.values()))
         # A file we keep can be uploaded again; not while in doubt: a new media_id makes another body, no safe repeat.
         case 40007 | 40145:
             ours = part.kind in SENDS and bool(part.message.get("files")) and not part.in_doubt
@@ -117,12 +119,6 @@ def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], 
     if strangers := len(named.keys() - asked.keys()):
         notes.append(f"{strangers} refused ids were not asked for")
     return tuple(replace(asked[key], field=field) for key, field in named.items() if key in asked), notes
-
-
-def _all_refused(part: Part, data: Mapping[str, Any]) -> tuple[Refusal, ...]:
-    """Every recipient of the part: 81013 means all of them, though the lists may name only some."""
-    named, _ = refusals(part, data)
-    return tuple({**_asked(part), **{(each.kind, each.recipient.lower()): each for each in named}}.values())
 
 
 def _asked(part: Part) -> dict[tuple[str, str], Refusal]:

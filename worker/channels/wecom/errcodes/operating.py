@@ -16,9 +16,7 @@ _RETRY: Rows = {
     81026: (("feature under maintenance", "功能维护中"), ("again in some minutes", "几分钟后重试")),
     830003: (("download failed", "下载失败"), _AGAIN),
 }
-_CONFLICT: Rows = {
-    45035: (("concurrent change conflict", "并发修改冲突"), ("again, one at a time", "逐个重试")),
-}
+_CONFLICT: Rows = {45035: (("concurrent change conflict", "并发修改冲突"), ("again, one at a time", "逐个重试"))}
 _TOKEN: Rows = {
     40001: (
         ("bad credential", "凭证无效"),

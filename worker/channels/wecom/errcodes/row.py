@@ -69,12 +69,7 @@ def refused(rows: Mapping[int, Said], what: Said, *, lasting: bool = False) -> I
 
 
 def run(
-    first: int,
-    last: int,
-    meaning: Said,
-    what: Said,
-    kind: Class = Class.PERMANENT,
-    scope: Scope = Scope.PART,
+    first: int, last: int, meaning: Said, what: Said, kind: Class = Class.PERMANENT, scope: Scope = Scope.PART
 ) -> Errcode:
     """A run of codes of one meaning."""
     return Errcode(first, meaning[0], kind, what[0], scope, 0.0, last, meaning[1], what[1])
