@@ -18,6 +18,7 @@ from typing import Any
 
 from worker.channels.calls import filled
 from worker.channels.wecom.answer import Answer, by_code, text_of
+from worker.channels.wecom_external import track
 from worker.channels.wecom_external.search import (
     CORP_MADE,
     LIST,
@@ -32,22 +33,11 @@ from worker.channels.wecom_external.search import (
 )
 from worker.channels.wecom_external.split import audience_in
 from worker.channels.wecom_external.targets import CUSTOMERS
-from worker.channels.wecom_external.track import (
-    BAD_CURSOR,
-    NO_MEMBER,
-    RESULT_PATH,
-    TASK_PATH,
-    entries,
-    next_cursor,
-    recipient_of,
-    result_body,
-    task_body,
-)
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Held, Outcome, Partial, Progress, Refusal, Rejected, Taken
 
 LIST_PATH = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
-PATHS: Mapping[str, str] = {LIST: LIST_PATH, MEMBERS: TASK_PATH, RESULTS: RESULT_PATH}
+PATHS: Mapping[str, str] = {LIST: LIST_PATH, MEMBERS: track.TASK_PATH, RESULTS: track.RESULT_PATH}
 
 SKEW_S = 300
 """Seconds by which the vendor's clock and ours may differ."""
@@ -86,8 +76,8 @@ def body_of(part: Part) -> dict[str, Any]:
         }
         return {**body, **({"cursor": search.cursor} if search.cursor else {})}
     if search.step == MEMBERS:
-        return task_body(search.found[0], search.cursor)
-    return result_body(search.found[0], search.members[0], search.cursor)
+        return track.task_body(search.found[0], search.cursor)
+    return track.result_body(search.found[0], search.members[0], search.cursor)
 
 
 def outcome(part: Part, answer: Answer) -> Outcome:
@@ -126,11 +116,11 @@ def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:
     since, until = window = _window(part, search)
     content, known = filled(part.message["body"], part), _known(part)
     found = dict.fromkeys(search.found)
-    for entry in entries(answer.data, "group_msg_list"):
+    for entry in track.entries(answer.data, "group_msg_list"):
         msgid = text_of(entry.get("msgid"))
         if msgid and msgid not in known and is_like(entry, content, since, until):
             found[msgid] = None
-    cursor = next_cursor(answer, search.cursor)
+    cursor = track.next_cursor(answer, search.cursor)
     search = replace(search, cursor=cursor, found=tuple(found), window=window)
     if len(search.found) > MOST_LIKE:
         return Held(f"no answer came, and more than {MOST_LIKE} tasks look like it")
@@ -149,12 +139,12 @@ def _list_read(part: Part, search: Search) -> Outcome:
 
 def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
     """Reads whose task it is; where the part has a sender, a task with any other member is not the part's."""
-    members = (text_of(entry.get("userid")) for entry in entries(answer.data, "task_list"))
+    members = (text_of(entry.get("userid")) for entry in track.entries(answer.data, "task_list"))
     search = replace(search, members=tuple(dict.fromkeys([*search.members, *(one for one in members if one)])))
     sender = part.spec.get("sender")
     if sender and any(one.lower() != str(sender).lower() for one in search.members):
         return _next(part, search)
-    cursor = next_cursor(answer, search.cursor)
+    cursor = track.next_cursor(answer, search.cursor)
     if len(search.members) > MOST_MEMBERS or not (search.members or cursor):
         return _next(part, search, unsure=True)
     if cursor:
@@ -167,11 +157,11 @@ def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
 def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
     """Reads whom a task is for; one recipient that is not the part's rules it out: parts of a sender share none."""
     places = {one.lower(): place for place, one in enumerate(_ids(part))}
-    named = [recipient_of(entry) for entry in entries(answer.data, "send_list")]
+    named = [track.recipient_of(entry) for entry in track.entries(answer.data, "send_list")]
     if any(one and one.lower() not in places for one in named):
         return _next(part, search)
     seen = marked(search.seen, [places[one.lower()] for one in named if one])
-    search = replace(search, seen=seen, cursor=next_cursor(answer, search.cursor))
+    search = replace(search, seen=seen, cursor=track.next_cursor(answer, search.cursor))
     if search.cursor:
         return _go_on(part, search)
     if len(search.members) > 1:
@@ -223,11 +213,11 @@ def _ids(part: Part) -> list[str]:
 
 def _refused(part: Part, search: Search, code: int) -> Outcome:
     """What follows from a page that cannot be read; never a refusal of the part, for a search changes nothing."""
-    if code == BAD_CURSOR:
+    if code == track.BAD_CURSOR:
         return _restart(part, search)
     if code in NO_TASK and search.step != LIST:
         return _next(part, search)
-    if code in NO_MEMBER and search.step == RESULTS:
+    if code in track.NO_MEMBER and search.step == RESULTS:
         return _next(part, search, unsure=True)
     found = by_code(code)
     if isinstance(found, Rejected):
