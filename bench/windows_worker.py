@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from rig.names import own_name
+from worker.channels.wecom import limits as corp
 from worker.channels.wecom_app import limits as app
 from worker.channels.wecom_webhook import limits as webhook
 from worker.config.settings import load_settings
@@ -19,7 +20,7 @@ from worker.service.celery_app import make_app, start_worker
 
 def change_windows(windows: dict[str, int]) -> None:
     """Every limit of these names, wherever a channel holds it."""
-    for module in (app, webhook):
+    for module in (corp, app, webhook):
         for name, value in list(vars(module).items()):
             if isinstance(value, Limit | tuple):
                 _change(module, name, value, windows)
