@@ -58,9 +58,8 @@ def read(reply: Reply, promised: str | None = None) -> Answer | None:
     data = _json_object(reply.body)
     if data is None:
         return None
-    errcode = (
-        0 if data.get("errcode") is None and promised and text_of(data.get(promised)) else integer(data, "errcode")
-    )
+    is_success = data.get("errcode") is None and promised and text_of(data.get(promised))
+    errcode = 0 if is_success else integer(data, "errcode")
     errmsg = data.get("errmsg")
     text = storable(errmsg[:MAX_ERRMSG]) if isinstance(errmsg, str) else ""
     return None if errcode is None else Answer(errcode, text, data)
@@ -158,14 +157,12 @@ def by_class(row: Errcode, code: int) -> Outcome:
     """What a code's row asks of the worker."""
     reason = f"{code} {row.meaning}"
     match row.kind:
-        case Class.RETRY if row.penalty is not None:
-            return Wait(row.scope, row.delay, reason, row.penalty)  # its lane was at fault, not this call
-        case Class.RETRY:
+        case Class.RETRY if row.penalty is None:
             return Retry(reason, busy=code == -1)
+        case Class.RETRY | Class.DEFER:  # with a penalty, the call's lane was at fault and not the call
+            return Wait(row.scope, row.delay, reason, row.penalty)
         case Class.TOKEN:
             return StaleToken(reason)
-        case Class.DEFER:
-            return Wait(row.scope, row.delay, reason, row.penalty)
         case Class.CONFIG:
             return Parked(row.scope, reason, row.what)
         case Class.PERMANENT:

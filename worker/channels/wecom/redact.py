@@ -67,13 +67,11 @@ def _without(text: str, part: Part) -> str:
 
     def masked(found: re.Match[str]) -> str:
         word = found[0].lower()
-        return MASK if word in people or _is_said(word.strip(".-"), said) else found[0]
+        bare = word.strip(".-")
+        is_said = len(bare) > 2 and bare not in VOCABULARY and bare in said
+        return MASK if is_said or word in people else found[0]
 
     return _WORD.sub(masked, text)
-
-
-def _is_said(word: str, said: str) -> bool:
-    return len(word) > 2 and word not in VOCABULARY and word in said
 
 
 def _strings(tree: Any) -> Iterator[str]:

@@ -102,6 +102,5 @@ class WecomExternal:
 
     def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
         """See `Channel.callback_door`."""
-        raise ConfigurationError(
-            f"accounts.{account.name}: group sends have no callbacks; use the app's wecom_app account"
-        )
+        text = "group sends have no callbacks; use the app's wecom_app account"
+        raise ConfigurationError(f"accounts.{account.name}: {text}")

@@ -15,13 +15,11 @@ from worker.channels.checking.paths import put
 from worker.channels.checking.row import FieldRule
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
-from worker.channels.wecom.upload import UPLOADS
 from worker.channels.wecom_external import fields, targets
 from worker.channels.wecom_external.account import CAPS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
-TYPES = ("campaign", "raw")
 WAITING = "https://waiting.for.its.file"
 
 
@@ -42,7 +40,7 @@ def warnings(draft: Draft) -> list[str]:
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     body = draft.message.get("body")
-    if draft.message.get("type") not in TYPES or not isinstance(body, Mapping):
+    if draft.message.get("type") not in ("campaign", "raw") or not isinstance(body, Mapping):
         yield Problem("body", "is no campaign", "use Campaign(...), or Raw(body=...)")
         return
     yield from body_problems(draft, fields.OURS)
@@ -93,7 +91,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
         if own.get(name) or (msgtype == "image" and (own.get("media_id") or own.get("pic_url"))):
             yield Problem(path, "is given, and a file as well", "give one of the two")
         wanted = _wanted_upload(msgtype, name)
-        if wanted is not None and file.get("upload_type") in UPLOADS and file["upload_type"] != wanted:
+        if wanted is not None and file.get("upload_type") in upload.UPLOADS and file["upload_type"] != wanted:
             yield Problem(path, "is of another upload type (vendor code 40007)", f"use upload type {wanted}")
 
 
@@ -109,8 +107,8 @@ def _place(body: Any, path: str) -> tuple[str, Mapping[str, Any], str] | None:
 
 def _wanted_upload(msgtype: str, name: str) -> str | None:
     """The upload type a field has to be of; None where nothing is known."""
-    if name == fields.FILLED_BY_URL:
-        return "uploadimg"
+    if name == "pic_url":  # all other fields are filled by a media_id
+        return upload.PERMANENT_IMAGE
     rows = (row for row in fields.ATTACHMENTS.get(msgtype, ()) if isinstance(row, FieldRule))
     return next((row.media for row in rows if row.path == name), None)
 

@@ -67,9 +67,6 @@ BODY: tuple[Row, ...] = (
 )
 """The whole body, beside chat_type, sender and recipients, which the worker sets."""
 
-FILLED_BY_URL = "pic_url"
-"""The field that an `uploadimg` upload fills; all others are filled by a media_id."""
-
 OURS = frozenset({"chat_type", "external_userid", "chat_id_list", "sender"})
 """Fields only the worker sets."""
 

@@ -47,20 +47,16 @@ def _taken(part: Part, answer: Answer) -> Outcome:
     if part.kind == "upload":
         return Accepted(upload.taken(part, answer))
     if part.kind != "send":
-        notes = [*warns(answer), *_gone_before(part)]
+        notes = warns(answer)
+        # A cancel answers 0 even where every member had sent: what they sent stays (page 97611).
+        if part.kind == "recall" and (done := part.facts.get("done")):
+            notes.append(f"{done} of {part.facts['members']} members had sent before, as last read; that stays")
         return Accepted(Taken(warning="; ".join(notes) or None, from_repeat=part.in_doubt))
     refused, notes = _refusals(part, answer.data)
     msgid = text_of(answer.data.get("msgid"))
     missing = [] if msgid else ["no msgid in the answer"]
     taken = Taken(msgid=msgid, warning="; ".join([*warns(answer), *missing, *notes]) or None)
     return Partial(taken, refused) if refused else Accepted(taken)
-
-
-def _gone_before(part: Part) -> list[str]:
-    """A cancel answers 0 even where every member had sent: what they sent stays (page 97611)."""
-    if part.kind != "recall" or not part.facts.get("done"):
-        return []
-    return [f"{part.facts['done']} of {part.facts['members']} members had sent before, as last read; that stays"]
 
 
 def _refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
