@@ -51,10 +51,7 @@ class Answer:
 
 
 def read(reply: Reply, promised: str | None = None) -> Answer | None:
-    """The vendor's answer, or None when the body is none of the vendor's.
-
-    Some calls omit `errcode` on success (page 90313): then the id the call promises must be there.
-    """
+    """The vendor's answer, or None; where a success omits `errcode` (page 90313), the promised id must be there."""
     data = _json_object(reply.body)
     if data is None:
         return None

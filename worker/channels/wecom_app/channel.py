@@ -86,15 +86,12 @@ class WecomApp:
         return upload_lane(message) if kind == "upload" else kind
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window.
-
-        Nothing makes the repeat of a send to an app group chat safe: it is held.
-        """
+        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window."""
         if part.kind in HARMLESS_KINDS:
             return RepeatRule.HARMLESS, 0
         if part.kind == "update_card":
             return RepeatRule.FRESH_CODE, 0
-        if part.kind == "send_chat":
+        if part.kind == "send_chat":  # nothing makes its repeat safe
             return RepeatRule.HOLD, 0
         if part.message["type"] == "template_card":
             return RepeatRule.TASK_ID, render.DUPLICATE_WINDOW_S

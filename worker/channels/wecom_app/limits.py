@@ -114,10 +114,7 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
 
 
 def person_times(part: Part, account: Account) -> int:
-    """How many members the call is taken to reach.
-
-    Departments, tags and everyone count by the account's estimates where their members are not known.
-    """
+    """How many members the call is taken to reach; unknown members of groups count by the account's estimates."""
     spec, settings = part.spec, account.settings
     if part.members is not None:
         return len(people(spec, part.members))

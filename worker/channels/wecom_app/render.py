@@ -29,10 +29,7 @@ DUPLICATE_WINDOW_S = 14400
 
 
 def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-    """The call of a part; `flagged` turns the vendor's duplicate check on.
-
-    A repeat's bytes are those of the call in doubt, except for the two fields of the check itself.
-    """
+    """The call of a part; a repeat has the bytes of the call in doubt, but for the two fields that `flagged` adds."""
     if part.kind == "upload":
         return upload.request(part, account, access.token)
     frozen, query = part.facts.get("frozen"), {"access_token": access.token or ""}

@@ -86,13 +86,11 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
 
 
 def is_like(entry: Mapping[str, Any], content: Mapping[str, Any], since: int, until: int) -> bool:
-    """Whether a task was made by an API call in that time, with this text and these attachments.
-
-    A task that a person makes in the console has a `creator`; tasks made by an API call have none.
-    """
+    """Whether an API call made a task in that time, with this text and these attachments."""
     at = moment(entry, "create_time")
     if at is None or not since <= at <= until:
         return False
+    # A person's task, made in the console, has a `creator`.
     if entry.get("creator") or integer(entry, "create_type") not in (None, CORP_MADE):
         return False
     return _text_of(entry) == _text_of(content) and _same_attachments(entry, content)
