@@ -64,11 +64,8 @@ def _found(settings: Any) -> Iterator[Problem]:
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
         yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
     yield from ip_problems(settings)
-    yield from _callback_problems(settings.get("callback", True))
-
-
-def _callback_problems(callback: Any) -> Iterator[Problem]:
-    """true: the app has a callback address elsewhere; a table: `worker receiver` is that address."""
+    callback = settings.get("callback", True)
+    # true: the app has a callback address elsewhere; a table: `worker receiver` is that address.
     if isinstance(callback, Mapping):
         yield from secret_problems(callback)
     elif not isinstance(callback, bool):
