@@ -156,7 +156,7 @@ def by_class(row: Errcode, code: int) -> Outcome:
     match row.kind:
         case Class.RETRY if row.penalty is None:
             return Retry(reason, busy=code == -1)
-        case Class.RETRY | Class.DEFER:  # with a penalty, the call's lane was at fault and not the call
+        case Class.RETRY | Class.DEFER:  # a RETRY with a penalty: its lane was at fault, not this call
             return Wait(row.scope, row.delay, reason, row.penalty)
         case Class.TOKEN:
             return StaleToken(reason)

@@ -98,7 +98,8 @@ def counted_by_api(
 
 def api_charges(account: Account, path: str, of_path: Mapping[str, tuple[Limit, ...]]) -> list[Charge]:
     """What a call costs the corp at this API, and the address it leaves through, where the account names that."""
-    profile, subject = (*CORP, *of_path.get(path, ())), f"{account.settings['corpid']}/{path}"
+    profile = (*CORP, *of_path.get(path, ()))
+    subject = f"{account.settings['corpid']}/{path}"
     charges = [Charge(limit, subject) for limit in adjusted(profile, account)]
     if ip := account.settings.get("ip"):
         charges += [Charge(limit, _of_ip(ip, path)) for limit in adjusted(IP, account)]

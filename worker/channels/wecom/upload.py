@@ -141,7 +141,8 @@ def taken(part: Part, answer: Answer) -> Taken:
     """What the vendor gave for an upload."""
     name = promised(part)
     given = text_of(answer.data.get(name))
-    warning = "; ".join([*warns(answer), *([] if given else [f"no {name} in the answer"])]) or None
+    missing = [] if given else [f"no {name} in the answer"]
+    warning = "; ".join([*warns(answer), *missing]) or None
     if name == "url":
         return Taken(warning=warning, from_repeat=part.in_doubt, extra={"url": given} if given else {})
     # Beside a media_id stand its type, and when it was made by the vendor's clock (Unix seconds).

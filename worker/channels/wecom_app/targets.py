@@ -31,8 +31,6 @@ TARGETS = (
     Target("parties", "party", "toparty", 100, _is_number, "department ids: whole numbers from 1", "partyids"),
     Target("tags", "tag", "totag", 100, _is_number, "tag ids: whole numbers from 1", "tagids"),
 )
-
-
 _MIXED = Problem("chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)")
 
 
