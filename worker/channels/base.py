@@ -50,11 +50,9 @@ class CallbackDoor(Protocol):
 
     def verify(self, query: Mapping[str, str], now: float) -> bytes:
         """The body that answers the vendor's verification of the address."""
-        ...
 
     def read(self, query: Mapping[str, str], body: bytes, now: float) -> Inbound:
         """What the vendor says; `now` is Unix time in seconds."""
-        ...
 
 
 TokenOutcome = TokenGranted | TokenRefused | TokenLater
@@ -81,56 +79,44 @@ class Channel(Protocol):
 
     def account_problems(self, account: Account) -> list[Problem]:
         """Every wrong value of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
-        ...
 
     def cautions(self, account: Account) -> Iterable[str]:
         """What a usable account leaves out that an application may count on, a sentence each."""
-        ...
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """The kind of job a message is for, by its type and by whom it is for."""
-        ...
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """Why such a follow-up of such a job can never be; None: whether it can be now is decided when it is due."""
-        ...
 
     def is_plain(self, draft: Draft) -> bool:
         """True only when `check` and `warnings` would find nothing; a cheap test, as most jobs are bulk and simple."""
-        ...
 
     def check(self, draft: Draft) -> list[Problem]:
         """Every wrong field at once, in the vendor's names; empty when the job may be stored."""
-        ...
 
     def warnings(self, draft: Draft) -> list[str]:
         """What is allowed but worth saying (advised lengths, a member who may be reached twice)."""
-        ...
 
     def fit(
         self, kind: str, message: Mapping[str, Any], account: Account, overflow: str
     ) -> tuple[dict[str, Any], list[str]]:
         """The document with what is too long split or truncated as `overflow` says, and a sentence for each change."""
-        ...
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """One JSON-able spec per part, each within the vendor's maxima."""
-        ...
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The readable lane inside an account: what is admitted and blocked together (`send/text`)."""
-        ...
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """What this call costs against which limits, the account's overrides applied."""
-        ...
 
     def counted(self, account: Account, recipient: str | None) -> Iterable[Counted]:
         """Every limit of the account, whatever the call.
 
         `recipient` chooses whose count the limits per recipient name; with None they name no single one.
         """
-        ...
 
     def narrow(
         self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
@@ -140,35 +126,27 @@ class Channel(Protocol):
         The recipients are those of `Charge.recipient`. None where the spec cannot be divided, or where a member could
         be reached by both halves. `members` are all members of its departments and tags, where they are known.
         """
-        ...
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """What makes a repeat of this part safe, and the seconds for which it does (0: no end)."""
-        ...
 
     def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """The call, deterministic; `flagged` puts the vendor's duplicate check on."""
-        ...
 
     def body_hash(self, part: Part, account: Account) -> str:
         """SHA-256 (hex) of what the vendor's duplicate check may compare, its flag fields left out."""
-        ...
 
     def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
         """What the vendor's answer means for this part."""
-        ...
 
     def token_request(self, account: Account, secret: str, now: int) -> Request:
         """The call that fetches a token; `now` is Unix time in seconds, for vendors that want to see it."""
-        ...
 
     def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """What the answer to `token_request` means."""
-        ...
 
     def explain(self, code: int, lang: str) -> list[str] | None:
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
-        ...
 
     def app_scope(self, account: Account) -> str:
         """The key of what the vendor takes this account for.
@@ -176,27 +154,21 @@ class Channel(Protocol):
         Accounts with the same scope are one to the vendor's duplicate check, its task_ids and its response_codes, and
         have one callback address.
         """
-        ...
 
     def media_scope(self, account: Account) -> str:
         """The key of who can use a media_id of this account.
 
         Accounts with the same scope (a corp, a webhook key) share uploads, and a search shows them the same.
         """
-        ...
 
     def upload_limit(self, upload_type: str) -> int:
         """The most bytes a file of an upload type may have."""
-        ...
 
     def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
         """The message document of the upload job that a send's attached file needs."""
-        ...
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """The secrets of the account's callback address, by setting; empty: `worker receiver` does not serve it."""
-        ...
 
     def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
         """The reader of its requests; a malformed secret is a ConfigurationError."""
-        ...
