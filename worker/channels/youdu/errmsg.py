@@ -20,8 +20,7 @@ or a 200007 answers a call for one recipient, it is refused whatever the setting
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from worker.channels.youdu.account import InvalidUsers, invalid_users
 from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
@@ -62,18 +61,15 @@ _WORD = re.compile(r"[0-9A-Za-z._@+-]+")
 _LISTED = re.compile(r"[|,;\[\]，；、\"']")
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What an errmsg says of the recipients of a part."""
+def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
+    """Every asked account and address that stands in the text as a word of its own, in the caller's spelling.
 
-    refusals: tuple[Refusal, ...]
-    doubtful: bool
-    """A word of the text may name a further recipient, or be a plain word of the sentence."""
-
-
-def named(part: Part, errmsg: str) -> Named:
-    """Every asked account and address that stands in the text as a word of its own, in the caller's spelling."""
-    asked, text = _asked(part), errmsg.lower()
+    True beside them: a word of the text may name a further recipient, or be a plain word of the sentence.
+    """
+    lists, text = addressed(part), errmsg.lower()
+    # Departments are never said to be named.
+    people = [target for target in TARGETS if target.name != "parties"]
+    asked = {entry.lower(): Refusal(entry, one.kind, FIELD) for one in people for entry in lists[one.name]}
     sure, doubtful = set[str](), False
     for word, in_list in _words(text, asked):
         if word in VOCABULARY and not in_list:
@@ -81,19 +77,9 @@ def named(part: Part, errmsg: str) -> Named:
         else:
             sure.add(word)
     sure |= _odd_ones(text, asked)
-    doubtful = doubtful or _embedded(text, asked, sure)
-    return Named(tuple(refusal for key, refusal in asked.items() if key in sure), doubtful)
-
-
-def _asked(part: Part) -> Mapping[str, Refusal]:
-    """Accounts and addresses by their lower-case form; departments are never said to be named."""
-    lists = addressed(part)
-    return {
-        entry.lower(): Refusal(entry, target.kind, FIELD)
-        for target in TARGETS
-        if target.name != "parties"
-        for entry in lists[target.name]
-    }
+    # A name that is not Latin inside a longer run: where it begins and ends cannot be told.
+    doubtful = doubtful or any(one in text for one in asked.keys() - sure if not one.isascii())
+    return tuple(refusal for key, refusal in asked.items() if key in sure), doubtful
 
 
 def _words(text: str, asked: Mapping[str, Refusal]) -> Iterator[tuple[str, bool]]:
@@ -101,10 +87,11 @@ def _words(text: str, asked: Mapping[str, Refusal]) -> Iterator[tuple[str, bool]
     for token in _TOKEN.finditer(text):
         whole = _known(token[0], asked)
         if whole is not None:
-            yield whole, _is_listed(text, token.start(), token.end())
+            around = (text[token.start() - 1 : token.start()], text[token.end() : token.end() + 1])
+            yield whole, any(map(_LISTED.fullmatch, around))
             continue
-        for word in () if token[0].isascii() else _WORD.finditer(token[0]):
-            inner = _known(word[0], asked)
+        for word in () if token[0].isascii() else _WORD.findall(token[0]):
+            inner = _known(word, asked)
             if inner is not None:
                 yield inner, False
 
@@ -114,24 +101,12 @@ def _known(word: str, asked: Mapping[str, Refusal]) -> str | None:
     return next((one for one in (word, word.rstrip(".-")) if one in asked), None)
 
 
-def _is_listed(text: str, start: int, end: int) -> bool:
-    return bool(_LISTED.fullmatch(text[start - 1 : start]) or _LISTED.fullmatch(text[end : end + 1]))
-
-
 def _odd_ones(text: str, asked: Mapping[str, Refusal]) -> set[str]:
     """Names that hold a separator themselves (a space, a comma), found as they are between other characters."""
     odd = [one for one in asked if re.search(f"[{_SPACES}]", one)]
     return {one for one in odd if re.search(rf"(?<![\w@.+-]){re.escape(one)}(?![\w@+-])", text)}
 
 
-def _embedded(text: str, asked: Mapping[str, Refusal], sure: set[str]) -> bool:
-    """Whether a name that is not Latin stands inside a longer run: where it begins and ends cannot be told."""
-    if text.isascii():
-        return False
-    return any(one in text for one in asked.keys() - sure if not one.isascii())
-
-
-FINE = ("", "ok")
 ODD = "errcode 0 with another errmsg than ok"
 REFUSED = "200007 invalid toUser"
 SETTING = "set invalid_users to what this server does"
@@ -140,60 +115,37 @@ SETTING = "set invalid_users to what this server does"
 def taken(part: Part, account: Account, errmsg: str) -> Outcome:
     """Errcode 0: every recipient has it, unless errmsg says otherwise."""
     before = _left_out(part)
-    if errmsg.strip().lower() in FINE:
+    if errmsg.strip().lower() in ("", "ok"):
         return _taken(part, before)
-    found, mode = named(part, errmsg), invalid_users(account)
-    if not found.refusals and not found.doubtful:
+    found, doubtful = named(part, errmsg)
+    if not found and not doubtful:
         return _taken(part, before, f"{ODD}: somebody should look")
-    refusals = (*before, *found.refusals)
+    refusals = (*before, *found)
     if _is_everybody(part, refusals):
         return Rejected(f"{ODD}: it names every recipient", refusals)
-    if mode in (InvalidUsers.PARTIAL, InvalidUsers.PARTIAL_ERROR) and not found.doubtful:
+    if invalid_users(account) in (InvalidUsers.PARTIAL, InvalidUsers.PARTIAL_ERROR) and not doubtful:
         return _taken(part, refusals)
     return _open(ODD, refusals)
 
 
 def refused(part: Part, account: Account, errmsg: str) -> Outcome:
     """200007: some or all of those asked for are unknown to the server."""
-    found, before = named(part, errmsg), _left_out(part)
-    refusals = (*before, *found.refusals)
-    alone = _only_one(part)
-    if alone is not None:
-        return Rejected(REFUSED, (*before, alone))
-    if _is_everybody(part, refusals):
+    before, mode = _left_out(part), invalid_users(account)
+    found, doubtful = named(part, errmsg)
+    refusals, lists = (*before, *found), addressed(part)
+    others = lists["parties"] or lists["emails"] or part.spec.get("everyone")
+    if len(lists["users"]) == 1 and not others:  # it can only mean that one
+        return Rejected(REFUSED, (*before, Refusal(lists["users"][0], "user", FIELD)))
+    if _is_everybody(part, refusals) or (mode is InvalidUsers.STRICT and not found):
         return Rejected(REFUSED, refusals)
-    return _BY_MODE[invalid_users(account)](part, before, found)
-
-
-def _strict(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
-    """No recipient got it, so the call can be made for the others at once.
-
-    Each round leaves out more recipients, because only those a call was made for are looked for in its answer; so it
-    ends.
-    """
-    refusals = (*before, *found.refusals)
-    if not found.refusals:
-        return Rejected(REFUSED, before)
-    spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
-    return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
-
-
-def _others_have_it(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
-    if found.doubtful or not found.refusals:
-        return _open(REFUSED, (*before, *found.refusals))
-    return Partial(Taken(from_repeat=part.in_doubt), (*before, *found.refusals))
-
-
-def _nobody_knows(part: Part, before: tuple[Refusal, ...], found: Named) -> Outcome:
-    return _open(REFUSED, (*before, *found.refusals))
-
-
-_BY_MODE: Mapping[InvalidUsers, Callable[[Part, tuple[Refusal, ...], Named], Outcome]] = {
-    InvalidUsers.STRICT: _strict,
-    InvalidUsers.PARTIAL: _nobody_knows,
-    InvalidUsers.PARTIAL_ERROR: _others_have_it,
-    InvalidUsers.UNKNOWN: _nobody_knows,
-}
+    if mode is InvalidUsers.STRICT:
+        # No recipient got it, so the call can be made for the others at once. Each round leaves out more of them,
+        # because only those a call was made for are looked for in its answer; so it ends.
+        spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
+        return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
+    if mode is InvalidUsers.PARTIAL_ERROR and found and not doubtful:
+        return _taken(part, refusals)
+    return _open(REFUSED, refusals)
 
 
 def _taken(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None) -> Outcome:
@@ -216,13 +168,6 @@ def _left_out(part: Part) -> tuple[Refusal, ...]:
         for one in part.spec.get(target.name, ())
         if str(one).lower() in gone
     )
-
-
-def _only_one(part: Part) -> Refusal | None:
-    """The one account this call was for, where it was for no other: a 200007 can only mean that one."""
-    lists = addressed(part)
-    others = lists["parties"] or lists["emails"] or part.spec.get("everyone")
-    return Refusal(lists["users"][0], "user", FIELD) if len(lists["users"]) == 1 and not others else None
 
 
 def _is_everybody(part: Part, refusals: tuple[Refusal, ...]) -> bool:
