@@ -47,13 +47,6 @@ def _together(draft: Draft) -> int:
     return 1 if alone else chats_per_call(draft.account)
 
 
-def halves(spec: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The spec of a call for several chats as two, each for half of them."""
-    chats = spec["chats"]
-    middle = len(chats) // 2
-    return {**spec, "chats": chats[:middle]}, {**spec, "chats": chats[middle:]}
-
-
 def narrow(
     spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:

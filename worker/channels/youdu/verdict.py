@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.channels.wecom.answer import Answer, by_class, read, text_of
-from worker.channels.wecom.errcodes import Class, Errcode
+from worker.channels.wecom.errcodes import Class
 from worker.channels.youdu import errcodes, errmsg
 from worker.channels.youdu.envelope import WRONG_KEY, envelope_of, no_vendor, opened
 from worker.channels.youdu.fields import SENDS, UPLOAD
@@ -23,15 +23,13 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     answer = read(reply)
     if answer is None:
         return Verdict(no_vendor(reply, part.kind))
-    found = _taken(part, account, answer, access) if answer.errcode == 0 else _refused(part, account, answer)
+    if answer.errcode:
+        found = _refused(part, account, answer)
+    elif part.kind == UPLOAD:
+        found = _uploaded(part, account, answer, access)
+    else:  # a success has no id and no list; what it says of recipients stands in errmsg (c01_00003)
+        found = errmsg.taken(part, account, errmsg_of(answer))
     return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg))
-
-
-def _taken(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
-    """Errcode 0. A success has no id and no list; what it says of recipients stands in errmsg (c01_00003)."""
-    if part.kind == UPLOAD:
-        return _uploaded(part, account, answer, access)
-    return errmsg.taken(part, account, errmsg_of(answer))
 
 
 def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
@@ -49,17 +47,14 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     row = errcodes.find(answer.errcode)
     if row is None:
         return unheard_of(answer.errcode)
+    reason = f"{answer.errcode} {row.meaning}"
     if answer.errcode == MEDIA_GONE:
         # A file we keep can be uploaded again; not while in doubt: the earlier call may have been taken.
         ours = bool(part.message.get("files")) and part.kind in SENDS and not part.in_doubt
-        return Rejected(_reason(row, answer), heal="media" if ours else None)
+        return Rejected(reason, heal="media" if ours else None)
     if row.kind is Class.TOKEN and not carries_token(account, part.kind):
-        return Parked(Scope.LANE, _reason(row, answer), NO_TOKEN)
+        return Parked(Scope.LANE, reason, NO_TOKEN)
     return by_class(row, answer.errcode)
-
-
-def _reason(row: Errcode, answer: Answer) -> str:
-    return f"{answer.errcode} {row.meaning}"
 
 
 def errmsg_of(answer: Answer) -> str:
