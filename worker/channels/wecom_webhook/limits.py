@@ -37,8 +37,13 @@ def limits(part: Part, account: Account) -> list[Charge]:
     if part.kind != Kind.SEND:
         return []
     if edition(account) == fields.ROBOT:
-        return _kept([Charge(limit, account.name) for limit in _ROBOT], account)
-    return _kept([*_place_charges(part, account), Charge(_EQUAL, render.body_hash(part, account))], account)
+        charges = [Charge(limit, account.name) for limit in _ROBOT]
+    else:
+        charges = [*_place_charges(part, account), Charge(_EQUAL, render.body_hash(part, account))]
+    if not account.has_own_amounts:
+        return charges
+    amounts = ((charge, account.amount_of(charge.limit)) for charge in charges)
+    return [replace(one, limit=with_amount(one.limit, amount)) for one, amount in amounts if amount]
 
 
 def _place_charges(part: Part, account: Account) -> list[Charge]:
@@ -55,23 +60,13 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
     return charges
 
 
-def _kept(charges: list[Charge], account: Account) -> list[Charge]:
-    """The charges whose limits are on, with the account's amounts."""
-    if not account.has_own_amounts:
-        return charges
-    amounts = ((charge, account.amount_of(charge.limit)) for charge in charges)
-    return [replace(one, limit=with_amount(one.limit, amount)) for one, amount in amounts if amount]
-
-
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     """Every limit of a webhook; with a `recipient`, the limit of a chat names that chat's count."""
     yield from counted((DEBUG,), account, "not kept", None)
     if edition(account) == fields.ROBOT:
         yield from counted(_ROBOT, account, "the webhook", account.name)
         return
-    chat = (
-        (f"chat {recipient}", f"{account.name}/{recipient.lower()}") if recipient is not None else ("each chat", None)
-    )
+    chat = ("each chat", None) if recipient is None else (f"chat {recipient}", f"{account.name}/{recipient.lower()}")
     yield from counted((_CHAT,), account, *chat)
     yield from counted((_BROADCAST,), account, "broadcasts", account.name)
     yield from counted((_KEY,), account, "the webhook", account.name)

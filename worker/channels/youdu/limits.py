@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from worker.channels.wecom.limits import as_kept, counted
 from worker.channels.youdu.fields import UPLOAD
 from worker.domain.account import Account
 from worker.domain.job import Part
@@ -27,22 +28,14 @@ PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOA
 
 def limits(part: Part, account: Account) -> list[Charge]:
     """What this call costs: one call of its app."""
-    if not account.limits:
-        return []
     profile = (*_CALLS, *_UPLOADS) if part.kind == UPLOAD else _CALLS
-    kept = (_of_account(limit, account) for limit in profile)
-    return [Charge(limit, _app(account)) for limit in kept if limit.amount]
+    return [Charge(limit, _app(account)) for limit in as_kept(profile, account) if limit.amount]
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     """Every limit of an account; none counts a recipient."""
-    return (Counted(_of_account(limit, account), "the app", _app(account)) for limit in PROFILE.values())
+    return counted(PROFILE.values(), account, "the app", _app(account))
 
 
 def _app(account: Account) -> str:
     return f"{account.base_url}/{account.settings['buin']}/{account.settings['appid']}"
-
-
-def _of_account(limit: Limit, account: Account) -> Limit:
-    amount = account.amount_of(limit)
-    return Limit(limit.name, limit.window_s, amount, limit.unit, limit.scope, limit.penalty, limit.source)
