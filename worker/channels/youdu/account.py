@@ -53,11 +53,6 @@ NEEDED: Mapping[str, Role] = {"sysMsg": Role.SYSMSG, "sms": Role.SMS, "mail": Ro
 """The role a msgType needs; all others, and all other kinds of jobs, need `message`."""
 
 
-def role_of(account: Account) -> Role:
-    """The role of an account: its `role`, else by its appId."""
-    return role_in(account.settings)
-
-
 def role_in(settings: Mapping[str, Any]) -> Role:
     """The role in an account's settings; a word that is no role counts as unset (the account is refused for it)."""
     said = settings.get("role")
@@ -100,11 +95,6 @@ def invalid_users(account: Account) -> InvalidUsers:
     return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
 
 
-def upload_most(account: Account) -> int:
-    """The most bytes of a file."""
-    return int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
-
-
 def cautions(account: Account) -> Iterator[str]:
     """None: no setting that is left out takes anything away."""
     return iter(())
@@ -120,9 +110,8 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
         remedy = "add the enterprise's switchboard number (总机号): console, My enterprise, Enterprise info"
         yield Problem("buin", "is missing or not an integer", remedy)
     yield from _app_problems(settings)
-    modes = tuple(InvalidUsers)
-    if settings.get("invalid_users", InvalidUsers.UNKNOWN) not in modes:
-        yield Problem("invalid_users", "is none of the ways", f"use one of {', '.join(modes)}")
+    if settings.get("invalid_users", InvalidUsers.UNKNOWN) not in tuple(InvalidUsers):
+        yield Problem("invalid_users", "is none of the ways", f"use one of {', '.join(InvalidUsers)}")
     if settings.get("title_unit", TITLE_UNITS[0]) not in TITLE_UNITS:
         yield Problem("title_unit", "is no unit", f"use one of {', '.join(TITLE_UNITS)}")
     most = settings.get("upload_max_bytes", MAX_UPLOAD)

@@ -10,19 +10,18 @@ judged here: an address that two programs could read differently is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from worker.channels.checking import rules
 from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
-from worker.channels.checking.paths import file_places, misplaced, url_problems
+from worker.channels.checking.paths import content_of, file_places, misplaced, url_problems
 from worker.channels.checking.plain import byte_size, unfit_text
 from worker.channels.checking.row import FieldRule
-from worker.channels.checking.rules import places
 from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
-from worker.channels.youdu.account import NEEDED, WHERE, Role, role_of, upload_most
+from worker.channels.youdu.account import MAX_UPLOAD, NEEDED, WHERE, Role, role_in
 from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, rows_of
 from worker.channels.youdu.split import call_count
 from worker.domain.account import Account
@@ -42,7 +41,7 @@ def _role_problems(draft: Draft) -> Iterator[Problem]:
     msgtype = str(draft.message.get("type"))
     if draft.kind == SEND and msgtype not in fields.BODIES["characters"]:
         return
-    needed, role = NEEDED.get(msgtype, Role.MESSAGE), role_of(draft.account)
+    needed, role = NEEDED.get(msgtype, Role.MESSAGE), role_in(draft.account.settings)
     if role is not needed:
         what = msgtype if draft.kind == SEND else draft.kind
         text = f"an app of the role {role} may not send {what} (vendor code 100005)"
@@ -103,29 +102,20 @@ def _mail_problems(draft: Draft) -> Iterator[Problem]:
 
 def _inside(draft: Draft, msgtype: str) -> Mapping[str, Any]:
     """The object of a type; empty where the message is of another, or has none."""
-    body = draft.message.get("body")
-    inner = body.get(msgtype) if isinstance(body, Mapping) and draft.message.get("type") == msgtype else None
-    return inner if isinstance(inner, Mapping) else {}
+    return (content_of(draft.message) if draft.message.get("type") == msgtype else None) or {}
 
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
-    files, wanted = draft.message.get("files"), _media_places(draft)
-    for path, file in (files or {}).items():
-        yield from file_problems(draft.account, path, file)
-        yield from misplaced(draft.message, path, file, wanted, fields.UPLOAD_TYPES)
-
-
-def _media_places(draft: Draft) -> dict[str, str]:
-    """Where a media_id can stand, and the upload type it has to be of."""
-    body = draft.message.get("body")
-    if not isinstance(body, Mapping):
-        return {}
-    return file_places("", body, rows_of(draft.kind, str(draft.message.get("type")), draft.account))
+    body, rows = draft.message.get("body"), rows_of(draft.kind, str(draft.message.get("type")), draft.account)
+    wanted = file_places("", body, rows) if isinstance(body, Mapping) else {}
+    for path, file in (draft.message.get("files") or {}).items():
+        yield from _file_problems(draft.account, path, file)
+        yield from misplaced(draft.message, path, file, wanted, UPLOAD_TYPES)
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    return upload_problems(draft, partial(file_problems, draft.account))
+    return upload_problems(draft, partial(_file_problems, draft.account))
 
 
 _URL = re.compile(
@@ -138,38 +128,30 @@ PLACES = {"link": "link.url", "sysMsg": "sysMsg.msg[].link.url"}
 ADD = "add it to the account's sso_hosts, or use action 0"
 
 
-def login_problems(draft: Draft) -> Iterator[Problem]:
+def _login_problems(draft: Draft) -> Iterator[Problem]:
     """Links that would hand a login to a host the account does not name."""
     path, body = PLACES.get(str(draft.message.get("type"))), draft.message.get("body")
-    hosts = draft.account.settings.get("sso_hosts") or ()
+    hosts = {str(host).lower() for host in draft.account.settings.get("sso_hosts") or ()}
     if path is None or not isinstance(body, Mapping):
         return
-    for at, holder, name in places("", body, path):
-        if _hands_over(holder):
-            yield from _host_problem(at, holder.get(name), {str(host).lower() for host in hosts})
+    for at, holder, name in rules.places("", body, path):
+        url = holder.get(name)
+        if holder.get("action") in (None, 0) or not isinstance(url, str) or not url:
+            continue  # the rows report an address that is missing
+        found = _URL.fullmatch(url)
+        if found is None:
+            text = "is no plain web address, and action 1 adds the member's login to it"
+            yield Problem(at, text, "write http(s)://host/path, percent-encoded, without a user")
+            continue
+        host, port = found["host"].lower().rstrip("."), found["port"] or ""
+        if host not in hosts and f"{host}{port}" not in hosts:
+            yield Problem(at, "leads to a host that may not be handed the member's login (action 1)", ADD)
 
 
-def _hands_over(holder: Mapping[str, Any]) -> bool:
-    action = holder.get("action")
-    return action is not None and action != 0
-
-
-def _host_problem(at: str, url: Any, hosts: Collection[str]) -> Iterator[Problem]:
-    if not isinstance(url, str) or not url:
-        return  # the rows report it
-    found = _URL.fullmatch(url)
-    if found is None:
-        text = "is no plain web address, and action 1 adds the member's login to it"
-        yield Problem(at, text, "write http(s)://host/path, percent-encoded, without a user")
-        return
-    host, port = found["host"].lower().rstrip("."), found["port"] or ""
-    if host not in hosts and f"{host}{port}" not in hosts:
-        yield Problem(at, "leads to a host that may not be handed the member's login (action 1)", ADD)
-
-
-def file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
+def _file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
     """Every reason why a file cannot be uploaded. The name travels encrypted in JSON, so it may be any text."""
-    name = str(file.get("name") or "")
+    name, size = str(file.get("name") or ""), file.get("size") or 0
+    most = int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
     if not name.strip():
         yield Problem(f"{path}.filename", "is empty", "give the file a name")
     yield from unfit_text(f"{path}.filename", name, None)
@@ -178,29 +160,16 @@ def file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Itera
         yield Problem(path, text, f"use one of {', '.join(UPLOAD_TYPES)}")
     if "url" in file:  # its size is looked at when it was fetched
         yield from url_problems(path, file["url"])
-    else:
-        yield from _unfit_size(account, path, file.get("size") or 0)
-
-
-def _unfit_size(account: Account, path: str, size: int) -> Iterator[Problem]:
-    most = upload_most(account)
-    if size < 1:
+    elif size < 1:
         yield Problem(path, "is empty, and the vendor's clients refuse such a file", "send a real file")
-    if size > most:
+    elif size > most:
         text = "is larger than the account allows (the vendor documents no limit)"
         yield Problem(path, text, "make it smaller, or raise upload_max_bytes", most, "bytes", size)
 
 
 _MESSAGE = (_role_problems, _body_problems, targets.problems)
 CHECKS: Checks = {
-    SEND: (
-        _type_problems,
-        *_MESSAGE,
-        _system_problems,
-        _mail_problems,
-        login_problems,
-        _attached_problems,
-    ),
+    SEND: (_type_problems, *_MESSAGE, _system_problems, _mail_problems, _login_problems, _attached_problems),
     POP_WINDOW: _MESSAGE,
     BADGE: _MESSAGE,
     UPLOAD: (_role_problems, _upload_problems, no_targets),
@@ -210,20 +179,14 @@ CHECKS: Checks = {
 
 def warnings(draft: Draft) -> list[str]:
     """A sentence for each thing worth a warning."""
-    if draft.kind not in SENDS:
-        return []
-    return [*_unknown_names(draft), *_long_titles(draft), *_content(draft), *_twice(draft)]
+    return [*_row_cautions(draft), *_content(draft), *_twice(draft)] if draft.kind in SENDS else []
 
 
-def _unknown_names(draft: Draft) -> Iterator[str]:
+def _row_cautions(draft: Draft) -> Iterator[str]:
     rows = rows_of(draft.kind, str(draft.message["type"]), draft.account)
-    if rows:
-        yield from rules.cautions("", next(bodies(draft.message)), rows)
-
-
-def _long_titles(draft: Draft) -> Iterator[str]:
-    """Titles that fit only if the vendor counts them as its pages say today; older SDKs count bytes."""
-    for row in rows_of(draft.kind, str(draft.message["type"]), draft.account):
+    yield from rules.cautions("", next(bodies(draft.message)), rows)
+    for row in rows:
+        # Titles that fit only if the vendor counts them as its pages say today; older SDKs count bytes.
         if isinstance(row, FieldRule) and row.note and row.max_utf16 == fields.TITLE:
             for path, parent, name in rules.places("", draft.message["body"], row.path):
                 if isinstance(value := parent.get(name), str) and byte_size(value) > fields.TITLE:
