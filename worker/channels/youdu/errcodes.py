@@ -60,6 +60,7 @@ _ACCOUNT: Rows = {
     100012: (("buin is no integer", "buin 不是整数"), _ENVELOPE),
     100013: (("appId is no string", "appId 不是字符串"), _ENVELOPE),
     100014: (("encrypt is no string", "encrypt 不是字符串"), _ENVELOPE),
+    300118: (("the organisation does not exist", "组织不存在"), ("correct buin and base_url", "更正 buin 与 base_url")),
 }
 _REFUSED: Mapping[int, Said] = {
     2: ("logically false", "逻辑假"),
@@ -69,7 +70,7 @@ _REFUSED: Mapping[int, Said] = {
     200008: ("the upload form is malformed", "上传表单格式错误"),
     200009: ("invalid file type", "文件类型无效"),
 }
-_PEOPLE: Rows = {
+_RECIPIENTS_AND_FILES: Rows = {
     200001: (
         ("toUser too long", "toUser 过长"),
         ("send to fewer at once; this server takes fewer than 1000", "减少单次接收人数：该服务器的上限低于 1000"),
@@ -81,12 +82,10 @@ _PEOPLE: Rows = {
             "更正接收账号；用 invalid_users 说明服务器如何处理其余接收人",
         ),
     ),
-}
-_MEDIA: Rows = {
     200010: (
         ("the resource file does not exist", "资源文件不存在"),
         ("upload the file again (done for files of a job)", "重新上传文件（任务自带的文件会自动重传）"),
-    )
+    ),
 }
 
 SYNC_DELAY_S = 60.0
@@ -164,13 +163,7 @@ _GROUPS: Mapping[int, Said] = {
     500007: ("invalid user id", "用户 id 无效"),
     500008: ("invalid group id", "群 id 无效"),
 }
-_ORGANISATION: Mapping[int, tuple[Said, Said]] = {
-    300118: (
-        ("the organisation does not exist", "组织不存在"),
-        ("correct buin and base_url", "更正 buin 与 base_url"),
-    )
-}
-_SYNC: Mapping[int, tuple[Said, Said]] = {
+_SYNC: Rows = {
     300312: (("a request to synchronise exists already", "已存在同步请求"), ("wait for its end", "等待其结束"))
 }
 
@@ -180,17 +173,15 @@ ROWS: tuple[Errcode, ...] = (
     *coded(Class.CONFIG, _LANE, Scope.LANE),
     *coded(Class.CONFIG, _ACCOUNT, Scope.ACCOUNT),
     *refused(_REFUSED, ("correct the message", "更正消息")),
-    *coded(Class.PERMANENT, _PEOPLE),
-    *coded(Class.PERMANENT, _MEDIA),
+    *coded(Class.PERMANENT, _RECIPIENTS_AND_FILES),
     *refused(_USERS, ("correct the accounts", "更正接收账号")),
     *refused(_DEPARTMENTS, ("correct the departments", "更正部门")),
     *refused(_GROUPS, ("correct the group", "更正群")),
-    *coded(Class.CONFIG, _ORGANISATION, Scope.ACCOUNT),
     *coded(Class.DEFER, _SYNC, Scope.LANE, SYNC_DELAY_S),
 )
 """The whole catalogue."""
 
-_BY_CODE: Mapping[int, Errcode] = {code: row for row in ROWS for code in range(row.code, (row.last or row.code) + 1)}
+_BY_CODE: Mapping[int, Errcode] = {row.code: row for row in ROWS}
 
 
 def find(code: int) -> Errcode | None:

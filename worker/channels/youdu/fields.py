@@ -59,11 +59,7 @@ _FIXED: Mapping[str, tuple[Row, ...]] = {
         R("mpnews[].showFront", int, allowed=NO_YES),
         R("mpnews[].url"),
     ),
-    "sms": (
-        R("sms", dict, required=True),
-        R("sms.from", required=True),
-        cut("sms.content", TEXT, required=True),
-    ),
+    "sms": (R("sms", dict, required=True), R("sms.from", required=True), cut("sms.content", TEXT, required=True)),
     "mail": (
         R("mail", dict, required=True),
         R("mail.action", allowed=("new", "unread")),
