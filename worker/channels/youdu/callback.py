@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.answer import storable
-from worker.channels.wecom.callback import Query, given
+from worker.channels.wecom.callback import Query, given, id_at
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
@@ -26,7 +26,6 @@ REPEATS_S = 25 * 3600
 recognised by its packageId, which is stored once."""
 LOGIN = "auth"
 """A third-party login that asks whether a password is right: an `ok` would accept any password, so it gets none."""
-LONGEST_ID = 128
 
 
 @dataclass(frozen=True)
@@ -86,35 +85,17 @@ def inbound_of(said: Mapping[str, Any], sent_at: int) -> Inbound:
         raise CallbackRefused(400, "no msgType in the message")
     if msgtype == LOGIN:
         raise CallbackRefused(403, "logins are not judged here")
-    created = said.get("createTime")
-    payload = _cleaned(said)
+    created, package, payload = said.get("createTime"), said.get("packageId"), _cleaned(said)
+    # A repeat is told by its packageId, which is unique per app; the audit app gets none. Never by the cipher text.
+    has_id = isinstance(package, str | int) and package
     return Inbound(
         event=f"message:{payload['msgType']}"[:80],
-        person=_person(said.get("fromUser")),
+        person=id_at(payload, "fromUser"),
         happened_at=created if type(created) is int and 0 < created < 10**12 else sent_at,
-        identity=_identity(said, payload),
+        identity=("package", str(package)) if has_id else ("payload", json.dumps(payload, sort_keys=True)),
         payload=payload,
         answer=ANSWER,
     )
-
-
-def _identity(said: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """The key of a repeated delivery: packageId, unique per app; else the payload, as the audit app gets no packageId.
-
-    Never the cipher text.
-    """
-    package = said.get("packageId")
-    if isinstance(package, str | int) and package:
-        return ("package", str(package))
-    return ("payload", json.dumps(payload, sort_keys=True))
-
-
-def _person(value: Any) -> str:
-    if not isinstance(value, str):
-        return ""
-    if len(value) > LONGEST_ID:
-        raise CallbackRefused(400, "fromUser is too long")
-    return storable(value)
 
 
 def _cleaned(value: Any) -> Any:

@@ -65,7 +65,7 @@ class Youdu:
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
         found = str(document.get("type"))
-        return found if found in fields.KINDS and found != fields.SEND else fields.SEND
+        return found if found in fields.KINDS else fields.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """See `Channel.follow_up_problem`."""
@@ -82,9 +82,7 @@ class Youdu:
         """
         if kind == fields.SEND:
             return f"{kind}/{message['type']}"
-        if kind == fields.UPLOAD:
-            return upload_lane(message)
-        return kind
+        return upload_lane(message) if kind == fields.UPLOAD else kind
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
         """Never called: the server counts no recipients, so no charge names a recipient."""
@@ -95,11 +93,10 @@ class Youdu:
         A message has no id of ours and the server no memory, so nothing does. A badge is absolute, and a pop-up window
         takes the place of the first one with its id.
         """
-        if part.kind in (fields.UPLOAD, fields.BADGE):
-            return RepeatRule.HARMLESS, 0
-        if part.kind == fields.POP_WINDOW and render.notice_id(part):
-            return RepeatRule.HARMLESS, 0
-        return RepeatRule.HOLD, 0
+        harmless = part.kind in (fields.UPLOAD, fields.BADGE) or (
+            part.kind == fields.POP_WINDOW and render.notice_id(part) != ""
+        )
+        return (RepeatRule.HARMLESS if harmless else RepeatRule.HOLD), 0
 
     def app_scope(self, account: Account) -> str:
         """See `Channel.app_scope`: the account alone, because the server remembers nothing of the kind."""

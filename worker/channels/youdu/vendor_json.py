@@ -101,9 +101,16 @@ def message_schema(msgtype: str | None = None) -> Schema:
 @cache
 def _schemas() -> dict[tuple[str, str | None], Schema]:
     plain = {name: _of_send(made, _of_plain(made)) for name, made in PLAIN.items()}
-    items = {name: _of_send(made, _of_items(made)) for name, made in ITEMS.items()}
-    found = {**plain, **items, "pop_window": _of_window(), "badge": _of_badge()}
-    return {(name, None): schema for name, schema in found.items()}
+    items = {name: _of_send(made, inlined(made)["properties"]["items"]) for name, made in ITEMS.items()}
+    window = inlined(PopWindow) | {"anyOf": [{"required": ["url"]}, {"required": ["tip"]}]}
+    account = {"type": "string", "description": "The one account whose badge it is."}
+    others = {
+        "pop_window": body(PopWindow.__name__, {**_PEOPLE, "popWindow": window}, ["popWindow"]),
+        "badge": body(Badge.__name__, {"account": account, **inlined(Badge)["properties"]}, ["count"]),
+    }
+    limit(others["pop_window"], fields.WINDOW_ROWS)
+    limit(others["badge"], fields.BADGE_ROWS)
+    return {(name, None): schema for name, schema in {**plain, **items, **others}.items()}
 
 
 def _of_plain(made: type[PlainMessage]) -> Schema:
@@ -117,28 +124,9 @@ def _of_plain(made: type[PlainMessage]) -> Schema:
     return content
 
 
-def _of_items(made: type[ItemsMessage]) -> Schema:
-    return inlined(made)["properties"]["items"]  # type: ignore[no-any-return]
-
-
 def _of_send(made: type[PlainMessage | ItemsMessage], content: Schema) -> Schema:
     msgtype = made.msgtype
     own = {"msgType": {"const": msgtype}, msgtype: content}
     schema = body(made.__name__, {**_PEOPLE, **_BESIDE.get(msgtype, {}), **own}, ["msgType", msgtype])
     limit(schema, fields.BODIES["characters"][msgtype])
-    return schema
-
-
-def _of_window() -> Schema:
-    content = inlined(PopWindow)
-    content["anyOf"] = [{"required": ["url"]}, {"required": ["tip"]}]
-    schema = body(PopWindow.__name__, {**_PEOPLE, "popWindow": content}, ["popWindow"])
-    limit(schema, fields.WINDOW_ROWS)
-    return schema
-
-
-def _of_badge() -> Schema:
-    account = {"type": "string", "description": "The one account whose badge it is."}
-    schema = body(Badge.__name__, {"account": account, **inlined(Badge)["properties"]}, ["count"])
-    limit(schema, fields.BADGE_ROWS)
     return schema
