@@ -71,32 +71,21 @@ def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> Push
 
 def inbound_of(tree: Tree, delivered_at: int) -> Inbound:
     """What a decrypted message says."""
-    said = _spelled_alike(tree)
-    msgtype = text_at(said, "msgtype")
+    said, payload = _spelled_alike(tree), _without_secrets(tree)
+    msgtype, msgid, created = (text_at(said, name) for name in ("msgtype", "msgid", "createtime"))
     event = text_at(member(said, "event"), "eventtype")
     name = event if msgtype == "event" and event else f"message:{msgtype}"
     person = id_at(said.get("from"), "userid")
-    payload = _without_secrets(tree)
     return Inbound(
         event=name[:80],
         person=person,
-        happened_at=_instant(said, delivered_at),
-        identity=_identity(said, payload),
+        happened_at=int(created) if re.fullmatch(r"[0-9]{1,12}", created) else delivered_at,
+        # A repeated delivery is never told by its cipher text, which differs each time.
+        identity=("message", msgid) if msgid else ("payload", json.dumps(payload, sort_keys=True)),
         payload=payload,
         card=_press(said) if msgtype == ATTACHMENT else None,
         chat=_chat(said, event, person),
     )
-
-
-def _instant(said: Tree, delivered_at: int) -> int:
-    created = text_at(said, "createtime")
-    return int(created) if re.fullmatch(r"[0-9]{1,12}", created) else delivered_at
-
-
-def _identity(said: Tree, payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """The key of a repeated delivery: the msgid, else the payload; never the cipher text, which differs each time."""
-    msgid = text_at(said, "msgid")
-    return ("message", msgid) if msgid else ("payload", json.dumps(payload, sort_keys=True))
 
 
 def _press(said: Tree) -> CardPress:
@@ -138,23 +127,18 @@ def _tree(raw: bytes) -> Tree:
         tree = json.loads(raw)
     except (ValueError, RecursionError):
         raise CallbackRefused(400, "not JSON") from None
-    return _as_texts(tree)
+    texts: Tree = _as_texts(tree)
+    return texts
 
 
-def _as_texts(tree: Mapping[str, Any], depth: int = 1) -> Tree:
+def _as_texts(value: Any, depth: int = 0) -> Any:
     """JSON as XML would say it: objects, lists and texts that can be stored."""
-    if depth > DEEPEST:
+    if isinstance(value, Mapping) and depth < DEEPEST:
+        return {storable(name): _as_texts(entry, depth + 1) for name, entry in value.items()}
+    if isinstance(value, list) and depth <= DEEPEST:
+        return [_as_texts(entry, depth + 1) for entry in value]
+    if isinstance(value, Mapping | list):
         raise CallbackRefused(400, "JSON nested too deeply")
-    return {storable(name): _as_text(value, depth) for name, value in tree.items()}
-
-
-def _as_text(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        return _as_texts(value, depth + 1)
-    if isinstance(value, list):
-        if depth > DEEPEST:
-            raise CallbackRefused(400, "JSON nested too deeply")
-        return [_as_text(entry, depth + 1) for entry in value]
     return "" if value is None else storable(value if isinstance(value, str) else json.dumps(value))
 
 
