@@ -36,84 +36,73 @@ ROBOT, PUSH = "robot", "push"
 EDITIONS = (ROBOT, PUSH)
 """The public group robot (群机器人), and message push (消息推送, 内测)."""
 
-ACTIONS = 20
-"""Most buttons of one attachment."""
 COLOUR = r"#[0-9A-Fa-f]{6}"
 """A colour as the send page writes it; the callback page leaves the # out of its passive replies."""
 
 _ONLY_PUSH = 'only message push has it (edition = "push")'
-
-# Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
-TEXT = (
-    R("content", required=True, max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS),
-    R("mentioned_list", list, strings=True),
-    R("mentioned_mobile_list", list, strings=True),
-)
-
-_MARKDOWN_CONTENT = R("content", required=True, max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)
-_ACTION = (
-    R("attachments[].actions[].type", required=True, charset="button"),
-    R("attachments[].actions[].name", required=True, max_bytes=64),
-    R("attachments[].actions[].text", required=True, max_bytes=128),
-    R("attachments[].actions[].value", required=True, max_bytes=128),
-    R("attachments[].actions[].replace_text", required=True, max_bytes=128),
-    R("attachments[].actions[].border_color", charset=COLOUR),
-    R("attachments[].actions[].text_color", charset=COLOUR),
-)
-MARKDOWN_OF: Mapping[str, tuple[Row, ...]] = {
-    ROBOT: (_MARKDOWN_CONTENT, R("at_short_name", bool, banned=_ONLY_PUSH), R("attachments", list, banned=_ONLY_PUSH)),
-    PUSH: (
-        _MARKDOWN_CONTENT,
-        R("at_short_name", bool),
-        R("attachments", list, entries=(1, 100), note="how many are taken is not published"),
-        # The vendor requires it; the worker sends its own, which finds the part again, and keeps the caller's.
-        R("attachments[].callback_id", unique=True),
-        R("attachments[].actions", list, required=True, entries=(1, ACTIONS)),
-        *_ACTION,
-    ),
-}
-MARKDOWN_V2 = (_MARKDOWN_CONTENT,)
-
-# The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
-IMAGE = (
-    R("base64", required=True, missing=40009, code=40009, more=(93018,)),
-    R("md5", banned="it is made of the file"),
-)
-NEWS = (
-    R("articles", list, required=True, entries=(1, 8), code=45008),
-    R("articles[].title", required=True, max_bytes=128, effect=CUT, missing=41016, prose=Prose.PLAIN),
-    R("articles[].description", max_bytes=512, effect=CUT, prose=Prose.PLAIN),
-    R("articles[].url", required=True, link=True, missing=41010),
-    R("articles[].picurl"),
-)
 
 
 def _media(name: str, kind: str) -> FieldRule:
     return R(name, required=True, media=kind, missing=41006, code=40007, more=(40145,))
 
 
-FILE = (_media("media_id", "file"),)
-VOICE = (_media("media_id", "voice"),)
-# The page of message push alone has it. A cover is "an image file" of webhook/upload_media, which knows file and voice.
-MINIPROGRAM = (
-    R("title", required=True, max_bytes=64, missing=41016, code=40058, prose=Prose.PLAIN),
-    _media("pic_media_id", "file"),
-    R("appid", required=True, missing=40063),
-    R("page", required=True, missing=40063),
-)
-
+_MARKDOWN_CONTENT = R("content", required=True, max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)
 _BOTH: Mapping[str, tuple[Row, ...]] = {
-    "text": TEXT,
-    "markdown_v2": MARKDOWN_V2,
-    "image": IMAGE,
-    "news": NEWS,
-    "file": FILE,
-    "voice": VOICE,
+    "text": (
+        # Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
+        R("content", required=True, max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS),
+        R("mentioned_list", list, strings=True),
+        R("mentioned_mobile_list", list, strings=True),
+    ),
+    "markdown_v2": (_MARKDOWN_CONTENT,),
+    # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
+    "image": (
+        R("base64", required=True, missing=40009, code=40009, more=(93018,)),
+        R("md5", banned="it is made of the file"),
+    ),
+    "news": (
+        R("articles", list, required=True, entries=(1, 8), code=45008),
+        R("articles[].title", required=True, max_bytes=128, effect=CUT, missing=41016, prose=Prose.PLAIN),
+        R("articles[].description", max_bytes=512, effect=CUT, prose=Prose.PLAIN),
+        R("articles[].url", required=True, link=True, missing=41010),
+        R("articles[].picurl"),
+    ),
+    "file": (_media("media_id", "file"),),
+    "voice": (_media("media_id", "voice"),),
 }
-BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
-    ROBOT: {**_BOTH, "markdown": MARKDOWN_OF[ROBOT]},
-    PUSH: {**_BOTH, "markdown": MARKDOWN_OF[PUSH], "miniprogram": MINIPROGRAM},
+_ROBOT_ALONE: Mapping[str, tuple[Row, ...]] = {
+    "markdown": (
+        _MARKDOWN_CONTENT,
+        R("at_short_name", bool, banned=_ONLY_PUSH),
+        R("attachments", list, banned=_ONLY_PUSH),
+    ),
 }
+_PUSH_ALONE: Mapping[str, tuple[Row, ...]] = {
+    "markdown": (
+        _MARKDOWN_CONTENT,
+        R("at_short_name", bool),
+        R("attachments", list, entries=(1, 100), note="how many are taken is not published"),
+        # The vendor requires it; the worker sends its own, which finds the part again, and keeps the caller's.
+        R("attachments[].callback_id", unique=True),
+        R("attachments[].actions", list, required=True, entries=(1, 20)),
+        R("attachments[].actions[].type", required=True, charset="button"),
+        R("attachments[].actions[].name", required=True, max_bytes=64),
+        R("attachments[].actions[].text", required=True, max_bytes=128),
+        R("attachments[].actions[].value", required=True, max_bytes=128),
+        R("attachments[].actions[].replace_text", required=True, max_bytes=128),
+        R("attachments[].actions[].border_color", charset=COLOUR),
+        R("attachments[].actions[].text_color", charset=COLOUR),
+    ),
+    # The page of message push alone has it. A cover is "an image file" of webhook/upload_media, which knows file and
+    # voice.
+    "miniprogram": (
+        R("title", required=True, max_bytes=64, missing=41016, code=40058, prose=Prose.PLAIN),
+        _media("pic_media_id", "file"),
+        R("appid", required=True, missing=40063),
+        R("page", required=True, missing=40063),
+    ),
+}
+BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {ROBOT: {**_BOTH, **_ROBOT_ALONE}, PUSH: {**_BOTH, **_PUSH_ALONE}}
 """Edition -> msgtype -> rows. A type not listed goes out as it is (`Raw`)."""
 
 ENVELOPE_FIELDS = ("post_id", "visible_to_user")
@@ -198,15 +187,12 @@ UNADDRESSED = ("miniprogram", "file", "voice", "template_card")
 """Types whose section shows no chatid. Were it ignored, the message would go to every group."""
 ALL_TYPES = tuple(AUDIENCES_OF)
 
-INLINE_IMAGE = UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts)
-"""The rule for a picture before it becomes base64 (40009, 93018)."""
-
 UPLOADS: Mapping[str, UploadRule] = {
     "file": UploadRule(20 * MB, "any"),
     "voice": SHARED["voice"],
-    INLINE: INLINE_IMAGE,
+    INLINE: UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts),
 }
-"""`inline` is never uploaded: its bytes stand in the message itself."""
+"""`inline` is never uploaded: a picture's bytes stand in the message itself, as base64 (40009, 93018)."""
 
 SPLIT_TYPES = ("text", "markdown", "markdown_v2")
 
