@@ -36,16 +36,6 @@ def edition(account: Account) -> str:
     return str(account.settings.get("edition"))
 
 
-def honours_chatid(account: Account, msgtype: str) -> bool:
-    """Whether a type goes where its chatid says; for some that is not published, and `chatid_for` has to list them."""
-    return msgtype not in UNADDRESSED or msgtype in (account.settings.get("chatid_for") or ())
-
-
-def chats_per_call(account: Account) -> int:
-    """The most chats of one call."""
-    return int(account.settings.get("chats_per_call", 1))
-
-
 def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if settings.get("edition") not in EDITIONS:
         text = "is missing or no edition"
@@ -53,7 +43,9 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(settings.get("subscribed", True), bool):
         yield Problem("subscribed", "is not a boolean", "use true (people we write to are in its scope) or false")
     yield from _many_problems(settings)
-    yield from _chatid_problems(settings.get("chatid_for", []))
+    types = settings.get("chatid_for", [])
+    if not isinstance(types, list | tuple) or not all(one in UNADDRESSED for one in types):
+        yield Problem("chatid_for", "is not a list of message types", f"use some of {', '.join(UNADDRESSED)}")
     yield from _callback_problems(settings.get("callback"), settings.get("edition"))
 
 
@@ -67,11 +59,6 @@ def _many_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     elif most > 1 and settings.get("subscribed", True) is False:
         text = "with subscribed = false each single chat has an allowance of its own"
         yield Problem("chats_per_call", text, "leave it out")
-
-
-def _chatid_problems(types: Any) -> Iterator[Problem]:
-    if not isinstance(types, list | tuple) or not all(one in UNADDRESSED for one in types):
-        yield Problem("chatid_for", "is not a list of message types", f"use some of {', '.join(UNADDRESSED)}")
 
 
 def _callback_problems(callback: Any, of: Any) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ long alone is cut between its lines or words. Knows no vendor field.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.channels.checking import truncate
@@ -18,9 +18,6 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6} ")
 _RULER = re.compile(r" *\|?( *:?-+:? *\|)+( *:?-+:? *)?\|? *")
 _INLINE_CODE = re.compile(r"(`+)[^`].*?\1", re.DOTALL)
-NUMBER_BYTES = len("(999/999)\n\n")
-"""Room for the number before each piece."""
-MOST_PIECES = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +31,10 @@ class Block:
     """It ends in a heading, which belongs to what follows."""
 
 
-def numbered_pieces(text: str, most: int) -> list[str] | None:
-    """The text in pieces of at most so many bytes, each with `(1/3)` as its first line.
-
-    None when something that must stay whole is too long by itself.
-    """
-    room = most - NUMBER_BYTES
-    found = _packed(list(_fitting(blocks(text), room)), room)
-    if any(byte_size(piece) > room for piece in found) or len(found) > MOST_PIECES:
-        return None
-    return numbered(found)
-
-
-def numbered(found: Sequence[str]) -> list[str]:
-    """The pieces with their numbers, apart by a blank line: no mark of a piece may join the number."""
-    return [f"({n}/{len(found)})\n\n{piece}" for n, piece in enumerate(found, start=1)]
+def pieces(text: str, most: int) -> list[str] | None:
+    """The text in pieces of at most so many bytes; None when something that must stay whole is too long by itself."""
+    found = _packed(_fitting(blocks(text), most), most)
+    return None if any(byte_size(piece) > most for piece in found) else found
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -105,7 +91,7 @@ def _run(lines: Sequence[str], at: int, goes_on: Callable[[int], bool]) -> int:
     return end
 
 
-def _fitting(found: Iterator[Block], most: int) -> Iterator[Block]:
+def _fitting(found: Iterable[Block], most: int) -> Iterator[Block]:
     """Blocks as they are; a long one of prose in pieces that fit."""
     for block in found:
         if block.whole or byte_size(block.text) <= most:
@@ -115,7 +101,7 @@ def _fitting(found: Iterator[Block], most: int) -> Iterator[Block]:
         yield from [block] if pieces is None else (Block(piece) for piece in pieces)
 
 
-def _packed(found: Sequence[Block], most: int) -> list[str]:
+def _packed(found: Iterable[Block], most: int) -> list[str]:
     """As few pieces as hold the blocks in order; a heading never ends one."""
     pieces: list[str] = []
     for group in _with_headings(found, most):
@@ -126,19 +112,16 @@ def _packed(found: Sequence[Block], most: int) -> list[str]:
     return [piece.strip("\n") for piece in pieces if piece.strip()]
 
 
-def _with_headings(found: Sequence[Block], most: int) -> Iterator[str]:
+def _with_headings(found: Iterable[Block], most: int) -> Iterator[str]:
     """Headings together with what they head, where both fit into one piece."""
     held = ""
     for block in found:
         joined = held + block.text
-        if block.heads:
-            held = joined
-        elif held and byte_size(joined.rstrip()) > most:
-            yield held
-            yield block.text
-            held = ""
-        else:
+        if not block.heads:
+            if held and byte_size(joined.rstrip()) > most:
+                yield held
+                joined = block.text
             yield joined
-            held = ""
+        held = joined if block.heads else ""
     if held:
         yield held

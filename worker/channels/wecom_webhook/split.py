@@ -16,35 +16,35 @@ from worker.channels.checking.paths import SPLIT_FIELD, content_of, put
 from worker.channels.checking.plain import byte_size
 from worker.channels.checking.row import FieldRule, Prose, Row
 from worker.channels.wecom_webhook import blocks
-from worker.channels.wecom_webhook.account import chats_per_call, edition
+from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import SPLIT_TYPES, body_rows
 from worker.domain.account import Account
 from worker.domain.job import Draft, Kind
+
+MOST_PIECES = 999
+"""As many as the number before each piece has room for."""
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:
     """One spec per call: every piece to the first chat, in the order of reading, then to the next."""
     if draft.kind != Kind.SEND:
         return [{}]
+    # One chat a call, whatever the account says, where a call for several would lose something: pieces follow each
+    # other chat by chat, a click is matched to its chat by the part, and an ordered part cannot be halved.
+    has_buttons = bool((content_of(draft.message) or {}).get("attachments"))
+    alone = has_buttons or draft.ordered or "pieces" in draft.message
+    together = 1 if alone else int(draft.account.settings.get("chats_per_call", 1))
     chats = draft.recipients.chats
-    together = _together(draft)
     named: list[dict[str, Any]] = [{"chats": list(chats[at : at + together])} for at in range(0, len(chats), together)]
     places = named or [draft.recipients.to_json()]
     count = len(draft.message.get("pieces", ()))
     if not count:
         return places
-    return [spec for at, place in enumerate(places) for spec in _pieces(place, at * count, count)]
-
-
-def _together(draft: Draft) -> int:
-    """How many chats one call may name.
-
-    One, whatever the account says, where a call for several would lose something: pieces follow each other chat by
-    chat, a click is matched to its chat by the part, and an ordered part cannot be halved.
-    """
-    has_buttons = bool((content_of(draft.message) or {}).get("attachments"))
-    alone = has_buttons or draft.ordered or "pieces" in draft.message
-    return 1 if alone else chats_per_call(draft.account)
+    return [  # every piece but the first goes after the part before it
+        {**place, "piece": n, **({"after": at * count + n - 1} if n else {})}
+        for at, place in enumerate(places)
+        for n in range(count)
+    ]
 
 
 def narrow(
@@ -57,11 +57,6 @@ def narrow(
     put_off = [chat for chat in spec["chats"] if chat.lower() in later]
     rest = [chat for chat in spec["chats"] if chat.lower() not in later]
     return ({**spec, "chats": rest}, {**spec, "chats": put_off}) if rest and put_off else None
-
-
-def _pieces(place: dict[str, Any], first: int, count: int) -> list[dict[str, Any]]:
-    """Every piece but the first goes after the part before it."""
-    return [{**place, "piece": n, **({"after": first + n - 1} if n else {})} for n in range(count)]
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
@@ -80,16 +75,12 @@ def _split(document: Mapping[str, Any], msgtype: str, text: Any, rows: tuple[Row
     most = next((row.max_bytes for row in rows if isinstance(row, FieldRule) and row.path == SPLIT_FIELD), None)
     if msgtype not in SPLIT_TYPES or not isinstance(text, str) or most is None or byte_size(text) <= most:
         return dict(document), []
-    found = _text_pieces(msgtype, text, most)
-    if not found:
+    room = most - len("(999/999)\n\n")
+    found = truncate.pieces(text, room, byte_size, Prose.LINKS) if msgtype == "text" else blocks.pieces(text, room)
+    if not found or len(found) > MOST_PIECES:
         return dict(document), []
     held = put(document["body"], [msgtype, SPLIT_FIELD], None)
+    # Apart by a blank line: no mark of a piece may join the number.
+    pieces = [f"({n}/{len(found)})\n\n{piece}" for n, piece in enumerate(found, start=1)]
     note = f"{msgtype}.{SPLIT_FIELD}: {byte_size(text)} bytes, split into {len(found)} messages"
-    return {**document, "body": held, "pieces": found}, [note]
-
-
-def _text_pieces(msgtype: str, text: str, most: int) -> list[str] | None:
-    if msgtype != "text":
-        return blocks.numbered_pieces(text, most)
-    found = truncate.pieces(text, most - blocks.NUMBER_BYTES, byte_size, Prose.LINKS)
-    return None if found is None or len(found) > blocks.MOST_PIECES else blocks.numbered(found)
+    return {**document, "body": held, "pieces": pieces}, [note]

@@ -9,7 +9,7 @@ from typing import Any
 from worker.channels.checking.paths import content_of
 from worker.channels.wecom import USERID
 from worker.channels.wecom_webhook import fields
-from worker.channels.wecom_webhook.account import edition, honours_chatid
+from worker.channels.wecom_webhook.account import edition
 from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
@@ -57,7 +57,7 @@ def _push_problems(draft: Draft) -> Iterator[Problem]:
         yield from _broadcast_problems(draft, msgtype)
     elif not asked.chats:
         yield Problem("chatid", "is missing: the vendor would post to every group", f"use {WHERE}")
-    elif not honours_chatid(draft.account, msgtype):
+    elif msgtype in fields.UNADDRESSED and msgtype not in (draft.account.settings.get("chatid_for") or ()):
         text = f"{msgtype} is not described with a chatid: were it ignored, every group would get it"
         remedy = f'use Everyone("groups"), or set chatid_for = ["{msgtype}"] for the account once it was tried'
         yield Problem("chatid", text, remedy)
@@ -72,11 +72,8 @@ def _broadcast_problems(draft: Draft, msgtype: str) -> Iterator[Problem]:
     if audience not in fields.AUDIENCES:
         yield Problem("chatid", "does not say which everybody", f"use {shown}")
     elif audience not in allowed:
-        yield Problem("chatid", f"{msgtype} does not reach {_said(audience)}", f"use {shown}")
-
-
-def _said(audience: str) -> str:
-    return "both groups and blackboards" if audience == "all" else audience
+        reached = "both groups and blackboards" if audience == "all" else audience
+        yield Problem("chatid", f"{msgtype} does not reach {reached}", f"use {shown}")
 
 
 def _unfit(asked: Recipients) -> Iterator[Problem]:
@@ -108,7 +105,10 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(name, f"{msgtype} does not list it", f"use {', '.join(types)}")
         elif not one:
             yield Problem(name, "is ignored by the vendor unless exactly one chat is named", f"name {kind}")
-        yield from _unfit_value(name, value)
+        if not isinstance(value, str) or not value.strip():
+            yield Problem(name, "is not a text with something in it", "give an id, or leave it out")
+        elif name == "visible_to_user" and not all(USERID.fullmatch(one.strip()) for one in value.split("|")):
+            yield Problem(name, "holds an entry that is no userid", 'userids joined by "|"')
 
 
 def _kind_problems(draft: Draft) -> Iterator[Problem]:
@@ -125,13 +125,6 @@ def _kind_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("visible_to_user", "is ignored by the vendor in a single chat", "name a group, or leave it out")
     if body.get("visible_to_user") is not None and kinds[:1] == ["blackboard"] and msgtype not in fields.POST_TYPES:
         yield Problem("visible_to_user", f"is ignored by the vendor beside {msgtype} on a blackboard", "leave it out")
-
-
-def _unfit_value(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, str) or not value.strip():
-        yield Problem(name, "is not a text with something in it", "give an id, or leave it out")
-    elif name == "visible_to_user" and not all(USERID.fullmatch(one.strip()) for one in value.split("|")):
-        yield Problem(name, "holds an entry that is no userid", 'userids joined by "|"')
 
 
 def mention_problems(draft: Draft) -> Iterator[Problem]:
