@@ -86,25 +86,19 @@ def _picture_problems(draft: Draft) -> Iterator[Problem]:
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
-    files = draft.message.get("files")
+    files, msgtype, content = draft.message.get("files"), str(draft.message.get("type")), content_of(draft.message)
     if not files:
         return
-    wanted = _file_places(draft)
+    wanted: dict[str, str] = {}
+    if content is not None:
+        wanted = file_places(msgtype, content, body_rows(edition(draft.account), msgtype, content))
+        wanted |= {PICTURE: INLINE} if msgtype == "image" else {}
     for path, file in files.items():
         yield from upload.file_problems(path, file, fields.UPLOADS)
         found = list(misplaced(draft.message, path, file, wanted, fields.UPLOADS, " (vendor code 40007)"))
         yield from found
         if not found and file.get("upload_type") == INLINE and path != PICTURE:
             yield Problem(path, "takes no bytes", "use upload type file or voice")
-
-
-def _file_places(draft: Draft) -> dict[str, str]:
-    """Where a file can stand, and the upload type it has to be of."""
-    msgtype, content = str(draft.message.get("type")), content_of(draft.message)
-    if content is None:
-        return {}
-    rows = body_rows(edition(draft.account), msgtype, content)
-    return file_places(msgtype, content, rows) | ({PICTURE: INLINE} if msgtype == "image" else {})
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
@@ -145,7 +139,7 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
     msgtype = draft.message["type"]
     for content in contents(draft.message):
         rows = body_rows(edition(draft.account), msgtype, content)
-        yield from rules.cautions(msgtype, content, rows) if rows else ()
+        yield from rules.cautions(msgtype, content, rows)
         if msgtype == "template_card" and not rows:
             yield "template_card.card_type: not published for message push; whether it is taken, the vendor will say"
         if content.get("emphasis_content") and content.get("quote_area"):

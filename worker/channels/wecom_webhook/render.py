@@ -41,11 +41,6 @@ def body_hash(part: Part, account: Account) -> str:
     return digest(account.name, json_bytes(_body(part, account, _named)))
 
 
-def callback_id(part: Part, place: int) -> str:
-    """What a click on an attachment brings back: the part, and the place of the attachment in its message."""
-    return f"w{part.id}.{place}"
-
-
 def _body(part: Part, account: Account, picture: Any) -> dict[str, Any]:
     out = {**_content(part), **_address(part.spec, account)}
     return put(out, ["image"], picture(part)) if part.message["type"] == "image" else out
@@ -63,12 +58,12 @@ def _content(part: Part) -> dict[str, Any]:
 
 
 def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
-    """Every attachment under an id of ours; of a text in pieces the buttons stand below the last."""
+    """Every attachment under an id of ours, which a click brings back; of a text in pieces, below the last."""
     rest = {name: value for name, value in markdown.items() if name != "attachments"}
     if "piece" in part.spec and part.spec["piece"] < len(part.message["pieces"]) - 1:
         return rest
-    found = enumerate(markdown["attachments"])
-    return {**rest, "attachments": [{**one, "callback_id": callback_id(part, place)} for place, one in found]}
+    own = [{**one, "callback_id": f"w{part.id}.{n}"} for n, one in enumerate(markdown["attachments"])]
+    return {**rest, "attachments": own}
 
 
 def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:

@@ -131,6 +131,5 @@ def _of_card(made: type[Card]) -> Schema:
 
 
 def _body(title: str, msgtype: str, content: Schema, beside: Schema) -> Schema:
-    content.pop("title", None)
     properties = {"chatid": _CHATID, "msgtype": {"const": msgtype}, msgtype: content, **beside}
     return body(title, properties, ["msgtype", msgtype])
