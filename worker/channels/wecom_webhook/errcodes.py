@@ -31,6 +31,17 @@ _CHAT: Rows = {
         ("this chat does not allow pushes", "该会话不允许消息推送"),
         ("allow them in the chat's settings; other chats go on", "在群设置中允许消息推送；其他会话不受影响"),
     ),
+    93005: (
+        (
+            "no single-chat message to this member: outside the webhook's subscription scope, beyond the limit of "
+            "single-chat messages, or the member opted out",
+            "不允许向该用户发送单聊消息：用户不在订阅范围内、单聊消息超过频率限制，或用户已拒收",
+        ),
+        (
+            "tried once more after a minute; then widen the scope, or let the member write to the webhook first",
+            "一分钟后再试一次；之后扩大订阅范围，或让用户先向消息推送发消息",
+        ),
+    ),
     93006: (
         ("the chatid is invalid", "chatid 无效"),
         ("use an id that a callback brought; other chats go on", "使用回调中得到的 chatid；其他会话不受影响"),
@@ -38,19 +49,6 @@ _CHAT: Rows = {
     93008: (
         ("the webhook is not in that chat", "消息推送不在该群中"),
         ("add it to the chat; other chats go on", "把消息推送加入该群；其他会话不受影响"),
-    ),
-}
-CAUSES: Said = (
-    "outside the webhook's subscription scope, beyond the limit of single-chat messages, or the member opted out",
-    "用户不在订阅范围内、单聊消息超过频率限制，或用户已拒收",
-)
-_PERSON: Rows = {
-    93005: (
-        (f"no single-chat message to this member: {CAUSES[0]}", f"不允许向该用户发送单聊消息：{CAUSES[1]}"),
-        (
-            "tried once more after a minute; then widen the scope, or let the member write to the webhook first",
-            "一分钟后再试一次；之后扩大订阅范围，或让用户先向消息推送发消息",
-        ),
     ),
 }
 _MESSAGE: Mapping[int, Said] = {
@@ -72,7 +70,6 @@ _CONFLICT: Rows = {
 ROWS: tuple[Errcode, ...] = (
     *coded(Class.CONFIG, _KEY, Scope.ACCOUNT),
     *coded(Class.PERMANENT, _CHAT),
-    *coded(Class.PERMANENT, _PERSON),
     *refused(_MESSAGE, ("correct the message", "更正消息内容")),
     *coded(Class.DEFER, _PARALLEL, Scope.PART, delay=2.0, penalty=Penalty.PARALLEL),
     *coded(Class.DEFER, _CONFLICT, Scope.PART, delay=2.0, penalty=Penalty.SERIAL),
