@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any
 
 from worker.channels.base import Channel
 from worker.config.accounts import DEADLINE, AccountSource
@@ -123,7 +122,8 @@ def _sentences(account: Account) -> Iterator[str]:
     for key in sorted(account.settings.keys() - vendor.account_keys - {DEADLINE}):
         remedy = did_you_mean(key, sorted({DEADLINE, *vendor.account_keys, *AccountSettings.model_fields}))
         yield f"accounts.{account.name}.{key}: is not a setting of {vendor.name}; {remedy}"
-    if not _is_duration(account.settings.get(DEADLINE, 1.0)):
+    deadline = account.settings.get(DEADLINE, 1.0)
+    if type(deadline) not in (int, float) or not 0 < deadline < math.inf:
         yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, a number above 0"
     for problem in vendor.account_problems(account):
         yield f"accounts.{account.name}.{problem}"
@@ -135,7 +135,3 @@ def _sentences(account: Account) -> Iterator[str]:
         for name in sorted(named.keys() & vendor.profile.keys()):
             if reason := vendor.profile[name].not_kept:
                 yield f"accounts.{account.name}.{key}.{name}: is not kept ({reason}); leave it out"
-
-
-def _is_duration(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf

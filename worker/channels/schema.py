@@ -34,15 +34,8 @@ def headed(schema: Schema) -> Schema:
 
 def body(title: str, properties: Schema, required: list[str] | None = None, **more: Any) -> Schema:
     """The schema of a body with these fields and no others."""
-    needed = {} if required is None else {"required": required}
-    return {
-        "title": title,
-        "type": "object",
-        "properties": properties,
-        **needed,
-        **more,
-        "additionalProperties": False,
-    }
+    more |= {"required": required} if required else {}
+    return {"title": title, "type": "object", "properties": properties, **more, "additionalProperties": False}
 
 
 def inlined(made: type[BaseModel]) -> Schema:

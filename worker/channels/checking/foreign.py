@@ -43,7 +43,8 @@ def without_foreign(body: Mapping[str, Any], rows: Iterable[Foreign]) -> dict[st
         for path, holder, name in rules.places("", kept, row.path):
             if name not in holder:
                 continue
-            if _is_neutral(row, holder[name]):
+            value = holder[name]
+            if value is None or any(type(value) is type(one) and value == one for one in row.neutral):
                 del holder[name]  # type: ignore[attr-defined]  # all of the copy are dicts
                 warnings.warn(f"{path}: says nothing here, and is left out", stacklevel=3)
             elif row.instead:
@@ -51,10 +52,6 @@ def without_foreign(body: Mapping[str, Any], rows: Iterable[Foreign]) -> dict[st
     if obsolete:
         raise CheckFailed(obsolete)
     return kept
-
-
-def _is_neutral(row: Foreign, value: Any) -> bool:
-    return value is None or any(type(value) is type(one) and value == one for one in row.neutral)
 
 
 def _copy(tree: Any) -> Any:

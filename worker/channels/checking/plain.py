@@ -50,14 +50,15 @@ def _search(path: str, value: Any, depth: int, code: int | None) -> Iterator[Pro
         yield from unfit_text(path, value, code)
     elif isinstance(value, Mapping):
         for name, entry in value.items():
-            yield from _unfit_name(path, name)
-            yield from _search(f"{path}.{_shown(name)}" if path else _shown(name), entry, depth + 1, code)
+            if not isinstance(name, str) or next(unfit_text("", name), None):
+                yield Problem(path or "body", "has a key that is no plain string", "use the vendor's field names")
+            yield from _search(f"{path}.{shown(name)}" if path else shown(name), entry, depth + 1, code)
     elif isinstance(value, list | tuple):
         for i, entry in enumerate(value):
             yield from _search(f"{path}[{i}]", entry, depth + 1, code)
     elif isinstance(value, int) and not -BEYOND <= value < BEYOND:
         yield Problem(path, "is an integer beyond 64 bits", "give it as a string")
-    elif not _plain(value):
+    elif not (value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))):
         yield Problem(path, "is not JSON", "use strings, finite numbers, booleans, lists and objects")
 
 
@@ -70,18 +71,9 @@ def unfit_text(path: str, text: str, code: int | None = ESCAPES) -> Iterator[Pro
         yield Problem(path, f"holds a control character{said}", "remove it")
 
 
-def _unfit_name(path: str, name: Any) -> Iterator[Problem]:
-    if not isinstance(name, str) or next(unfit_text("", name), None):
-        yield Problem(path or "body", "has a key that is no plain string", "use the vendor's field names")
-
-
-def _shown(name: Any) -> str:
+def shown(name: Any) -> str:
     """A key fit for an error message; a strange one is not quoted."""
     return name if isinstance(name, str) and name.isidentifier() and name.isascii() else "?"
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def byte_size(text: str) -> int:
@@ -97,8 +89,3 @@ def utf16_size(text: str) -> int:
 def chinese_size(text: str) -> float:
     """Length in Chinese characters with ASCII as halves: what the vendor presumably counts in (page 90236)."""
     return len(text) - sum(1 for character in text if character.isascii()) / 2
-
-
-def longest_chinese_size(text: str) -> int:
-    """Length in Chinese characters if every character counts as one."""
-    return len(text)

@@ -8,7 +8,7 @@ from functools import cache
 from math import ceil
 from typing import Any
 
-from worker.channels.checking.plain import byte_size, chinese_size, longest_chinese_size, utf16_size
+from worker.channels.checking.plain import byte_size, chinese_size, shown, utf16_size
 from worker.channels.checking.row import Effect, Either, FieldRule, Row, Together
 from worker.domain.errors import Problem
 
@@ -42,9 +42,8 @@ def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: 
     return found
 
 
-def cautions(root: str, tree: Mapping[str, Any], rows: Iterable[Row]) -> list[str]:
+def cautions(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
     """What the rows allow but is worth a warning: advised lengths, unconfirmed counting, unknown names."""
-    rows = tuple(rows)
     found = [
         text
         for row in _advising(rows)
@@ -97,15 +96,11 @@ def _parents(root: str, tree: Mapping[str, Any], path: str) -> list[tuple[str, A
 
 def _children(parent: tuple[str, Any], step: str) -> Iterator[tuple[str, Any]]:
     """The objects below one parent: one, or each entry of a list."""
-    at, tree = parent
     name = step.removesuffix("[]")
-    value = tree.get(name)
-    if name == step:
-        entries = [(below(at, name), value)]
-    else:
-        entries = [
-            (f"{below(at, name)}[{i}]", entry) for i, entry in enumerate(value if isinstance(value, list) else ())
-        ]
+    at, value = below(parent[0], name), parent[1].get(name)
+    entries = [(at, value)]
+    if step != name:
+        entries = [(f"{at}[{i}]", entry) for i, entry in enumerate(value if isinstance(value, list) else ())]
     return (entry for entry in entries if isinstance(entry[1], Mapping))
 
 
@@ -114,23 +109,17 @@ def _field_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value:
     if row.banned:
         if value is not None:
             yield Problem(path, f"must not be here: {row.banned}", "leave it out")
-    elif value is None or (needed and _is_empty(value) and not row.blank):
-        if needed:
-            yield _missing(row, path)
+    elif value is None or (needed and not row.blank and isinstance(value, str) and not value.strip()):
+        if needed and row.blank:
+            remedy = 'give it a value, or "" to say that there is none'
+            yield Problem(path, f"is missing{_vendor(row.missing)}", remedy)
+        elif needed:
+            yield Problem(path, f"is missing or empty{_vendor(row.missing or row.code)}", "give it a value")
     elif not _has_type(row, value):
-        yield Problem(path, f"is not {_type_name(row)}{_vendor(row.code)}", "use the vendor's type")
+        held = (" of strings" if row.strings else " of objects") if row.type is list else ""
+        yield Problem(path, f"is not {TYPE_NAMES[row.type]}{held}{_vendor(row.code)}", "use the vendor's type")
     else:
         yield from _value_problems(row, path, parent, value)
-
-
-def _missing(row: FieldRule, path: str) -> Problem:
-    if row.blank:
-        return Problem(path, f"is missing{_vendor(row.missing)}", 'give it a value, or "" to say that there is none')
-    return Problem(path, f"is missing or empty{_vendor(row.missing or row.code)}", "give it a value")
-
-
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
 
 
 def _needed(row: FieldRule, parent: Mapping[str, Any]) -> bool:
@@ -152,52 +141,42 @@ def _has_type(row: FieldRule, value: Any) -> bool:
     return isinstance(value, Mapping if row.type is dict else row.type)
 
 
-def _type_name(row: FieldRule) -> str:
-    held = (" of strings" if row.strings else " of objects") if row.type is list else ""
-    return f"{TYPE_NAMES[row.type]}{held}"
-
-
 def _value_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value: Any) -> Iterator[Problem]:
     if row.entries is not None and not row.entries[0] <= len(value) <= row.entries[1]:
-        yield _too_many(row, path, len(value), row.entries)
+        least, most = row.entries
+        text = f"has too few or too many entries{_vendor(row.code)}"
+        yield Problem(path, text, f"{least} to {most}", least if len(value) < least else most, "entries", len(value))
     if isinstance(value, str):
         yield from _text_problems(row, path, value)
     if row.allowed is not None and value not in row.allowed:
         allowed = ", ".join(map(str, row.allowed))
         yield Problem(path, f"has no such value{_beyond(row)}", f"use one of {allowed}")
     if row.between is not None and not row.between[0] <= value < row.between[1]:
-        least, below = row.between
-        yield Problem(path, f"is out of range{_beyond(row)}", f"use {least} to less than {below}")
+        lowest, end = row.between
+        yield Problem(path, f"is out of range{_beyond(row)}", f"use {lowest} to less than {end}")
     if row.among is not None and value not in _siblings(parent, row.among):
         yield Problem(path, f"is in none of the entries{_beyond(row)}", f"use a value of {row.among}")
 
 
 def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
+    shorten = 'shorten it, or enqueue with overflow="truncate"' if row.prose else "shorten it"
     if row.max_bytes is not None and (size := byte_size(value)) > row.max_bytes:
-        yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_bytes, "bytes", size)
+        yield Problem(path, f"is too long{_beyond(row)}", shorten, row.max_bytes, "bytes", size)
     if row.max_chars is not None and len(value) > row.max_chars:
-        yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_chars, "characters", len(value))
+        yield Problem(path, f"is too long{_beyond(row)}", shorten, row.max_chars, "characters", len(value))
     if row.max_utf16 is not None and (size := utf16_size(value)) > row.max_utf16:
-        yield Problem(path, f"is too long{_beyond(row)}", _shorten(row), row.max_utf16, "characters", size)
+        yield Problem(path, f"is too long{_beyond(row)}", shorten, row.max_utf16, "characters", size)
     if row.chinese is not None and value:
-        yield from _chinese_problems(row, path, value, row.chinese)
+        least, most = row.chinese
+        unit, length = "Chinese characters (ASCII counts half)", chinese_size(value)
+        if length < least:
+            yield Problem(path, f"is too short{_vendor(row.code)}", "lengthen it", least, unit, int(length))
+        if length > most:
+            yield Problem(path, f"is too long{_vendor(row.code)}", shorten, most, unit, ceil(length))
     if row.charset is not None and not re.fullmatch(row.charset, value):
         yield Problem(path, f"has a character that is not allowed{_vendor(row.code)}", f"use only {row.charset}")
     if row.link and value.strip() and not value.startswith(SCHEMES):
         yield Problem(path, "has no scheme (vendor code 40094 or 45034)", "begin it with http:// or https://")
-
-
-def _chinese_problems(row: FieldRule, path: str, value: str, bounds: tuple[int, int]) -> Iterator[Problem]:
-    least, most = bounds
-    unit, size = "Chinese characters (ASCII counts half)", chinese_size(value)
-    if size < least:
-        yield Problem(path, f"is too short{_vendor(row.code)}", "lengthen it", least, unit, int(size))
-    if size > most:
-        yield Problem(path, f"is too long{_vendor(row.code)}", _shorten(row), most, unit, ceil(size))
-
-
-def _shorten(row: FieldRule) -> str:
-    return 'shorten it, or enqueue with overflow="truncate"' if row.prose else "shorten it"
 
 
 def _siblings(parent: Mapping[str, Any], among: str) -> list[Any]:
@@ -205,13 +184,6 @@ def _siblings(parent: Mapping[str, Any], among: str) -> list[Any]:
     name, _, inner = among.partition(".")
     entries = parent.get(name)
     return [entry.get(inner) for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, Mapping)]
-
-
-def _too_many(row: FieldRule, path: str, size: int, entries: tuple[int, int]) -> Problem:
-    least, most = entries
-    limit = least if size < least else most
-    text = f"has too few or too many entries{_vendor(row.code)}"
-    return Problem(path, text, f"{least} to {most}", limit, "entries", size)
 
 
 def _vendor(code: int | None) -> str:
@@ -257,11 +229,10 @@ def _repeated(root: str, tree: Mapping[str, Any], row: FieldRule) -> Iterator[Pr
 
 
 def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
-    if row.advised is not None and len(value) > row.advised:
-        yield (
-            f"{path}: {len(value)} characters; the vendor suggests at most {row.advised} and clients shorten the rest"
-        )
-    if row.chinese is not None and chinese_size(value) <= row.chinese[1] < longest_chinese_size(value):
+    size = len(value)
+    if row.advised is not None and size > row.advised:
+        yield f"{path}: {size} characters; the vendor suggests at most {row.advised} and clients shorten the rest"
+    if row.chinese is not None and chinese_size(value) <= row.chinese[1] < size:
         yield f"{path}: within {row.chinese[1]} Chinese characters only if ASCII counts half, which is not confirmed"
 
 
@@ -269,8 +240,6 @@ def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) ->
     """Warnings about names that no row has: the vendor presumably ignores them."""
     for above, names in _known_names(rows).items():
         for at, parent in _parents(root, tree, above):
-            if names.issuperset(parent):
-                continue
             for name in sorted(str(name) for name in parent.keys() - names):
-                shown = name if name.isidentifier() and name.isascii() else "?"
-                yield f"{below(at, shown)}: not among the vendor's fields here; it is sent, and presumably ignored"
+                path = below(at, shown(name))
+                yield f"{path}: not among the vendor's fields here; it is sent, and presumably ignored"
