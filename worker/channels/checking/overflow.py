@@ -24,18 +24,13 @@ def fit(document: Mapping[str, Any], root: str, rows: Sequence[Row], overflow: s
     `root` is the object in the body that the rows are about (empty: the body itself); `split_field` the path below it
     that may be split, None where nothing may.
     """
-    content = _content(document, root)
-    if not rows or content is None:
-        return dict(document), []
-    if overflow == "split" and split_field is not None:
-        return _split(document, root, content, rows, split_field)
-    return _truncate(document, root, content, rows) if overflow == "truncate" else (dict(document), [])
-
-
-def _content(document: Mapping[str, Any], root: str) -> Mapping[str, Any] | None:
     body = document.get("body")
     content = body.get(root) if root and isinstance(body, Mapping) else body
-    return content if isinstance(content, Mapping) else None
+    if isinstance(content, Mapping) and overflow == "split" and split_field is not None:
+        return _split(document, root, content, rows, split_field)
+    if isinstance(content, Mapping) and overflow == "truncate":
+        return _truncate(document, root, content, rows)
+    return dict(document), []
 
 
 def _split(

@@ -44,8 +44,8 @@ _LINE_MARK = re.compile(r"> |#{1,6} ")
 def truncated(text: str, most: float, size: Size, prose: Prose) -> str | None:
     """The longest beginning that fits with an ellipsis behind it; None when not even one unit does."""
     units = list(_SCANNERS[prose].findall(text))
-    end, closing = _longest(units, 0, "", [], most - size(ELLIPSIS), size)
-    return "".join(units[:end]) + ELLIPSIS + closing if end else None
+    kept = units[: _longest(units, 0, "", [], most - size(ELLIPSIS), size)]
+    return "".join(kept) + ELLIPSIS + _closing(_open_after(kept, [])) if kept else None
 
 
 def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None:
@@ -54,34 +54,29 @@ def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None
     found: list[str] = []
     start, opening, opened = 0, "", list[str]()
     while start < len(units):
-        end, closing = _longest(units, start, opening, opened, most, size)
+        end = _longest(units, start, opening, opened, most, size)
         if end == start:
             return None
         if end < len(units):
             end = _break(units, start, end)
-            closing = _closing(_open_after(units[start:end], opened))
-        found.append(opening + "".join(units[start:end]) + closing)
         opened = _open_after(units[start:end], opened)
+        found.append(opening + "".join(units[start:end]) + _closing(opened))
         opening = (_line_mark(found[-1], units[end - 1]) if prose is Prose.MARKDOWN else "") + "".join(opened)
         start = end
     return [piece for piece in found if piece.strip()]
 
 
-def _longest(
-    units: Sequence[str], start: int, opening: str, opened: Sequence[str], most: float, size: Size
-) -> tuple[int, str]:
-    """Where the longest run from `start` ends, and what closes the elements that are open there."""
-    used, stack = size(opening), list(opened)
-    best, best_closing = start, ""
+def _longest(units: Sequence[str], start: int, opening: str, opened: Sequence[str], most: float, size: Size) -> int:
+    """Where the longest run from `start` ends that fits with what closes the elements that are open there."""
+    used, stack, best = size(opening), list(opened), start
     for end in range(start, len(units)):
         used += size(units[end])
         if used > most:
             break
         _follow(stack, units[end])
-        closing = _closing(stack)
-        if used + size(closing) <= most:
-            best, best_closing = end + 1, closing
-    return best, best_closing
+        if used + size(_closing(stack)) <= most:
+            best = end + 1
+    return best
 
 
 def _follow(stack: list[str], unit: str) -> None:
