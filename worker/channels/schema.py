@@ -73,8 +73,7 @@ def _resolved(node: Any, defs: Mapping[str, Any], texts: Mapping[str, Mapping[st
             for name, value in out["properties"].items()
             if name != "file"
         }
-        out.pop("title", None)
-    elif isinstance(out.get("title"), str):
+    if isinstance(out.get("title"), str):  # a field of this name is a dict
         del out["title"]
     return out
 

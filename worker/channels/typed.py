@@ -47,14 +47,11 @@ def problems_of(error: ValidationError, root: str, envelope: Container[object] =
     """Every wrong field by its path, below `root` unless it stands beside that in the envelope; shows no value."""
     problems: list[Problem] = []
     for one in error.errors(include_input=False, include_url=False, include_context=False):
-        path = _path("" if one["loc"] and one["loc"][0] in envelope else root, one["loc"])
-        problems.append(Problem(path, one["msg"], "use the vendor's fields"))
+        loc = one["loc"]
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
+        path = ("" if loc and loc[0] in envelope else root) + "".join(steps)
+        problems.append(Problem(path.removeprefix("."), one["msg"], "use the vendor's fields"))
     return problems
-
-
-def _path(root: str, loc: tuple[int | str, ...]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
-    return (root + "".join(steps)).removeprefix(".")
 
 
 class VendorObject(BaseModel, metaclass=Checked):

@@ -86,11 +86,8 @@ class FieldRule:
     def codes(self) -> frozenset[int]:
         """Every code that can be about this field."""
         media = (40007,) if self.media else ()
-        link = LINK_CODES if self.link else ()
+        link = (40094, 45034) if self.link else ()
         return frozenset(code for code in (self.missing, self.code, *self.more, *media, *link) if code)
-
-
-LINK_CODES = (40094, 45034)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows

@@ -26,8 +26,8 @@ class Target:
     """The vendor's name of the list in a send."""
     maximum: int
     """The most entries of one call."""
-    fits: Callable[[str], bool]
-    """Whether an entry is well-formed."""
+    fits: Callable[[str], object]
+    """Its answer is true for a well-formed entry, such as the match of a pattern."""
     wanted: str
     """What entries look like, for people."""
     update_field: str = ""

@@ -36,12 +36,6 @@ from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChan
 SINGLE_CHAT_MESSAGES = 3
 """Messages a single chat takes after each callback of its member (消息发送频率限制)."""
 ATTACHMENT = "attachment"
-KINDS_OF_CHAT: Mapping[str, str] = {
-    "single": "single",
-    "group": "group",
-    "blackboard": "blackboard",
-    "blackboard_reply": "blackboard",
-}
 CHANGES: Mapping[str, ChatChange] = {"add_to_chat": ChatChange.ADDED, "delete_from_chat": ChatChange.GONE}
 
 _OURS = re.compile(r"(w[0-9a-f]{32}-[0-9]{1,7})\.([0-9]{1,3})")
@@ -111,7 +105,7 @@ def _chat(said: Tree, event: str, person: str) -> ChatNews | None:
     chat_id, chat_type = id_at(said, "chatid"), text_at(said, "chattype")
     if not chat_id:
         return None
-    kind = KINDS_OF_CHAT.get(chat_type, chat_type[:20])
+    kind = "blackboard" if chat_type == "blackboard_reply" else chat_type[:20]
     change = CHANGES.get(event, ChatChange.SEEN)
     if kind != "single":
         return ChatNews(chat_id, kind, change, lanes=(chat_lane(chat_id),))

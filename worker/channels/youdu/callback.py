@@ -54,7 +54,9 @@ class YouduDoor:
             raise CallbackRefused(403, "wrong signature")
         if str(outer.get("toBuin")) != str(self.buin) or outer.get("toApp") != self.appid:
             raise CallbackRefused(403, "meant for another application")
-        sent_at = self._instant(timestamp, now)
+        sent_at = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
+        if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
+            raise CallbackRefused(403, "stale timestamp")
         return inbound_of(_object(self._open(encrypted)), sent_at)
 
     def _open(self, encrypted: str) -> bytes:
@@ -64,12 +66,6 @@ class YouduDoor:
             raise CallbackRefused(403, "meant for another receiver") from None
         except EnvelopeError:
             raise CallbackRefused(400, "does not decrypt to a message") from None
-
-    def _instant(self, timestamp: str, now: float) -> int:
-        sent_at = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
-        if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
-            raise CallbackRefused(403, "stale timestamp")
-        return sent_at
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduDoor:

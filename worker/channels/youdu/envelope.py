@@ -79,8 +79,7 @@ def no_vendor(reply: Reply, kind: str) -> Outcome:
         return Wait(Scope.LANE, BUSY_S, f"http_{status}")
     if status == TOO_LARGE:
         return Rejected("http_413: too large for a proxy on the way")
-    remedy = wrong_place(status)
-    if remedy is not None:
+    if (remedy := wrong_place(status)) is not None:
         return Parked(Scope.ACCOUNT, f"http_{status} without the server's JSON", remedy)
     return Unknown("http_200 without the server's JSON" if status == 200 else f"http_{status}")
 
@@ -114,8 +113,7 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     """Granted, refused (an operator must act), or later."""
     answer = read(reply)
     if answer is None:
-        wrong = wrong_place(reply.status)
-        if wrong is not None:
+        if (wrong := wrong_place(reply.status)) is not None:
             return TokenRefused(f"http_{reply.status} from gettoken", wrong)
         return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
     if answer.errcode:

@@ -24,10 +24,6 @@ def _is_account(entry: str) -> bool:
     return _ACCOUNT.fullmatch(entry) is not None and utf16_size(entry) <= ACCOUNT_CHARACTERS
 
 
-def _is_department(entry: str) -> bool:
-    return _DEPARTMENT.fullmatch(entry) is not None
-
-
 def _is_address(entry: str) -> bool:
     return _ADDRESS.fullmatch(entry) is not None and len(entry) <= ADDRESS_CHARACTERS
 
@@ -35,7 +31,7 @@ def _is_address(entry: str) -> bool:
 # More users than the maximum: 200001; more departments: no code is documented.
 TARGETS = (
     Target("users", "user", "toUser", 1000, _is_account, "accounts: 1 to 64 characters, without |"),
-    Target("parties", "party", "toDept", 100, _is_department, "department ids: whole numbers from 1"),
+    Target("parties", "party", "toDept", 100, _DEPARTMENT.fullmatch, "department ids: whole numbers from 1"),
     Target("emails", "email", "toEmail", 1000, _is_address, "addresses: name@host, at most 128 characters"),
 )
 

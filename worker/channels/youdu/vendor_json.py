@@ -42,7 +42,10 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.get(msgtype)
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
-        return validated(PLAIN[msgtype], {**content, **_online(msgtype, body)}, msgtype)
+        to_all = body.get("toAll")
+        if msgtype == "sysMsg" and isinstance(to_all, Mapping):  # the documentation spells the flag both ways
+            content = {**content, "only_online": to_all.get("onlyOnline", to_all.get("onliyOnline"))}
+        return validated(PLAIN[msgtype], content, msgtype)
     if rest.keys() == {msgtype} and msgtype in ITEMS and isinstance(content, list):
         return validated(ITEMS[msgtype], {"items": content}, msgtype)
     return Raw(msgtype=msgtype, body=rest)
@@ -63,14 +66,6 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     if body.get("toEmail") and not body.get("toUser"):
         return Emails(body["toEmail"])
     return To(body.get("account") or body.get("toUser"), body.get("toDept"))
-
-
-def _online(msgtype: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The documentation spells it both ways."""
-    to_all = body.get("toAll")
-    if msgtype != "sysMsg" or not isinstance(to_all, Mapping):
-        return {}
-    return {"only_online": to_all.get("onlyOnline", to_all.get("onliyOnline"))}
 
 
 _PEOPLE: Schema = {
