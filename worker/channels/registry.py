@@ -23,23 +23,19 @@ _registered: dict[str, Channel] = {}
 
 
 @cache
-def _ours(name: str) -> Channel | None:
+def _ours(name: str) -> Channel:
     """A channel of ours, imported when it is first asked for."""
-    entry = REGISTRY.get(name)
-    if entry is None:
-        return None
-    module, _, kind = entry.home.partition(":")
+    module, _, kind = REGISTRY[name].home.partition(":")
     made: Channel = getattr(importlib.import_module(module), kind)()
     return made
 
 
 def channel(name: str) -> Channel:
     """The channel of this name; a wrong name is a ConfigurationError that lists the right ones."""
-    found = _registered.get(name) or _ours(name)
-    if found is None:
+    if name not in _registered and name not in REGISTRY:
         known = ", ".join(sorted({*REGISTRY, *_registered}))
         raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
-    return found
+    return _registered.get(name) or _ours(name)
 
 
 def names() -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def _of_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 def limit(schema: Schema, rows: tuple[Row, ...]) -> None:
     """Puts into the schema what a schema can say of the rows."""
     for row in rows:
-        if isinstance(row, FieldRule):
+        if isinstance(row, FieldRule) and not row.banned:  # its description says where a banned field belongs
             above, _, name = row.path.rpartition(".")
             holder = _at(schema, above)
             if holder is not None and name in holder["properties"]:
@@ -117,8 +117,6 @@ def _at(schema: Schema, path: str) -> Schema | None:
 
 
 def _limit_one(holder: Schema, name: str, row: FieldRule) -> None:
-    if row.banned:
-        return  # the description says where it belongs
     if row.required and not row.media and name not in (required := holder.setdefault("required", [])):
         required.append(name)
     said: Schema = {}

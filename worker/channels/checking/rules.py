@@ -23,7 +23,6 @@ TYPE_NAMES: Mapping[type, str] = {
     list: "a list",
     dict: "an object",
 }
-SCHEMES = ("http://", "https://")
 
 
 def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: Collection[str] = ()) -> list[Problem]:
@@ -175,7 +174,7 @@ def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
             yield Problem(path, f"is too long{_vendor(row.code)}", shorten, most, unit, ceil(length))
     if row.charset is not None and not re.fullmatch(row.charset, value):
         yield Problem(path, f"has a character that is not allowed{_vendor(row.code)}", f"use only {row.charset}")
-    if row.link and value.strip() and not value.startswith(SCHEMES):
+    if row.link and value.strip() and not value.startswith(("http://", "https://")):
         yield Problem(path, "has no scheme (vendor code 40094 or 45034)", "begin it with http:// or https://")
 
 

@@ -166,13 +166,7 @@ AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_bla
 AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
     "text": ("groups", "all"),
     "markdown": ("groups", "blackboards", "all"),
-    "markdown_v2": ("groups",),
-    "image": ("groups",),
-    "news": ("groups",),
-    "miniprogram": ("groups",),
-    "file": ("groups",),
-    "voice": ("groups",),
-    "template_card": ("groups",),
+    **dict.fromkeys(("markdown_v2", "image", "news", "miniprogram", "file", "voice", "template_card"), ("groups",)),
 }
 """The audiences that a type may be broadcast to. With markdown_v2, image and news `@all` is said to reach groups only,
 so asking for all would leave the blackboards out in silence."""
