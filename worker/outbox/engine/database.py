@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -32,7 +32,7 @@ from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
 from worker.outbox.engine.dialect import MARIADB, dialect_of, unsupported
 from worker.outbox.engine.error_text import code_of
-from worker.outbox.engine.sql import can_pipeline, ours, pipeline, read_now, translated
+from worker.outbox.engine.sql import ours, pipeline, read_now, translated
 
 T = TypeVar("T")
 
@@ -46,9 +46,7 @@ def is_retryable(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
-    if code_of(cause) in _RETRYABLE_SQLSTATES:
-        return True
-    if mariadb.number(cause) in mariadb.RETRYABLE:
+    if code_of(cause) in _RETRYABLE_SQLSTATES or mariadb.number(cause) in mariadb.RETRYABLE:
         return True
     return any(word in str(cause) for word in _RETRYABLE_WORDS)
 
@@ -103,30 +101,22 @@ class FifoLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Waits until all earlier callers have released the lock, then holds it."""
-        ticket = self._enter()
-        if ticket is not None:
-            ticket.acquire()
+        ticket = threading.Lock()
+        with self._guard:
+            if self._held:
+                ticket.acquire()
+                self._waiting.append(ticket)
+            self._held = True
+        # One that waits acquires its ticket a second time, when the caller before it releases the ticket.
+        ticket.acquire()
         try:
             yield
         finally:
-            self._leave()
-
-    def _enter(self) -> threading.Lock | None:
-        with self._guard:
-            if not self._held:
-                self._held = True
-                return None
-            ticket = threading.Lock()
-            ticket.acquire()
-            self._waiting.append(ticket)
-            return ticket
-
-    def _leave(self) -> None:
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._held = False
+            with self._guard:
+                if self._waiting:
+                    self._waiting.popleft().release()
+                else:
+                    self._held = False
 
 
 def sqlite_engine(url: str, **options: Any) -> Engine:
@@ -223,9 +213,10 @@ class Database:
         self._writer, self._reader = ours(engine), ours(_reader_of(engine))
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         for pool in self._pools:
-            event.listen(pool, "invalidate", self._give_up_idle)
+            # The idle ones are lost too, or lead to the same server that takes no writes: each would cost an error.
+            event.listen(pool, "invalidate", lambda *_: self.close())
         self._fifo = FifoLock() if self.has_one_writer else None
-        self._can_pipeline = can_pipeline(engine)
+        self._can_pipeline = engine.dialect.driver == "psycopg"
         self._rng = rng or random.Random()
         self._pause = pause
 
@@ -248,12 +239,9 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, committed at the end; on SQLite in order of arrival."""
-        if self._fifo is None:
-            with self._writer.begin() as connection, translated(connection):
-                yield connection
-            return
         # SQLite lets waiting writers in by chance, so that one of this process's threads could wait for very long.
-        with self._fifo.held(), self._writer.begin() as connection, translated(connection):
+        turn: AbstractContextManager[None] = self._fifo.held() if self._fifo else nullcontext()
+        with turn, self._writer.begin() as connection, translated(connection):
             yield connection
 
     @contextmanager
@@ -281,11 +269,6 @@ class Database:
         """The database's clock, read once."""
         with self.reading() as connection:
             return read_now(connection, self.now)
-
-    def _give_up_idle(self, *_: Any) -> None:
-        """Closes the idle connections when one was lost, however the loss was noticed."""
-        # They are lost too, or lead to the same server that takes no writes, and each would cost one more error.
-        self.close()
 
     def close(self) -> None:
         """Closes every connection."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from worker.outbox.engine.mariadb import number
+
 MISSING_TABLES = "the outbox's tables are missing or older than this release; run `worker db upgrade`"
 
 _PASSWORD = "the user or password is wrong; correct the database URL"
@@ -38,27 +40,18 @@ _SQLSTATES = {
     "57014": _CANCELLED,
     "53300": _FULL,
 }
-_MYSQL = {
-    1047: _READ_ONLY,
-    1290: _READ_ONLY,
-    1792: _READ_ONLY,
-    1836: _READ_ONLY,
-    1040: _FULL,
-    1203: _FULL,
-    1205: _LOCKED,
-    1317: _CANCELLED,
-    1698: _PASSWORD,
-    1969: _CANCELLED,
-    1044: _RIGHTS,
-    1045: _PASSWORD,
-    1049: _DATABASE,
-    1054: MISSING_TABLES,
-    1142: _RIGHTS,
-    1146: MISSING_TABLES,
-    2002: _HOST,
-    2003: _HOST,
-    2005: _HOST,
+_MYSQL_NUMBERS = {
+    _READ_ONLY: (1047, 1290, 1792, 1836),
+    _FULL: (1040, 1203),
+    _LOCKED: (1205,),
+    _CANCELLED: (1317, 1969),
+    _PASSWORD: (1045, 1698),
+    _RIGHTS: (1044, 1142),
+    _DATABASE: (1049,),
+    MISSING_TABLES: (1054, 1146),
+    _HOST: (2002, 2003, 2005),
 }
+_MYSQL = {code: remedy for remedy, codes in _MYSQL_NUMBERS.items() for code in codes}
 # Texts of errors without a code; libpq gives no SQLSTATE for a connection that was never made.
 _WORDS = (
     ("no such table", MISSING_TABLES),
@@ -89,13 +82,13 @@ def remedy_of(error: BaseException) -> str | None:
     """What is wrong and what to change, in our own words; None for an unknown error."""
     if not isinstance(error, DBAPIError):
         return None
-    state, number = code_of(error.orig), _number(error.orig)
-    if number in _MYSQL:
+    state, code = code_of(error.orig), number(error.orig)
+    if code in _MYSQL:
         # The number is more precise than the SQLSTATE beside it.
-        return _MYSQL[number]
+        return _MYSQL[code]
     if state is not None:
         return _SQLSTATES.get(state) or next((text for head, text in _CLASSES.items() if state.startswith(head)), None)
-    if number is not None:
+    if code is not None:
         return None
     said = str(error.orig).lower()
     return next((text for words, text in _WORDS if words in said), None)
@@ -130,10 +123,10 @@ def _silent(cause: BaseException | None) -> BaseException:
     if isinstance(cause, sqlite3.Error):
         # SQLite's texts name tables and columns, never values.
         return type(cause)(*cause.args)
-    words, number, state = _words(cause), _number(cause), code_of(cause)
+    words, code, state = _words(cause), number(cause), code_of(cause)
     try:
         kind: Any = type(cause)
-        made: BaseException = kind(*([words] if number is None else [number, words]))
+        made: BaseException = kind(*([words] if code is None else [code, words]))
     except Exception:  # noqa: BLE001  the driver's class takes other arguments; the text matters more than the class
         made = RuntimeError(words)
     if state is not None and getattr(made, "sqlstate", None) != state:
@@ -148,9 +141,3 @@ def _words(cause: Any) -> str:
     return ", ".join(
         [f"error {code}" if code else type(cause).__name__, *(f"{name} {value}" for name, value in names if value)]
     )
-
-
-def _number(cause: Any) -> int | None:
-    """MySQL's and MariaDB's error number."""
-    args = getattr(cause, "args", ())
-    return args[0] if args and type(args[0]) is int else None

@@ -44,27 +44,24 @@ _MARIADB_ONLY = "idle_transaction_timeout = 60"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 
 
-def mariadb_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engine:
-    """An engine whose connections are set up and checked before their first use."""
-    return _engine(url, "READ COMMITTED", pool_size=pool_size, max_overflow=max_overflow)
-
-
 def reading_engine(engine: Engine) -> Engine:
     """A second pool for single reads: on the first, switching autocommit on and off would cost four round trips."""
     size: int = getattr(engine.pool, "size", lambda: 8)()
-    return _engine(engine.url, "AUTOCOMMIT", pool_size=size, max_overflow=32)
+    return mariadb_engine(engine.url, pool_size=size, isolation="AUTOCOMMIT")
 
 
-def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
+def mariadb_engine(url: URL, *, pool_size: int, isolation: Any = "READ COMMITTED") -> Engine:
+    """An engine whose connections are set up and checked before their first use."""
     engine = create_engine(
         url,
         isolation_level=isolation,
+        pool_size=pool_size,
+        max_overflow=32,
         pool_pre_ping=False,
         pool_timeout=10,
         pool_recycle=3600,
         pool_reset_on_return=None,  # see `_leave_no_transaction`
         connect_args={"connect_timeout": 5, "charset": CHARSET},
-        **sizes,
     )
     clock_was_checked = False
 
@@ -73,7 +70,9 @@ def _engine(url: URL, isolation: Any, **sizes: int) -> Engine:
         nonlocal clock_was_checked
         cursor = connection.cursor()
         is_mariadb = "mariadb" in str(getattr(connection, "server_version", "mariadb")).lower()
-        _settle(cursor, is_mariadb)
+        settings = (*_SETTINGS, _MARIADB_ONLY) if is_mariadb else _SETTINGS
+        cursor.execute("set session transaction isolation level read committed")
+        cursor.execute("set session " + ", session ".join(settings))
         _check(cursor, is_mariadb)
         _notice_black_holes(getattr(connection, "_sock", None))
         if not clock_was_checked:
@@ -99,11 +98,6 @@ def number(error: BaseException | None) -> int | None:
     """The server's or the driver's error number; None where there is none."""
     args = getattr(error, "args", ())
     return args[0] if args and type(args[0]) is int else None
-
-
-def _settle(cursor: Any, is_mariadb: bool) -> None:
-    cursor.execute("set session transaction isolation level read committed")
-    cursor.execute("set session " + ", session ".join([*_SETTINGS, *([_MARIADB_ONLY] if is_mariadb else [])]))
 
 
 def _notice_black_holes(sock: Any) -> None:

@@ -193,8 +193,6 @@ def _named_lock(connection: Connection) -> Iterator[None]:
 
 def _make_lane_key(connection: Connection) -> None:
     """The random key of lanes and limit keys, made once and never changed: changing it would orphan every lane."""
-    there = connection.execute(text("select 1 from worker_site where name = 'lane_key'")).first()
-    if there is None:
-        connection.execute(
-            text("insert into worker_site (name, value) values ('lane_key', :value)"), {"value": secrets.token_hex(32)}
-        )
+    if connection.execute(text("select 1 from worker_site where name = 'lane_key'")).first() is None:
+        insert = text("insert into worker_site (name, value) values ('lane_key', :value)")
+        connection.execute(insert, {"value": secrets.token_hex(32)})

@@ -38,14 +38,14 @@ _SETTINGS = (
 )
 
 
-def postgres_engine(url: URL, *, pool_size: int, max_overflow: int = 32) -> Engine:
+def postgres_engine(url: URL, *, pool_size: int) -> Engine:
     """An engine whose connections are set up before their first use."""
     prepare = _prepare(url)
     engine = create_engine(
         url.difference_update_query([PREPARE]),
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
-        max_overflow=max_overflow,
+        max_overflow=32,
         pool_pre_ping=False,
         pool_timeout=10,
         connect_args={

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import TextClause
 
@@ -48,6 +48,16 @@ def _for_any_driver(sql: str) -> TextClause:
     return text(sql)
 
 
+def execute(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> CursorResult[Any]:
+    """Runs a statement through SQLAlchemy, whose result counts rows and names columns."""
+    return connection.execute(_for_any_driver(sql), params)
+
+
+def mappings(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
+    """Runs a statement through SQLAlchemy and returns its rows by the names of their columns."""
+    return [dict(row) for row in execute(connection, sql, params).mappings()]
+
+
 def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[tuple[Any, ...]]:
     """Runs a statement and returns all of its rows."""
     return collect(send(connection, sql, params))
@@ -61,7 +71,7 @@ def read_now(connection: Connection, now_sql: str) -> int:
 def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
     """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
     if not connection.get_execution_options().get(_OURS):
-        return connection.execute(_for_any_driver(sql), params)
+        return execute(connection, sql, params)
     cursor = connection.connection.cursor()
     cursor.execute(driver_sql(connection.dialect.name, sql), params)
     return cursor
@@ -96,11 +106,6 @@ def pipeline(connection: Connection) -> Iterator[None]:
         raise
 
 
-def can_pipeline(engine: Engine) -> bool:
-    """True for PostgreSQL through psycopg."""
-    return engine.dialect.driver == "psycopg"
-
-
 @contextmanager
 def translated(connection: Connection) -> Iterator[None]:
     """Raises the driver's errors as SQLAlchemy's; a lost connection does not go back to the pool."""
@@ -121,6 +126,4 @@ def _is_disconnect(connection: Connection, error: Any) -> bool:
     raw = None if connection.invalidated or connection.closed else connection.connection.dbapi_connection
     if bool(connection.dialect.is_disconnect(error, raw, None)) or bool(getattr(raw, "closed", False)):
         return True
-    if connection.dialect.name == "postgresql":
-        return (code_of(error) or "").startswith(postgresql.LOST)
-    return mariadb.number(error) in mariadb.LOST
+    return (code_of(error) or "").startswith(postgresql.LOST) or mariadb.number(error) in mariadb.LOST
