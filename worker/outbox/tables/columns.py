@@ -68,9 +68,9 @@ def table(name: str, *items: Column[Any] | Index) -> Table:
     )
 
 
-def count(name: str, doc: str) -> Column[int]:
-    """A counter column that begins at 0."""
-    return Column(name, Integer, nullable=False, server_default=text("0"), doc=doc)
+def from_zero(name: str, doc: str, kind: type[Integer] = Integer) -> Column[int]:
+    """A column of numbers that begin at 0."""
+    return Column(name, kind, nullable=False, server_default=text("0"), doc=doc)
 
 
 def partial(name: str, *columns: str, where: str) -> Index:

@@ -34,10 +34,7 @@ blob_chunks = table(
     Column("blob_id", Key(ID), primary_key=True, doc="the blob"),
     Column("n", Integer, primary_key=True, autoincrement=False, doc="0, 1, ..."),
     Column(
-        "data",
-        LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"),
-        nullable=False,
-        doc="at most 1 MiB",
+        "data", LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False, doc="at most 1 MiB"
     ),
 )
 

@@ -5,9 +5,9 @@ Beside them the values that are made once for an installation.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger
 
-from worker.outbox.tables.columns import ID, LANE, Key, LongText, count, table
+from worker.outbox.tables.columns import ID, LANE, Key, LongText, from_zero, table
 
 lanes = table(
     "lanes",
@@ -22,24 +22,16 @@ lanes = table(
     Column("limit_name", Key(40), doc="the limit of ours that is used up; null: blocked for another reason"),
     Column("blocked_at", BigInteger, nullable=False, doc="when the block was written; 0: nothing ever was"),
     Column("hint", Key(80), doc="the vendor's trace number of the answer that blocked it; null without one"),
-    Column("step", SmallInteger, nullable=False, server_default=text("0"), doc="45009s without a success in between"),
-    Column(
-        "struck_until",
-        BigInteger,
-        nullable=False,
-        server_default=text("0"),
-        doc="end of the last 45009's block; a call marked later is evidence",
-    ),
+    from_zero("step", "45009s without a success in between", SmallInteger),
+    from_zero("struck_until", "end of the last 45009's block; a call marked later is evidence", BigInteger),
     Column("calls", Integer, doc="calls that may be in the air, over all processes; null: no bound"),
-    Column(
+    from_zero(
         "changed_at",
+        "since when `calls` is so: a success of a call marked later doubles it; if null, since when they fail",
         BigInteger,
-        nullable=False,
-        server_default=text("0"),
-        doc="since when `calls` is so: a success of a call marked later doubles it; if null, since when they fail",
     ),
-    count("rest_s", "seconds between two growths of `calls`"),
-    count("failures", "calls in a row that say the vendor is ill; see `breaker_failures`"),
+    from_zero("rest_s", "seconds between two growths of `calls`"),
+    from_zero("failures", "calls in a row that say the vendor is ill; see `breaker_failures`"),
 )
 
 lane_events = table(
