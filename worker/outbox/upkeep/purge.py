@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from worker.domain.job import first_id, job_of, part_range
-from worker.domain.state import PartState
+from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.sql import fetch, read_now
 from worker.outbox.jobs.blobs import delete_blobs, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
 from worker.outbox.jobs.order_queue import in_line
@@ -59,13 +61,6 @@ class BatchResult:
     """The job that it skipped because of an error of ours; the next batch begins after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    id: str
-    family: str
-    """The original that it replays, or itself."""
-
-
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
@@ -78,10 +73,10 @@ def purge_jobs(database: Database, before: int, after: str) -> BatchResult:
     def batch(connection: Connection, after: str, most: int) -> BatchResult:
         rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": most})
         # An original and its replays go together: a replay that is left would name a job that is gone.
-        old = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
-        when = {"before": before, "now": int(connection.exec_driver_sql(f"select {database.now}").scalar_one())}
-        free = _free(connection, [job.id for job in old], when)
-        families = _whole(old, free)
+        families = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
+        when = {"before": before, "now": read_now(connection, database.now)}
+        free = _free(connection, set[str]().union(*families), when) if families else {}
+        families = [family for family in families if family <= free.keys()]
         going = _bounded(connection, families, free)
         _delete_jobs(connection, {job: free[job] for job in going})
         if len(going) < sum(map(len, families)):
@@ -121,8 +116,8 @@ def _one_by_one(
 _JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"
 
 
-def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
-    """The jobs of these ids, their originals, and all replays of these."""
+def _families(connection: Connection, ids: Sequence[str]) -> list[set[str]]:
+    """The jobs of these ids with their originals and all replays of these: one set of ids for each original."""
     if not ids:
         return []
     dialect = dialect_of(connection)
@@ -131,21 +126,14 @@ def _families(connection: Connection, ids: Sequence[str]) -> list[_Job]:
     originals = {row[0] for row in rows}
     replays = dialect.chosen("worker_jobs", "replay_of", index="worker_jobs_replay")
     query = f"select id, coalesce(replay_of, id) from {mine} union select id, replay_of from {replays}"
-    return [_Job(*row) for row in fetch(connection, query, {"ids": ids_json(originals)})]
-
-
-def _whole(jobs: Sequence[_Job], free: Parts) -> list[set[str]]:
-    """The families, as sets of ids, of which every job may be deleted."""
     families: dict[str, set[str]] = {}
-    for job in jobs:
-        families.setdefault(job.family, set()).add(job.id)
-    return [families[name] for name in sorted(families) if families[name] <= free.keys()]
+    for job, original in fetch(connection, query, {"ids": ids_json(originals)}):
+        families.setdefault(original, set()).add(job)
+    return [families[original] for original in sorted(families)]
 
 
-def _free(connection: Connection, ids: Sequence[str], when: Mapping[str, int]) -> Parts:
+def _free(connection: Connection, ids: Iterable[str], when: Mapping[str, int]) -> Parts:
     """Locks the jobs that are over, and returns those without a reason to stay, with their parts."""
-    if not ids:
-        return {}
     dialect = dialect_of(connection)
     source = dialect.chosen("worker_jobs", alias="j")
     # A job that another transaction has locked is left for a later round: housekeeping waits for none.
@@ -276,20 +264,16 @@ def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
     # The table's key has the task_id before the part, so the task_id is taken from the part's spec or receipt.
     source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select p.id, p.spec, j.account from {source} and p.spec like :named"
-    named = [
-        {"account": account, "task_id": task_id, "part_id": part}
+    named: list[tuple[Any, ...]] = [
+        (part, account, task_id)
         for part, spec, account in fetch(connection, query, {"ids": ids_json(parts), "named": '%"task_id"%'})
         if (task_id := json.loads(spec).get("task_id"))
     ]
     by_msgid = dialect_of(connection).chosen("worker_receipts", "part_id", alias="r", joins=_NAMED_BY_MSGID)
-    named += [
-        {"account": account, "task_id": task_id, "part_id": part}
-        for part, account, task_id in fetch(
-            connection, f"select t.part_id, t.account, t.task_id from {by_msgid}", {"ids": ids_json(parts)}
-        )
-    ]
+    named += fetch(connection, f"select t.part_id, t.account, t.task_id from {by_msgid}", {"ids": ids_json(parts)})
     if named:
-        connection.execute(text(_TASK_ID), named)
+        gone = [{"account": account, "task_id": task_id, "part_id": part} for part, account, task_id in named]
+        connection.execute(text(_TASK_ID), gone)
 
 
 _NAMED_BY_MSGID = (
@@ -302,24 +286,7 @@ _TASK_ID = "delete from worker_task_ids where account = :account and task_id = :
 # -- parts of jobs that stay ------------------------------------------------------------------------------------------
 
 
-def purge_bodies(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes frozen bytes of parts that have ended or are held."""
-    # A held part is not repeated; any other part in doubt needs its frozen bytes for the repeat.
-    ended = f"p.state in ({_ENDED}) or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
-    return _purge_of_parts(database, "worker_bodies", "frozen_at", ended, before, after)
-
-
-def purge_attempts(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes attempts of parts that have ended without doubt; `deleted` counts parts."""
-    return _purge_of_parts(database, "worker_attempts", "ended_at", f"p.state in ({_ENDED})", before, after)
-
-
-_ENDED = ", ".join(
-    str(int(state)) for state in PartState if state not in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
-)
-
-
-def _purge_of_parts(database: Database, table: str, made: str, ended: str, before: int, after: str) -> BatchResult:
+def _purge_of_parts(table: str, made: str, ended: str, database: Database, before: int, after: str) -> BatchResult:
     """Deletes the old rows of ended parts; an ended part never moves again."""
     page = (
         f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
@@ -337,41 +304,17 @@ def _purge_of_parts(database: Database, table: str, made: str, ended: str, befor
     return database.run(batch)
 
 
+_ENDED = f"p.state in ({', '.join(str(int(state)) for state in sorted(FINAL_STATES))})"
+# A held part is not repeated; any other part in doubt needs its frozen bytes for the repeat.
+_ENDED_OR_HELD = f"{_ENDED} or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
+
+purge_bodies = partial(_purge_of_parts, "worker_bodies", "frozen_at", _ENDED_OR_HELD)
+"""Deletes frozen bytes of parts that have ended or are held."""
+purge_attempts = partial(_purge_of_parts, "worker_attempts", "ended_at", _ENDED)
+"""Deletes attempts of parts that have ended without doubt; `deleted` counts parts."""
+
+
 # -- what belongs to no job -------------------------------------------------------------------------------------------
-
-
-def purge_callbacks(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes callbacks with their events, unless a hook has yet to run."""
-    return _purge_found(database, _CALLBACKS, {"before": before}, ("worker_inbound", "worker_events"))
-
-
-def purge_processes(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes processes that ended and left no part marked and no hook running."""
-    return _purge_found(database, _PROCESSES, {"before": before}, ("worker_processes",))
-
-
-def purge_lanes(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes lanes without a block or a change of their bound since an instant."""
-    return _purge_found(database, _LANES, {"before": before}, ("worker_lanes",), "lane")
-
-
-def purge_lane_events(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes events of lanes."""
-    return _purge_found(database, _LANE_EVENTS, {"before": before}, ("worker_lane_events",))
-
-
-def purge_windows(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes windows of the duplicate check that are over; reads all of them, because their ids are hashes."""
-    return _purge_through(database, "worker_duplicates", "until", before, after)
-
-
-def purge_media(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes media_ids that ended before an instant, and files whose upload failed so long ago; reads all rows.
-
-    A later send of such a file uploads it again.
-    """
-    return _purge_through(database, "worker_media", _MEDIA_END, before, after)
-
 
 _MEDIA_END = (
     "case when valid_until is null and exists (select 1 from worker_jobs j where j.id = worker_media.job_id"
@@ -389,8 +332,6 @@ _PROCESSES = (
     " and not exists (select 1 from worker_parts s where s.state = 1 and s.incarnation = p.id)"
     " and not exists (select 1 from worker_events e where e.holder = p.id) limit :limit"
 )
-
-
 # A lane with a penalty step, a narrowed bound or failures stays: only an answer may end these.
 _LANES = (
     "select lane from worker_lanes where blocked_until < :before and blocked_at < :before and changed_at < :before"
@@ -400,12 +341,12 @@ _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before or
 
 
 def _purge_found(
-    database: Database, query: str, values: Mapping[str, int], tables: Sequence[str], key: str = "id"
+    query: str, tables: Sequence[str], database: Database, before: int, after: str, *, key: str = "id"
 ) -> BatchResult:
     """Deletes the rows that a query finds, which returns one column of ids for each table."""
 
     def batch(connection: Connection) -> BatchResult:
-        rows = fetch(connection, query, {**values, "limit": ROWS})
+        rows = fetch(connection, query, {"before": before, "limit": ROWS})
         for column, table in enumerate(tables):
             _delete(connection, table, [row[column] for row in rows], key)
         return BatchResult(len(rows), "" if len(rows) == ROWS else None)
@@ -413,7 +354,17 @@ def _purge_found(
     return database.run(batch)
 
 
-def _purge_through(database: Database, table: str, ends: str, before: int, after: str) -> BatchResult:
+purge_callbacks = partial(_purge_found, _CALLBACKS, ("worker_inbound", "worker_events"))
+"""Deletes callbacks with their events, unless a hook has yet to run."""
+purge_processes = partial(_purge_found, _PROCESSES, ("worker_processes",))
+"""Deletes processes that ended and left no part marked and no hook running."""
+purge_lanes = partial(_purge_found, _LANES, ("worker_lanes",), key="lane")
+"""Deletes lanes without a block or a change of their bound since an instant."""
+purge_lane_events = partial(_purge_found, _LANE_EVENTS, ("worker_lane_events",))
+"""Deletes events of lanes."""
+
+
+def _purge_through(table: str, ends: str, database: Database, before: int, after: str) -> BatchResult:
     """Deletes rows that ended before an instant, page by page through the table."""
     # The condition is repeated in the delete: a row may have come into use again since it was read.
     page = f"select id, {ends} from {table} where id > :after order by id limit :limit"
@@ -427,6 +378,15 @@ def _purge_through(database: Database, table: str, ends: str, before: int, after
         return BatchResult(len(over), rows[-1][0] if len(rows) == WINDOWS else None)
 
     return database.run(batch)
+
+
+purge_windows = partial(_purge_through, "worker_duplicates", "until")
+"""Deletes windows of the duplicate check that are over; reads all of them, because their ids are hashes."""
+purge_media = partial(_purge_through, "worker_media", _MEDIA_END)
+"""Deletes media_ids that ended before an instant, and files whose upload failed so long ago; reads all rows.
+
+A later send of such a file uploads it again.
+"""
 
 
 def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
