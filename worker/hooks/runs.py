@@ -90,7 +90,7 @@ class HookRuns:
     def leave(self, ids: list[str], wait_s: float = 0.0) -> None:
         """Leaves events to be offered again, after `wait_s` seconds, also to other processes."""
         with self._database.writing() as connection:
-            events.leave_events(connection, self._database.now, ids, micros(wait_s))
+            events.offer_events(connection, self._database.now, ids, micros(wait_s))
 
     def settle(self) -> None:
         """Writes what an outage of the database kept back: outcomes, and claims to take back; raises while it lasts."""

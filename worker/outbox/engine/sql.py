@@ -48,7 +48,7 @@ def _for_any_driver(sql: str) -> TextClause:
     return text(sql)
 
 
-def execute(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> CursorResult[Any]:
+def execute(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> CursorResult[*tuple[Any, ...]]:
     """Runs a statement through SQLAlchemy, whose result counts rows and names columns."""
     return connection.execute(_for_any_driver(sql), params)
 

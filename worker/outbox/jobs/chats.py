@@ -8,18 +8,18 @@ both. The first also ends after a while, because callbacks can be lost or late.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
 from worker.domain.pacing.lane import Cause, LaneBlock, LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import execute, fetch, mappings, run
 from worker.outbox.lanes.lanes import block_lanes, resume_lanes
 
 
@@ -52,19 +52,14 @@ def note(
     if told_at is not None and happened_at < told_at:
         return []
     gone = news.change is ChatChange.GONE
-    run(
-        connection,
+    gone_since = (gone_at or now) if gone else None
+    update = (
         "update worker_chats set chat_type = :chat_type, person = coalesce(:person, person), last_seen_at = :now,"
         " told_at = :told_at, gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
-        " where account = :account and chat_id = :chat_id",
-        {
-            **fresh,
-            "now": now,
-            "told_at": happened_at,
-            "gone_at": (gone_at or now) if gone else None,
-            "allowance": news.allowance,
-        },
+        " where account = :account and chat_id = :chat_id"
     )
+    told = {"now": now, "told_at": happened_at, "gone_at": gone_since, "allowance": news.allowance}
+    run(connection, update, {**fresh, **told})
     if gone:
         return block_lanes(connection, now_sql, lanes.blocks)
     # Only blocks with this cause are lifted: the lane may be parked for another one too.
@@ -77,13 +72,10 @@ def note(
 
 
 def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:
-    rows = fetch(
-        connection,
-        "select gone_at, allowance, told_at from worker_chats where account = :account and chat_id = :chat_id"
-        + dialect_of(connection).lock,
-        {"account": account, "chat_id": chat_id},
-    )
-    return rows[0][0], rows[0][1], rows[0][2]
+    query = "select gone_at, allowance, told_at from worker_chats where account = :account and chat_id = :chat_id"
+    values = {"account": account, "chat_id": chat_id}
+    [(gone_at, allowance, told_at)] = fetch(connection, query + dialect_of(connection).lock, values)
+    return gone_at, allowance, told_at
 
 
 def spend(connection: Connection, spending: Spending) -> bool:
@@ -110,49 +102,39 @@ def give_back(connection: Connection, spending: Spending, since: int) -> None:
 def _single_chat(connection: Connection, spending: Spending) -> str | None:
     """The single chat's id, found by that id or by its member's userid (in any case); None: no such single chat."""
     # Two queries, because each has its own index.
-    for query in _SINGLE_CHAT:
-        wanted = {"account": spending.account, "chat": spending.chat, "person": spending.chat.lower()}
-        if rows := fetch(connection, query, {name: wanted[name] for name in wanted if f":{name}" in query}):
+    for by, name, value in (("chat_id", "chat", spending.chat), ("person", "person", spending.chat.lower())):
+        query = (
+            f"select chat_id from worker_chats where account = :account and {by} = :{name} and chat_type = 'single'"
+            " order by chat_id limit 1"
+        )
+        if rows := fetch(connection, query, {"account": spending.account, name: value}):
             return str(rows[0][0])
     return None
 
 
-_SINGLE_CHAT = tuple(
-    f"select chat_id from worker_chats where account = :account and {by} and chat_type = 'single'"
-    " order by chat_id limit 1"
-    for by in ("chat_id = :chat", "person = :person")
-)
-
-
 def _add(connection: Connection, account: str, chat_id: str, messages: int, since: int | None = None) -> None:
     unheard = "" if since is None else " and last_seen_at <= :since"
-    values = {"messages": messages, "account": account, "chat_id": chat_id}
-    run(
-        connection,
+    update = (
         "update worker_chats set allowance = allowance + :messages"
-        f" where account = :account and chat_id = :chat_id{unheard}",
-        values if since is None else {**values, "since": since},
+        f" where account = :account and chat_id = :chat_id{unheard}"
     )
+    values = {"messages": messages, "account": account, "chat_id": chat_id}
+    run(connection, update, values if since is None else {**values, "since": since})
 
 
 def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dict[str, str]:
     """The types of chats as callbacks reported them: id -> single, group or blackboard."""
     among = dialect_of(connection).chosen("worker_chats", "chat_id")
-    rows = connection.execute(
-        text(f"select chat_id, chat_type from {among} and account = :account"),
-        {"ids": ids_json(ids), "account": account},
-    )
+    query = f"select chat_id, chat_type from {among} and account = :account"
+    rows = execute(connection, query, {"ids": ids_json(ids), "account": account})
     return {row[0]: row[1] for row in rows}
 
 
-def list_chats(
-    connection: Connection, account: str | None, *, gone: bool = False, limit: int
-) -> list[Mapping[str, Any]]:
+def list_chats(connection: Connection, account: str | None, *, gone: bool = False, limit: int) -> list[dict[str, Any]]:
     """Chats that callbacks reported, the last seen first; `gone` includes those that the webhook was taken out of."""
     wanted = " and ".join((["account = :account"] if account else []) + ([] if gone else ["gone_at is null"]))
     query = f"select * from worker_chats{' where ' + wanted if wanted else ''} order by last_seen_at desc limit :limit"
-    rows = connection.execute(text(query), {"account": account, "limit": limit} if account else {"limit": limit})
-    return [dict(row) for row in rows.mappings()]
+    return mappings(connection, query, {"account": account, "limit": limit})
 
 
 @dataclass(frozen=True, slots=True)

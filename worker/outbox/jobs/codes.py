@@ -17,7 +17,7 @@ from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, U
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import execute, fetch, run
 
 TASK_ID_CHARACTERS = 128
 SPENT_BY_VENDOR = 60140
@@ -79,12 +79,8 @@ def name_part(connection: Connection, account: str, msgid: str, part_id: str) ->
 
 def named_ids(connection: Connection, account: str) -> list[str]:
     """Every task_id or msgid that is stored for a part of this account."""
-    return [
-        row[0]
-        for row in fetch(
-            connection, "select task_id from worker_task_ids where account = :account", {"account": account}
-        )
-    ]
+    query = "select task_id from worker_task_ids where account = :account"
+    return [row[0] for row in fetch(connection, query, {"account": account})]
 
 
 def file_code(
@@ -147,51 +143,45 @@ def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> di
 
 def read_code(connection: Connection, code: str) -> CodeState | None:
     """The state of one code, by its key; None: it was never stored."""
-    query = text("select id, state, leased_by, ends_at from worker_response_codes where id = :id")
-    row = connection.execute(query, {"id": code}).first()
+    query = "select id, state, leased_by, ends_at from worker_response_codes where id = :id"
+    row = execute(connection, query, {"id": code}).first()
     return None if row is None else CodeState(*row)
 
 
 def code_states(connection: Connection, part_id: str) -> set[str]:
     """The states of all codes of a send part's card; empty: it never had one."""
-    found = connection.execute(
-        text("select distinct state from worker_response_codes where part_id = :part"), {"part": part_id}
-    )
-    return {row[0] for row in found}
+    query = "select distinct state from worker_response_codes where part_id = :part"
+    return {row[0] for row in execute(connection, query, {"part": part_id})}
 
 
 def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int, int | None]]:
     """(part, unused codes, when the last of them ends) for each part of a job whose card ever had a code."""
-    query = text(
+    query = (
         "select part_id, count(until), max(until) from (select part_id,"
         f" case when state = 'fresh' and ends_at > {now} then ends_at end as until from worker_response_codes"
         " where part_id > :low and part_id < :high) codes group by part_id order by part_id"
     )
-    return [(part, int(left), until) for part, left, until in connection.execute(query, part_range(job_id))]
+    return [(part, int(left), until) for part, left, until in execute(connection, query, part_range(job_id))]
 
 
 def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> bool:
     """Whether the last unused code of one of a job's cards ends within so many microseconds, and has not ended yet."""
-    query = text(
+    query = (
         "select part_id from worker_response_codes where part_id > :low and part_id < :high and state = 'fresh'"
         f" group by part_id having max(ends_at) > {now} and max(ends_at) <= {now} + :within limit 1"
     )
-    return connection.execute(query, {**part_range(job_id), "within": within_us}).first() is not None
+    return execute(connection, query, {**part_range(job_id), "within": within_us}).first() is not None
 
 
 def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
     dialect = dialect_of(connection)
-    rows = fetch(
-        connection,
-        f"select id, state, leased_by from {dialect.chosen('worker_response_codes')}{dialect.in_order()}",
-        {"ids": ids_json(code for code, _ in wishes)},
-    )
+    query = f"select id, state, leased_by from {dialect.chosen('worker_response_codes')}{dialect.in_order()}"
+    rows = fetch(connection, query, {"ids": ids_json(code for code, _ in wishes)})
     states = {row[0]: (row[1], row[2]) for row in rows}
     leased: dict[str, str] = {}
     for code, part_id in wishes:
         state, holder = states.get(code, ("gone", None))
-
         if state == "fresh" or (state == "leased" and holder == part_id):
             states[code] = ("leased", part_id)
             leased[code] = part_id
@@ -221,21 +211,14 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
 
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
     """Burns the codes that these parts had leased: the parts are in doubt, so the codes may be used."""
-    burn = dialect_of(connection).update_chosen(
-        "worker_response_codes",
-        "state = 'burned'",
-        "leased_by",
-        index="worker_response_codes_leased",
-    )
+    table, index = "worker_response_codes", "worker_response_codes_leased"
+    burn = dialect_of(connection).update_chosen(table, "state = 'burned'", "leased_by", index=index)
     run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
 
 
 def _set_state(connection: Connection, code: str, state: str, part_id: str | None) -> None:
-    run(
-        connection,
-        "update worker_response_codes set state = :state, leased_by = :part where id = :id",
-        {"state": state, "part": part_id, "id": code},
-    )
+    update = "update worker_response_codes set state = :state, leased_by = :part where id = :id"
+    run(connection, update, {"state": state, "part": part_id, "id": code})
 
 
 def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.domain.job import part_range
 from worker.domain.outcome import Confirmation
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.sql import fetch, mappings
 
 SECOND = 1_000_000
 ID_CHARACTERS = 128
@@ -39,58 +39,47 @@ def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], no
 
 def next_to_read(connection: Connection, part_id: str, after: str) -> str | None:
     """The first member after `after` who has sent, and for whose customers a status can still change; None: none."""
-    rows = fetch(
-        connection,
+    query = (
         "select m.member from worker_confirmations m where m.part_id = :part and m.recipient = '' and m.status = 2"
         " and m.member > :after and (exists (select 1 from worker_confirmations r where r.part_id = m.part_id"
         " and r.member = m.member and r.recipient <> '' and r.status = 0) or not exists (select 1 from"
         " worker_confirmations r where r.part_id = m.part_id and r.member = m.member and r.recipient <> ''))"
-        " order by m.member limit 1",
-        {"part": part_id, "after": after},
+        " order by m.member limit 1"
     )
+    rows = fetch(connection, query, {"part": part_id, "after": after})
     return rows[0][0] if rows else None
 
 
 def is_settled(connection: Connection, part_id: str) -> bool:
     """True when every member has sent and none of their customers waits any more; False while nothing was read."""
-    rows = fetch(
-        connection,
+    query = (
         "select count(*), sum(case when (recipient = '' and status <> 2) or (recipient <> '' and status = 0)"
-        " then 1 else 0 end) from worker_confirmations where part_id = :part",
-        {"part": part_id},
+        " then 1 else 0 end) from worker_confirmations where part_id = :part"
     )
-    count, waiting = rows[0]
+    [(count, waiting)] = fetch(connection, query, {"part": part_id})
     return bool(count) and not waiting
 
 
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
     """All rows that were read about a job's parts."""
-    rows = connection.execute(
-        text(
-            "select part_id, member, recipient, status, happened_at, seen_at from worker_confirmations"
-            " where part_id > :low and part_id < :high order by part_id, member, recipient"
-        ),
-        part_range(job_id),
+    query = (
+        "select part_id, member, recipient, status, happened_at, seen_at from worker_confirmations"
+        " where part_id > :low and part_id < :high order by part_id, member, recipient"
     )
-    return [dict(row) for row in rows.mappings()]
+    return mappings(connection, query, part_range(job_id))
 
 
 def count_of_job(connection: Connection, job_id: str) -> int:
     """How many rows were read about a job's parts."""
-    rows = fetch(
-        connection,
-        "select count(*) from worker_confirmations where part_id > :low and part_id < :high",
-        part_range(job_id),
-    )
-    return int(rows[0][0])
+    query = "select count(*) from worker_confirmations where part_id > :low and part_id < :high"
+    return int(fetch(connection, query, part_range(job_id))[0][0])
 
 
 def members_of(connection: Connection, part_id: str) -> tuple[int, int]:
     """How many members the task has, and how many of them have sent."""
-    rows = fetch(
-        connection,
+    query = (
         "select count(*), sum(case when status = 2 then 1 else 0 end) from worker_confirmations"
-        " where part_id = :part and recipient = ''",
-        {"part": part_id},
+        " where part_id = :part and recipient = ''"
     )
-    return int(rows[0][0]), int(rows[0][1] or 0)
+    [(members, sent)] = fetch(connection, query, {"part": part_id})
+    return int(members), int(sent or 0)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.outbox.engine.bulk import ids_json
-from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import execute, fetch, mappings
 
 Rows = list[dict[str, Any]]
 
@@ -53,31 +52,22 @@ def event_row(
 
 def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
     """Events to offer now: the first due ones that are neither running nor in the broker, `window` in all."""
-    running = connection.execute(text("select count(*) from worker_events where holder is not null")).scalar_one()
-    rows = fetch(connection, _head(dialect_of(connection), now), {"window": max(0, window - int(running))})
-    return [row[0] for row in rows if not row[1]]
-
-
-@lru_cache(maxsize=8)
-def _head(dialect: Dialect, now: str) -> str:
+    running = execute(connection, "select count(*) from worker_events where holder is not null").scalar_one()
+    dialect = dialect_of(connection)
     now = dialect.read_once(now)
     # Only waiting events have a `due_at`, so on MariaDB, whose index holds all rows, no ended one is read either.
-    return (
+    query = (
         f"select id, case when offered_until > {now} then 1 else 0 end"
         f" from worker_events{dialect.by_index('worker_events_due')}"
         f" where state = 0 and due_at <= {now} order by due_at, id limit :window"
     )
+    return [row[0] for row in fetch(connection, query, {"window": max(0, window - int(running))}) if not row[1]]
 
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
-    """Notes that these events are in the broker for `wait_us` microseconds."""
+    """Lets these events be offered again after `wait_us`: until then they are in the broker, or left by a process."""
     update = dialect_of(connection).update_chosen("worker_events", f"offered_until = {now} + :wait")
-    connection.execute(text(f"{update} and state = 0"), {"ids": ids_json(ids), "wait": wait_us})
-
-
-def leave_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int = 0) -> None:
-    """Lets these events be offered again, now or after `wait_us`: this process has no free thread for them."""
-    offer_events(connection, now, ids, wait_us)
+    execute(connection, f"{update} and state = 0", {"ids": ids_json(ids), "wait": wait_us})
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
@@ -108,7 +98,7 @@ class Claimed:
     payload: str | None = field(repr=False)
 
 
-_CLAIMED = text(
+_CLAIMED = (
     "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
     " j.account, j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event, i.person,"
     " i.happened_at, i.payload"
@@ -119,27 +109,24 @@ _CLAIMED = text(
 
 def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claimed | None:
     """Takes a waiting event that is due; None: another process has it, or it has ended."""
-    taken = connection.execute(
-        text(
-            "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
-            f" started_at = {now}, due_at = null, offered_until = null where id = :id and state = 0 and due_at <= {now}"
-        ),
-        {"id": id, "holder": holder},
+    take = (
+        "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
+        f" started_at = {now}, due_at = null, offered_until = null where id = :id and state = 0 and due_at <= {now}"
     )
-    if not taken.rowcount:
+    if not execute(connection, take, {"id": id, "holder": holder}).rowcount:
         return None
-    return Claimed(*connection.execute(_CLAIMED, {"id": id}).one())
+    return Claimed(*execute(connection, _CLAIMED, {"id": id}).one())
 
 
 def hand_back(connection: Connection, now: str, id: str, holder: str) -> None:
     """Returns an event that this process may have claimed but runs no hook for: due again, no run is counted."""
-    connection.execute(text(f"{_handed_back(now)} and holder = :holder"), {"id": id, "holder": holder, "wait": 0})
+    execute(connection, f"{_handed_back(now)} and holder = :holder", {"id": id, "holder": holder, "wait": 0})
 
 
 def leave_unheard(connection: Connection, now: str, event: Claimed, wait_us: int) -> None:
     """Returns an event for which this process has no hook: due again after the wait, no run is counted."""
     values = {"id": event.id, "claim": event.claim, "wait": wait_us}
-    connection.execute(text(f"{_handed_back(now)} and claim = :claim"), values)
+    execute(connection, f"{_handed_back(now)} and claim = :claim", values)
 
 
 def _handed_back(now: str) -> str:
@@ -154,33 +141,24 @@ def end_event(connection: Connection, now: str, event: Claimed, state: EventStat
 
     False: the event is no longer this run's (its process counts as dead), and the transaction must be rolled back.
     """
-    ended = connection.execute(
-        text(
-            f"update worker_events set state = :state, ended_at = {now}, holder = null"
-            " where id = :id and claim = :claim and state = 1"
-        ),
-        {"id": event.id, "claim": event.claim, "state": int(state)},
+    end = (
+        f"update worker_events set state = :state, ended_at = {now}, holder = null"
+        " where id = :id and claim = :claim and state = 1"
     )
-    return bool(ended.rowcount)
+    return bool(execute(connection, end, {"id": event.id, "claim": event.claim, "state": int(state)}).rowcount)
 
 
 def fail_event(connection: Connection, now: str, event: Claimed, error: str, delay_us: int | None) -> None:
     """Records a failed run: the event is due again after the delay, or (None) parked until a person retries it."""
     parks = delay_us is None
     due = "null" if parks else f"{now} + :delay"
-    connection.execute(
-        text(
-            f"update worker_events set state = :state, due_at = {due}, holder = null, error = :error,"
-            f" ended_at = {now if parks else 'null'} where id = :id and claim = :claim and state = 1"
-        ),
-        {
-            "id": event.id,
-            "claim": event.claim,
-            "error": error,
-            "state": int(EventState.PARKED if parks else EventState.WAITING),
-            **({} if parks else {"delay": delay_us}),
-        },
+    fail = (
+        f"update worker_events set state = :state, due_at = {due}, holder = null, error = :error,"
+        f" ended_at = {now if parks else 'null'} where id = :id and claim = :claim and state = 1"
     )
+    state = EventState.PARKED if parks else EventState.WAITING
+    values = {"id": event.id, "claim": event.claim, "error": error, "state": int(state), "delay": delay_us}
+    execute(connection, fail, values)
 
 
 _OF_THE_ENDED = "holder is not null and holder in (select id from worker_processes where ended_at is not null)"
@@ -188,12 +166,12 @@ _OF_THE_ENDED = "holder is not null and holder in (select id from worker_process
 
 def any_of_the_ended(connection: Connection) -> bool:
     """True when an event is held by a process that has ended without recording a result."""
-    return connection.execute(text(f"select id from worker_events where {_OF_THE_ENDED} limit 1")).first() is not None
+    return execute(connection, f"select id from worker_events where {_OF_THE_ENDED} limit 1").first() is not None
 
 
 def free_events_of_the_ended(connection: Connection, now: str) -> None:
     """Makes the events that ended processes hold due again at once."""
-    connection.execute(text(f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_THE_ENDED}"))
+    execute(connection, f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_THE_ENDED}")
 
 
 # -- people -----------------------------------------------------------------------------------------------------------
@@ -201,37 +179,29 @@ def free_events_of_the_ended(connection: Connection, now: str) -> None:
 
 def retry_event(connection: Connection, now: str, id: str) -> bool:
     """Makes a parked or ignored event due again and resets its tries; False: it is neither, or has no job."""
-    moved = connection.execute(
-        text(
-            f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
-            " where id = :id and state in (3, 4) and job_id is not null"
-        ),
-        {"id": id},
+    retry = (
+        f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
+        " where id = :id and state in (3, 4) and job_id is not null"
     )
-    return bool(moved.rowcount)
+    return bool(execute(connection, retry, {"id": id}).rowcount)
 
 
 def list_events(connection: Connection, *, state: int | None, limit: int) -> Rows:
     """Events, newest first (ids sort by time)."""
     # A literal, because with a bound value no partial index is used.
     where = "" if state is None else f" where state = {int(state)}"
-    query = text(f"select * from worker_events{where} order by id desc limit :limit")
-    return [dict(row) for row in connection.execute(query, {"limit": limit}).mappings()]
+    return mappings(connection, f"select * from worker_events{where} order by id desc limit :limit", {"limit": limit})
 
 
 def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
     """One event's row."""
-    row = connection.execute(text("select * from worker_events where id = :id"), {"id": id}).mappings().first()
-    return None if row is None else dict(row)
+    return next(iter(mappings(connection, "select * from worker_events where id = :id", {"id": id})), None)
 
 
 def events_of_job(connection: Connection, job_id: str) -> Rows:
     """A job's events with the callbacks that caused them."""
-    rows = connection.execute(
-        text(
-            "select e.*, i.event, i.person, i.payload, i.received_at from worker_events e"
-            " left join worker_inbound i on i.id = e.inbound_id where e.job_id = :job order by e.id"
-        ),
-        {"job": job_id},
+    query = (
+        "select e.*, i.event, i.person, i.payload, i.received_at from worker_events e"
+        " left join worker_inbound i on i.id = e.inbound_id where e.job_id = :job order by e.id"
     )
-    return [dict(row) for row in rows.mappings()]
+    return mappings(connection, query, {"job": job_id})

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.domain.job import Priority, job_of, part_id, part_range
 from worker.domain.settle import PartFacts, park_on
@@ -19,6 +19,7 @@ from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.rows import lock_parts, save_parts
 
 
@@ -46,10 +47,8 @@ class TargetPart:
 
 def lock_job_row(connection: Connection, job_id: str) -> bool:
     """Locks a job's row, so that commits which move its parts wait for this transaction. False: no such job."""
-    found = connection.execute(
-        text(f"select id from worker_jobs where id = :id{dialect_of(connection).lock}"), {"id": job_id}
-    )
-    return found.first() is not None
+    query = f"select id from worker_jobs where id = :id{dialect_of(connection).lock}"
+    return execute(connection, query, {"id": job_id}).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,12 @@ class Replays:
 
 def later_replays(connection: Connection, job_id: str) -> Replays:
     """The replays of a job's chain that were enqueued after it."""
-    rows = connection.execute(_LATER_REPLAYS, {"id": job_id}).all()
+    query = (
+        "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
+        " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
+    )
+    rows = execute(connection, query, {"id": job_id}).all()
     return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
-
-
-_LATER_REPLAYS = text(
-    "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
-    " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
-)
 
 
 def reached_by(connection: Connection, job_id: str) -> list[str]:
@@ -82,44 +79,35 @@ def reached_by(connection: Connection, job_id: str) -> list[str]:
 
 def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
     """The users whom the vendor refused: part of the job -> users in lower case."""
-    query = text(
+    query = (
         "select part_id, recipient_key from worker_failures where part_id > :low and part_id < :high and kind = 'user'"
     )
     found: dict[str, set[str]] = {}
-    for part, user in connection.execute(query, part_range(job_id)):
+    for part, user in execute(connection, query, part_range(job_id)):
         found.setdefault(part, set()).add(user)
     return found
 
 
 def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     """The parts of a job with their receipts, in order; of two receipts of a part with one msgid the later is kept."""
-    rows = connection.execute(
-        text(
-            "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
-            " r.claim, r.msgid, r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r"
-            " on r.part_id = p.id and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
-        ),
-        part_range(job_id),
+    query = (
+        "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
+        " r.claim, r.msgid, r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r"
+        " on r.part_id = p.id and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
     )
-    parts = [
-        TargetPart(
-            row[0], row[1], PartState(row[2]), row[3], row[4], row[5], row[6], row[7], json.loads(row[8]), *row[9:]
-        )
-        for row in rows
-    ]
+    rows = mappings(connection, query, part_range(job_id))
+    parts = [TargetPart(**row | {"state": PartState(row["state"]), "spec": json.loads(row["spec"])}) for row in rows]
     return list({(part.id, part.msgid): part for part in parts}.values())
 
 
 def channel_of(connection: Connection, job_id: str) -> str | None:
     """A job's channel; None: there is no such job."""
-    return connection.execute(text("select channel from worker_jobs where id = :id"), {"id": job_id}).scalar()
+    return execute(connection, "select channel from worker_jobs where id = :id", {"id": job_id}).scalar()
 
 
 def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
     """A job's kind and message."""
-    kind, message = connection.execute(
-        text("select kind, message from worker_jobs where id = :id"), {"id": job_id}
-    ).one()
+    kind, message = execute(connection, "select kind, message from worker_jobs where id = :id", {"id": job_id}).one()
     return kind, json.loads(message)
 
 
@@ -141,85 +129,76 @@ class Beside:
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
     """The other parts of an account and kind that are in doubt, queued again or not, or in the air."""
     queue = dialect_of(connection).by_partial_index("worker_parts_queue")
-    rows = connection.execute(
-        text(
-            "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
-            # One select for each index: with a single condition MariaDB would read every part of the table.
-            " (select id from worker_parts where state = 6 and doubts > 0"
-            f" union all select id from worker_parts{queue} where state = 0 and lane = :lane and doubts > 0"
-            " union all select id from worker_parts where state = 1 and lane = :lane) found"
-            " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
-            " where p.id <> :own and j.account = :account and j.kind = :kind"
-        ),
-        {"account": account, "kind": kind, "lane": lane, "own": own_id},
+    query = (
+        "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
+        # One select for each index: with a single condition MariaDB would read every part of the table.
+        " (select id from worker_parts where state = 6 and doubts > 0"
+        f" union all select id from worker_parts{queue} where state = 0 and lane = :lane and doubts > 0"
+        " union all select id from worker_parts where state = 1 and lane = :lane) found"
+        " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
+        " where p.id <> :own and j.account = :account and j.kind = :kind"
     )
     return [
         Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]))
-        for row in rows
+        for row in execute(connection, query, {"account": account, "kind": kind, "lane": lane, "own": own_id})
     ]
 
 
 def is_recalled(connection: Connection, part: str) -> bool:
     """Whether a message or task of the part was recalled or cancelled."""
-    query = text("select 1 from worker_receipts where part_id = :part and recalled_at is not null")
-    return connection.execute(query, {"part": part}).first() is not None
+    query = "select 1 from worker_receipts where part_id = :part and recalled_at is not null"
+    return execute(connection, query, {"part": part}).first() is not None
 
 
 def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The parts of every job about this one: their kind, state and spec."""
-    jobs = connection.execute(text("select id, kind from worker_jobs where target_job_id = :job"), {"job": job_id})
+    jobs = execute(connection, "select id, kind from worker_jobs where target_job_id = :job", {"job": job_id})
+    # By the range of the parts' ids, because parts have no index by job.
+    query = "select state, spec from worker_parts where id > :low and id < :high order by n"
     return [
-        {"kind": kind, "state": row[0], "spec": row[1]}
+        {"kind": kind, **row}
         for follower, kind in sorted(tuple(job) for job in jobs)
-        for row in connection.execute(_STATE_AND_SPEC, part_range(follower))
+        for row in mappings(connection, query, part_range(follower))
     ]
 
 
 def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
     """Whether a part of the job is in doubt and not held, so that a repeat or a look-up is still to come."""
-    query = text(
+    query = (
         "select 1 from worker_parts where id > :low and id < :high and ((state = 6 and not_before is not null)"
         " or (state in (0, 1) and doubts > 0)) limit 1"
     )
-    return connection.execute(query, part_range(job_id)).first() is not None
-
-
-# By the range of the parts' ids, because parts have no index by job.
-_STATE_AND_SPEC = text("select state, spec from worker_parts where id > :low and id < :high order by n")
+    return execute(connection, query, part_range(job_id)).first() is not None
 
 
 def reminders(connection: Connection, target: str, since: int) -> list[int]:
     """The instants after `since` when reminders of a part's task were accepted, oldest first, in microseconds."""
-    jobs = connection.execute(
-        text("select id from worker_jobs where target_job_id = :job and kind = 'remind'"), {"job": job_of(target)}
+    jobs = "select id from worker_jobs where target_job_id = :job and kind = 'remind'"
+    given = (
+        "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
+        " where p.id > :low and p.id < :high and r.not_sent = false and r.accepted_at > :since"
     )
-    rows = [row for job in list(jobs) for row in connection.execute(_GIVEN, {**part_range(job[0]), "since": since})]
+    ids = execute(connection, jobs, {"job": job_of(target)}).scalars().all()
+    rows = [row for id in ids for row in execute(connection, given, {**part_range(id), "since": since})]
     return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
-
-
-_GIVEN = text(
-    "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
-    " where p.id > :low and p.id < :high and r.not_sent = false and r.accepted_at > :since"
-)
 
 
 def park(connection: Connection, part: PartFacts, job_id: str, until: int, reason: str) -> None:
     """Parks a part on a job whose row this transaction has locked."""
     park_on(part, job_id, until, reason)
     save_parts(connection, [part])
-    connection.execute(text("update worker_jobs set awaited = true where id = :id"), {"id": job_id})
+    execute(connection, "update worker_jobs set awaited = true where id = :id", {"id": job_id})
 
 
 def wake_overdue(connection: Connection, now: str) -> None:
     """Lets parked parts whose wait has ended check their target again."""
     # Few parts are parked and many are due: a plan that begins with the due ones reads the whole backlog.
     waiting = dialect_of(connection).by_index("worker_parts_waiting")
-    connection.execute(
-        text(
-            f"update worker_parts{waiting} set waits_on = null, offered_until = null"
-            f" where waits_on is not null and state = 0 and not_before <= {now}"
-        )
+    wake = (
+        f"update worker_parts{waiting} set waits_on = null, offered_until = null"
+        f" where waits_on is not null and state = 0 and not_before <= {now}"
     )
+    execute(connection, wake)
 
 
 def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
@@ -227,40 +206,31 @@ def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, 
     part = lock_parts(connection, [own_id]).get(own_id)
     if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
         return None
-    spec = connection.execute(text("select spec from worker_parts where id = :id"), {"id": own_id}).scalar_one()
+    spec = execute(connection, "select spec from worker_parts where id = :id", {"id": own_id}).scalar_one()
     return part, json.loads(spec)
 
 
 def make_urgent(connection: Connection, part_id: str) -> None:
     """Gives a queued part the urgent priority, for the next time it is offered."""
-    connection.execute(
-        text("update worker_parts set priority = :urgent where id = :id and state = 0"),
-        {"urgent": int(Priority.URGENT), "id": part_id},
-    )
+    update = "update worker_parts set priority = :urgent where id = :id and state = 0"
+    execute(connection, update, {"urgent": int(Priority.URGENT), "id": part_id})
 
 
 def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
     """Gives the first spec to the follow-up's own part, and adds a part to its open job for each of the others."""
-    connection.execute(
-        text("update worker_parts set spec = :spec where id = :id"), {"spec": _dump(specs[0]), "id": own.id}
-    )
-    if len(specs) == 1:
+    execute(connection, "update worker_parts set spec = :spec where id = :id", {"spec": _dump(specs[0]), "id": own.id})
+    rest = [_dump(spec) for spec in specs[1:]]
+    if not rest:
         return
-    row = connection.execute(
-        text("select priority, not_before, expires_at from worker_parts where id = :id"), {"id": own.id}
-    ).one()
+    query = "select priority, not_before, expires_at from worker_parts where id = :id"
+    priority, due_at, expires_at = execute(connection, query, {"id": own.id}).one()
     rows = [
-        {
-            **new_part(own.job_id, n, own.lane, priority=row[0], not_before=row[1], spec=_dump(spec)),
-            "expires_at": row[2],
-        }
-        for n, spec in enumerate(specs[1:], start=1)
+        new_part(own.job_id, n, own.lane, priority=priority, not_before=due_at, spec=spec) | {"expires_at": expires_at}
+        for n, spec in enumerate(rest, start=1)
     ]
     insert_rows(connection, tables.parts, rows)
-    connection.execute(
-        text("update worker_jobs set n_open = n_open + :more where id = :id"),
-        {"more": len(rows), "id": own.job_id},
-    )
+    more = "update worker_jobs set n_open = n_open + :more where id = :id"
+    execute(connection, more, {"more": len(rows), "id": own.job_id})
 
 
 def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, spec: str) -> dict[str, Any]:

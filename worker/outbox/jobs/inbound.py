@@ -19,7 +19,7 @@ from worker.domain.job import job_of
 from worker.domain.pacing.lane import LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.engine.sql import read_now
+from worker.outbox.engine.sql import execute, read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
@@ -73,7 +73,8 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
     }
     insert_rows(connection, tables.inbound, [row], conflict="ignore")
     # The stored delivery's id shows which one won: row counts of ignored conflicts differ from database to database.
-    if connection.execute(_STORED_BY, {"id": key}).scalar_one() != delivery.id:
+    stored_by = execute(connection, "select stored_by from worker_inbound where id = :id", {"id": key}).scalar_one()
+    if stored_by != delivery.id:
         return None
     if card is not None:
         _follow(connection, delivery, card, part_id, instant)
@@ -105,9 +106,6 @@ def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id
     insert_rows(connection, tables.events, [row])
 
 
-_STORED_BY = text("select stored_by from worker_inbound where id = :id")
-
-
 def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) -> str | None:
     """The part of one of these accounts that sent the card; None: none of ours did."""
     # The part's row exists before its card can, so it is found also when the press arrives before the send's answer.
@@ -116,8 +114,7 @@ def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) 
         found = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
         if found is not None:
             return str(found)
-    rows = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id})
-    found = rows.scalar()
+    found = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id}).scalar()
     return None if found is None else str(found)
 
 
@@ -148,7 +145,11 @@ class LostCall:
 def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> LostCall | None:
     """The call in doubt that a press of this card proves; None: none is in doubt, or the card may be another part's."""
     part_id = part_of_task(connection, accounts, task_id)
-    row = None if part_id is None else connection.execute(_LOST, {"part": part_id}).first()
+    query = (
+        "select claim, incarnation, flagged from worker_attempts where part_id = :part and doubtful = true"
+        " order by claim limit 1"
+    )
+    row = None if part_id is None else execute(connection, query, {"part": part_id}).first()
     if part_id is None or row is None:
         return None
     # A task_id that the worker made is of one part; one that the caller chose may be of several.
@@ -157,16 +158,11 @@ def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> 
     return LostCall(part_id, row[0], row[1], bool(row[2]))
 
 
-_LOST = text(
-    "select claim, incarnation, flagged from worker_attempts where part_id = :part and doubtful = true"
-    " order by claim limit 1"
-)
-
-
 def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
     """The caller's own id of the pressed card, out of the message of the job that sent it; None: it has none."""
     part_id = part_of_task(connection, accounts, card.task_id)
-    message = None if part_id is None else connection.execute(_MESSAGE, {"job": job_of(part_id)}).scalar()
+    query = "select message from worker_jobs where id = :job"
+    message = None if part_id is None else execute(connection, query, {"job": job_of(part_id)}).scalar()
     found: Any = None if message is None else json.loads(message)
     for step in card.own_id_at:
         try:
@@ -175,6 +171,3 @@ def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress)
             # The path belongs to another message than the job's.
             return None
     return found if isinstance(found, str) else None
-
-
-_MESSAGE = text("select message from worker_jobs where id = :job")
