@@ -6,10 +6,8 @@ A rollback leaves nothing, workers on other hosts can read them, and memory stay
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 
-from sqlalchemy import Connection, text
-from sqlalchemy.sql.elements import TextClause
+from sqlalchemy import Connection
 
 from worker.domain.errors import FileGone
 from worker.outbox import tables
@@ -17,6 +15,7 @@ from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import SqlClock, micros, now_in
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import execute
 
 REUSED_WITHIN_S = 3 * 86_400
 """Seconds for which a stored copy is reused. Housekeeping deletes a copy with its last job, which is at least four days
@@ -24,27 +23,13 @@ old then, so no producer can have found one that is about to be deleted.
 """
 
 
-@lru_cache(maxsize=8)
-def _find(now: str) -> TextClause:
-    return text(
-        "select id from worker_blobs where sha256 = :sha256 and size = :size"
-        f" and created_at > {now} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
-    )
-
-
-@lru_cache(maxsize=8)
-def _insert(now: str) -> TextClause:
-    return text(f"insert into worker_blobs (id, sha256, size, created_at) values (:id, :sha256, :size, {now})")
-
-
-_INSERT_CHUNK = "insert into worker_blob_chunks (blob_id, n, data) values (:id, :n, {data})"
-_INSERT_BYTES, _INSERT_DIGITS = (text(_INSERT_CHUNK.format(data=data)) for data in (":data", "unhex(:data)"))
-_READ_CHUNK = text("select data from worker_blob_chunks where blob_id = :id and n = :n")
-
-
 def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -> str | None:
     """A recent copy of the same content that this transaction can see; None: store one. Takes no lock."""
-    found = connection.execute(_find(now_in(connection, clock)), {"sha256": sha256, "size": size}).scalar()
+    query = (
+        "select id from worker_blobs where sha256 = :sha256 and size = :size"
+        f" and created_at > {now_in(connection, clock)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
+    )
+    found = execute(connection, query, {"sha256": sha256, "size": size}).scalar()
     return None if found is None else str(found)
 
 
@@ -52,33 +37,33 @@ def insert_blob(
     connection: Connection, clock: SqlClock, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]
 ) -> None:
     """Stores a file, with one statement for each piece of it."""
-    now = now_in(connection, clock)
-    connection.execute(_insert(now), {"id": blob_id, "sha256": sha256, "size": size})
+    values = f"(:id, :sha256, :size, {now_in(connection, clock)})"
+    insert = f"insert into worker_blobs (id, sha256, size, created_at) values {values}"
+    execute(connection, insert, {"id": blob_id, "sha256": sha256, "size": size})
     as_digits = dialect_of(connection).bytes_as_digits
+    data = "unhex(:data)" if as_digits else ":data"
     for n, chunk in enumerate(chunks):
         row = {"id": blob_id, "n": n, "data": chunk.hex() if as_digits else chunk}
-        connection.execute(_INSERT_DIGITS if as_digits else _INSERT_BYTES, row)
+        execute(connection, f"insert into worker_blob_chunks (blob_id, n, data) values (:id, :n, {data})", row)
 
 
 def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
     """Deletes files with their pieces."""
     for table, key in (("worker_blob_chunks", "blob_id"), ("worker_blobs", "id")):
-        connection.execute(text(dialect_of(connection).delete_chosen(table, key)), {"ids": ids_json(ids)})
+        execute(connection, dialect_of(connection).delete_chosen(table, key), {"ids": ids_json(ids)})
 
 
 def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
     """Stores which jobs name which files, as pairs of a new job's id and a blob's; None: a file to be fetched."""
     stored = {(job, blob) for job, blob in uses if blob is not None}
     rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(stored)]
-    if rows:
-        insert_rows(connection, tables.blob_uses, rows)
+    insert_rows(connection, tables.blob_uses, rows)
 
 
-def stored_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+def stored_blobs(connection: Connection, ids: Iterable[str], lock: str = "") -> set[str]:
     """The ids of files that are still stored."""
-    among = dialect_of(connection).chosen("worker_blobs")
-    rows = connection.execute(text(f"select id from {among}"), {"ids": ids_json(ids)})
-    return {str(row[0]) for row in rows}
+    query = f"select id from {dialect_of(connection).chosen('worker_blobs')}{lock}"
+    return {str(row[0]) for row in execute(connection, query, {"ids": ids_json(ids)})}
 
 
 def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -89,8 +74,7 @@ def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     if not there or dialect.has_one_writer:
         return there
     # A shared lock, for several producers at once; housekeeping, which alone locks these rows, skips such files.
-    query = f"select id from {dialect.chosen('worker_blobs')}{dialect.shared_lock}"
-    return {str(row[0]) for row in connection.execute(text(query), {"ids": ids_json(there)})}
+    return stored_blobs(connection, there, dialect.shared_lock)
 
 
 def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -98,9 +82,8 @@ def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     dialect = dialect_of(connection)
     if dialect.has_one_writer:
         return set()
-    query = f"select id from {dialect.chosen('worker_blobs')}{dialect.in_order()}{dialect.skip_locked}"
-    free = connection.execute(text(query), {"ids": ids_json(ids)})
-    return stored_blobs(connection, ids) - {str(row[0]) for row in free}
+    free = stored_blobs(connection, ids, dialect.in_order() + dialect.skip_locked)
+    return stored_blobs(connection, ids) - free
 
 
 def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
@@ -111,16 +94,14 @@ def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
         # Freed before the next one is read, so that only one piece is in memory.
         chunk = None
         n += 1
-    if n == 0 and not _is_there(database, blob_id):
-        raise FileGone("the file is no longer stored; enqueue it again")
+    if n == 0:
+        with database.reading() as connection:
+            if not stored_blobs(connection, [blob_id]):
+                raise FileGone("the file is no longer stored; enqueue it again")
 
 
 def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:
+    query = "select data from worker_blob_chunks where blob_id = :id and n = :n"
     with database.reading() as connection:
-        data = connection.execute(_READ_CHUNK, {"id": blob_id, "n": n}).scalar()
+        data = execute(connection, query, {"id": blob_id, "n": n}).scalar()
     return None if data is None else bytes(data)
-
-
-def _is_there(database: Database, blob_id: str) -> bool:
-    with database.reading() as connection:
-        return bool(stored_blobs(connection, [blob_id]))

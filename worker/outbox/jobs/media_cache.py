@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection
 
 from worker.domain.job import part_id
 from worker.domain.settle import FOREVER, SECOND
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import run
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import execute, run
 from worker.outbox.jobs.blobs import note_uses
 from worker.outbox.jobs.follow_ups import lock_job_row
 
@@ -48,14 +48,12 @@ def valid_media(connection: Connection, row_id: str, send_job_id: str, until: st
 
     The second value says whether its upload was made after the send that asks.
     """
-    row = connection.execute(
-        text(
-            "select m.media_id, u.created_at >= s.created_at from worker_media m"
-            " left join worker_jobs u on u.id = m.job_id left join worker_jobs s on s.id = :send"
-            f" where m.id = :id and m.media_id is not null and m.valid_until > {until}"
-        ),
-        {"id": row_id, "send": send_job_id},
-    ).first()
+    query = (
+        "select m.media_id, u.created_at >= s.created_at from worker_media m"
+        " left join worker_jobs u on u.id = m.job_id left join worker_jobs s on s.id = :send"
+        f" where m.id = :id and m.media_id is not null and m.valid_until > {until}"
+    )
+    row = execute(connection, query, {"id": row_id, "send": send_job_id}).first()
     return None if row is None else (row[0], bool(row[1]))
 
 
@@ -65,21 +63,25 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
     None: another upload was begun meanwhile; the caller asks again in a new transaction.
     """
     # Read without a lock, because the upload's job has to be locked before the row.
-    found = connection.execute(_UPLOAD, {"id": row["id"]}).scalar()
+    found = execute(connection, "select job_id from worker_media where id = :id", {"id": row["id"]}).scalar()
     if found is None:
         fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
         insert_rows(connection, tables.media, [fresh], conflict="ignore")
     is_kept = bool(found) and lock_job_row(connection, str(found))
-    current = connection.execute(_locked(dialect_of(connection)), {"id": row["id"]}).first()
+    locked = f"select job_id, media_id, valid_until from worker_media where id = :id{dialect_of(connection).lock}"
+    current = execute(connection, locked, {"id": row["id"]}).first()
     # The row names another upload by now, whose job must not be locked after the row.
     if current is None or current[0] != (found or ""):
         return None
     # There is no upload yet, or retention has deleted its job.
     if not is_kept:
         return VaultRow("", None, None, False, FOREVER, False, None, None)
-    state, not_before, reason, after_send, spec = connection.execute(
-        _UPLOADING, {"send": send_job_id, "id": part_id(current[0], 0)}
-    ).one()
+    uploading = (
+        "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
+        " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
+    )
+    values = {"send": send_job_id, "id": part_id(current[0], 0)}
+    state, not_before, reason, after_send, spec = execute(connection, uploading, values).one()
     acts = state == PartState.UNKNOWN and not_before is not None
     return VaultRow(
         current[0],
@@ -93,43 +95,24 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
     )
 
 
-_UPLOAD = text("select job_id from worker_media where id = :id")
-_UPLOADING = text(
-    "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
-    " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
-)
-
-
-def _locked(dialect: Dialect) -> TextClause:
-    return text(f"select job_id, media_id, valid_until from worker_media where id = :id{dialect.lock}")
-
-
 def add_upload(connection: Connection, media_row_id: str, job: Mapping[str, Any], part: Mapping[str, Any]) -> None:
     """Inserts an upload job for the send that needs it, which has locked the file's row."""
     insert_rows(connection, tables.jobs, [job])
     insert_rows(connection, tables.parts, [part])
     note_uses(connection, [(job["id"], file["blob"]) for file in json.loads(job["message"])["files"].values()])
-    connection.execute(
-        text("update worker_media set job_id = :job, media_id = null, valid_until = null where id = :id"),
-        {"job": job["id"], "id": media_row_id},
-    )
+    update = "update worker_media set job_id = :job, media_id = null, valid_until = null where id = :id"
+    execute(connection, update, {"job": job["id"], "id": media_row_id})
 
 
 def keep_media(connection: Connection, upload_job_id: str, media_id: str, valid_until: int) -> None:
     """Stores the media_id of an upload for every send of its file, if it is the newest upload of the file."""
-    run(
-        connection,
-        "update worker_media set media_id = :media, valid_until = :until where job_id = :job",
-        {"media": media_id, "until": valid_until, "job": upload_job_id},
-    )
+    update = "update worker_media set media_id = :media, valid_until = :until where job_id = :job"
+    run(connection, update, {"media": media_id, "until": valid_until, "job": upload_job_id})
 
 
 def invalidate_media(connection: Connection, invalidated: Sequence[tuple[str, str]]) -> None:
     """Ends media_ids that the vendor does not know any more, so that the next send uploads the file again."""
     # Matched by the media_id: a newer one in the row stays valid.
+    update = "update worker_media set valid_until = 0 where id = :id and media_id = :media"
     for row_id, media_id in invalidated:
-        run(
-            connection,
-            "update worker_media set valid_until = 0 where id = :id and media_id = :media",
-            {"id": row_id, "media": media_id},
-        )
+        run(connection, update, {"id": row_id, "media": media_id})
