@@ -18,6 +18,7 @@ from worker.domain.job import part_id
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import SqlClock, now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
+from worker.outbox.engine.sql import execute, mappings
 
 ROWS_A_STATEMENT = 1_000
 BYTES_A_STATEMENT = 4 * 1024 * 1024
@@ -156,9 +157,9 @@ def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
 
 
 def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
-    statement = _owners(dialect_of(connection), lock)
-    rows = connection.execute(statement, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
-    return {(row["account"], row["dedupe_key"]): dict(row) for row in rows.mappings()}
+    query = _owners(dialect_of(connection), lock)
+    rows = mappings(connection, query, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
+    return {(row["account"], row["dedupe_key"]): row for row in rows}
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
@@ -168,36 +169,32 @@ def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]
         # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need.
         if dialect.locks_gaps:
             its = _present(connection, table, its)
-        connection.execute(text(dialect.delete_chosen(table)), {"ids": ids_json(its)})
+        execute(connection, dialect.delete_chosen(table), {"ids": ids_json(its)})
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
     """The ids of rows that the transaction can see; takes no lock."""
-    query = text(f"select id from {dialect_of(connection).chosen(table)}")
-    return [row[0] for row in connection.execute(query, {"ids": ids_json(ids)})]
+    query = f"select id from {dialect_of(connection).chosen(table)}"
+    return [row[0] for row in execute(connection, query, {"ids": ids_json(ids)})]
 
 
 def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     """A job's row, also of this same uncommitted transaction; None when there is none."""
-    row = connection.execute(_READ_JOB, {"id": job_id}).mappings().first()
-    return None if row is None else dict(row)
+    return next(iter(mappings(connection, "select * from worker_jobs where id = :id", {"id": job_id})), None)
 
 
 def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:
     """Whether an instant is still to come by the database's clock."""
-    now = now_in(connection, clock)
-    return bool(connection.execute(text(f"select case when :at > {now} then 1 else 0 end"), {"at": at}).scalar())
+    query = f"select case when :at > {now_in(connection, clock)} then 1 else 0 end"
+    return bool(execute(connection, query, {"at": at}).scalar())
 
 
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
     """The spec of a job's first part: its share, and what resolve found for it."""
-    found = connection.execute(_FIRST_SPEC, {"id": part_id(job_id, 0)}).scalar()
+    found = execute(connection, "select spec from worker_parts where id = :id", {"id": part_id(job_id, 0)}).scalar()
     told: Mapping[str, Any] = json.loads(found or "{}")
     return told
 
-
-_FIRST_SPEC = text("select spec from worker_parts where id = :id")
-_READ_JOB = text("select * from worker_jobs where id = :id")
 
 # The source is the job's row, so that a job left out for its dedupe key gets no parts.
 _PARTS_OF = (
@@ -224,21 +221,20 @@ def _insert_together(
     """Inserts jobs and parts in one statement; returns the jobs' due_at if one of them has a dedupe or order key."""
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
     telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
-    found = connection.execute(
-        _jobs_and_parts(dialect_of(connection), now, telling), {"jobs": _dump(jobs), "parts": _dump(parts)}
-    )
+    insert = _jobs_and_parts(dialect_of(connection), now, telling)
+    found = execute(connection, insert, {"jobs": _dump(jobs), "parts": _dump(parts)})
     return {row[0]: row[1] for row in found} if telling else {}
 
 
 @lru_cache(maxsize=8)
-def _jobs_and_parts(dialect: Dialect, now: str, telling: bool) -> TextClause:
+def _jobs_and_parts(dialect: Dialect, now: str, telling: bool) -> str:
     """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
     jobs = f"select * from {dialect.opened('jobs', _typed(dialect, _JOB))}"
     only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, order_id from v where lane is not null"
     parts = f"select * from {dialect.opened('parts', _typed(dialect, _PART), 'p')}"
     into_parts = _PARTS_OF.format(v="p.", greatest="greatest")
     into_parts += f" from ({only} union all {parts}) p join j on j.id = p.job_id"
-    return text(
+    return (
         f"with c as materialized (select {now} as now), v as materialized ({jobs}),"
         f" j as ({_insert_into_jobs('c cross join v')}{_ON_CONFLICT}"
         " returning id, recipients, priority, due_at, created_at, expires_at)"
@@ -261,7 +257,7 @@ def _insert_one_after_the_other(
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
     if jobs:
-        connection.execute(_all_jobs(dialect, now), {"jobs": _dump(jobs)})
+        execute(connection, _all_jobs(dialect, now), {"jobs": _dump(jobs)})
     # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
     # every producer inserts.
     there = {job["id"] for job in jobs}
@@ -269,7 +265,7 @@ def _insert_one_after_the_other(
         there = set(_present(connection, "worker_jobs", there))
     parts = [part for part in parts if part["job_id"] in there]
     if parts:
-        connection.execute(_all_parts(dialect), {"parts": _dump(parts)})
+        execute(connection, _all_parts(dialect), {"parts": _dump(parts)})
 
 
 def _key_of(job: JobRow) -> tuple[str, str | None]:
@@ -277,23 +273,23 @@ def _key_of(job: JobRow) -> tuple[str, str | None]:
 
 
 @lru_cache(maxsize=8)
-def _all_jobs(dialect: Dialect, now: str) -> TextClause:
+def _all_jobs(dialect: Dialect, now: str) -> str:
     # The limit keeps the clock from being merged into the outer query, which would read it again for every row.
     source = f"(select {now} as now limit 1) c cross join {dialect.opened('jobs', _typed(dialect, _JOB))}"
-    return text(_insert_into_jobs(source) + _ON_DUPLICATE_KEY)
+    return _insert_into_jobs(source) + _ON_DUPLICATE_KEY
 
 
 @lru_cache(maxsize=1)
-def _all_parts(dialect: Dialect) -> TextClause:
+def _all_parts(dialect: Dialect) -> str:
     parts = dialect.opened("parts", {**_typed(dialect, _PART), "job_id": dialect.key})
     joined = f"{parts}{dialect.join('worker_jobs j')} on j.id = v.job_id"
-    return text(f"{_PARTS_OF.format(v='v.', greatest='greatest')} from {joined}")
+    return f"{_PARTS_OF.format(v='v.', greatest='greatest')} from {joined}"
 
 
 @lru_cache(maxsize=8)
-def _owners(dialect: Dialect, lock: str) -> TextClause:
+def _owners(dialect: Dialect, lock: str) -> str:
     source = dialect.opened_keys("keys", ("a", "k")) + dialect.join("worker_jobs j", "worker_jobs_dedupe")
-    return text(
+    return (
         "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
         f" from {source} on j.account = v.a and j.dedupe_key = v.k{lock}"
     )

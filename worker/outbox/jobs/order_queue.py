@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -50,14 +49,10 @@ def append(connection: Connection, places: Sequence[OrderPlace], due: Mapping[st
     """
     unknown = {place.job_id for place in places} - set(due)
     if unknown:
-        due = {**due, **_due(connection, unknown)}
+        query = f"select id, due_at from {dialect_of(connection).chosen('worker_jobs')}"
+        due = {**due, **dict(fetch(connection, query, {"ids": ids_json(unknown)}))}
     rows = [{**place._asdict(), "place_at": due[place.job_id]} for place in sorted(places)]
     insert_rows(connection, tables.order_queue, rows)
-
-
-def _due(connection: Connection, jobs: set[str]) -> dict[str, int]:
-    query = f"select id, due_at from {dialect_of(connection).chosen('worker_jobs')}"
-    return {row[0]: row[1] for row in fetch(connection, query, {"ids": ids_json(jobs)})}
 
 
 def take_place(connection: Connection, old_job: str, new_job: str) -> None:
@@ -163,8 +158,8 @@ def skip(connection: Connection, now: str, job_id: str) -> list[str]:
         return []
     _lock(connection, set(orders.values()))
     heads = _heads(connection, set(orders.values()))
-    found = _standing(connection, [head for head in heads.values() if head in orders])
-    passed = [one.part for one in found if one.state is not PartState.SENDING]
+    found = _standing(connection, (head for head in heads.values() if head in orders))
+    passed = [part for part, one in found.items() if one.state is not PartState.SENDING]
     if passed:
         _leave(connection, passed)
         # A part whose place a replay is taking keeps its row, see `_leave`.
@@ -189,8 +184,8 @@ def stalled(connection: Connection, orders: Sequence[str]) -> list[str]:
     if not orders:
         return []
     heads = _heads(connection, orders)
-    found = {one.part: one for one in _standing(connection, [head for head in heads.values() if head])}
-    return [order for order, head in heads.items() if head is None or _is_stalled(found.get(head))]
+    found = _standing(connection, heads.values())
+    return [order for order, head in heads.items() if head is None or (head in found and found[head].is_stalled)]
 
 
 def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
@@ -200,8 +195,8 @@ def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
     # A row that a replay holds is not deleted, and must not be tried for ever.
     tried: set[str] = set()
     while True:
-        heads = [head for head in _heads(connection, orders).values() if head]
-        gone = {one.part for one in _standing(connection, heads) if one.lets_go} - tried
+        heads = _standing(connection, _heads(connection, orders).values())
+        gone = {part for part, one in heads.items() if one.lets_go} - tried
         if not gone:
             break
         _leave(connection, gone)
@@ -219,7 +214,6 @@ def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
 class _Standing:
     """The state of a part of an order; without a state the part's row is gone."""
 
-    part: str
     skips: bool
     state: PartState | None
     not_before: int | None
@@ -233,36 +227,29 @@ class _Standing:
             return True
         return self.skips and self.is_parked and self.state is PartState.QUEUED
 
-    def sleeps(self) -> bool:
-        return self.state is PartState.QUEUED and self.not_before == FOREVER and self.waits_on is None
+    @property
+    def is_stalled(self) -> bool:
+        sleeps = self.state is PartState.QUEUED and self.not_before == FOREVER and self.waits_on is None
+        return sleeps or self.lets_go
 
 
-def _is_stalled(found: _Standing | None) -> bool:
-    return found is not None and (found.lets_go or found.sleeps())
-
-
-def _standing(connection: Connection, parts: Sequence[str | None]) -> list[_Standing]:
-    source = dialect_of(connection).chosen(
-        "worker_order_queue",
-        "part_id",
-        alias="t",
-        joins=" left join worker_parts p on p.id = t.part_id",
-    )
+def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, _Standing]:
+    joins = " left join worker_parts p on p.id = t.part_id"
+    source = dialect_of(connection).chosen("worker_order_queue", "part_id", alias="t", joins=joins)
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
     names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
     parked = parked_among(connection, names) if names else set[str]()
-    return [
-        _Standing(
-            row[0],
-            bool(row[1]),
-            None if row[2] is None else PartState(row[2]),
-            row[3],
-            row[4],
-            bool(row[5]) and not parked.isdisjoint((row[5], account_of(row[5]))),
+    return {
+        part: _Standing(
+            bool(skips),
+            None if state is None else PartState(state),
+            not_before,
+            waits_on,
+            bool(lane) and not parked.isdisjoint((lane, account_of(lane))),
         )
-        for row in rows
-    ]
+        for part, skips, state, not_before, waits_on, lane in rows
+    }
 
 
 # -- the tables -------------------------------------------------------------------------------------------------------
@@ -286,14 +273,11 @@ def _first(dialect: Dialect, order_id: str) -> str:
     return f"(select e.part_id {line} order by e.place_at, e.job_id, e.n limit 1)"
 
 
-@lru_cache(maxsize=8)
-def _select_places(dialect: Dialect) -> str:
-    source = dialect.chosen("worker_order_queue", "part_id", alias="t")
-    return f"select t.part_id, t.order_id, t.place_at, t.skips, {_first(dialect, 't.order_id')} from {source}"
-
-
 def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
-    rows = fetch(connection, _select_places(dialect_of(connection)), {"ids": ids_json(ids)})
+    dialect = dialect_of(connection)
+    source = dialect.chosen("worker_order_queue", "part_id", alias="t")
+    query = f"select t.part_id, t.order_id, t.place_at, t.skips, {_first(dialect, 't.order_id')} from {source}"
+    rows = fetch(connection, query, {"ids": ids_json(ids)})
     return {row[0]: _Place(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
 
 
@@ -301,8 +285,7 @@ def _heads(connection: Connection, orders: Collection[str]) -> dict[str, str | N
     """The first part of each of these orders; None: the order has no part."""
     dialect = dialect_of(connection)
     query = f"select o.id, {_first(dialect, 'o.id')} from {dialect.chosen('worker_orders', alias='o')}"
-    rows: list[tuple[Any, ...]] = fetch(connection, query, {"ids": ids_json(orders)})
-    return {row[0]: row[1] for row in rows}
+    return dict(fetch(connection, query, {"ids": ids_json(orders)}))
 
 
 def _leave(connection: Connection, parts: Collection[str]) -> None:
@@ -324,18 +307,13 @@ def _take_out(connection: Connection, parts: Collection[str]) -> None:
     run(connection, dialect_of(connection).delete_chosen("worker_order_queue", "part_id"), {"ids": ids_json(parts)})
 
 
-@lru_cache(maxsize=8)
-def _woken(dialect: Dialect, now: str) -> str:
-    sets = f"not_before = {now}, offered_until = null, reason = null"
-    asleep = f" and state = 0 and not_before = {FOREVER} and waits_on is null"
-    return dialect.update_chosen("worker_parts", sets) + asleep
-
-
 def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
     """Makes the first part of each order due, if it sleeps; deletes orders without a part."""
     heads, dialect = _heads(connection, orders), dialect_of(connection)
     first = [head for head in heads.values() if head]
     if first:
-        run(connection, _woken(dialect, now), {"ids": ids_json(first)})
+        sets = f"not_before = {now}, offered_until = null, reason = null"
+        asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
+        run(connection, f"{dialect.update_chosen('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
     if empty := [order for order, head in heads.items() if head is None]:
         run(connection, dialect.delete_chosen("worker_orders"), {"ids": ids_json(empty)})

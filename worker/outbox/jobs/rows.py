@@ -135,15 +135,11 @@ def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
     ]
 
 
-@lru_cache(maxsize=8)
-def _wake(dialect: Dialect, now: str) -> str:
-    sets = f"waits_on = null, not_before = {now}, offered_until = null"
-    return dialect.update_chosen("worker_parts", sets, "waits_on", index="worker_parts_waiting") + " and state = 0"
-
-
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
     """Makes parts that are parked on these jobs due now; called after the jobs' own rows were written."""
-    run(connection, _wake(dialect_of(connection), now), {"ids": ids_json(job_ids)})
+    sets = f"waits_on = null, not_before = {now}, offered_until = null"
+    wake = dialect_of(connection).update_chosen("worker_parts", sets, "waits_on", index="worker_parts_waiting")
+    run(connection, f"{wake} and state = 0", {"ids": ids_json(job_ids)})
 
 
 @dataclass(slots=True)
@@ -183,5 +179,5 @@ class Batch:
 
     def stir(self, part: PartFacts) -> None:
         """Marks the part's row to be written, and lets follow-ups that wait for its job check again."""
-        self.touched[part.id] = part
+        self.touch(part)
         self.stirred.add(part.job_id)
