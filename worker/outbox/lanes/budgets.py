@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.crypto.seal import keyed_hash
 from worker.domain.pacing.limit import Limit
@@ -17,7 +17,7 @@ from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.sql import execute, fetch, read_now
 from worker.outbox.tables import budgets
 
 _KNOWN_MOST = 200_000
@@ -41,21 +41,24 @@ class Budgets:
         # New rows are inserted before any row is locked: inserts wait only for inserts and locks only for locks, both
         # in key order, so no transactions wait for each other in a circle.
         self._make(connection, [key for key in ids if key not in self._known])
-        rows = self._lock(connection, ids)
+        rows = self.existing(connection, ids)
         # Rows that this process knew may have been purged since.
         if len(rows) < len(ids):
             self._make(connection, [key for key in ids if key not in rows])
-            rows = self._lock(connection, ids)
-        self._remember(ids)
+            rows = self.existing(connection, ids)
+        # Bounds the memory; a forgotten key costs one insert that changes nothing.
+        if len(self._known) > _KNOWN_MOST:
+            self._known.clear()
+        self._known.update(ids)
         return rows
 
     def existing(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
         """Locks the rows that exist, in key order, and makes none."""
-        return self._lock(connection, ids)
+        return dict(fetch(connection, _select(self._database.dialect), {"ids": ids_json(ids)}))
 
     def clock(self, connection: Connection) -> int:
         """The database's clock, in a statement of its own, because it must be read after the locks are held."""
-        return int(fetch(connection, f"select {self._database.now}")[0][0])
+        return read_now(connection, self._database.now)
 
     def save(self, connection: Connection, changed: Mapping[str, str], now: int) -> None:
         """Writes the buckets of locked rows, all in one statement."""
@@ -67,21 +70,11 @@ class Budgets:
         rows = [{"id": key, "buckets": "[]", "updated_at": 0} for key in ids]
         insert_rows(connection, budgets, rows, conflict="ignore")
 
-    def _lock(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-        found = fetch(connection, _select(self._database.dialect), {"ids": ids_json(ids)})
-        return {row[0]: row[1] for row in found}
-
-    def _remember(self, ids: Sequence[str]) -> None:
-        # Bounds the memory; a forgotten key costs one insert that changes nothing.
-        if len(self._known) > _KNOWN_MOST:
-            self._known.clear()
-        self._known.update(ids)
-
 
 def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """Stored buckets by id, as they are now, without a lock; a limit that was never used has no row."""
     rows = f"select id, buckets from {dialect_of(connection).chosen(budgets.name)}"
-    return {row[0]: row[1] for row in fetch(connection, rows, {"ids": ids_json(ids)})}
+    return dict(fetch(connection, rows, {"ids": ids_json(ids)}))
 
 
 def purge(database: Database, *, older_than_s: float) -> int:
@@ -95,22 +88,22 @@ def purge(database: Database, *, older_than_s: float) -> int:
         now = database.read_now()
         before = now - micros(older_than_s)
         idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
-        deleted += _delete(database, idle, before)
+        if idle:
+            deleted += _delete(database, idle, before)
 
 
 def _page(database: Database, after: str) -> list[tuple[str, str, int]]:
-    statement = text(f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}")
+    page = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}"
     with database.reading() as connection:
-        return [(row[0], row[1], row[2]) for row in connection.execute(statement, {"after": after})]
+        return [(row[0], row[1], row[2]) for row in execute(connection, page, {"after": after})]
 
 
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
-    if not ids:
-        return 0
     # The age is compared again, so that a row which was used in the meantime stays.
-    statement = text(f"{database.dialect.delete_chosen(budgets.name)} and updated_at < :before")
-    values = {"ids": ids_json(ids), "before": before}
-    return database.run(lambda connection: connection.execute(statement, values).rowcount)
+    delete = f"{database.dialect.delete_chosen(budgets.name)} and updated_at < :before"
+    return database.run(
+        lambda connection: execute(connection, delete, {"ids": ids_json(ids), "before": before}).rowcount
+    )
 
 
 def budget_key(site_key: bytes, limit: Limit, subject: str) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain.job import first_id
@@ -33,7 +33,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import fetch, read_now, run
+from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
 
 log = structlog.get_logger()
 
@@ -167,59 +167,43 @@ def resume_lanes(
 def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
     """Claims the one probe of a parked lane whose block ran out, and blocks it for the next interval."""
     # Compare-and-set: of several processes that see the block run out, one makes the call.
-    taken = connection.execute(
-        text(
-            f"update worker_lanes set blocked_until = {now_sql} + :delay"
-            f" where lane = :lane and parked = true and blocked_until <= {now_sql}"
-        ),
-        {"delay": delay_us, "lane": lane},
+    take = (
+        f"update worker_lanes set blocked_until = {now_sql} + :delay"
+        f" where lane = :lane and parked = true and blocked_until <= {now_sql}"
     )
-    return bool(taken.rowcount)
+    return bool(execute(connection, take, {"delay": delay_us, "lane": lane}).rowcount)
 
 
 def parked_for_token(connection: Connection, now_sql: str) -> list[str]:
     """Accounts whose credentials were refused, and whose probe is not due yet."""
-    rows = fetch(
-        connection,
-        f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and cause = :cause",
-        {"cause": Cause.TOKEN.value},
-    )
-    return [row[0] for row in rows]
+    query = f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and cause = :cause"
+    return [row[0] for row in fetch(connection, query, {"cause": Cause.TOKEN.value})]
 
 
 def probe_now(connection: Connection, now_sql: str, account: str) -> None:
     """Lets an account that is parked for its token be tried at once; it stays parked until an answer comes."""
-    run(
-        connection,
+    probe = (
         f"update worker_lanes set blocked_until = {now_sql}"
-        f" where lane = :account and parked = true and blocked_until > {now_sql} and cause = :cause",
-        {"account": account, "cause": Cause.TOKEN.value},
+        f" where lane = :account and parked = true and blocked_until > {now_sql} and cause = :cause"
     )
+    run(connection, probe, {"account": account, "cause": Cause.TOKEN.value})
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str) -> None:
     """Returns an account's probe when the lane it went to made no call, because its chat's allowance is used up."""
-    waits = fetch(
-        connection,
-        "select lane from worker_lanes where lane = :lane and parked = true and cause = :cause",
-        {"lane": lane, "cause": Cause.ALLOWANCE.value},
-    )
-    if waits:
-        run(
-            connection,
-            f"update worker_lanes set blocked_until = {now_sql} where lane = :account and parked = true",
-            {"account": account_of(lane)},
-        )
+    waits = "select lane from worker_lanes where lane = :lane and parked = true and cause = :cause"
+    if fetch(connection, waits, {"lane": lane, "cause": Cause.ALLOWANCE.value}):
+        probe = f"update worker_lanes set blocked_until = {now_sql} where lane = :account and parked = true"
+        run(connection, probe, {"account": account_of(lane)})
 
 
 def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
     """Returns a probe that came to a process which cannot use the account; another may take it after `wait_us`."""
-    run(
-        connection,
+    probe = (
         f"update worker_lanes set blocked_until = {now_sql} + :wait"
-        f" where lane in (:lane, :account) and parked = true and blocked_until > {now_sql}",
-        {"wait": wait_us, "lane": lane, "account": account_of(lane)},
+        f" where lane in (:lane, :account) and parked = true and blocked_until > {now_sql}"
     )
+    run(connection, probe, {"wait": wait_us, "lane": lane, "account": account_of(lane)})
 
 
 # -- people -----------------------------------------------------------------------------------------------------------
@@ -228,24 +212,18 @@ def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int)
 def list_lanes(connection: Connection, now_sql: str, account: str | None) -> list[dict[str, Any]]:
     """Rows of lanes that are blocked, parked, struck, narrowed or starting; each with `now`."""
     mine = "" if account is None else " and account = :account"
-    rows = connection.execute(
-        text(
-            f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes where (blocked_until > {now_sql}"
-            f" or parked = true or calls is not null or step > 0 or failures > 0){mine} order by account, lane"
-        ),
-        {} if account is None else {"account": account},
+    query = (
+        f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes where (blocked_until > {now_sql}"
+        f" or parked = true or calls is not null or step > 0 or failures > 0){mine} order by account, lane"
     )
-    return [dict(row) for row in rows.mappings()]
+    return mappings(connection, query, {"account": account})
 
 
 def list_lane_events(connection: Connection, account: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest steps of lanes (ids sort by time)."""
     mine = "" if account is None else " where account = :account"
-    rows = connection.execute(
-        text(f"select * from worker_lane_events{mine} order by id desc limit :limit"),
-        {"limit": limit} if account is None else {"limit": limit, "account": account},
-    )
-    return [dict(row) for row in rows.mappings()]
+    query = f"select * from worker_lane_events{mine} order by id desc limit :limit"
+    return mappings(connection, query, {"limit": limit, "account": account})
 
 
 def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
@@ -255,12 +233,8 @@ def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent
 
 def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
     """(id, account, what) of the next `limit` events after an id."""
-    rows = fetch(
-        connection,
-        "select id, account, what from worker_lane_events where id > :after order by id limit :limit",
-        {"after": after, "limit": limit},
-    )
-    return [(row[0], row[1], row[2]) for row in rows]
+    query = "select id, account, what from worker_lane_events where id > :after order by id limit :limit"
+    return [(id, account, what) for id, account, what in fetch(connection, query, {"after": after, "limit": limit})]
 
 
 def count_lane_events(connection: Connection, what: Step, since: int) -> int:
@@ -272,10 +246,8 @@ def count_lane_events(connection: Connection, what: Step, since: int) -> int:
 
 def lanes_of(connection: Connection, name: str) -> list[str]:
     """The lane of this key; for an account's name the account and its lanes that have a row."""
-    rows = connection.execute(
-        text("select lane from worker_lanes where lane = :name or account = :name order by lane"), {"name": name}
-    )
-    return [row[0] for row in rows]
+    query = "select lane from worker_lanes where lane = :name or account = :name order by lane"
+    return [row[0] for row in execute(connection, query, {"name": name})]
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -283,34 +255,27 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 
 def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
     dialect = dialect_of(connection)
-    rows = fetch(
-        connection,
-        f"select {', '.join(_NAMES)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}",
-        {"ids": ids_json(lanes)},
-    )
-    found = (LaneFacts(**dict(zip(_NAMES, row, strict=True))) for row in rows)
-    return {facts.lane: _typed(facts) for facts in found}
-
-
-def _typed(facts: LaneFacts) -> LaneFacts:
-    facts.parked, facts.cause = bool(facts.parked), Cause(facts.cause) if facts.cause else None
-    return facts
+    query = f"select {', '.join(_NAMES)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}"
+    found: dict[str, LaneFacts] = {}
+    for row in fetch(connection, query, {"ids": ids_json(lanes)}):
+        facts = LaneFacts(**dict(zip(_NAMES, row, strict=True)))
+        facts.parked, facts.cause = bool(facts.parked), Cause(facts.cause) if facts.cause else None
+        found[facts.lane] = facts
+    return found
 
 
 def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
     """Writes the rows; deletes those on which nothing is blocked, bounded or counted any more."""
     kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
     gone = [facts.lane for facts in rows if facts.says_nothing(now)]
-    if kept:
-        insert_rows(connection, tables.lanes, kept, conflict="replace")
+    insert_rows(connection, tables.lanes, kept, conflict="replace")
     if gone:
         run(connection, dialect_of(connection).delete_chosen("worker_lanes", "lane"), {"ids": ids_json(gone)})
 
 
 def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
-    if events:
-        rows = [{"id": uuid7().hex, **asdict(event), "what": str(event.what), "happened_at": now} for event in events]
-        insert_rows(connection, tables.lane_events, rows)
+    rows = [{"id": uuid7().hex, **asdict(event), "what": str(event.what), "happened_at": now} for event in events]
+    insert_rows(connection, tables.lane_events, rows)
 
 
 def calls_in_the_air(connection: Connection) -> dict[str, int]:
@@ -322,14 +287,5 @@ def calls_in_the_air(connection: Connection) -> dict[str, int]:
 def log_steps(steps: Sequence[LaneEvent]) -> None:
     """Logs one line for each step, with the same fields for beginnings and ends."""
     for step in steps:
-        log.warning(
-            "lane",
-            what=step.what,
-            lane=step.lane,
-            account=step.account,
-            label=step.label,
-            reason=step.reason,
-            remedy=step.remedy,
-            hint=step.hint,
-            until=None if step.until is None else instant(step.until).isoformat(timespec="milliseconds"),
-        )
+        until = None if step.until is None else instant(step.until).isoformat(timespec="milliseconds")
+        log.warning("lane", **{"what": step.what, **asdict(step), "until": until})

@@ -9,24 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from sqlalchemy import Connection, text
-from sqlalchemy.sql.elements import TextClause
+from sqlalchemy import Connection
 
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import fetch
-
-
-@lru_cache(maxsize=8)
-def _due(dialect: Dialect, now: str) -> TextClause:
-    return text(
-        "select lane, max(not_before), min(priority), count(*) from"
-        f" (select lane, not_before, priority from worker_parts{dialect.by_partial_index('worker_parts_due')}"
-        " where state = 0"
-        f" and not_before > :since and not_before <= {dialect.read_once(now)} and offered_until is null"
-        " order by not_before limit :limit) due group by lane"
-    )
+from worker.outbox.engine.sql import execute, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +33,16 @@ def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) ->
 
     At most so many parts are read, the oldest first.
     """
-    rows = connection.execute(_due(dialect_of(connection), now), {"since": since, "limit": limit})
-    return {row[0]: NewlyDue(row[1], row[2], row[3]) for row in rows}
+    dialect = dialect_of(connection)
+    query = (
+        "select lane, max(not_before), min(priority), count(*) from"
+        f" (select lane, not_before, priority from worker_parts{dialect.by_partial_index('worker_parts_due')}"
+        " where state = 0"
+        f" and not_before > :since and not_before <= {dialect.read_once(now)} and offered_until is null"
+        " order by not_before limit :limit) due group by lane"
+    )
+    rows = execute(connection, query, {"since": since, "limit": limit})
+    return {lane: NewlyDue(*row) for lane, *row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +132,23 @@ def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) ->
     """Notes, by compare-and-set, that these ids are in the broker for `wait_us`; returns the ids it set."""
     dialect = dialect_of(connection)
     if dialect.has_returning:
-        free = {row[0] for row in connection.execute(_offer(dialect, now), {"ids": ids_json(ids), "wait": wait_us})}
+        free = {row[0] for row in execute(connection, _offer(dialect, now), {"ids": ids_json(ids), "wait": wait_us})}
     else:
         # The transaction that locks the rows first sets them, and the next one sees that.
-        free = {row[0] for row in connection.execute(_lock_free(dialect, now), {"ids": ids_json(ids)})}
-        connection.execute(_offer(dialect, now), {"ids": ids_json(free), "wait": wait_us})
+        free = {row[0] for row in execute(connection, _lock_free(dialect, now), {"ids": ids_json(ids)})}
+        execute(connection, _offer(dialect, now), {"ids": ids_json(free), "wait": wait_us})
     return [part for part in ids if part in free]
 
 
 @lru_cache(maxsize=8)
-def _offer(dialect: Dialect, now: str) -> TextClause:
+def _offer(dialect: Dialect, now: str) -> str:
     update = dialect.update_chosen("worker_parts", f"offered_until = {now} + :wait")
-    return text(f"{update}{_free(now)} returning id" if dialect.has_returning else update)
+    return f"{update}{_free(now)} returning id" if dialect.has_returning else update
 
 
 @lru_cache(maxsize=8)
-def _lock_free(dialect: Dialect, now: str) -> TextClause:
-    return text(f"select id from {dialect.chosen('worker_parts')}{_free(now)}{dialect.in_order()}")
+def _lock_free(dialect: Dialect, now: str) -> str:
+    return f"select id from {dialect.chosen('worker_parts')}{_free(now)}{dialect.in_order()}"
 
 
 def _free(now: str) -> str:
@@ -185,18 +181,13 @@ def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[
     return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
 
-@lru_cache(maxsize=8)
-def _expired(dialect: Dialect, now: str) -> TextClause:
-    return text(
-        "select id, doubts from worker_parts where state = 0 and expires_at is not null"
-        f" and expires_at <= {dialect.read_once(now)} limit :limit"
-    )
-
-
 def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:
     """Queued parts past their `expires_at`, and whether an earlier call of theirs is in doubt."""
-    rows = connection.execute(_expired(dialect_of(connection), now), {"limit": limit})
-    return {row[0]: bool(row[1]) for row in rows}
+    query = (
+        "select id, doubts from worker_parts where state = 0 and expires_at is not null"
+        f" and expires_at <= {dialect_of(connection).read_once(now)} limit :limit"
+    )
+    return {row[0]: bool(row[1]) for row in execute(connection, query, {"limit": limit})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,15 +221,12 @@ def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) 
     """Unknown parts that are not held and whose policy is due, in the order in which it became due."""
     now = dialect_of(connection).read_once(now)
     # Goes on after a part, not from the start: parts about which this process decides nothing hide none behind them.
-    rows = connection.execute(
-        text(
-            f"select {_DOUBTFUL}, {now} - p.not_before from worker_parts p join worker_jobs j on j.id = p.job_id"
-            f" where p.state = 6 and p.not_before <= {now} and p.not_before >= :at"
-            " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
-        ),
-        {"limit": limit, "at": after[0], "id": after[1]},
+    query = (
+        f"select {_DOUBTFUL}, {now} - p.not_before from worker_parts p join worker_jobs j on j.id = p.job_id"
+        f" where p.state = 6 and p.not_before <= {now} and p.not_before >= :at"
+        " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
     )
-    return [Doubtful(*row) for row in rows]
+    return [Doubtful(*row) for row in execute(connection, query, {"limit": limit, "at": after[0], "id": after[1]})]
 
 
 def doubtful_among(connection: Connection, now: str, ids: Sequence[str]) -> list[Doubtful]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import read_now
+from worker.outbox.engine.sql import execute, read_now
 
 
 class QueueName(StrEnum):
@@ -55,14 +55,12 @@ def renew(
 ) -> bool:
     """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
     taken = None if queues is None else ",".join(sorted(queues))
-    renewed = connection.execute(
-        text(
-            f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues"
-            " where id = :id and ended_at is null"
-        ),
-        {"lease": lease_us, "lanes": lanes, "queues": taken, "id": incarnation},
+    update = (
+        f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues"
+        " where id = :id and ended_at is null"
     )
-    if renewed.rowcount:
+    values = {"lease": lease_us, "lanes": lanes, "queues": taken, "id": incarnation}
+    if execute(connection, update, values).rowcount:
         return True
     instant = read_now(connection, now)
     row = {
@@ -78,8 +76,8 @@ def renew(
     }
     # The first heartbeat inserts the row. For an incarnation that was ended meanwhile the insert changes nothing.
     insert_rows(connection, tables.processes, [row], conflict="ignore")
-    ended = connection.execute(text("select ended_at from worker_processes where id = :id"), {"id": incarnation})
-    return ended.scalar_one() is None
+    query = "select ended_at from worker_processes where id = :id"
+    return execute(connection, query, {"id": incarnation}).scalar_one() is None
 
 
 def bury(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
@@ -95,17 +93,16 @@ def bury_lapsed(connection: Connection, now: str, incarnations: Sequence[str]) -
 
 def _end(connection: Connection, now: str, incarnations: Sequence[str], only: str) -> None:
     update = dialect_of(connection).update_chosen("worker_processes", f"ended_at = {now}")
-    connection.execute(text(f"{update} and ended_at is null{only}"), {"ids": ids_json(incarnations)})
+    execute(connection, f"{update} and ended_at is null{only}", {"ids": ids_json(incarnations)})
 
 
 def living(connection: Connection, now: str) -> list[Process]:
     """Every incarnation that has not ended, with a running lease or without."""
-    rows = connection.execute(
-        text(
-            f"select id, alive_until, threads, lanes, alive_until > {now}, queues from worker_processes"
-            " where ended_at is null"
-        )
+    query = (
+        f"select id, alive_until, threads, lanes, alive_until > {now}, queues from worker_processes"
+        " where ended_at is null"
     )
+    rows = execute(connection, query)
     return [Process(row[0], row[1], row[2], row[3], bool(row[4]), _queues(row[5])) for row in rows]
 
 
@@ -115,45 +112,34 @@ def _queues(taken: str | None) -> frozenset[str]:
 
 def sending_of_the_ended(connection: Connection, limit: int) -> list[tuple[str, int, str]]:
     """(part, claim, incarnation) of parts still marked by incarnations that have ended."""
-    rows = connection.execute(
-        text(
-            "select p.id, p.claim, p.incarnation from worker_parts p"
-            " join worker_processes w on w.id = p.incarnation and w.ended_at is not null"
-            " where p.state = 1 limit :limit"
-        ),
-        {"limit": limit},
+    query = (
+        "select p.id, p.claim, p.incarnation from worker_parts p"
+        " join worker_processes w on w.id = p.incarnation and w.ended_at is not null"
+        " where p.state = 1 limit :limit"
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row[0], row[1], row[2]) for row in execute(connection, query, {"limit": limit})]
 
 
 def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int) -> list[tuple[str, int, str]]:
     """(part, claim, incarnation) of parts whose call must have ended by now, also those of live processes."""
-    rows = connection.execute(
-        text(
-            "select id, claim, incarnation from worker_parts"
-            f" where state = 1 and deadline_at < {now} - :margin limit :limit"
-        ),
-        {"margin": margin_us, "limit": limit},
+    query = (
+        f"select id, claim, incarnation from worker_parts where state = 1 and deadline_at < {now} - :margin"
+        " limit :limit"
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row[0], row[1], row[2]) for row in execute(connection, query, {"margin": margin_us, "limit": limit})]
 
 
 def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:
     """Takes or renews a named lease by compare-and-set; True: `holder` has it for `lease_us` from now."""
     insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
-    taken = connection.execute(
-        text(
-            f"update worker_leases set holder = :holder, held_until = {now} + :lease"
-            f" where name = :name and (holder = :holder or held_until < {now})"
-        ),
-        {"holder": holder, "lease": lease_us, "name": name},
+    take = (
+        f"update worker_leases set holder = :holder, held_until = {now} + :lease"
+        f" where name = :name and (holder = :holder or held_until < {now})"
     )
-    return bool(taken.rowcount)
+    return bool(execute(connection, take, {"holder": holder, "lease": lease_us, "name": name}).rowcount)
 
 
 def free_lease(connection: Connection, name: str, holder: str) -> None:
     """Gives a lease back at a clean stop, so that another takes over at once."""
-    connection.execute(
-        text("update worker_leases set held_until = 0 where name = :name and holder = :holder"),
-        {"name": name, "holder": holder},
-    )
+    free = "update worker_leases set held_until = 0 where name = :name and holder = :holder"
+    execute(connection, free, {"name": name, "holder": holder})
