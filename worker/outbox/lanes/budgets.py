@@ -101,9 +101,8 @@ def _page(database: Database, after: str) -> list[tuple[str, str, int]]:
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
     # The age is compared again, so that a row which was used in the meantime stays.
     delete = f"{database.dialect.delete_chosen(budgets.name)} and updated_at < :before"
-    return database.run(
-        lambda connection: execute(connection, delete, {"ids": ids_json(ids), "before": before}).rowcount
-    )
+    values = {"ids": ids_json(ids), "before": before}
+    return database.run(lambda connection: execute(connection, delete, values).rowcount)
 
 
 def budget_key(site_key: bytes, limit: Limit, subject: str) -> str:
