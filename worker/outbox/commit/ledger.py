@@ -17,15 +17,15 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.callbacks.hook import EventKind
 from worker.domain.job import job_of, part_range
-from worker.domain.outcome import Accepted, Held, Progress
+from worker.domain.outcome import Accepted, Held, Progress, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import JobState, PartState
+from worker.domain.state import OPEN_STATES, JobState, PartState
 from worker.outbox import tables
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
-from worker.outbox.commit.record_answer import OF_ANSWER, keep_answer, lost_attempt, unsent_receipt
+from worker.outbox.commit.record_answer import OF_ANSWER, attempt_row, keep_answer, receipt_row
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
@@ -146,11 +146,8 @@ def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str,
     same_batch = batch.attempts.get((end.part_id, end.claim))
     if same_batch is not None:
         return same_batch
-    rows = fetch(
-        connection,
-        f"select {', '.join(_WRITTEN)} from worker_attempts where part_id = :part and claim = :claim",
-        {"part": end.part_id, "claim": end.claim},
-    )
+    query = f"select {', '.join(_WRITTEN)} from worker_attempts where part_id = :part and claim = :claim"
+    rows = fetch(connection, query, {"part": end.part_id, "claim": end.claim})
     return dict(zip(_WRITTEN, rows[0], strict=True)) if rows else None
 
 
@@ -167,12 +164,13 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
     if change.attempt_reason is not None:
         # The lost call may have used the response_code that the part leased.
         batch.burned.append(part.id)
-        lost = lost_attempt(batch, part.id, claim, incarnation, marked_at, change.attempt_reason)
-        batch.attempts[part.id, claim] = {**lost, "flagged": bool(part.flagged)}
+        verdict = Verdict(Unknown(change.attempt_reason))
+        lost = End(part.id, claim, incarnation or "", verdict, duration_ms=None, flagged=bool(part.flagged))
+        batch.attempts[part.id, claim] = attempt_row(batch, lost, marked_at or batch.now)
     if change.spec is not None:
         batch.specs.append({"id": part.id, "spec": change.spec})
     if change.receipt_not_sent:
-        batch.receipts.append(unsent_receipt(batch, part.id, claim))
+        batch.receipts.append(receipt_row(batch, part.id, claim, Taken(not_sent=True)))
 
 
 def _write(
@@ -187,8 +185,7 @@ def _write(
     writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
-    if batch.reported:
-        writes.insert(tables.events, _ends(batch, followed.changed))
+    writes.insert(tables.events, _ends(batch, followed.changed))
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added)
     if batch.task_ids:
@@ -247,8 +244,7 @@ def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]
 
 def _moves_job(old: PartState, new: PartState) -> bool:
     # Queued and sending parts share one counter, `n_open`.
-    open_states = (PartState.QUEUED, PartState.SENDING)
-    return old is not new and not (old in open_states and new in open_states)
+    return old is not new and not {old, new} <= OPEN_STATES
 
 
 def _tell(
@@ -271,15 +267,7 @@ def _tell(
 
 def _final_text(connection: Connection, job: JobFacts, reason: str) -> str:
     if job.state is JobState.PARTIAL:
-        refused = _count_failures(connection, job.id)
+        query = "select count(*) from worker_failures where part_id > :low and part_id < :high"
+        refused = int(fetch(connection, query, part_range(job.id))[0][0])
         return f"partial {job.asked - refused}+{refused}"
     return f"{job.state.label} {reason}".strip()
-
-
-def _count_failures(connection: Connection, job_id: str) -> int:
-    rows = fetch(
-        connection,
-        "select count(*) from worker_failures where part_id > :low and part_id < :high",
-        part_range(job_id),
-    )
-    return int(rows[0][0])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -31,8 +30,7 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
     if batch.line:
         batch.line.go_on()
     for index, item in enumerate(items):
-        part = batch.parts.get(item.part_id) if isinstance(item, Mark) else None
-        if part is not None and isinstance(item, Mark):
+        if isinstance(item, Mark) and (part := batch.parts.get(item.part_id)) is not None:
             replies[index] = _early_reply(batch, item, part)
             if replies[index] is None:
                 wanted.append((index, item, part))
@@ -52,13 +50,10 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
             replies[index] = _begin(connection, batch, mark, part, held.get(mark.repeat.window_id or ""))
     save_windows(connection, held.values())
     # Codes were leased before it was known which marks win.
-    used = {mark.effects.code_id for index, mark, _ in wanted if _won(replies[index])}
+    won = [mark for index, mark, _ in wanted if (reply := replies[index]) and reply.marked is Marked.YES]
+    used = {mark.effects.code_id for mark in won}
     if unused := [code for code in leased if code not in used]:
         codes.free(connection, unused)
-
-
-def _won(reply: MarkReply | None) -> bool:
-    return reply is not None and reply.marked is Marked.YES
 
 
 def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
@@ -141,8 +136,9 @@ def _begin(
     if batch.line:
         batch.line.begin(part)
     # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.
-    if mark.repeat.body is not None and not part.doubts and (part.flagged or window is None or not first):
-        batch.bodies.append(_frozen(batch, mark))
+    body, window_id = mark.repeat.body, mark.repeat.window_id
+    if body is not None and not part.doubts and (part.flagged or window is None or not first):
+        batch.bodies.append({"part_id": part.id, "body": body, "window_id": window_id, "frozen_at": batch.now})
     mark.won = True
     return MarkReply(Marked.YES, part.claim, part.flagged)
 
@@ -161,11 +157,6 @@ def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFa
         return False
     seat.take(part.id, batch.now + mark.deadline_us)
     return True
-
-
-def _frozen(batch: Batch, mark: Mark) -> dict[str, Any]:
-    repeat = mark.repeat
-    return {"part_id": mark.part_id, "body": repeat.body, "window_id": repeat.window_id, "frozen_at": batch.now}
 
 
 def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
@@ -241,7 +232,10 @@ def lock_windows(connection: Connection, wishes: Mapping[str, tuple[str, int]], 
     # Inserted first, the others read after: between a read and an insert another transaction could insert the row.
     mine = insert_new(connection, tables.duplicates, rows)
     found = {window.id: window for window in opened if window.id in mine}
-    found |= _locked_windows(connection, sorted(wishes.keys() - found.keys()))
+    if others := wishes.keys() - found.keys():
+        dialect = dialect_of(connection)
+        query = f"select id, owner, until, others_since from {dialect.chosen('worker_duplicates')}{dialect.in_order()}"
+        found |= {row[0]: DuplicateWindow(*row) for row in fetch(connection, query, {"ids": ids_json(others)})}
     # Windows that had ended, and that housekeeping deleted between the two statements.
     lost = wishes.keys() - found.keys()
     return found | lock_windows(connection, {id: wishes[id] for id in lost}, now) if lost else found
@@ -255,15 +249,3 @@ def save_windows(connection: Connection, windows: Iterable[DuplicateWindow]) -> 
         if window.changed
     ]
     update_rows(connection, tables.duplicates, ("id",), rows)
-
-
-def _locked_windows(connection: Connection, ids: Sequence[str]) -> dict[str, DuplicateWindow]:
-    if not ids:
-        return {}
-    dialect = dialect_of(connection)
-    rows = fetch(
-        connection,
-        (f"select id, owner, until, others_since from {dialect.chosen('worker_duplicates')}{dialect.in_order()}"),
-        {"ids": ids_json(ids)},
-    )
-    return {row[0]: DuplicateWindow(*row) for row in rows}

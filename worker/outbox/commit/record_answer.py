@@ -20,6 +20,7 @@ from worker.domain.outcome import (
     Rejected,
     Retry,
     StaleToken,
+    Taken,
     Unknown,
     Verdict,
     Wait,
@@ -47,10 +48,10 @@ _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
 def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts, started_at: int) -> None:
     """Records the end of a call: its attempt, receipt, failures, and what else follows from the answer."""
     outcome, effects, feedback = end.verdict.outcome, end.effects, end.feedback
-    batch.attempts[end.part_id, end.claim] = _attempt_row(batch, end, started_at)
+    batch.attempts[end.part_id, end.claim] = attempt_row(batch, end, started_at)
     match outcome:
         case Accepted() | Partial():
-            batch.receipts.append(_receipt_row(batch, end, outcome))
+            batch.receipts.append(receipt_row(batch, end.part_id, end.claim, outcome.taken))
             _follow(connection, batch, end, outcome)
         # A page that is answered late must not replace the spec of a newer call.
         case Progress() if part.claim == end.claim:
@@ -59,7 +60,9 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
             _forget_pages(connection, end)
         case _:
             pass
-    if isinstance(outcome, (Partial, Unknown)) or (isinstance(outcome, Rejected) and not _stays_in_doubt(part)):
+    # While the part stays in doubt an earlier call may have reached the recipients that were refused now.
+    stays_in_doubt = isinstance(outcome, Rejected) and part.state is PartState.UNKNOWN
+    if isinstance(outcome, (Partial, Unknown, Rejected)) and not stays_in_doubt:
         batch.failures += _failure_rows(batch, end, outcome)
     if effects.code_id:
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
@@ -78,16 +81,8 @@ def _forget_pages(connection: Connection, end: End) -> None:
     """Deletes all but a track's newest attempts."""
     if end.effects.confirms and end.claim > PAGES_KEPT:
         # Attempts in doubt stay: their answer may still come, and is matched with the row.
-        run(
-            connection,
-            "delete from worker_attempts where part_id = :part and claim <= :claim and doubtful = false",
-            {"part": end.part_id, "claim": end.claim - PAGES_KEPT},
-        )
-
-
-def _stays_in_doubt(part: PartFacts) -> bool:
-    """Whether an earlier call may have reached the refused recipients, so that they do not count as refused."""
-    return part.state is PartState.UNKNOWN
+        delete = "delete from worker_attempts where part_id = :part and claim <= :claim and doubtful = false"
+        run(connection, delete, {"part": end.part_id, "claim": end.claim - PAGES_KEPT})
 
 
 def _meaning(outcome: Outcome) -> tuple[bool, bool]:
@@ -115,12 +110,11 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
     if effects.recalled:
         part_id, claim = effects.recalled
         # The first recall's instant stays: a second one finds the message gone already.
-        run(
-            connection,
+        recall = (
             "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim"
-            " and recalled_at is null",
-            {"now": batch.now, "part": part_id, "claim": claim},
+            " and recalled_at is null"
         )
+        run(connection, recall, {"now": batch.now, "part": part_id, "claim": claim})
     url = taken.extra.get("url")
     media_id = taken.media_id or url
     if effects.media_valid_s is not None and media_id:
@@ -128,7 +122,8 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
         keep_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
 
 
-def _attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:
+def attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:
+    """The row of a call that ended now."""
     verdict = end.verdict
     return {
         "part_id": end.part_id,
@@ -152,11 +147,11 @@ def outcome_name(outcome: Outcome) -> str:
     return "stale_token" if name == "StaleToken" else name.lower()
 
 
-def _receipt_row(batch: Batch, end: End, outcome: Accepted | Partial) -> dict[str, Any]:
-    taken = outcome.taken
+def receipt_row(batch: Batch, part_id: str, claim: int, taken: Taken) -> dict[str, Any]:
+    """The row of what the vendor gave for a call, or of a part that was accepted without one."""
     return {
-        "part_id": end.part_id,
-        "claim": end.claim,
+        "part_id": part_id,
+        "claim": claim,
         "msgid": taken.msgid,
         "media_id": taken.media_id,
         "extra": to_json(taken.extra).decode() if taken.extra else None,
@@ -181,38 +176,3 @@ def _failure_rows(batch: Batch, end: End, outcome: Partial | Rejected | Unknown)
         }
         for refusal in outcome.refusals
     ]
-
-
-def lost_attempt(
-    batch: Batch, part_id: str, claim: int, incarnation: str | None, marked_at: int | None, reason: str
-) -> dict[str, Any]:
-    """The row of a call whose process died before the answer was recorded."""
-    return {
-        "part_id": part_id,
-        "claim": claim,
-        "incarnation": incarnation or "",
-        "outcome": "unknown",
-        "doubtful": True,
-        "reason": reason,
-        **dict.fromkeys((*OF_ANSWER, *OF_VERDICT)),
-        "flagged": False,
-        "duration_ms": None,
-        "started_at": marked_at or batch.now,
-        "ended_at": batch.now,
-    }
-
-
-def unsent_receipt(batch: Batch, part_id: str, claim: int) -> dict[str, Any]:
-    """The row that says a part was accepted without a call."""
-    return {
-        "part_id": part_id,
-        "claim": claim,
-        "msgid": None,
-        "media_id": None,
-        "extra": None,
-        "accepted_at": batch.now,
-        "recalled_at": None,
-        "from_repeat": False,
-        "not_sent": True,
-        "warning": None,
-    }
