@@ -186,7 +186,6 @@ class _PostgreSQL(Dialect):
         return f"(select {now})"
 
     def opened(self, bind: str, columns: Mapping[str, str], alias: str = "v") -> str:
-        """Opens the document as a record set."""
         typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         return f"json_to_recordset(cast(:{bind} as json)) as {alias}({typed})"
 
@@ -219,7 +218,6 @@ class _SQLite(Dialect):
     has_round_trips = False
 
     def opened(self, bind: str, columns: Mapping[str, str], alias: str = "v") -> str:
-        """Opens the document as the fields of each element."""
         fields = ", ".join(f"value->>'$.{name}' as {name}" for name in columns)
         return f"(select {fields} from json_each(:{bind})) as {alias}"
 
@@ -259,19 +257,15 @@ class _MariaDB(Dialect):
     bytes_as_digits = True
 
     def by_index(self, index: str) -> str:
-        """Forces the index."""
         return f" force index ({index})"
 
     def by_partial_index(self, index: str) -> str:
-        """Forces the index that begins with the state."""
         return self.by_index(f"{index}_by_state")
 
     def force_index(self, index: str) -> str:
-        """Forces the index where the planner would choose another one."""
         return self.by_index(index)
 
     def join(self, table: str, index: str = "primary") -> str:
-        """Joins in the order written, through this index."""
         return f" straight_join {table} force index ({index})"
 
     def read_once(self, now: str) -> str:
@@ -279,12 +273,11 @@ class _MariaDB(Dialect):
         return now.replace("sysdate(6)", "now(6)")
 
     def opened(self, bind: str, columns: Mapping[str, str], alias: str = "v") -> str:
-        """Opens the document as a JSON_TABLE."""
         fields = ", ".join(f"{name} {kind} path '$.{name}'" for name, kind in columns.items())
         return f"json_table(:{bind}, '$[*]' columns ({fields})) as {alias}"
 
     def opened_keys(self, bind: str, names: Sequence[str]) -> str:
-        """Opens the keys in a select of their own, as `chosen` does."""
+        # In a select of their own, as in `chosen`.
         return f"(select {', '.join(names)} from {super().opened_keys(bind, names)}) v"
 
     @lru_cache(maxsize=256)

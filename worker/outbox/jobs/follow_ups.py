@@ -21,6 +21,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.rows import lock_parts, save_parts
+from worker.outbox.lanes.offering import by_lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,11 @@ class Beside:
 
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
     """The other parts of an account and kind that are in doubt, queued again or not, or in the air."""
-    queue = dialect_of(connection).by_partial_index("worker_parts_queue")
     query = (
         "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
         # One select for each index: with a single condition MariaDB would read every part of the table.
         " (select id from worker_parts where state = 6 and doubts > 0"
-        f" union all select id from worker_parts{queue} where state = 0 and lane = :lane and doubts > 0"
+        f" union all select id from {by_lane(dialect_of(connection))} where state = 0 and lane = :lane and doubts > 0"
         " union all select id from worker_parts where state = 1 and lane = :lane) found"
         " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
         " where p.id <> :own and j.account = :account and j.kind = :kind"

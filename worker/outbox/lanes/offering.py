@@ -68,7 +68,7 @@ class Head:
         return self if len(ids) == len(self.ids) else replace(self, ids=ids, due=self.due - len(self.ids) + len(ids))
 
 
-def _queue(dialect: Dialect) -> str:
+def by_lane(dialect: Dialect) -> str:
     """The table of parts, read through the index that begins with the lane."""
     # By its own statistics MariaDB would read a lane's head through the index by time, and with it all other backlogs.
     return f"worker_parts{dialect.by_partial_index('worker_parts_queue')}"
@@ -85,7 +85,7 @@ def _head(dialect: Dialect, now: str) -> str:
     now = dialect.read_once(now)
     lane, order = _of_lane(dialect)
     return (
-        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, order_id from {_queue(dialect)}"
+        f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, order_id from {by_lane(dialect)}"
         f" where state = 0 and lane = {lane} and priority = :priority and not_before <= {now}"
         f" order by {order}not_before, id limit :window"
     )
@@ -110,7 +110,7 @@ def _like(dialect: Dialect, now: str) -> str:
     # Where a temporary table with long texts is made on disk, `spec` is read from the table afterwards.
     spec = "" if dialect.spills_long_texts else ", spec"
     head = (
-        f"(select id, offered_until, order_id{spec} from {_queue(dialect)} where state = 0 and lane = {lane}"
+        f"(select id, offered_until, order_id{spec} from {by_lane(dialect)} where state = 0 and lane = {lane}"
         f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
     )
     if dialect.spills_long_texts:

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import execute, read_now
 from worker.outbox.tables import tokens
 
 REFUSED_ON_CALL = 0
@@ -96,36 +97,33 @@ def read(database: Database, key: TokenKey) -> TokenRow:
     """The row, which is made if it does not exist."""
     row = _read(database, key)
     if row is None:
-        database.run(lambda connection: _create(connection, key))
+        fresh = [key.bind(generation=0)]
+        database.run(lambda connection: insert_rows(connection, tokens, fresh, conflict="ignore"))
         row = _read(database, key)
         assert row is not None
     return row
 
 
 def _read(database: Database, key: TokenKey) -> TokenRow | None:
-    statement = text(f"select {_COLUMNS}, {database.now} from {tokens.name} where {_KEY}")
+    query = f"select {_COLUMNS}, {database.now} from {tokens.name} where {_KEY}"
     with database.reading() as connection:
-        found = connection.execute(statement, key.bind()).one_or_none()
+        found = execute(connection, query, key.bind()).one_or_none()
     return TokenRow(*found) if found is not None else None
-
-
-def _create(connection: Connection, key: TokenKey) -> None:
-    insert_rows(connection, tokens, [key.bind(generation=0)], conflict="ignore")
 
 
 def lease(database: Database, key: TokenKey, generation: int, *, holder: str, seconds: float) -> FetchLease | None:
     """Takes the right to fetch the successor of a generation; None: another process has it, or has fetched already."""
-    statement = text(
+    take = (
         f"update {tokens.name} set lease_holder = :holder, lease_until = :until"
         f" where {_KEY} and generation = :generation and (lease_until is null or lease_until <= :now)"
         " and (refused is null or probe_at <= :now)"
     )
 
     def work(connection: Connection) -> FetchLease | None:
-        now = _now(connection, database)
+        now = read_now(connection, database.now)
         taken = FetchLease(key, generation, holder, now + micros(seconds), now)
         values = key.bind(generation=generation, holder=holder, until=taken.until, now=now)
-        return taken if connection.execute(statement, values).rowcount else None
+        return taken if execute(connection, take, values).rowcount else None
 
     return database.run(work)
 
@@ -160,7 +158,7 @@ def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
     """Turns the lease into a pause of `seconds` for every process, because there is no token now."""
 
     def work(connection: Connection) -> bool:
-        until = _now(connection, database) + micros(seconds)
+        until = read_now(connection, database.now) + micros(seconds)
         return _set(connection, held, "lease_holder = null, lease_until = :pause_until", {"pause_until": until})
 
     return database.run(work)
@@ -172,41 +170,30 @@ def invalidate(database: Database, key: TokenKey, generation: int, *, reason: st
     After the first refusal the next `get` fetches a token; a refusal of a token on probation parks the account.
     """
     # By generation, not by time or text: a late answer to an old token must not end the new one.
-    on_probation = "refused is null and probe_at is not null and probe_at > :now"
-    park = text(
-        f"update {tokens.name} set refused = :reason, probe_at = :probe_at, expires_at = {REFUSED_ON_CALL}"
-        f" where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL} and {on_probation}"
-    )
-    empty = text(
-        f"update {tokens.name} set expires_at = {REFUSED_ON_CALL}"
-        f" where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL}"
-    )
+    its = f"where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL}"
+    on_probation = f"{its} and refused is null and probe_at is not null and probe_at > :now"
+    sets = f"refused = :reason, probe_at = :probe_at, expires_at = {REFUSED_ON_CALL}"
 
     def work(connection: Connection) -> None:
-        now = _now(connection, database)
+        now = read_now(connection, database.now)
         values = key.bind(generation=generation)
         probe = {"reason": reason, "now": now, "probe_at": now + micros(probe_s)}
-        if not connection.execute(park, values | probe).rowcount:
-            connection.execute(empty, values)
+        if not execute(connection, f"update {tokens.name} set {sets} {on_probation}", values | probe).rowcount:
+            execute(connection, f"update {tokens.name} set expires_at = {REFUSED_ON_CALL} {its}", values)
 
     database.run(work)
 
 
 def end_probation(database: Database, key: TokenKey, generation: int) -> None:
     """Ends a token's probation after a call with it succeeded: a later refusal does not park the account."""
-    statement = text(
-        f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
-    )
-    database.run(lambda connection: connection.execute(statement, key.bind(generation=generation)))
+    update = f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
+    database.run(lambda connection: execute(connection, update, key.bind(generation=generation)))
 
 
 def knock_now(connection: Connection, account: str) -> bool:
     """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
-    knocked = connection.execute(
-        text(f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"),
-        {"account": account},
-    )
-    return bool(knocked.rowcount)
+    knock = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
+    return bool(execute(connection, knock, {"account": account}).rowcount)
 
 
 def _as_holder(database: Database, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
@@ -214,9 +201,4 @@ def _as_holder(database: Database, held: FetchLease, sets: str, values: Mapping[
 
 
 def _set(connection: Connection, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
-    statement = text(f"update {tokens.name} set {sets} where {_MINE}")
-    return connection.execute(statement, held.bind(**values)).rowcount > 0
-
-
-def _now(connection: Connection, database: Database) -> int:
-    return int(connection.exec_driver_sql(f"select {database.now}").scalar_one())
+    return execute(connection, f"update {tokens.name} set {sets} where {_MINE}", held.bind(**values)).rowcount > 0

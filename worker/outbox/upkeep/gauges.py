@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
 from worker.domain.pacing.lane import account_of, lane_range
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes.full_scan import START, Place, places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
+from worker.outbox.lanes.offering import by_lane
 
 MOST = 10_000
 """Counts end here, so that a backlog of a day costs no more to count than one of an hour."""
@@ -75,7 +76,8 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
     """How many parts are due in each of these places, in one statement."""
     if not places:
         return []
-    now, queue = dialect_of(connection).read_once(now), _queue(connection)
+    dialect = dialect_of(connection)
+    now, queue = dialect.read_once(now), by_lane(dialect)
     counts = (
         f"select {n} as n, count(*) as due from (select 1 from {queue} where state = 0 and lane = :lane{n}"
         f" and priority = :priority{n} and not_before <= {now} order by not_before, id limit {MOST}) due{n}"
@@ -83,7 +85,7 @@ def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, i
     )
     values: dict[str, str | int] = {f"lane{n}": place[0] for n, place in enumerate(places)}
     values |= {f"priority{n}": place[1] for n, place in enumerate(places)}
-    rows = {int(n): int(due) for n, due in connection.execute(text(" union all ".join(counts)), values)}
+    rows = {int(n): int(due) for n, due in execute(connection, " union all ".join(counts), values)}
     return [rows[n] for n in range(len(places))]
 
 
@@ -124,13 +126,9 @@ def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[t
 def _queued(connection: Connection, account: str) -> int:
     # In order of the lane: otherwise PostgreSQL may walk the index by time through all other accounts' backlogs.
     order = f"order by lane limit {MOST}"
-    queued = f"select lane from {_queue(connection)} where state = 0 and lane > :low and lane < :high {order}"
+    queue = by_lane(dialect_of(connection))
+    queued = f"select lane from {queue} where state = 0 and lane > :low and lane < :high {order}"
     return int(fetch(connection, f"select count(*) from ({queued}) queued", lane_range(account))[0][0])
-
-
-def _queue(connection: Connection) -> str:
-    """The table of parts, read through the index that begins with the lane."""
-    return f"worker_parts{dialect_of(connection).by_partial_index('worker_parts_queue')}"
 
 
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
@@ -151,15 +149,11 @@ def hook_events(connection: Connection) -> dict[EventState, int]:
         EventState.RUNNING: "holder is not null",
         EventState.PARKED: "state = 3",
     }
-    counts = {
-        state: f"select count(*) from (select 1 from worker_events where {its} limit {MOST}) found"
-        for state, its in where.items()
-    }
-    return {state: int(fetch(connection, query)[0][0]) for state, query in counts.items()}
+    count = f"select count(*) from (select 1 from worker_events where {{}} limit {MOST}) found"
+    return {state: int(fetch(connection, count.format(its))[0][0]) for state, its in where.items()}
 
 
 def lease_is_held(connection: Connection, now: str, name: str) -> bool:
     """True while a process holds the lease."""
-    return bool(
-        fetch(connection, f"select 1 from worker_leases where name = :name and held_until > {now}", {"name": name})
-    )
+    query = f"select 1 from worker_leases where name = :name and held_until > {now}"
+    return bool(fetch(connection, query, {"name": name}))
