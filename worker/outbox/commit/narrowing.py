@@ -99,12 +99,11 @@ class _NewPart:
 
 
 def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: PartFacts, job: JobFacts) -> None:
-    [(priority, account, last)] = fetch(
-        connection,
+    query = (
         "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
-        " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id",
-        {"id": part.id, **part_range(part.job_id)},
+        " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id"
     )
+    [(priority, account, last)] = fetch(connection, query, {"id": part.id, **part_range(part.job_id)})
     # Parts that this batch has added are not in the table yet.
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)

@@ -18,8 +18,9 @@ from worker.outbox.engine.sql import fetch, run
 Row = Mapping[str, Any]
 
 
-def _dump(rows: Sequence[Row]) -> str:
-    return to_json(rows).decode()
+def rows_json(rows: Iterable[Row]) -> str:
+    """Rows as the JSON document that `opened` opens."""
+    return to_json(list(rows)).decode()
 
 
 def update_rows(
@@ -62,7 +63,7 @@ class Writes:
 
     def _add(self, statement: str, rows: Sequence[Row]) -> None:
         self._statements.append(statement)
-        self._rows.append(_dump(rows))
+        self._rows.append(rows_json(rows))
 
     def flush(self, connection: Connection) -> None:
         """Sends the collected writes; a table may be among them only once."""
@@ -97,7 +98,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set
         insert_rows(connection, table, rows, conflict="ignore")
         return set()
     statement = dialect.insert(table, tuple(rows[0]), "ignore")
-    return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": _dump(rows)})}
+    return {row[0] for row in fetch(connection, f"{statement} returning id", {"rows": rows_json(rows)})}
 
 
 def ids_json(ids: Iterable[str]) -> str:

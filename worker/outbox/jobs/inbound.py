@@ -145,15 +145,15 @@ class LostCall:
 def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> LostCall | None:
     """The call in doubt that a press of this card proves; None: none is in doubt, or the card may be another part's."""
     part_id = part_of_task(connection, accounts, task_id)
+    if part_id is None:
+        return None
     query = (
         "select claim, incarnation, flagged from worker_attempts where part_id = :part and doubtful = true"
         " order by claim limit 1"
     )
-    row = None if part_id is None else execute(connection, query, {"part": part_id}).first()
-    if part_id is None or row is None:
-        return None
+    row = execute(connection, query, {"part": part_id}).first()
     # A task_id that the worker made is of one part; one that the caller chose may be of several.
-    if not _OURS.fullmatch(task_id) and may_be_anothers(connection, accounts, task_id, part_id):
+    if row is None or (not _OURS.fullmatch(task_id) and may_be_anothers(connection, accounts, task_id, part_id)):
         return None
     return LostCall(part_id, row[0], row[1], bool(row[2]))
 

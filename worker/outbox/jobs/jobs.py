@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
-from pydantic_core import to_json
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import ids_json, rows_json
 from worker.outbox.engine.clock import SqlClock, now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, mappings
@@ -158,7 +157,7 @@ def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
 
 def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
     query = _owners(dialect_of(connection), lock)
-    rows = mappings(connection, query, {"keys": _dump({"a": a, "k": k} for a, k in keys)})
+    rows = mappings(connection, query, {"keys": rows_json({"a": a, "k": k} for a, k in keys)})
     return {(row["account"], row["dedupe_key"]): row for row in rows}
 
 
@@ -222,7 +221,7 @@ def _insert_together(
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
     telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
     insert = _jobs_and_parts(dialect_of(connection), now, telling)
-    found = execute(connection, insert, {"jobs": _dump(jobs), "parts": _dump(parts)})
+    found = execute(connection, insert, {"jobs": rows_json(jobs), "parts": rows_json(parts)})
     return {row[0]: row[1] for row in found} if telling else {}
 
 
@@ -257,7 +256,7 @@ def _insert_one_after_the_other(
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
     if jobs:
-        execute(connection, _all_jobs(dialect, now), {"jobs": _dump(jobs)})
+        execute(connection, _all_jobs(dialect, now), {"jobs": rows_json(jobs)})
     # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
     # every producer inserts.
     there = {job["id"] for job in jobs}
@@ -265,7 +264,7 @@ def _insert_one_after_the_other(
         there = set(_present(connection, "worker_jobs", there))
     parts = [part for part in parts if part["job_id"] in there]
     if parts:
-        execute(connection, _all_parts(dialect), {"parts": _dump(parts)})
+        execute(connection, _all_parts(dialect), {"parts": rows_json(parts)})
 
 
 def _key_of(job: JobRow) -> tuple[str, str | None]:
@@ -293,8 +292,3 @@ def _owners(dialect: Dialect, lock: str) -> str:
         "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
         f" from {source} on j.account = v.a and j.dedupe_key = v.k{lock}"
     )
-
-
-def _dump(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as one JSON document."""
-    return to_json(list(rows)).decode()

@@ -100,13 +100,12 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
         f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
         f" order by not_before, id limit {MOST}"
     )
-    rows = fetch(
-        connection,
+    query = (
         f"select j.account, j.priority, min(j.due_at) from (select distinct job_id from ({first}) queued) waiting"
         f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now} and j.kind <> :track"
-        " group by j.account, j.priority",
-        {"track": Kind.TRACK},
+        " group by j.account, j.priority"
     )
+    rows = fetch(connection, query, {"track": Kind.TRACK})
     return {(row[0], int(row[1])): int(row[2]) for row in rows}
 
 
@@ -134,11 +133,8 @@ def _queued(connection: Connection, account: str) -> int:
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
     """Jobs enqueued since an instant, by account, kind and state; of the newest 10,000."""
     newest = f"select account, kind, state from worker_jobs where id > :since order by id desc limit {MOST}"
-    rows = fetch(
-        connection,
-        f"select account, kind, state, count(*) from ({newest}) newest group by account, kind, state",
-        {"since": first_id(since)},
-    )
+    query = f"select account, kind, state, count(*) from ({newest}) newest group by account, kind, state"
+    rows = fetch(connection, query, {"since": first_id(since)})
     return {(row[0], row[1], int(row[2])): int(row[3]) for row in rows}
 
 

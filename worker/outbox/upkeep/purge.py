@@ -19,7 +19,7 @@ from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, read_now
+from worker.outbox.engine.sql import execute, fetch, read_now
 from worker.outbox.jobs.blobs import delete_blobs, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
 from worker.outbox.jobs.order_queue import in_line
@@ -240,8 +240,8 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
         _delete(connection, f"worker_{table}", parts, "part_id")
     # The primary keys of these tables do not begin with the part or the job.
     for job in ids:
-        connection.execute(text(_CODES), part_range(job))
-        connection.execute(text("delete from worker_events where job_id = :id and ended_at is not null"), {"id": job})
+        execute(connection, _CODES, part_range(job))
+        execute(connection, "delete from worker_events where job_id = :id and ended_at is not null", {"id": job})
     _delete(connection, "worker_parts", parts)
     _delete(connection, "worker_blob_uses", ids, "job_id")
     _delete_unnamed(connection, files)
@@ -374,7 +374,7 @@ def _purge_through(table: str, ends: str, database: Database, before: int, after
         rows = fetch(connection, page, {"after": after, "limit": WINDOWS})
         over = [row[0] for row in rows if row[1] is not None and row[1] < before]
         if over:
-            connection.execute(text(delete), {"ids": ids_json(over), "before": before})
+            execute(connection, delete, {"ids": ids_json(over), "before": before})
         return BatchResult(len(over), rows[-1][0] if len(rows) == WINDOWS else None)
 
     return database.run(batch)
@@ -391,4 +391,4 @@ A later send of such a file uploads it again.
 
 def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
     if ids:
-        connection.execute(text(dialect_of(connection).delete_chosen(table, key)), {"ids": ids_json(ids)})
+        execute(connection, dialect_of(connection).delete_chosen(table, key), {"ids": ids_json(ids)})
