@@ -74,8 +74,8 @@ def note(
 def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:
     query = "select gone_at, allowance, told_at from worker_chats where account = :account and chat_id = :chat_id"
     values = {"account": account, "chat_id": chat_id}
-    [(gone_at, allowance, told_at)] = fetch(connection, query + dialect_of(connection).lock, values)
-    return gone_at, allowance, told_at
+    row = fetch(connection, query + dialect_of(connection).lock, values)[0]
+    return row[0], row[1], row[2]
 
 
 def spend(connection: Connection, spending: Spending) -> bool:

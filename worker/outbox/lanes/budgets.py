@@ -80,8 +80,10 @@ def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
 def purge(database: Database, *, older_than_s: float) -> int:
     """Deletes rows untouched for so long whose buckets have all lapsed, page by page; returns how many."""
     deleted, after = 0, ""
+    query = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}"
     while True:
-        page = _page(database, after)
+        with database.reading() as connection:
+            page = execute(connection, query, {"after": after}).all()
         if not page:
             return deleted
         after = page[-1][0]
@@ -90,12 +92,6 @@ def purge(database: Database, *, older_than_s: float) -> int:
         idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
         if idle:
             deleted += _delete(database, idle, before)
-
-
-def _page(database: Database, after: str) -> list[tuple[str, str, int]]:
-    page = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}"
-    with database.reading() as connection:
-        return [(row[0], row[1], row[2]) for row in execute(connection, page, {"after": after})]
 
 
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
