@@ -11,9 +11,9 @@ from worker.domain.job import part_range
 from worker.domain.outcome import Confirmation
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.sql import fetch, mappings
 
-SECOND = 1_000_000
 ID_CHARACTERS = 128
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import JobState, PartState, job_state
+from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -20,17 +20,8 @@ from worker.outbox.jobs.order_queue import OrderQueue
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
 _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
-_COUNTERS: Mapping[PartState, str] = {
-    PartState.QUEUED: "n_open",
-    PartState.SENDING: "n_open",
-    PartState.ACCEPTED: "n_accepted",
-    PartState.PARTIAL: "n_partial",
-    PartState.REJECTED: "n_rejected",
-    PartState.EXHAUSTED: "n_exhausted",
-    PartState.UNKNOWN: "n_unknown",
-    PartState.EXPIRED: "n_expired",
-    PartState.CANCELLED: "n_cancelled",
-}
+_COUNTERS = {state: "n_open" if state in OPEN_STATES else f"n_{state.label}" for state in PartState}
+"""State -> the job's column that counts its parts."""
 COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
 
 

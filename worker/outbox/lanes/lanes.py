@@ -18,17 +18,7 @@ from uuid_utils import uuid7
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
-from worker.domain.pacing.lane import (
-    RULES,
-    Cause,
-    LaneBlock,
-    LaneEvent,
-    LaneFacts,
-    LaneRules,
-    Step,
-    Success,
-    account_of,
-)
+from worker.domain.pacing.lane import Cause, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
@@ -87,7 +77,7 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
 
 
 def block_lanes(
-    connection: Connection, now_sql: str, blocks: Sequence[LaneBlock], rules: LaneRules = RULES
+    connection: Connection, now_sql: str, blocks: Sequence[LaneBlock], rules: LaneRules = deciding.RULES
 ) -> list[LaneEvent]:
     """Writes the blocks; `domain/pacing/lane.py` decides about a lane that is blocked already."""
     if not blocks:
