@@ -32,8 +32,7 @@ def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
     entries = value.split("|") if isinstance(value, str) else [str(entry) for entry in value]
     unique: dict[str, str] = {}
     for entry in entries:
-        trimmed = entry.strip()
-        if trimmed:
+        if trimmed := entry.strip():
             unique.setdefault(trimmed.lower(), trimmed)
     return tuple(unique.values())
 
@@ -61,9 +60,7 @@ class Recipients:
         return f"Recipients({named or ('everyone' if self.everyone else 'nobody')})"
 
     def __bool__(self) -> bool:
-        return bool(
-            self.users or self.parties or self.tags or self.everyone or self.chats or self.customers or self.emails
-        )
+        return self.everyone or any(getattr(self, name) for name in LISTS.values())
 
     def broadcasts(self) -> tuple[str, ...]:
         """The names of the broadcasts: `@all`, or `@all of <member>` for each sender without named recipients."""
@@ -73,24 +70,11 @@ class Recipients:
 
     def count(self) -> int:
         """How many ids the job names; everyone, or everyone of a sender, counts as one."""
-        named = len(self.users) + len(self.parties) + len(self.tags) + len(self.broadcasts())
-        return named + len(self.chats) + len(self.customers) + len(self.emails)
+        return sum(len(getattr(self, name)) for name in LISTS.values()) + len(self.broadcasts())
 
     def to_json(self) -> dict[str, object]:
         """A plain dict without empty entries; `from_json` reads it back."""
-        out: dict[str, object] = {}
-        if self.users:
-            out["users"] = list(self.users)
-        if self.parties:
-            out["parties"] = list(self.parties)
-        if self.tags:
-            out["tags"] = list(self.tags)
-        if self.chats:
-            out["chats"] = list(self.chats)
-        if self.customers:
-            out["customers"] = list(self.customers)
-        if self.emails:
-            out["emails"] = list(self.emails)
+        out: dict[str, object] = {name: list(ids) for name in LISTS.values() if (ids := getattr(self, name))}
         if self.everyone:
             out["everyone"] = True
         if self.audience:
@@ -102,22 +86,13 @@ class Recipients:
     @classmethod
     def from_json(cls, data: dict[str, object]) -> Recipients:
         """The inverse of `to_json`."""
-
-        def ids(name: str) -> tuple[str, ...]:
-            value = data.get(name)
-            return tuple(value) if isinstance(value, list) else ()
-
+        lists = {name: tuple(ids) for name in LISTS.values() if isinstance(ids := data.get(name), list)}
         senders = data.get("by_sender")
         return cls(
-            ids("users"),
-            ids("parties"),
-            ids("tags"),
-            bool(data.get("everyone")),
-            ids("chats"),
-            ids("customers"),
-            ids("emails"),
-            str(data.get("audience") or ""),
-            tuple((sender, tuple(named)) for sender, named in senders) if isinstance(senders, list) else (),
+            **lists,
+            everyone=bool(data.get("everyone")),
+            audience=str(data.get("audience") or ""),
+            by_sender=tuple((sender, tuple(named)) for sender, named in senders) if isinstance(senders, list) else (),
         )
 
 
