@@ -12,7 +12,16 @@ from typing import Any
 from worker.domain.errors import CheckFailed, Problem
 
 
-class PartState(IntEnum):
+class Labelled(IntEnum):
+    """A state, stored as its number."""
+
+    @property
+    def label(self) -> str:
+        """The word people see."""
+        return self.name.lower()
+
+
+class PartState(Labelled):
     """State of one part; see the table of moves below."""
 
     QUEUED = 0
@@ -25,13 +34,8 @@ class PartState(IntEnum):
     EXPIRED = 7
     CANCELLED = 8
 
-    @property
-    def label(self) -> str:
-        """The word people see."""
-        return self.name.lower()
 
-
-class JobState(IntEnum):
+class JobState(Labelled):
     """State of a job: a pure function of its parts (`job_state`)."""
 
     OPEN = 0
@@ -43,11 +47,6 @@ class JobState(IntEnum):
     EXPIRED = 7
     CANCELLED = 8
 
-    @property
-    def label(self) -> str:
-        """The word people see."""
-        return self.name.lower()
-
 
 Q, S, A, P, R, X, U, E, C = PartState
 
@@ -58,12 +57,8 @@ MOVES: Mapping[PartState, frozenset[PartState]] = {
     S: frozenset({A, P, R, X, U, Q}),
     # Unknown -> queued: a safe repeat. To the others: a late answer, a look-up, a person.
     U: frozenset({Q, A, P, R}),
-    A: frozenset(),
-    P: frozenset(),
-    R: frozenset(),
-    X: frozenset(),
-    E: frozenset(),
-    C: frozenset(),
+    # An ended part stays as it is.
+    **dict.fromkeys((A, P, R, X, E, C), frozenset[PartState]()),
 }
 """Every move a part can make. Nothing changes a state outside this table."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
-from worker.domain.state import JobState
+from worker.domain.state import JobState, Labelled
 
 
 class EventKind(StrEnum):
@@ -17,7 +17,7 @@ class EventKind(StrEnum):
     JOB_DONE = "job_done"
 
 
-class EventState(IntEnum):
+class EventState(Labelled):
     """State of one event; a parked one waits for a person, an ignored one had no hook for it."""
 
     WAITING = 0
@@ -25,11 +25,6 @@ class EventState(IntEnum):
     DONE = 2
     PARKED = 3
     IGNORED = 4
-
-    @property
-    def label(self) -> str:
-        """The word people see."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
