@@ -25,7 +25,7 @@ from worker.domain.outcome import (
 )
 from worker.domain.pacing.lane import RULES, LaneRules
 from worker.domain.pacing.limit import used_up
-from worker.domain.state import FINAL_STATES, MOVES, PartState
+from worker.domain.state import FINAL_STATES, MOVES, OPEN_STATES, PartState
 
 SECOND = 1_000_000
 
@@ -112,27 +112,22 @@ def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int)
     part.deadline_at = now + deadline_us
 
 
-def _queue(part: PartFacts, not_before: int, reason: str | None) -> None:
-    if part.state is PartState.QUEUED:
-        part.reason, part.limit_name = reason[:300] if reason else None, None
-    else:
-        _move(part, PartState.QUEUED, reason)
-    part.not_before = not_before
+def wait_until(part: PartFacts, until: int, reason: str | None) -> None:
+    """Queues the part, or keeps it queued, until an instant: not an attempt."""
+    if part.state is not PartState.QUEUED:
+        _move(part, PartState.QUEUED, None)
+    part.reason, part.limit_name = reason[:300] if reason else None, None
+    part.not_before = until
     part.offered_until = None
 
 
 def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
     """Ends a part that was refused or ran out; one that is still in doubt becomes unknown, with the reason kept."""
-    if not part.doubts:
+    if part.doubts:
+        hold(part, f"in doubt; later {to.label}: {reason}")
+    else:
         _move(part, to, reason)
         part.not_before = None
-        return
-    reason = f"in doubt; later {to.label}: {reason}"
-    if part.state is PartState.UNKNOWN:
-        part.reason = reason[:300]
-    else:
-        _move(part, PartState.UNKNOWN, reason)
-    part.not_before = None
 
 
 def _take(part: PartFacts, to: PartState) -> None:
@@ -151,7 +146,7 @@ def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Po
     if part.tries >= policy.attempts or part.busy > policy.busy or too_old:
         _close(part, PartState.EXHAUSTED, outcome.reason)
     else:
-        _queue(part, now + int(delay_s * SECOND), outcome.reason)
+        wait_until(part, now + int(delay_s * SECOND), outcome.reason)
 
 
 def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
@@ -163,28 +158,6 @@ def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
     if in_a_row < part.busy - 1 or part.busy == 1:
         return 0.0
     return policy.busy_last_s if part.busy == policy.busy else policy.busy_again_s
-
-
-def _wait(part: PartFacts, outcome: Wait, now: int) -> None:
-    """Queues the part again. One that waits for its lane is due now: the block of the lane holds it back."""
-    not_before = now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now
-    _queue(part, not_before, outcome.reason)
-
-
-def _go_on(part: PartFacts, outcome: Progress, now: int) -> None:
-    """Queues the part for its next page, which is no retry: tries, repeats and age start again."""
-    part.tries = part.busy = part.repeats = 0
-    if not part.doubts:
-        part.first_marked_at = None
-    _queue(part, now + int(outcome.delay * SECOND), outcome.reason)
-
-
-def _stay_in_doubt(part: PartFacts, outcome: Held, now: int) -> None:
-    """Holds the part after a look-up without a certain match, unless its doubt is cleared by now."""
-    if part.doubts:
-        hold(part, outcome.reason)
-    else:  # a late answer cleared it while the look-up was in the air
-        _queue(part, now, outcome.reason)
 
 
 def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
@@ -203,43 +176,41 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
         case Retry():
             _retry(part, outcome, now, delay_s, policy, in_a_row)
         case Wait():
-            _wait(part, outcome, now)
+            # A part that waits for its lane is due now: the block of the lane holds it back.
+            wait_until(part, now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now, outcome.reason)
         case Progress():
-            _go_on(part, outcome, now)
-        case Held():
-            _stay_in_doubt(part, outcome, now)
-        case StaleToken() | Parked():
-            _queue(part, now, outcome.reason)
+            # The next page is no retry: tries, repeats and age start again.
+            part.tries = part.busy = part.repeats = 0
+            if not part.doubts:
+                part.first_marked_at = None
+            wait_until(part, now + int(outcome.delay * SECOND), outcome.reason)
+        case Held() if part.doubts:
+            hold(part, outcome.reason)
+        case Held() | StaleToken() | Parked():
+            # A late answer cleared the doubt of a held part while its look-up was in the air.
+            wait_until(part, now, outcome.reason)
         case Unknown():
             part.tries += 1
             doubt(part, outcome.reason, policy)
             if in_a_row >= policy.ill_after and part.repeats < policy.repeats:
-                _space(part, policy)
+                # A minute after the first repeat, eight minutes after the fourth.
+                part.not_before = (part.not_before or 0) + int(policy.ill_s * 2**part.repeats * SECOND)
             if outcome.held:
                 part.not_before = None
 
 
 def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
-    """Move sending -> unknown: no readable answer (a cut, a deadline, a dead process).
-
-    Its policy acts after the margin.
-    """
+    """Move sending -> unknown: no readable answer (a cut, a deadline, a dead process). Its policy acts later."""
     part.doubts += 1
     _move(part, PartState.UNKNOWN, reason)
     part.not_before = (part.deadline_at or 0) + int(policy.doubt_margin_s * SECOND)
-
-
-def _space(part: PartFacts, policy: Policy) -> None:
-    """Puts off the next repeat while the vendor is ill: a minute after the first, eight minutes after the fourth."""
-    part.not_before = (part.not_before or 0) + int(policy.ill_s * 2**part.repeats * SECOND)
 
 
 def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
     """An attempt in doubt was answered after all: clears its doubt, and moves the part unless that has ended."""
     if isinstance(outcome, Unknown):
         return
-    settled = isinstance(outcome, Rejected) and outcome.lasting
-    part.doubts = 0 if settled else max(0, part.doubts - 1)
+    part.doubts = 0 if isinstance(outcome, Rejected) and outcome.lasting else max(0, part.doubts - 1)
     if part.state in FINAL_STATES:
         return
     match outcome:
@@ -252,17 +223,12 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
         case Rejected():
             _close(part, PartState.REJECTED, outcome.reason)
         case _ if not part.doubts:
-            _queue(part, now, outcome.reason)
-
-
-def wait_until(part: PartFacts, until: int, reason: str) -> None:
-    """Stays queued until an instant: not an attempt."""
-    _queue(part, until, reason)
+            wait_until(part, now, outcome.reason)
 
 
 def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
     """Stays queued until an instant, because a limit has no room for it: not an attempt."""
-    _queue(part, until, used_up(limit_name))
+    wait_until(part, until, used_up(limit_name))
     part.limit_name = limit_name
 
 
@@ -281,7 +247,7 @@ def narrow(part: PartFacts) -> None:
 
 def repeat(part: PartFacts, now: int) -> None:
     """Move unknown -> queued: a safe repeat may be made."""
-    _queue(part, now, part.reason)
+    wait_until(part, now, part.reason)
 
 
 def hold(part: PartFacts, reason: str) -> None:
@@ -325,7 +291,7 @@ WAITS_ITS_TURN = "waits for those before it in its order"
 
 def await_turn(part: PartFacts) -> None:
     """Stays queued until the parts before it in its order have ended or are skipped; their transaction wakes it."""
-    _queue(part, FOREVER, WAITS_ITS_TURN)
+    wait_until(part, FOREVER, WAITS_ITS_TURN)
 
 
 def lets_others_go(state: PartState, held: bool, skips: bool) -> bool:
@@ -334,16 +300,14 @@ def lets_others_go(state: PartState, held: bool, skips: bool) -> bool:
     `held`: an unknown part that waits for a person; `skips`: its job allows a gap in the order rather than a stop.
     """
     match state:
-        case PartState.QUEUED | PartState.SENDING:
-            return False
         case PartState.EXHAUSTED:
             return skips
         case PartState.UNKNOWN:
             return skips and held
-    return True
+    return state not in OPEN_STATES
 
 
 def park_on(part: PartFacts, job_id: str, until: int, reason: str) -> None:
     """Stays queued until the job it depends on moves, or `until` at the latest."""
     part.waits_on = job_id
-    _queue(part, until, reason)
+    wait_until(part, until, reason)
