@@ -196,24 +196,25 @@ def next_midnight(now: int) -> int:
 def meet(facts: LaneFacts, block: LaneBlock, now: int, rules: LaneRules, in_the_air: int = 0) -> LaneEvent | None:
     """Applies a block to its lane's facts; the event, when it is a step. `in_the_air`: the lane's calls now."""
     marked_at = now if block.marked_at is None else block.marked_at
-    facts.label = block.label if block.label else facts.label
+    until = now + int(block.delay * SECOND)
+    facts.label = block.label or facts.label
     if block.failed:
-        return _fail(facts, block, marked_at, now, rules)
+        return _fail(facts, block, until, marked_at, now, rules)
     match block.penalty:
         case Penalty.FREQUENCY:
             return _strike(facts, block, marked_at, now, rules)
         case Penalty.PARALLEL:
-            _hold(facts, block, now + int(block.delay * SECOND), now)
+            _hold(facts, block, until, now)
             calls = max(1, (in_the_air if facts.calls is None else facts.calls) // 2)
             return _narrow(facts, block, calls, PARALLEL_REST_S, marked_at, now)
         case Penalty.SERIAL:
-            _hold(facts, block, now + int(block.delay * SECOND), now)
+            _hold(facts, block, until, now)
             return _narrow(facts, block, 1, SERIAL_REST_S, marked_at, now)
         case Penalty.ALARM:
-            return _alarm(facts, block, marked_at, now)
+            return _alarm(facts, block, until, marked_at, now)
         case None:
             newly = block.parked and not facts.parked
-            _hold(facts, block, now + int(block.delay * SECOND), now)
+            _hold(facts, block, until, now)
             return _event(facts, Step.PARKED, block) if newly else None
 
 
@@ -225,9 +226,8 @@ def _hold(facts: LaneFacts, block: LaneBlock, until: int, now: int) -> None:
     if until <= now and not block.parked:
         return
     stands = facts.parked or facts.blocked_until > now
-    keeps = stands and (
-        facts.parked if facts.parked != block.parked else facts.blocked_until > until
-    )  # the new one when they end together
+    # Of two that end together the new one is told.
+    keeps = stands and (facts.parked, facts.blocked_until) > (block.parked, until)
     if not keeps:
         facts.reason, facts.remedy, facts.hint = block.reason[:300], block.remedy, block.hint
         facts.cause, facts.limit_name = block.cause, block.limit_name
@@ -247,8 +247,7 @@ def _strike(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int, rules:
     next_step = min(ALL_STEPS, facts.step + 1)
     again = facts.step and now < facts.struck_until + _length(next_step, rules)
     facts.step = next_step if again else 1
-    whole = facts.step == ALL_STEPS
-    facts.struck_until = next_midnight(now) if whole else now + _length(facts.step, rules)
+    facts.struck_until = next_midnight(now) if facts.step == ALL_STEPS else now + _length(facts.step, rules)
     _hold(facts, block, facts.struck_until, now)
     begin(facts, facts.struck_until)
     return _event(facts, Step.STRUCK, block)
@@ -266,25 +265,25 @@ def _narrow(facts: LaneFacts, block: LaneBlock, calls: int, rest_s: int, marked_
     return _event(facts, Step.NARROWED, block)
 
 
-def _alarm(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int) -> LaneEvent | None:
+def _alarm(facts: LaneFacts, block: LaneBlock, until: int, marked_at: int, now: int) -> LaneEvent | None:
     if facts.calls is not None and marked_at < facts.changed_at:
         return None  # it was in the air when the alarm was given
-    until = now + int(block.delay * SECOND)
     _hold(facts, block, until, now)
     begin(facts, until)
     return _event(facts, Step.ALARM, block)
 
 
-def _fail(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
+def _fail(
+    facts: LaneFacts, block: LaneBlock, until: int, marked_at: int, now: int, rules: LaneRules
+) -> LaneEvent | None:
     """Counts failures in a row, of all processes, and opens the breaker for seconds; then one call at a time tries."""
     was_open = facts.failures >= rules.failures
     if was_open and marked_at < facts.changed_at:
         return None  # it was in the air when the breaker opened
-    if block.delay and facts.blocked_until > now:
-        _hold(facts, block, now + int(block.delay * SECOND), now)
-        return None  # it began before the block that now stands: one fault that many calls meet counts once
-    if not _is_counted(facts, marked_at, now, rules) or facts.failures < rules.failures:
-        _hold(facts, block, now + int(block.delay * SECOND), now)
+    # A call that began before the block that now stands is not counted: one fault that many calls meet counts once.
+    stands = bool(block.delay) and facts.blocked_until > now
+    if stands or not _is_counted(facts, marked_at, now, rules) or facts.failures < rules.failures:
+        _hold(facts, block, until, now)
         return None
     open_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(facts.failures - rules.failures, 16))
     until = now + int(max(open_s, block.delay) * SECOND)
@@ -307,14 +306,6 @@ def _is_counted(facts: LaneFacts, marked_at: int, now: int, rules: LaneRules) ->
     return True
 
 
-def reaches_account(lane: LaneFacts, rules: LaneRules) -> bool:
-    """True when a failure that its lane has counted counts for the account as well.
-
-    Failures count there until the lane's own breaker opens. Later ones say nothing new about the other lanes.
-    """
-    return lane.failures < rules.failures
-
-
 # -- what opens again -------------------------------------------------------------------------------------------------
 
 
@@ -332,7 +323,7 @@ def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
     facts.reason, facts.remedy, facts.hint = "", None, None
     facts.cause = facts.limit_name = None
     begin(facts, now)
-    return LaneEvent(facts.lane, facts.account, facts.label, Step.RESUMED, why, None, None, None)
+    return _over(facts, Step.RESUMED, why)
 
 
 def succeed(facts: LaneFacts, answer: Success, now: int, rules: LaneRules) -> list[LaneEvent]:
@@ -347,23 +338,17 @@ def succeed(facts: LaneFacts, answer: Success, now: int, rules: LaneRules) -> li
         facts.step = facts.struck_until = 0
         events.append(_over(facts, Step.OVER, "a call went through"))
     if answer.heard and facts.calls is not None and answer.marked_at > facts.changed_at + facts.rest_s * SECOND:
-        events += _grow(facts, now)
+        facts.calls, facts.changed_at = facts.calls * 2, now
+        if facts.calls > FULL:
+            if facts.rest_s:
+                events.append(_over(facts, Step.WIDE, "no such refusal any more"))
+            facts.calls, facts.rest_s = None, 0
     return events
-
-
-def _grow(facts: LaneFacts, now: int) -> list[LaneEvent]:
-    assert facts.calls is not None
-    facts.calls, facts.changed_at = facts.calls * 2, now
-    if facts.calls <= FULL:
-        return []
-    narrowed, facts.calls, facts.rest_s = bool(facts.rest_s), None, 0
-    return [_over(facts, Step.WIDE, "no such refusal any more")] if narrowed else []
 
 
 def _event(facts: LaneFacts, what: Step, block: LaneBlock) -> LaneEvent:
     until = facts.blocked_until or None
-    reason = block.reason[:300]
-    return LaneEvent(facts.lane, facts.account, facts.label, what, reason, block.remedy, block.hint, until)
+    return LaneEvent(facts.lane, facts.account, facts.label, what, block.reason[:300], block.remedy, block.hint, until)
 
 
 def _over(facts: LaneFacts, what: Step, reason: str) -> LaneEvent:

@@ -115,7 +115,8 @@ def _meet(
     facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
     failures = facts.failures
     events = [deciding.meet(facts, block, now, rules, air.get(block.lane, 0))]
-    if block.lane != block.account and facts.failures > failures and deciding.reaches_account(facts, rules):
+    # It does until the lane's own breaker opens: later failures say nothing new about the other lanes.
+    if block.lane != block.account and failures < facts.failures < rules.failures:
         # Without a delay: the account is blocked only if its own breaker opens.
         account = rows.setdefault(block.account, LaneFacts(block.account, block.account))
         same = replace(block, lane=block.account, label=block.account, delay=0.0)
