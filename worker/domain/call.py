@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from worker.domain.account import Secret
 
@@ -125,6 +124,3 @@ def answer_facts(reply: Reply) -> AnswerFacts:
 def clean(text: str, limit: int = 500) -> str:
     """A vendor's text made fit to store: no NUL, bounded length."""
     return text.replace("\x00", "\ufffd")[:limit]
-
-
-JsonObject = dict[str, Any]

@@ -6,10 +6,9 @@ network may see, such as a cloud's metadata with its credentials.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 
@@ -56,8 +55,7 @@ class Allowed:
 def is_public(address: Address) -> bool:
     """Whether the address is reachable from the Internet; of an address that wraps another the inner one decides."""
     if isinstance(address, IPv6Address):
-        inner = _wrapped(address)
-        if inner is not None:
+        if (inner := _wrapped(address)) is not None:
             return is_public(inner)
         if address not in _GLOBAL_UNICAST:
             return False
@@ -73,14 +71,11 @@ def entry_problem(entry: str) -> str | None:
 
 
 def _wrapped(address: IPv6Address) -> IPv4Address | None:
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _TRANSLATED else None
+    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _TRANSLATED else None
+    return address.ipv4_mapped or address.sixtofour or translated
 
 
-def _network(entry: str) -> ipaddress.IPv4Network | IPv6Network | None:
+def _network(entry: str) -> IPv4Network | IPv6Network | None:
     try:
         return ip_network(entry, strict=False)
     except ValueError:
