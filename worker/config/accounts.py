@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, UrlFrom, proxy_problem, whole
 from worker.config.settings import AccountSettings, Settings, load_settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
@@ -74,7 +75,7 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
             **{key: _opened(f"{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
         secret=None if given.secret is None else _secret(f"{name}.secret", given.secret),
-        proxy=_proxy(name, given),
+        proxy=_proxy(name, given.proxy),
         limits=dict(given.limits),
         share=given.share,
         on_unknown=given.on_unknown,
@@ -96,11 +97,12 @@ def _secret(path: str, given: SecretFrom) -> Secret:
     return Secret(lambda: given.read(f"accounts.{path}"))
 
 
-def _proxy(name: str, given: AccountSettings) -> str | Secret | None:
+def _proxy(name: str, given: UrlFrom | None) -> str | Secret | None:
     """The proxy's URL if it is written out; otherwise a Secret, which is read for each connection."""
-    if given.proxy is None or given.proxy.is_written_out:
-        return given.proxy_url(name)
-    return Secret(lambda: given.proxy_url(name) or "")
+    if given is None:
+        return None
+    read = partial(whole, given, f"accounts.{name}.proxy", proxy_problem)
+    return read() if given.url is not None and given.password is None else Secret(read)
 
 
 _guard = threading.Lock()
@@ -113,7 +115,9 @@ def configure(source: Settings | AccountSource | str | Path | None = None) -> No
     None resets it: the next use reads WORKER_CONFIG or ./worker.toml again.
     """
     global _accounts
-    made = _source(source)
+    if isinstance(source, str | Path):
+        source = load_settings(source)
+    made = accounts_of(source) if isinstance(source, Settings) else source
     with _guard:
         _accounts = made
 
@@ -125,12 +129,3 @@ def current_accounts() -> AccountSource:
         if _accounts is None:
             _accounts = accounts_of(load_settings())
         return _accounts
-
-
-def _source(source: Settings | AccountSource | str | Path | None) -> AccountSource | None:
-    match source:
-        case Settings():
-            return accounts_of(source)
-        case str() | Path():
-            return accounts_of(load_settings(source))
-    return source

@@ -21,13 +21,8 @@ def imported(setting: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
-        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {_why(error)}") from None
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        return f"there is no module {error.name}"
-    return places_of(error)
+        why = f"there is no module {error.name}" if isinstance(error, ModuleNotFoundError) else places_of(error)
+        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {why}") from None
 
 
 def places_of(error: BaseException, *, below: str = "") -> str:

@@ -56,12 +56,11 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     trace = event.pop("exc_info", None)
     if trace:  # a foreign traceback may show URLs, statements and texts: only its class is kept
         event["error"] = _class_of(trace)
-    kept: dict[str, Any] = {name: _masked(value) for name, value in event.items() if name in FIELDS}
+    kept = {name: _masked(value) for name, value in event.items() if name in FIELDS}
     if len(kept) != len(event):
-        kept["dropped"] = sorted(name for name in event if name not in FIELDS and not name.startswith("_"))
         kept |= {name: value for name, value in event.items() if name.startswith("_")}
-        if not kept["dropped"]:
-            del kept["dropped"]
+        if dropped := sorted(event.keys() - kept.keys()):
+            kept["dropped"] = dropped
     return kept
 
 

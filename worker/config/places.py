@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
@@ -75,11 +75,6 @@ class UrlFrom(BaseModel):
             if value is not None:
                 yield name, without_password(value) if name == "url" else value
 
-    @property
-    def is_written_out(self) -> bool:
-        """True when no part of the URL has to be read from elsewhere."""
-        return self.url is not None and self.password is None
-
     def read(self, key: str) -> str:
         """The whole URL, read now; a place that is empty or not there is a ConfigurationError that names `key`."""
         if self.url is None:
@@ -110,12 +105,15 @@ class Environment(EnvSettingsSource):
         return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
 
 
-def checked(given: UrlFrom, problem: Callable[[str], str | None]) -> UrlFrom:
-    """The setting unchanged; ValueError when its URL is written out and has a problem."""
-    wrong = given.url and problem(given.url)
-    if wrong:
-        raise ValueError(wrong)
-    return given
+def checked(problem: Callable[[str], str | None]) -> AfterValidator:
+    """The validator of a setting: ValueError when its URL is written out and has a problem."""
+
+    def check(given: UrlFrom | None) -> UrlFrom | None:
+        if given is not None and given.url and (wrong := problem(given.url)):
+            raise ValueError(wrong)
+        return given
+
+    return AfterValidator(check)
 
 
 def whole(given: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str:
@@ -193,18 +191,14 @@ def _with_password(url: str, password: str) -> str:
 
 
 def _read(key: str, env: str | None, file: Path | None) -> str:
-    value = _from_file(key, file) if file else os.environ.get(env or "", "").strip()
+    try:
+        value = (file.read_text(encoding="utf-8") if file else os.environ.get(env or "", "")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{key} names file {file}, which cannot be read; check the path and its rights"
+        ) from error
     if not value:
         place = f"file {file}" if file else f"environment variable {env}"
         # No colon behind the key: the log's redaction would take the next word for the secret itself.
         raise ConfigurationError(f"{key} names {place}, which is empty or not there; fill it")
     return value
-
-
-def _from_file(key: str, file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{key} names file {file}, which cannot be read; check the path and its rights"
-        ) from error

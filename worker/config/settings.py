@@ -16,12 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.config.places import (
     Environment,
@@ -54,7 +49,7 @@ class AccountSettings(BaseModel):
     base_url: str | None = None
     """None: the vendor's own host."""
     secret: SecretFrom | None = None
-    proxy: UrlFrom | None = None
+    proxy: Annotated[UrlFrom | None, checked(proxy_problem)] = None
     limits: dict[str, NonNegativeInt] = {}
     share: Share | dict[str, Share] = 1.0
     """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
@@ -73,15 +68,6 @@ class AccountSettings(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("not a web address; write it as https://host or http://host:port")
         return value.rstrip("/")
-
-    @field_validator("proxy")
-    @classmethod
-    def _http_proxy(cls, value: UrlFrom | None) -> UrlFrom | None:
-        return None if value is None else checked(value, proxy_problem)
-
-    def proxy_url(self, name: str) -> str | None:
-        """The proxy, read now, of the account of this name; one that cannot be read or used is a ConfigurationError."""
-        return None if self.proxy is None else whole(self.proxy, f"accounts.{name}.proxy", proxy_problem)
 
     @model_validator(mode="after")
     def _no_inline_secrets(self) -> Self:
@@ -240,9 +226,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database: UrlFrom = UrlFrom(url="sqlite:///worker.db")
+    database: Annotated[UrlFrom, checked(database_problem)] = UrlFrom(url="sqlite:///worker.db")
     """The URL; or `{ env }` or `{ file }`, the place of the URL; or `{ url, password = { env } or { file } }`."""
-    broker: UrlFrom = UrlFrom(url="embedded")
+    broker: Annotated[UrlFrom, checked(broker_problem)] = UrlFrom(url="embedded")
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
     """A prefix of every queue's name, so that several installations can use one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"
@@ -257,25 +243,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **others: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
         return Environment(settings_cls), init_settings
-
-    @field_validator("broker")
-    @classmethod
-    def _known_broker(cls, value: UrlFrom) -> UrlFrom:
-        return checked(value, broker_problem)
-
-    @field_validator("database")
-    @classmethod
-    def _known_database(cls, value: UrlFrom) -> UrlFrom:
-        return checked(value, database_problem)
 
     def database_url(self) -> str:
         """The database's URL, read now; a ConfigurationError where it cannot be read, or is none."""
@@ -326,10 +297,8 @@ def where() -> str:
 
 
 def _file(path: str | Path | None) -> Path | None:
-    named = path or os.environ.get("WORKER_CONFIG")
-    if named:
-        return Path(named)
-    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+    named = path or os.environ.get("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
+    return Path(named) if named else None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -388,13 +357,10 @@ def did_you_mean(key: str, known: Collection[str]) -> str:
 
 def _refuse_inline(path: str, value: Any) -> None:
     """Refuses a channel's own credential, at any depth, that is not a { env } or { file } table."""
-    if isinstance(value, dict):
-        if value.keys() <= {"env", "file"}:
-            return
+    if isinstance(value, dict) and not value.keys() <= {"env", "file"}:
         for key, inner in value.items():
             _refuse_inline(f"{path}.{key}", inner)
-        return
-    if isinstance(value, str) and path.rpartition(".")[2].lower() in SECRET_KEYS:
+    elif isinstance(value, str) and path.rpartition(".")[2].lower() in SECRET_KEYS:
         raise ValueError(
             f'{path} holds a credential; settings only name its place: {{ env = "NAME" }} or {{ file = "/run/..." }}'
         )
