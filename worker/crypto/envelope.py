@@ -28,39 +28,27 @@ _KEY = re.compile(r"[A-Za-z0-9]{43}")
 
 
 class EnvelopeError(Exception):
-    """Base; `code` is the number of this error in the vendor's own libraries."""
-
-    code = 0
+    """Base; each of the others says its number in the vendor's own libraries."""
 
 
 class KeyUnfit(EnvelopeError):
-    """The text is no EncodingAESKey."""
-
-    code = -40004
+    """-40004: the text is no EncodingAESKey."""
 
 
 class WrongSignature(EnvelopeError):
-    """The sender does not know the Token, or the request was changed on the way."""
-
-    code = -40001
+    """-40001: the sender does not know the Token, or the request was changed on the way."""
 
 
 class Undecipherable(EnvelopeError):
-    """The text is no Base64, or no whole number of cipher blocks."""
-
-    code = -40007
+    """-40007: the text is no Base64, or no whole number of cipher blocks."""
 
 
 class WrongPlain(EnvelopeError):
-    """The decrypted bytes lack the layout of a message: the key is another one, or they are damaged."""
-
-    code = -40008
+    """-40008: the decrypted bytes lack the layout of a message: the key is another one, or they are damaged."""
 
 
 class ForeignReceiver(EnvelopeError):
-    """The message was meant for another corp or suite."""
-
-    code = -40005
+    """-40005: the message was meant for another corp or suite."""
 
 
 def aes_key(encoding_aes_key: str) -> bytes:
@@ -92,23 +80,15 @@ class Envelope:
         right = signature(self._token, timestamp, nonce, encrypted)
         if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
             raise WrongSignature("the signature is not ours")
-        return self.decrypt(encrypted)
-
-    def seal(self, message: bytes, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
-        """The encrypted message and its signature; `random` are 16 bytes that make equal messages differ."""
-        encrypted = self.encrypt(message, random)
-        return encrypted, signature(self._token, timestamp, nonce, encrypted)
-
-    def encrypt(self, message: bytes, random: bytes) -> str:
-        """Random bytes, length, message and receiver, padded and encrypted, as Base64."""
-        return self._sealer.seal(message, random)
-
-    def decrypt(self, encrypted: str) -> bytes:
-        """The message inside; the error says whether layout or receiver is wrong."""
-        message, receiver = self._sealer.open(encrypted)
+        message, receiver = self._sealer.unseal(encrypted)
         if not hmac.compare_digest(receiver, self._receive_id):
             raise ForeignReceiver("it was meant for another receiver")
         return message
+
+    def seal(self, message: bytes, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
+        """The encrypted message and its signature; `random` are 16 bytes that make equal messages differ."""
+        encrypted = self._sealer.seal(message, random)
+        return encrypted, signature(self._token, timestamp, nonce, encrypted)
 
 
 class Sealer:
@@ -119,10 +99,10 @@ class Sealer:
         self._receive_id = receive_id
 
     def __repr__(self) -> str:
-        return "Sealer(***)"
+        return f"{type(self).__name__}(***)"
 
     def seal(self, message: bytes, random: bytes) -> str:
-        """The whole message at once, as Base64."""
+        """The whole message at once, as Base64; `random` are 16 bytes that make equal messages differ."""
         return b"".join(self.seal_stream(len(message), [message], random)).decode()
 
     def sealed_size(self, size: int) -> int:
@@ -153,7 +133,7 @@ class Sealer:
         pad = _PAD_BLOCK - (RANDOM_BYTES + _LENGTH_BYTES + size + len(self._receive_id)) % _PAD_BLOCK
         yield self._receive_id + bytes([pad]) * pad
 
-    def open(self, encrypted: str) -> tuple[bytes, bytes]:
+    def unseal(self, encrypted: str) -> tuple[bytes, bytes]:
         """Message and receiver; the 16 random bytes before them are dropped."""
         try:
             raw = base64.b64decode(encrypted, validate=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 
 from worker.crypto.envelope import RANDOM_BYTES, ForeignReceiver, KeyUnfit, Sealer, signature
 
@@ -31,37 +31,22 @@ def aes_key(encoding_aes_key: str) -> bytes:
     return key
 
 
-class YouduEnvelope:
+class YouduEnvelope(Sealer):
     """Seals and opens the messages between one app and the server."""
 
     def __init__(self, encoding_aes_key: str, app_id: str):
-        self._key, self._app_id = aes_key(encoding_aes_key), app_id.encode()
-        self._sealer = Sealer(self._key, self._app_id)
-
-    def __repr__(self) -> str:
-        return "YouduEnvelope(***)"
+        self._key = aes_key(encoding_aes_key)
+        super().__init__(self._key, app_id.encode())
 
     def leading(self, *about: bytes) -> bytes:
         """16 bytes for `random`, equal for equal content and different for any other; they need not be secret."""
         told = b"".join(len(one).to_bytes(8, "big") + one for one in about)
         return hmac.digest(self._key, told, "sha256")[:RANDOM_BYTES]
 
-    def seal(self, message: bytes, random: bytes) -> str:
-        """The encrypted message; `random` are 16 bytes that make equal messages differ."""
-        return self._sealer.seal(message, random)
-
-    def sealed_size(self, size: int) -> int:
-        """Characters of the encrypted form of so many bytes."""
-        return self._sealer.sealed_size(size)
-
-    def seal_stream(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
-        """The encrypted form of a file of `size` bytes, piece by piece; memory stays flat."""
-        return self._sealer.seal_stream(size, chunks, random)
-
     def open(self, encrypted: str, also: Collection[str] = ()) -> bytes:
         """The message inside; `also` are other appIds that may stand behind it. Takes the URL-safe alphabet too."""
-        message, receiver = self._sealer.open(encrypted.translate(_FROM_URL_SAFE))
-        known = (self._app_id, *(one.encode() for one in also))
+        message, receiver = self.unseal(encrypted.translate(_FROM_URL_SAFE))
+        known = (self._receive_id, *(one.encode() for one in also))
         if not any(hmac.compare_digest(receiver, one) for one in known):
             raise ForeignReceiver("it was meant for another app")
         return message

@@ -43,6 +43,11 @@ class Vector:
         """What it holds."""
         return self.envelope.open(self.signature, self.timestamp, self.nonce, self.encrypted)
 
+    def holding(self, encrypted: str) -> Vector:
+        """The same with other cipher text, rightly signed."""
+        signed = signature(self.token, self.timestamp, self.nonce, encrypted)
+        return replace(self, encrypted=encrypted, signature=signed)
+
 
 OFFICIAL = Vector(
     token="QDG6eK",
@@ -194,26 +199,22 @@ def test_what_is_no_key_is_refused_at_once(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vector", "error", "code"),
+    ("vector", "error"),
     [
-        (replace(OFFICIAL, signature=OFFICIAL.signature[:-1] + "7"), WrongSignature, -40001),
-        (replace(GO_URL, signature=GO_URL.signature[:-1] + "0"), WrongSignature, -40001),
-        (replace(OFFICIAL, signature="ö"), WrongSignature, -40001),
-        (replace(OFFICIAL, signature=OFFICIAL.signature.upper()), WrongSignature, -40001),
-        (replace(OFFICIAL_URL, encrypted=OFFICIAL_URL.encrypted.replace("+", " ")), WrongSignature, -40001),
-        (replace(OFFICIAL, timestamp="1409659814"), WrongSignature, -40001),
-        (replace(OFFICIAL, receive_id="wx0000000000000000"), ForeignReceiver, -40005),
-        (replace(OFFICIAL, receive_id=""), ForeignReceiver, -40005),
+        (replace(OFFICIAL, signature=OFFICIAL.signature[:-1] + "7"), WrongSignature),
+        (replace(GO_URL, signature=GO_URL.signature[:-1] + "0"), WrongSignature),
+        (replace(OFFICIAL, signature="ö"), WrongSignature),
+        (replace(OFFICIAL, signature=OFFICIAL.signature.upper()), WrongSignature),
+        (replace(OFFICIAL_URL, encrypted=OFFICIAL_URL.encrypted.replace("+", " ")), WrongSignature),
+        (replace(OFFICIAL, timestamp="1409659814"), WrongSignature),
+        (replace(OFFICIAL, receive_id="wx0000000000000000"), ForeignReceiver),
+        (replace(OFFICIAL, receive_id=""), ForeignReceiver),
     ],
 )
-def test_what_is_not_from_the_vendor_or_not_for_us_is_told_apart(
-    vector: Vector, error: type[EnvelopeError], code: int
-) -> None:
-    """Each cause has its error, with the number of the vendor's own libraries."""
-    with pytest.raises(error) as told:
+def test_what_is_not_from_the_vendor_or_not_for_us_is_told_apart(vector: Vector, error: type[EnvelopeError]) -> None:
+    """Each cause has its error."""
+    with pytest.raises(error):
         vector.opened()
-
-    assert code == told.value.code
 
 
 @pytest.mark.parametrize(
@@ -231,13 +232,13 @@ def test_what_is_not_from_the_vendor_or_not_for_us_is_told_apart(
 def test_damaged_cipher_text_is_refused(encrypted: str, error: type[EnvelopeError]) -> None:
     """A character removed, a block changed: an error of ours, never one of the cipher library."""
     with pytest.raises(error):
-        OFFICIAL.envelope.decrypt(encrypted)
+        OFFICIAL.holding(encrypted).opened()
 
 
 def test_another_key_gives_no_message() -> None:
     """Decrypted with a key that is not the sender's it has no layout."""
     with pytest.raises((WrongPlain, ForeignReceiver)):
-        Envelope(OFFICIAL.token, GO_POST.key, OFFICIAL.receive_id).decrypt(OFFICIAL.encrypted)
+        replace(OFFICIAL, key=GO_POST.key).opened()
 
 
 def test_an_envelope_shows_nothing() -> None:
@@ -259,10 +260,10 @@ def test_whatever_is_sealed_opens(message: bytes, receive_id: str, random: bytes
 def test_random_blocks_raise_nothing_but_ours(raw: bytes) -> None:
     """Whatever somebody with the right signature sends."""
     with pytest.raises(EnvelopeError):
-        OFFICIAL.envelope.decrypt(raw.hex())
+        OFFICIAL.holding(raw.hex()).opened()
 
 
 def test_random_bytes_are_sixteen() -> None:
     """Fewer would move the length."""
     with pytest.raises(ValueError, match="16 bytes"):
-        OFFICIAL.envelope.encrypt(b"", b"short")
+        OFFICIAL.envelope.seal(b"", "1", "n", b"short")
