@@ -17,13 +17,13 @@ from sqlalchemy import event, text
 from tests.support.noise import plain
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account, Secret, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens as token_rows
-from worker.transport.tokens import Token, TokenParked, Tokens, TokenState, TokenTimes, TokenWait
+from worker.transport.tokens import Tokens, TokenTimes
 
 LIFE = 7_200
 SPARE = 30

@@ -20,11 +20,11 @@ from sqlalchemy import text
 
 from rig.stacks import MARIADB, REDIS, Make, on_every_stack
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account, Secret, Token
 from worker.domain.call import Answered, Reply, Request
 from worker.outbox.engine.database import Database, make_engine
 from worker.transport.http import Connection, RequestsTransport
-from worker.transport.tokens import Token, Tokens, TokenTimes
+from worker.transport.tokens import Tokens, TokenTimes
 
 PROCESSES = 8
 LATE = 0

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     InvalidHeader,
@@ -25,7 +25,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
 )
-from urllib3.util import Url, wait_for_read
+from urllib3.util import wait_for_read
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from worker.domain.errors import ConfigurationError
@@ -275,28 +275,13 @@ class Line:
         self._engine.close()
 
 
-def engine_for(
-    scheme: str, host: str, port: int, proxy: Url | None, proxy_headers: Mapping[str, str], **tls: Any
-) -> HTTPConnection:
-    """An engine that is not connected yet; https behind a proxy goes through a CONNECT tunnel."""
-    timeout = tls.pop("timeout")
-    near_host, near_port = (proxy.host or "", proxy.port) if proxy else (host, port)
-    if scheme == "http":
-        return HTTPConnection(near_host, near_port, timeout=timeout, proxy=proxy)
-    engine = HTTPSConnection(near_host, near_port, timeout=timeout, proxy=proxy, **tls)
-    if proxy:
-        engine.set_tunnel(host, port, headers=proxy_headers, scheme="http")
-    return engine
-
-
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
     """The class of a fault before there was a connection."""
-    causes = tuple(_causes(error))
-    prefix = "proxy_" if proxied and _any(causes, NameResolutionError, NewConnectionError, ConnectTimeoutError) else ""
-    if status := next((found[1] for cause in causes if (found := _TUNNEL_REFUSED.search(str(cause)))), None):
+    prefix = "proxy_" if proxied and _any(error, NameResolutionError, NewConnectionError, ConnectTimeoutError) else ""
+    if status := next((found[1] for cause in _causes(error) if (found := _TUNNEL_REFUSED.search(str(cause)))), None):
         return f"proxy_{status}"
     for kinds, reason in (
         ((ConfigurationError,), "proxy_setting"),
@@ -311,38 +296,37 @@ def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
         ((http.client.HTTPException,), "proxy_garbled"),
         ((ConnectionError,), "reset"),
     ):
-        if _any(causes, *kinds):
+        if _any(error, *kinds):
             return prefix + reason
     return type(error).__name__
 
 
 def why_no_answer(error: Exception, wire: Wire) -> str:
     """The class of a fault on an open connection, by what the wire recorded and what was raised."""
-    causes = tuple(_causes(error))
     if is_overdue(error):
         return "read_timeout" if wire.written and not wire.received else "deadline"
-    if _any(causes, TooLarge):
+    if _any(error, TooLarge):
         return "too_large"
-    if _any(causes, FileFault):
+    if _any(error, FileFault):
         return "file"
     if not wire.handed:
         return type(error).__name__
     if wire.write_failed:
         return "reset_during_request"
-    if wire.received and (wire.eof or _any(causes, ConnectionError)):
+    if wire.received and (wire.eof or _any(error, ConnectionError)):
         return "cut"
-    if wire.eof or _any(causes, ConnectionError):
+    if wire.eof or _any(error, ConnectionError):
         return "reset_after_request"
-    if _any(causes, ssl.SSLError):
+    if _any(error, ssl.SSLError):
         return "tls"
-    if _any(causes, http.client.HTTPException, InvalidHeader):
+    if _any(error, http.client.HTTPException, InvalidHeader):
         return "garbled"
     return type(error).__name__
 
 
 def is_overdue(error: Exception) -> bool:
     """True when the call ended because its deadline had passed."""
-    return _any(tuple(_causes(error)), DeadlinePassed)
+    return _any(error, DeadlinePassed)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -351,5 +335,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _any(causes: Iterable[BaseException], *kinds: type[BaseException]) -> bool:
-    return any(isinstance(cause, kinds) for cause in causes)
+def _any(error: BaseException, *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in _causes(error))

@@ -24,6 +24,7 @@ import urllib3
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from requests.exceptions import InvalidURL
 from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -36,7 +37,6 @@ from worker.transport.connection import (
     Line,
     Probe,
     TooLarge,
-    engine_for,
     is_overdue,
     why_no_answer,
     why_not_connected,
@@ -99,13 +99,15 @@ class RequestsTransport:
             _ = self._tls
         self._routes: dict[tuple[str, str | None], _Route] = {}
         self._closed = False
-        _silence_query_strings()
+        for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
+            logging.getLogger(name).addFilter(_QUERY_FILTER)  # adding it again changes nothing
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
         began = self._monotonic()
         try:
-            route = self._route(request.base_url, _read(request.proxy))
+            via = request.proxy.read() if isinstance(request.proxy, Secret) else request.proxy
+            route = self._route(request.base_url, via)
             line = self._kept_alive(route) or self._new_line(route)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
             reason = why_not_connected(error, proxied=request.proxy is not None)
@@ -129,7 +131,13 @@ class RequestsTransport:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """The TLS settings, made with the first https connection: reading the certificate authorities takes 18 ms."""
-        return _tls_context(self._verify)
+        context = create_urllib3_context()
+        if self._verify is False:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH if self._verify is True else self._verify)
+        return context
 
     def _kept_alive(self, route: _Route) -> Line | None:
         oldest = self._monotonic() - self._max_idle_s
@@ -143,18 +151,16 @@ class RequestsTransport:
             line.close()
 
     def _new_line(self, route: _Route) -> Line:
-        tls: dict[str, Any] = {}
-        if route.scheme == "https":
-            tls = {"ssl_context": self._tls, "cert_reqs": self._tls.verify_mode}
-        engine = engine_for(
-            route.scheme,
-            route.host,
-            route.port,
-            route.proxy,
-            route.proxy_headers,
-            timeout=self._connect_timeout_s,
-            **tls,
-        )
+        host, port = (route.proxy.host or "", route.proxy.port) if route.proxy else (route.host, route.port)
+        timeout = self._connect_timeout_s
+        if route.scheme == "http":
+            engine = HTTPConnection(host, port, timeout=timeout, proxy=route.proxy)
+        else:
+            tls: dict[str, Any] = {"ssl_context": self._tls, "cert_reqs": self._tls.verify_mode}
+            engine = HTTPSConnection(host, port, timeout=timeout, proxy=route.proxy, **tls)
+            if route.proxy:
+                # Through a CONNECT tunnel.
+                engine.set_tunnel(route.host, route.port, headers=route.proxy_headers, scheme="http")
         try:
             return Line(engine, self._monotonic)
         except BaseException:
@@ -318,18 +324,15 @@ def _multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
 
     WeCom's page "upload temporary media" (90253) shows it in this form.
     """
-    fields = (
+    fields = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
         for name, value in file.fields.items()
     )
     head = (
-        "".join(fields).encode()
-        + (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field_name)}"; '
-            f'filename="{_quoted(file.filename)}"; filelength={file.size}\r\n'
-            f"Content-Type: {_quoted(file.content_type)}\r\n\r\n"
-        ).encode()
-    )
+        f'{fields}--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field_name)}"; '
+        f'filename="{_quoted(file.filename)}"; filelength={file.size}\r\n'
+        f"Content-Type: {_quoted(file.content_type)}\r\n\r\n"
+    ).encode()
     tail = f"\r\n--{boundary}--\r\n".encode()
     chunks = _exactly(file)
     # Read now, so that a file that cannot be read is noticed before the first byte leaves.
@@ -373,20 +376,6 @@ def _read_whole(raw: urllib3.HTTPResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _tls_context(verify: bool | str) -> ssl.SSLContext:
-    context = create_urllib3_context()
-    if verify is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
-    return context
-
-
-def _read(proxy: str | Secret | None) -> str | None:
-    return proxy.read() if isinstance(proxy, Secret) else proxy
-
-
 def _proxy_url(proxy: str) -> Url:
     """The proxy's URL without user and password, which are sent in a header of their own."""
     url = parse_url(proxy)
@@ -408,8 +397,3 @@ class _QueryFilter(logging.Filter):
 
 
 _QUERY_FILTER = _QueryFilter()
-
-
-def _silence_query_strings() -> None:
-    for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
-        logging.getLogger(name).addFilter(_QUERY_FILTER)  # adding it again changes nothing

@@ -29,8 +29,6 @@ from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import FetchLease, TokenKey, TokenRow
 from worker.transport.http import Transport
 
-__all__ = ["Token", "TokenParked", "TokenState", "TokenTimes", "TokenWait", "Tokens"]
-
 _MICRO = 1e-6
 _NO_INSTANT = 0
 """The time in the request that is only hashed, to name the credentials."""
@@ -124,8 +122,10 @@ class Tokens:
         if held is not None and held.account is account and self._monotonic() < held.refresh_at:
             return held.token
         wanted = self._wanted(account, channel)
-        flight = self._flight(wanted.key)
-        if not self._board(flight, wanted):
+        with self._guard:
+            flight = self._flights.setdefault(wanted.key, threading.Lock())
+        # While one thread fetches, the others go on with the old token, or wait for the new one.
+        if not flight.acquire(timeout=0 if self._living(wanted) else self._times.patience_s):
             held = self._living(wanted)
             return held.token if held else TokenWait(self._soon(), "another thread fetches the token")
         try:
@@ -181,16 +181,6 @@ class Tokens:
         fingerprint = _fingerprint(secret, channel.token_request(account, secret, _NO_INSTANT))
         return _Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
 
-    def _flight(self, key: TokenKey) -> threading.Lock:
-        with self._guard:
-            return self._flights.setdefault(key, threading.Lock())
-
-    def _board(self, flight: threading.Lock, wanted: _Wanted) -> bool:
-        """True when this thread may fetch; other threads go on with the old token, or wait for the new one."""
-        if self._living(wanted):
-            return flight.acquire(blocking=False)
-        return flight.acquire(timeout=self._times.patience_s)
-
     def _living(self, wanted: _Wanted) -> _Held | None:
         """The token in memory, if it is of these credentials and its time is not over."""
         held = self._held.get(wanted.account.name)
@@ -222,10 +212,9 @@ class Tokens:
             return held.token
         if row.parked_us or row.leased_us:
             return self._meanwhile(row, held)
-        lease = self._lease(wanted.key, row.generation)
-        if lease is None:
-            return None
-        return self._fetch(wanted, lease, held)
+        holder, lease_s = self._incarnation(), self._times.lease_s
+        lease = tokens.lease(self._database, wanted.key, row.generation, holder=holder, seconds=lease_s)
+        return None if lease is None else self._fetch(wanted, lease, held)
 
     def _adopt(self, wanted: _Wanted, row: TokenRow, before: float) -> _Held | None:
         """Takes the row's token into memory; None: it has no valid one, or one that this secret does not decrypt."""
@@ -265,10 +254,6 @@ class Tokens:
         """Goes on with the old token, and reads the row again in about a second."""
         look_at = self._monotonic() + self._soon()
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
-
-    def _lease(self, key: TokenKey, generation: int) -> FetchLease | None:
-        holder, seconds = self._incarnation(), self._times.lease_s
-        return tokens.lease(self._database, key, generation, holder=holder, seconds=seconds)
 
     def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
         """Asks the vendor for a token under the lease, with no transaction open.
