@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic_core import to_json
 from uuid_utils import uuid7
@@ -30,11 +30,8 @@ PRESSED = "a press proves that it was accepted; its msgid, and whom it was refus
 
 def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, CallbackDoor]:
     """The callback doors by account; reads their secrets, and raises ConfigurationError for a wrong one."""
-    doors = {}
-    for name in accounts.names():
-        door = door_of(accounts.get(name), max_age_s)
-        if door is not None:
-            doors[name] = door
+    found = {name: door_of(accounts.get(name), max_age_s) for name in accounts.names()}
+    doors = {name: door for name, door in found.items() if door is not None}
     if not doors:
         raise ConfigurationError(
             "no account has a callback address; add"
@@ -53,14 +50,8 @@ def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:
 class CallbackStore:
     """Stores callbacks, each once, however often it is delivered."""
 
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        accounts: AccountSource,
-        new_id: Callable[[], str] = lambda: uuid7().hex,
-    ):
-        self._database, self._accounts, self._new_id = database, accounts, new_id
+    def __init__(self, database: Database, settings: Settings, accounts: AccountSource):
+        self._database, self._accounts = database, accounts
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
         self._policy = policy_of(settings.delivery)
@@ -69,14 +60,16 @@ class CallbackStore:
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
-        app, accounts = self._app(account)
+        own = self._accounts.get(account)
+        found = channel(own.channel)
+        accounts = alike(self._accounts, own, found.app_scope)
         delivery = Delivery(
             account,
-            app,
+            found.app_scope(own),
             accounts,
             inbound,
             _document(inbound, self._named(accounts, inbound.card)),
-            self._new_id(),
+            uuid7().hex,
             code_ttl_s=self._code_ttl_s,
             hooked=self._hooked,
             lanes=self._lanes(account, inbound.chat),
@@ -98,12 +91,6 @@ class CallbackStore:
         verdict = Verdict(Accepted(Taken(warning=PRESSED)))
         end = End(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
         commit(self._database, [end], self._policy, reported=self._reported)
-
-    def _app(self, account: str) -> tuple[str, Sequence[str]]:
-        """The account's app at the vendor, and the names of all accounts of the same app."""
-        own = self._accounts.get(account)
-        found = channel(own.channel)
-        return found.app_scope(own), alike(self._accounts, own, found.app_scope)
 
     def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
         """The task_id of the pressed card as the application knows it; None: no card was pressed."""

@@ -13,14 +13,14 @@ the session happens once, however often the hook runs; anything else it does may
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from sqlalchemy.orm import Session
 
 from worker.config.application import imported
-from worker.domain.callbacks.hook import CardPressed, EventKind, JobDone
+from worker.domain.callbacks.hook import CardPressed, JobDone
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.state import JobState, State, states_of
 
@@ -29,14 +29,14 @@ OnDone = Callable[[JobDone, Session], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"
-ENDED = frozenset(state for state in JobState if state is not JobState.OPEN)
+ENDED = frozenset(JobState) - {JobState.OPEN}
 
 
 @dataclass(frozen=True, slots=True)
 class _Listens:
     """The events for which a marked function runs."""
 
-    kind: EventKind
+    event: type[CardPressed | JobDone]
     accounts: frozenset[str]
     """Empty: every account."""
     states: frozenset[JobState] = frozenset()
@@ -52,8 +52,7 @@ def on_card_action(*, accounts: Iterable[str]) -> Callable[[OnCard], OnCard]: ..
 
 def on_card_action(function: OnCard | None = None, *, accounts: Iterable[str] = ()) -> Any:
     """Makes a function run for each press of a card of ours: a button, an entry of the menu, a submitted choice."""
-    mark = _marking(_Listens(EventKind.CARD_ACTION, _names(accounts)))
-    return mark if function is None else mark(function)
+    return _marked(function, _Listens(CardPressed, _names(accounts)))
 
 
 @overload
@@ -78,16 +77,17 @@ def on_job_done(
         raise ConfigurationError(
             "on_job_done: states holds what is no end of a job; use JobState.ACCEPTED, PARTIAL, ..."
         )
-    mark = _marking(_Listens(EventKind.JOB_DONE, _names(accounts), wanted))
+    return _marked(function, _Listens(JobDone, _names(accounts), wanted))
+
+
+def _marked(function: F | None, listens: _Listens) -> Any:
+    """The function with its mark, or what marks one that is given later."""
+
+    def mark(given: F) -> F:
+        setattr(given, _MARK, listens)
+        return given
+
     return mark if function is None else mark(function)
-
-
-def _marking(listens: _Listens) -> Callable[[F], F]:
-    def mark(function: F) -> F:
-        setattr(function, _MARK, listens)
-        return function
-
-    return mark
 
 
 def _names(accounts: Iterable[str]) -> frozenset[str]:
@@ -98,7 +98,9 @@ class ApplicationHooks:
     """The hooks of one process."""
 
     def __init__(self, functions: Collection[Callable[..., Any]] = ()):
-        self._hooks = [(function, _listens(function)) for function in dict.fromkeys(functions)]
+        self._hooks: Sequence[tuple[Callable[..., Any], _Listens]] = [
+            (function, getattr(function, _MARK)) for function in dict.fromkeys(functions)
+        ]
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
@@ -113,22 +115,12 @@ class ApplicationHooks:
         return [function for function, listens in self._hooks if _wants(listens, heard)]
 
 
-NO_HOOKS = ApplicationHooks()
-
-
-def _listens(function: Callable[..., Any]) -> _Listens:
-    found: _Listens = getattr(function, _MARK)
-    return found
-
-
 def _wants(listens: _Listens, heard: CardPressed | JobDone) -> bool:
-    if listens.accounts and heard.account not in listens.accounts:
-        return False
-    match heard:
-        case CardPressed():
-            return listens.kind is EventKind.CARD_ACTION
-        case JobDone():
-            return listens.kind is EventKind.JOB_DONE and heard.state in listens.states
+    return (
+        isinstance(heard, listens.event)
+        and (not listens.accounts or heard.account in listens.accounts)
+        and (isinstance(heard, CardPressed) or heard.state in listens.states)
+    )
 
 
 def load_hooks(module: str) -> ApplicationHooks:
@@ -137,7 +129,7 @@ def load_hooks(module: str) -> ApplicationHooks:
     Raises ConfigurationError when the module cannot be imported, or has no marked function.
     """
     if not module:
-        return NO_HOOKS
+        return ApplicationHooks()
     loaded = imported("hooks", module)
     # Statically: a module may hold objects that run code when an attribute is read.
     found = [one for one in vars(loaded).values() if isinstance(inspect.getattr_static(one, _MARK, None), _Listens)]

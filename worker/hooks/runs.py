@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -140,29 +140,28 @@ class HookRuns:
         try:
             heard = heard_of(event)
             functions = self._hooks.that_hear(heard) if heard else []
-            if heard is not None and functions:
-                self._run(event, lambda session: _call(functions, heard, session), EventState.DONE)
-            elif heard is not None and (wait_us := _left_us(event)):
-                self._leave_unheard(event, wait_us)
+            if heard is not None and not functions and (wait_us := _left_us(event)):
+                now = self._database.now
+                self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
             else:
-                self._run(event, lambda session: None, EventState.IGNORED)
+                self._run(event, heard, functions)
         except LostRun:
             log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._failed(event, error)
 
-    def _run(self, event: Claimed, work: Callable[[Session], None], end: EventState) -> None:
+    def _run(
+        self, event: Claimed, heard: CardPressed | JobDone | None, functions: Sequence[Callable[..., Any]]
+    ) -> None:
+        end = EventState.DONE if functions else EventState.IGNORED
         # The session takes no connection before it is used, so a hook that begins with slow work holds no locks.
         with Session(self._database.engine) as session:
-            work(session)
+            for function in functions:
+                function(heard, session)
             if not events.end_event(session.connection(), self._database.now, event, end):
                 raise LostRun
             session.commit()
         log.info("hook", kind=event.kind, job=event.job_id, part=event.part_id, attempt=event.tries, outcome=end.label)
-
-    def _leave_unheard(self, event: Claimed, wait_us: int) -> None:
-        now = self._database.now
-        self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
 
     def _failed(self, event: Claimed, error: BaseException) -> None:
         settings = self._settings
@@ -198,44 +197,33 @@ def _left_us(event: Claimed) -> int:
     return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
 
 
-def _call(functions: list[Callable[..., Any]], heard: CardPressed | JobDone, session: Session) -> None:
-    for function in functions:
-        function(heard, session)
-
-
 def heard_of(event: Claimed) -> CardPressed | JobDone | None:
     """The event as the hooks get it; None: its job or its callback was deleted."""
     if event.job_id is None or event.account is None:
         return None
     about: dict[str, Any] = {
+        "id": event.id,
+        "account": event.account,
+        "job_id": event.job_id,
         "tags": tuple(json.loads(event.tags or "[]")),
         "dedupe_key": event.dedupe_key,
         "replay_of": event.replay_of,
     }
     if event.kind == EventKind.JOB_DONE and event.job_state is not None:
         return JobDone(
-            event.id,
-            event.account,
-            event.job_id,
-            event.job_kind or "",
-            JobState(event.job_state),
-            instant(event.created_at),
-            **about,
+            **about, kind=event.job_kind or "", state=JobState(event.job_state), happened_at=instant(event.created_at)
         )
     press = json.loads(event.payload or "{}").get("press")
     if not press or event.part_id is None:
         return None
     return CardPressed(
-        event.id,
-        event.account,
-        event.job_id,
-        event.part_id,
-        event.person or "",
-        press["button"],
-        {question: tuple(chosen) for question, chosen in press["selected"].items()},
-        press["task_id"],
-        press["card_type"],
-        press["menu"],
-        instant(event.happened_at or event.created_at),
         **about,
+        part_id=event.part_id,
+        person=event.person or "",
+        button=press["button"],
+        selected={question: tuple(chosen) for question, chosen in press["selected"].items()},
+        task_id=press["task_id"],
+        card_type=press["card_type"],
+        menu=press["menu"],
+        happened_at=instant(event.happened_at or event.created_at),
     )
