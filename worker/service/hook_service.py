@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worker.config.accounts import AccountSource, configure
+from worker.config.accounts import configure
 from worker.delivery.sender.runtime import Runtime
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
@@ -24,14 +24,13 @@ class HookService:
         prefix: str,
         runtime: Runtime,
         hooks: ApplicationHooks,
-        accounts: AccountSource,
         *,
         leads: Callable[[], bool],
         rng: random.Random,
     ):
         self._bells, self._leads, self._settings = EventBells(app, prefix), leads, runtime.settings
         # A hook may enqueue jobs; they are checked by this worker's accounts.
-        configure(accounts)
+        configure(runtime.accounts)
         self._offers = HookOffers(
             runtime.database,
             self._bells.publish,

@@ -10,8 +10,10 @@ import os
 import random
 import threading
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,8 @@ class WorkerProcess:
 
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
-        require_usable_accounts(self._accounts())
+        self._accounts = self._hooks.accounts or accounts_of(self._settings)
+        require_usable_accounts(self._accounts)
         self._application = load_hooks(self._settings.hooks)
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
@@ -112,18 +115,17 @@ class WorkerProcess:
         database = Database(make_engine(self._settings.database_url(), pool_size=delivery.threads + 8))
         try:
             migrate.require_current(database)
-            self.runtime = build_runtime(self._outside(database, delivery))
+            self.runtime = build_runtime(self._dependencies(database, delivery))
             self.runtime.draining = self._draining
             self.runtime.lease.beat()
         except BaseException:
             database.close()
             raise
 
-    def _outside(self, database: Database, delivery: DeliverySettings) -> Dependencies:
-        accounts = self._accounts()
+    def _dependencies(self, database: Database, delivery: DeliverySettings) -> Dependencies:
         return Dependencies(
             database,
-            accounts,
+            self._accounts,
             self._hooks.transport() if self._hooks.transport else self._own_transport(),
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
@@ -135,16 +137,16 @@ class WorkerProcess:
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )
 
-    def _accounts(self) -> AccountSource:
-        return self._hooks.accounts or accounts_of(self._settings)
-
     def _own_transport(self) -> Transport:
         made = RequestsTransport()
         self._close_transport = made.close
         return made
 
     def _start(self, delivery: DeliverySettings) -> None:
-        _spare_what_lives_long()
+        # The garbage collector is kept from what lives as long as the process: modules, settings, statements.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         runtime = self.runtime
         self._doorbell = BatchSender(runtime)
         self._relay = Relay(
@@ -167,72 +169,65 @@ class WorkerProcess:
             lease_s=delivery.lease_s,
             monotonic=runtime.monotonic,
         )
-        turns = {
+        turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
             "relay": self._relay_turn,
             "walk": self._relay.full_scan,
             "recovery": self._recovery_turn,
+            "knocking": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
+            "revocations": Revocations(runtime, channel).turn,
+            "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
-        self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         if self._flower:
-            self._loops["flower"] = Loop("flower", self._flower.turn)
-        self._loops["knocking"] = Loop("knocking", TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn)
-        self._loops["revocations"] = Loop("revocations", Revocations(runtime, channel).turn)
-        housekeeping = Housekeeping(runtime.database, self._settings.retention)
-        self._loops["housekeeping"] = Loop("housekeeping", lambda: self._keep_house(housekeeping))
+            turns["flower"] = self._flower.turn
         if self._application:
-            self._open_hook_room()
+            self._hook_room = self._new_hook_room()
+            turns["hooks"] = self._hook_room.turn
+        self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         runtime.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
         for loop in self._loops.values():
             loop.start()
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
 
-    def _open_hook_room(self) -> None:
-        self._hook_room = HookService(
+    def _new_hook_room(self) -> HookService:
+        return HookService(
             self._app,
             self._settings.queue_prefix,
             self.runtime,
             self._application,
-            self._accounts(),
             leads=lambda: self._relay.active,
             rng=self._rng,
         )
-        self._loops["hooks"] = Loop("hooks", self._hook_room.turn)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
     def ring(self, lane: str, ids: list[str], *, probe: bool = False) -> None:
         """Answers one doorbell in the calling thread; never raises."""
-        self._at_work("doorbell_failed", lambda: self._ring(lane, ids, probe))
-
-    def _ring(self, lane: str, ids: list[str], probe: bool) -> None:
-        if self._draining.is_set():
-            # So that they may be offered to another process at once.
-            self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
-        else:
-            self._doorbell.answer(lane, ids, probe=probe)
+        with self._at_work("doorbell_failed"):
+            if self._draining.is_set():
+                # So that they may be offered to another process at once.
+                self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
+            else:
+                self._doorbell.answer(lane, ids, probe=probe)
 
     def hear(self, event: str) -> None:
         """Runs the application's hooks for one event in the calling thread; never raises."""
-        self._at_work("event_failed", lambda: self._hear(event))
+        with self._at_work("event_failed"):
+            # Without hooks in this process the event is offered again, and taken by a process that has some.
+            if self._hook_room and self._draining.is_set():
+                self._hook_room.runs.leave([event])
+            elif self._hook_room:
+                self._hook_room.runs.hear(event)
 
-    def _hear(self, event: str) -> None:
-        if self._hook_room is None:
-            # This process has no hooks: the event is offered again, and taken by one that has.
-            return
-        if self._draining.is_set():
-            self._hook_room.runs.leave([event])
-        else:
-            self._hook_room.runs.hear(event)
-
-    def _at_work(self, failed: str, work: Callable[[], None]) -> None:
-        """Does work that a drain waits for; never raises."""
+    @contextmanager
+    def _at_work(self, failed: str) -> Iterator[None]:
+        """Makes a drain wait for the work inside, and lets no exception out."""
         with self._idle:
             self._busy += 1
         # No exception may leave: Celery would publish its text, which may hold secrets.
         try:
-            work()
+            yield
         except WorkerError as error:
             log.warning(failed, error=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
@@ -362,10 +357,3 @@ def where(error: BaseException) -> str:
     """The three innermost places of an error, without its text, which may hold secrets."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-
-
-def _spare_what_lives_long() -> None:
-    """Keeps the garbage collector from what lives as long as the process: modules, settings, statements."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
