@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 TIMEOUT_S = 2.0
 EMBEDDED = "embedded"
+ONCE = {"interval_start": 0, "interval_step": 0, "reraise_as_library_errors": False}
+"""Options of `ensure_connection` for one try, without a pause, whose error is the transport's own."""
 
 
 def broker_url(broker: str) -> str:
@@ -52,9 +54,7 @@ def reachable(broker: str) -> str:
     try:
         options = transport_options(broker)
         with Connection(broker_url(broker), connect_timeout=TIMEOUT_S, transport_options=options) as connection:
-            connection.ensure_connection(
-                max_retries=0, interval_start=0, interval_step=0, reraise_as_library_errors=False
-            )
+            connection.ensure_connection(max_retries=0, **ONCE)
             connection.channel().close()
     except Exception as error:  # noqa: BLE001  every transport has errors of its own
         return type(error).__name__
@@ -160,9 +160,7 @@ class BrokerLine:
             self._connection.transport_options = {**self._connection.transport_options, **self._alarm.options}
         # connect() would try each broker twice and sleep in between.
         others = max(0, len(self._connection.alt) - 1)
-        self._connection.ensure_connection(
-            max_retries=others, interval_start=0, interval_step=0, reraise_as_library_errors=False
-        )
+        self._connection.ensure_connection(max_retries=others, **ONCE)
         channel = self._connection.channel()
         self._confirms = Confirms(channel) if self._wants_confirms and self._is_rabbitmq else None
         self._producer = Producer(channel, auto_declare=False)

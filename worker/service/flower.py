@@ -37,7 +37,8 @@ class Flower:
     def __init__(self, app: Any, node: str):
         self._line = BrokerLine(app, "events")
         self._app = app
-        self._fields = {"hostname": node, "pid": os.getpid(), "utcoffset": _hours_behind_utc()}
+        hours_behind_utc = (time.altzone if time.localtime().tm_isdst > 0 else time.timezone) // 3600
+        self._fields = {"hostname": node, "pid": os.getpid(), "utcoffset": hours_behind_utc}
         self._queue: deque[Happened] = deque()
         self._news = threading.Event()
         self._closing = threading.Event()
@@ -105,7 +106,8 @@ class Flower:
             self._waiting[job_id] = None
             if len(self._waiting) > WAITING_KEPT:
                 del self._waiting[next(iter(self._waiting))]
-        first = [] if known else [self._event("task-received", job_id, name=task_name(happened), **_NOTHING_SAID)]
+        name = f"{happened.kind} {happened.channel}"
+        first = [] if known else [self._event("task-received", job_id, name=name, **_NOTHING_SAID)]
         kind, fields = event_of(state, happened.text)
         return [*first, self._event(kind, job_id, **fields)]
 
@@ -115,11 +117,6 @@ class Flower:
 
 
 _NOTHING_SAID = {"args": "", "kwargs": "", "retries": 0, "eta": None, "expires": None}
-
-
-def task_name(happened: Happened) -> str:
-    """The task name under which Flower lists a job: kind and channel."""
-    return f"{happened.kind} {happened.channel}"
 
 
 def event_of(state: JobState | None, text: str) -> tuple[str, dict[str, Any]]:
@@ -133,7 +130,3 @@ def event_of(state: JobState | None, text: str) -> tuple[str, dict[str, Any]]:
             return "task-revoked", {"terminated": False, "signum": None, "expired": False}
         case _:
             return "task-failed", {"exception": text, "traceback": ""}
-
-
-def _hours_behind_utc() -> int:
-    return (time.altzone if time.localtime().tm_isdst > 0 else time.timezone) // 3600

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -77,19 +78,15 @@ class Outbox(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics; while the database is away, that it is, and those that need no database."""
-        with self._guard:
-            yield from self._collected()
-
-    def _collected(self) -> list[Metric]:
         read: list[Metric] = []
-        try:
-            with self._database.reading() as connection:
-                read = list(self._read(connection))
-        except SQLAlchemyError as error:
-            log.warning("database_away", error=type(error).__name__)
-        up = _gauge("worker_database_up", "1 when the database answered; else nothing below is told.")
-        up.add_metric([], 1 if read else 0)
-        return [up, *read, self._lane_steps()]
+        with self._guard:
+            try:
+                with self._database.reading() as connection:
+                    read = list(self._read(connection))
+            except SQLAlchemyError as error:
+                log.warning("database_away", error=type(error).__name__)
+            up = "1 when the database answered; else nothing below is told."
+            yield from (_one("worker_database_up", up, 1 if read else 0), *read, self._lane_steps())
 
     def _read(self, connection: Connection) -> Iterator[Metric]:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
@@ -98,15 +95,16 @@ class Outbox(Collector):
         backlogs = gauges.backlogs(connection, self._database.now)
         yield from self._backlogs(backlogs, now)
         yield self._open(backlogs, gauges.oldest_open(connection, self._database.now), now)
-        yield self._parts(connection, {account for account, _ in backlogs})
+        yield self._parts(connection, self._all(backlogs))
         yield _recent(gauges.recent_jobs(connection, now - RECENT_S * SECOND))
         yield self._lanes(connection)
         yield from self._limits(connection)
         yield from self._processes(connection)
         yield _hook_events(connection)
 
-    def _names(self) -> Sequence[str]:
-        return self._accounts.names()
+    def _all(self, found: Iterable[tuple[Any, ...]]) -> list[str]:
+        """The configured accounts, and those that the keys which were found begin with."""
+        return sorted({*self._accounts.names(), *(key[0] for key in found)})
 
     def _backlogs(self, found: dict[tuple[str, int], gauges.DueParts], now: int) -> Iterator[Metric]:
         due = _gauge("worker_backlog_parts", "Parts that are due, 10,000 at most.", "account", "priority")
@@ -114,7 +112,7 @@ class Outbox(Collector):
             "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
         )
         nothing = gauges.DueParts(0, now)
-        for account in sorted({*self._names(), *(account for account, _ in found)}):
+        for account in self._all(found):
             for priority in Priority:
                 known = found.get((account, priority), nothing)
                 labels = [account, priority.name.lower()]
@@ -133,18 +131,18 @@ class Outbox(Collector):
             "account",
             "priority",
         )
-        for account in sorted({*self._names(), *(account for account, _ in (*backlogs, *found))}):
+        for account in self._all((*backlogs, *found)):
             for priority in Priority:
                 backlog = backlogs.get((account, priority))
                 since = min(found.get((account, priority), now), backlog.oldest_at if backlog else now)
                 told.add_metric([account, priority.name.lower()], max(0, now - since) / SECOND)
         return told
 
-    def _parts(self, connection: Connection, waiting: set[str]) -> Metric:
+    def _parts(self, connection: Connection, accounts: Sequence[str]) -> Metric:
         told = _gauge("worker_parts", "Parts that can still move, 10,000 a state at most.", "account", "state")
-        found = gauges.parts_by_state(connection, sorted({*self._names(), *waiting}))
+        found = gauges.parts_by_state(connection, accounts)
         states = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
-        for account in sorted({*self._names(), *(account for account, _ in found)}):
+        for account in self._all(found):
             for state in states:
                 told.add_metric([account, state.label], found[account, state])
         return told
@@ -157,7 +155,7 @@ class Outbox(Collector):
         for row in lanes.list_lanes(connection, self._database.now, None):
             scope = "account" if row["lane"] == row["account"] else "lane"
             found[row["account"], scope, standing(row, self._failures)] += 1
-        for account in sorted({*self._names(), *(one[0] for one in found)}):
+        for account in self._all(found):
             for scope in ("account", "lane"):
                 for what in Standing:
                     told.add_metric([account, scope, what], found[account, scope, what])
@@ -170,7 +168,7 @@ class Outbox(Collector):
             labels=["account", "what"],
         )
         counted = self._steps.counted
-        for account in sorted({*self._names(), *(account for account, _ in counted)}):
+        for account in self._all(counted):
             for what in Step:
                 told.add_metric([account, what], counted[account, what])
         return told
@@ -180,10 +178,9 @@ class Outbox(Collector):
         amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
         room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
-        for name in self._names():
+        for name in self._accounts.names():
             account = self._accounts.get(name)
-            now = self._database.now
-            for row in usage(connection, now, channel(account.channel), account, count_waiting=False):
+            for row in usage(connection, self._database.now, channel(account.channel), account, count_waiting=False):
                 if row.used is None or row.room is None:
                     continue
                 which = [name, row.counted.limit.name, row.counted.of]
