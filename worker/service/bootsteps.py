@@ -73,24 +73,19 @@ def take_over_signals(room: WorkerProcess) -> None:
         return
     # Both go on to Celery's handler of SIGTERM: its handler of SIGINT would end an idle worker with status 1, and ask
     # for a second Ctrl-C.
-    drain = _Drain(room, signal.getsignal(signal.SIGTERM))
+    celerys: Any = signal.getsignal(signal.SIGTERM)
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        # By itself, because Celery's loop may need a second to notice the signal.
+        if room.draining:
+            _at_once(number, frame)
+        room.begin_drain()
+        if callable(celerys):
+            celerys(number, frame)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, drain)
     signal.signal(signal.SIGQUIT, _at_once)
-
-
-class _Drain:
-    """The handler that begins to drain by itself, because Celery's loop may need a second to notice the signal."""
-
-    def __init__(self, room: WorkerProcess, celerys: Any):
-        self._room, self._celerys = room, celerys
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._room.draining:
-            _at_once(number, frame)
-        self._room.begin_drain()
-        if callable(self._celerys):
-            self._celerys(number, frame)
 
 
 def _at_once(number: int, frame: FrameType | None) -> None:

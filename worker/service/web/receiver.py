@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
 
 import structlog
 from starlette.applications import Starlette
@@ -43,6 +43,7 @@ Storing goes on, and a repeated callback is found stored.
 THREADS = 16
 
 Store = Callable[[str, Inbound], bool]
+Act = Callable[[str, CallbackDoor, Request], Awaitable[Response]]
 
 
 class Receiver:
@@ -66,20 +67,12 @@ class Receiver:
         """The ASGI application."""
         return Starlette(
             routes=[
-                Route(PATH, self._verify, methods=["GET"]),
-                Route(PATH, self._take, methods=["POST"]),
+                Route(PATH, partial(self._answer, self._verified), methods=["GET"]),
+                Route(PATH, partial(self._answer, self._taken), methods=["POST"]),
             ]
         )
 
-    async def _verify(self, request: Request) -> Response:
-        """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
-        return await self._answer(request, self._verified)
-
-    async def _take(self, request: Request) -> Response:
-        """Answers 200 once the callback is stored; with any other status the vendor sends it again (page 90238)."""
-        return await self._answer(request, self._taken)
-
-    async def _answer(self, request: Request, act: Any) -> Response:
+    async def _answer(self, act: Act, request: Request) -> Response:
         name = request.path_params["account"]
         door = self._doors.get(name)
         if door is None:
@@ -87,30 +80,29 @@ class Receiver:
             log.info("callback_refused", reason="no such account")
             return Response(status_code=404)
         try:
-            return await act(name, door, request)  # type: ignore[no-any-return]
+            return await act(name, door, request)
         except CallbackRefused as refused:
             log.warning("callback_refused", account=name, reason=str(refused))
             return Response(status_code=refused.status)
 
     async def _verified(self, name: str, door: CallbackDoor, request: Request) -> Response:
+        """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
         answer = door.verify(request.query_params, self._now())
         log.info("callback_verified", account=name)
         return PlainTextResponse(answer)
 
     async def _taken(self, name: str, door: CallbackDoor, request: Request) -> Response:
+        """Answers 200 once the callback is stored; with any other status the vendor sends it again (page 90238)."""
         inbound = door.read(request.query_params, await self._body(request), self._now())
         try:
-            first = await self._stored(name, inbound)
+            # The thread goes on after the answer could not wait any longer.
+            storing = asyncio.get_running_loop().run_in_executor(self._threads, self._store, name, inbound)
+            first = await asyncio.wait_for(storing, self._store_s)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being stored, the vendor must send it again
             log.warning("callback_not_stored", account=name, error=type(error).__name__)
             return Response(status_code=503)
         log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
         return Response(inbound.answer, 200, media_type="application/json" if inbound.answer else None)
-
-    async def _stored(self, name: str, inbound: Inbound) -> bool:
-        """Stores in a thread, which goes on after the answer could not wait any longer."""
-        loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.run_in_executor(self._threads, self._store, name, inbound), self._store_s)
 
     async def _body(self, request: Request) -> bytes:
         """The body; raises CallbackRefused as soon as it is too long or too slow."""
