@@ -121,6 +121,6 @@ def answer_facts(reply: Reply) -> AnswerFacts:
     return AnswerFacts(http_status=reply.status)
 
 
-def clean(text: str, limit: int = 500) -> str:
+def clean(text: str, limit: int) -> str:
     """A vendor's text made fit to store: no NUL, bounded length."""
     return text.replace("\x00", "\ufffd")[:limit]

@@ -290,8 +290,7 @@ class WorkerProcess:
 
     def _offering(self) -> list[Loop]:
         """The loops that offer work or tidy up, as far as they were started."""
-        names = ("relay", "walk", "recovery", "hooks", "knocking", "revocations", "housekeeping")
-        return [self._loops[name] for name in names if name in self._loops]
+        return [loop for name, loop in self._loops.items() if name not in ("heartbeat", "flower")]
 
     def finish(self) -> None:
         """Waits for the calls in the air, writes their results, and gives the leases of relay and process back."""

@@ -303,24 +303,20 @@ def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
 
 def why_no_answer(error: Exception, wire: Wire) -> str:
     """The class of a fault on an open connection, by what the wire recorded and what was raised."""
-    if is_overdue(error):
-        return "read_timeout" if wire.written and not wire.received else "deadline"
-    if _any(error, TooLarge):
-        return "too_large"
-    if _any(error, FileFault):
-        return "file"
-    if not wire.handed:
-        return type(error).__name__
-    if wire.write_failed:
-        return "reset_during_request"
-    if wire.received and (wire.eof or _any(error, ConnectionError)):
-        return "cut"
-    if wire.eof or _any(error, ConnectionError):
-        return "reset_after_request"
-    if _any(error, ssl.SSLError):
-        return "tls"
-    if _any(error, http.client.HTTPException, InvalidHeader):
-        return "garbled"
+    reset = _any(error, ConnectionError)
+    for holds, reason in (
+        (is_overdue(error), "read_timeout" if wire.written and not wire.received else "deadline"),
+        (_any(error, TooLarge), "too_large"),
+        (_any(error, FileFault), "file"),
+        (not wire.handed, type(error).__name__),
+        (wire.write_failed, "reset_during_request"),
+        (wire.received and (wire.eof or reset), "cut"),
+        (wire.eof or reset, "reset_after_request"),
+        (_any(error, ssl.SSLError), "tls"),
+        (_any(error, http.client.HTTPException, InvalidHeader), "garbled"),
+    ):
+        if holds:
+            return reason
     return type(error).__name__
 
 

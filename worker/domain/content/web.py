@@ -71,22 +71,15 @@ def web_address(url: object) -> WebAddress:
         raise Unusable(f"is longer than {URL_BYTES} bytes; shorten it")
     if _ODD.search(url):
         raise Unusable("holds a space or a control character; percent-encode it")
-    taken = _taken_apart(url)
-    if taken is None:
-        raise Unusable("is not an http or https address; write it as https://host/path")
-    return taken
-
-
-def _taken_apart(url: str) -> WebAddress | None:
     try:
         parts = urlsplit(url)
-        scheme, host, port = parts.scheme, (parts.hostname or "").rstrip("."), parts.port
-        if scheme not in PORTS or not host or port == 0:
-            return None
+        host, port = (parts.hostname or "").rstrip("."), parts.port
         host = host if host.isascii() else host.encode("idna").decode()
         path = quote(parts.path or "/", safe=_KEPT)
         target = f"{path}?{quote(parts.query, safe=_KEPT)}" if parts.query else path
     except ValueError:  # a port that is none, half a bracket, a lone surrogate, a name that has no Punycode
-        return None
+        host = ""
+    if not host or port == 0 or parts.scheme not in PORTS:
+        raise Unusable("is not an http or https address; write it as https://host/path")
     login, at, _ = parts.netloc.rpartition("@")
-    return WebAddress(url, scheme, host, port or PORTS[scheme], target, unquote(login) if at else None)
+    return WebAddress(url, parts.scheme, host, port or PORTS[parts.scheme], target, unquote(login) if at else None)

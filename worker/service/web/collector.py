@@ -45,27 +45,24 @@ class Steps:
 
     def __init__(self) -> None:
         self.counted: Counter[tuple[str, str]] = Counter()
-        self._began = False
         self._after = ""
         self._seen: set[str] = set()
 
     def look(self, connection: Connection, now: int) -> None:
         """Counts new steps; those that are there at the first reading are not counted."""
-        if not self._began:
-            self._after = first_id(now - OVERLAP_S * SECOND)
-        found = list(self._new(connection))
-        if self._began:
+        began, since = bool(self._after), first_id(now - OVERLAP_S * SECOND)
+        found = list(_events_after(connection, self._after or since))
+        if began:
             self.counted.update((account, what) for id, account, what in found if id not in self._seen)
-        self._began = True
-        self._after = max(self._after, first_id(now - OVERLAP_S * SECOND))
+        self._after = max(self._after, since)
         self._seen = {id for id in (*self._seen, *(one[0] for one in found)) if id > self._after}
 
-    def _new(self, connection: Connection) -> Iterator[tuple[str, str, str]]:
-        after: str | None = self._after
-        while after is not None:
-            page = lanes.lane_events_after(connection, after, PAGE)
-            yield from page
-            after = page[-1][0] if len(page) == PAGE else None
+
+def _events_after(connection: Connection, after: str | None) -> Iterator[tuple[str, str, str]]:
+    while after is not None:
+        page = lanes.lane_events_after(connection, after, PAGE)
+        yield from page
+        after = page[-1][0] if len(page) == PAGE else None
 
 
 class Outbox(Collector):
