@@ -27,11 +27,9 @@ class AccountSource(Protocol):
 
     def get(self, name: str) -> Account:
         """The account; an unknown name is a ConfigurationError that lists the known ones."""
-        ...
 
     def names(self) -> tuple[str, ...]:
         """The names of all accounts."""
-        ...
 
 
 class FixedAccounts:

@@ -127,9 +127,7 @@ class DeliverySettings(BaseModel):
     strike_s: Seconds = 60
     """How long a lane waits after a frequency limit (45009)."""
     strike_again_s: Seconds = 3_600
-    """How long it waits after a second 45009 with no call accepted since; after a third, until midnight in
-    Asia/Shanghai.
-    """
+    """The wait after a second 45009 with no call accepted since; after a third, until midnight in Asia/Shanghai."""
     silence_s: Annotated[float, Field(ge=0)] = 60
     """A lane without a success for so long starts with one call in the air; 0: never."""
     breaker_failures: Count = 5

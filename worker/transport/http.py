@@ -32,15 +32,7 @@ from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import (
-    FileFault,
-    Line,
-    Probe,
-    TooLarge,
-    is_overdue,
-    why_no_answer,
-    why_not_connected,
-)
+from worker.transport.connection import FileFault, Line, Probe, TooLarge, is_overdue, why_no_answer, why_not_connected
 
 _PIECE = 64 * 1024
 """Bytes of a file handed on at once; the sender keeps the last piece in memory while the next chunk is read."""
@@ -53,11 +45,9 @@ class Connection(Protocol):
 
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
         """Makes one call, ended by `deadline` (the transport's monotonic clock; None: now + `request.deadline_s`)."""
-        ...
 
     def release(self) -> None:
         """Gives the connection back unused; does nothing after a call, or a second time."""
-        ...
 
 
 class Transport(Protocol):
@@ -65,7 +55,6 @@ class Transport(Protocol):
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
-        ...
 
 
 class RequestsTransport:
@@ -201,10 +190,7 @@ class RequestsTransport:
                 line.close()
 
     def _is_old(self, line: Line) -> bool:
-        """True when the server may have closed the line as idle, which is no sign that the server is ill.
-
-        So it is after an earlier answer, or after `max_idle_s`.
-        """
+        """True when the server may have closed the line as idle, which is no sign that the server is ill."""
         return line.answered or line.made_at < self._monotonic() - self._max_idle_s
 
     def _exchange(self, route: _Route, line: Line, request: Request) -> Reply:

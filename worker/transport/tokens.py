@@ -237,10 +237,7 @@ class Tokens:
         return held.token
 
     def _meanwhile(self, row: TokenRow, held: _Held | None) -> TokenState | None:
-        """What a caller gets while no fetch may begin: the old token, why the account is parked, or a pause.
-
-        None: another process fetches, so the row is read again soon.
-        """
+        """What a caller gets while no fetch may begin; None: another process fetches, so the row is read again soon."""
         if held is not None:
             return self._later(held)
         if row.refused is not None:
@@ -256,10 +253,7 @@ class Tokens:
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
     def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
-        """Asks the vendor for a token under the lease, with no transaction open.
-
-        The result is stored only while the lease is still this process's.
-        """
+        """Asks the vendor with no transaction open; stores the result only while the lease is still this process's."""
         match self._call(wanted):
             case TokenGranted(token=value, expires_in_s=life_s):
                 return self._granted(wanted, lease, value, life_s)

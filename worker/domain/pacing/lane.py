@@ -219,10 +219,7 @@ def meet(facts: LaneFacts, block: LaneBlock, now: int, rules: LaneRules, in_the_
 
 
 def _hold(facts: LaneFacts, block: LaneBlock, until: int, now: int) -> None:
-    """Blocks the lane until the later of the present and the new end.
-
-    A parked lane stays parked: a limit that passes must not lift it.
-    """
+    """Blocks until the later of the present and the new end; a parked lane stays parked, whatever limit passes."""
     if until <= now and not block.parked:
         return
     stands = facts.parked or facts.blocked_until > now
@@ -315,10 +312,7 @@ def begin(facts: LaneFacts, at: int) -> None:
 
 
 def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
-    """Lifts what blocks the lane now; then it starts with one call in the air.
-
-    The breaker and a 45009 keep their count.
-    """
+    """Lifts what blocks the lane; it starts with one call in the air. The breaker and a 45009 keep their count."""
     facts.parked, facts.blocked_until = False, 0
     facts.reason, facts.remedy, facts.hint = "", None, None
     facts.cause = facts.limit_name = None

@@ -36,10 +36,7 @@ BODY_BYTES = 256 * 1024
 """Bytes of a request's body at most, far above any callback of the vendor's; a longer one is not read to its end."""
 READ_S = 3.0
 STORE_S = 4.0
-"""Seconds until the answer is 503: the vendor waits 5 s (page 90930).
-
-Storing goes on, and a repeated callback is found stored.
-"""
+"""Seconds until the answer is 503: the vendor waits 5 s (page 90930). Storing goes on; a repeat finds it stored."""
 THREADS = 16
 
 Store = Callable[[str, Inbound], bool]
