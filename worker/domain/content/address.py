@@ -12,18 +12,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Address = IPv4Address | IPv6Address
 
-_NOT_PUBLIC = tuple(
-    map(
-        ip_network,
-        (
-            "192.0.0.0/24",  # protocol assignments; 192.0.0.192 is a cloud's metadata
-            "192.88.99.0/24",  # relays of 6to4
-            "168.63.129.16/32",  # a cloud's own services, under a public address
-            "2001::/23",  # protocol assignments, Teredo
-            "2001:db8::/32",
-            "3fff::/20",
-        ),
-    )
+_NOT_PUBLIC = (
+    ip_network("192.0.0.0/24"),  # protocol assignments; 192.0.0.192 is a cloud's metadata
+    ip_network("192.88.99.0/24"),  # relays of 6to4
+    ip_network("168.63.129.16/32"),  # a cloud's own services, under a public address
+    ip_network("2001::/23"),  # protocol assignments, Teredo
+    ip_network("2001:db8::/32"),
+    ip_network("3fff::/20"),
 )
 """Networks that some Python releases take for public, among them those reserved for documentation."""
 _GLOBAL_UNICAST = IPv6Network("2000::/3")

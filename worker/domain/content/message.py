@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,16 +79,13 @@ class File:
         """The content in pieces of at most 1 MiB; memory stays flat. ValueError for a URL, which a worker fetches."""
         if isinstance(self.source, Url):
             raise ValueError("a file behind a URL is fetched by a worker")  # noqa: TRY004  not a wrong type
-        if isinstance(self.source, bytes):
-            for start in range(0, len(self.source), CHUNK):
-                yield self.source[start : start + CHUNK]
-            return
-        if isinstance(self.source, Path):
-            with self.source.open("rb") as opened:
+        source = BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+        if isinstance(source, Path):
+            with source.open("rb") as opened:
                 yield from iter(lambda: opened.read(CHUNK), b"")
-            return
-        self.source.seek(0)
-        yield from iter(lambda: self.source.read(CHUNK), b"")  # type: ignore[union-attr]
+        else:
+            source.seek(0)
+            yield from iter(lambda: source.read(CHUNK), b"")
 
     def measure(self) -> tuple[int, str]:
         """Size in bytes and SHA-256 (hex), read once through."""

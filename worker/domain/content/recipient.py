@@ -29,7 +29,7 @@ def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
     """A list, or the vendor's `"a | b"`, as trimmed entries without repeats (case does not count)."""
     if value is None:
         return ()
-    entries = value.split("|") if isinstance(value, str) else [str(entry) for entry in value]
+    entries = value.split("|") if isinstance(value, str) else map(str, value)
     unique: dict[str, str] = {}
     for entry in entries:
         if trimmed := entry.strip():
@@ -131,10 +131,7 @@ def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iter
     """
     if not isinstance(named, Mapping):
         return Recipients(customers=_exactly(named))
-    everyone = any(isinstance(ids, Recipients) for ids in named.values())
-    by_sender = _by_sender(named)
-    customers = tuple(dict.fromkeys(one for _, ids in by_sender for one in ids))
-    return Recipients(everyone=everyone, customers=customers, by_sender=by_sender)
+    return _sent_by(named, "customers")
 
 
 def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Recipients:
@@ -142,16 +139,16 @@ def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Rec
 
     `{"zhangsan": Everyone()}`: groups the member chooses from all of theirs, for accounts that allow broadcasts.
     """
-    everyone = any(isinstance(ids, Recipients) for ids in named.values())
-    by_sender = _by_sender(named)
-    chats = tuple(dict.fromkeys(one for _, ids in by_sender for one in ids))
-    return Recipients(everyone=everyone, audience="groups", chats=chats, by_sender=by_sender)
+    return _sent_by(named, "chats", "groups")
 
 
-def _by_sender(named: Mapping[str, str | Iterable[str] | Recipients]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _sent_by(named: Mapping[str, str | Iterable[str] | Recipients], name: str, audience: str = "") -> Recipients:
     """Recipients by sender. An empty tuple means all of a sender's, so a sender with an empty list is left out."""
+    everyone = any(isinstance(ids, Recipients) for ids in named.values())
     listed = ((sender, () if isinstance(ids, Recipients) else _exactly(ids), ids) for sender, ids in named.items())
-    return tuple((sender, exact) for sender, exact, ids in listed if exact or isinstance(ids, Recipients))
+    by_sender = tuple((sender, exact) for sender, exact, ids in listed if exact or isinstance(ids, Recipients))
+    lists = {name: tuple(dict.fromkeys(one for _, exact in by_sender for one in exact))}
+    return Recipients(**lists, everyone=everyone, audience=audience, by_sender=by_sender)
 
 
 def _exactly(value: str | Iterable[str]) -> tuple[str, ...]:
