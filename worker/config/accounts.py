@@ -70,9 +70,9 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
         base_url=base_url,
         settings={
             DEADLINE: deadline_s,
-            **{key: _opened(f"{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
+            **{key: _opened(f"accounts.{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
-        secret=None if given.secret is None else _secret(f"{name}.secret", given.secret),
+        secret=None if given.secret is None else Secret(partial(given.secret.read, f"accounts.{name}.secret")),
         proxy=_proxy(name, given.proxy),
         limits=dict(given.limits),
         share=given.share,
@@ -87,12 +87,8 @@ def _opened(path: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) == 1 and value.keys() <= {"env", "file"}:
-        return _secret(path, SecretFrom(**value))
+        return Secret(partial(SecretFrom(**value).read, path))
     return {key: _opened(f"{path}.{key}", inner) for key, inner in value.items()}
-
-
-def _secret(path: str, given: SecretFrom) -> Secret:
-    return Secret(lambda: given.read(f"accounts.{path}"))
 
 
 def _proxy(name: str, given: UrlFrom | None) -> str | Secret | None:

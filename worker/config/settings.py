@@ -322,7 +322,8 @@ def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
         case "missing":
             text = "is missing; add it"
         case "extra_forbidden":
-            text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), _known(first['loc']))}"
+            model = _TABLES[first["loc"][-2]] if len(first["loc"]) > 1 else Settings
+            text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), model.model_fields)}"
         case "value_error":
             text = str(first["ctx"]["error"])
         case _:
@@ -341,10 +342,6 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "password": SecretFrom,
 }
 """The model of the keys that a table of this name may have."""
-
-
-def _known(loc: tuple[int | str, ...]) -> list[str]:
-    return list((_TABLES[loc[-2]] if len(loc) > 1 else Settings).model_fields)
 
 
 def did_you_mean(key: str, known: Collection[str]) -> str:

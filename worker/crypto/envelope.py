@@ -142,16 +142,13 @@ class Sealer:
         if not raw or len(raw) % _CIPHER_BLOCK:
             raise Undecipherable("what came is not a whole number of cipher blocks")
         decryptor = self._cipher.decryptor()
-        plain = _without_pad(decryptor.update(raw) + decryptor.finalize())
+        padded = decryptor.update(raw) + decryptor.finalize()
+        pad = padded[-1]
+        if not 1 <= pad <= min(_PAD_BLOCK, len(padded)) or padded[-pad:] != bytes([pad]) * pad:
+            raise WrongPlain("the padding does not fit")
+        plain = padded[:-pad]
         start = RANDOM_BYTES + _LENGTH_BYTES
         end = start + int.from_bytes(plain[RANDOM_BYTES:start], "big")
         if len(plain) < start or end > len(plain):
             raise WrongPlain("the length inside does not fit")
         return plain[start:end], plain[end:]
-
-
-def _without_pad(plain: bytes) -> bytes:
-    pad = plain[-1]
-    if not 1 <= pad <= min(_PAD_BLOCK, len(plain)) or plain[-pad:] != bytes([pad]) * pad:
-        raise WrongPlain("the padding does not fit")
-    return plain[:-pad]

@@ -12,8 +12,6 @@ from typing import Any
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.limit import Limit
 
-CALL_DEADLINE_S = 20.0
-
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -51,7 +49,7 @@ class Account:
     @property
     def deadline_s(self) -> float:
         """The total time of a call in seconds: the account's own, else 20."""
-        return float(self.settings.get("deadline_s", CALL_DEADLINE_S))
+        return float(self.settings.get("deadline_s", 20))
 
     @property
     def has_own_amounts(self) -> bool:
