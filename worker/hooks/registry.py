@@ -112,15 +112,13 @@ class ApplicationHooks:
 
     def that_hear(self, heard: CardPressed | JobDone) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""
-        return [function for function, listens in self._hooks if _wants(listens, heard)]
-
-
-def _wants(listens: _Listens, heard: CardPressed | JobDone) -> bool:
-    return (
-        isinstance(heard, listens.event)
-        and (not listens.accounts or heard.account in listens.accounts)
-        and (isinstance(heard, CardPressed) or heard.state in listens.states)
-    )
+        return [
+            function
+            for function, listens in self._hooks
+            if isinstance(heard, listens.event)
+            and (not listens.accounts or heard.account in listens.accounts)
+            and (isinstance(heard, CardPressed) or heard.state in listens.states)
+        ]
 
 
 def load_hooks(module: str) -> ApplicationHooks:

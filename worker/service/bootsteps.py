@@ -78,15 +78,11 @@ def take_over_signals(room: WorkerProcess) -> None:
     def drain(number: int, frame: FrameType | None) -> None:
         # By itself, because Celery's loop may need a second to notice the signal.
         if room.draining:
-            _at_once(number, frame)
+            os._exit(EXIT_AT_ONCE)
         room.begin_drain()
         if callable(celerys):
             celerys(number, frame)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, drain)
-    signal.signal(signal.SIGQUIT, _at_once)
-
-
-def _at_once(number: int, frame: FrameType | None) -> None:
-    os._exit(EXIT_AT_ONCE)
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(EXIT_AT_ONCE))

@@ -188,16 +188,13 @@ class Wire:
         """Closes the socket, or leaves that to the stream that is still open."""
         # http.client closes its socket before the body is read.
         self._closing = True
-        self._close_unused()
+        if not self._streams:
+            self._sock.close()
 
     def stream_closed(self) -> None:
         """Closes the socket after the answer's stream, where `close` has left that."""
         self._streams -= 1
-        if self._closing:
-            self._close_unused()
-
-    def _close_unused(self) -> None:
-        if not self._streams:
+        if self._closing and not self._streams:
             self._sock.close()
 
 

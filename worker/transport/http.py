@@ -247,7 +247,13 @@ class _Route:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         prefix = parts.path.rstrip("/")
-        proxy = _proxy_url(via) if via else None
+        proxy = None
+        if via:
+            url = parse_url(via)
+            if url.scheme != "http" or not url.host:
+                raise ConfigurationError("a proxy is written http://[user:password@]host:port")
+            # User and password are sent in a header of their own.
+            proxy = url._replace(auth=None, port=url.port or 80)
         return cls(base_url, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
 
     def target(self, request: Request) -> str:
@@ -360,14 +366,6 @@ def _read_whole(raw: urllib3.HTTPResponse) -> bytes:
             raise TooLarge
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _proxy_url(proxy: str) -> Url:
-    """The proxy's URL without user and password, which are sent in a header of their own."""
-    url = parse_url(proxy)
-    if url.scheme != "http" or not url.host:
-        raise ConfigurationError("a proxy is written http://[user:password@]host:port")
-    return url._replace(auth=None, port=url.port or 80)
 
 
 _QUERY = re.compile(r"\?[^\s\"')]*")

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token, TokenParked, TokenState, TokenWait
-from worker.domain.call import Answered, FileBody, NeverLeft, Request
+from worker.domain.call import Answered, FileBody, NeverLeft
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
@@ -178,7 +178,12 @@ class Tokens:
 
     def _wanted(self, account: Account, channel: Channel) -> _Wanted:
         secret = secret_of(account)
-        fingerprint = _fingerprint(secret, channel.token_request(account, secret, _NO_INSTANT))
+        # The fingerprint names the credentials: a hash, under the secret itself, of all that the vendor is asked with.
+        asked = channel.token_request(account, secret, _NO_INSTANT)
+        assert not isinstance(asked.body, FileBody)
+        query = [part for pair in sorted(asked.query.items()) for part in pair]
+        body = (asked.body or b"").decode("utf-8", "backslashreplace")
+        fingerprint = keyed_hash(secret.encode(), asked.base_url, asked.path, *query, body)
         return _Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
 
     def _living(self, wanted: _Wanted) -> _Held | None:
@@ -314,11 +319,3 @@ def secret_of(account: Account) -> str:
     if account.secret is None:
         raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
     return account.secret.read()
-
-
-def _fingerprint(secret: str, request: Request) -> str:
-    """Names the credentials: a hash, under the secret itself, of all that the vendor is asked with."""
-    assert not isinstance(request.body, FileBody)
-    query = [part for pair in sorted(request.query.items()) for part in pair]
-    body = (request.body or b"").decode("utf-8", "backslashreplace")
-    return keyed_hash(secret.encode(), request.base_url, request.path, *query, body)

@@ -211,7 +211,11 @@ def meet(facts: LaneFacts, block: LaneBlock, now: int, rules: LaneRules, in_the_
             _hold(facts, block, until, now)
             return _narrow(facts, block, 1, SERIAL_REST_S, marked_at, now)
         case Penalty.ALARM:
-            return _alarm(facts, block, until, marked_at, now)
+            if facts.calls is not None and marked_at < facts.changed_at:
+                return None  # it was in the air when the alarm was given
+            _hold(facts, block, until, now)
+            begin(facts, until)
+            return _event(facts, Step.ALARM, block)
         case None:
             newly = block.parked and not facts.parked
             _hold(facts, block, until, now)
@@ -260,14 +264,6 @@ def _narrow(facts: LaneFacts, block: LaneBlock, calls: int, rest_s: int, marked_
         return None
     facts.calls, facts.rest_s, facts.changed_at = calls, max(rest_s, facts.rest_s), now
     return _event(facts, Step.NARROWED, block)
-
-
-def _alarm(facts: LaneFacts, block: LaneBlock, until: int, marked_at: int, now: int) -> LaneEvent | None:
-    if facts.calls is not None and marked_at < facts.changed_at:
-        return None  # it was in the air when the alarm was given
-    _hold(facts, block, until, now)
-    begin(facts, until)
-    return _event(facts, Step.ALARM, block)
 
 
 def _fail(
