@@ -148,8 +148,7 @@ def proxy_problem(url: str) -> str | None:
     """What is wrong with a proxy's address; None: nothing that its text shows."""
     try:
         parts = urlsplit(url)
-        more = parts.query or parts.fragment
-        usable = parts.scheme == "http" and parts.hostname and parts.port != 0 and not more
+        usable = parts.scheme == "http" and parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
     except ValueError:
         usable = False
     return None if usable else "not a proxy's address; write it as http://[user:password@]host:port"

@@ -66,8 +66,6 @@ OPEN_STATES = frozenset({Q, S})
 TAKEN_STATES = frozenset({A, P})
 FINAL_STATES = frozenset({A, P, R, X, E, C})
 
-_MIXED_ORDER = (R, X, E, C)
-
 
 def job_state(counts: Mapping[PartState, int]) -> JobState:
     """The job's state, from the number of its parts in each state."""
@@ -80,7 +78,7 @@ def job_state(counts: Mapping[PartState, int]) -> JobState:
         return JobState[present.pop().name]
     if present & TAKEN_STATES:
         return JobState.PARTIAL
-    return JobState[next(state for state in _MIXED_ORDER if state in present).name]
+    return JobState[next(state for state in (R, X, E, C) if state in present).name]
 
 
 def moves_chart() -> str:

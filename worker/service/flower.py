@@ -46,7 +46,6 @@ class Flower:
         """Jobs that Flower knows already, newest last; one that is forgotten here is only shown as received again."""
         self._exchange = ""
         self.dropped = 0
-        self.sent = 0
 
     def tell(self, happened: Sequence[Happened]) -> None:
         """Takes over what happened; never blocks."""
@@ -68,7 +67,6 @@ class Flower:
             if not self._publish([event for one in batch for event in self._events(one)]):
                 self.dropped += len(batch)
                 return 1.0
-            self.sent += len(batch)
         return 0.0
 
     def close(self) -> None:

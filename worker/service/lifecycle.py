@@ -67,15 +67,12 @@ class Hooks:
     exit: Callable[[int], None] = os._exit
 
 
-NO_HOOKS = Hooks()
-
-
 class WorkerProcess:
     """All of one worker process that is not Celery's."""
 
     runtime: Runtime
 
-    def __init__(self, settings: Settings, app: Any, hooks: Hooks = NO_HOOKS):
+    def __init__(self, settings: Settings, app: Any, hooks: Hooks):
         self._settings, self._app, self._hooks = settings, app, hooks
         self._rng = random.Random()
         self._doorbells = Doorbells(app, settings.queue_prefix)
