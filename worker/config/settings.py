@@ -77,8 +77,7 @@ class AccountSettings(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # The channel's own keys are left out: one of them may be a credential under a name we do not know.
-        names = set(type(self).model_fields)
-        return [(name, value) for name, value in super().__repr_args__() if name in names]
+        return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
 class DeliverySettings(BaseModel):
@@ -263,10 +262,7 @@ class Settings(BaseSettings):
         return value
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        yield "database", self.database
-        yield "broker", self.broker
-        yield "accounts", self.accounts
-        yield "delivery", self.delivery
+        return [(name, getattr(self, name)) for name in ("database", "broker", "accounts", "delivery")]
 
 
 def load_settings(path: str | Path | None = None) -> Settings:

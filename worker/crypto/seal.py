@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 12
-_KEY_BYTES = 32
 
 
 def seal(plain: str, *, secret: str, context: str, nonce: bytes) -> str:
@@ -38,7 +37,7 @@ def unseal(sealed: str, *, secret: str, context: str) -> str | None:
 
 
 def _key(secret: str) -> bytes:
-    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"worker: seal").derive(secret.encode())
+    return HKDF(SHA256(), length=32, salt=None, info=b"worker: seal").derive(secret.encode())
 
 
 def keyed_hash(key: bytes, *fields: str) -> str:

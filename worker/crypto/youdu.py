@@ -15,8 +15,6 @@ from worker.crypto.envelope import RANDOM_BYTES, ForeignReceiver, KeyUnfit, Seal
 
 __all__ = ["YouduEnvelope", "aes_key", "signature"]
 
-_KEY_BYTES = 32
-_KEY_CHARACTERS = 44
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -26,7 +24,7 @@ def aes_key(encoding_aes_key: str) -> bytes:
         key = base64.b64decode(encoding_aes_key, validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if len(encoding_aes_key) != _KEY_CHARACTERS or len(key) != _KEY_BYTES:
+    if len(encoding_aes_key) != 44 or len(key) != 32:
         raise KeyUnfit("the EncodingAESKey must be 44 characters of Base64, the = at its end included")
     return key
 

@@ -85,9 +85,8 @@ def moves_chart() -> str:
     """The table of moves as a Mermaid chart, for the docs."""
     lines = ["stateDiagram-v2", "    [*] --> queued"]
     for source, targets in MOVES.items():
-        lines += [f"    {source.label} --> {target.label}" for target in sorted(targets)]
-        if not targets:
-            lines.append(f"    {source.label} --> [*]")
+        words = [target.label for target in sorted(targets)] or ["[*]"]
+        lines += [f"    {source.label} --> {word}" for word in words]
     return "\n".join(lines)
 
 

@@ -122,10 +122,7 @@ class ApplicationHooks:
 
 
 def load_hooks(module: str) -> ApplicationHooks:
-    """The marked functions of a module; empty when no module is named.
-
-    Raises ConfigurationError when the module cannot be imported, or has no marked function.
-    """
+    """The marked functions of a module, if one is named; ConfigurationError when it has none or cannot be imported."""
     if not module:
         return ApplicationHooks()
     loaded = imported("hooks", module)

@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -139,25 +140,23 @@ class HookRuns:
     def _run_hooks(self, event: Claimed) -> None:
         try:
             heard = heard_of(event)
-            functions = self._hooks.that_hear(heard) if heard else []
-            if heard is not None and not functions and (wait_us := _left_us(event)):
+            hooks = [partial(hook, heard) for hook in self._hooks.that_hear(heard)] if heard else []
+            if heard is not None and not hooks and (wait_us := _left_us(event)):
                 now = self._database.now
                 self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
             else:
-                self._run(event, heard, functions)
+                self._run(event, hooks)
         except LostRun:
             log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._failed(event, error)
 
-    def _run(
-        self, event: Claimed, heard: CardPressed | JobDone | None, functions: Sequence[Callable[..., Any]]
-    ) -> None:
-        end = EventState.DONE if functions else EventState.IGNORED
+    def _run(self, event: Claimed, hooks: Sequence[Callable[[Session], Any]]) -> None:
+        end = EventState.DONE if hooks else EventState.IGNORED
         # The session takes no connection before it is used, so a hook that begins with slow work holds no locks.
         with Session(self._database.engine) as session:
-            for function in functions:
-                function(heard, session)
+            for hook in hooks:
+                hook(session)
             if not events.end_event(session.connection(), self._database.now, event, end):
                 raise LostRun
             session.commit()

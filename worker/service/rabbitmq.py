@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from typing import Any
 
 import kombu
@@ -68,13 +69,10 @@ class Alarm:
     @property
     def options(self) -> dict[str, Any]:
         """The options of a connection that make it set this."""
-        return {"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked}
+        return {"on_blocked": partial(self._set, True), "on_unblocked": partial(self._set, False)}
 
-    def _on_blocked(self, reason: str) -> None:
-        self.blocked = True
-
-    def _on_unblocked(self) -> None:
-        self.blocked = False
+    def _set(self, blocked: bool, *_reason: str) -> None:
+        self.blocked = blocked
 
 
 class Confirms:

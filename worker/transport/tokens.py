@@ -292,9 +292,8 @@ class Tokens:
 
     def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token if the lease is still this process's; else None, and the row is read again."""
-        generation = lease.generation + 1
         nonce = self._entropy(NONCE_BYTES)
-        sealed = seal(value, secret=wanted.secret, context=wanted.context(generation), nonce=nonce)
+        sealed = seal(value, secret=wanted.secret, context=wanted.context(lease.generation + 1), nonce=nonce)
         life_s = max(1.0, expires_in_s - min(self._times.spare_s, expires_in_s / 20))
         probation_s = self._times.probation_s
         if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):

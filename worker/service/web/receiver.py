@@ -39,7 +39,6 @@ STORE_S = 4.0
 """Seconds until the answer is 503: the vendor waits 5 s (page 90930). Storing goes on; a repeat finds it stored."""
 THREADS = 16
 
-Store = Callable[[str, Inbound], bool]
 Act = Callable[[str, CallbackDoor, Request], Awaitable[Response]]
 
 
@@ -49,7 +48,7 @@ class Receiver:
     def __init__(
         self,
         doors: Mapping[str, CallbackDoor],
-        store: Store,
+        store: Callable[[str, Inbound], bool],
         *,
         now: Callable[[], float] = time.time,
         read_s: float = READ_S,
