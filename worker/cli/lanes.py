@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, opened, outbox
+from worker.cli.reading import Say, iso, opened, outbox, tell
 from worker.config.settings import load_settings
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Standing, standing
-from worker.outbox.engine.clock import instant
 from worker.outbox.lanes import lanes, tokens
 
 BY_A_PERSON = "a person resumed it"
@@ -24,27 +22,14 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     with opened(settings) as database, database.reading() as connection:
         rows = lanes.list_lanes(connection, database.now, account)
     found = [_plain(row, settings.delivery.breaker_failures) for row in rows]
-    if as_json:
-        say(json.dumps(found, ensure_ascii=False))
-        return
-    for lane in found:
-        say("\n".join(_lines(lane)))
-    if not found:
-        say("nothing is blocked, parked or slowed down")
+    tell(say, found, _lane_lines, "nothing is blocked, parked or slowed down", as_json=as_json)
 
 
 def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with outbox() as connection:
         found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
-    if as_json:
-        say(json.dumps(found, ensure_ascii=False))
-        return
-    for event in found:
-        until = f", until {event['until']}" if event["until"] else ""
-        say(f"{event['at']}  {event['lane'] or '-'}  {event['label']:<20} {event['what']}: {event['reason']}{until}")
-    if not found:
-        say("no events")
+    tell(say, found, _event_line, "no events", as_json=as_json)
 
 
 def resume(name: str) -> list[str]:
@@ -75,8 +60,8 @@ def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
         "account": row["account"],
         "label": row["label"],
         "state": state,
-        "since": _instant(row["changed_at" if state in _EASING else "blocked_at"]),
-        "until": _instant(row["blocked_until"]) if row["blocked_until"] > now else None,
+        "since": iso(row["changed_at" if state in _EASING else "blocked_at"]),
+        "until": iso(row["blocked_until"]) if row["blocked_until"] > now else None,
         "reason": row["reason"] or None,
         "remedy": remedy_of(row) if state is Standing.PARKED else row["remedy"],
         "hint": row["hint"],
@@ -86,7 +71,7 @@ def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
     }
 
 
-def _lines(lane: Mapping[str, Any]) -> list[str]:
+def _lane_lines(lane: Mapping[str, Any]) -> str:
     since = f" since {lane['since']}" if lane["since"] else ""
     until = f", until {lane['until']}" if lane["until"] else ""
     probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
@@ -96,13 +81,14 @@ def _lines(lane: Mapping[str, Any]) -> list[str]:
     lines += [f"  struck {lane['struck']} times in a row"] if lane["struck"] else []
     lines += [f"  remedy: {lane['remedy']}"] if lane["remedy"] else []
     lines += [f"  hint for the vendor's support: {lane['hint']}"] if lane["hint"] else []
-    return lines
+    return "\n".join(lines)
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: row[name] for name in ("lane", "account", "label", "what", "reason", "remedy", "hint")}
-    return {"at": _instant(row["happened_at"]), **shown, "until": _instant(row["until"])}
+    return {"at": iso(row["happened_at"]), **shown, "until": iso(row["until"])}
 
 
-def _instant(at: int | None) -> str | None:
-    return instant(at).isoformat(timespec="milliseconds") if at else None
+def _event_line(event: Mapping[str, Any]) -> str:
+    until = f", until {event['until']}" if event["until"] else ""
+    return f"{event['at']}  {event['lane'] or '-'}  {event['label']:<20} {event['what']}: {event['reason']}{until}"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.config.settings import Settings, load_settings, where
+from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database, make_engine, missing_file
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
 from worker.reporting.timeline import Event, timeline
+
+T = TypeVar("T")
+S = TypeVar("S", JobState, EventState)
 
 Say = Callable[[str], Any]
 
@@ -25,14 +30,8 @@ Say = Callable[[str], Any]
 def jobs(say: Say, *, state: str | None, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest jobs."""
     with outbox() as connection:
-        found = list_jobs(connection, state=_state(state), account=account, limit=limit)
-    if as_json:
-        say(json.dumps([plain(job) for job in found], ensure_ascii=False))
-        return
-    for job in found:
-        say(job_line(job))
-    if not found:
-        say("no jobs")
+        found = list_jobs(connection, state=state_named(JobState, state), account=account, limit=limit)
+    tell(say, found, _job_line, "no jobs", as_json=as_json)
 
 
 def show(say: Say, job_id: str, *, as_json: bool) -> None:
@@ -40,21 +39,27 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
     with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
         codes, refused = codes_left(connection, job_id), failures(connection, job_id)
-        who = (
-            {status: recipients(connection, job_id, status, limit=None) for status in RecipientStatus}
-            if as_json
-            else {}
-        )
-    if as_json:
-        more = {"failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
-        say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
-        return
+        if as_json:
+            who = {status: recipients(connection, job_id, status, limit=None) for status in RecipientStatus}
+            more = {"failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
+            say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
+            return
     for line in [*report_lines(report, refused), *code_lines(codes), *timeline_lines(events)]:
         say(line)
 
 
-def job_line(job: JobSummary) -> str:
-    """One job in one line."""
+def tell(say: Say, found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
+    """Prints what was found as one JSON list, or by `line`; `nothing` is the sentence for an empty list."""
+    if as_json:
+        say(json.dumps(plain(found), ensure_ascii=False))
+        return
+    for one in found:
+        say(line(one))
+    if not found:
+        say(nothing)
+
+
+def _job_line(job: JobSummary) -> str:
     return (
         f"{job.id}  {_clock(job.created_at)}  {job.account:<12} {job.kind:<12} {job.state.label:<10} {job.asked} asked"
     )
@@ -118,13 +123,19 @@ def _clock(at: datetime | None) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at else "-"
 
 
-def _state(name: str | None) -> JobState | None:
+def iso(at: int | None) -> str | None:
+    """An instant in microseconds as ISO 8601 with milliseconds; None where there is none."""
+    return instant(at).isoformat(timespec="milliseconds") if at else None
+
+
+def state_named(states: type[S], name: str | None) -> S | None:
+    """The state that `--state` names; None when the option is not given."""
     if name is None:
         return None
     try:
-        return JobState[name.upper()]
+        return states[name.upper()]
     except KeyError:
-        known = ", ".join(state.label for state in JobState)
+        known = ", ".join(state.label for state in states)
         raise ConfigurationError(f"--state {name}: is not a state; use one of {known}") from None
 
 
