@@ -10,33 +10,23 @@ EXIT_CONFIGURATION = 2
 
 def main() -> None:
     """The `worker` command."""
+    from worker.cli.commands import app
     from worker.domain.errors import ConfigurationError, WorkerError
 
     try:
-        _run()
+        app(prog_name="worker")
     except ConfigurationError as error:
         _end(str(error), EXIT_CONFIGURATION)
     except WorkerError as error:
         _end(str(error), EXIT_FAILED)
     except UnicodeEncodeError:
         _end("an argument is not UTF-8 text; ids and names are", EXIT_FAILED)
+    except Exception as error:
+        from sqlalchemy.exc import SQLAlchemyError  # not before: `worker simulator` loads no SQL
 
-
-def _run() -> None:
-    from worker.cli.commands import app
-
-    try:
-        app(prog_name="worker")
-    except SystemExit:  # every command ends with it; without this line the import below would run each time
-        raise
-    except _database_errors() as error:
+        if not isinstance(error, SQLAlchemyError):
+            raise
         _end(_sentence(error), EXIT_FAILED)
-
-
-def _database_errors() -> type[Exception]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return SQLAlchemyError
 
 
 def _sentence(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -136,7 +136,7 @@ def jobs(
     """Lists jobs, newest first."""
     from worker.cli import reading
 
-    reading.jobs(_say(), state=state, account=account, limit=limit, as_json=as_json)
+    reading.jobs(typer.echo, state=state, account=account, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -144,7 +144,7 @@ def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Jso
     """One job: state, receipts, failures, timeline."""
     from worker.cli import reading
 
-    reading.show(_say(), job, as_json=as_json)
+    reading.show(typer.echo, job, as_json=as_json)
 
 
 @app.command()
@@ -188,7 +188,7 @@ def chats(
     """Lists the chats that callbacks reported, to which a webhook's message can be sent."""
     from worker.cli.callbacks import show_chats
 
-    show_chats(_say(), account=account, gone=gone, limit=limit, as_json=as_json)
+    show_chats(typer.echo, account=account, gone=gone, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -200,7 +200,7 @@ def limits(
     """Every limit of an account: amount, window, use and room now, and the vendor's page."""
     from worker.cli import limits as listed
 
-    listed.show(_say(), account=account, recipient=recipient, as_json=as_json)
+    listed.show(typer.echo, account=account, recipient=recipient, as_json=as_json)
 
 
 @app.command()
@@ -208,7 +208,7 @@ def doctor(as_json: Json = False) -> None:
     """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
     from worker.cli import doctor as looked
 
-    raise typer.Exit(looked.show(_say(), as_json=as_json))
+    raise typer.Exit(looked.show(typer.echo, as_json=as_json))
 
 
 @app.command()
@@ -222,9 +222,9 @@ def lanes(
     from worker.cli import lanes as listed
 
     if steps:
-        listed.show_events(_say(), account=account, limit=limit, as_json=as_json)
+        listed.show_events(typer.echo, account=account, limit=limit, as_json=as_json)
     else:
-        listed.show(_say(), account=account, as_json=as_json)
+        listed.show(typer.echo, account=account, as_json=as_json)
 
 
 @app.command()
@@ -248,7 +248,7 @@ def list_events(
     if context.invoked_subcommand is None:
         from worker.cli.callbacks import show_events
 
-        show_events(_say(), state=state, limit=limit, as_json=as_json)
+        show_events(typer.echo, state=state, limit=limit, as_json=as_json)
 
 
 @events.command()
@@ -272,7 +272,3 @@ def _explained(code: int, lang: str, only: str | None) -> list[str]:
     if len(told) == 1:
         return list(next(iter(told)))
     return [line for lines, names in told.items() for line in (f"{', '.join(names)}:", *(f"  {one}" for one in lines))]
-
-
-def _say() -> Any:
-    return typer.echo

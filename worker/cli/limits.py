@@ -23,15 +23,12 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     for one in accounts:
         require_usable(one)
     with opened(settings) as database, database.reading() as connection:
-        found = {
-            one: usage(connection, database.now, channel(known.get(one).channel), known.get(one), recipient)
-            for one in (each.name for each in accounts)
-        }
+        found = [(one, usage(connection, database.now, channel(one.channel), one, recipient)) for one in accounts]
     if as_json:
-        say(json.dumps({name: [plain(row) for row in rows] for name, rows in found.items()}, ensure_ascii=False))
+        say(json.dumps({one.name: [plain(row) for row in rows] for one, rows in found}, ensure_ascii=False))
         return
-    for one in accounts:
-        for line in lines(one, found[one.name]):
+    for one, rows in found:
+        for line in lines(one, rows):
             say(line)
     if not accounts:
         say(f"no account is configured; add [accounts.NAME] to {where()}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from worker.channels.registry import require_usable_accounts
-from worker.cli.reading import opened, require_there
+from worker.cli.reading import opened
 from worker.config.accounts import accounts_of
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
@@ -54,13 +54,8 @@ def upgrade_tables() -> str | None:
 
 def downgrade_tables(revision: str) -> None:
     """Downgrades the tables to a revision."""
-    settings = load_settings()
-    require_there(settings)
-    engine = make_engine(settings.database_url())
-    try:
-        migrate.downgrade(engine, revision)
-    finally:
-        engine.dispose()
+    with opened() as database:
+        migrate.downgrade(database.engine, revision)
 
 
 def current_revision() -> tuple[str | None, str, bool]:
