@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.registry import channel, require_usable
@@ -21,9 +23,8 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import Step
 from worker.hooks.callbacks import door_of
 from worker.hooks.registry import load_hooks
-from worker.outbox.engine import migrate
+from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.database import Database
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.processes import living
@@ -85,55 +86,47 @@ def findings(
     yield _broker(settings)
 
 
+def _refusal(act: Callable[[], object]) -> str | None:
+    """The text of the ConfigurationError that this ends with; None: it does what it should."""
+    try:
+        act()
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
 def _account(account: Account) -> Iterator[Finding]:
     what = f"account {account.name}"
-    try:
-        require_usable(account)
-    except ConfigurationError as error:
-        yield Finding(what, Level.PROBLEM, str(error))
+    if unusable := _refusal(lambda: require_usable(account)):
+        yield Finding(what, Level.PROBLEM, unusable)
         return
     vendor = channel(account.channel)
-    proxy = {"proxy": account.proxy} if isinstance(account.proxy, Secret) else {}
-    own = {} if account.secret is None else {"secret": account.secret}
-    secrets = {**own, **proxy, **vendor.callback_secrets(account)}
+    own = [one for one in (account.secret, account.proxy) if isinstance(one, Secret)]
+    secrets = [*own, *vendor.callback_secrets(account).values()]
     if account.secret is None:
         yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
-    unread = []
-    for secret in secrets.values():
-        try:
-            secret.read()
-        except ConfigurationError as error:
-            unread.append(str(error))
-    unfit = [] if unread else list(_unfit(account))
-    yield from (Finding(what, Level.PROBLEM, sentence) for sentence in (*unread, *unfit))
+    wrong = [text for secret in secrets if (text := _refusal(secret.read))]
+    # A secret that cannot be read would be reported by these once more.
+    wrong = wrong or [text for use in _uses(account) if (text := _refusal(use))]
+    yield from (Finding(what, Level.PROBLEM, sentence) for sentence in wrong)
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
-    if account.secret is not None and not unread and not unfit:
+    if account.secret is not None and not wrong:
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
 
 
-def _unfit(account: Account) -> Iterator[str]:
-    """The errors of secrets that can be read but not used, checked by the code of receivers and senders."""
-    try:
-        door_of(account, max_age_s=0.0)
-    except ConfigurationError as error:
-        yield str(error)
-    vendor = channel(account.channel)
-    if vendor.uses_token and account.secret is not None:
-        try:
-            vendor.token_request(account, account.secret.read(), 0)
-        except ConfigurationError as error:
-            yield str(error)
+def _uses(account: Account) -> Iterator[Callable[[], object]]:
+    """What receivers and senders make of an account's secrets, by their own code."""
+    yield lambda: door_of(account, max_age_s=0.0)
+    vendor, secret = channel(account.channel), account.secret
+    if vendor.uses_token and secret is not None:
+        yield lambda: vendor.token_request(account, secret.read(), 0)
 
 
 def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Finding]:
     """Whether `members_of` can be imported; if it is not set, a caution where a channel counts members."""
     if settings.members_of:
-        try:
-            load_resolver(settings.members_of)
-        except ConfigurationError as error:
-            yield Finding("members", Level.PROBLEM, str(error))
-        else:
-            yield Finding("members", Level.OK, f"{settings.members_of} names those of departments and tags")
+        good = f"{settings.members_of} names those of departments and tags"
+        yield _imported("members", _refusal(lambda: load_resolver(settings.members_of)), good)
     elif any(_counts_members(account) for account in accounts):
         text = "no members_of names those of departments, tags and @all: what each of them may get is not kept"
         yield Finding("members", Level.CAUTION, f"{text} before the call, and the vendor drops the rest in silence")
@@ -142,12 +135,13 @@ def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Findin
 def _hooks(settings: Settings) -> Iterator[Finding]:
     """Whether the module of hooks can be imported as workers do; nothing when none is set."""
     if settings.hooks:
-        try:
-            load_hooks(settings.hooks)
-        except ConfigurationError as error:
-            yield Finding("hooks", Level.PROBLEM, str(error).removeprefix("hooks: "))
-        else:
-            yield Finding("hooks", Level.OK, f"{settings.hooks} can be imported")
+        yield _imported("hooks", _refusal(lambda: load_hooks(settings.hooks)), f"{settings.hooks} can be imported")
+
+
+def _imported(what: str, refusal: str | None, good: str) -> Finding:
+    if refusal is None:
+        return Finding(what, Level.OK, good)
+    return Finding(what, Level.PROBLEM, refusal.removeprefix(f"{what}: "))
 
 
 def _counts_members(account: Account) -> bool:
@@ -159,13 +153,14 @@ def _counts_members(account: Account) -> bool:
 
 def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
     try:
-        with opened(settings) as database:
+        with opened(settings) as database, database.reading() as connection:
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
-            yield from _plans(database)
-            yield from _parked(database, names)
-            yield from _workers(database)
-            yield from _set_aside(database)
+            yield from _plans(connection)
+            yield from _parked(list_lanes(connection, database.now, None), names)
+            yield _workers(sum(process.fresh for process in living(connection, database.now)))
+            since = database.read_now() - SET_ASIDE_S * SECOND
+            yield from _set_aside(count_lane_events(connection, Step.SET_ASIDE, since))
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
@@ -173,42 +168,34 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
         yield Finding("database", Level.PROBLEM, _said(error))
 
 
-def _parked(database: Database, names: Collection[str]) -> Iterator[Finding]:
+def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Iterator[Finding]:
     """Parked accounts, each a problem; and the number of parked lanes, a caution because only their parts wait."""
-    with database.reading() as connection:
-        rows = [row for row in list_lanes(connection, database.now, None) if row["parked"]]
+    rows = [row for row in lanes if row["parked"]]
     for row in rows:
         if row["lane"] in names:
             yield Finding(f"account {row['lane']}", Level.PROBLEM, f"parked: {row['reason']}; {remedy_of(row)}")
-    lanes = sum(row["lane"] not in names for row in rows)
-    if lanes:
-        yield Finding("lanes", Level.CAUTION, f"{lanes} parked; `worker lanes` says why, and what to do")
+    others = sum(row["lane"] not in names for row in rows)
+    if others:
+        yield Finding("lanes", Level.CAUTION, f"{others} parked; `worker lanes` says why, and what to do")
 
 
-def _workers(database: Database) -> Iterator[Finding]:
+def _workers(alive: int) -> Finding:
     """How many workers are alive; none is only a caution, because a fresh installation has none yet."""
-    with database.reading() as connection:
-        alive = sum(process.fresh for process in living(connection, database.now))
     if alive:
-        yield Finding("workers", Level.OK, f"{alive} alive")
-    else:
-        yield Finding("workers", Level.CAUTION, "none is alive: jobs wait; start `worker up` or the Procfile's lines")
+        return Finding("workers", Level.OK, f"{alive} alive")
+    return Finding("workers", Level.CAUTION, "none is alive: jobs wait; start `worker up` or the Procfile's lines")
 
 
-def _plans(database: Database) -> Iterator[Finding]:
+def _plans(connection: Connection) -> Iterator[Finding]:
     """Plan settings that the role must have, because behind a pooler the worker sets none on its connections."""
-    with database.reading() as connection:
-        left = left_to_the_role(connection)
+    left = left_to_the_role(connection)
     if left:
         remedy = " and ".join(f"`alter role ROLE set {name} = off`" for name in left)
         yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
 
 
-def _set_aside(database: Database) -> Iterator[Finding]:
+def _set_aside(count: int) -> Iterator[Finding]:
     """How often an error of this program set something aside within a day; nothing when it never did."""
-    since = database.read_now() - SET_ASIDE_S * SECOND
-    with database.reading() as connection:
-        count = count_lane_events(connection, Step.SET_ASIDE, since)
     if count:
         text = f"in the last day errors of ours kept {count} things from being judged or done"
         yield Finding("set aside", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
@@ -240,9 +227,6 @@ def _broker(settings: Settings) -> Finding:
 
 def _said(error: Exception) -> str:
     """The error in our own words: a driver's text may hold values of the statement, or a URL."""
-    from worker.outbox.engine.error_text import remedy_of
-
     if isinstance(error, ConfigurationError):
         return str(error).removeprefix("database: ")  # the finding begins with that word
-    remedy = remedy_of(error) if isinstance(error, SQLAlchemyError) else None
-    return remedy or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"
+    return error_text.remedy_of(error) or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"
