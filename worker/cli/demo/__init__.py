@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,7 +18,7 @@ from worker.cli.demo import channels
 from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.board import Board
 from worker.cli.demo.checks import Outcome, checks, tell_everything, tell_verdict
-from worker.cli.demo.stage import DemoStage, StageFailed
+from worker.cli.demo.stage import SETTINGS, DemoStage, StageFailed
 
 LIMIT_S = 60.0
 """Ample for a slow machine; a normal run takes a few seconds."""
@@ -26,28 +26,26 @@ LIMIT_S = 60.0
 
 def run() -> int:
     """Runs the demo; 0 only if every job ended as stated."""
-    console = Console(highlight=False, soft_wrap=True)
-    try:
-        with _ends_on_sigterm(), DemoStage.built() as stage:
-            return 0 if _play(stage, console) else 1
-    except StageFailed as error:
-        console.print(str(error), style="red", markup=False)
-        return 1
+    return _run(_play, SETTINGS, receiver=True)
 
 
 def run_all_channels() -> int:
     """Runs everything that every channel can do, once; 0 only if each ended as stated."""
+    return _run(channels.play, channels.SETTINGS, receiver=False)
+
+
+def _run(play: Callable[[DemoStage, Console], bool], settings: str, *, receiver: bool) -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
-        with _ends_on_sigterm(), DemoStage.built(channels.SETTINGS, receiver=False) as stage:
-            return 0 if channels.play(stage, console) else 1
+        with _ends_on_sigterm(), DemoStage.built(settings, receiver=receiver) as stage:
+            return 0 if play(stage, console) else 1
     except StageFailed as error:
         console.print(str(error), style="red", markup=False)
         return 1
 
 
 def _play(stage: DemoStage, console: Console) -> bool:
-    application = Application(stage.engine, stage.accounts, stage.folder)
+    application = Application(stage.engine, stage.accounts)
     with Board(stage.engine, console, application.jobs) as board:
         application.sends()
         board.until_ended(("text", "card"), stage.require_alive, LIMIT_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -12,29 +11,23 @@ from rich.live import Live
 from rich.table import Table
 from sqlalchemy import Engine
 
-from worker.cli.demo.stage import StageFailed
+from worker.cli.demo.stage import StageFailed, reports
 from worker.domain.state import JobState
-from worker.reporting.report import JobReport, get_job
+from worker.reporting.report import JobReport
 
 LOOK_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class JobColumns:
-    """The columns of one job."""
+Columns = tuple[str, str, str]
+"""A job's state (while open also its parts' states), its counts, and why it waits."""
 
-    state: str
-    counts: str
-    reason: str
 
-    @classmethod
-    def of(cls, report: JobReport) -> JobColumns:
-        """The job's state (while open also its parts' states), its counts, and why it waits."""
-        states = {part.state.label for part in report.parts}
-        state = report.state.label if report.state is not JobState.OPEN else "open: " + ", ".join(sorted(states))
-        counts = report.counts
-        reasons = sorted({part.reason for part in report.parts if part.reason})
-        return cls(state, f"{counts.accepted} of {counts.asked}, {counts.refused} refused", "; ".join(reasons))
+def _columns(report: JobReport) -> Columns:
+    states = {part.state.label for part in report.parts}
+    state = report.state.label if report.state is not JobState.OPEN else "open: " + ", ".join(sorted(states))
+    counts = report.counts
+    reasons = sorted({part.reason for part in report.parts if part.reason})
+    return state, f"{counts.accepted} of {counts.asked}, {counts.refused} refused", "; ".join(reasons)
 
 
 class Board:
@@ -42,7 +35,7 @@ class Board:
 
     def __init__(self, engine: Engine, console: Console, jobs: Mapping[str, str]):
         self._engine, self._console, self._jobs = engine, console, jobs
-        self._rows: dict[str, JobColumns] = {}
+        self._rows: dict[str, Columns] = {}
         self._ended: set[str] = set()
         self._started = time.monotonic()
         self._live = Live(self._table(), console=console, refresh_per_second=10) if console.is_terminal else None
@@ -74,24 +67,23 @@ class Board:
             time.sleep(LOOK_S)
 
     def _look(self) -> None:
-        with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            reports = {name: get_job(connection, job_id) for name, job_id in self._jobs.items()}
-        self._ended = {name for name, report in reports.items() if report.state is not JobState.OPEN}
-        for name, report in reports.items():
-            row = JobColumns.of(report)
+        found = reports(self._engine, self._jobs)
+        self._ended = {name for name, report in found.items() if report.state is not JobState.OPEN}
+        for name, report in found.items():
+            row = _columns(report)
             if self._rows.get(name) != row:
                 self._rows[name] = row
                 self._moved(name, row)
 
-    def _moved(self, name: str, row: JobColumns) -> None:
+    def _moved(self, name: str, row: Columns) -> None:
         if self._live:
             self._live.update(self._table())
             return
-        passed = time.monotonic() - self._started
-        self._console.print(f"{passed:6.2f} s  {name:<7} {row.state:<16} {row.counts:<26} {row.reason}", markup=False)
+        passed, (state, counts, why) = time.monotonic() - self._started, row
+        self._console.print(f"{passed:6.2f} s  {name:<7} {state:<16} {counts:<26} {why}", markup=False)
 
     def _table(self) -> Table:
         table = Table("job", "state", "recipients", "why", title="worker demo", expand=False)
         for name, row in self._rows.items():
-            table.add_row(name, row.state, row.counts, row.reason)
+            table.add_row(name, *row)
         return table

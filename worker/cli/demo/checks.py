@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from worker.cli.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE, TEXT, Application
-from worker.cli.demo.stage import DemoStage
+from worker.cli.demo.stage import DemoStage, reading, reports
 from worker.cli.reading import report_lines, timeline_lines
 from worker.domain.state import JobState
-from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
+from worker.reporting.report import Failure, JobReport, JobSummary, failures, list_jobs
 from worker.reporting.timeline import Event, timeline
 
 Check = tuple[str, bool]
@@ -44,9 +44,9 @@ class Outcome:
     def of(cls, stage: DemoStage, application: Application) -> Outcome:
         """Reads the outbox and asks the fake WeCom."""
         names = application.jobs.items()
-        with stage.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with reading(stage.engine) as connection:
             return cls(
-                {name: get_job(connection, job_id) for name, job_id in names},
+                reports(stage.engine, application.jobs),
                 {name: failures(connection, job_id) for name, job_id in names},
                 {name: timeline(connection, job_id) for name, job_id in names},
                 list_jobs(connection),
@@ -74,54 +74,34 @@ def checks(outcome: Outcome) -> list[Check]:
 
 def _text(outcome: Outcome) -> Iterator[Check]:
     text, back = outcome.jobs["text"], outcome.jobs["recall"]
-    yield (
-        "the text to 1,500 is partial: 1,497 accepted, 3 refused",
-        (text.state is JobState.PARTIAL and (text.counts.accepted, text.counts.refused) == (1_497, 3)),
-    )
-    yield (
-        "the three who do not exist are named",
-        {failure.recipient for failure in outcome.refused["text"]} == set(MISSING),
-    )
+    as_counted = (text.counts.accepted, text.counts.refused) == (1_497, 3)
+    yield "the text to 1,500 is partial: 1,497 accepted, 3 refused", text.state is JobState.PARTIAL and as_counted
+    refused = {failure.recipient for failure in outcome.refused["text"]}
+    yield "the three who do not exist are named", refused == set(MISSING)
     yield "it took two calls with a msgid each", len({one.msgid for one in text.receipts if one.msgid}) == 2
     yield "everyone who exists saw the text once", all(len(outcome.texts(person, TEXT)) == 1 for person in PEOPLE)
-    recalled = all(one["state"] == "recalled" for person in PEOPLE for one in outcome.texts(person, TEXT))
-    yield (
-        "the recall took both calls back, from every inbox",
-        (back.state is JobState.ACCEPTED and all(one.recalled_at for one in text.receipts) and recalled),
-    )
+    seen = all(one["state"] == "recalled" for person in PEOPLE for one in outcome.texts(person, TEXT))
+    recalled = back.state is JobState.ACCEPTED and all(one.recalled_at for one in text.receipts) and seen
+    yield "the recall took both calls back, from every inbox", recalled
 
 
 def _others(outcome: Outcome) -> Iterator[Check]:
     image, card, update = (outcome.jobs[name] for name in ("image", "card", "update"))
-    uploads = [job for job in outcome.everything if job.kind == "upload"]
-    yield (
-        "the image was uploaded once and sent",
-        (image.state is JobState.ACCEPTED and [job.state for job in uploads] == [JobState.ACCEPTED]),
-    )
+    uploads = [job.state for job in outcome.everything if job.kind == "upload"]
+    sent = image.state is JobState.ACCEPTED and uploads == [JobState.ACCEPTED]
+    yield "the image was uploaded once and sent", sent
     yield "both approvers see the image", all(len(outcome.of_type(one, "image")) == 1 for one in APPROVERS)
     cards = [outcome.of_type(one, "template_card") for one in APPROVERS]
-    yield (
-        "both approvers see the card once, updated",
-        (
-            card.state is update.state is JobState.ACCEPTED
-            and all(len(seen) == 1 and "approved" in str(seen[0]["update"]) for seen in cards)
-        ),
-    )
+    updated = all(len(seen) == 1 and "approved" in str(seen[0]["update"]) for seen in cards)
+    yield "both approvers see the card once, updated", card.state is update.state is JobState.ACCEPTED and updated
 
 
 def _press(outcome: Outcome) -> Iterator[Check]:
-    pressed, updates = (
-        outcome.callbacks,
-        [call for call in outcome.calls if call["path"].endswith("/update_template_card")],
-    )
-    yield (
-        "an approver pressed once, and the receiver took it at once",
-        [(one["state"], [each["status"] for each in one["tries"]]) for one in pressed] == [("taken", [200])],
-    )
-    yield (
-        "the hook's update spent the code of that press",
-        len(updates) == 1 and all(one["response_code"] in updates[0]["body"] for one in pressed),
-    )
+    taken = [(one["state"], [each["status"] for each in one["tries"]]) for one in outcome.callbacks]
+    yield "an approver pressed once, and the receiver took it at once", taken == [("taken", [200])]
+    updates = [call for call in outcome.calls if call["path"].endswith("/update_template_card")]
+    spent = len(updates) == 1 and all(one["response_code"] in updates[0]["body"] for one in outcome.callbacks)
+    yield "the hook's update spent the code of that press", spent
     steps = {"pressed", "hook started", "update_card asked for", "hook done", "update_card ended"}
     yield "the card's timeline tells all of it", steps <= {event.what for event in outcome.timelines["card"]}
 
@@ -131,19 +111,14 @@ def _never_and_later(outcome: Outcome) -> Iterator[Check]:
     called = [attempt.started_at for part in later.parts for attempt in part.attempts]
     yield "the rolled-back transaction sent nothing", not any(NEVER in str(call["body"]) for call in outcome.calls)
     yield "the application kept its own six rows, one of them a hook's, and no seventh", outcome.rows == 6
-    yield (
-        "the scheduled text went out once, not before its time",
-        (later.state is JobState.ACCEPTED and due is not None and len(called) == 1 and called[0] >= due),
-    )
+    in_time = later.state is JobState.ACCEPTED and due is not None and len(called) == 1 and called[0] >= due
+    yield "the scheduled text went out once, not before its time", in_time
     yield "both approvers see the scheduled text", all(len(outcome.texts(one, LATER)) == 1 for one in APPROVERS)
 
 
 def _overall(outcome: Outcome) -> Iterator[Check]:
-    violations = outcome.violations
-    yield (
-        "no limit was overstepped, nobody saw anything twice",
-        (not violations["limits"] and not violations["drops"] and not violations["duplicates"]),
-    )
+    wrong = [outcome.violations[name] for name in ("limits", "drops", "duplicates")]
+    yield "no limit was overstepped, nobody saw anything twice", not any(wrong)
     yield "nothing is left to do", all(job.state is not JobState.OPEN for job in outcome.everything)
 
 

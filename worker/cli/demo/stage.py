@@ -9,19 +9,20 @@ import string
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from worker.config.accounts import FixedAccounts, accounts_of
 from worker.config.settings import load_settings
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import sqlite_engine
+from worker.reporting.report import JobReport, get_job
 
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"
@@ -57,7 +58,7 @@ class DemoStage:
 
     @classmethod
     @contextmanager
-    def built(cls, settings_text: str = SETTINGS, *, receiver: bool = True) -> Iterator[DemoStage]:
+    def built(cls, settings_text: str, *, receiver: bool) -> Iterator[DemoStage]:
         """Builds the stage in a temporary folder and removes it again, also after an error."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))
@@ -105,6 +106,17 @@ class DemoStage:
             "callback_aes_key": credentials["aes_key"],
         }
         self.control("settings", {"apps": [app | address]})
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection on which each statement is a transaction of its own, so that no read waits for a writer."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+
+def reports(engine: Engine, jobs: Mapping[str, str]) -> dict[str, JobReport]:
+    """The reports of jobs, by the names that the demo has for them."""
+    with reading(engine) as connection:
+        return {name: get_job(connection, job_id) for name, job_id in jobs.items()}
 
 
 @contextmanager

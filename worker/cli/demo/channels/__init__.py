@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine
 
 from worker.cli.demo.channels import wecom_app, wecom_external, wecom_webhook, youdu
-from worker.cli.demo.channels.row import Producer, Row, asked
-from worker.cli.demo.stage import DemoStage, StageFailed
+from worker.cli.demo.channels.row import Producer, Row
+from worker.cli.demo.stage import DemoStage, StageFailed, reports
 from worker.domain.errors import CheckFailed
 from worker.domain.state import JobState
-from worker.reporting.report import JobReport, get_job
+from worker.reporting.report import JobReport
 
 CHANNELS = (wecom_app, wecom_webhook, wecom_external, youdu)
 SETTINGS = """\
@@ -52,7 +51,8 @@ def play(stage: DemoStage, console: Console) -> bool:
     producer = Producer(stage.engine, stage.accounts, stage.control)
     rows = [row for one in CHANNELS for row in one.rows()]
     refused = _ask_everything(rows, producer, stage)
-    ended = [_ended(row, refused, _report(stage.engine, producer.jobs.get(row.name))) for row in rows]
+    found = reports(stage.engine, producer.jobs)
+    ended = [_ended(row, refused, found.get(row.name)) for row in rows]
     console.print(_table(ended))
     wrong = [one for one in ended if not one.as_stated]
     for one in wrong:
@@ -67,33 +67,26 @@ def _ask_everything(rows: Sequence[Row], producer: Producer, stage: DemoStage) -
     refused: dict[str, CheckFailed] = {}
     left = list(rows)
     deadline = time.monotonic() + LIMIT_S
-    while left or _open(producer, stage.engine):
-        over = refused.keys() | (producer.jobs.keys() - _open(producer, stage.engine))
-        ready = [row for row in left if over.issuperset(row.after)]
-        for row in ready:
-            left.remove(row)
-            refusal = asked(row, producer)
-            if refusal is not None:
-                refused[row.name] = refusal
+    while True:
+        found = reports(stage.engine, producer.jobs)
+        ended = {name for name, report in found.items() if report.state is not JobState.OPEN}
+        waiting = sorted({row.name for row in rows} - ended - refused.keys())
+        if not waiting:
+            return refused
         stage.require_alive()
         if time.monotonic() > deadline:
-            waiting = sorted(_open(producer, stage.engine) | {row.name for row in left})
             raise StageFailed(f"did not end within {LIMIT_S:.0f} s: {', '.join(waiting)}")
+        ready = [row for row in left if not set(row.after).intersection(waiting)]
+        for row in ready:
+            left.remove(row)
+            if row.before is not None:
+                row.before(producer)
+            try:
+                producer.jobs[row.name] = row.ask(producer)
+            except CheckFailed as refusal:
+                refused[row.name] = refusal
         if not ready:
             time.sleep(LOOK_S)
-    return refused
-
-
-def _open(producer: Producer, engine: Engine) -> set[str]:
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        return {name for name, job in producer.jobs.items() if get_job(connection, job).state is JobState.OPEN}
-
-
-def _report(engine: Engine, job: str | None) -> JobReport | None:
-    if job is None:
-        return None
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        return get_job(connection, job)
 
 
 def _ended(row: Row, refused: dict[str, CheckFailed], report: JobReport | None) -> Ended:

@@ -1,24 +1,18 @@
-"""One row of the demo of all channels: a job for a channel, how it has to end, and the smallest files for it."""
+"""One row of the demo of all channels: a job for a channel, and how it has to end."""
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from worker.config.accounts import AccountSource
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients
-from worker.domain.errors import CheckFailed
 from worker.producer.enqueue import enqueue, upload
-from worker.producer.group_send import remind, track
 from worker.producer.insert import JobRef
-from worker.producer.recall import recall
-from worker.producer.update_card import update_card
 
 
 class Producer:
@@ -30,33 +24,10 @@ class Producer:
         """Sends a body to a control address of the fake vendor, or reads it (with None)."""
         self.jobs: dict[str, str] = {}
 
-    def send(self, account: str, message: Message, to: Recipients | None = None, **options: Any) -> str:
-        """Enqueues a message."""
-        return self._ask(lambda c: enqueue(c, account, message, to, accounts=self._accounts, **options))
-
-    def upload(self, account: str, file: File, upload_type: str) -> str:
-        """Enqueues the upload of a file."""
-        return self._ask(lambda c: upload(c, account, file, upload_type, accounts=self._accounts))
-
-    def recall(self, name: str) -> str:
-        """Enqueues the recall of a row's send."""
-        return self._ask(lambda c: recall(c, self.jobs[name], accounts=self._accounts))
-
-    def update(self, name: str, update: Message) -> str:
-        """Enqueues the update of a row's card."""
-        return self._ask(lambda c: update_card(c, self.jobs[name], update, accounts=self._accounts))
-
-    def track(self, name: str, pace_s: float) -> str:
-        """Enqueues the tracking of a row's group send."""
-        return self._ask(lambda c: track(c, self.jobs[name], pace=pace_s, accounts=self._accounts))
-
-    def remind(self, name: str) -> str:
-        """Enqueues a reminder to the members that a row's group send waits for."""
-        return self._ask(lambda c: remind(c, self.jobs[name], accounts=self._accounts))
-
-    def _ask(self, act: Callable[[Connection], JobRef]) -> str:
+    def ask(self, enqueues: Callable[..., JobRef], *arguments: Any, **options: Any) -> str:
+        """Calls one of the functions that enqueue a job; returns the job's id."""
         with self._engine.begin() as connection:
-            return act(connection).id
+            return enqueues(connection, *arguments, accounts=self._accounts, **options).id
 
 
 @dataclass(frozen=True)
@@ -81,49 +52,16 @@ class Row:
         return f"{self.channel} {self.what}"
 
 
-def asked(row: Row, producer: Producer) -> CheckFailed | None:
-    """Enqueues the row; returns the refusal if enqueue refuses it, otherwise None."""
-    if row.before is not None:
-        row.before(producer)
-    try:
-        producer.jobs[row.name] = row.ask(producer)
-    except CheckFailed as refused:
-        return refused
-    return None
-
-
 def sends(account: str, message: Message, to: Recipients | None = None) -> Callable[[Producer], str]:
     """A row that sends one message."""
-    return lambda producer: producer.send(account, message, to)
+    return lambda producer: producer.ask(enqueue, account, message, to)
 
 
 def uploads(account: str, file: File, upload_type: str) -> Callable[[Producer], str]:
     """A row that uploads one file."""
-    return lambda producer: producer.upload(account, file, upload_type)
+    return lambda producer: producer.ask(upload, account, file, upload_type)
 
 
-def picture(name: str = "poster.png", side: int = 16) -> File:
-    """A grey PNG."""
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    rows = zlib.compress(b"".join(b"\0" + b"\x80" * side for _ in range(side)))
-    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
-    body = b"".join(
-        struct.pack(">I", len(data)) + name_ + data + struct.pack(">I", zlib.crc32(name_ + data))
-        for name_, data in chunks
-    )
-    return File(b"\x89PNG\r\n\x1a\n" + body, name)
-
-
-def voice() -> File:
-    """A second of silence in AMR."""
-    return File(b"#!AMR\n" + b"\x7c" * 50, "voice.amr")
-
-
-def video() -> File:
-    """The head of an MP4."""
-    return File(b"\x00\x00\x00\x18ftypmp42" + bytes(64), "clip.mp4")
-
-
-def report() -> File:
-    """A text file."""
-    return File("第三季度报告\n".encode(), "报告.txt")
+def follows(enqueues: Callable[..., JobRef], name: str, *arguments: Any, **options: Any) -> Callable[[Producer], str]:
+    """A row about the job of another row, such as its recall."""
+    return lambda producer: producer.ask(enqueues, producer.jobs[name], *arguments, **options)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from worker.channels import wecom_app as app
-from worker.cli.demo.channels.row import Row, picture, report, sends, uploads, video, voice
+from worker.cli.demo.channels.row import Row, follows, sends, uploads
+from worker.cli.demo.files import picture, report, video, voice
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import AppChat, To
+from worker.producer.recall import recall
+from worker.producer.update_card import update_card
 
 ACCOUNT = "app"
 ACCOUNTS = """
@@ -60,43 +63,28 @@ UPLOADS: dict[str, File] = {
     "file": report(),
     "uploadimg": picture("inline.png", 12),
 }
-
-
 CARD, TEXT = "wecom_app card button_interaction", "wecom_app text"
-DONE = app.CardUpdate(replace_name="Done")
 
 
 def rows() -> list[Row]:
     """All rows, in the order of the table."""
+    updated = follows(update_card, CARD, app.CardUpdate(replace_name="Done"))
     return [
         *(Row("wecom_app", what, sends(ACCOUNT, message, PEOPLE)) for what, message in MESSAGES.items()),
         *(Row("wecom_app", f"upload {kind}", uploads(ACCOUNT, file, kind)) for kind, file in UPLOADS.items()),
         *_chat(),
-        Row("wecom_app", "recall", lambda producer: producer.recall(TEXT), after=[TEXT]),
-        Row("wecom_app", "update_card", lambda producer: producer.update(CARD, DONE), after=[CARD]),
-        Row(
-            "wecom_app",
-            "update_card again",
-            lambda producer: producer.update(CARD, DONE),
-            ends="rejected",
-            after=["wecom_app update_card"],
-        ),
+        Row("wecom_app", "recall", follows(recall, TEXT), after=[TEXT]),
+        Row("wecom_app", "update_card", updated, after=[CARD]),
+        Row("wecom_app", "update_card again", updated, ends="rejected", after=["wecom_app update_card"]),
     ]
 
 
 def _chat() -> list[Row]:
-    created = "wecom_app appchat create"
+    created, text = "wecom_app appchat create", "wecom_app appchat text"
     members = app.CreateChat(chatid=CHAT, userlist=["zhangsan", "lisi"])
     return [
         Row("wecom_app", "appchat create", sends(ACCOUNT, members)),
         Row("wecom_app", "appchat change", sends(ACCOUNT, app.ChangeChat(chatid=CHAT, name="Team")), after=[created]),
         Row("wecom_app", "appchat text", sends(ACCOUNT, app.Text(content="Hello."), AppChat(CHAT)), after=[created]),
-        Row(
-            "wecom_app",
-            "appchat recall",
-            lambda producer: producer.recall("wecom_app appchat text"),
-            ends="refused",
-            names="job_id",
-            after=["wecom_app appchat text"],
-        ),
+        Row("wecom_app", "appchat recall", follows(recall, text), ends="refused", names="job_id", after=[text]),
     ]

@@ -6,9 +6,13 @@ from typing import Any
 
 from worker.channels import wecom_external as external
 from worker.channels.wecom_app import CardUpdate
-from worker.cli.demo.channels.row import Producer, Row, picture, report, sends, uploads, video
+from worker.cli.demo.channels.row import Producer, Row, follows, sends, uploads
+from worker.cli.demo.files import picture, report, video
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
+from worker.producer.group_send import remind, track
+from worker.producer.recall import recall
+from worker.producer.update_card import update_card
 
 CHANNEL = "wecom_external"
 ACCOUNT = "sales"
@@ -49,6 +53,7 @@ TEXT = f"{CHANNEL} text"
 
 def rows() -> list[Row]:
     """All rows, in the order of the table."""
+    updated = follows(update_card, TEXT, CardUpdate(replace_name="Done"))
     return [
         *(
             Row(CHANNEL, what, sends(ACCOUNT, message, to), before=_at_hand if what == "text" else None)
@@ -61,17 +66,10 @@ def rows() -> list[Row]:
             ends="partial",
         ),
         *(Row(CHANNEL, f"upload {kind}", uploads(ACCOUNT, file, kind)) for kind, file in UPLOADS.items()),
-        Row(CHANNEL, "remind", lambda producer: producer.remind(TEXT), after=[TEXT]),
-        Row(CHANNEL, "track", lambda producer: producer.track(TEXT, 1.0), after=[f"{CHANNEL} remind"], before=_confirm),
-        Row(CHANNEL, "cancel", lambda producer: producer.recall(f"{CHANNEL} link"), after=[f"{CHANNEL} link"]),
-        Row(
-            CHANNEL,
-            "update_card",
-            lambda producer: producer.update(TEXT, CardUpdate(replace_name="Done")),
-            ends="refused",
-            names="update_card",
-            after=[TEXT],
-        ),
+        Row(CHANNEL, "remind", follows(remind, TEXT), after=[TEXT]),
+        Row(CHANNEL, "track", follows(track, TEXT, pace=1.0), after=[f"{CHANNEL} remind"], before=_confirm),
+        Row(CHANNEL, "cancel", follows(recall, f"{CHANNEL} link"), after=[f"{CHANNEL} link"]),
+        Row(CHANNEL, "update_card", updated, ends="refused", names="update_card", after=[TEXT]),
     ]
 
 

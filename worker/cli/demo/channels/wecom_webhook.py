@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from worker.channels import wecom_webhook as webhook
 from worker.channels.wecom_app import CardUpdate
-from worker.cli.demo.channels.row import Row, picture, report, sends, uploads, voice
+from worker.cli.demo.channels.row import Row, follows, sends, uploads
+from worker.cli.demo.files import picture, report, voice
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Everyone
+from worker.producer.recall import recall
+from worker.producer.update_card import update_card
 
 CHANNEL, PUSH, ROBOT = "wecom_webhook", "push", "robot"
 ACCOUNTS = """
@@ -51,6 +54,7 @@ MESSAGES: dict[str, Message] = {
 
 def rows() -> list[Row]:
     """All rows, in the order of the table."""
+    updated = follows(update_card, TEXT, CardUpdate(replace_name="Done"))
     return [
         *(Row(CHANNEL, what, sends(PUSH, message, GROUP)) for what, message in MESSAGES.items()),
         Row(CHANNEL, "text to all groups", sends(PUSH, webhook.Text(content="To all."), Everyone("groups"))),
@@ -64,13 +68,6 @@ def rows() -> list[Row]:
             ends="rejected",
             names="93006",
         ),
-        Row(CHANNEL, "recall", lambda p: p.recall(TEXT), ends="refused", names="job_id", after=[TEXT]),
-        Row(
-            CHANNEL,
-            "update_card",
-            lambda p: p.update(TEXT, CardUpdate(replace_name="Done")),
-            ends="refused",
-            names="job_id",
-            after=[TEXT],
-        ),
+        Row(CHANNEL, "recall", follows(recall, TEXT), ends="refused", names="job_id", after=[TEXT]),
+        Row(CHANNEL, "update_card", updated, ends="refused", names="job_id", after=[TEXT]),
     ]

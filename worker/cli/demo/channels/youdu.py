@@ -6,9 +6,12 @@ from typing import Any
 
 from worker.channels import youdu
 from worker.channels.wecom_app import CardUpdate
-from worker.cli.demo.channels.row import Producer, Row, picture, report, sends, uploads, video, voice
+from worker.cli.demo.channels.row import Row, follows, sends, uploads
+from worker.cli.demo.files import picture, report, video, voice
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Emails, Everyone, Recipients, To
+from worker.producer.recall import recall
+from worker.producer.update_card import update_card
 
 CHANNEL = "youdu"
 APPS = {"youdu": "yd00112233445566778899AABBCCDDEEFF"} | {
@@ -83,6 +86,7 @@ def prepare(control: Any, key: str) -> None:
 
 def rows() -> list[Row]:
     """All rows, in the order of the table."""
+    updated = follows(update_card, TEXT, CardUpdate(replace_name="Done"))
     return [
         *(Row(CHANNEL, what, sends(*asked)) for what, asked in MESSAGES.items()),
         *(Row(CHANNEL, f"upload {kind}", uploads("youdu", file, kind)) for kind, file in UPLOADS.items()),
@@ -99,14 +103,6 @@ def rows() -> list[Row]:
             ends="refused",
             names="appId",
         ),
-        Row(CHANNEL, "recall", _recall, ends="refused", names="job_id", after=[TEXT]),
-        Row(CHANNEL, "update_card", _update, ends="refused", names="job_id", after=[TEXT]),
+        Row(CHANNEL, "recall", follows(recall, TEXT), ends="refused", names="job_id", after=[TEXT]),
+        Row(CHANNEL, "update_card", updated, ends="refused", names="job_id", after=[TEXT]),
     ]
-
-
-def _recall(producer: Producer) -> str:
-    return producer.recall(TEXT)
-
-
-def _update(producer: Producer) -> str:
-    return producer.update(TEXT, CardUpdate(replace_name="Done"))
