@@ -9,7 +9,7 @@ awaitable.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Unpack
 
 from sqlalchemy import Connection
@@ -26,8 +26,6 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.producer.insert import JobRef, ask, insert, planned_here
 from worker.producer.options import CLOCK, JobOptions, OnGap, OnUnknown, Options, Overflow, enqueues
 from worker.producer.plan import Asked, Planned, Recipient, document_of, recipients_of
-
-REMEDY = "use update_card(...), or update_card_by_code(...) for a card that something else sent"
 
 
 @dataclass(slots=True)
@@ -92,7 +90,7 @@ def enqueue_many(
         try:
             planned.append(planned_here(connection, _asked(job.account, job.message, job.to, job, accounts), key))
         except CheckFailed as error:
-            problems += _at_place(place, error)
+            problems += [replace(one, field=f"jobs[{place}].{one.field}") for one in error.problems]
     if problems:
         raise CheckFailed(problems)
     return insert(connection, planned, clock)
@@ -121,12 +119,6 @@ def _asked(
     account = (accounts or current_accounts()).get(name)
     kind = channel(account.channel).kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:
-        raise CheckFailed([Problem("message", "a card update needs the job it is about", REMEDY)])
+        remedy = "use update_card(...), or update_card_by_code(...) for a card that something else sent"
+        raise CheckFailed([Problem("message", "a card update needs the job it is about", remedy)])
     return Asked(kind, account, document, message.files(), recipients, options)
-
-
-def _at_place(place: int, error: CheckFailed) -> list[Problem]:
-    return [
-        Problem(f"jobs[{place}].{one.field}", one.text, one.remedy, one.limit, one.unit, one.size)
-        for one in error.problems
-    ]

@@ -61,11 +61,7 @@ def track(
 
 
 @enqueues
-def remind(
-    connection: Connection,
-    job_id: JobId,
-    **keywords: Unpack[JobOptions],
-) -> JobRef:
+def remind(connection: Connection, job_id: JobId, **keywords: Unpack[JobOptions]) -> JobRef:
     """Enqueues a reminder to the members who have not confirmed a group-send yet.
 
     The vendor takes three reminders of a task in 24 h (page 97610); a fourth ends `rejected` with the time when the

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import uuid_utils
@@ -43,16 +42,6 @@ class JobRef(NamedTuple):
     """False: the dedupe key belongs to an earlier job of the same content; this is that job."""
     warnings: tuple[str, ...] = ()
     """Notes on things that are allowed, such as a member who may be reached twice."""
-
-
-@dataclass(slots=True)
-class _NewBlob:
-    """A file that is not stored yet."""
-
-    id: str
-    sha256: str
-    size: int
-    file: File = field(repr=False)
 
 
 def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
@@ -92,23 +81,28 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     """Inserts the jobs, then the files of the new ones; the references are in the order given."""
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
-    new_blobs = _name_blobs(connection, planned, clock)
+    new_files = _name_blobs(connection, planned, clock)
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
-    for jobs, parts in outbox.portions((one.job, one.parts) for one in sorted(planned, key=_dedupe_order)):
+    in_order = sorted(planned, key=lambda one: one.key or ("", ""))
+    for jobs, parts in outbox.portions((one.job, one.parts) for one in in_order):
         inserted |= outbox.insert_jobs(connection, clock, jobs, parts, known)
     refs = _references(connection, planned, inserted)
-    wanted = {entry["blob"] for one, ref in zip(planned, refs, strict=True) if ref.created for _, entry in one.files}
+    created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
+    wanted = {entry["blob"] for one in created for _, entry in one.files}
     try:
-        for blob in (new for new in new_blobs if new.id in wanted):
-            insert_blob(connection, clock, blob.id, sha256=blob.sha256, size=blob.size, chunks=_unchanged(blob))
+        for file, entry in new_files:
+            if entry["blob"] in wanted:
+                sha256, size = entry["sha256"], entry["size"]
+                insert_blob(connection, clock, entry["blob"], sha256=sha256, size=size, chunks=_unchanged(file, sha256))
     except OSError:
         _take_back(connection, planned)
-        delete_blobs(connection, [blob.id for blob in new_blobs])  # a later job would find wrong content under the hash
+        # A later job would find wrong content under the hash.
+        delete_blobs(connection, [entry["blob"] for _, entry in new_files])
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
-    if uses := list(_uses(planned, refs)):
-        note_uses(connection, uses)
-    created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
+    named = [(one.job["id"], one.document["files"].values()) for one in created if one.document is not None]
+    if named:
+        note_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
     # Noted because a callback names a card by its task_id alone.
     if task_ids := [row for one in created for row in one.task_ids]:
         note_task_ids(connection, task_ids)
@@ -123,45 +117,37 @@ def _places(planned: Planned) -> Iterator[OrderPlace]:
         yield OrderPlace(part["id"], part["order_id"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
 
 
-def _uses(planned: Sequence[Planned], refs: Sequence[JobRef]) -> Iterator[tuple[str, str | None]]:
-    for one, ref in zip(planned, refs, strict=True):
-        if one.document is not None and ref.created:
-            yield from ((ref.id, entry["blob"]) for entry in one.document["files"].values())
-
-
-def _dedupe_order(planned: Planned) -> tuple[str, str]:
-    return planned.key or ("", "")
-
-
 def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
     parts = [part["id"] for one in planned for part in one.parts or [outbox.only_part(one.job)]]
     outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
 
 
-def _name_blobs(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[_NewBlob]:
-    """Writes into every file's entry the id of its blob: a copy stored lately, or one to be stored with these jobs."""
+def _name_blobs(
+    connection: Connection, planned: Sequence[Planned], clock: SqlClock
+) -> list[tuple[File, dict[str, Any]]]:
+    """Writes into every file's entry the id of its blob: a copy stored lately, or a new one; returns the new files."""
     known: dict[tuple[str, int], str] = {}
-    new: list[_NewBlob] = []
+    new: list[tuple[File, dict[str, Any]]] = []
     for one in (holder for holder in planned if holder.files):
         for file, entry in one.files:
             content = (entry["sha256"], entry["size"])
             if content not in known:
                 stored = find_blob(connection, clock, *content)
                 if stored is None:
-                    new.append(_NewBlob(uuid_utils.uuid7().hex, *content, file))
-                known[content] = stored or new[-1].id
+                    new.append((file, entry))
+                known[content] = stored or uuid_utils.uuid7().hex
             entry["blob"] = known[content]
         one.job["message"] = dump(one.document)
     return new
 
 
-def _unchanged(blob: _NewBlob) -> Iterator[bytes]:
+def _unchanged(file: File, sha256: str) -> Iterator[bytes]:
     """The file's pieces; OSError at the end when the content is not the one that was checked."""
     digest = hashlib.sha256()
-    for chunk in blob.file.chunks():
+    for chunk in file.chunks():
         digest.update(chunk)
         yield chunk
-    if digest.hexdigest() != blob.sha256:
+    if digest.hexdigest() != sha256:
         raise OSError("not the content that was checked")
 
 

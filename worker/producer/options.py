@@ -197,11 +197,8 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _LAST_DELAY_S = 10 * 366 * 86_400
 
 
-AWARE = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC)"
-
-
-def aware_problems(name: str, value: object, remedy: str = AWARE) -> list[Problem]:
-    """The problem of an instant that is no datetime with a time zone."""
-    if isinstance(value, datetime) and value.utcoffset() is not None:
-        return []
-    return [Problem(name, "is not an aware datetime", remedy)]
+def aware_problems(name: str, value: object) -> Iterator[Problem]:
+    """The problem of an instant that is given and is no datetime with a time zone."""
+    if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
+        remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
+        yield Problem(name, "is not an aware datetime", remedy)

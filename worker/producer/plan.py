@@ -197,12 +197,9 @@ def _with_files(asked: Asked, problems: list[Problem]) -> tuple[dict[str, Any], 
     document = dict(asked.document)
     if not asked.files:
         return document, []
-    files = [
-        (file, path, _file_entry(path, upload_type, file, problems))
-        for path, (upload_type, file) in asked.files.items()
-    ]
-    document["files"] = {path: entry for _, path, entry in files}
-    return document, [(file, entry) for file, _, entry in files if file.url is None]
+    entries = {path: _file_entry(path, kind, file, problems) for path, (kind, file) in asked.files.items()}
+    document["files"] = entries
+    return document, [(file, entries[path]) for path, (_, file) in asked.files.items() if file.url is None]
 
 
 def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]) -> dict[str, Any]:
@@ -217,11 +214,8 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
         size, sha256 = file.measure()
         details = looked_at(upload_type, file.head(), file.chunks())
     except (OSError, ValueError, AttributeError) as error:
-        problems.append(
-            Problem(
-                path, f"the file cannot be read ({type(error).__name__})", "give a readable path, bytes or a stream"
-            )
-        )
+        text = f"the file cannot be read ({type(error).__name__})"
+        problems.append(Problem(path, text, "give a readable path, bytes or a stream"))
         return entry
     return entry | {"size": size, "sha256": sha256, **details}
 
@@ -272,17 +266,6 @@ def recipients_of(to: Recipient | None) -> Recipients:
         case str() | list() | tuple():
             return To(to)
     raise CheckFailed([Problem("to", f"is a {type(to).__name__}", "use To(users=..., parties=..., tags=...)")])
-
-
-CARD_UPDATE = "card_update"
-"""The type of the document of a card update."""
-
-
-def update_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """The problem of a document that is no card update."""
-    if document.get("type") == CARD_UPDATE:
-        return []
-    return [Problem("update", "is not a card update", "use CardUpdate(...)")]
 
 
 def document_of(message: Message) -> dict[str, Any]:

@@ -5,6 +5,7 @@ As in `enqueue.py`, all is inserted in the caller's own transaction; a worker fi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Unpack
 
@@ -15,7 +16,7 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind
 from worker.producer.insert import JobRef, ask, follow_up
-from worker.producer.options import AWARE, CLOCK, JobOptions, Options, aware_problems, enqueues
+from worker.producer.options import CLOCK, JobOptions, Options, aware_problems, enqueues
 from worker.producer.plan import Asked
 from worker.reporting.find_job import JobId
 
@@ -24,11 +25,7 @@ MSGID_BYTES = 512
 
 
 @enqueues
-def recall(
-    connection: Connection,
-    job_id: JobId,
-    **keywords: Unpack[JobOptions],
-) -> JobRef:
+def recall(connection: Connection, job_id: JobId, **keywords: Unpack[JobOptions]) -> JobRef:
     """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
 
     Parts that were not sent are cancelled, calls in the air are waited for, and parts in doubt are not repeated any
@@ -53,9 +50,7 @@ def recall_message(
     The vendor recalls a message within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With `sent_at`
     (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
     """
-    problems = _msgid_problems(msgid)
-    if sent_at is not None:
-        problems += aware_problems("sent_at", sent_at, f"{AWARE}, or leave it out")
+    problems = [*_msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
     found = (keywords.get("accounts") or current_accounts()).get(account)
     if problems:
         raise CheckFailed(problems, channel=found.channel)
@@ -66,10 +61,8 @@ def recall_message(
     return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), keywords.get("clock", CLOCK))
 
 
-def _msgid_problems(msgid: object) -> list[Problem]:
+def _msgid_problems(msgid: object) -> Iterator[Problem]:
     if not isinstance(msgid, str) or not msgid.strip():
-        return [Problem("msgid", "is not a text with something in it", "give the vendor's msgid")]
-    size = len(msgid.encode("utf-8", "surrogatepass"))
-    if size > MSGID_BYTES:
-        return [Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)]
-    return []
+        yield Problem("msgid", "is not a text with something in it", "give the vendor's msgid")
+    elif (size := len(msgid.encode("utf-8", "surrogatepass"))) > MSGID_BYTES:
+        yield Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)

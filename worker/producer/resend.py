@@ -132,6 +132,9 @@ def _once_more(
     account = (accounts or current_accounts()).get(old["account"])
     _require_kept(connection, old, document)
     require_replayable(connection, old, document, account)
+    # A choice of the caller's that is kept in the parts' specs and not in the message.
+    is_update = old["kind"] == Kind.UPDATE_CARD
+    reserves = is_update and outbox.first_spec(connection, str(old["id"])).get("reserve_last")
     return Asked(
         old["kind"],
         account,
@@ -148,16 +151,8 @@ def _once_more(
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],
         replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
-        spec=_kept_choices(connection, old),
+        spec={"reserve_last": True} if reserves else {},
     )
-
-
-def _kept_choices(connection: Connection, old: Mapping[str, Any]) -> dict[str, Any]:
-    """The caller's choices that are kept in the parts' specs and not in the message."""
-    if old["kind"] != Kind.UPDATE_CARD:
-        return {}
-    told = outbox.first_spec(connection, str(old["id"]))
-    return {"reserve_last": True} if told.get("reserve_last") else {}
 
 
 def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ As in `enqueue.py`, all is inserted in the caller's own transaction; the state o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Unpack
 
@@ -22,8 +22,8 @@ from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
 from worker.producer.insert import JobRef, ask, follow_up
-from worker.producer.options import AWARE, CLOCK, JobOptions, Options, aware_problems, enqueues
-from worker.producer.plan import Asked, Recipient, document_of, recipients_of, update_problems
+from worker.producer.options import CLOCK, JobOptions, Options, aware_problems, enqueues
+from worker.producer.plan import Asked, Recipient, document_of, recipients_of
 from worker.reporting.find_job import JobId, id_of
 
 
@@ -47,9 +47,7 @@ def update_card_by_code(
     """
     found = (keywords.get("accounts") or current_accounts()).get(account)
     document = document_of(update)
-    problems = update_problems(document)
-    if issued_at is not None:
-        problems += aware_problems("issued_at", issued_at, f"{AWARE}, or leave it out")
+    problems = [*_update_problems(document), *aware_problems("issued_at", issued_at)]
     if problems:
         raise CheckFailed(problems, channel=found.channel)
     options = Options().given(keywords)
@@ -59,6 +57,11 @@ def update_card_by_code(
     _require_unused(connection, found, response_code, options.dedupe_key)
     asked = Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options)
     return ask(connection, asked, keywords.get("clock", CLOCK))
+
+
+def _update_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    if document.get("type") != "card_update":
+        yield Problem("update", "is not a card update", "use CardUpdate(...)")
 
 
 def require_replayable(
@@ -106,7 +109,7 @@ def update_card(
     """
     options = Options().given(keywords)
     document = document_of(update)
-    if problems := update_problems(document):
+    if problems := list(_update_problems(document)):
         raise CheckFailed(problems)
     target, now = id_of(job_id), now_in(connection, keywords.get("clock", CLOCK))
     if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):
