@@ -92,17 +92,7 @@ class CampaignReport:
     """When the newest of these results was read; None: nothing was read yet."""
 
 
-_LISTS = (
-    "sent",
-    "quota_spent",
-    "no_contact",
-    "waiting",
-    "undetermined",
-    "closed",
-    "cancelled",
-    "refused",
-    "not_sent",
-)
+_LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed", "cancelled", "refused", "not_sent")
 """The lists, best first: a recipient of several tasks is in the first one that applies."""
 
 
@@ -129,11 +119,8 @@ def _campaign(
     tasks, stands = [], dict[str, set[str]]()
     for part in rows.parts:
         own = found.get(part["id"], [])
-        cancelled, closed = part["id"] in recalled, part["id"] in ended
-        stage = _stage(part, own, cancelled=cancelled, closed=closed)
-        rest = _rest(part, cancelled=cancelled, closed=closed)
-        members = [row for row in own if not row["recipient"]]
-        tasks.append(Task(part["id"], stage, len(members), sum(row["status"] == DONE for row in members)))
+        rest = _rest(part, cancelled=part["id"] in recalled, closed=part["id"] in ended)
+        tasks.append(_task(part, rest, own))
         for recipient, stand in _stands(part, rest, own):
             refused = (part["id"], recipient.lower()) in failed
             stands.setdefault(recipient, set()).add("refused" if refused else stand)
@@ -164,34 +151,30 @@ def _target(row: Mapping[str, Any]) -> str:
     return str(json.loads(row["spec"]).get("target", ""))
 
 
-def _stage(part: Mapping[str, Any], own: list[Mapping[str, Any]], *, cancelled: bool, closed: bool) -> Stage:
-    if _is_in_doubt(part):
-        return Stage.UNKNOWN
-    if PartState(part["state"]) not in TAKEN_STATES:
-        return Stage.NOT_CREATED
-    members = [row for row in own if not row["recipient"]]
-    done = sum(row["status"] == DONE for row in members)
-    if members and done == len(members) and all(row["status"] for row in own):
-        return Stage.FINISHED
-    if cancelled:
-        return Stage.CANCELLED
-    if closed:
-        return Stage.CLOSED
-    return Stage.PARTLY_SENT if done else Stage.WAITING
-
-
 _READ = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
 
 
-def _is_in_doubt(part: Mapping[str, Any]) -> bool:
-    state = PartState(part["state"])
-    return state is PartState.UNKNOWN or bool(part["doubts"] and state in OPEN_STATES)
+def _task(part: Mapping[str, Any], rest: str, own: list[Mapping[str, Any]]) -> Task:
+    """One part of the job as a task; `rest` is the list of its recipients of whom nothing was read."""
+    members = [row for row in own if not row["recipient"]]
+    done = sum(row["status"] == DONE for row in members)
+    if rest == "undetermined":
+        stage = Stage.UNKNOWN
+    elif PartState(part["state"]) not in TAKEN_STATES:
+        stage = Stage.NOT_CREATED
+    elif members and done == len(members) and all(row["status"] for row in own):
+        stage = Stage.FINISHED
+    elif rest in (Stage.CANCELLED, Stage.CLOSED):
+        stage = Stage(rest)
+    else:
+        stage = Stage.PARTLY_SENT if done else Stage.WAITING
+    return Task(part["id"], stage, len(members), done)
 
 
 def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
     """The list of a task's recipients of whom nothing was read."""
     state = PartState(part["state"])
-    if _is_in_doubt(part):
+    if state is PartState.UNKNOWN or (part["doubts"] and state in OPEN_STATES):
         return "undetermined"
     if state not in TAKEN_STATES:
         return "waiting" if state in OPEN_STATES else "not_sent"

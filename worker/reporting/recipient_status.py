@@ -218,15 +218,11 @@ def of_part(
 ) -> Iterator[tuple[RecipientStatus, Recipient]]:
     """The status and recipient pairs of one part, as the producer wrote them; `named` are refused by name."""
     status = _status_of(part)
-    settled = _is_settled(status, part)
+    # Recipients refused by name are certainly refused when no call is in doubt, or only the one that named them.
+    named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
+    settled = status is not RecipientStatus.UNDETERMINED or named_by_it
     for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
         yield RecipientStatus.REFUSED if settled and (part["id"], kind, one.lower()) in named else status, (kind, one)
-
-
-def _is_settled(status: RecipientStatus, part: Mapping[str, Any]) -> bool:
-    """Whether recipients refused by name are certainly refused: no call is in doubt but the one that named them."""
-    named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
-    return status is not RecipientStatus.UNDETERMINED or named_by_it
 
 
 def _status_of(part: Mapping[str, Any]) -> RecipientStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -119,10 +120,7 @@ def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
 
 def _refusals(failures: Rows) -> Iterator[Event]:
     """One line for all recipients that one answer refused; `failures` has their names."""
-    groups: dict[tuple[int, str, str], int] = {}
-    for row in failures:
-        key = (row["failed_at"], row["part_id"], row["field"])
-        groups[key] = groups.get(key, 0) + 1
+    groups = Counter((row["failed_at"], row["part_id"], row["field"]) for row in failures)
     for (at, part, name), count in groups.items():
         yield Event(instant(at), "refused", part, f"{count} in {name}")
 
