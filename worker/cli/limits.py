@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from worker.channels.registry import channel, require_usable
@@ -37,12 +38,9 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
     """An account's limits, one a line, grouped by what they are counted for."""
     yield f"account {account.name} ({account.channel})"
-    of = None
-    for row in rows:
-        if row.counted.of != of:
-            of = row.counted.of
-            yield f"  {of}"
-        yield f"    {_line(row)}"
+    for of, its_rows in groupby(rows, key=lambda row: row.counted.of):
+        yield f"  {of}"
+        yield from (f"    {_line(row)}" for row in its_rows)
 
 
 def _line(row: Usage) -> str:
