@@ -1,7 +1,7 @@
 """`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
 
-Read in this order: `stage.py` (processes), `application.py` (the producer), `hooks.py` (what it does when a button is
-pressed), `board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end).
+Read in this order: `stage.py` (processes), `application.py` (the producer, and its hook for a pressed button),
+`board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo's producer: a small application with a table of its own that enqueues messages in its own transactions."""
+"""The demo's application: it enqueues messages in its own transactions, and its hook hears of a pressed button."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select
+from sqlalchemy.orm import Session
 
 from worker.channels.wecom.cards import MainTitle
-from worker.channels.wecom_app import ButtonCard, Image, Text
+from worker.channels.wecom_app import ButtonCard, CardUpdate, Image, Text
 from worker.channels.wecom_app.messages.cards import Button
 from worker.cli.demo.files import picture
 from worker.cli.demo.stage import reading
 from worker.config.accounts import AccountSource
+from worker.domain.callbacks.hook import CardPressed
 from worker.domain.content.recipient import To
+from worker.hooks.registry import on_card_action
 from worker.producer.enqueue import enqueue
 from worker.producer.recall import recall
+from worker.producer.update_card import update_card
 from worker.reporting.report import list_jobs
 
 ACCOUNT = "demo"
@@ -87,3 +91,13 @@ def _card() -> ButtonCard:
         sub_title_text="Li Lei asks for three days off.",
         button_list=[Button(text="Approve", key="approve"), Button(text="Refuse", key="refuse")],
     )
+
+
+SAYS = {"approve": "approved", "refuse": "refused"}
+
+
+@on_card_action
+def decided(action: CardPressed, session: Session) -> None:
+    """The hook for a press: stores the decision and updates both approvers' cards, in one transaction."""
+    session.execute(insert(notices).values(subject="decision"))
+    update_card(session, action.job_id, CardUpdate(replace_name=SAYS[action.button]), APPROVERS)

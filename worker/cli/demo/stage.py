@@ -27,7 +27,7 @@ from worker.reporting.report import JobReport, get_job
 SETTINGS = """\
 database = "sqlite:///{folder}/demo.db"
 broker = "embedded"
-hooks = "worker.cli.demo.hooks"
+hooks = "worker.cli.demo.application"
 
 [accounts.demo]
 channel = "wecom_app"
