@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import worker
+from worker.config.channels import REGISTRY
 
 STUB = Path(worker.__file__).with_suffix(".pyi")
 
@@ -29,7 +30,7 @@ def test_what_the_stub_names_is_loaded() -> None:
 
 def test_what_a_function_returns_is_exported() -> None:
     """Also the types inside it: those of a generic, and of a dataclass's fields."""
-    places = [worker, *(getattr(worker, door) for door in worker._DOORS)]
+    places = [worker, *(getattr(worker, entry.door) for entry in REGISTRY.values())]
     public = {f"{place.__name__}.{name}": getattr(place, name) for place in places for name in place.__all__}
     exported = {one for one in public.values() if isinstance(one, type)}
     functions = {name: one for name, one in public.items() if inspect.isfunction(one)}
