@@ -116,11 +116,6 @@ class AnswerFacts:
 NOT_READ = AnswerFacts()
 
 
-def answer_facts(reply: Reply) -> AnswerFacts:
-    """The facts of an answer."""
-    return AnswerFacts(http_status=reply.status)
-
-
 def clean(text: str, limit: int) -> str:
     """A vendor's text made fit to store: no NUL, bounded length."""
     return text.replace("\x00", "\ufffd")[:limit]

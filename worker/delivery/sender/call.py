@@ -13,7 +13,7 @@ from worker.delivery.sender.record import log_attempt, take_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.call import Answered, CallResult, NeverLeft, Unsent, answer_facts
+from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, Unsent
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Denied, Unit
@@ -163,7 +163,7 @@ def _call(runtime: Runtime, flight: InFlight) -> bool:
     flight.is_called = True
     flight.result = _result(runtime, flight)
     if isinstance(flight.result, Answered):
-        flight.answer = answer_facts(flight.result.reply)
+        flight.answer = AnswerFacts(http_status=flight.result.reply.status)
     return True
 
 
