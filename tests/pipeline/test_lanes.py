@@ -190,7 +190,7 @@ def test_only_what_was_asked_about_is_told(database: Database, driven_clock: Dri
 def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Database) -> None:
     """Five that say the vendor is ill, each with a good one behind it: no two in a row, so nothing rests."""
     block = LaneBlock("hr:1", "hr", "send text", 0.0, "-1", failed=True)
-    good = [Success(name, 1, taken=True, heard=True) for name in ("hr:1", "hr")]
+    good = [Success(name, 1, taken=True, judged=True) for name in ("hr:1", "hr")]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
 

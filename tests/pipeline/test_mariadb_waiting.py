@@ -19,7 +19,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.commit.marks import lock_windows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
-from worker.outbox.jobs.media_cache import lock_vault
+from worker.outbox.jobs.media_cache import lock_cached
 from worker.outbox.jobs.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
 from worker.outbox.lanes.budgets import Budgets
 from worker.outbox.lanes.lanes import block_lanes
@@ -97,7 +97,7 @@ def the_limits(database: Database, connection: Connection, jobs: list[str]) -> N
     Budgets(database).locked(connection, ["a", "b"])
     block_lanes(connection, database.now, [LaneBlock("hr:1", "hr", "send", 5, "why")])
     lock_windows(connection, {"w": (part_id(jobs[0], 0), 5)}, 1)
-    lock_vault(connection, {"id": "v", "scope": "s", "upload_type": "image"}, jobs[0], 1)
+    lock_cached(connection, {"id": "v", "scope": "s", "upload_type": "image"}, jobs[0], 1)
 
 
 @LEVELS

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, lost, planted, refused
-from worker.delivery.resolver.media import vault_key
+from worker.delivery.resolver.media import cache_key
 from worker.delivery.sender import attempt
 from worker.domain.call import FileBody
 from worker.domain.job import part_id
@@ -68,12 +68,12 @@ def test_the_upload_streams_the_stored_file(site: Site) -> None:
 
 
 def test_other_names_and_contents_are_other_uploads() -> None:
-    """The vault's key is scope, type, content and display name."""
+    """the cache's key is scope, type, content and display name."""
     file = {"upload_type": "image", "sha256": "a" * 64, "name": "a.png"}
-    keys = {vault_key("corp:1", {**file, **change})["id"] for change in ({}, {"name": "b.png"}, {"sha256": "b" * 64})}
+    keys = {cache_key("corp:1", {**file, **change})["id"] for change in ({}, {"name": "b.png"}, {"sha256": "b" * 64})}
 
     assert 3 == len(keys)
-    assert vault_key("corp:1", file) != vault_key("corp:2", file)
+    assert cache_key("corp:1", file) != cache_key("corp:2", file)
 
 
 def test_a_media_id_is_used_again_while_it_lives(site: Site) -> None:
@@ -215,7 +215,7 @@ def test_a_send_after_a_held_upload_uploads_anew(site: Site) -> None:
 
 
 def test_an_upload_job_that_was_purged_is_made_anew(site: Site) -> None:
-    """The vault remembers a job that is gone: the next send uploads."""
+    """The cache remembers a job that is gone: the next send uploads."""
     site.image()
     site.run()
     [upload] = uploads(site)
@@ -243,7 +243,7 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
 
 
 def test_an_upload_of_its_own_gives_its_media_id(site: Site) -> None:
-    """A producer's upload job: the receipt is the media_id; the vault is not touched."""
+    """A producer's upload job: the receipt is the media_id; the cache is not touched."""
     job = site.upload()
 
     site.ring(job)

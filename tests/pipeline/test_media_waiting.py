@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.runtime import PNG, UPLOAD, Site, planted
 from tests.support.waiting import until_waiting
-from worker.delivery.resolver.media import vault_key
+from worker.delivery.resolver.media import cache_key
 from worker.domain.job import part_id
 from worker.domain.resolution import Awaiting, Ready
 from worker.outbox import tables
@@ -66,7 +66,7 @@ def look_for_file(site: Site, work: DuePart) -> object:
 @WAITS
 def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: Site) -> None:
     """A group commit has the upload's job, a send asks for it: the media_id is written all the same, and the send
-    finds it. Before, the send had the vault's row by then, and each waited for the other."""
+    finds it. Before, the send had the cache's row by then, and each waited for the other."""
     site = server_site
     first, second = site.image(), site.image(to="wangwu")
     site.ring(first)
@@ -117,7 +117,7 @@ def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site) -> 
 
 
 def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
-    """Somebody has the upload's job and the vault's row: a send of that file does not wait for either."""
+    """Somebody has the upload's job and the cache's row: a send of that file does not wait for either."""
     site.image()
     site.run()
     [upload] = uploads(site)
@@ -159,7 +159,7 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
     """Both want to make the file's row; one does, the other waits for its upload."""
     site = server_site
     works = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
-    key = vault_key(site.runtime.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(works[0]))
+    key = cache_key(site.runtime.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(works[0]))
     row = {**key, "job_id": "", "media_id": None, "valid_until": None, "created_at": 1}
 
     with refusals(site.database) as refused, ThreadPoolExecutor(2) as pool:

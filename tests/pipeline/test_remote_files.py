@@ -509,7 +509,7 @@ def test_its_upload_has_a_lane_of_its_own(site: Site) -> None:
     assert 2 == len(lanes)
 
 
-def test_the_vaults_key_does_not_show_the_url(site: Site) -> None:
+def test_the_caches_key_does_not_show_the_url(site: Site) -> None:
     """Neither its row nor the message of a send holds more than is needed."""
     job = asked_send(site)
     site.run()

@@ -18,7 +18,7 @@ from worker.domain.pacing.lane import next_midnight
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import list_lanes, resume_lanes
-from worker.outbox.lanes.tokens import knock_now
+from worker.outbox.lanes.tokens import probe_now
 from worker.transport.token_probe import LOOK_S, TokenProbe
 
 SECOND = 1_000_000
@@ -162,7 +162,7 @@ def test_what_a_person_resumes_is_tried_now(site: Site) -> None:
     job, database = site.send(), site.database
     site.vendor.says_for_tokens(refused(60020, UNTRUSTED))
     site.ring(job)
-    database.run(lambda connection: knock_now(connection, "hr"))
+    database.run(lambda connection: probe_now(connection, "hr"))
     look(site)
     due = account(site)
     database.run(lambda connection: resume_lanes(connection, database.now, ["hr"], BY_A_PERSON))

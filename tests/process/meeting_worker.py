@@ -15,7 +15,7 @@ from rig.names import own_name
 from rig.stack import until
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
-from worker.service.lifecycle import Hooks
+from worker.service.lifecycle import Replacements
 
 PROCESSES = 2
 
@@ -33,6 +33,6 @@ def meeting(folder: Path) -> Callable[[str], None]:
 
 
 if __name__ == "__main__":
-    hooks = Hooks(probe=meeting(Path(sys.argv[1])))
+    hooks = Replacements(probe=meeting(Path(sys.argv[1])))
     app = make_app(load_settings(), hooks)
     sys.exit(start_worker(app, threads=int(sys.argv[2]), hostname=own_name(), without_mingle=True))

@@ -7,13 +7,13 @@ import sys
 from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
-from worker.service.lifecycle import Hooks
+from worker.service.lifecycle import Replacements
 from worker.transport.http import RequestsTransport
 
 
 def main(authority: str, threads: int) -> int:
     """Runs the worker until it is told to end."""
-    hooks = Hooks(transport=lambda: RequestsTransport(verify=authority))
+    hooks = Replacements(transport=lambda: RequestsTransport(verify=authority))
     app = make_app(load_settings(), hooks)
     alone = {"without_mingle": True, "without_gossip": True}
     return start_worker(app, threads=threads, loglevel="DEBUG", hostname=own_name(), **alone)

@@ -15,12 +15,12 @@ A_NAME = re.compile("mysql|mariadb|sqlite|postgres", re.IGNORECASE)
 
 def test_no_sql_outside_the_outbox() -> None:
     """In no text but a docstring."""
-    assert [] == [place for place, text in _texts(_outside()) if SQL.match(text)]
+    assert [] == [place for place, text in _texts(_dependencies()) if SQL.match(text)]
 
 
 def test_no_database_is_told_by_its_name_outside_the_outbox() -> None:
     """Settings and their defaults name drivers in URLs; nothing is decided by a dialect."""
-    trees = list(_outside())
+    trees = list(_dependencies())
     assert [] == [place for place, text in _texts(trees) if text in NAMES]
     attributes = [(path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     assert [] == [f"{path}:{node.lineno}" for path, node in attributes if node.attr == "dialect"]
@@ -65,7 +65,7 @@ def _identifiers(trees: Trees) -> Iterator[tuple[str, str]]:
                     yield f"{path}:{getattr(node, 'lineno', 0)}", name
 
 
-def _outside() -> Iterator[tuple[str, ast.Module]]:
+def _dependencies() -> Iterator[tuple[str, ast.Module]]:
     return ((name, tree) for name, tree in _trees() if not name.startswith("outbox/"))
 
 

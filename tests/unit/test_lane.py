@@ -46,7 +46,7 @@ def struck(lane: LaneFacts, now: int, marked_at: int | None = None) -> Step | No
 
 
 def taken(lane: LaneFacts, now: int, marked_at: int | None = None) -> list[Step]:
-    answer = Success("hr:1", now if marked_at is None else marked_at, taken=True, heard=True)
+    answer = Success("hr:1", now if marked_at is None else marked_at, taken=True, judged=True)
     return [event.what for event in succeed(lane, answer, now, RULES)]
 
 
@@ -285,8 +285,8 @@ def test_an_answer_to_the_probe_closes_the_breaker() -> None:
     lane = a_lane(failures=4)
     failed(lane, NOW)
 
-    before = succeed(lane, Success("hr", NOW - 1, taken=True, heard=True), NOW + 1, RULES)
-    after = succeed(lane, Success("hr", NOW + 2 * SECOND, taken=False, heard=False), NOW + 3 * SECOND, RULES)
+    before = succeed(lane, Success("hr", NOW - 1, taken=True, judged=True), NOW + 1, RULES)
+    after = succeed(lane, Success("hr", NOW + 2 * SECOND, taken=False, judged=False), NOW + 3 * SECOND, RULES)
 
     assert [] == before
     assert [Step.CLOSED] == [event.what for event in after]

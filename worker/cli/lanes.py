@@ -38,7 +38,7 @@ def resume(name: str) -> list[str]:
         with database.reading() as connection:
             known = lanes.lanes_of(connection, name)
         # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
-        refused = database.run(lambda connection: tokens.knock_now(connection, name))
+        refused = database.run(lambda connection: tokens.probe_now(connection, name))
         events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
     told = [f"{event.lane} starts with one call in the air" for event in events]
     told += [f"the secret of {name} is tried now"] if refused else []

@@ -121,9 +121,7 @@ def first_id(instant: int) -> str:
     return f"{max(0, instant) // 1000:012x}"
 
 
-PACE_S = 300
-"""Seconds between two rounds at least: members confirm by hand, and the vendor asks for slow polling."""
-
-
-AGE_S = 30 * 86_400
-"""Seconds for which a task is followed unless the producer says otherwise."""
+TRACK_EVERY_S = 300
+"""Seconds between two rounds of a track at least: members confirm by hand, and the vendor asks for slow polling."""
+TRACK_FOR_S = 30 * 86_400
+"""Seconds for which a track follows a task, unless the producer says otherwise."""

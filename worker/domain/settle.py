@@ -83,7 +83,7 @@ class Policy:
     """Penalties and breaker of the parts' lanes."""
 
 
-def heard(part: PartFacts) -> int:
+def may_have_left(part: PartFacts) -> int:
     """Calls of this part that may have reached the vendor: its marks, less those under which nothing left."""
     return part.claim - part.unheard
 

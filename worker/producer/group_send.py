@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from worker.config.accounts import AccountSource
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import AGE_S, PACE_S, Kind, Priority
+from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock
 from worker.producer.insert import JobRef, follow_up
@@ -30,8 +30,8 @@ def track(
     connection: Connection,
     job_id: JobId,
     *,
-    pace: timedelta | float = PACE_S,
-    max_age: timedelta | float = AGE_S,
+    pace: timedelta | float = TRACK_EVERY_S,
+    max_age: timedelta | float = TRACK_FOR_S,
     priority: PriorityName | Priority = "bulk",
     due_at: Instant | None = None,
     dedupe_key: str | None = None,

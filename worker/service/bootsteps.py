@@ -29,16 +29,16 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 
     def __init__(self, worker: Any, **options: Any):
         super().__init__(worker, **options)
-        self._room: WorkerProcess = worker.app.worker_process
+        self._process: WorkerProcess = worker.app.worker_process
         pool = worker.pool_cls.__module__.rpartition(".")[2]
         if pool != "thread":
             refuse(f"the worker needs threads, not {pool}: start it with -P threads, and add processes for more speed")
 
     def start(self, worker: Any) -> None:
         """Waits for the database; the consumer starts afterwards."""
-        take_over_signals(self._room)
+        take_over_signals(self._process)
         try:
-            self._room.open(
+            self._process.open(
                 threads=worker.concurrency,
                 node=worker.hostname,
                 events=bool(worker.task_events),
@@ -49,12 +49,12 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 
     def close(self, worker: Any) -> None:
         """Begins to drain when the worker is about to stop: nothing new is taken or offered."""
-        self._room.begin_drain()
+        self._process.begin_drain()
 
     def stop(self, worker: Any) -> None:
         """Finishes the drain when the worker stops."""
         # It waits for the calls in the air itself: the pool may be stopped before or after this step.
-        self._room.finish()
+        self._process.finish()
 
     def terminate(self, worker: Any) -> None:
         """Ends the process at once in a cold shutdown; only marked parts become unknown."""

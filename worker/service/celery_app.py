@@ -19,19 +19,19 @@ from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
 from worker.service.bootsteps import EXIT_CONFIGURATION, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
-from worker.service.lifecycle import Hooks, WorkerProcess
+from worker.service.lifecycle import Replacements, WorkerProcess
 from worker.service.queues import NORMAL, TRANSIENT, QuorumQueue, queues, register
 from worker.service.rabbitmq import HEARTBEAT_S, BrokerConnection, refusal
 
 
-def make_app(settings: Settings, hooks: Hooks | None = None) -> Any:
+def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
     """An app for these settings, with the worker process on its worker blueprint."""
     require_client(settings.broker_url())
     app = Celery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
-    hooks = hooks or Hooks()
-    revoked = celery.worker.state.revoked if hooks.revoked is None else hooks.revoked
-    app.worker_process = WorkerProcess(settings, app, replace(hooks, revoked=revoked))
+    replaced = replaced or Replacements()
+    revoked = celery.worker.state.revoked if replaced.revoked is None else replaced.revoked
+    app.worker_process = WorkerProcess(settings, app, replace(replaced, revoked=revoked))
     app.steps["worker"].add(WorkerProcessStep)
     register(app)
     signals.setup_logging.connect(_set_up_logging, weak=False)

@@ -12,7 +12,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
 from worker.hooks.runs import HookRuns, hook_threads
-from worker.service.publisher import EventBells
+from worker.service.publisher import EventDoorbells
 
 
 class HookService:
@@ -28,12 +28,12 @@ class HookService:
         leads: Callable[[], bool],
         rng: random.Random,
     ):
-        self._bells, self._leads, self._settings = EventBells(app, prefix), leads, runtime.settings
+        self._doorbells, self._leads, self._settings = EventDoorbells(app, prefix), leads, runtime.settings
         # A hook may enqueue jobs; they are checked by this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(
             runtime.database,
-            self._bells.publish,
+            self._doorbells.publish,
             threads=hook_threads(runtime.settings),
             offer_s=runtime.settings.offer_s,
             monotonic=time.monotonic,
@@ -51,10 +51,10 @@ class HookService:
         """Offers due events while this process leads the relay; returns the seconds until the next turn."""
         if not self._leads():
             return self._settings.lease_s / 10
-        if not self._bells.ready():
+        if not self._doorbells.ready():
             return 0.5
         return self._settings.poll_s if self._offers.turn() else self._settings.idle_poll_s
 
     def close(self) -> None:
         """Closes the connection to the broker."""
-        self._bells.close()
+        self._doorbells.close()

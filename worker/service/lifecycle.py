@@ -57,7 +57,7 @@ EXIT_WRITER_DIED = 70
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class Replacements:
     """What tests replace."""
 
     accounts: AccountSource | None = None
@@ -72,8 +72,8 @@ class WorkerProcess:
 
     runtime: Runtime
 
-    def __init__(self, settings: Settings, app: Any, hooks: Hooks):
-        self._settings, self._app, self._hooks = settings, app, hooks
+    def __init__(self, settings: Settings, app: Any, replaced: Replacements):
+        self._settings, self._app, self._replaced = settings, app, replaced
         self._rng = random.Random()
         self._doorbells = Doorbells(app, settings.queue_prefix)
         self._busy = 0
@@ -83,13 +83,13 @@ class WorkerProcess:
         self._loops: dict[str, Loop] = {}
         self._flower: Flower | None = None
         self._close_transport: Callable[[], None] = lambda: None
-        self._hook_room: HookService | None = None
+        self._hook_service: HookService | None = None
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
-        self._accounts = self._hooks.accounts or accounts_of(self._settings)
+        self._accounts = self._replaced.accounts or accounts_of(self._settings)
         require_usable_accounts(self._accounts)
         self._application = load_hooks(self._settings.hooks)
         self._resolver = load_resolver(self._settings.members_of)
@@ -123,12 +123,12 @@ class WorkerProcess:
         return Dependencies(
             database,
             self._accounts,
-            self._hooks.transport() if self._hooks.transport else self._own_transport(),
+            self._replaced.transport() if self._replaced.transport else self._own_transport(),
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
             died=self._writer_died,
-            revoked=self._hooks.revoked if self._hooks.revoked is not None else frozenset(),
-            probe=self._hooks.probe,
+            revoked=self._replaced.revoked if self._replaced.revoked is not None else frozenset(),
+            probe=self._replaced.probe,
             resolver=self._resolver,
             reported=self._application.job_states,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
@@ -145,7 +145,7 @@ class WorkerProcess:
         gc.freeze()
         gc.set_threshold(*GARBAGE_THRESHOLDS)
         runtime = self.runtime
-        self._doorbell = BatchSender(runtime)
+        self._sender = BatchSender(runtime)
         self._relay = Relay(
             runtime.database,
             holder=lambda: runtime.lease.incarnation,
@@ -169,17 +169,17 @@ class WorkerProcess:
         turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
             "relay": self._relay_turn,
-            "walk": self._relay.full_scan,
+            "full_scan": self._relay.full_scan,
             "recovery": self._recovery_turn,
-            "knocking": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
+            "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "revocations": Revocations(runtime, channel).turn,
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
             turns["flower"] = self._flower.turn
         if self._application:
-            self._hook_room = self._new_hook_room()
-            turns["hooks"] = self._hook_room.turn
+            self._hook_service = self._new_hook_service()
+            turns["hooks"] = self._hook_service.turn
         self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
         runtime.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
@@ -187,7 +187,7 @@ class WorkerProcess:
             loop.start()
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
 
-    def _new_hook_room(self) -> HookService:
+    def _new_hook_service(self) -> HookService:
         return HookService(
             self._app,
             self._settings.queue_prefix,
@@ -206,16 +206,16 @@ class WorkerProcess:
                 # So that they may be offered to another process at once.
                 self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
             else:
-                self._doorbell.answer(lane, ids, probe=probe)
+                self._sender.answer(lane, ids, probe=probe)
 
     def hear(self, event: str) -> None:
         """Runs the application's hooks for one event in the calling thread; never raises."""
         with self._at_work("event_failed"):
             # Without hooks in this process the event is offered again, and taken by a process that has some.
-            if self._hook_room and self._draining.is_set():
-                self._hook_room.runs.leave([event])
-            elif self._hook_room:
-                self._hook_room.runs.hear(event)
+            if self._hook_service and self._draining.is_set():
+                self._hook_service.runs.leave([event])
+            elif self._hook_service:
+                self._hook_service.runs.hear(event)
 
     @contextmanager
     def _at_work(self, failed: str) -> Iterator[None]:
@@ -236,9 +236,9 @@ class WorkerProcess:
 
     def _beat(self) -> float:
         self.runtime.lease.beat(self.runtime.lane_states.summary())
-        self._doorbell.leave_missed()
-        if self._hook_room:
-            self._hook_room.runs.settle()
+        self._sender.leave_missed()
+        if self._hook_service:
+            self._hook_service.runs.settle()
         return self.runtime.settings.heartbeat_s
 
     def _relay_turn(self) -> float:
@@ -265,7 +265,7 @@ class WorkerProcess:
 
     def _writer_died(self, error: BaseException) -> None:
         log.critical("writer_died", error=type(error).__name__, where=where(error))
-        self._hooks.exit(EXIT_WRITER_DIED)
+        self._replaced.exit(EXIT_WRITER_DIED)
 
     # -- draining -----------------------------------------------------------------------------------------------------
 
@@ -320,8 +320,8 @@ class WorkerProcess:
                 log.warning("not_given_back", error=type(error).__name__)
         self._close_transport()
         self._doorbells.close()
-        if self._hook_room:
-            self._hook_room.close()
+        if self._hook_service:
+            self._hook_service.close()
         self.runtime.database.close()
 
     def _longest_s(self) -> float:
@@ -333,7 +333,7 @@ class WorkerProcess:
         self._draining.wait()
         if not self._closed.wait(self._longest_s()):
             log.error("drain_overdue", calls=self.runtime.lane_states.in_the_air())
-            self._hooks.exit(EXIT_OVERDUE)
+            self._replaced.exit(EXIT_OVERDUE)
 
 
 def relay_times(delivery: DeliverySettings) -> RelayTimes:

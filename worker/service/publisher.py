@@ -94,7 +94,7 @@ class Doorbells(Publisher[Doorbell]):
         return RING, [one.lane, list(one.ids), one.probe], queue
 
 
-class EventBells(Publisher[str]):
+class EventDoorbells(Publisher[str]):
     """Publishes ids of events for the application's hooks."""
 
     purpose = "events of hooks"

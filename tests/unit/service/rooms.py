@@ -28,7 +28,7 @@ from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings, Settings
 from worker.outbox.engine.database import Database, make_engine
 from worker.service.celery_app import make_app, start_worker
-from worker.service.lifecycle import Hooks, WorkerProcess
+from worker.service.lifecycle import Replacements, WorkerProcess
 from worker.service.queues import NORMAL
 
 LIMIT_S = 30.0
@@ -64,9 +64,9 @@ class Site:
         )
 
     @property
-    def hooks(self) -> Hooks:
+    def hooks(self) -> Replacements:
         """A scripted vendor, and an exit that only remembers."""
-        return Hooks(
+        return Replacements(
             accounts=self.accounts,
             transport=lambda: self.transport,
             probe=self.probe,

@@ -18,7 +18,7 @@ from worker.reporting.report import wait_for
 from worker.service import celery_app
 from worker.service.bootsteps import EXIT_CONFIGURATION
 from worker.service.celery_app import make_app
-from worker.service.lifecycle import Hooks
+from worker.service.lifecycle import Replacements
 from worker.service.queues import HOOKS, NAMES, URGENT
 from worker.simulator import running
 
@@ -38,7 +38,7 @@ def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
     with running() as vendor, requests.Session() as session:
         session.trust_env = False
         site = Site(sqlite_url, accounts=FixedAccounts([an_account(base_url=vendor)]))
-        app = make_app(site.settings, Hooks(accounts=site.accounts))
+        app = make_app(site.settings, Replacements(accounts=site.accounts))
         with working(app, loglevel="WARNING") as status:
             jobs = [site.send(f"text {number}") for number in range(5)]
             reports = [wait_for(site.database, job, LIMIT_S) for job in jobs]
@@ -117,7 +117,7 @@ def test_the_celery_command_finds_its_app(sqlite_url: str, monkeypatch: pytest.M
 def test_a_revoked_job_is_cancelled_before_it_is_due(sqlite_url: str) -> None:
     """Celery's remote control, which Flower uses too, reaches the outbox."""
     site = Site(sqlite_url)
-    app = make_app(site.settings, Hooks(accounts=site.accounts, transport=lambda: site.transport))
+    app = make_app(site.settings, Replacements(accounts=site.accounts, transport=lambda: site.transport))
     job = site.send(due_at=timedelta(days=1))
 
     with working(app) as status:

@@ -19,7 +19,7 @@ from worker.config.accounts import AccountSource
 from worker.delivery.resolver.follow_ups import FollowUps, Looked, Plan, Waits, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.job import AGE_S, PACE_S, Part, job_of
+from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, Part, job_of
 from worker.domain.resolution import Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
@@ -77,8 +77,8 @@ class GroupSends:
 
     def _end_round(self, due: DuePart, *, settled: bool, cancelled: bool) -> None:
         """Ends the job, or puts its next round off by the pace of the track."""
-        pace_s = due.message.get("pace_s") or PACE_S
-        age_us = int((due.message.get("max_age_s") or AGE_S) * SECOND)
+        pace_s = due.message.get("pace_s") or TRACK_EVERY_S
+        age_us = int((due.message.get("max_age_s") or TRACK_FOR_S) * SECOND)
         since = due.spec["since"]
 
         def end(part: PartFacts, now: int) -> None:

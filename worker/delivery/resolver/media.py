@@ -29,7 +29,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
 from worker.outbox.jobs.follow_ups import lock_own, new_part, park
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.jobs.media_cache import VaultRow, add_upload, lock_vault, valid_media
+from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, valid_media
 
 MARGIN_US = 600 * SECOND
 """Microseconds: a media_id that ends within ten minutes is not used any more."""
@@ -84,7 +84,7 @@ class MediaResolver:
 
     def _one(self, due: DuePart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
         """The media_id of one file; else the part waits for its upload, which is begun if none is open."""
-        key = vault_key(channel.media_scope(account), file)
+        key = cache_key(channel.media_scope(account), file)
         # Without locks first: where the media_id exists, the sends of a file must not wait for each other.
         with self._database.reading() as connection:
             valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
@@ -106,7 +106,7 @@ class MediaResolver:
         key: Mapping[str, Any],
     ) -> str | Resolved | None:
         now = read_now(connection, self._database.now)
-        row = lock_vault(connection, key, due.job_id, now)
+        row = lock_cached(connection, key, due.job_id, now)
         if row is None:
             return None
         is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
@@ -153,10 +153,10 @@ class MediaResolver:
         """
         scope = channel.media_scope(account)
         files = due.message["files"]
-        return tuple((vault_key(scope, files[path])["id"], media_id) for path, media_id in found.items())
+        return tuple((cache_key(scope, files[path])["id"], media_id) for path, media_id in found.items())
 
 
-def vault_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
+def cache_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
     """The row of a file in the media cache: its scope, its type, and an id of these with content and name."""
     content = file["sha256"] if "url" not in file else f"url {hashlib.sha256(file['url'].encode()).hexdigest()}"
     text = "\x00".join((scope, file["upload_type"], content, file["name"]))
@@ -173,7 +173,7 @@ def _is_of_its_time(after_send: bool, file: Mapping[str, Any]) -> bool:
     return "url" not in file or after_send
 
 
-def _as_fetched(connection: Connection, row: VaultRow, file: Mapping[str, Any]) -> dict[str, Any]:
+def _as_fetched(connection: Connection, row: CachedFile, file: Mapping[str, Any]) -> dict[str, Any]:
     """The file to upload; content that was fetched for this send is not fetched again when the vendor lost it."""
     fetched = row.fetched if "url" in file and row.after_send else None
     if fetched is None or not stored_blobs(connection, [fetched["blob"]]):

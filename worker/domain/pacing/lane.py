@@ -124,7 +124,7 @@ class Success:
     marked_at: int
     taken: bool
     """The vendor carried the call out."""
-    heard: bool
+    judged: bool
     """The call itself was judged: carried out or refused for good."""
 
 
@@ -327,7 +327,7 @@ def succeed(facts: LaneFacts, answer: Success, now: int, rules: LaneRules) -> li
     if facts.step and answer.taken and answer.marked_at >= facts.struck_until:
         facts.step = facts.struck_until = 0
         events.append(_over(facts, Step.OVER, "a call went through"))
-    if answer.heard and facts.calls is not None and answer.marked_at > facts.changed_at + facts.rest_s * SECOND:
+    if answer.judged and facts.calls is not None and answer.marked_at > facts.changed_at + facts.rest_s * SECOND:
         facts.calls, facts.changed_at = facts.calls * 2, now
         if facts.calls > FULL:
             if facts.rest_s:

@@ -41,20 +41,20 @@ def commit(
     database: Database,
     items: Sequence[Item],
     policy: Policy,
-    heard: dict[Happened, None] | None = None,
+    collected: dict[Happened, None] | None = None,
     reported: frozenset[JobState] = frozenset(),
 ) -> Committed:
     """Carries the items out in one transaction; retried inside when the database asks for it.
 
-    `heard` collects what happened, over all tries. A job that ends in one of the `reported` states leaves an event for
-    the application's hooks.
+    `collected` takes in what happened, over all tries. A job that ends in one of the `reported` states leaves an event
+    for the application's hooks.
     """
 
     def work(connection: Connection) -> Committed:
         done = _carry_out(connection, database.now, items, policy, reported)
         # Noted before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
-        if heard is not None:
-            heard.update(dict.fromkeys(done.happened))
+        if collected is not None:
+            collected.update(dict.fromkeys(done.happened))
         return done
 
     return database.run(work, pipelined=True)
@@ -71,7 +71,7 @@ def _carry_out(
     if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.
-        batch.line = order_queue.OrderQueue(connection, parts)
+        batch.orders = order_queue.OrderQueue(connection, parts)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
         part = parts.get(item.part_id)
@@ -113,7 +113,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
             # This commit is a repeat, or the same answer came twice.
             return
         # Otherwise an older attempt's late answer ended the part while this call was in the air; its answer is kept.
-    batch.stir(part)
+    batch.touch_and_wake(part)
     keep_answer(connection, batch, end, part, started_at)
     if leaves_some:
         take_apart(connection, batch, end, part, job)
@@ -160,7 +160,7 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
     if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
         # The part moved between the read that led to this change and the lock, so `apply` left it alone.
         return
-    batch.stir(part)
+    batch.touch_and_wake(part)
     if change.attempt_reason is not None:
         # The lost call may have used the response_code that the part leased.
         batch.burned.append(part.id)
@@ -193,14 +193,14 @@ def _write(
     update_rows(connection, tables.parts, ("id",), batch.specs)
     # The next part of an order is woken by the transaction that ends the one before it: between two transactions a
     # crash would lose the wake-up.
-    if batch.line:
-        batch.line.close(now_sql)
+    if batch.orders:
+        batch.orders.close(now_sql)
     # After the jobs' rows: a follow-up parks under the lock of that row, so it is parked before this commit and woken
     # here, or it reads what was written above.
     if followed.awaited:
         wake_dependants(connection, followed.awaited, now_sql)
     # In the order of the answers: sorted by outcome, any few failures of a batch would count as failures in a row.
-    steps = move_lanes(connection, batch.now, batch.news, batch.policy.lanes)
+    steps = move_lanes(connection, batch.now, batch.lane_changes, batch.policy.lanes)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
     return _tell(connection, batch, followed.jobs, followed.changed), steps
@@ -229,8 +229,8 @@ def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]
     """Moves the jobs' counters by the states of the parts that moved; a mark leaves its job as it is."""
     # The jobs of marks that ended their part instead (expired, held). They are locked late: should two writers wait for
     # each other here, the database makes one of them try again.
-    late = batch.stirred - jobs.keys()
-    jobs = {id: jobs[id] for id in batch.stirred & jobs.keys()} | (lock_jobs(connection, late) if late else {})
+    late = batch.jobs_to_check - jobs.keys()
+    jobs = {id: jobs[id] for id in batch.jobs_to_check & jobs.keys()} | (lock_jobs(connection, late) if late else {})
     moved = [part for part in batch.touched.values() if _moves_job(batch.before[part.id], part.state)]
     for part in moved:
         jobs[part.job_id].move(batch.before[part.id], part.state)
@@ -238,7 +238,7 @@ def _follow_jobs(connection: Connection, batch: Batch, jobs: dict[str, JobFacts]
     awaited = [job.id for job in jobs.values() if job.awaited]
     for job_id in awaited:
         jobs[job_id].awaited = False
-    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited) | batch.grown)]
+    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited) | batch.grown_jobs)]
     return _Followed(jobs, rows, changed, awaited)
 
 
@@ -259,7 +259,7 @@ def _tell(
     ]
     out += [
         Happened(job_id, jobs[job_id].kind, jobs[job_id].channel, None, reason)
-        for job_id, reason in batch.said.items()
+        for job_id, reason in batch.waits_told.items()
         if jobs[job_id].state is JobState.OPEN
     ]
     return out

@@ -27,8 +27,8 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
     """Decides about the marks of a batch and writes their replies."""
     wanted: list[tuple[int, Mark, PartFacts]] = []
     # Parts that ended in this batch leave their orders first, so that the next part of an order can be marked here.
-    if batch.line:
-        batch.line.go_on()
+    if batch.orders:
+        batch.orders.go_on()
     for index, item in enumerate(items):
         if isinstance(item, Mark) and (part := batch.parts.get(item.part_id)) is not None:
             replies[index] = _early_reply(batch, item, part)
@@ -80,10 +80,10 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
     searches = mark.searches and part.doubts > 0
     if part.expires_at is not None and batch.now >= part.expires_at and not searches:
         settle.expire(part)
-        batch.stir(part)
+        batch.touch_and_wake(part)
         return MarkReply(Marked.EXPIRED)
     # An id can be offered twice, and a part that is due earlier can be committed after the offer.
-    if batch.line and not batch.line.has_turn(part):
+    if batch.orders and not batch.orders.has_turn(part):
         settle.await_turn(part)
         batch.touch(part)
         return LOST
@@ -96,7 +96,7 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
 def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
     """Why a repeat is unsafe, whatever its duplicate window says; None: nothing is against it."""
     # The vendor may count a refused call as seen: it would drop the repeat although no recipient has the message.
-    if part.doubts != settle.heard(part):
+    if part.doubts != settle.may_have_left(part):
         return "a readable refusal in between"
     if mark.repeat.window_id is None and batch.now >= _last_moment(mark, part):
         return "its task_id may be free again by now"
@@ -105,19 +105,19 @@ def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
 
 def _held(batch: Batch, part: PartFacts, reason: str) -> MarkReply:
     settle.hold(part, reason)
-    batch.stir(part)
+    batch.touch_and_wake(part)
     return MarkReply(Marked.HELD)
 
 
 def _begin(
     connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: DuplicateWindow | None
 ) -> MarkReply:
-    first = settle.heard(part) == 0
+    first = settle.may_have_left(part) == 0
     covered = False
     if window is not None:
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
             # If this body overtook the owner's flagged call, the vendor could drop the owner's message in silence.
-            return _let_pass(batch, part)
+            return _wait_for_equal(batch, part)
         window.use(part.id, batch.now, mark.repeat.window_us + mark.deadline_us)
         covered = window.covers_only(part.id)
         covered = covered and _repeat_is_covered(batch, mark, part)
@@ -129,12 +129,12 @@ def _begin(
     if mark.effects.spending is not None and not chats.spend(connection, mark.effects.spending):
         # In this transaction: a callback that allows more between this one and a later one would find no block to lift,
         # and the block written afterwards would stay for ever.
-        batch.news.append(mark.effects.spending.block)
+        batch.lane_changes.append(mark.effects.spending.block)
         return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
-    if batch.line:
-        batch.line.begin(part)
+    if batch.orders:
+        batch.orders.begin(part)
     # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.
     body, window_id = mark.repeat.body, mark.repeat.window_id
     if body is not None and not part.doubts and (part.flagged or window is None or not first):
@@ -143,7 +143,7 @@ def _begin(
     return MarkReply(Marked.YES, part.claim, part.flagged)
 
 
-def _let_pass(batch: Batch, part: PartFacts) -> MarkReply:
+def _wait_for_equal(batch: Batch, part: PartFacts) -> MarkReply:
     settle.wait_until(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
     batch.touch(part)
     return LOST
@@ -153,7 +153,7 @@ def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFa
     """Whether no other part with this body is in the air; if so, this part becomes the row's owner."""
     # The owner's state is looked up, because no part releases its place: a process that died would keep it.
     if seat.owner != part.id and _in_the_air(connection, batch, seat.owner):
-        _let_pass(batch, part)
+        _wait_for_equal(batch, part)
         return False
     seat.take(part.id, batch.now + mark.deadline_us)
     return True
@@ -163,7 +163,7 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
     """True for a first call, and for a repeat whose earlier calls were all flagged, in doubt, and inside the window."""
     if not part.doubts:
         return True
-    return bool(part.flagged) and part.doubts == settle.heard(part) and batch.now < _last_moment(mark, part)
+    return bool(part.flagged) and part.doubts == settle.may_have_left(part) and batch.now < _last_moment(mark, part)
 
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:

@@ -41,7 +41,7 @@ def narrow(
         # A mark under which nothing left stored the body for all of its recipients; no repeat may send that.
         run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
     settle.narrow(part)
-    batch.stir(part)
+    batch.touch_and_wake(part)
     batch.specs.append({"id": part.id, "spec": item.spec})
     item.tried = True
     return MarkReply(Marked.YES, part.claim)
@@ -70,7 +70,7 @@ def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
 
 
 def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -> bool:
-    if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.heard(part):
+    if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.may_have_left(part):
         return False
     # An ordered part has one place in its order for all of its recipients.
     if part.order_id is not None:
@@ -114,4 +114,4 @@ def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: Part
         named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
         batch.task_ids.append(named)
     job.counters["n_open"] += 1
-    batch.grown.add(job.id)
+    batch.grown_jobs.add(job.id)

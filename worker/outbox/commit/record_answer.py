@@ -68,13 +68,13 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
     if effects.invalidated:
         invalidate_media(connection, effects.invalidated)
-    batch.news += [Success(lane, started_at, *_meaning(outcome)) for lane in feedback.successes]
+    batch.lane_changes += [Success(lane, started_at, *_meaning(outcome)) for lane in feedback.successes]
     if feedback.block:
-        batch.news.append(replace(feedback.block, hint=end.verdict.hint, marked_at=started_at))
+        batch.lane_changes.append(replace(feedback.block, hint=end.verdict.hint, marked_at=started_at))
     if effects.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
         chats.give_back(connection, effects.spending, started_at)
     if part.state is PartState.QUEUED:
-        batch.said[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
+        batch.waits_told[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
 
 
 def _forget_pages(connection: Connection, end: End) -> None:

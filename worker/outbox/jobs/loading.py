@@ -99,13 +99,13 @@ def _loaded(row: Sequence[Any]) -> DuePart:
     return loaded
 
 
-def read_documents(connection: Connection, work: DuePart) -> None:
+def read_documents(connection: Connection, due: DuePart) -> None:
     """Reads the large documents of a part that is about to be sent."""
     query = f"select {', '.join(_DOCUMENTS)} from {_from(dialect_of(connection))}"
-    for spec, message, body in fetch(connection, query, {"ids": ids_json([work.id])}):
-        work.is_unread, work.frozen = False, body
-        _understand(work, spec, message)
-        work.holds_bytes = True
+    for spec, message, body in fetch(connection, query, {"ids": ids_json([due.id])}):
+        due.is_unread, due.frozen = False, body
+        _understand(due, spec, message)
+        due.holds_bytes = True
 
 
 def _understand(loaded: DuePart, spec: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The media cache (the vault): the media_id of each file, the upload job that fetches it, and the start of new uploads.
+"""The media cache: the media_id of each file, the upload job that fetches it, and the start of new uploads.
 
 A send that finds a valid media_id locks nothing. A send that has to wait, or begins an upload, locks the job of the
 row's upload first and the row second, as the group commit does that ends an upload.
@@ -25,7 +25,7 @@ from worker.outbox.jobs.follow_ups import lock_job_row
 
 
 @dataclass(frozen=True, slots=True)
-class VaultRow:
+class CachedFile:
     """The state of one file in one scope at the vendor."""
 
     job_id: str
@@ -57,7 +57,7 @@ def valid_media(connection: Connection, row_id: str, send_job_id: str, until: st
     return None if row is None else (row[0], bool(row[1]))
 
 
-def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> VaultRow | None:
+def lock_cached(connection: Connection, row: Mapping[str, Any], send_job_id: str, now: int) -> CachedFile | None:
     """Locks the upload of a file and its row, which is made (without an upload) for the first send that needs it.
 
     None: another upload was begun meanwhile; the caller asks again in a new transaction.
@@ -75,7 +75,7 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
         return None
     # There is no upload yet, or retention has deleted its job.
     if not is_kept:
-        return VaultRow("", None, None, False, FOREVER, False, None, None)
+        return CachedFile("", None, None, False, FOREVER, False, None, None)
     uploading = (
         "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
         " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
@@ -83,7 +83,7 @@ def lock_vault(connection: Connection, row: Mapping[str, Any], send_job_id: str,
     values = {"send": send_job_id, "id": part_id(current[0], 0)}
     state, not_before, reason, after_send, spec = execute(connection, uploading, values).one()
     acts = state == PartState.UNKNOWN and not_before is not None
-    return VaultRow(
+    return CachedFile(
         current[0],
         current[1],
         current[2],

@@ -143,32 +143,32 @@ class Batch:
     before: dict[str, PartState]
     touched: dict[str, PartFacts] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
-    stirred: set[str] = field(default_factory=set)
+    jobs_to_check: set[str] = field(default_factory=set)
     """Jobs of changed parts whose waiting follow-ups have to check again; a mark alone is no such change."""
     attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    news: list[LaneBlock | Success] = field(default_factory=list)
+    lane_changes: list[LaneBlock | Success] = field(default_factory=list)
     """What the answers mean for lanes and accounts, in the answers' order."""
     specs: list[dict[str, Any]] = field(default_factory=list)
     """Part ids with the specs they go on with."""
     burned: list[str] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     """New parts of open jobs."""
-    grown: set[str] = field(default_factory=set)
+    grown_jobs: set[str] = field(default_factory=set)
     """Jobs that have more parts now."""
     task_ids: list[dict[str, str]] = field(default_factory=list)
-    said: dict[str, str] = field(default_factory=dict)
+    waits_told: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()
     """The final states of jobs that leave an event for application hooks."""
-    line: OrderQueue | None = None
+    orders: OrderQueue | None = None
     """The locked orders of these parts; None: none of them has an order_key."""
 
     def touch(self, part: PartFacts) -> None:
         """Marks the part's row to be written."""
         self.touched[part.id] = part
 
-    def stir(self, part: PartFacts) -> None:
+    def touch_and_wake(self, part: PartFacts) -> None:
         """Marks the part's row to be written, and lets follow-ups that wait for its job check again."""
         self.touch(part)
-        self.stirred.add(part.job_id)
+        self.jobs_to_check.add(part.job_id)

@@ -86,19 +86,19 @@ def block_lanes(
 
 
 def move_lanes(
-    connection: Connection, now: int, news: Sequence[LaneBlock | Success], rules: LaneRules
+    connection: Connection, now: int, changes: Sequence[LaneBlock | Success], rules: LaneRules
 ) -> list[LaneEvent]:
     """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written."""
-    if not news:
+    if not changes:
         return []
-    blocks = [one for one in news if isinstance(one, LaneBlock)]
+    blocks = [one for one in changes if isinstance(one, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
-    rows = _lock(connection, {one.lane for one in news} | {block.account for block in blocks if block.failed})
+    rows = _lock(connection, {one.lane for one in changes} | {block.account for block in blocks if block.failed})
     # Only 45033 needs the number of calls in the air, because it halves it.
     air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
-    for one in news:
+    for one in changes:
         if isinstance(one, LaneBlock):
             events += _meet(rows, one, now, rules, air)
         elif one.lane in rows:

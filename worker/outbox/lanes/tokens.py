@@ -190,7 +190,7 @@ def end_probation(database: Database, key: TokenKey, generation: int) -> None:
     database.run(lambda connection: execute(connection, update, key.bind(generation=generation)))
 
 
-def knock_now(connection: Connection, account: str) -> bool:
+def probe_now(connection: Connection, account: str) -> bool:
     """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
     knock = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
     return bool(execute(connection, knock, {"account": account}).rowcount)
