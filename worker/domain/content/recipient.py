@@ -60,7 +60,9 @@ class Recipients:
         return f"Recipients({named or ('everyone' if self.everyone else 'nobody')})"
 
     def __bool__(self) -> bool:
-        return self.everyone or any(getattr(self, name) for name in LISTS.values())
+        return bool(
+            self.users or self.parties or self.tags or self.everyone or self.chats or self.customers or self.emails
+        )
 
     def broadcasts(self) -> tuple[str, ...]:
         """The names of the broadcasts: `@all`, or `@all of <member>` for each sender without named recipients."""
@@ -70,11 +72,25 @@ class Recipients:
 
     def count(self) -> int:
         """How many ids the job names; everyone, or everyone of a sender, counts as one."""
-        return sum(len(getattr(self, name)) for name in LISTS.values()) + len(self.broadcasts())
+        named = len(self.users) + len(self.parties) + len(self.tags) + len(self.broadcasts())
+        return named + len(self.chats) + len(self.customers) + len(self.emails)
 
     def to_json(self) -> dict[str, object]:
         """A plain dict without empty entries; `from_json` reads it back."""
-        out: dict[str, object] = {name: list(ids) for name in LISTS.values() if (ids := getattr(self, name))}
+        out: dict[str, object] = {}
+        # Written out: a loop over the names takes four times as long, for each job of a producer.
+        if self.users:
+            out["users"] = list(self.users)
+        if self.parties:
+            out["parties"] = list(self.parties)
+        if self.tags:
+            out["tags"] = list(self.tags)
+        if self.chats:
+            out["chats"] = list(self.chats)
+        if self.customers:
+            out["customers"] = list(self.customers)
+        if self.emails:
+            out["emails"] = list(self.emails)
         if self.everyone:
             out["everyone"] = True
         if self.audience:
