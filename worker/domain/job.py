@@ -96,10 +96,6 @@ class Part:
     members: tuple[str, ...] | None = field(default=None, repr=False)
     """Userids behind its departments, tags or @all, as the application's `members_of` gives them; None: unknown."""
 
-    def recipients(self) -> Recipients:
-        """The recipients of this part alone."""
-        return Recipients.from_json(dict(self.spec))
-
 
 def part_id(job_id: str, n: int) -> str:
     """The id of a job's n-th part; all parts of a job stand side by side in the primary key."""

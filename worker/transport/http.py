@@ -175,9 +175,13 @@ class RequestsTransport:
             if not line.wire.alive():
                 cause = Unsent.DROPPED if self._is_old(line) else Unsent.CLOSED_AT_ONCE
                 return NeverLeft(cause.value, self._monotonic() - began, cause)
-            reply = self._exchange(route, line, request)
+            response = self._adapter.send(_prepare(route, line, request, self._boundary), stream=True)
+            body = _read_whole(response.raw)
+            line.answered = True
+            line.wire.reached("answer_read")
+            headers = {name.lower(): value for name, value in response.raw.headers.items()}
             done = line.reusable
-            return Answered(reply, self._monotonic() - began)
+            return Answered(Reply(response.status_code, headers, body), self._monotonic() - began)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
             reason, duration = why_no_answer(error, line.wire), self._monotonic() - began
             if line.wire.handed:
@@ -192,13 +196,6 @@ class RequestsTransport:
     def _is_old(self, line: Line) -> bool:
         """True when the server may have closed the line as idle, which is no sign that the server is ill."""
         return line.answered or line.made_at < self._monotonic() - self._max_idle_s
-
-    def _exchange(self, route: _Route, line: Line, request: Request) -> Reply:
-        response = self._adapter.send(_prepare(route, line, request, self._boundary), stream=True)
-        body = _read_whole(response.raw)
-        line.answered = True
-        line.wire.reached("answer_read")
-        return Reply(response.status_code, {name.lower(): value for name, value in response.raw.headers.items()}, body)
 
 
 class _Connection:
