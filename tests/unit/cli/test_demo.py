@@ -189,7 +189,7 @@ def test_every_message_type_is_shown(name: str) -> None:
     shown = importlib.import_module(f"worker.cli.demo.channels.{name}").MESSAGES.values()
     used = {type(part) for entry in shown for part in (entry if isinstance(entry, tuple) else (entry,))}
 
-    assert set() == {name for name in dir(channel) if _is_message(one := getattr(channel, name)) and one not in used}
+    assert set() == {name for name in channel.__all__ if _is_message(one := getattr(channel, name)) and one not in used}
 
 
 def _is_message(one: object) -> bool:
