@@ -12,14 +12,16 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import structlog
 from sqlalchemy import text
+from uuid_utils import uuid7
 
 from tests.support.noise import plain
 from tests.support.scripted_transport import ScriptedTransport, answered
@@ -45,7 +47,8 @@ from worker.domain.job import part_id
 from worker.domain.state import JobState, PartState
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import DrivenClock
-from worker.outbox.engine.database import Database
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes.processes import Process
 from worker.transport.http import Transport
 
 SEND = "/cgi-bin/message/send"
@@ -133,11 +136,27 @@ class ScriptedVendor:
         return refused(0, "ok", **given, **more)
 
 
+class ChangingAccounts(FixedAccounts):
+    """Accounts that change while the process runs."""
+
+    def replace(self, *accounts: Account) -> None:
+        """From now on there are these and no others."""
+        super().__init__(accounts)
+
+
+class SteadySharing(Sharing):
+    """So many threads as it was made with, whatever the heartbeats say."""
+
+    def learn(self, processes: Sequence[Process]) -> None:
+        """Nothing is learned."""
+
+
 @dataclass
 class Site:
     """One process's runtime in a test, and its hands and eyes."""
 
-    runtime: Runtime
+    dependencies: Dependencies
+    accounts: ChangingAccounts
     clock: DrivenClock
     ticks: Ticks
     vendor: ScriptedVendor
@@ -150,14 +169,17 @@ class Site:
     revoked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.runtime: Runtime = build_runtime(self.dependencies)
         self.database: Database = self.runtime.database
-        self.accounts = self.runtime.accounts
         self.bell = BatchSender(self.runtime)
         self.sharing = Sharing()
-        self.relay = self.new_relay(lambda: self.runtime.lease.incarnation)
+        self.publish: Callable[[Sequence[Doorbell]], None] = self.rings.extend
+        """What the relays do with their doorbells; a test may put something else here at any time."""
+        self.relay = self.new_relay()
         self.recovery = Recovery(
             self.database,
-            change=self.runtime.writer.change,
+            # Looked up each time: a test may put something else in the place of `change`.
+            change=lambda changes: self.runtime.writer.change(changes),
             accounts=self.accounts,
             channel=channel,
             policy=policy_of(self.runtime.settings),
@@ -165,18 +187,23 @@ class Site:
             monotonic=self.ticks,
         )
 
-    def new_relay(self, holder: Callable[[], str], times: RelayTimes | None = None, **more: Any) -> Relay:
-        """A relay that publishes into `rings`."""
+    def new_relay(self, holder: Callable[[], str] | None = None, times: RelayTimes | None = None, **more: Any) -> Relay:
+        """A relay that publishes into `rings`; without a holder, this process's."""
         return Relay(
             self.database,
-            holder=holder,
-            publish=self.rings.extend,
+            holder=holder or (lambda: self.runtime.lease.incarnation),
+            publish=lambda rings: self.publish(rings),
             sharing=self.sharing,
             times=times or RelayTimes(),
             monotonic=self.ticks,
             amount=lambda account, limit: amount_of(self.accounts, account, limit),
             **more,
         )
+
+    def share(self, size: int, threads: int | None = None, **more: Any) -> None:
+        """A relay anew: so many ids a doorbell, and so many threads instead of those that the heartbeats tell of."""
+        self.sharing = Sharing(size) if threads is None else SteadySharing(size, threads)
+        self.relay = self.new_relay(**more)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -270,6 +297,20 @@ class Site:
         self.recovery.turn()
         self.settle()
 
+    def forget_tokens(self) -> None:
+        """No token is valid in SQL any more, and none is in memory, as after a start."""
+        self.sql("update worker_tokens set expires_at = 0")
+        self.runtime.tokens = build_runtime(self.dependencies).tokens
+
+    @contextmanager
+    def database_away(self) -> Iterator[None]:
+        """Meanwhile the database cannot be reached."""
+        away = Database(make_engine("sqlite:////nowhere/outbox.db"))
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("reading", "writing", "run"):
+                patch.setattr(self.database, name, getattr(away, name))
+            yield
+
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def rows(self, query: str, **values: Any) -> list[SimpleNamespace]:
@@ -350,6 +391,8 @@ def planted(
     reported: frozenset[JobState] = frozenset(),
     web: Web | None = None,
     resolver: Resolver | None = None,
+    new_id: Callable[[], str] = lambda: uuid7().hex,
+    queues: Callable[[], Iterable[str] | None] = lambda: None,
     **settings: Any,
 ) -> Iterator[Site]:
     """A runtime with its writer running and its life begun; `settings` are those of `[delivery]`."""
@@ -362,15 +405,17 @@ def planted(
     revoked: set[str] = set()
     settings = {"breaker_failures": 1_000, **settings}  # tests lose answers in a row that are about something else
     carrier = transport or ScriptedTransport(vendor, refuse)
+    known = ChangingAccounts(accounts or [an_account(), an_account("it", settings={"agentid": 8})])
     dependencies = Dependencies(
         database,
-        FixedAccounts(accounts or [an_account(), an_account("it", settings={"agentid": 8})]),
+        known,
         carrier,
         DeliverySettings(**settings),
         web=web or ScriptedWeb(),
         monotonic=ticks,
         life_clock=life_clock or ticks,
         rng=random.Random(seed),
+        new_id=new_id,
         pause=pauses.append,
         tell=told.extend,
         died=died.append,
@@ -378,11 +423,12 @@ def planted(
         probe=probes.append,
         resolver=resolver,
         reported=reported,
+        queues=queues,
     )
-    runtime = build_runtime(dependencies)
+    site = Site(dependencies, known, clock, ticks, vendor, carrier, told, pauses, died, probes=probes, revoked=revoked)
+    runtime = site.runtime
     runtime.writer.start()
     runtime.lease.beat()
-    site = Site(runtime, clock, ticks, vendor, carrier, told, pauses, died, probes=probes, revoked=revoked)
     try:
         yield site
     finally:
