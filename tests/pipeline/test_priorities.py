@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.runtime import Site, an_account, planted
 from worker import Markdown
-from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -108,8 +107,7 @@ def test_urgent_in_another_lane_has_the_first_of_the_room(site: Site) -> None:
 def test_a_lane_of_bulk_leaves_the_threads_to_the_others(database: Database, driven_clock: DrivenClock) -> None:
     """Without any limit: of an account's threads a lane with nothing but bulk has an eighth while another has work."""
     with planted(database, driven_clock, accounts=[an_account(limits={"member_minute": 0})]) as site:
-        site.sharing = Sharing(5)
-        site.relay = site.new_relay(lambda: site.runtime.lease.incarnation)
+        site.share(5)
         fill(site, 400, 400, two_lanes=True)
 
         offered = Counter[bool]()

@@ -13,16 +13,17 @@ import pytest
 
 from tests.support.runtime import PNG, Site, planted, refused
 from worker.delivery.scheduler import due_lanes, lane_head
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_head import Batches, Doorbell, Look
 from worker.delivery.scheduler.relay import RelayTimes
-from worker.domain.job import part_id
+from worker.domain.job import Priority, part_id
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
+from worker.outbox.lanes.full_scan import lanes_with_due
 from worker.outbox.lanes.lanes import block_lanes
-from worker.outbox.lanes.offering import NewlyDue, lanes_newly_due
+from worker.outbox.lanes.offering import Head, NewlyDue, head_of_lane, lanes_newly_due
 from worker.outbox.lanes.processes import renew
 
 SECOND = 1_000_000
@@ -53,9 +54,18 @@ def parts(*jobs: str) -> list[str]:
     return [part_id(job, 0) for job in jobs]
 
 
-def looked_at(site: Site, lane: str) -> float | None:
-    known = site.relay._backlogs.of(lane)
-    return known.looked if known else None
+@pytest.fixture
+def looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """Each look at the head of a lane: the lane, and when."""
+    made: list[tuple[str, float]] = []
+
+    def noted(*given: Any) -> Head:
+        if given[3] is Priority.URGENT:  # the first that is read
+            made.append((given[2], site.ticks()))
+        return head_of_lane(*given)
+
+    monkeypatch.setattr(lane_head, "head_of_lane", noted)
+    return made
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------
@@ -66,7 +76,7 @@ def test_a_due_part_is_offered_and_noted_before_it_is_published(site: Site) -> N
     turn(site)
     job = site.send()
     noted: list[int | None] = []
-    site.relay._publish = lambda rings: noted.append(site.part(job).offered_until)
+    site.publish = lambda rings: noted.append(site.part(job).offered_until)
 
     site.advance(0.1)
     site.relay.turn()
@@ -101,7 +111,7 @@ def test_behind_a_backlog_that_comes_in_fast_the_walk_by_time_goes_far_back_now_
 ) -> None:
     """Most turns read the last moments alone; a commit that was late by less than half a second waits for a quarter."""
     turn(site)
-    site.relay._full_scan.step = lambda: 1.0  # type: ignore[method-assign]  # nothing is found by it
+    site.relay.full_scan = lambda: 1.0  # type: ignore[method-assign]  # nothing is found by it
     many = [site.send(f"one of many {n}", to=f"u{n}") for n in range(2 * due_lanes.MANY + 100)]
     site.advance(0.4)
     site.send("newer")
@@ -123,15 +133,17 @@ def test_behind_a_backlog_that_comes_in_fast_the_walk_by_time_goes_far_back_now_
     assert max(read[:first]) < 10 < due_lanes.MANY < read[first] < len(many)
 
 
-def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: Site) -> None:
-    """The slower a round, the sooner the next: both of them together are within a second; but it never only walks."""
+def walking(site: Site, *instants: float) -> None:
+    """The relay anew, and active; its walk reads these instants from its clock."""
+    site.relay = site.new_relay(scan_clock=iter(instants).__next__)
     site.relay.lead()
 
-    def pause(spent: float) -> float:
-        site.relay._full_scan._monotonic = iter([0.0, spent]).__next__
-        return site.relay.full_scan()
 
-    assert [0.6, 0.2, 0.3, 0.5] == pytest.approx([pause(spent) for spent in (0.0, 0.2, 0.3, 0.5)])
+def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: Site) -> None:
+    """The slower a round, the sooner the next: both of them together are within a second; but it never only walks."""
+    walking(site, 0.0, 0.0, 0.0, 0.2, 0.0, 0.3, 0.0, 0.5)
+
+    assert [0.6, 0.2, 0.3, 0.5] == pytest.approx([site.relay.full_scan() for _ in range(4)])
 
 
 def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,25 +151,29 @@ def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pyte
     monkeypatch.setattr("worker.delivery.scheduler.due_lanes.SLICE", 1)
     site.send()
     site.card()
-    site.relay.lead()
-    full_scan = site.relay._full_scan
-    full_scan._slice = 1
 
-    full_scan._monotonic = iter([0.0, 0.01, 0.01, 0.01, 0.02, 0.02]).__next__
+    walking(site, 0.0, 0.01, 0.01, 0.01)
 
-    assert [0.03, 0.002] == pytest.approx([full_scan.step(), full_scan.step()])
+    assert [0.03, 0.002] == pytest.approx([site.relay.full_scan(), site.relay.full_scan()])
 
 
-def test_a_slow_round_looks_at_more_lanes_a_step(site: Site) -> None:
+def test_a_slow_round_looks_at_more_lanes_a_step(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice as many each time, up to a limit, and fewer again when there is time."""
-    site.relay.lead()
-    full_scan, sizes = site.relay._full_scan, []
-    for spent in (0.3, 0.3, 0.1, 0.01, 0.01, 0.01):
-        full_scan._monotonic = iter([0.0, spent]).__next__
-        full_scan.step()
-        sizes.append(full_scan._slice)
+    sizes: list[int] = []
 
-    assert [200, 400, 400, 200, 100, 100] == sizes
+    def noted(*given: Any) -> Any:
+        sizes.append(given[3])
+        return lanes_with_due(*given)
+
+    monkeypatch.setattr(due_lanes, "lanes_with_due", noted)
+    spent = (0.3, 0.3, 0.1, 0.01, 0.01, 0.01, 0.0)
+    walking(site, *(instant for seconds in spent for instant in (0.0, seconds)))
+
+    for _ in spent:
+        site.relay.full_scan()
+
+    # What a round has taken is seen in the next one.
+    assert [100, 200, 400, 400, 200, 100, 100] == sizes
 
 
 def test_what_is_not_due_is_not_offered(site: Site) -> None:
@@ -202,7 +218,7 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     the window is out, and the rest when less is."""
     site.runtime.lane_states.took("x", 0.0)
     jobs = [site.send(str(n), f"u{n}") for n in range(12)]
-    site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
+    site.share(2)  # two threads of four are free, two ids a doorbell: a window of eight
     first = turn(site)
     again = turn(site, 0.3)
     site.ring(*jobs[:3])
@@ -217,19 +233,22 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     assert [tuple(parts(jobs[10])), tuple(parts(jobs[11]))] == [ring.ids for ring in last]
 
 
-def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(site: Site) -> None:
+def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(
+    site: Site, looks: list[tuple[str, float]]
+) -> None:
     """Producers that keep adding to a backlog cost no look each turn; an urgent part does not wait for one."""
-    site.sharing._size = 2  # a window of eight
+    site.share(2)  # a window of eight
     jobs = [site.send(str(n), f"u{n}") for n in range(9)]
     turn(site)
     lane, looked = site.part(jobs[0]).lane, []
 
     for priority in ("normal", "bulk", "urgent"):
         job = site.send(priority, priority=priority)
-        looked.append((turn(site, 0.01), looked_at(site, lane) == site.ticks()))
+        looks.clear()
+        looked.append((turn(site, 0.01), list(looks)))
 
-    assert [([], False), ([], False)] == looked[:2]
-    assert (parts(job), True) == (ids(looked[2][0]), looked[2][1])
+    assert [([], []), ([], [])] == looked[:2]
+    assert (parts(job), [(lane, site.ticks())]) == (ids(looked[2][0]), looked[2][1])
 
 
 def test_urgent_goes_first_and_in_doorbells_of_its_own(site: Site) -> None:
@@ -247,7 +266,7 @@ def test_a_backlog_of_bulk_does_not_keep_urgent_out_of_the_window(site: Site) ->
     """The urgent one came last and is offered at once."""
     for n in range(10):
         site.send(str(n), f"u{n}", priority="bulk")
-    site.sharing._size = 1
+    site.share(1)
     turn(site)
     urgent = site.send("now", priority="urgent")
 
@@ -258,7 +277,7 @@ def test_shares_follow_the_threads_alive(site: Site) -> None:
     """Heartbeats of other processes widen the window within a second."""
     for n in range(40):
         site.send(str(n), f"u{n}")
-    site.sharing._size = 2
+    site.share(2)
     narrow = len(ids(turn(site)))
     with site.database.writing() as connection:
         renew(connection, site.database.now, "p2", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
@@ -333,30 +352,32 @@ def test_a_broker_that_takes_nothing_delays_and_loses_nothing(site: Site) -> Non
     def away(rings: Sequence[Doorbell]) -> None:
         raise ConnectionError
 
-    publish, site.relay._publish = site.relay._publish, away
+    publish, site.publish = site.publish, away
     with pytest.raises(ConnectionError):
         site.relay.turn()
-    site.relay._publish = publish
+    site.publish = publish
 
     assert ([], parts(job)) == (ids(turn(site, 4)), ids(turn(site, 1.1)))
 
 
-def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
+def test_an_id_somebody_else_offered_is_not_published_twice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two relays overlap for a moment: the compare-and-set lets one of them publish."""
     job, both = site.send(), site.send("both", "wangwu")
     other = site.new_relay(lambda: "p2")
     other.lead = lambda: True  # type: ignore[method-assign]
     found: list[list[str]] = []
     mine: list[Doorbell] = []
-    send = other._send
+    doorbells = Batches.doorbells
 
-    def overtaken(rings: Sequence[Doorbell]) -> int:
+    def overtaken(batches: Batches, look: Look, now: float) -> list[Doorbell]:
         """Between the other's look and its offer this one looks, offers and publishes."""
-        found.append(ids(rings))
+        monkeypatch.setattr(Batches, "doorbells", doorbells)
+        theirs = doorbells(batches, look, now)
+        found.append(ids(theirs))
         mine.extend(turn(site))
-        return send(rings)
+        return theirs
 
-    other._send = overtaken  # type: ignore[method-assign]
+    monkeypatch.setattr(Batches, "doorbells", overtaken)
     other.turn()
 
     assert [parts(job, both)] == found
@@ -364,7 +385,7 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site) -> None:
     assert [] == site.rings
 
 
-def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site) -> None:
+def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site, looks: list[tuple[str, float]]) -> None:
     """Also when all of it is in the broker: what an expired offer or a mark makes room for is not left to the round."""
     job = site.send()
     site.relay.full_scan = lambda: 1.0  # type: ignore[method-assign]
@@ -372,21 +393,21 @@ def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site) -> None:
     first = turn(site)
     lane = site.part(job).lane
 
-    looked = []
+    looks.clear()
     for _ in range(3):
         assert [] == turn(site, 0.21)
-        looked.append(looked_at(site, lane))
     site.ring(job)
     turn(site, 0.21)
+    turn(site, 0.21)  # nothing is due in it any more, so it is not looked at again
 
     assert parts(job) == ids(first)
-    assert [site.ticks() - 0.21 * n for n in (3, 2, 1)] == pytest.approx(looked)
-    assert None is site.relay._backlogs.of(lane)
+    assert {lane} == {looked for looked, _ in looks}
+    assert [site.ticks() - 0.21 * n for n in (4, 3, 2, 1)] == pytest.approx([at for _, at in looks])
 
 
 def test_normal_and_bulk_share_a_window(site: Site) -> None:
     """Eight places: with six normal ones due, two of the bulk, the normal ones first."""
-    site.sharing._size = 2  # two threads of four are free, two ids a doorbell: a window of eight
+    site.share(2)  # two threads of four are free, two ids a doorbell: a window of eight
     bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(6)]
     normal = [site.send(f"n{n}", f"n{n}") for n in range(6)]
 
@@ -399,7 +420,7 @@ def test_normal_and_bulk_share_a_window(site: Site) -> None:
 
 def test_a_window_full_of_normal_parts_has_a_place_for_bulk(site: Site) -> None:
     """Two beside eight normal ones: else it would wait as long as anybody sends."""
-    site.sharing._size = 2  # a window of eight
+    site.share(2)  # a window of eight
     for n in range(20):
         site.send(f"n{n}", f"n{n}")
     bulk = [site.send(f"b{n}", f"b{n}", priority="bulk") for n in range(3)]
@@ -426,19 +447,17 @@ def of_account(site: Site, rings: Sequence[Doorbell]) -> Counter[str]:
 
 def test_accounts_share_by_weight(site: Site) -> None:
     """Three times the weight, three times the window."""
-    site.sharing._size, site.sharing._threads = 1, 10
+    site.share(1, threads=10)
     site.relay = site.new_relay(lambda: "p1", weight={"hr": 3.0, "it": 1.0}.__getitem__)
     many_lanes(site, 30, "hr", 1)
     many_lanes(site, 30, "it", 1)
-    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
 
     assert {"hr": 12, "it": 4} == of_account(site, turn(site))
 
 
 def test_an_account_with_many_lanes_does_not_push_out_one_with_one(site: Site) -> None:
     """Both have the same weight, so both have as many doorbells out, whatever lanes they come from; all lanes go."""
-    site.sharing._size, site.sharing._threads = 1, 10
-    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+    site.share(1, threads=10)
     jobs = many_lanes(site, 60, "hr", 60)
     many_lanes(site, 30, "it", 1)
 
@@ -455,8 +474,7 @@ def test_an_account_with_many_lanes_does_not_push_out_one_with_one(site: Site) -
 
 def test_urgent_of_a_full_account_does_not_wait(site: Site) -> None:
     """Its doorbells are out, in sixty lanes; an urgent part in yet another one goes at once."""
-    site.sharing._size, site.sharing._threads = 1, 4
-    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+    site.share(1, threads=4)
     many_lanes(site, 60, "hr", 60)
     turn(site)
     [urgent] = many_lanes(site, 1, "hr", 1, priority="urgent")
@@ -499,7 +517,7 @@ def test_a_hanging_lane_cannot_hold_the_threads_of_its_queue(site: Site, call_ms
 
 def test_urgent_parts_have_the_threads_of_their_own_queue(site: Site) -> None:
     """The same two processes: 34 of 36 threads, half of them for a lane's urgent parts."""
-    site.sharing._size = 1
+    site.share(1)
     for n in range(40):
         site.send(str(n), f"u{n}", priority="urgent")
     others(site, "urgent")
@@ -507,20 +525,19 @@ def test_urgent_parts_have_the_threads_of_their_own_queue(site: Site) -> None:
     assert 17 == len(ids(turn(site)))
 
 
-def test_bulk_with_workers_of_its_own_has_their_threads(site: Site) -> None:
+def test_bulk_with_workers_of_its_own_has_their_threads(database: Database, driven_clock: DrivenClock) -> None:
     """Sixty doorbells of bulk alone for thirty threads; normal parts that join it have those of their own queue, and go
     beside it."""
-    site.sharing._size = 1
-    bulk = [site.send(f"b{n}", f"u{n}", priority="bulk") for n in range(80)]
-    site.runtime.lease._queues = lambda: ["urgent", "normal"]
-    site.advance(0)
-    others(site, "bulk")
+    with planted(database, driven_clock, threads=4, queues=lambda: ["urgent", "normal"]) as site:
+        site.share(1)
+        bulk = [site.send(f"b{n}", f"u{n}", priority="bulk") for n in range(80)]
+        others(site, "bulk")
 
-    first = turn(site)
-    card = site.card()
-    second = turn(site, 0.1)
-    others(site, "bulk")
-    again = turn(site, 5)
+        first = turn(site)
+        card = site.card()
+        second = turn(site, 0.1)
+        others(site, "bulk")
+        again = turn(site, 5)
 
     assert (60, {True}) == (len(ids(first)), {ring.bulk for ring in first})
     assert set(ids(first)) <= set(parts(*bulk))
@@ -775,17 +792,20 @@ def test_a_parked_account_is_probed_through_one_of_its_lanes(site: Site) -> None
     assert ids(rings)[0] in parts(text, card)
 
 
-def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site) -> None:
+def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site, looks: list[tuple[str, float]]) -> None:
     """The probe is not spent on nothing: the next job that comes tries at once."""
     job = site.send()
     lane = site.part(job).lane
+    site.relay.lead()
+    site.relay.full_scan()  # finds the lane, which has nothing due by the time its head is read
     block(site, lane, 600, parked=True)
     site.sql("update worker_parts set not_before = :later", later=site.clock.micros + 700 * SECOND)
 
-    site.relay._backlogs.want(lane)
     nothing = turn(site, 601)
+    looked = [one for one, _ in looks]
 
-    assert ([], parts(job)) == (nothing, ids(turn(site, 100)))
+    assert ([], [lane]) == (nothing, looked)
+    assert parts(job) == ids(turn(site, 100))
 
 
 def test_the_times_are_settings() -> None:
@@ -805,8 +825,7 @@ def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(
 ) -> None:
     """A turn looks at one lane only, and a full account's waiting lanes stand before the other's."""
     monkeypatch.setattr("worker.delivery.scheduler.relay.LANES", 1)
-    site.sharing._size, site.sharing._threads = 1, 4
-    site.sharing.learn = lambda processes: None  # type: ignore[method-assign]
+    site.share(1, threads=4)
     many_lanes(site, 30, "hr", 30)
     for _ in range(8):
         turn(site)
