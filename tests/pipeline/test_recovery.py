@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,10 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
-from worker.config.accounts import FixedAccounts
 from worker.delivery.maintenance import recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Effects, Mark, Repeat
+from worker.outbox.commit.commands import Change, Effects, Mark, Repeat
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -112,11 +111,11 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
     beat(site)
     site.recover()
     watch(site, 8)
-    change, site.recovery._change = site.recovery._change, _broken
-    site.advance(1)
-    with pytest.raises(OperationalError):
-        site.recover()
-    site.recovery._change = change
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.runtime.writer, "change", _broken)
+        site.advance(1)
+        with pytest.raises(OperationalError):
+            site.recover()
 
     watch(site, 9)
     before = dead(site)
@@ -185,15 +184,31 @@ def test_a_dead_process_leaves_unknowns_with_their_attempt(site: Site, driven_cl
     assert "queued" == site.state(untouched)
 
 
-def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site) -> None:
+def overtaken(site: Site, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """One turn of the recovery; between its look at some parts and their lock the statement is carried out."""
+    change = site.runtime.writer.change
+    moved: list[str] = []
+
+    def late(changes: Sequence[Change]) -> None:
+        if changes:
+            site.sql(statement)
+            moved.extend(one.part_id for one in changes)
+        change(changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.runtime.writer, "change", late)
+        site.recover()
+    assert 1 == len(moved)
+
+
+def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer was written between our look and our lock."""
     beat(site)
     job = site.send()
     mark(site, job)
-    orphan = site.recovery._orphan(part_id(job, 0), 1, "other")
-    site.sql("update worker_parts set claim = 2")
+    site.sql("update worker_processes set ended_at = 1 where id = 'other'")
 
-    site.runtime.writer.change([orphan])
+    overtaken(site, monkeypatch, "update worker_parts set claim = 2")
 
     assert "sending" == site.state(job)
 
@@ -270,11 +285,11 @@ def test_an_account_that_is_not_configured_here_is_left_to_who_knows_it(site: Si
     """In a deployment some processes learn of an account later than others; those decide nothing about it."""
     [job] = in_doubt(site, 1)
     before = site.part(job)
-    site.recovery._accounts = FixedAccounts([an_account("it")])
+    site.accounts.replace(an_account("it"))
 
     watch(site, 60, 2.5)
     left = site.part(job)
-    site.recovery._accounts = site.accounts
+    site.accounts.replace(an_account(), an_account("it"))
     site.recover()
 
     assert before == left
@@ -284,7 +299,7 @@ def test_an_account_that_is_not_configured_here_is_left_to_who_knows_it(site: Si
 def test_an_account_that_no_process_knows_for_a_day_is_held(site: Site) -> None:
     """It was taken out of the settings: a person must decide."""
     [job] = in_doubt(site, 1)
-    site.recovery._accounts = FixedAccounts([an_account("it")])
+    site.accounts.replace(an_account("it"))
     site.advance(25 + 86_390)
     site.recover()
     before = site.part(job).not_before
@@ -304,7 +319,7 @@ def test_what_is_left_as_it_is_hides_nothing_behind_it(site: Site, monkeypatch: 
     monkeypatch.setattr(recovery, "BATCH", 2)
     others = in_doubt(site, 5, account="it")
     known = in_doubt(site, 2)
-    site.recovery._accounts = FixedAccounts([an_account()])
+    site.accounts.replace(an_account())
 
     watch(site, 32)
 
@@ -326,7 +341,7 @@ def test_late_parts_that_stay_hide_no_other(
         site.sql("update worker_jobs set account = :account, n_open = 1, n_unknown = 0, state = 0", account=account)
         ends = [site.send(f"late {n}", expires_at=timedelta(seconds=41)) for n in range(3)]
         external = an_account("ext")
-        site.recovery._accounts = FixedAccounts([an_account(), replace(external, channel="wecom_external")])
+        site.accounts.replace(an_account(), replace(external, channel="wecom_external"))
 
         watch(site, 50)
 
@@ -365,23 +380,16 @@ def test_an_update_is_repeated_only_by_its_own_policy(site: Site) -> None:
     assert (1, "unknown") == (len(site.calls(UPDATE)), site.state(update))
 
 
-def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site) -> None:
+def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its late answer came between our look and our lock."""
     site.vendor.says(lost())
     job = site.send()
     site.ring(job)
     site.advance(26)
-    act = site.recovery._act_on_unknowns
-    site.sql("update worker_parts set claim = 7 where job_id = :job", job=job)
-    with site.database.reading() as connection:
-        from worker.outbox.lanes.offering import doubtful
 
-        [found] = doubtful(connection, site.database.now, 10)
-    site.sql("update worker_parts set claim = 1 where job_id = :job", job=job)
-
-    site.runtime.writer.change([site.recovery._act(found)])
+    overtaken(site, monkeypatch, "update worker_parts set claim = 7")
     before = site.state(job)
-    act()
+    site.recover()
 
     assert ("unknown", "queued") == (before, site.state(job))
 
