@@ -119,15 +119,17 @@ def test_a_later_send_tries_a_refused_file_again(site: Site) -> None:
     assert ("accepted", 2) == (site.state(later), len(site.calls(UPLOAD)))
 
 
-def test_a_clock_behind_the_producers_does_not_upload_for_ever(site: Site) -> None:
+def test_a_clock_behind_the_producers_does_not_upload_for_ever(database: Database, driven_clock: DrivenClock) -> None:
     """Ids of another host may be older: whether the upload was made for this send is told by the database's clock."""
-    site.runtime.media._new_id = iter([f"{n:032x}" for n in range(1, 9)]).__next__
-    site.vendor.says(refused(40009))
-    job = site.image()
+    old = iter([f"{n:032x}" for n in range(1, 9)])
+    with planted(database, driven_clock, new_id=old.__next__) as site:
+        site.vendor.says(refused(40009))
+        job = site.image()
 
-    site.run()
+        site.run()
 
-    assert ("rejected", 1) == (site.state(job), len(site.calls()))
+        assert ("rejected", 1) == (site.state(job), len(site.calls()))
+        assert uploads(site)[0] < job
 
 
 def test_40007_is_healed_with_one_upload_more(site: Site) -> None:

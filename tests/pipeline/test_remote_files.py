@@ -80,7 +80,7 @@ def test_the_producer_stores_the_url_alone(site: Site, web: ScriptedWeb) -> None
     assert ((0, 0), []) == (stored(site), web.resolved)
 
 
-def test_an_upload_job_uploads_what_is_behind_its_url(site: Site) -> None:
+def test_an_upload_job_uploads_what_is_behind_its_url(site: Site, web: ScriptedWeb) -> None:
     """Fetched, kept, uploaded with its size and under the last part of the URL's path."""
     content, streamed = PNG + bytes(range(256)) * 10_000, list[tuple[str, int, bytes]]()
 
@@ -89,7 +89,7 @@ def test_an_upload_job_uploads_what_is_behind_its_url(site: Site) -> None:
         streamed.append((request.body.filename, request.body.size, b"".join(request.body.open())))
         return site.vendor.takes(request)
 
-    site.runtime.media._url_files._downloads._web.pages[URL] = Page(content)  # type: ignore[attr-defined]
+    web.pages[URL] = Page(content)
     site.vendor.says(read)
     job = asked_upload(site)
 

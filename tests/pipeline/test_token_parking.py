@@ -136,7 +136,7 @@ def test_another_secret_is_tried_at_once(site: Site) -> None:
     site.run()
     same = site.vendor.tokens, account(site).blocked_until > account(site).now
 
-    site.runtime.accounts._accounts["hr"] = replace(an_account(), secret=Secret(lambda: "s2"))  # type: ignore[attr-defined]
+    site.accounts.replace(replace(an_account(), secret=Secret(lambda: "s2")))
     look(site)
     site.advance(6)
     site.run()
@@ -150,7 +150,7 @@ def test_an_account_that_is_not_configured_here_is_left_to_others(site: Site) ->
     """Its secret may be another elsewhere."""
     site.vendor.says_for_tokens(refused(40001))
     site.ring(site.send())
-    del site.runtime.accounts._accounts["hr"]  # type: ignore[attr-defined]
+    site.accounts.replace(an_account("it"))
 
     look(site)
 

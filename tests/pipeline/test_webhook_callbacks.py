@@ -404,8 +404,7 @@ def test_what_waits_for_a_member_goes_once_the_account_says_he_is_in_the_scope(r
     room.site.advance(3600)
     room.site.run()
     before = [room.site.state(job) for job in jobs]
-    account = a_webhook(room.url, settings={"subscribed": True})
-    room.site.runtime.accounts._accounts["alerts"] = account  # type: ignore[attr-defined]
+    room.site.accounts.replace(a_webhook(room.url, settings={"subscribed": True}))
     for _ in range(2):
         room.site.advance(601)
         room.site.run()

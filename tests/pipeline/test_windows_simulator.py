@@ -111,8 +111,7 @@ def test_two_equal_messages_are_two_or_one_and_an_unknown(
                 faults.append(fault(1, {"cut_response_after": 20}))
             vendor.begin(reading, *faults)
             site.sql("delete from worker_media")
-            site.sql("update worker_tokens set expires_at = 0")
-            site.runtime.tokens._held.clear()
+            site.forget_tokens()
 
             jobs = [_ask(site, kind, n)]
             site.run()
@@ -144,8 +143,7 @@ def test_random_histories_of_equal_messages_lose_none_in_silence(
             struck = sorted(rng.sample(range(1, 9), rng.randint(1, 4)))
             actions = [rng.choice(list(LOST.values())) for _ in struck]
             vendor.begin(reading, *[fault(nth, action) for nth, action in zip(struck, actions, strict=True)])
-            site.sql("update worker_tokens set expires_at = 0")
-            site.runtime.tokens._held.clear()
+            site.forget_tokens()
 
             jobs = []
             for _ in range(rng.randint(3, 5)):
@@ -172,8 +170,7 @@ def test_two_equal_messages_without_a_fault_are_two(
     ):
         for n, reading in enumerate(READINGS[::5]):
             vendor.begin(reading)
-            site.sql("update worker_tokens set expires_at = 0")
-            site.runtime.tokens._held.clear()
+            site.forget_tokens()
             jobs = [site.send(f"same {n}"), site.send(f"same {n}")]
 
             settled(site, vendor, jobs)
