@@ -4,6 +4,7 @@
 - `sqlite_database`, `postgres_database`, `mariadb_database`: the same on one of them only.
 - `server_database`: on PostgreSQL and on MariaDB, whose transactions run at once.
 - `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
+- `pauses`: the seconds between two tries of a transaction; a test that asks for it gets databases that only note them.
 - `database_url`, `sqlite_url`, `postgres_url`, `mariadb_url`: for what opens its own engine, e.g. another process.
 - `redis_url`: of the Redis server; its content belongs to everybody, so use queue and key names of your own.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,21 @@ def sql_clock(request: pytest.FixtureRequest) -> SqlClock:
     return DatabaseClock()
 
 
+@pytest.fixture
+def pauses() -> list[float]:
+    """The seconds between two tries of a transaction, which are noted and not waited for."""
+    return []
+
+
+@pytest.fixture
+def _pause(request: pytest.FixtureRequest) -> Callable[[float], None]:
+    """Notes the pauses when the test asks for them, else waits."""
+    if "pauses" in request.fixturenames:
+        noted: list[float] = request.getfixturevalue("pauses")
+        return noted.append
+    return time.sleep
+
+
 @pytest.fixture(scope="session")
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file that tests copy."""
@@ -144,25 +161,31 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 
 @pytest.fixture
-def sqlite_database(sqlite_url: str, sql_clock: SqlClock) -> Iterator[Database]:
+def sqlite_database(sqlite_url: str, sql_clock: SqlClock, _pause: Callable[[float], None]) -> Iterator[Database]:
     """The outbox on SQLite."""
-    yield from _opened(sqlite_url, sql_clock)
+    yield from _opened(sqlite_url, sql_clock, _pause)
 
 
 @pytest.fixture
 def postgres_database(
-    request: pytest.FixtureRequest, _postgres_migrated: Database, sql_clock: SqlClock
+    request: pytest.FixtureRequest,
+    _postgres_migrated: Database,
+    sql_clock: SqlClock,
+    _pause: Callable[[float], None],
 ) -> Iterator[Database]:
     """The outbox on PostgreSQL."""
-    yield from _on_server(request, _postgres_migrated, sql_clock)
+    yield from _on_server(request, _postgres_migrated, sql_clock, _pause)
 
 
 @pytest.fixture
 def mariadb_database(
-    request: pytest.FixtureRequest, _mariadb_migrated: Database, sql_clock: SqlClock
+    request: pytest.FixtureRequest,
+    _mariadb_migrated: Database,
+    sql_clock: SqlClock,
+    _pause: Callable[[float], None],
 ) -> Iterator[Database]:
     """The outbox on MariaDB."""
-    yield from _on_server(request, _mariadb_migrated, sql_clock)
+    yield from _on_server(request, _mariadb_migrated, sql_clock, _pause)
 
 
 @pytest.fixture(params=SERVERS)
@@ -191,18 +214,20 @@ def _emptied(migrated: Database) -> str:
     return migrated.engine.url.render_as_string(hide_password=False)
 
 
-def _on_server(request: pytest.FixtureRequest, migrated: Database, clock: SqlClock) -> Iterator[Database]:
+def _on_server(
+    request: pytest.FixtureRequest, migrated: Database, clock: SqlClock, pause: Callable[[float], None]
+) -> Iterator[Database]:
     """The run's own engine with another clock: an engine and connections made anew cost each test 20 ms."""
     url = _emptied(migrated)
-    if request.node.get_closest_marker("own_engine"):
-        yield from _opened(url, clock)
+    if request.node.get_closest_marker("own_engine") or "pauses" in request.fixturenames:
+        yield from _opened(url, clock, pause)
         return
     lent = copy(migrated)
     lent.clock = clock
     yield lent
 
 
-def _opened(url: str, clock: SqlClock) -> Iterator[Database]:
-    database = Database(make_engine(url), clock=clock)
+def _opened(url: str, clock: SqlClock, pause: Callable[[float], None]) -> Iterator[Database]:
+    database = Database(make_engine(url), clock=clock, pause=pause)
     yield database
     database.close()

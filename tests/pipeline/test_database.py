@@ -106,10 +106,10 @@ PLAIN_OR_PIPELINED = pytest.mark.parametrize("pipelined", [False, True], ids=["p
 
 
 @PLAIN_OR_PIPELINED
-def test_a_transaction_is_run_again_with_growing_pauses(database: Database, pipelined: bool) -> None:
+def test_a_transaction_is_run_again_with_growing_pauses(
+    database: Database, pauses: list[float], pipelined: bool
+) -> None:
     """As often as it takes, up to eight times; what the failed tries wrote is gone."""
-    pauses: list[float] = []
-    database._pause = pauses.append
     tried: list[int] = []
 
     def work(connection: Connection) -> str:
@@ -127,12 +127,12 @@ def test_a_transaction_is_run_again_with_growing_pauses(database: Database, pipe
         assert ["n4"] == [row[0] for row in connection.execute(text("select name from worker_leases"))]
 
 
+@pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize(("error", "tries"), [(Told("x", sqlstate="40P01"), 8), (Told("x", sqlstate="23505"), 1)])
 def test_it_gives_up_after_eight_tries_and_at_once_on_anything_else(
     database: Database, error: Exception, tries: int
 ) -> None:
     """The error is the caller's then."""
-    database._pause = lambda seconds: None
     tried: list[int] = []
 
     def work(connection: Connection) -> None:
@@ -537,6 +537,7 @@ def test_a_commit_that_fails_is_an_error(deferred: Database, pipelined: bool) ->
     assert pid == deferred.run(backend, pipelined=pipelined)
 
 
+@pytest.mark.usefixtures("pauses")
 @HAS_A_PIPELINE
 @pytest.mark.parametrize("state", ["40001", "40P01"], ids=["serialization", "deadlock"])
 @pytest.mark.parametrize("at_commit", [False, True], ids=["statement", "commit"])
@@ -544,7 +545,6 @@ def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
     deferred: Database, state: str, at_commit: bool
 ) -> None:
     """Also when its word comes with the commit's answer: the transaction again, with only the last try's rows."""
-    deferred._pause = lambda seconds: None
     tried: list[int] = []
     raising = f"begin raise exception 'again' using errcode = '{state}'; end"
     with deferred.writing() as connection:

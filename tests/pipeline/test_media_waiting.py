@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Barrier
 
 import pytest
@@ -40,15 +39,6 @@ def server_site(server_database: Database, driven_clock: DrivenClock) -> Iterato
         yield planted_site
 
 
-@contextmanager
-def refusals(database: Database) -> Iterator[list[float]]:
-    """The pauses of transactions that the database asked to run again."""
-    paused: list[float] = []
-    before, database._pause = database._pause, paused.append
-    yield paused
-    database._pause = before
-
-
 def uploads(site: Site) -> list[str]:
     return [row.id for row in site.rows("select id from worker_jobs where kind = 'upload' order by id")]
 
@@ -64,7 +54,7 @@ def look_for_file(site: Site, work: DuePart) -> object:
 
 
 @WAITS
-def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: Site) -> None:
+def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: Site, pauses: list[float]) -> None:
     """A group commit has the upload's job, a send asks for it: the media_id is written all the same, and the send
     finds it. Before, the send had the cache's row by then, and each waited for the other."""
     site = server_site
@@ -73,7 +63,7 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
     [upload] = uploads(site)
     work = loaded(site, second)
 
-    with refusals(site.database) as refused, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool:
         with site.database.writing() as connection:
             lock_parts_now(connection, [part_id(upload, 0)], site.database.now, [upload])
             looking = pool.submit(look_for_file, site, work)
@@ -83,15 +73,15 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
 
     assert isinstance(found, Ready)
     assert {"image.media_id": "media1"} == found.facts["media"]
-    assert [] == refused
+    assert [] == pauses
 
 
-def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site) -> None:
+def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site, pauses: list[float]) -> None:
     """Twelve threads look for a file while its upload ends, eight files one after the other: no transaction has to be
     run again, each file is uploaded once, and every send is accepted."""
     jobs: list[str] = []
 
-    with refusals(site.database) as refused, ThreadPoolExecutor(CROWD) as pool:
+    with ThreadPoolExecutor(CROWD) as pool:
         for n in range(8):
             sends = [site.image(PNG + bytes([n]), to=f"u{n}x{one}") for one in range(CROWD + 1)]
             site.ring(sends[0])
@@ -113,7 +103,7 @@ def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site) -> 
 
     assert {"accepted"} == {site.state(job) for job in jobs}
     assert (8, 8) == (len(uploads(site)), len(site.calls(UPLOAD)))
-    assert [] == refused
+    assert [] == pauses
 
 
 def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
@@ -133,7 +123,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
 
 
 @WAITS
-def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
+def test_two_that_find_an_old_upload_begin_one(server_site: Site, pauses: list[float]) -> None:
     """Both wait for the old upload's job; the second then finds that the row names another, and waits for that."""
     site = server_site
     site.image()
@@ -142,7 +132,7 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
     site.advance(3 * DAY)
     works = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
 
-    with refusals(site.database) as refused, ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:
         with site.database.writing() as connection:
             lock_job_row(connection, old)
             looking = [pool.submit(look_for_file, site, work) for work in works]
@@ -151,18 +141,18 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site) -> None:
 
     assert [Awaiting(), Awaiting()] == found
     assert {uploads(site)[-1]} == {site.part_row(work.id).waits_on for work in works}
-    assert (2, []) == (len(uploads(site)), refused)
+    assert (2, []) == (len(uploads(site)), pauses)
 
 
 @WAITS
-def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Site) -> None:
+def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Site, pauses: list[float]) -> None:
     """Both want to make the file's row; one does, the other waits for its upload."""
     site = server_site
     works = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
     key = cache_key(site.runtime.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(works[0]))
     row = {**key, "job_id": "", "media_id": None, "valid_until": None, "created_at": 1}
 
-    with refusals(site.database) as refused, ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:
         with site.database.engine.connect() as holder:
             insert_rows(holder, tables.media, [row])
             looking = [pool.submit(look_for_file, site, work) for work in works]
@@ -173,7 +163,7 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
     assert [Awaiting(), Awaiting()] == found
     assert 1 == len(uploads(site))
     assert {uploads(site)[0]} == {site.part_row(work.id).waits_on for work in works}
-    assert len(refused) <= 1  # MariaDB refuses one of two that wait for a row that is taken back
+    assert len(pauses) <= 1  # MariaDB refuses one of two that wait for a row that is taken back
 
 
 def _file(work: DuePart) -> dict[str, str]:
