@@ -15,7 +15,7 @@ from worker.channels.wecom_app import WecomApp
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
-from worker.domain.resolution import Awaiting
+from worker.domain.resolution import Awaiting, Resolved
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Effects, End, Mark
 from worker.outbox.commit.ledger import commit
@@ -582,13 +582,13 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
     job = site.send()
     recall = site.recall(job)
     in_the_air(site, job)
-    stop = site.runtime.follow_ups._stop_target
+    planned = site.runtime.follow_ups.planned
 
-    def late(*target: Any) -> None:
-        stop(*target)
+    def late(*given: Any, **options: Any) -> Resolved:
         answered(site, job)
+        return planned(*given, **options)
 
-    site.runtime.follow_ups._stop_target = late  # type: ignore[method-assign]
+    site.runtime.follow_ups.planned = late  # type: ignore[method-assign]
 
     site.ring(recall)
 

@@ -186,12 +186,13 @@ def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site
     assert {"accepted"} == {site.state(job) for job in (*texts, *cards)}
 
 
-def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost() -> None:
+def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost(database: Database) -> None:
     """Without a bound there is no room to count; within one the smallest room counts."""
     starts = SlowStart(0.0)
 
     assert starts.room("hr:1", 10, 0, 1.0) is None
-    starts._calls = {"hr": 3, "hr:1": 2}
+    with database.reading() as connection:
+        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 3, "hr:1": 2}))
     first = starts.room("hr:1", 10, 0, 1.0)
     starts.offered("hr:1", ["a", "b"])
     other = starts.room("hr:2", 10, 0, 1.0)
