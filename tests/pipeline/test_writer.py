@@ -13,13 +13,14 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
 from tests.support.runtime import Site, planted
 from worker.delivery.sender import writer as writer_module
-from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Writer, WriterClosed
+from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, WriterClosed
 from worker.domain import settle
 from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Happened, Item, Mark, Marked, Repeat
+from worker.outbox.commit.commands import Change, End, Happened, Mark, Marked, Repeat
+from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -131,19 +132,33 @@ def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
     assert writer.stop(10)
 
 
-def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site) -> None:
+def marking(
+    monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mark]
+) -> tuple[list[threading.Thread], list[Any]]:
+    """Threads whose marks are queued, in this order, and what each of them is answered."""
+    queued, replies = threading.Semaphore(0), list[Any]()
+
+    class Waiting(Ticket):
+        """Tells that its item is in the queue: only then it is waited for."""
+
+        def wait(self, timeout_s: float = -1) -> bool:
+            queued.release()
+            return super().wait(timeout_s)
+
+    monkeypatch.setattr(writer_module, "Ticket", Waiting)
+    threads = []
+    for mark in marks:
+        threads.append(threading.Thread(target=lambda mark=mark: replies.append(writer.mark(mark))))
+        threads[-1].start()
+        assert queued.acquire(timeout=120)
+    return threads, replies
+
+
+def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four MiB of frozen bodies are one transaction, not four hundred."""
     jobs = [site.send(str(n)) for n in range(3)]
     writer = a_writer(site.database)
-    replies: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda job=job: replies.append(writer.mark(a_mark(job, body="x" * MAX_BYTES))))
-        for job in jobs
-    ]
-    for thread in threads:
-        thread.start()
-    while writer._queue.qsize() < 3:
-        pass
+    threads, replies = marking(monkeypatch, writer, [a_mark(job, body="x" * MAX_BYTES) for job in jobs])
 
     writer.start()
     for thread in threads:
@@ -314,8 +329,26 @@ def test_being_away_is_logged_once_and_without_content(site: Site) -> None:
     assert [{"event": "database_away", "error": "OperationalError", "items": 1, "log_level": "warning"}] == lines
 
 
-def test_sizes_count_bodies() -> None:
+def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mark weighs its body, everything else a row."""
-    items: list[Item] = [a_mark("j", body="x" * 1_000), a_mark("j"), an_end("j")]
+    jobs, writer = [site.send(str(n)) for n in range(4)], a_writer(site.database)
+    for job in jobs[2:]:
+        site.runtime.writer.mark(a_mark(job))
+    batches: list[int] = []
 
-    assert [1_000, 0, 200] == [writer_module._size(item) for item in items]
+    def noted(database: Database, items: Sequence[Any], *given: Any) -> Any:
+        batches.append(len(items))
+        return commit(database, items, *given)
+
+    monkeypatch.setattr(writer_module, "commit", noted)
+    monkeypatch.setattr(writer_module, "MAX_BYTES", 1_200)
+    threads, _ = marking(monkeypatch, writer, [a_mark(jobs[0], body="x" * 1_000), a_mark(jobs[1])])
+    ends = [writer.end(an_end(job)) for job in jobs[2:]]
+
+    writer.start()
+    for thread in threads:
+        thread.join(120)
+
+    assert all(ticket.wait(120) for ticket in ends)
+    assert [3, 1] == batches  # the first end fills the batch that the two marks began
+    assert writer.stop(10)
