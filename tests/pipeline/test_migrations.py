@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, inspect, text
@@ -233,14 +235,23 @@ def test_older_tables_are_upgraded_first(empty_database: Database, tmp_path: Pat
         require_current(empty_database)
 
 
+def unsuited(said: Sequence[tuple[str, str]]) -> list[str]:
+    """Revisions that let in a release newer than their own, or one that an earlier revision has shut out."""
+    return [
+        revision
+        for n, (revision, oldest) in enumerate(said)
+        if oldest > revision or any(oldest < before for _, before in said[:n])
+    ]
+
+
 def test_revisions_say_which_releases_may_use_their_tables() -> None:
     """Each its own or an older one, and none that the revision before would not suit."""
     scripts = list(ScriptDirectory.from_config(migrate.config()).walk_revisions())
     said = [(one.revision, one.module.compatible_from) for one in reversed(scripts)]
 
     assert said[0] == ("0001", "0001")
-    assert all(oldest <= revision for revision, oldest in said)
-    assert sorted(oldest for _, oldest in said) == [oldest for _, oldest in said]
+    assert [] == unsuited(said)
+    assert ["0002", "0004"] == unsuited([("0001", "0001"), ("0002", "0003"), ("0003", "0003"), ("0004", "0002")])
 
 
 def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
@@ -259,26 +270,45 @@ def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
         assert is_current(connection)
 
 
+def within_an_upgrade(monkeypatch: pytest.MonkeyPatch, database: Database, look: Callable[[Connection], None]) -> None:
+    """Upgrades, and looks in the place of Alembic's changes: with the lock held, in the upgrade's transaction."""
+    looks: list[str] = []
+
+    def instead(made: Config, revision: str) -> None:
+        looks.append(revision)
+        look(made.attributes["connection"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", instead)
+        upgrade(database.engine)
+    assert ["head"] == looks
+
+
 @pytest.mark.fewer_databases("PostgreSQL's lock of an upgrade")
-def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database) -> None:
+def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL: lock_timeout is short inside, so producers do not queue up behind a migration."""
     held = text("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
 
-    with migrate._alone(postgres_database.engine) as connection:
+    def look(connection: Connection) -> None:
         assert "5s" == connection.execute(text("show lock_timeout")).scalar_one()
         assert 1 == connection.execute(held).scalar_one()
 
+    within_an_upgrade(monkeypatch, postgres_database, look)
+
 
 @pytest.mark.fewer_databases("MariaDB's lock of an upgrade")
-def test_upgrades_on_mariadb_go_one_after_another(mariadb_database: Database) -> None:
+def test_upgrades_on_mariadb_go_one_after_another(mariadb_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A named lock of this database, a short wait for tables; the connection goes back as it was."""
     engine = mariadb_database.engine
-    with migrate._alone(engine) as connection:
+    lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
+
+    def look(connection: Connection) -> None:
         assert 5 == connection.execute(text("select @@session.lock_wait_timeout")).scalar_one()
         inside = connection.execute(text("select connection_id()")).scalar_one()
         with engine.connect() as other:
-            lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
             assert inside == other.execute(text(f"select is_used_lock({lock})")).scalar_one()
+
+    within_an_upgrade(monkeypatch, mariadb_database, look)
 
     with engine.connect() as after:
         assert 5 < after.execute(text("select @@session.lock_wait_timeout")).scalar_one()
@@ -291,12 +321,12 @@ def test_an_upgrade_that_waits_too_long_for_another_says_so(
 ) -> None:
     """MariaDB: the lock is somebody else's for longer than we wait."""
     monkeypatch.setattr(migrate, "WAIT_FOR_OTHERS_S", 0)
-    with (
-        migrate._alone(mariadb_database.engine),
-        pytest.raises(ConfigurationError, match="try again"),
-        migrate._alone(mariadb_database.engine),
-    ):
-        pass
+
+    def another(connection: Connection) -> None:
+        with pytest.raises(ConfigurationError, match="try again"):
+            upgrade(mariadb_database.engine)
+
+    within_an_upgrade(monkeypatch, mariadb_database, another)
 
 
 @pytest.mark.fewer_databases("only MariaDB commits each change of a table by itself")
