@@ -40,7 +40,7 @@ def a_doorbell(others: int, bulk: int, priority: Priority = Priority.NORMAL) -> 
 
 
 def letters(picked: Picked) -> str:
-    return "".join("unb"[work.priority] for work in picked.due_parts)
+    return "".join("unb"[due.priority] for due in picked.due_parts)
 
 
 def test_every_eighth_is_bulk_and_each_keeps_its_own_order() -> None:
@@ -68,7 +68,7 @@ def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
     """Here bulk alone finds no room, seven times over: the next pick begins with it all the same."""
     bulk_quota = BulkQuota()
     first = bulk_quota.pick(LANE, a_doorbell(20, 3), 16)
-    bulk_quota.refund(LANE, first, [work.id for work in first.due_parts[:7]])
+    bulk_quota.refund(LANE, first, [due.id for due in first.due_parts[:7]])
 
     again = [bulk_quota.pick(LANE, a_doorbell(20, 3), 4) for _ in range(1)]
     bulk_quota.refund(LANE, again[0], [])
@@ -80,12 +80,12 @@ def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
 def test_a_pick_leaves_the_others_as_they_stood() -> None:
     """In the order in which they came."""
     due_parts = a_doorbell(9, 2)
-    ids = [work.id for work in due_parts]
+    ids = [due.id for due in due_parts]
 
     picked = BulkQuota().pick(LANE, due_parts, 8)
 
-    assert [*ids[:7], ids[9]] == [work.id for work in picked.due_parts]
-    assert [ids[7], ids[8], ids[10]] == [work.id for work in due_parts]
+    assert [*ids[:7], ids[9]] == [due.id for due in picked.due_parts]
+    assert [ids[7], ids[8], ids[10]] == [due.id for due in due_parts]
 
 
 def test_a_doorbell_of_bulk_alone_costs_bulk_nothing() -> None:
@@ -114,12 +114,12 @@ def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]
     """Doorbells of any size of which only the first few find room, in turns over several processes: of any n calls in a
     row an eighth is bulk, less one for each process.
     """
-    mixings, calls = [BulkQuota() for _ in range(processes)], ""
+    quotas, calls = [BulkQuota() for _ in range(processes)], ""
     for turn, (others, rooms) in enumerate(rounds):
-        bulk_quota = mixings[turn % processes]
+        bulk_quota = quotas[turn % processes]
         for room in rooms:
             picked = bulk_quota.pick(LANE, a_doorbell(others, 3), 16)
-            bulk_quota.refund(LANE, picked, [work.id for work in picked.due_parts[:room]])
+            bulk_quota.refund(LANE, picked, [due.id for due in picked.due_parts[:room]])
             calls += letters(picked)[:room]
 
     for length in range(1, len(calls) + 1):
@@ -135,7 +135,7 @@ def test_threads_that_pick_at_once_share_one_count(rooms: list[int]) -> None:
         picks = [bulk_quota.pick(LANE, a_doorbell(20, 3), 16) for _ in rooms]
         for n, picked in enumerate(picks):
             room = rooms[(n + turn) % len(rooms)]
-            bulk_quota.refund(LANE, picked, [work.id for work in picked.due_parts[:room]])
+            bulk_quota.refund(LANE, picked, [due.id for due in picked.due_parts[:room]])
             called += letters(picked)[:room]
 
     assert 1 / (OTHERS + 2) <= called.count("b") / len(called) <= 1 / (OTHERS - 1)
