@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -756,11 +757,14 @@ def test_a_modules_marked_functions_are_found_once_each(tmp_path: Any, monkeypat
         "@on_job_done(states=[JobState.REJECTED])\ndef second(done, session): ...\n"
         "def helper(): ...\n"
     )
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    pressed = CardPressed("e", "hr", "j", "j-0", "lisi", "ok", {}, "t", "button_interaction", False, at)
+    done = JobDone("e", "hr", "j", "send", JobState.REJECTED, at)
 
     hooks = load_hooks("shop_hooks_module")
 
     assert {JobState.REJECTED} == hooks.job_states
-    assert 2 == len(hooks._hooks)
+    assert [["first"], ["second"]] == [[hook.__name__ for hook in hooks.that_hear(event)] for event in (pressed, done)]
 
 
 @pytest.mark.parametrize("states", [[], [JobState.OPEN], [JobState.OPEN, JobState.ACCEPTED]])
