@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,13 +23,19 @@ class Published:
 
     def __init__(self) -> None:
         self.messages: list[list[dict[str, Any]]] = []
+        self.declared: list[str] = []
         self.away = False
 
     def open(self) -> bool:
         return not self.away
 
     def channel(self) -> Any:
-        raise AssertionError("nothing is declared twice")
+        client = SimpleNamespace(transport=SimpleNamespace(driver_type="memory"))
+        return SimpleNamespace(connection=SimpleNamespace(client=client))
+
+    def declare(self, exchanges: list[Any]) -> None:
+        assert not self.declared, "nothing is declared twice"
+        self.declared += [exchange.name for exchange in exchanges]
 
     def publish(self, body: Any, **options: Any) -> bool:
         assert ("task.multi", 1) == (options["routing_key"], options["delivery_mode"])
@@ -40,11 +47,11 @@ class Published:
 
 
 @pytest.fixture
-def made() -> tuple[Flower, Published]:
+def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Flower, Published]:
     """A publisher whose line remembers."""
-    one, line = Flower(make_app(Settings()), "w1@test"), Published()
-    one._line, one._exchange = line, "celeryev"  # type: ignore[assignment]
-    return one, line
+    line = Published()
+    monkeypatch.setattr(flower, "BrokerLine", lambda app, purpose: line)
+    return Flower(make_app(Settings()), "w1@test"), line
 
 
 def happened(job: str, state: JobState | None, text: str = "") -> Happened:
@@ -94,14 +101,18 @@ def test_a_full_queue_drops_and_counts(made: tuple[Flower, Published], monkeypat
 
 
 def test_old_waiting_jobs_are_forgotten(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known of waiting jobs stays bounded."""
-    one, _ = made
+    """What is known of waiting jobs stays bounded; who is forgotten is shown as received once more."""
+    one, line = made
     monkeypatch.setattr(flower, "WAITING_KEPT", 1)
-
     one.tell([happened(job, None, "waits") for job in "abc"])
     one.turn()
 
-    assert {"c": None} == one._waiting
+    one.tell([happened(job, JobState.ACCEPTED) for job in "abc"])
+    one.turn()
+
+    last = line.messages[-1]
+    assert ["a", "b"] == [event["uuid"] for event in last if event["type"] == "task-received"]
+    assert ["a", "b", "c"] == [event["uuid"] for event in last if event["type"] == "task-succeeded"]
 
 
 def test_events_reach_whoever_listens() -> None:
