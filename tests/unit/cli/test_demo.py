@@ -10,7 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,28 @@ from worker.config.accounts import FixedAccounts
 from worker.outbox.engine.database import make_engine
 
 
+def noted(patch: pytest.MonkeyPatch, instead: Sequence[str] = ()) -> list[subprocess.Popen[str]]:
+    """The processes that are started from now on; `instead`: all of them with this command."""
+    started: list[subprocess.Popen[str]] = []
+    start = subprocess.Popen
+
+    def starting(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+        started.append(start(instead or command, **options))
+        return started[-1]
+
+    patch.setattr(subprocess, "Popen", starting)
+    return started
+
+
 @pytest.fixture(scope="module")
 def played() -> tuple[int, str, Outcome, list[subprocess.Popen[str]]]:
     """The whole demo, played once: status, output, what came out, and its processes."""
     before = signal.getsignal(signal.SIGTERM)
-    screen, outcomes, processes = io.StringIO(), [], []
-    told, process = demo.tell_everything, stage._end
+    screen, outcomes, told = io.StringIO(), [], demo.tell_everything
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "Console", lambda **options: Console(file=screen, width=200, **options))
         patch.setattr(demo, "tell_everything", lambda console, it: (outcomes.append(it), told(console, it)))
-        patch.setattr(stage, "_end", lambda one: (processes.append(one), process(one)))
+        processes = noted(patch)
         status = demo.run()
     assert before is signal.getsignal(signal.SIGTERM)
     return status, screen.getvalue(), outcomes[0], processes
@@ -114,14 +127,12 @@ def test_what_is_not_as_stated_is_said(
 
 def test_a_stage_that_fails_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A simulator that does not come up is one sentence, and nothing stays behind."""
-    ended: list[subprocess.Popen[str]] = []
-    end = stage._end
-    monkeypatch.setattr(stage, "_end", lambda process: (ended.append(process), end(process)))
     monkeypatch.setattr(stage, "VENDOR", "no JSON and no file")
+    started = noted(monkeypatch)
 
     assert 1 == demo.run()
     assert "the fake WeCom did not start" in capsys.readouterr().out
-    assert [True] == [process.poll() is not None for process in ended]
+    assert [True] == [process.poll() is not None for process in started]
 
 
 def test_a_worker_that_ended_early_is_told_with_its_log(tmp_path: Path) -> None:
@@ -142,23 +153,34 @@ def test_a_process_that_will_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
     """After a while, so that the demo always ends."""
     monkeypatch.setattr(stage, "END_S", 0.1)
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+    started = noted(monkeypatch, [sys.executable, "-c", code])
 
-    with _child(code) as process:
-        assert process.stdout is not None
-        assert "up\n" == process.stdout.readline()
-        stage._end(process)
+    with pytest.raises(StageFailed, match="did not start"), DemoStage.built("", receiver=False):
+        pass
 
-    assert -signal.SIGKILL == process.returncode
+    assert [-signal.SIGKILL] == [process.returncode for process in started]
 
 
-def test_a_sigterm_unwinds_the_demo() -> None:
+def test_a_sigterm_unwinds_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process is left behind: the exit comes as an exception, and the handler is put back."""
     before = signal.getsignal(signal.SIGTERM)
+    unwound: list[bool] = []
 
-    with pytest.raises(SystemExit) as ended, demo._ends_on_sigterm():
-        signal.raise_signal(signal.SIGTERM)
+    @contextmanager
+    def built(settings_text: str, *, receiver: bool) -> Iterator[None]:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            yield
+        finally:
+            unwound.append(True)
+
+    monkeypatch.setattr(DemoStage, "built", built)
+
+    with pytest.raises(SystemExit) as ended:
+        demo.run()
 
     assert 128 + signal.SIGTERM == ended.value.code
+    assert [True] == unwound
     assert before is signal.getsignal(signal.SIGTERM)
 
 
