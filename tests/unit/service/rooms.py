@@ -95,11 +95,10 @@ class Site:
             found = connection.exec_driver_sql(f"select lane, id from worker_parts where job_id = '{job}'").one()
         return found[0], found[1]
 
-    def doorbell(self, room: WorkerProcess) -> Any:
-        """The arguments of the next doorbell in the normal queue."""
-        app = room._app
-        with app.connection_for_read() as connection:
-            bells = connection.SimpleQueue(app.amqp.queues[self.prefix + NORMAL])
+    def doorbell(self) -> Any:
+        """The arguments of the next doorbell that the process which was opened last puts into the normal queue."""
+        with self.opened.connection_for_read() as connection:
+            bells = connection.SimpleQueue(self.opened.amqp.queues[self.prefix + NORMAL])
             message = bells.get(timeout=LIMIT_S)
             message.ack()
             bells.close()
@@ -108,7 +107,8 @@ class Site:
     @contextmanager
     def open(self, *, events: bool = False) -> Iterator[WorkerProcess]:
         """An open worker process without Celery around it; finished at the end."""
-        room: WorkerProcess = self.app().worker_process
+        self.opened = self.app()
+        room: WorkerProcess = self.opened.worker_process
         assert room.open(threads=2, node="w1@test", events=events)
         try:
             yield room

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,45 @@ from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.state import JobState
 from worker.reporting.report import wait_for
+from worker.service import lifecycle
 from worker.service.lifecycle import EXIT_OVERDUE, EXIT_WRITER_DIED
+from worker.service.loop import Loop
 
 
 @pytest.fixture
 def site(sqlite_url: str) -> Site:
     """A site whose deadlines are short."""
     return Site(sqlite_url, delivery=dict(SHORT))
+
+
+class ByHand(Loop):
+    """A loop without a thread."""
+
+    def start(self) -> None:
+        """Makes no turn."""
+
+    def stop(self, timeout_s: float) -> bool:
+        """Nothing is under way."""
+        return True
+
+
+@pytest.fixture
+def relay_turns(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], float]]:
+    """The relay's turn in each process that is opened, made by nobody but the test."""
+    turns: list[Callable[[], float]] = []
+
+    def made(name: str, turn: Callable[[], float]) -> Loop:
+        if name != "relay":
+            return Loop(name, turn)
+        turns.append(turn)
+        return ByHand(name, turn)
+
+    monkeypatch.setattr(lifecycle, "Loop", made)
+    return turns
+
+
+def events(logs: list[MutableMapping[str, Any]]) -> list[str]:
+    return [entry["event"] for entry in logs]
 
 
 def test_a_doorbell_delivers_and_the_end_gives_everything_back(site: Site) -> None:
@@ -36,7 +68,7 @@ def test_a_doorbell_delivers_and_the_end_gives_everything_back(site: Site) -> No
         room.ring(site.part(job)[0], [site.part(job)[1]])
         report = wait_for(site.database, job, LIMIT_S)
         site.send("offered")
-        site.doorbell(room)  # so the relay holds its lease
+        site.doorbell()  # so the relay holds its lease
 
     assert (JobState.ACCEPTED, ["m1"]) == (report.state, [receipt.msgid for receipt in report.receipts])
     assert 0 == site.one("select count(*) from worker_processes where ended_at is null")
@@ -50,8 +82,8 @@ def test_the_relay_offers_what_is_due(site: Site) -> None:
     job = site.send()
     lane, part = site.part(job)
 
-    with site.open() as room:
-        doorbell = site.doorbell(room)
+    with site.open():
+        doorbell = site.doorbell()
 
     assert [lane, [part], False] == doorbell
 
@@ -122,6 +154,7 @@ def test_tables_of_another_release_are_one_sentence(tmp_path: Path) -> None:
         room.open(threads=2, node="w1@test", events=False)
 
 
+@pytest.mark.usefixtures("relay_turns")
 def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
     """Nothing is called, and the ids may be offered again at once."""
     job = site.send()
@@ -129,7 +162,6 @@ def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
 
     with site.open() as room:
         room.begin_drain()
-        assert room._loops["relay"].stop(10)  # a turn that had begun may still have offered the part
         with site.database.writing() as connection:
             connection.exec_driver_sql("update worker_parts set offered_until = 9000000000000000")
         room.ring(lane, [part])
@@ -178,21 +210,23 @@ def test_a_foreign_error_is_said_without_its_text(site: Site) -> None:
     assert () == report.receipts
 
 
-def test_nothing_is_offered_while_the_broker_is_away(site: Site) -> None:
+def test_nothing_is_offered_while_the_broker_is_away(site: Site, relay_turns: list[Callable[[], float]]) -> None:
     """Ids that cannot be published would only wait longer and longer."""
     site.broker = "redis://127.0.0.1:1/0"
     job = site.send()
 
-    with capture_logs() as logs, site.open() as room:
-        assert room._loops["relay"].stop(LIMIT_S)
-        delays = [room._relay_turn() for _ in range(2)]
+    with capture_logs() as logs, site.open():
+        [turn] = relay_turns
+        delays = [turn() for _ in range(2)]
 
     assert [0.5, 0.5] == delays
-    assert 1 == [entry["event"] for entry in logs].count("broker_away")
+    assert 1 == events(logs).count("broker_away")
     assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is None
 
 
-def test_a_recovery_that_fails_slows_no_offer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recovery_that_fails_slows_no_offer(
+    site: Site, relay_turns: list[Callable[[], float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It turns in a thread of its own: what is due is offered at the relay's pace."""
     failed = threading.Event()
 
@@ -203,10 +237,11 @@ def test_a_recovery_that_fails_slows_no_offer(site: Site, monkeypatch: pytest.Mo
     monkeypatch.setattr(Recovery, "turn", fails)
 
     with site.open() as room:
+        [turn] = relay_turns
+        turn()  # so it leads, and recovers
         assert failed.wait(LIMIT_S)
-        assert room._loops["relay"].stop(LIMIT_S)
         job = site.send()
-        delays = [room._relay_turn() for _ in range(50)]
+        delays = [turn() for _ in range(50)]
 
     assert max(delays) <= room.runtime.settings.idle_poll_s
     assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is not None
@@ -296,7 +331,7 @@ def test_a_writer_that_is_stuck_ends_the_process(site: Site) -> None:
     lane, part = site.part(site.send())
     other = sqlite3.connect(site.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
 
-    with site.open() as room:
+    with capture_logs() as logs, site.open() as room:
         sender = threading.Thread(target=room.ring, args=(lane, [part]))
         sender.start()
         assert calling.wait(LIMIT_S)
@@ -304,20 +339,18 @@ def test_a_writer_that_is_stuck_ends_the_process(site: Site) -> None:
         released.set()
         room.finish()
         status = site.exits.get(timeout=LIMIT_S)
-        closed = room._closed.is_set()
+        drained = "worker_drained" in events(logs)
         other.execute("rollback")
         sender.join(LIMIT_S)
     other.close()
 
-    assert (EXIT_OVERDUE, False) == (status, closed)
+    assert (EXIT_OVERDUE, False) == (status, drained)
 
 
 def test_a_life_that_cannot_be_given_back_does_not_keep_the_process(site: Site) -> None:
     """The others find out ten seconds later; the end is clean."""
-    with capture_logs() as logs:
-        with site.open() as room, site.database.writing() as connection:
-            connection.exec_driver_sql("drop table worker_processes")
-        closed = room._closed.is_set()
+    with capture_logs() as logs, site.open(), site.database.writing() as connection:
+        connection.exec_driver_sql("drop table worker_processes")
 
-    assert closed
+    assert "worker_drained" in events(logs)
     assert ["OperationalError"] == [entry["error"] for entry in logs if entry["event"] == "not_given_back"]
