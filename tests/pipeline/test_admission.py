@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Table, event, text
 
 from worker.delivery.sender.admission import MOST_KEYS, Governor
 from worker.domain.errors import WorkerError
@@ -360,13 +361,21 @@ def test_purged_rows_are_made_again(database: Database, driven_clock: DrivenCloc
 def test_the_memory_of_known_rows_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has met very many members forgets and asks the database again."""
     monkeypatch.setattr(budgets, "_KNOWN_MOST", 3)
+    made: list[int] = []
+    insert = budgets.insert_rows
+
+    def noted(connection: Connection, table: Table, rows: Sequence[Any], **options: Any) -> None:
+        made.append(len(rows))
+        insert(connection, table, rows, **options)
+
+    monkeypatch.setattr(budgets, "insert_rows", noted)
     governor = a_governor(database)
 
     for _ in range(2):
         governor.reserve([[a_charge(f"member{n}") for n in range(4)]])
         governor.reserve([[a_charge("one more")]])
 
-    assert len(governor._budgets._known) <= 5
+    assert [4, 1, 4, 0] == made
 
 
 def test_a_closed_governor_grants_nothing(database: Database) -> None:

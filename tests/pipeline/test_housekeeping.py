@@ -378,7 +378,7 @@ def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
     keep_house(site)
 
-    [page] = [rows for query, rows in read if query == purge._JOBS]
+    [page] = [rows for query, rows in read if "from worker_jobs where id > :after" in query]
     assert [old] == [row[0] for row in page]
 
 
@@ -403,8 +403,13 @@ def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: p
             keep(connection, part_id(job, 0), [Confirmation("ann", f"wm{n}", 1) for n in range(3)], 1)
     site.advance(11 * DAY)
     deleted: list[int] = []
-    delete = purge._delete_jobs
-    monkeypatch.setattr(purge, "_delete_jobs", lambda c, going: deleted.append(len(going)) or delete(c, going))
+    batch = purge.purge_jobs
+
+    def noted(database: Database, before: int, after: str) -> purge.BatchResult:
+        deleted.append((result := batch(database, before, after)).deleted)
+        return result
+
+    monkeypatch.setattr(purge, "purge_jobs", noted)
 
     assert 5 == keep_house(site)["jobs"]
     assert [2, 2, 1] == [size for size in deleted if size]

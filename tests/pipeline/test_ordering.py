@@ -422,9 +422,8 @@ def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
 def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """No statement about orders, from the enqueue to the end."""
     asked: list[str] = []
-    monkeypatch.setattr(order_queue, "_lock", lambda connection, wanted: asked.extend(wanted))
-    monkeypatch.setattr(order_queue, "_places", lambda connection, ids: asked.extend(ids) or {})
-    monkeypatch.setattr(order_queue, "insert_rows", lambda *_, **__: asked.append("insert"))
+    for name in ("fetch", "run", "insert_rows"):
+        monkeypatch.setattr(order_queue, name, lambda *_, name=name, **__: asked.append(name) or [])
     site.vendor.says(busy(), refused(BUSY), lost())
     for n in range(5):
         site.send(str(n))
