@@ -90,14 +90,14 @@ def run(stack: Stack, rng: random.Random, keys: int, each: int, kind: str) -> tu
     until(lambda: _open(stack, NOT_HELD) == 0, "every other key is through", LIMIT_S)
     spent = time.monotonic() - began
     before = _numbers(stack)
-    wrong = [*_out_of_order(before), *_missing(before, keys, each)]
+    wrong = [*out_of_order(before), *never_arrived(before, keys, each)]
     wrong += [f"{HELD} went on behind its doubt"] if set(before.get(HELD, [])) != {0} else []
     faults = sum(rule["hits"] for rule in stack.vendor.get("faults")["rules"])
     stack.vendor.heal()  # else another part of the held key may be held, as it asked for
     skip(stack.database, held)
     until(lambda: _open(stack, f"order_key = '{HELD}' and id <> '{held}'") == 0, "the held key goes on", LIMIT_S)
     after = _numbers(stack)
-    wrong += [*_out_of_order({HELD: after[HELD]}), *_missing({HELD: after[HELD]}, 0, each)]
+    wrong += [*out_of_order({HELD: after[HELD]}), *never_arrived({HELD: after[HELD]}, 0, each)]
     if left := stack.number("select count(*) from worker_order_queue"):
         wrong.append(f"{left} parts are left in a line")
     calls = sum(map(len, after.values()))
@@ -148,7 +148,8 @@ def _numbers(stack: Stack) -> dict[str, list[int]]:
     return found
 
 
-def _out_of_order(numbers: Mapping[str, Sequence[int]]) -> list[str]:
+def out_of_order(numbers: Mapping[str, Sequence[int]]) -> list[str]:
+    """A sentence for each step back of a key; what has no key may come in any order."""
     return [
         f"{name}: {earlier} was sent before {later}"
         for name, calls in numbers.items()
@@ -158,7 +159,8 @@ def _out_of_order(numbers: Mapping[str, Sequence[int]]) -> list[str]:
     ]
 
 
-def _missing(numbers: Mapping[str, Sequence[int]], keys: int, each: int) -> list[str]:
+def never_arrived(numbers: Mapping[str, Sequence[int]], keys: int, each: int) -> list[str]:
+    """A sentence for each key whose jobs, `each` of every one of the `keys`, did not all come."""
     expected = {f"key{n}": each for n in range(keys)} | ({NOBODYS: FREE} if keys else {HELD: each})
     return [
         f"{name}: {sorted(set(range(count)) - set(numbers.get(name, ())))} never arrived"

@@ -74,10 +74,10 @@ def test_the_ordering_bench_sees_a_step_back_and_a_job_that_never_came() -> None
     """A repeat of the same one is no step back; what has no key may come in any order."""
     good = {"key0": [0, 0, 1, 1, 2], ordering.NOBODYS: [*range(1, ordering.FREE), 0]}
 
-    assert [] == [*ordering._out_of_order(good), *ordering._missing(good, 1, 3)]
-    assert ["key0: 1 was sent before 0"] == ordering._out_of_order({"key0": [0, 1, 0, 1]})
-    assert ["key0: [1] never arrived"] == ordering._missing({**good, "key0": [0, 2]}, 1, 3)
-    assert ["held: [0, 1] never arrived"] == ordering._missing({}, 0, 2)
+    assert [] == [*ordering.out_of_order(good), *ordering.never_arrived(good, 1, 3)]
+    assert ["key0: 1 was sent before 0"] == ordering.out_of_order({"key0": [0, 1, 0, 1]})
+    assert ["key0: [1] never arrived"] == ordering.never_arrived({**good, "key0": [0, 2]}, 1, 3)
+    assert ["held: [0, 1] never arrived"] == ordering.never_arrived({}, 0, 2)
 
 
 def test_windows_are_counted_as_the_vendor_may() -> None:
