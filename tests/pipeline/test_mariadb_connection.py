@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymysql
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.support.producing import ACCOUNTS, ANN, HELLO
@@ -20,10 +22,12 @@ from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.database import Database, is_about_the_row, is_lost, is_retryable, make_engine
 from worker.outbox.engine.dialect import MARIADB
 from worker.outbox.engine.sql import fetch
-from worker.outbox.jobs import jobs, loading, rows
-from worker.outbox.lanes import budgets, offering
+from worker.outbox.jobs.jobs import owners
+from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.rows import lock_parts_now
+from worker.outbox.lanes.budgets import Budgets
 from worker.outbox.lanes.full_scan import START, lanes_with_due
-from worker.outbox.lanes.offering import expired, head_of_lane, lanes_newly_due
+from worker.outbox.lanes.offering import expired, head_of_lane, lanes_newly_due, offer
 
 pytestmark = [pytest.mark.own_engine, pytest.mark.mariadb, pytest.mark.fewer_databases("MariaDB's own manners")]
 
@@ -74,19 +78,61 @@ def test_both_names_of_the_dialect_are_the_same(mariadb_url: str) -> None:
         database.close()
 
 
-class Server:
-    """A cursor that tells of a server what it is asked."""
+Answers = dict[str, list[tuple[Any, ...]]]
+"""Words of a query -> the rows that it is answered instead of the server's."""
 
-    def __init__(self, **changed: Any) -> None:
-        good = {"level": "READ-COMMITTED", "mode": "STRICT_ALL_TABLES", "packet": 2**24, "binlog": "MIXED", "log": 1}
-        self._rows: list[tuple[Any, ...]] = [tuple({**good, **changed}.values())]
 
-    def execute(self, sql: str) -> None:
-        """Nothing is kept of it."""
+class Cursor:
+    """A cursor of the driver that answers some queries by itself."""
+
+    def __init__(self, cursor: Any, answers: Answers) -> None:
+        self._cursor, self._answers = cursor, answers
+        self._rows: list[tuple[Any, ...]] | None = None
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        """Asks the server, unless there is an answer."""
+        self._rows = next((rows for words, rows in self._answers.items() if words in sql), None)
+        return self._cursor.execute(sql, *values) if self._rows is None else len(self._rows)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """What it is."""
-        return self._rows
+        """The rows of the answer, or the server's."""
+        return list(self._cursor.fetchall()) if self._rows is None else self._rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+class Server:
+    """A connection of the driver to a server that says other things of itself."""
+
+    def __init__(self, connection: Any, answers: Answers, version: str) -> None:
+        self._connection, self._answers, self.server_version = connection, answers, version
+
+    def cursor(self, *given: Any) -> Cursor:
+        """A cursor that gives the answers."""
+        return Cursor(self._connection.cursor(*given), self._answers)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def connect(url: str, *, version: str = "10.11.6-MariaDB", clock: str = "00:00:00.001", **changed: Any) -> None:
+    """Makes a first connection to a server that is as it should be but for what was changed."""
+    good = {"level": "READ-COMMITTED", "mode": "STRICT_ALL_TABLES", "packet": 2**24, "binlog": "MIXED", "log": 1}
+    answers: Answers = {
+        "@@max_allowed_packet": [tuple({**good, **changed}.values())],
+        "sleep(0.001)": [("00:00:00.000", 0, clock)],
+    }
+    engine = make_engine(url)
+
+    @event.listens_for(engine, "do_connect")
+    def _instead(dialect: Any, _record: Any, given: Any, named: Any) -> Server:
+        return Server(dialect.connect(*given, **named), answers, version)
+
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -98,22 +144,21 @@ class Server:
         ({"packet": 2**20}, "16M"),
     ],
 )
-def test_a_server_that_cannot_keep_the_promises_is_refused(changed: dict[str, Any], words: str) -> None:
+def test_a_server_that_cannot_keep_the_promises_is_refused(
+    mariadb_url: str, changed: dict[str, Any], words: str
+) -> None:
     """One sentence with the remedy at the first connection, before anything is written."""
-    mariadb._check(Server(), True)
-    mariadb._check(Server(binlog="STATEMENT", log=0), False)
+    connect(mariadb_url)
+    connect(mariadb_url, version="8.0.36", binlog="STATEMENT", log=0)
 
     with pytest.raises(ConfigurationError, match=words):
-        mariadb._check(Server(**changed), True)
+        connect(mariadb_url, **changed)
 
 
-def test_a_clock_that_stands_still_in_a_statement_is_refused() -> None:
+def test_a_clock_that_stands_still_in_a_statement_is_refused(mariadb_url: str) -> None:
     """`sysdate-is-now`: the clock would be the statement's start, before it waited for its locks."""
-    server = Server()
-    server._rows = [("2026-01-01 00:00:00.000001", 0, "2026-01-01 00:00:00.000001")]
-
     with pytest.raises(ConfigurationError, match="sysdate-is-now"):
-        mariadb._check_clock(server)
+        connect(mariadb_url, clock="00:00:00.000")
 
 
 def test_the_check_happens_when_a_connection_is_made(mariadb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,32 +322,46 @@ def rows_read(connection: Connection) -> int:
     return sum(int(value) for _, value in found)
 
 
+@contextmanager
+def statements(database: Database) -> Iterator[tuple[Connection, list[tuple[str, Any]]]]:
+    """A transaction, and what is sent in it: the statements as the driver gets them, with their values."""
+    sent: list[tuple[str, Any]] = []
+    # Not one of the outbox's own connections, whose statements go past SQLAlchemy and its events.
+    with database.engine.begin() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *given: sent.append((given[2], given[3])))
+        yield connection, sent
+
+
 def test_rows_are_locked_and_loaded_without_a_temporary_table(mariadb_database: Database) -> None:
     """Each id is looked up in the key, in the order of the ids: nothing is sorted, no long text is copied."""
     fill(mariadb_database)
-    statements = [rows._select_parts(MARIADB, "1"), rows._select_jobs(MARIADB), loading._select(MARIADB, "1")]
-    ids = {"ids": ids_json(["a-0", "b-0"])}
+    ids = ["a-0", "b-0"]
+    with statements(mariadb_database) as (connection, sent):
+        lock_parts_now(connection, ids, "1", ids)
+        load(connection, "1", ids)
+        Budgets(mariadb_database).existing(connection, ids)
 
-    with mariadb_database.reading() as connection:
-        for statement in [*statements, budgets._select(MARIADB)]:
-            plan = connection.execute(text(f"explain format=traditional {statement}"), ids).mappings().all()
+    assert 4 == len(sent)
+    with mariadb_database.engine.connect() as connection:
+        for statement, values in sent:
+            plan = connection.exec_driver_sql(f"explain format=traditional {statement}", values).mappings().all()
             assert ["ALL", "eq_ref"] == [step["type"] for step in plan[:2]]
             # MySQL keeps the document of the ids in a table of its own; what is joined to it is not copied.
             extra = [str(step["Extra"]).replace("json_table; Using temporary", "json_table") for step in plan]
             assert not [words for words in extra if "temporary" in words or "filesort" in words]
 
 
-def test_no_document_is_opened_beside_a_locking_clause() -> None:
+def test_no_document_is_opened_beside_a_locking_clause(mariadb_database: Database) -> None:
     """MySQL refuses that (3569): ids and keys come out of a select of their own."""
-    statements = [
-        rows._select_parts(MARIADB, "1"),
-        rows._select_jobs(MARIADB),
-        budgets._select(MARIADB),
-        str(jobs._owners(MARIADB, " lock in share mode")),
-        str(offering._lock_free(MARIADB, "1")),
-    ]
+    with statements(mariadb_database) as (connection, sent):
+        lock_parts_now(connection, ["a-0"], "1", ["a"])
+        Budgets(mariadb_database).existing(connection, ["a"])
+        owners(connection, [("hr", "a")])
+        offer(connection, "1", ["a-0"], 1)
+    locking = [statement for statement, _ in sent if "for update" in statement or "in share mode" in statement]
 
-    for statement in statements:
+    assert 5 == len(locking)
+    for statement in locking:
         assert "json_table" not in re.sub(r"\(select [a-z, ]+ from json_table\(", "", statement)
 
 
