@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
+from worker.transport.connection import Wire
 from worker.transport.http import RequestsTransport
 
 TOKEN = "s3cr3t-token"
@@ -73,9 +75,29 @@ class Stage:
     at: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What to do when the transport reaches a point (`request_written`, ...)."""
     reached: list[str] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
+    """The client's ends of all connections, in the order in which they were made."""
+
+    def __post_init__(self) -> None:
+        sockets = self.sockets
+
+        class Noted(Wire):
+            """A wire whose socket a test can look at."""
+
+            def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
+                sockets.append(sock)
+                super().__init__(sock, monotonic)
+
+        patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("worker.transport.connection.Wire", Noted)
 
     def server(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> RawServer:
         return self.stack.enter_context(RawServer(*scripts, tls=tls))
+
+    def client_socket(self) -> socket.socket:
+        """The client's end of the newest connection, so that a test can wait until something has arrived there."""
+        self.sockets[-1].settimeout(30)
+        return self.sockets[-1]
 
     def transport(self, **options: Any) -> RequestsTransport:
         transport = RequestsTransport(**{"monotonic": self.clock, "probe": self._probe, **options})
@@ -102,13 +124,6 @@ def run(transport: RequestsTransport, call: Request) -> CallResult:
     """Connect and call, as the attempt does."""
     connection = transport.connect(call)
     return connection if isinstance(connection, NeverLeft) else connection.call(call)
-
-
-def client_socket(connection: Any) -> socket.socket:
-    """The client's end, so that a test can wait until something has arrived there."""
-    sock: socket.socket = connection._line.wire._sock
-    sock.settimeout(30)
-    return sock
 
 
 def upload(chunks: Callable[[], Any], size: int) -> FileBody:
@@ -222,7 +237,7 @@ def _(stage: Stage) -> CallResult:
     connection = transport.connect(request(server.url))
     taken.set()
     assert not isinstance(connection, NeverLeft)
-    assert client_socket(connection).recv(1, socket.MSG_PEEK) == b""
+    assert stage.client_socket().recv(1, socket.MSG_PEEK) == b""
     return connection.call(request(server.url))
 
 
@@ -231,7 +246,7 @@ def _(stage: Stage) -> CallResult:
     server = stage.server(lambda peer: None)
     connection = stage.transport().connect(request(server.url))
     assert not isinstance(connection, NeverLeft)
-    assert client_socket(connection).recv(1, socket.MSG_PEEK) == b""
+    assert stage.client_socket().recv(1, socket.MSG_PEEK) == b""
     return connection.call(request(server.url))
 
 
@@ -409,7 +424,7 @@ def _(stage: Stage) -> CallResult:
     server = stage.server(answer(whole, Peer.wait_closed))
     connection = stage.transport().connect(request(server.url))
     assert not isinstance(connection, NeverLeft)
-    sock = client_socket(connection)
+    sock = stage.client_socket()
 
     def stop_and_continue() -> None:
         sock.settimeout(30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -10,6 +11,7 @@ import socket
 import threading
 import time
 import tracemalloc
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,7 +24,6 @@ import pytest
 from tests.unit.transport.fault_table import (
     TOKEN,
     Stage,
-    client_socket,
     closed_port,
     request,
     run,
@@ -209,7 +210,7 @@ class TestDeadline:
         """Each send and receive may last for the rest of the call, not for its whole time again."""
         server = stage.server(answer())
         connection = connected(stage.transport(), request(server.url))
-        sock = client_socket(connection)
+        sock = stage.client_socket()
         left: list[float | None] = []
 
         def five_seconds_later() -> None:
@@ -260,7 +261,7 @@ class TestDeadline:
         server = stage.server(answer(whole, Peer.wait_closed), answering(1))
         transport = stage.transport()
         connection = connected(transport, request(server.url))
-        sock = client_socket(connection)
+        sock = stage.client_socket()
 
         def stop_and_continue() -> None:
             sock.settimeout(30)
@@ -319,7 +320,7 @@ class TestConnections:
         one = connected(transport, request(server.url))
         other = connected(transport, request(server.url))
 
-        assert client_socket(one) is not client_socket(other)
+        assert 2 == len(stage.sockets)
         assert shown(one.call(request(server.url))) == OK
         other.release()
 
@@ -328,7 +329,7 @@ class TestConnections:
         server = stage.server(answer(), answering(1))
         transport = stage.transport()
         connection = connected(transport, request(server.url))
-        sock = client_socket(connection)
+        sock = stage.client_socket()
         connection.call(request(server.url))
         sock.settimeout(30)
         assert sock.recv(1, socket.MSG_PEEK) == b""
@@ -347,7 +348,7 @@ class TestConnections:
 
         server = stage.server(script)
         connection = connected(stage.transport(), request(server.url))
-        assert client_socket(connection).recv(1, socket.MSG_PEEK)
+        assert stage.client_socket().recv(1, socket.MSG_PEEK)
         stage.clock.now += 5
 
         assert shown(connection.call(request(server.url))) == 'NeverLeft("dropped")'
@@ -376,7 +377,7 @@ class TestConnections:
         server = stage.server(Peer.wait_closed, Peer.wait_closed)
         transport = stage.transport(pool_size=0)
         connection = connected(transport, request(server.url))
-        sock = client_socket(connection)
+        sock = stage.client_socket()
 
         connection.release()
 
@@ -404,13 +405,12 @@ class TestConnections:
         server = stage.server(Peer.wait_closed, Peer.wait_closed)
         transport = stage.transport()
         idle, used = connected(transport, request(server.url)), connected(transport, request(server.url))
-        sockets = [client_socket(idle), client_socket(used)]
         idle.release()
 
         transport.close()
         used.release()
 
-        assert [sock.fileno() for sock in sockets] == [-1, -1]
+        assert [sock.fileno() for sock in stage.sockets] == [-1, -1]
 
     def test_threads(self, stage: Stage) -> None:
         """Eight threads share a transport and each gets its own answer."""
@@ -440,7 +440,7 @@ class TestTls:
         with authority.cert_pem.tempfile() as bundle:
             transport = stage.transport(verify=bundle)
         connection = connected(transport, request(server.url))
-        sock = client_socket(connection)
+        sock = stage.client_socket()
         assert _readable(sock)
 
         first = connection.call(request(server.url))
@@ -469,7 +469,7 @@ class TestTls:
         with authority.cert_pem.tempfile() as bundle:
             transport = stage.transport(verify=bundle)
         connection = connected(transport, request(server.url))
-        assert _readable(client_socket(connection))
+        assert _readable(stage.client_socket())
 
         assert shown(connection.call(request(server.url))) == 'NeverLeft("closed_at_once")'
 
@@ -641,6 +641,22 @@ class TestUpload:
         assert peak < 2 * 1024 * 1024
 
 
+def parts_of(whole: object) -> list[object]:
+    """An object and all objects it is made of, as far as their classes are ours or the HTTP engine's."""
+    seen: dict[int, object] = {}
+    found, left = [], [whole]
+    while left:
+        one = left.pop()
+        ours = any(base.__module__.startswith(("worker.", "urllib3.")) for base in type(one).__mro__)
+        if id(one) in seen or not (ours or isinstance(one, dict | list | tuple | deque)):
+            continue
+        seen[id(one)] = one
+        left += gc.get_referents(one)
+        if ours:
+            found.append(one)
+    return found
+
+
 class TestSecrets:
     """No token, no password, in nothing that can be printed."""
 
@@ -650,21 +666,13 @@ class TestSecrets:
         proxy = stage.server(Peer.wait_closed)
         transport = stage.transport()
         call = request(base, proxy=f"http://u:pass@127.0.0.1:{proxy.port}")
-        connection: Any = connected(transport, call)
+        connection = connected(transport, call)
 
-        shown_text = repr(
-            [
-                replace(call, base_url="http://vendor.example"),
-                transport,
-                connection,
-                connection._route,
-                connection._line,
-                connection._line.wire,
-            ]
-        )
-        shown_text += repr(connection._line._engine.proxy)
+        parts = parts_of(connection)
+        shown_text = repr([replace(call, base_url="http://vendor.example"), *parts])
         connection.release()
 
+        assert {"RequestsTransport", "Line", "HTTPConnection", "Url"} <= {type(one).__name__ for one in parts}
         assert "<Connection http://vendor.example>" in shown_text
         assert "pass" not in shown_text
         assert TOKEN not in shown_text
@@ -741,7 +749,7 @@ class TestProbe:
 
         stage.at["first_byte"] = die
         connection = connected(stage.transport(), request(server.url))
-        sock = client_socket(connection)
+        sock = stage.client_socket()
 
         with pytest.raises(SystemExit):
             connection.call(request(server.url))
