@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from wecom_app_facts import rows
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part
 
+from tests.support.on_the_wire import body_sent
 from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
 from worker.channels.wecom_app.messages.basic import Raw
 from worker.channels.wecom_app.messages.changes import ChangeChat, CreateChat
@@ -22,7 +23,6 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
 from worker.domain.job import Draft, Part
 from worker.domain.outcome import Accepted, Partial, Rejected, StaleToken, Wait
-from worker.transport.http import _multipart as multipart
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -174,9 +174,8 @@ def test_an_upload_on_the_wire():
 
     line = head.splitlines()[0].split()
     query = "&".join(f"{name}={value}" for name, value in built.query.items())
-    _, chunks = multipart(built.body, "b0undary")
     assert line[:2] == [built.method, f"{built.path}?{query}"]
-    assert wanted.replace("<12 bytes>", "x" * 12).replace("\n", "\r\n").encode() == b"".join(chunks)
+    assert wanted.replace("<12 bytes>", "x" * 12).replace("\n", "\r\n").encode() == body_sent(built)
 
 
 REPLIES = {
