@@ -21,11 +21,11 @@ def lines() -> list[str]:
 def limited(root: str, rows: tuple[Row, ...]) -> Iterator[str]:
     """The rows that limit something, as lines of the table."""
     for row in rows:
-        if isinstance(row, FieldRule) and not row.banned and (limit := _limit(row)):
-            yield f"| `{root}.{row.path}` | {limit} | {_beyond(row)} |"
+        if isinstance(row, FieldRule) and not row.banned and (limit := limit_of(row)):
+            yield f"| `{root}.{row.path}` | {limit} | {beyond(row)} |"
 
 
-def _limit(row: FieldRule) -> str:
+def limit_of(row: FieldRule) -> str:
     said = []
     if row.entries is not None:
         said.append(f"{row.entries[0]} to {row.entries[1]} entries")
@@ -44,7 +44,7 @@ def _limit(row: FieldRule) -> str:
     return "; ".join(said)
 
 
-def _beyond(row: FieldRule) -> str:
+def beyond(row: FieldRule) -> str:
     if row.advised is not None:
         return "warned: clients shorten it"
     choice = ", or truncated" if row.prose else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wecom_app_table import HEAD, _beyond, _limit
+from wecom_app_table import HEAD, beyond, limit_of
 
 from worker.channels.checking.row import FieldRule
 from worker.channels.wecom_external import fields
@@ -11,7 +11,7 @@ from worker.channels.wecom_external import fields
 def lines() -> list[str]:
     """Every field with a limit."""
     rows = [row for row in fields.BODY if isinstance(row, FieldRule)]
-    return [*HEAD, *(f"| `{row.path}` | {limit} | {_beyond(row)} |" for row in rows if (limit := _limit(row)))]
+    return [*HEAD, *(f"| `{row.path}` | {limit} | {beyond(row)} |" for row in rows if (limit := limit_of(row)))]
 
 
 if __name__ == "__main__":

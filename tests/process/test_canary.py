@@ -16,7 +16,7 @@ from rig.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
 from rig.stacks import EMBEDDED, RABBITMQ, Make, on_every_stack
 from rig.tcp_door import Door
 from tests.process.eavesdropper import listening
-from tests.process.test_flower import _flower, _get
+from tests.process.test_flower import answer_of, start_flower
 from worker import (
     ButtonCard,
     Chats,
@@ -173,8 +173,8 @@ def _places(stack: Stack, url: str, heard: list[str]) -> dict[str, str]:
     """Everything that others can read."""
     return {
         "broker": "\n".join(heard),
-        "flower": str([_get(url, path) for path in ("/api/tasks", "/api/workers?refresh=1&status=1") if url]),
-        "flower's view of the settings": str(_get(url, "/api/workers")) if url else "",
+        "flower": str([answer_of(url, path) for path in ("/api/tasks", "/api/workers?refresh=1&status=1") if url]),
+        "flower's view of the settings": str(answer_of(url, "/api/workers")) if url else "",
         "logs": stack.logs(),
         "metrics": _metrics(stack),
         "lanes": str(stack.rows("select lane, label, reason, remedy from worker_lanes")),
@@ -311,12 +311,12 @@ def _tokens(vendor: Vendor) -> list[str]:
 
 def _flower_of(stack: Stack) -> str:
     """Flower's address, where it can hear anything."""
-    return "" if stack.broker == EMBEDDED else _flower(stack)
+    return "" if stack.broker == EMBEDDED else start_flower(stack)
 
 
 def _until_flower_heard(url: str, jobs: int) -> None:
     if url:
-        until(lambda: len(_get(url, "/api/tasks") or {}) >= jobs, "Flower has heard")
+        until(lambda: len(answer_of(url, "/api/tasks") or {}) >= jobs, "Flower has heard")
 
 
 def _listening(stack: Stack) -> AbstractContextManager[list[str]]:

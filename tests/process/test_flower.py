@@ -21,7 +21,7 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     tomorrow and revoked there is cancelled in the outbox.
     """
     stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
-    url = _flower(stack)
+    url = start_flower(stack)
     stack.vendor.faults(
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "no"}, "action": {"answer": {"errcode": 45002}}},
@@ -42,7 +42,8 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     later = _ask(stack, "later", due_at=timedelta(days=1))
     assert 200 == requests.post(f"{url}/api/task/revoke/{later}", timeout=30, auth=LOGIN).status_code
     until(
-        lambda: (_get(url, f"/api/task/info/{later}") or {}).get("state") == "REVOKED", "a job of tomorrow is revoked"
+        lambda: (answer_of(url, f"/api/task/info/{later}") or {}).get("state") == "REVOKED",
+        "a job of tomorrow is revoked",
     )
     assert (8, "revoked before it was sent") == tuple(
         stack.rows("select state, reason from worker_parts where job_id = :job", job=later)[0]
@@ -55,7 +56,7 @@ def _ask(stack: Stack, name: str, **options: Any) -> str:
         return enqueue(connection, ACCOUNT, Text(content=name), To(users=people), accounts=stack.accounts, **options).id
 
 
-def _flower(stack: Stack) -> str:
+def start_flower(stack: Stack) -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -65,17 +66,17 @@ def _flower(stack: Stack) -> str:
         env={"FLOWER_BASIC_AUTH": ":".join(LOGIN)},
     )
     url = f"http://127.0.0.1:{port}"
-    until(lambda: _get(url, "/api/tasks") is not None, "Flower answers")
+    until(lambda: answer_of(url, "/api/tasks") is not None, "Flower answers")
     return url
 
 
 def _complete(url: str, jobs: set[str]) -> dict[str, Any] | None:
-    found = _get(url, "/api/tasks") or {}
+    found = answer_of(url, "/api/tasks") or {}
     done = {job for job, task in found.items() if task["state"] not in ("RECEIVED", "PENDING", "STARTED")}
     return found if jobs <= done else None
 
 
-def _get(url: str, path: str) -> Any:
+def answer_of(url: str, path: str) -> Any:
     try:
         reply = requests.get(url + path, timeout=60, auth=LOGIN)
     except requests.ConnectionError:
