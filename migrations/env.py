@@ -21,7 +21,7 @@ DONE_BEFORE = frozenset({1060, 1061, 1091})
 
 
 class Continued(MySQLImpl):
-    """MySQL commits every change at once, like MariaDB, but takes "if not exists" for tables only."""
+    """MariaDB and MySQL commit every change at once, so an upgrade that was cut short begins again in the middle."""
 
     def add_column(self, *args: Any, **options: Any) -> None:
         """Adds it, unless a run that was cut short did."""
@@ -63,7 +63,7 @@ context.configure(
     version_table=VERSION_TABLE,
     compare_server_default=True,
 )
-if connection.dialect.name == "mysql" and not connection.dialect.is_mariadb:
+if connection.dialect.name in ("mysql", "mariadb"):
     migration = context.get_context()
     migration.impl = Continued(connection.dialect, connection, False, None, None, migration.opts)
 with context.begin_transaction():

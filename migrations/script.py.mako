@@ -1,8 +1,8 @@
 """${message}.
 
-What it needs of the previous release: say it here. It runs under an advisory lock, with a short lock timeout. Changes
-say `if_not_exists=True` or `if_exists=True`: on MariaDB each is committed by itself, and an upgrade that was cut short
-begins again.
+What it needs of the previous release: say it here. It runs under an advisory lock, with a short lock timeout. MariaDB
+commits each change by itself: what an upgrade that was cut short has done is passed over for columns and indexes; a new
+table says `if_not_exists=True`.
 """
 
 from __future__ import annotations
