@@ -20,6 +20,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_socket
 
@@ -35,6 +36,12 @@ SERVERS = [
 DATABASES = ["sqlite", *SERVERS]
 
 gc.set_threshold(20_000, 20, 20)
+
+# How fast the machine is must not decide a test; the first run of a checkout builds a table of all characters.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_collection_finish() -> None:

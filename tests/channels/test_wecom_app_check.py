@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from wecom_app_samples import CHANNEL, PNG, account, card, draft, text
 
 from worker.channels.wecom_app import (
@@ -102,7 +102,6 @@ def test_long_text_names_its_size(content, size):
     assert content not in str(problem)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=1200))
 def test_valid_text_is_never_cut(content):
     """Whatever check lets through has at most 2048 bytes of UTF-8 and at least one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
@@ -329,7 +329,6 @@ KEYS = st.sampled_from(
 VALUES = JSON | st.sampled_from([0, "0", -1, 81013, 42014, 40007, "ok", "a|B|zz", ["a", 12], "12"])
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=60)
     | st.dictionaries(KEYS, VALUES, max_size=6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.checking.plain import byte_size
@@ -202,7 +202,6 @@ MARKUP = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(MARKUP, st.integers(60, 300), st.sampled_from([Prose.PLAIN, Prose.LINKS, Prose.HTML]))
 def test_pieces_lose_nothing(text, most, prose):
     """Whatever the text: all pieces fit, and together they are the text, but for white space between."""
@@ -213,7 +212,6 @@ def test_pieces_lose_nothing(text, most, prose):
         assert re.sub(r"\s", "", text) == re.sub(r"\s", "", "".join(found))
 
 
-@settings(deadline=None)
 @given(MARKUP, st.integers(10, 300), st.sampled_from(list(Prose)))
 def test_a_truncated_text_is_a_beginning(text, most, prose):
     """It fits, and without its ellipsis and closed tags it is how the text begins."""

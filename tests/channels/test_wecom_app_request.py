@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, sent, text
 
 from worker.channels.base import Channel
@@ -30,7 +30,6 @@ def test_is_a_channel():
     assert {"send_chat", "create_chat", "change_chat"} < channel.kinds
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2500), st.integers(0, 250), st.integers(0, 250))
 def test_split_loses_and_doubles_nobody(users, parties, tags):
     """Every recipient stands in exactly one part, no part is over a maximum, and no call is wasted."""

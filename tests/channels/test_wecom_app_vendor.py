@@ -20,7 +20,7 @@ from worker.domain.content.recipient import AppChat, Recipients, To
 from worker.domain.job import Draft
 from worker.domain.outcome import Accepted
 
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 PEOPLE = st.lists(USER.map(str.lower), min_size=2, max_size=30, unique=True)
 CHATID = st.from_regex(r"[0-9A-Za-z]{1,32}", fullmatch=True)
 CLICKABLE = ["button_interaction", "vote_interaction", "multiple_interaction"]

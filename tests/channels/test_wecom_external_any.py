@@ -23,7 +23,7 @@ from worker.domain.outcome import Accepted, Partial, Rejected
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 ATTACHED = {
     "image": st.one_of(obj(media_id=SHORT), st.just({"pic_url": "http://p.qpic.cn/pic_wework/1/0"})),
     "link": obj(title=text(128), picurl=maybe(URL), desc=maybe(text(512)), url=URL),

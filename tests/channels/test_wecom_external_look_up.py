@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 from wecom_external_samples import NOW, campaign, coded, outcome, part, reply, sent
 from wecom_external_vendor import Vendor
 
@@ -384,7 +384,6 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
 IDS = st.lists(st.sampled_from([f"wm{n}" for n in range(1, 7)]), min_size=1, max_size=4, unique=True)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(IDS, st.lists(tasks(), max_size=20), st.booleans(), st.integers(0, 4))
 def test_matched_or_held_and_never_wrong(ids: list[str], others: list[dict[str, Any]], arrived: bool, page: int):
     """Whatever others made: if ours arrived it is found or held; if it did not, a task is only taken for it that no

@@ -78,7 +78,7 @@ BLOCKS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(BLOCKS)
 def test_nothing_is_lost(parts: list[str]) -> None:
     """All words of the text stand in the pieces, in their order."""

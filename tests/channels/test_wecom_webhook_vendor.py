@@ -26,7 +26,7 @@ from worker.domain.outcome import Accepted, Parked, Progress, Rejected, Retry, S
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 AUDIENCES = st.sampled_from(["groups", "blackboards", "all"])
 PLACES = st.one_of(st.lists(CHAT, min_size=1, max_size=3, unique_by=str.lower).map(lambda ids: Chats(*ids)))
 

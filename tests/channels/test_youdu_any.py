@@ -19,7 +19,7 @@ from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
 from worker.domain.state import PartState
 from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 SCHEMAS = {name: Draft202012Validator(message_schema(name)) for name in (*PLAIN, *ITEMS, None)}
 LIMITS = {row["field"]: row["rule"] for row in rows("youdu/fields")}
 

@@ -69,7 +69,7 @@ def acts(rng: random.Random) -> Iterator[Any]:
             yield kind, rng.randrange(20)
 
 
-@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=HISTORIES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_any_history_keeps_the_order(database: Database, driven_clock: DrivenClock, seed: int) -> None:
     """Ids that ring in any order, late comers due earlier, retries, doubts, gaps that may be skipped and a person."""

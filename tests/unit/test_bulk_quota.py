@@ -6,7 +6,7 @@ from collections import deque
 from itertools import count
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from worker.delivery.sender.batch import BulkQuota, Picked
 from worker.domain.job import Priority
@@ -51,7 +51,6 @@ def test_every_eighth_is_bulk_and_each_keeps_its_own_order() -> None:
     assert [6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0] == [credit for _, _, credit in line]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(-OTHERS, 4 * OTHERS))
 def test_nothing_is_lost_between_the_two(others: int, bulk: int, credit: int) -> None:
     """Every part once."""
@@ -105,7 +104,6 @@ def test_urgent_calls_count_too() -> None:
     assert "bnn" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
 
 
-@settings(deadline=None)
 @given(
     rounds=st.lists(st.tuples(st.integers(1, 30), st.lists(st.integers(0, 16), min_size=1, max_size=6)), max_size=40),
     processes=st.integers(1, 4),

@@ -77,7 +77,7 @@ def work_off(town: Town, members: list[str]) -> tuple[list[tuple[int, list[str]]
     return calls, waits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     history=st.lists(
         st.tuples(st.integers(0, 30), st.integers(0, 3_700), st.integers(1, 40)), min_size=0, max_size=60, unique=True

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.support.youdu_client import APP, BUIN, KEYS
 from tests.unit.simulator.samples import buttons, image_notice, message, mini, mpnews, news, notice, selects, vote
@@ -169,7 +169,6 @@ ODD_TAGS = {
 }
 
 
-@settings(deadline=None)
 @given(calls(BODIES))
 @example(("externalcontact/add_msg_template", ODD_TAGS))
 def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
@@ -198,7 +197,6 @@ def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     assert world.webhook.posts == [] or (path == "webhook/send" and reply == {"errcode": 0, "errmsg": reply["errmsg"]})
 
 
-@settings(deadline=None)
 @given(calls(YOUDU), st.booleans())
 def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool) -> None:
     """Odd JSON inside of a good envelope, or in its place; nobody sees what was refused."""
