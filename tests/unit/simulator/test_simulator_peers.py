@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,19 @@ def test_neither_another_connection_of_the_port_nor_a_closed_file_hides_it(
     (open_files / "5").symlink_to("socket:[4711]")
 
     assert 123 == peers.pid_of_peer("127.0.0.1", 0x1F90, 0x50)
+
+
+def test_a_line_that_a_reading_passed_over_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's table changes while it is read, and a reading may lack a connection that stands."""
+    read, without = Path.read_text, ["header\n", "header\n"]
+
+    def passing_over(path: Path, *args: Any, **options: Any) -> str:
+        return without.pop() if without and path.parent.name == "net" else read(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", passing_over)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
+    assert not without
