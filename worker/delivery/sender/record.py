@@ -27,7 +27,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import account_of
-from worker.outbox.commit.commands import Effects, End, Feedback, Marked
+from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
 
@@ -79,20 +79,15 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     runtime.probe("before_record")
     successes = () if block is not None and block.failed else _successes(runtime, due.lane, result, verdict)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
-    flight.ticket = runtime.writer.end(
-        End(
-            due.id,
-            flight.mark.claim,
-            flight.incarnation,
-            verdict,
-            int(result.duration_s * 1000),
-            answer=flight.answer,
-            flagged=flight.mark.flagged,
-            never_left=isinstance(result, NeverLeft),
-            delay_s=delay,
-            effects=_effects(runtime, flight, verdict, invalidated),
-            feedback=Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
-        )
+    _end(
+        runtime,
+        flight,
+        verdict,
+        int(result.duration_s * 1000),
+        never_left=isinstance(result, NeverLeft),
+        delay_s=delay,
+        effects=_effects(runtime, flight, verdict, invalidated),
+        feedback=Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
     )
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s)
     if isinstance(result, NeverLeft):
@@ -199,24 +194,34 @@ def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
     if flight.mark.marked is not Marked.YES:
         give_back(runtime, flight)
     elif flight.is_called:
-        _end(runtime, flight, Verdict(Unknown(reason)), never_left=False, delay_s=0.0)
+        _end(runtime, flight, Verdict(Unknown(reason)))
     else:
         take_back(runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S))
 
 
-def _end(runtime: Runtime, flight: InFlight, verdict: Verdict, *, never_left: bool, delay_s: float) -> None:
-    due, mark = flight.due, flight.mark
+def _end(
+    runtime: Runtime,
+    flight: InFlight,
+    verdict: Verdict,
+    duration_ms: int | None = None,
+    *,
+    never_left: bool = False,
+    delay_s: float = 0.0,
+    effects: Effects | None = None,
+    feedback: Feedback = NO_FEEDBACK,
+) -> None:
     flight.ticket = runtime.writer.end(
         End(
-            due.id,
-            mark.claim,
+            flight.due.id,
+            flight.mark.claim,
             flight.incarnation,
             verdict,
-            duration_ms=None,
+            duration_ms,
             answer=flight.answer,
-            flagged=mark.flagged,
+            flagged=flight.mark.flagged,
             never_left=never_left,
             delay_s=delay_s,
-            effects=flight.effects,
+            effects=effects or flight.effects,
+            feedback=feedback,
         )
     )
