@@ -73,7 +73,9 @@ def _body(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
             return _update(part, account)
         case "create_chat":  # the vendor takes each chatid only once, so a repeat makes no second chat (page 90245)
             return {"chatid": part.job_id, **part.message["body"]}
-    return dict(part.message["body"])  # change_chat
+        case "change_chat":
+            return dict(part.message["body"])
+    raise KeyError(part.kind)
 
 
 def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
