@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from worker.domain.pacing.lane import SECOND
+
 OTHERS = 7
 """Other parts for each bulk part. An eighth of the calls keeps bulk above a tenth of any minute's calls although each
 process counts for itself; see docs/ordering.md.
@@ -48,7 +50,6 @@ def mix(others: Iterable[T], bulk: Iterable[T], credit: int) -> Iterator[tuple[T
 
 # -- busy minutes -----------------------------------------------------------------------------------------------------
 
-SECOND = 1_000_000
 HALF_HOUR = 1_800 * SECOND
 
 
