@@ -192,8 +192,8 @@ def end_probation(database: Database, key: TokenKey, generation: int) -> None:
 
 def probe_now(connection: Connection, account: str) -> bool:
     """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
-    knock = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
-    return bool(execute(connection, knock, {"account": account}).rowcount)
+    update = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
+    return bool(execute(connection, update, {"account": account}).rowcount)
 
 
 def _as_holder(database: Database, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
