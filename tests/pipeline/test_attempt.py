@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -228,24 +227,14 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
     with planted(database, driven_clock, refuse=refuse) as site:
         jobs = [site.send("one"), site.send("two", "wangwu")]
         site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.01)
-        reserved: list[int] = []
-        reserve = site.runtime.governor.reserve
-
-        def counted(requests: Any, **options: Any) -> Any:
-            reserved.append(len(requests))
-            return reserve(requests, **options)
-
-        site.runtime.governor.reserve = counted  # type: ignore[method-assign]
+        reserved = site.reservations()
 
         site.ring(*jobs)
 
         assert [2] == reserved
         assert ["accepted", "queued"] == [site.state(job) for job in jobs]
         assert (0, 0) == (site.part(jobs[1]).claim, site.part(jobs[1]).tries)
-        used = sum(
-            bucket[1] for row in site.rows("select buckets from worker_budgets") for bucket in json.loads(row.buckets)
-        )
-        assert 2 == used
+        assert 2 == sum(site.units_used())
 
 
 def test_a_revoked_job_is_cancelled_before_its_mark(site: Site) -> None:
@@ -706,8 +695,7 @@ def test_a_part_somebody_else_marked_is_left_alone(site: Site) -> None:
     site.ring(job)
 
     assert ("accepted", 1, 1) == (site.state(job), len(site.calls()), site.part(job).claim)
-    used = [bucket[1] for row in site.rows("select buckets from worker_budgets") for bucket in json.loads(row.buckets)]
-    assert [1, 1] == used
+    assert [1, 1] == site.units_used()
 
 
 def test_changes_of_a_stranger_are_not_undone(site: Site) -> None:

@@ -46,19 +46,6 @@ def offered(site: Site, *jobs: str) -> None:
         site.sql("update worker_parts set offered_until = 2000000000000000 where job_id = :job", job=job)
 
 
-def reservations(site: Site) -> list[int]:
-    """For how many calls at once limits are reserved, from now on."""
-    asked: list[int] = []
-    reserve = site.runtime.governor.reserve
-
-    def noted(requests: Any, **options: Any) -> Any:
-        asked.append(len(requests))
-        return reserve(requests, **options)
-
-    site.runtime.governor.reserve = noted  # type: ignore[method-assign]
-    return asked
-
-
 def test_it_delivers_in_the_order_in_which_the_ids_came(site: Site) -> None:
     """Bulk behind the others, but for one that is owed behind seven of them: the eighth call, in whichever doorbell."""
     bulk = [site.send(f"bulk {n}", f"b{n}", priority="bulk") for n in range(3)]
@@ -128,7 +115,7 @@ def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Databa
     with planted(database, driven_clock, accounts=[an_account(limits={"app_day": 2})]) as limited:
         jobs = jobs_of(limited, 5)
         limited.runtime.lane_states.cycled(limited.part(jobs[0]).lane, 0.0)
-        asked = reservations(limited)
+        asked = limited.reservations()
 
         assert 2 == limited.ring(*jobs)
 
@@ -400,7 +387,7 @@ def test_a_probe_without_a_part_to_try_opens_nothing(site: Site) -> None:
 def test_calls_reserved_together_fit_into_a_permits_age(site: Site) -> None:
     """Sixteen at a fast vendor, one at a slow one; two while nothing is known of the lane."""
     ways_s = (0.0, 0.02, 0.07, 2.0, None)
-    asked, first = reservations(site), []
+    asked, first = site.reservations(), []
     for way, whole_way_s in enumerate(ways_s):
         jobs = [site.send(f"{way} {n}", f"u{n}") for n in range(17)]
         lane = f"hr:x{way}"

@@ -41,7 +41,7 @@ def insert(database: Database, *rows: dict[str, Any], conflict: str = "error") -
     database.run(lambda connection: insert_rows(connection, tables.lanes, rows, conflict=conflict))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(reason=STORABLE, number=st.integers(-(2**63), 2**63 - 1), parked=st.booleans(), remedy=st.none() | STORABLE)
 def test_what_is_written_is_what_is_read(
     database: Database, reason: str, number: int, parked: bool, remedy: str | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -182,13 +181,7 @@ def test_without_a_usable_word_the_estimate_is_used(runtime: Runtime, resolver: 
     assert [{"toparty": "12"}] == addressed(site, "news")
     assert "accepted" == site.state(job)
     assert "canary" not in str(logs)
-    used = sum(int(bucket[1]) for row in site.rows("select buckets from worker_budgets") for bucket in _buckets(row))
-    assert 7 == used
-
-
-def _buckets(row: Any) -> list[list[int]]:
-    found: list[list[int]] = json.loads(row.buckets)
-    return found
+    assert 7 == sum(site.units_used())
 
 
 # -- what is asked, and how often --------------------------------------------------------------------------------------

@@ -357,6 +357,23 @@ class Site:
         found = self.rows("select * from worker_lanes where lane = :lane", lane=name)
         return found[0] if found else None
 
+    def units_used(self) -> list[int]:
+        """Units in each bucket of each limit."""
+        rows = self.rows("select buckets from worker_budgets")
+        return [used for row in rows for _, used, *_ in json.loads(row.buckets)]
+
+    def reservations(self) -> list[int]:
+        """For how many calls at once limits are reserved; filled from now on."""
+        asked: list[int] = []
+        reserve = self.runtime.governor.reserve
+
+        def noted(requests: Any, **options: Any) -> Any:
+            asked.append(len(requests))
+            return reserve(requests, **options)
+
+        self.runtime.governor.reserve = noted  # type: ignore[method-assign]
+        return asked
+
     def calls(self, path: str | None = None) -> list[Request]:
         """The vendor calls made so far, tokens aside."""
         made = [request for request in self.transport.calls if request.path != GETTOKEN]
