@@ -66,7 +66,7 @@ def main(argv: list[str]) -> Figure:
         return Figure("throughput", f"{missing} does not answer", f"{GOAL}", ok=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process started here is ended
     with tempfile.TemporaryDirectory(prefix="bench-throughput-") as folder:
-        rig = Rig(Path(folder), options.stack, _broker(options), options.threads, options.seconds)
+        rig = Rig(Path(folder), options.stack, broker(options), options.threads, options.seconds)
         _print_settings(options)
         sides = _sides(rig)
         ratios = [_round(rig, sides, number) for number in range(options.pairs)]
@@ -89,7 +89,7 @@ def _options(argv: list[str]) -> Any:
     return options
 
 
-def _broker(options: Any) -> str:
+def broker(options: Any) -> str:
     """The plain task's, and ours unless it is embedded: a Redis database of its own, or RabbitMQ."""
     url = broker_of(REDIS if options.stack == EMBEDDED else options.stack)
     if url.startswith("redis"):

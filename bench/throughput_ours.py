@@ -6,7 +6,7 @@ import json
 import secrets
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -41,8 +41,11 @@ COUNTS = {
 }
 
 
-def run(rig: Rig, jobs: int) -> Run:
-    """Delivers so many jobs and says how fast; fails unless calls = receipts = events = jobs."""
+def run(rig: Rig, jobs: int, start: Callable[[Stack], Any] | None = None) -> Run:
+    """Delivers so many jobs and says how fast; fails unless calls = receipts = events = jobs.
+
+    `start` starts another worker than the usual one.
+    """
     folder = rig.folder / f"ours-{secrets.token_hex(4)}"
     with (
         empty_broker(rig.broker),
@@ -54,7 +57,7 @@ def run(rig: Rig, jobs: int) -> Run:
         try:
             prepare(stack, jobs)
             with _events(rig, stack) as events:
-                worker = stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
+                worker = start(stack) if start else stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
                 name = f"ours{' -E' if events else ''}"
                 found = measure(name, rig, vendor, worker, jobs, stack.database.engine.url.database or "")
                 _finish(stack, worker, events, jobs)

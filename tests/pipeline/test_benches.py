@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import requests
 
-from bench import illness, ordering, scale
+from bench import illness, ordering, profile, scale
 from bench.arrivals import Arrivals, most, most_aligned, used
 from bench.members import FULL, QUICK, Scale
 from bench.priorities_judge import lateness, least_share, waits_since
 from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
+from bench.profile_counters import Steps
+from bench.throughput_rig import BenchFailed
 from rig.tcp_door import Door
 from tests.support.runtime import an_account
 from worker.config.accounts import FixedAccounts
@@ -189,3 +191,60 @@ def test_a_slammed_door_takes_callers_and_sends_them_away() -> None:
             assert b"" == caller.recv(1)
 
         assert 1 == door.slammed
+
+
+def a_table(jobs: int, cpu_ns: int) -> profile.Table:
+    """What a worker has written down by then: two threads, one of them with two steps."""
+    steps = {
+        "": (0, [0, 0, 0, 0]),
+        "log": (jobs, [cpu_ns, 2 * jobs, 3 * jobs, jobs]),
+        "mark": (jobs // 5, [0, jobs, 0, 0]),
+    }
+    batches = {"all": [3 * cpu_ns, 4 * jobs, 5 * jobs, 2 * jobs], "steps": steps}
+    return {profile.BATCHES: batches, "writer": {"all": [cpu_ns, 0, 0, 0], "steps": {}}}
+
+
+def test_the_profile_is_of_the_steady_state_and_of_one_job() -> None:
+    """What was spent before the first and after the last table of the window does not count."""
+    tables = [
+        a_table(*at) for at in [(0, 900_000), (100, 1_000_000), (200, 1_300_000), (300, 1_600_000), (400, 9_000_000)]
+    ]
+
+    rows = {row.name.strip(): (row.times, row.cost) for row in profile.window(tables, 50, 350)}
+
+    assert {
+        profile.BATCHES: (None, (9_000.0, 4.0, 5.0, 2.0)),
+        "log": (1.0, (3_000.0, 2.0, 3.0, 1.0)),
+        "mark": (0.2, (0.0, 1.0, 0.0, 0.0)),
+        "writer": (None, (3_000.0, 0.0, 0.0, 0.0)),
+    } == rows
+
+
+def test_a_profile_of_nothing_is_refused() -> None:
+    """A window in which no job was recorded, or only one table was written, has no figure."""
+    for tables in ([], [a_table(100, 1)]):
+        with pytest.raises(BenchFailed, match="--seconds"):
+            profile.window(tables, 50, 350)
+
+
+def test_a_step_is_charged_without_the_steps_within_it() -> None:
+    """And a reading is charged to nobody."""
+    now = [0, 0, 0, 0]
+
+    def read() -> list[int]:
+        now[2] += 1
+        return list(now)
+
+    def spends(cpu_ns: int) -> None:
+        now[0] += cpu_ns
+
+    steps = Steps(read)
+    outer = steps.go_to("outer")
+    spends(10)
+    inner = steps.go_to("inner")
+    spends(5)
+    steps.go_to(inner)
+    spends(1)
+    steps.go_to(outer)
+
+    assert ([11, 0, 0, 0], [5, 0, 0, 0]) == (steps.costs["outer"], steps.costs["inner"])
