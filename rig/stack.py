@@ -51,10 +51,14 @@ that fill threads and brokers with slow calls.
 Process = subprocess.Popen[bytes] | Forked
 
 
-def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
-    """The condition's first true value; fails after a generous limit."""
-    deadline, pause = time.monotonic() + limit_s, 0.01
+def until(
+    condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S, progress: Callable[[], Any] = lambda: None
+) -> Any:
+    """The condition's first true value; fails after a generous limit, which begins anew as `progress` changes."""
+    seen, deadline, pause = progress(), time.monotonic() + limit_s, 0.01
     while not (found := condition()):
+        if seen != (seen := progress()):
+            deadline = time.monotonic() + limit_s
         assert time.monotonic() < deadline, f"did not happen within {limit_s:.0f} s: {what}"
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)  # a dozen tests that look all the time would leave the workers no processor
@@ -266,9 +270,9 @@ class Stack:
         )
 
     def until_settled(self) -> None:
-        """Waits until nothing is left to do."""
+        """Waits until nothing is left to do, as long as parts settle."""
         try:
-            until(lambda: not self.unsettled(), "everything settled")
+            until(lambda: not self.unsettled(), "everything settled", progress=self.unsettled)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.state()}\n{self.logs()[-3000:]}") from None
 

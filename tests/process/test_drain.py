@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import time
 
-from rig.stack import SHORT, Process, Stack, until
+from rig.stack import LIMIT_S, SHORT, Process, Stack, until
 from rig.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.migrate import head
 
-LIMIT_S = SHORT["call_deadline_s"] + 5
+DRAIN_S = SHORT["call_deadline_s"] + 5
 
 
 def _under_load(stack: Stack, jobs: int = 120) -> Process:
@@ -30,7 +30,7 @@ def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     status = stack.end(worker)
 
     assert 0 == status, stack.logs()[-3000:]
-    assert time.monotonic() - began < LIMIT_S
+    assert time.monotonic() - began < DRAIN_S
     assert 0 == stack.number("select count(*) from worker_parts where state in (1, 6)")
     assert stack.number("select count(*) from worker_parts where state = 0") > 0, "it was under load"
     assert 0 == stack.number("select count(*) from worker_processes where ended_at is null")
@@ -83,7 +83,7 @@ def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
 
     process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", pool)
 
-    assert 2 == process.wait(30), stack.logs()[-3000:]
+    assert 2 == process.wait(LIMIT_S), stack.logs()[-3000:]
     assert "worker: the worker needs threads" in stack.logs()
 
 
@@ -96,7 +96,7 @@ def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
 
     try:
         process = stack.worker()
-        assert 2 == process.wait(30), stack.logs()[-3000:]
+        assert 2 == process.wait(LIMIT_S), stack.logs()[-3000:]
     finally:
         with stack.database.writing() as connection:
             connection.exec_driver_sql(f"insert into worker_alembic_version values ('{head()}')")
