@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from worker.domain.call import Answered, CallResult, NeverLeft, Reply, Request
 from worker.transport.http import Connection
+from worker.transport.pending_call import PendingCall
 
 Answer = Callable[[Request], CallResult]
 
@@ -45,6 +46,14 @@ class ScriptedTransport:
             self.open += 1
         return _ScriptedConnection(self)
 
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+        """The same for each."""
+        return [self.connect(request) for request in requests]
+
+    def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
+        """Every call has ended as it began."""
+        return list(calls)
+
     def _finish(self) -> None:
         with self._lock:
             self.open -= 1
@@ -66,6 +75,9 @@ class _ScriptedConnection:
         self._transport = transport
         self._used = False
 
+    def begin(self, request: Request, *, deadline: float | None = None) -> PendingCall:
+        return _Made(self.call(request, deadline=deadline))
+
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
         if self._used:
             return NeverLeft("released", 0.0)
@@ -76,3 +88,13 @@ class _ScriptedConnection:
         if not self._used:
             self._used = True
             self._transport._finish()
+
+
+class _Made:
+    """A call that was made at once."""
+
+    def __init__(self, result: CallResult) -> None:
+        self._result = result
+
+    def result(self) -> CallResult:
+        return self._result

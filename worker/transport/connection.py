@@ -10,10 +10,13 @@ import fcntl
 import http.client
 import io
 import re
+import select
 import socket
 import ssl
 import termios
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import urllib3
@@ -31,7 +34,11 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from worker.domain.errors import ConfigurationError
 
 _SMALL = 64 * 1024
-"""Bodies of at most so many bytes are copied behind their head and sent together with it."""
+"""Bytes received at once; twice as many of a request are copied together to be sent at once."""
+_MOST_GATHERED = 5 * 1024 * 1024
+"""Bytes of an answer that are taken before it is read; a body of four million is too large."""
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket that never blocks raises instead of waiting."""
 
 Probe = Callable[[str], None]
 
@@ -56,6 +63,7 @@ class Wire:
     """
 
     def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
+        sock.setblocking(False)
         self._sock = sock
         self._monotonic = monotonic
         self._streams = 0
@@ -67,10 +75,15 @@ class Wire:
 
     def begin(self, deadline: float, probe: Probe | None) -> None:
         """Forgets the call before, and sets the deadline of this one."""
-        self._deadline = deadline
+        self.deadline = deadline
         self._probe = probe
         self._grace: int | None = None
         self._held: list[bytes] | None = None
+        self._unsent: deque[memoryview] = deque()
+        self._gathered = bytearray()
+        self._served = 0
+        self._end: OSError | bool = False
+        """What came behind the gathered bytes: the end of the stream or an error; False: nothing yet."""
         self.handed = False
         """True when a byte of the request was given to the socket: without an answer the call is in doubt."""
         self.written = False
@@ -79,59 +92,103 @@ class Wire:
         self.eof = False
         self.late = False
 
+    def fileno(self) -> int:
+        """The socket's, to wait for it."""
+        return self._sock.fileno()
+
+    # -- the request --------------------------------------------------------------------------------------------------
+
     def hold(self) -> None:
-        """Keeps what is sent until `flush`."""
-        # http.client writes head and body one after the other, which would cost a second system call.
+        """Keeps what is sent until it is pushed."""
         self._held = []
 
-    def flush(self) -> None:
-        """Sends what was kept, in one piece."""
-        held, self._held = self._held, None
-        if held:
-            self.sendall(b"".join(held))
-
-    def sendall(self, data: bytes) -> None:
-        """Sends all of it before the deadline."""
+    def push(self) -> bool:
+        """Sends what the socket takes at once; True: nothing is left."""
         if self._held is not None:
-            self._held.append(data)
-            return
-        view = memoryview(data)
-        while view:
-            remaining = self._deadline - self._monotonic()
-            if remaining <= 0:
+            self._unsent, self._held = deque(_few_pieces(self._held)), None
+        while self._unsent:
+            if self._monotonic() >= self.deadline:
                 raise DeadlinePassed
             if not self.handed:
                 self.reached("first_byte")
                 # Before the send: when that fails, the kernel may have taken bytes all the same.
                 self.handed = True
-            self._sock.settimeout(remaining)
             try:
-                view = view[self._sock.send(view) :]
-            except TimeoutError:
-                raise DeadlinePassed from None
+                rest = self._unsent[0][self._sock.send(self._unsent[0]) :]
+            except _NOT_NOW:
+                return False
             except OSError:
                 self.write_failed = True
                 raise
+            self._unsent.popleft()
+            if rest:
+                self._unsent.appendleft(rest)
+        return True
+
+    def wait_to_write(self) -> None:
+        """Waits until the socket takes more; raises `DeadlinePassed`."""
+        if not self._wait(select.POLLOUT):
+            raise DeadlinePassed
+
+    def sendall(self, data: bytes) -> None:
+        """Sends all of it before the deadline, or keeps it."""
+        if self._held is not None:
+            self._held.append(data)
+            return
+        self._unsent.append(memoryview(data))
+        while not self.push():
+            self.wait_to_write()
+
+    # -- the answer ---------------------------------------------------------------------------------------------------
+
+    def gather(self) -> bool:
+        """Takes what has arrived, without waiting; True when the answer seems whole, so that it can be read."""
+        while not self._end and len(self._gathered) <= _MOST_GATHERED:
+            try:
+                arrived = self._sock.recv(_SMALL)
+            except _NOT_NOW:
+                break
+            except OSError as error:
+                self._end = error
+                break
+            self._end = not arrived
+            self._gathered += arrived
+            if len(arrived) < _SMALL and not isinstance(self._sock, ssl.SSLSocket):
+                break
+        return bool(self._end) or len(self._gathered) > _MOST_GATHERED or seems_whole(self._gathered)
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receives what is there, waiting no longer than the deadline; 0 at the end of the stream."""
-        remaining = self._deadline - self._monotonic()
-        if remaining <= 0:
-            return self._receive_late(buffer)
-        self._sock.settimeout(remaining)
-        try:
-            return self._count(self._sock.recv_into(buffer))
-        except TimeoutError:
-            return self._receive_late(buffer)
+        if self._served < len(self._gathered):
+            piece = memoryview(self._gathered)[self._served : self._served + len(buffer)]
+            buffer[: len(piece)] = piece
+            self._served += len(piece)
+            return self._count(len(piece))
+        if isinstance(self._end, OSError):
+            raise self._end
+        if self._end:
+            return self._count(0)
+        while self._monotonic() < self.deadline:
+            try:
+                return self._count(self._sock.recv_into(buffer))
+            except _NOT_NOW:
+                if not self._wait(select.POLLIN):
+                    break
+        return self._receive_late(buffer)
+
+    def _wait(self, event: int) -> bool:
+        """False when the socket is not ready for it by the deadline."""
+        poller = select.poll()
+        poller.register(self._sock, event)
+        return bool(poller.poll(max(0.0, self.deadline - self._monotonic()) * 1000))
 
     def _receive_late(self, buffer: memoryview) -> int:
         self.late = True
         if self._grace is None:
             self._grace = self._arrived()
-        self._sock.settimeout(0)
         try:
             count = self._sock.recv_into(buffer)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except _NOT_NOW:
             raise DeadlinePassed from None
         if count and self._grace <= 0:
             # More than had arrived by the deadline: the server goes on sending.
@@ -161,7 +218,6 @@ class Wire:
         if not isinstance(self._sock, ssl.SSLSocket):
             return False
         # TLS 1.3 servers send session tickets after the handshake: readable, yet no data and no end.
-        self._sock.settimeout(0)
         try:
             self._sock.recv(1)
         except ssl.SSLWantReadError:
@@ -198,6 +254,13 @@ class Wire:
             self._sock.close()
 
 
+def _few_pieces(pieces: Sequence[bytes]) -> Iterator[memoryview]:
+    """The same bytes, each piece for a system call; a small body with its head, which http.client writes before it."""
+    if sum(len(piece) for piece in pieces) <= 2 * _SMALL:
+        pieces = [b"".join(pieces)]
+    return (memoryview(piece) for piece in pieces if piece)
+
+
 class _AnswerStream(io.RawIOBase):
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -215,7 +278,7 @@ class _AnswerStream(io.RawIOBase):
 
 
 class Line:
-    """A connection for one call at a time, given to requests' adapter in the place of a pool."""
+    """A connection for one call at a time: urllib3's, which writes a request and reads its answer in two steps."""
 
     def __init__(self, engine: HTTPConnection, monotonic: Callable[[], float]) -> None:
         self._engine = engine
@@ -231,28 +294,31 @@ class Line:
     def __repr__(self) -> str:
         return f"<Line {self._engine.host}:{self._engine.port}>"
 
-    def urlopen(
-        self,
-        *,
-        method: str,
-        url: str,
-        body: bytes | Iterable[bytes] | None,
-        headers: Mapping[str, str],
-        **_pool: object,
-    ) -> urllib3.BaseHTTPResponse:
-        """Writes one request and reads the head of its answer. No retry, no redirect, no second connection."""
-        wire = self.wire
-        if body is None or (isinstance(body, bytes) and len(body) <= _SMALL):
-            wire.hold()
-        try:
+    def write(self, method: str, url: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]) -> None:
+        """Writes one request, as far as the socket takes it at once; a body that comes in pieces, to its end."""
+        if body is None or isinstance(body, bytes):
+            self.wire.hold()
+        with self._refused_early():
             self._engine.request(method, url, body, headers, preload_content=False, decode_content=False)
-            wire.flush()
+        self.push()
+
+    def push(self) -> bool:
+        """Writes what the socket takes at once; True when the request is written, or refused before its end."""
+        wire = self.wire
+        if wire.written or wire.write_failed:
+            return True
+        with self._refused_early():
+            if not wire.push():
+                return False
             wire.written = True
             wire.reached("request_written")
-        except OSError:
-            # A vendor may refuse an upload before its end and close: its answer, if there is one, counts.
-            if not wire.write_failed:
-                raise
+        return True
+
+    def read_head(self) -> urllib3.BaseHTTPResponse:
+        """Writes what is left and reads the head of the answer. No retry, no redirect, no second connection."""
+        wire = self.wire
+        while not self.push():
+            wire.wait_to_write()
         response = self._engine.getresponse()
         if wire.eof:
             # http.client takes the end of the stream for the end of the head, so it reports nothing.
@@ -262,6 +328,15 @@ class Line:
         wire.reached("answer_half")
         return response
 
+    @contextmanager
+    def _refused_early(self) -> Iterator[None]:
+        """A vendor may refuse an upload before its end and close: its answer, if there is one, counts."""
+        try:
+            yield
+        except OSError:
+            if not self.wire.write_failed:
+                raise
+
     @property
     def reusable(self) -> bool:
         """True after a complete answer to a complete request, where neither side wants to close the connection."""
@@ -270,6 +345,40 @@ class Line:
     def close(self) -> None:
         """Closes the socket; does nothing when it is closed already."""
         self._engine.close()
+
+
+_HEAD = re.compile(rb"HTTP/\S* *(\d{3})?.*?\r?\n\r?\n", re.DOTALL)
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
+_CHUNK = re.compile(rb"([0-9a-f]+)[^\n]*\n", re.IGNORECASE)
+
+
+def seems_whole(answer: bytes | bytearray) -> bool:
+    """False while more must come by what the answer's head says; True for what is no answer at all.
+
+    It only says when to read an answer. Whether the answer is complete is found by reading it.
+    """
+    at = 0
+    while head := _HEAD.match(answer, at):
+        if head[1] != b"100":
+            has_body = head[1] is not None and head[1] >= b"200" and head[1] not in (b"204", b"304")
+            return not has_body or _body_seems_whole(answer, head.start(), head.end())
+        at = head.end()
+    return not b"HTTP/".startswith(answer[at : at + 5]) or len(answer) > at + _SMALL
+
+
+def _body_seems_whole(answer: bytes | bytearray, head: int, body: int) -> bool:
+    if _CHUNKED.search(answer, head, body):
+        while chunk := _CHUNK.match(answer, body):
+            size = int(chunk[1], 16)
+            if not size:
+                return answer.endswith((b"\n\r\n", b"\n\n"))
+            body = chunk.end() + size + len(b"\r\n")
+        # A line that is no size will not become one.
+        return b"\n" in answer[body:]
+    length = _LENGTH.search(answer, head, body)
+    # Without a length, the end of the stream is its end.
+    return length is not None and len(answer) - body >= int(length[1])
 
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")

@@ -12,11 +12,12 @@ import re
 import secrets
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -33,6 +34,9 @@ from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnsw
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import FileFault, Line, Probe, TooLarge, is_overdue, why_no_answer, why_not_connected
+from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any
+
+T = TypeVar("T")
 
 _PIECE = 64 * 1024
 """Bytes of a file handed on at once; the sender keeps the last piece in memory while the next chunk is read."""
@@ -40,11 +44,21 @@ MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
 
 
+MAKERS = 32
+"""Connections that are made side by side at most."""
+
+
 class Connection(Protocol):
     """An open connection to one host, good for one call."""
 
+    def begin(self, request: Request, *, deadline: float | None = None) -> PendingCall:
+        """Begins one call, ended by `deadline` (the transport's monotonic clock; None: now + `request.deadline_s`).
+
+        Waits for nothing, but for a body that comes in pieces: that is written to its end.
+        """
+
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
-        """Makes one call, ended by `deadline` (the transport's monotonic clock; None: now + `request.deadline_s`)."""
+        """Begins one call, and waits for its result."""
 
     def release(self) -> None:
         """Gives the connection back unused; does nothing after a call, or a second time."""
@@ -55,6 +69,12 @@ class Transport(Protocol):
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
+
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+        """A connection for each request; new ones are made side by side."""
+
+    def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
+        """Waits until at least one call has ended, or `timeout_s` seconds are over; returns those that have."""
 
 
 class RequestsTransport:
@@ -81,7 +101,6 @@ class RequestsTransport:
         self._max_idle_s = max_idle_s
         self._probe = probe
         self._boundary = boundary
-        self._adapter = _Adapter()
         self._verify = verify
         if isinstance(verify, str):
             # A bundle of the caller's that cannot be read is an error here, not in the first call.
@@ -93,15 +112,42 @@ class RequestsTransport:
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
+        [connection] = self.connect_all([request])
+        return connection
+
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+        """A connection for each request; new ones are made side by side."""
+        found = [self._guarded(request, self._kept_or_route, request) for request in requests]
+        missing = [
+            (request, route) for request, route in zip(requests, found, strict=True) if isinstance(route, _Route)
+        ]
+        # One after the other, the handshakes with a distant host would take longer than a permit lasts.
+        made = iter((self._makers.map if len(missing) > 1 else map)(self._make, missing))
+        return [next(made) if isinstance(one, _Route) else one for one in found]
+
+    def _kept_or_route(self, request: Request) -> Connection | _Route:
+        """A connection that is kept alive, or else the route for a new one."""
+        via = request.proxy.read() if isinstance(request.proxy, Secret) else request.proxy
+        route = self._route(request.base_url, via)
+        line = self._kept_alive(route)
+        return route if line is None else _Connection(self, route, line, request.proxy)
+
+    def _make(self, missing: tuple[Request, _Route]) -> Connection | NeverLeft:
+        request, route = missing
+        return self._guarded(request, lambda: _Connection(self, route, self._new_line(route), request.proxy))
+
+    def _guarded(self, request: Request, find: Callable[..., T], *given: Any) -> T | NeverLeft:
         began = self._monotonic()
         try:
-            via = request.proxy.read() if isinstance(request.proxy, Secret) else request.proxy
-            route = self._route(request.base_url, via)
-            line = self._kept_alive(route) or self._new_line(route)
+            return find(*given)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
             reason = why_not_connected(error, proxied=request.proxy is not None)
             return NeverLeft(reason, self._monotonic() - began)
-        return _Connection(self, route, line, request.proxy)
+
+    @cached_property
+    def _makers(self) -> ThreadPoolExecutor:
+        """Threads that make connections, for callers who need several at once."""
+        return ThreadPoolExecutor(MAKERS, "connect")
 
     def close(self) -> None:
         """Closes idle connections; those in use are closed when they are given back."""
@@ -113,7 +159,7 @@ class RequestsTransport:
     def _route(self, base_url: str, via: str | None) -> _Route:
         route = self._routes.get((base_url, via))
         if route is None:
-            headers = self._adapter.proxy_headers(via) if via else {}
+            headers = HTTPAdapter().proxy_headers(via) if via else {}
             route = self._routes.setdefault((base_url, via), _Route.to(base_url, via, headers))
         return route
 
@@ -167,15 +213,32 @@ class RequestsTransport:
         if self._closed:
             self.close()
 
-    def _call(self, route: _Route, line: Line, request: Request, deadline: float | None) -> CallResult:
+    def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
+        """Waits until at least one call has ended, or `timeout_s` seconds are over; returns those that have."""
+        return await_any(calls, self._monotonic, timeout_s)
+
+    def _begin(self, route: _Route, line: Line, request: Request, deadline: float | None) -> PendingCall:
         began = self._monotonic()
         line.wire.begin(began + request.deadline_s if deadline is None else deadline, self._probe)
-        done = False
         try:
             if not line.wire.alive():
+                line.close()
                 cause = Unsent.DROPPED if self._is_old(line) else Unsent.CLOSED_AT_ONCE
-                return NeverLeft(cause.value, self._monotonic() - began, cause)
-            response = self._adapter.send(_prepare(route, line, request, self._boundary), stream=True)
+                return EndedCall(NeverLeft(cause.value, self._monotonic() - began, cause))
+            prepared = _prepare(route, request, self._boundary)
+            line.write(prepared.method, prepared.url, prepared.body, prepared.headers)
+        except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
+            line.close()
+            return EndedCall(self._fault(line, error, began))
+        except BaseException:
+            line.close()
+            raise
+        return OnTheWire(line, lambda: self._finish(route, line, began))
+
+    def _finish(self, route: _Route, line: Line, began: float) -> CallResult:
+        done = False
+        try:
+            response = _response(line.read_head())
             body = _read_whole(response.raw)
             line.answered = True
             line.wire.reached("answer_read")
@@ -183,15 +246,18 @@ class RequestsTransport:
             done = line.reusable
             return Answered(Reply(response.status_code, headers, body), self._monotonic() - began)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
-            reason, duration = why_no_answer(error, line.wire), self._monotonic() - began
-            if line.wire.handed:
-                return NoAnswer(reason, duration)
-            return NeverLeft(reason, duration, Unsent.DEADLINE if is_overdue(error) else None)
+            return self._fault(line, error, began)
         finally:
             if done:
                 self._give_back(route, line, used=True)
             else:
                 line.close()
+
+    def _fault(self, line: Line, error: Exception, began: float) -> CallResult:
+        reason, duration = why_no_answer(error, line.wire), self._monotonic() - began
+        if line.wire.handed:
+            return NoAnswer(reason, duration)
+        return NeverLeft(reason, duration, Unsent.DEADLINE if is_overdue(error) else None)
 
     def _is_old(self, line: Line) -> bool:
         """True when the server may have closed the line as idle, which is no sign that the server is ill."""
@@ -208,13 +274,16 @@ class _Connection:
     def __repr__(self) -> str:
         return f"<Connection {self._route.origin}>"
 
-    def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
+    def begin(self, request: Request, *, deadline: float | None = None) -> PendingCall:
         if (request.base_url, request.proxy) != (self._route.base_url, self._proxy):
             self.release()
         line, self._line = self._line, None
         if line is None:
-            return NeverLeft("released", 0.0)
-        return self._transport._call(self._route, line, request, deadline)
+            return EndedCall(NeverLeft("released", 0.0))
+        return self._transport._begin(self._route, line, request, deadline)
+
+    def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
+        return self.begin(request, deadline=deadline).result()
 
     def release(self) -> None:
         line, self._line = self._line, None
@@ -264,34 +333,24 @@ class _Route:
         return self.proxy is not None and self.scheme == "http"
 
 
+def _response(raw: urllib3.BaseHTTPResponse) -> requests.Response:
+    # Without cookies, encodings and the request: nothing reads them, and the request holds the token.
+    response = requests.Response()
+    response.status_code, response.raw = raw.status, raw
+    return response
+
+
 class _Prepared(requests.PreparedRequest):
-    """A request with the line it goes through; made directly, because requests' preparing costs more than sending."""
+    """A request of requests, made directly: its own preparing costs more than sending."""
 
-    line: Line
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter, which uses the line that is already open instead of a pool of its own."""
-
-    def get_connection_with_tls_context(self, request: Any, *_args: object, **_kwargs: object) -> Any:
-        return cast(_Prepared, request).line
-
-    def cert_verify(self, *_args: object) -> None:
-        """Does nothing: the certificate was checked when the line was connected."""
-
-    def request_url(self, request: Any, proxies: object) -> str:
-        return cast(str, request.url)
-
-    def build_response(self, req: Any, resp: Any) -> requests.Response:
-        # Without cookies, encodings and the request: nothing reads them, and the request holds the token.
-        response = requests.Response()
-        response.status_code, response.raw = resp.status, resp
-        return response
+    method: str
+    url: str
+    body: Any
 
 
-def _prepare(route: _Route, line: Line, request: Request, boundary: Callable[[], str]) -> _Prepared:
+def _prepare(route: _Route, request: Request, boundary: Callable[[], str]) -> _Prepared:
     prepared = _Prepared()
-    prepared.line, prepared.method, prepared.url = line, request.method, route.target(request)
+    prepared.method, prepared.url = request.method, route.target(request)
     headers = {"User-Agent": "im-delivery-worker", "Accept-Encoding": "identity"}
     if route.forwarded:
         headers.update(route.proxy_headers)

@@ -25,6 +25,7 @@ from tests.unit.transport.fault_table import (
     TOKEN,
     Stage,
     closed_port,
+    peek,
     request,
     run,
     shown,
@@ -37,6 +38,7 @@ from worker.domain.account import Secret
 from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
+from worker.transport.connection import Wire
 from worker.transport.http import Connection, RequestsTransport
 
 OK = "Answered(200)"
@@ -206,22 +208,32 @@ class TestAnswer:
 class TestDeadline:
     """One total time for the call."""
 
-    def test_socket_gets_what_is_left(self, stage: Stage) -> None:
-        """Each send and receive may last for the rest of the call, not for its whole time again."""
-        server = stage.server(answer())
-        connection = connected(stage.transport(), request(server.url))
-        sock = stage.client_socket()
-        left: list[float | None] = []
+    def test_a_wait_lasts_for_what_is_left(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each wait may last for the rest of the call, not for its whole time again."""
+        go_on = [threading.Event(), threading.Event()]
+        left_ms: list[float] = []
+
+        def script(peer: Peer) -> None:
+            peer.read_request()
+            for event, piece in zip(go_on, (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"), strict=True):
+                assert_set(event)
+                peer.sock.sendall(piece)
+
+        def wait(wire: Wire, event: int) -> bool:
+            left_ms.append(wire.deadline - stage.clock())
+            go_on[len(left_ms) - 1].set()
+            return bool(peek(wire._sock))
 
         def five_seconds_later() -> None:
-            left.append(sock.gettimeout())
             stage.clock.now += 5
 
         stage.at = {"request_written": five_seconds_later, "answer_half": five_seconds_later}
+        monkeypatch.setattr(Wire, "_wait", wait)
 
-        connection.call(request(server.url))
+        result = run(stage.transport(), request(stage.server(script).url))
 
-        assert left == [20, 15]
+        assert shown(result) == OK
+        assert left_ms == [15, 10]
 
     # The clock stands still in these two: what ends the wait is the socket's own timeout, set to what is left.
 
@@ -264,8 +276,7 @@ class TestDeadline:
         sock = stage.client_socket()
 
         def stop_and_continue() -> None:
-            sock.settimeout(30)
-            sock.recv(len(whole), socket.MSG_PEEK | socket.MSG_WAITALL)
+            peek(sock, len(whole))
             stage.clock.pass_deadline()
             stage.at.clear()
 
@@ -331,8 +342,7 @@ class TestConnections:
         connection = connected(transport, request(server.url))
         sock = stage.client_socket()
         connection.call(request(server.url))
-        sock.settimeout(30)
-        assert sock.recv(1, socket.MSG_PEEK) == b""
+        assert peek(sock) == b""
 
         result = run(transport, request(server.url))
 
@@ -348,7 +358,7 @@ class TestConnections:
 
         server = stage.server(script)
         connection = connected(stage.transport(), request(server.url))
-        assert stage.client_socket().recv(1, socket.MSG_PEEK)
+        assert peek(stage.client_socket())
         stage.clock.now += 5
 
         assert shown(connection.call(request(server.url))) == 'NeverLeft("dropped")'

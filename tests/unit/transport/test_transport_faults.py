@@ -17,11 +17,11 @@ from worker.domain.outcome import Unknown
 ROWS = rows()
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    """Servers and transports that are closed after the test."""
+@pytest.fixture(params=["alone", "in company"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Servers and transports that are closed after the test; calls alone, and beside one that hangs."""
     with ExitStack() as stack:
-        yield Stage(stack)
+        yield Stage(stack, in_company=request.param == "in company")
 
 
 def test_every_row_has_a_scene() -> None:

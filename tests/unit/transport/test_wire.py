@@ -71,13 +71,13 @@ def test_nothing_there_at_the_deadline(pair: Pair) -> None:
 def test_hold_sends_once(pair: Pair) -> None:
     """What is held has not left; flush sends it as one, and an empty flush sends nothing."""
     wire, far, _clock = pair
-    wire.flush()
+    wire.push()
     wire.hold()
     wire.sendall(b"head")
     wire.sendall(b"body")
 
     assert not wire.handed
-    wire.flush()
+    wire.push()
     assert wire.handed
     assert far.recv(100) == b"headbody"
 

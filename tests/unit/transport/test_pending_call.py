@@ -1,0 +1,181 @@
+"""Several calls in the air at once: when an answer seems whole, and which calls have ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from tests.unit.transport.fault_table import Stage, closed_port, request, shown
+from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
+from worker.domain.call import NeverLeft
+from worker.transport.connection import seems_whole
+from worker.transport.http import Connection, RequestsTransport
+from worker.transport.pending_call import PendingCall
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: gzip, Chunked\r\n\r\n"
+WHOLE = {
+    "length": HEAD + b"content-length: 2\r\n\r\nok",
+    "no body": HEAD + b"Content-Length:0\r\n\r\n",
+    "bare line ends": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    "no content": b"HTTP/1.1 204 Nothing\r\n\r\n",
+    "not modified": b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n",
+    "chunks": CHUNKED + b"2\r\nok\r\n1;name=value\r\n!\r\n0\r\n\r\n",
+    "trailers": CHUNKED + b"2\r\nok\r\n0\r\nA: b\r\n\r\n",
+    "after an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nok",
+    "another interim answer": b"HTTP/1.1 103 Early\r\n\r\n",
+}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Servers and transports that are closed after the test."""
+    with ExitStack() as stack:
+        yield Stage(stack)
+
+
+@pytest.mark.parametrize("whole", WHOLE.values(), ids=WHOLE)
+def test_an_answer_seems_whole_with_its_last_byte(whole: bytes) -> None:
+    """Not with fewer, so that reading it waits for nothing; and not without an end, where its end is the stream's."""
+    assert [len(whole)] == [size for size in range(1, len(whole) + 1) if seems_whole(whole[:size])]
+
+
+@pytest.mark.parametrize("end", [b"", b"body"])
+def test_an_answer_without_a_length_ends_with_its_stream(end: bytes) -> None:
+    """Its bytes never say that they are all."""
+    assert not seems_whole(HEAD + b"\r\n" + end)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"SSH-2.0", b"x", CHUNKED + b"no size\r\n", b"HTTP/1.1 banana\r\n\r\n", HEAD + b"Content-Length: 1\r\n\r\nab"],
+)
+def test_garbage_needs_no_more_bytes(garbage: bytes) -> None:
+    """What is no answer, and what is longer than it says, is read at once, which tells what is wrong."""
+    assert seems_whole(garbage)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"HTTP/1.1 200", HEAD, CHUNKED, HEAD + b"Content-Length: "]))
+def test_any_bytes_are_judged(data: bytes, begin: bytes) -> None:
+    """A judgement, never an error."""
+    assert seems_whole(begin + data) in (True, False)
+
+
+def begun(stage: Stage, transport: RequestsTransport, script: Script, body: bytes = b"{}") -> PendingCall:
+    """A call in the air, which ends with the test at the latest."""
+    asked = request(stage.server(script).url, body)
+    connection = transport.connect(asked)
+    assert not isinstance(connection, NeverLeft)
+    call = connection.begin(asked)
+    stage.stack.callback(call.result)
+    stage.stack.callback(stage.clock.pass_deadline)
+    return call
+
+
+def answering(event: threading.Event) -> Script:
+    """A server that neither reads nor answers before it is told."""
+
+    def script(peer: Peer) -> None:
+        assert event.wait(60)
+        peer.read_request()
+        peer.send(response(OK_BODY))
+
+    return script
+
+
+@pytest.mark.parametrize("lie", [CHUNKED + b"f" * 16 + b"\r\n", HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"])
+def test_a_length_without_measure_ends_its_own_call(stage: Stage, lie: bytes) -> None:
+    """No number is that long: the call is read at once, and the one beside it goes on."""
+    transport = stage.transport()
+    hangs, liar = begun(stage, transport, Peer.wait_closed), begun(stage, transport, answer(lie))
+
+    assert [liar] == transport.await_any([hangs, liar])
+    assert not isinstance(liar.result(), NeverLeft)
+
+
+def test_a_head_without_an_end_is_read() -> None:
+    """No answer has a head of 64 KiB."""
+    assert seems_whole(HEAD + b"a: b\r\n" * 11_000)
+    assert not seems_whole(HEAD + b"a: b\r\n" * 1_000)
+
+
+def test_calls_end_in_the_order_of_their_answers(stage: Stage) -> None:
+    """Three are in the air at once, and the first waits for nobody behind it."""
+    transport, go_on = stage.transport(), [threading.Event() for _ in range(3)]
+    calls = [begun(stage, transport, answering(event)) for event in go_on]
+    assert [] == transport.await_any(calls, 0.0)
+
+    for n in (1, 2, 0):
+        go_on[n].set()
+        assert [calls[n]] == transport.await_any([call for call in calls if call is calls[n] or call is calls[0]])
+        assert "Answered(200)" == shown(calls[n].result())
+
+
+def test_what_ended_as_it_began_waits_for_nobody(stage: Stage) -> None:
+    """A call without a connection is told at once, though another one hangs."""
+    transport = stage.transport()
+    hangs = begun(stage, transport, Peer.wait_closed)
+    asked = request(stage.server(answer()).url)
+    connection = transport.connect(asked)
+    assert not isinstance(connection, NeverLeft)
+    connection.release()
+    released = connection.begin(asked)
+
+    assert [released] == transport.await_any([hangs, released])
+    assert 'NeverLeft("released")' == shown(released.result())
+    transport.close()
+
+
+def test_the_nearest_deadline_ends_the_wait(stage: Stage) -> None:
+    """Of two calls that hang, the one whose time is over."""
+    transport = stage.transport()
+    early = begun(stage, transport, Peer.wait_closed)
+    stage.clock.now += 5
+    late = begun(stage, transport, Peer.wait_closed)
+    stage.clock.now += 15
+
+    assert [early] == transport.await_any([early, late])
+    assert 'NoAnswer("read_timeout")' == shown(early.result())
+    assert [] == transport.await_any([late], 0.0)
+
+
+def test_a_request_that_is_not_taken_holds_nobody_up(stage: Stage) -> None:
+    """The peer reads nothing of a long message: the others are answered meanwhile."""
+    transport, taken = stage.transport(), threading.Event()
+    stuck = begun(stage, transport, answering(taken), bytes(16_000_000))
+    quick = begun(stage, transport, answer())
+    hangs = begun(stage, transport, Peer.wait_closed)
+
+    assert [quick] == transport.await_any([stuck, quick])
+    taken.set()
+
+    assert [stuck] == transport.await_any([stuck, hangs])
+    assert ["Answered(200)"] * 2 == [shown(call.result()) for call in (quick, stuck)]
+
+
+def test_several_connections_are_made_side_by_side(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new ones begin before the first is there; a kept one is not made anew, and a dead host ends its own alone."""
+    transport, server = stage.transport(), stage.server(*[Peer.wait_closed] * 4)
+    kept = transport.connect(request(server.url))
+    assert not isinstance(kept, NeverLeft)
+    kept.release()
+    all_at_once, make = threading.Barrier(4, timeout=60), transport._make
+
+    def made(missing: Any) -> Connection | NeverLeft:
+        all_at_once.wait()
+        return make(missing)
+
+    monkeypatch.setattr(transport, "_make", made)
+    connections = transport.connect_all([request(f"http://127.0.0.1:{closed_port()}"), *[request(server.url)] * 4])
+
+    assert [True, False, False, False, False] == [isinstance(one, NeverLeft) for one in connections]
+    assert 4 == len(stage.sockets)
+    for one in connections[1:]:
+        assert not isinstance(one, NeverLeft)
+        one.release()
+    transport.close()
