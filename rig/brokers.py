@@ -106,4 +106,4 @@ def _redis_body(raw: bytes | str) -> Any:
 
 
 def _ids(bodies: Sequence[Any]) -> set[str]:
-    return {part for (_lane, ids, _probe), *_ in bodies for part in ids}
+    return {part for (_lane, ids, *_), *_ in bodies for part in ids}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,13 +67,17 @@ class Through:
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel, self._real = tunnel, RequestsTransport()
         self.calls: list[Request] = []
-        self.close = self._real.close
+        self.close, self.await_any = self._real.close, self._real.await_any
 
     def connect(self, request: Request) -> Connection | NeverLeft:
         """A new connection each time: the one before is closed."""
         connection = self._real.connect(request)
         assert not self._tunnel.away or self._tunnel.closed.acquire(timeout=30)
         return connection
+
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+        """The same for each."""
+        return [self.connect(request) for request in requests]
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.ring(first)
     site.vendor.says(refused(40007))
 
-    attempt.carry_out(site.runtime, flights)
+    site.carry_out(flights)
     site.settle()
     site.advance(2)
     site.run()

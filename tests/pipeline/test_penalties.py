@@ -170,13 +170,14 @@ def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> Non
     lane = site.part(job).lane
     site.runtime.lane_states.learn([lane], calls={lane: 1})
 
-    with site.runtime.lane_states.call(lane, 20.0):
-        site.sql(
-            "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls)"
-            " values (:lane, 'hr', 'send text', 0, '', false, 0, 1)",
-            lane=lane,
-        )
-        during = site.ring(job)
+    site.runtime.lane_states.begin_call(lane, 20.0)
+    site.sql(
+        "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls)"
+        " values (:lane, 'hr', 'send text', 0, '', false, 0, 1)",
+        lane=lane,
+    )
+    during = site.ring(job)
+    site.runtime.lane_states.end_call(lane)
     after = site.ring(job)
 
     assert (0, 1) == (during, after)

@@ -217,20 +217,22 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     """No more than the lane may send soon; as parts are marked, the next ones come in: in full doorbells while half of
     the window is out, and the rest when less is."""
     site.runtime.lane_states.took("x", 0.0)
-    jobs = [site.send(str(n), f"u{n}") for n in range(12)]
-    site.share(2)  # two threads of four are free, two ids a doorbell: a window of eight
+    jobs = [site.send(str(n), f"u{n}") for n in range(14)]
+    site.share(2)  # two threads of four are free, two ids for each of their calls: a window of eight
     first = turn(site)
     again = turn(site, 0.3)
     site.ring(*jobs[:3])
     third = turn(site, 0.3)
-    site.ring(*jobs[3:8])
+    site.ring(jobs[3])
+    fourth = turn(site, 0.3)
+    site.ring(*jobs[4:12])
     last = turn(site, 0.3)
 
     assert parts(*jobs[:8]) == ids(first)
-    assert [2, 2, 2, 2] == [len(ring.ids) for ring in first]
-    assert [] == ids(again)
-    assert [tuple(parts(*jobs[8:10]))] == [ring.ids for ring in third]
-    assert [tuple(parts(jobs[10])), tuple(parts(jobs[11]))] == [ring.ids for ring in last]
+    assert [(4, 2), (4, 2)] == [(len(ring.ids), ring.calls) for ring in first]
+    assert [[], []] == [ids(again), ids(third)]
+    assert [tuple(parts(*jobs[8:12]))] == [ring.ids for ring in fourth]
+    assert [(tuple(parts(*jobs[12:])), 2)] == [(ring.ids, ring.calls) for ring in last]
 
 
 def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(
@@ -257,8 +259,8 @@ def test_urgent_goes_first_and_in_doorbells_of_its_own(site: Site) -> None:
 
     rings = turn(site)
 
-    assert [(parts(urgent), True), (parts(normal), False), (parts(bulk), False)] == [
-        (list(ring.ids), ring.urgent) for ring in rings
+    assert [(parts(urgent), True, 1), (parts(normal, bulk), False, 2)] == [
+        (list(ring.ids), ring.urgent, ring.calls) for ring in rings
     ]
 
 
@@ -511,7 +513,7 @@ def test_a_hanging_lane_cannot_hold_the_threads_of_its_queue(site: Site, call_ms
     lane = site.part(jobs[0]).lane
     others(site, "urgent", lanes={lane: [1, call_ms, 1_000]})
 
-    assert most == len(turn(site))
+    assert most == sum(ring.calls for ring in turn(site))
     assert [] == turn(site, 0.3)
 
 

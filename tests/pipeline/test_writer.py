@@ -66,14 +66,14 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) 
     """Nothing is lost and nothing is confirmed before it is durable; on return all of it is written in order."""
     pauses: list[float] = []
     job, other = site.send("one"), site.send("two")
-    site.runtime.writer.mark(a_mark(job))
+    site.runtime.writer.mark([a_mark(job)])
     away = Away(site.database, 40)
     writer = a_writer(away, pause=pauses.append)
 
     ticket = writer.end(an_end(job))
     before = ticket.wait(0)
     writer.start()
-    reply = writer.mark(a_mark(other))
+    [reply] = writer.mark([a_mark(other)])
 
     assert not before
     assert Marked.YES is reply.marked
@@ -98,7 +98,7 @@ def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> 
     writer = a_writer(Away(site.database, 3, error))
     writer.start()
 
-    reply = writer.mark(a_mark(job))
+    [reply] = writer.mark([a_mark(job)])
 
     assert Marked.YES is reply.marked
     assert writer.stop(10)
@@ -110,9 +110,9 @@ def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> Non
     writer, states = site.runtime.writer, []
 
     for job, following in pairwise(jobs):
-        writer.mark(a_mark(job))
+        writer.mark([a_mark(job)])
         writer.end(an_end(job))
-        writer.mark(a_mark(following))
+        writer.mark([a_mark(following)])
         states.append(site.state(job))
 
     assert ["accepted"] * 19 == states
@@ -148,7 +148,7 @@ def marking(
     monkeypatch.setattr(writer_module, "Ticket", Waiting)
     threads = []
     for mark in marks:
-        threads.append(threading.Thread(target=lambda mark=mark: replies.append(writer.mark(mark))))
+        threads.append(threading.Thread(target=lambda mark=mark: replies.extend(writer.mark([mark]))))
         threads[-1].start()
         assert queued.acquire(timeout=120)
     return threads, replies
@@ -175,7 +175,7 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
     jobs = [site.send(str(n)) for n in range(5)]
     writer = a_writer(site.database)
     for job in jobs:
-        site.runtime.writer.mark(a_mark(job))
+        site.runtime.writer.mark([a_mark(job)])
     tickets = [writer.end(an_end(job, errmsg=text if n == 3 else "ok")) for n, job in enumerate(jobs)]
 
     writer.start()
@@ -204,7 +204,7 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
 def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(site: Site, outcome: Outcome) -> None:
     """No living process's part stays `sending` for ever, whatever the answer was made of."""
     job = site.send()
-    site.runtime.writer.mark(a_mark(job))
+    site.runtime.writer.mark([a_mark(job)])
 
     site.runtime.writer.end(an_end(job, outcome)).wait(120)
 
@@ -214,7 +214,7 @@ def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(sit
 def test_what_is_left_of_an_answer_that_cannot_be_stored_keeps_its_http_status(site: Site) -> None:
     """The row is refused though its texts are clean: in doubt, but the answer was read, and its status is no text."""
     job = site.send()
-    site.runtime.writer.mark(a_mark(job))
+    site.runtime.writer.mark([a_mark(job)])
     writer = a_writer(Away(site.database, 1, DataError("insert", {}, ValueError("too long"))))
     ticket = writer.end(an_end(job))
 
@@ -226,20 +226,19 @@ def test_what_is_left_of_an_answer_that_cannot_be_stored_keeps_its_http_status(s
 
 
 def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
-    """No byte leaves for a mark that is not durable."""
+    """No byte leaves for a mark that is not durable; the others of its doorbell are marked."""
     job, good = site.send(), site.send("good")
 
-    with pytest.raises(WriterClosed):
-        site.runtime.writer.mark(a_mark(job, body="half \ud83d"))
+    replies = site.runtime.writer.mark([a_mark(job, body="half \ud83d"), a_mark(good)])
 
-    assert ("queued", 0) == (site.state(job), site.part(job).claim)
-    assert Marked.YES is site.runtime.writer.mark(a_mark(good)).marked
+    assert [Marked.LOST, Marked.YES] == [reply.marked for reply in replies]
+    assert [("queued", 0), ("sending", 1)] == [(site.state(one), site.part(one).claim) for one in (job, good)]
 
 
 def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -> None:
     """Stop flushes what is queued; a mark after it raises."""
     job = site.send()
-    site.runtime.writer.mark(a_mark(job))
+    site.runtime.writer.mark([a_mark(job)])
     writer = a_writer(site.database)
     writer.end(an_end(job))
     writer.start()
@@ -248,7 +247,7 @@ def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -
 
     assert "accepted" == site.state(job)
     with pytest.raises(WriterClosed):
-        writer.mark(a_mark(job))
+        writer.mark([a_mark(job)])
 
 
 def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
@@ -268,7 +267,7 @@ def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> Non
 def test_flush_waits_for_what_was_queued_before_it(site: Site) -> None:
     """True means durable."""
     job = site.send()
-    site.runtime.writer.mark(a_mark(job))
+    site.runtime.writer.mark([a_mark(job)])
     site.runtime.writer.end(an_end(job))
 
     assert site.runtime.writer.flush(10)
@@ -309,7 +308,7 @@ def test_watchers_hear_after_the_commit_only(site: Site) -> None:
 
     writer = a_writer(site.database, tell=tell, probe=lambda label: seen.append((label, site.state(job))))
     writer.start()
-    writer.mark(a_mark(job))
+    writer.mark([a_mark(job)])
     writer.end(an_end(job))
 
     assert writer.flush(10)
@@ -323,7 +322,7 @@ def test_being_away_is_logged_once_and_without_content(site: Site) -> None:
     with structlog.testing.capture_logs() as lines:
         writer = a_writer(Away(site.database, 5))
         writer.start()
-        writer.mark(a_mark(job, body="secret"))
+        writer.mark([a_mark(job, body="secret")])
         writer.stop(10)
 
     assert [{"event": "database_away", "error": "OperationalError", "items": 1, "log_level": "warning"}] == lines
@@ -333,7 +332,7 @@ def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     """A mark weighs its body, everything else a row."""
     jobs, writer = [site.send(str(n)) for n in range(4)], a_writer(site.database)
     for job in jobs[2:]:
-        site.runtime.writer.mark(a_mark(job))
+        site.runtime.writer.mark([a_mark(job)])
     batches: list[int] = []
 
     def noted(database: Database, items: Sequence[Any], *given: Any) -> Any:

@@ -12,10 +12,10 @@ from worker import NewJob, Text, To, enqueue_many
 SEND = "/cgi-bin/message/send"
 
 
-def enqueue_texts(stack: Stack, count: int, *, first: int = 0, **options: bool) -> list[str]:
+def enqueue_texts(stack: Stack, count: int, *, first: int = 0, account: str = ACCOUNT, **options: bool) -> list[str]:
     """So many texts, each to a person of its own."""
     jobs = [
-        NewJob(ACCOUNT, Text(content=f"text {n}", **options), To(users=[f"u{n}"])) for n in range(first, first + count)
+        NewJob(account, Text(content=f"text {n}", **options), To(users=[f"u{n}"])) for n in range(first, first + count)
     ]
     with stack.database.writing() as connection:
         return [ref.id for ref in enqueue_many(connection, jobs, accounts=stack.accounts)]

@@ -20,13 +20,15 @@ from rig.stacks import MARIADB, RABBITMQ, REDIS, Make, Stacks, is_there, make_ta
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
 JOBS, SENT, LYING = 2_000, 300, 200
+ACCOUNTS = [f"hr{n}" for n in range(16)]
+"""As many lanes as the worker has threads: one lane's doorbells would all be taken by two of them."""
 QUICK_S = 0.005
 DOUBTS = "select outcome, reason, count(*) from worker_attempts where doubtful or outcome = 'unknown' group by 1, 2"
 
 
 def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
     """Disturbs a worker when some are sent and 200 ids lie before it; then everything has been sent exactly once."""
-    enqueue_texts(stack, JOBS)
+    enqueue(stack)
     send_some(stack)
     worker = fill_the_broker(stack)
 
@@ -37,6 +39,13 @@ def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
 
     assert worker.poll() is None
     assert_all_sent(stack)
+
+
+def enqueue(stack: Stack) -> None:
+    """A text to each of so many people, the accounts taking turns."""
+    for n, account in enumerate(ACCOUNTS):
+        each = JOBS // len(ACCOUNTS)
+        enqueue_texts(stack, each, first=n * each, account=account)
 
 
 def send_some(stack: Stack) -> None:
@@ -118,7 +127,7 @@ def broker_swapped_and_back(make: Make) -> None:
     first = make.broker
     second = databases.need(brokers.RABBITMQ if first.startswith("redis") else databases.REDIS)
     stack = make_quick(make)
-    enqueue_texts(stack, JOBS)
+    enqueue(stack)
 
     for broker in (second, first):
         send_some(stack)
@@ -183,8 +192,13 @@ def test_nothing_is_lost_or_doubled(title: str, scenes: dict[str, Future[None]])
 
 
 def make_quick(make: Make, **options: str) -> Stack:
-    """A stack with a quick vendor, at first."""
-    return make({"latency_s": QUICK_S}, **options)
+    """A stack with a quick vendor, at first, and sixteen accounts."""
+    lines = (
+        f'[accounts.{name}]\nchannel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ndeadline_s = 20\n'
+        'secret = { file = "FOLDER/secret" }\nbase_url = "http://127.0.0.1:PORT"\n'
+        for name in ACCOUNTS
+    )
+    return make({"latency_s": QUICK_S}, account="".join(lines), **options)
 
 
 def with_tables(server: Server) -> str:

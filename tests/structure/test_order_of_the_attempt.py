@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ STEPS = [
     *(step.__name__ for step in attempt.PREPARE),
     "connect",
     "admit",
-    *(step.__name__ for step in attempt.CARRY_OUT),
+    *(step.__name__ for step in (*attempt.START, *attempt.LAND) if step is not attempt.connect),
 ]
 DOCS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "decisions"]
 """Without the decisions, which tell what was true when they were taken."""
@@ -40,21 +41,22 @@ def test_the_page_states_the_order_it_follows() -> None:
 
 
 def test_the_parts_of_the_page_are_called_in_that_order() -> None:
-    """`deliver` prepares, connects, admits and only then carries out; it connects once more right before the mark."""
-    named = {"prepare": "prepare", "reach": "connect", "admit": "admit", "carry_out": "carry_out"}
+    """`deliver` prepares, connects, admits and only then starts; it connects once more right before the mark."""
+    named = {"prepare": "prepare", "reach": "connect", "admit": "admit", "_start": "start"}
 
-    assert ["prepare", "connect", "admit", "carry_out"] == [
-        named[name] for name in calls_of(attempt.deliver) if name in named
+    assert ["prepare", "connect", "admit", "start"] == [
+        named[name] for name in calls_of(attempt.Attempts.deliver) if name in named
     ]
-    assert ["through", "connect"] == [name for name in calls_of(attempt.carry_out) if name in ("through", "connect")]
+    assert attempt.START[0] is attempt.connect
 
 
 def calls_of(function: object) -> list[str]:
-    """The names that a function calls, from top to bottom."""
-    [tree] = ast.parse(inspect.getsource(function)).body  # type: ignore[arg-type]
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    """The names that a function or method calls, from top to bottom."""
+    [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body  # type: ignore[arg-type]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     found.sort(key=lambda node: (node.lineno, node.col_offset))
-    return [node.func.id for node in found if isinstance(node.func, ast.Name)]
+    called = [node.func for node in found]
+    return [getattr(one, "id", getattr(one, "attr", "")) for one in called]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -37,7 +37,9 @@ from worker.delivery.resolver.members import Resolver
 from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.sender import attempt
 from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request, Unsent
@@ -257,14 +259,14 @@ class Site:
 
     # -- doing --------------------------------------------------------------------------------------------------------
 
-    def ring(self, *jobs: str, probe: bool = False) -> int:
+    def ring(self, *jobs: str, probe: bool = False, calls: int = 1) -> int:
         """Answers a doorbell with the queued parts of these jobs (of one lane); how many calls were made."""
         ids = [part for job in jobs for part in self._queued(job)]
         if not ids:
             return 0
-        calls = self.bell.answer(self.part_row(ids[0]).lane, ids, probe=probe)
+        made = self.bell.answer(self.part_row(ids[0]).lane, ids, probe=probe, calls=calls)
         self.settle()
-        return calls
+        return made
 
     def run(self, turns: int = 30) -> None:
         """Relay and doorbells by turns until nothing is offered any more; the monotonic clock moves, SQL's does not."""
@@ -356,6 +358,10 @@ class Site:
         """The block of a lane or account, if one was ever written."""
         found = self.rows("select * from worker_lanes where lane = :lane", lane=name)
         return found[0] if found else None
+
+    def carry_out(self, flights: Sequence[InFlight]) -> None:
+        """Marks, calls, reads and records parts that were prepared."""
+        attempt.through((*attempt.START, *attempt.LAND), self.runtime, list(flights))
 
     def units_used(self) -> list[int]:
         """Units in each bucket of each limit."""

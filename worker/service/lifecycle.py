@@ -199,14 +199,14 @@ class WorkerProcess:
 
     # -- running ------------------------------------------------------------------------------------------------------
 
-    def ring(self, lane: str, ids: list[str], *, probe: bool = False) -> None:
+    def ring(self, lane: str, ids: list[str], *, probe: bool = False, calls: int = 1) -> None:
         """Answers one doorbell in the calling thread; never raises."""
         with self._at_work("doorbell_failed"):
             if self._draining.is_set():
                 # So that they may be offered to another process at once.
                 self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
             else:
-                self._sender.answer(lane, ids, probe=probe)
+                self._sender.answer(lane, ids, probe=probe, calls=calls)
 
     def hear(self, event: str) -> None:
         """Runs the application's hooks for one event in the calling thread; never raises."""

@@ -91,7 +91,7 @@ class Doorbells(Publisher[Doorbell]):
 
     def _message(self, one: Doorbell) -> tuple[str, list[Any], str]:
         queue = queue_of(urgent=one.urgent, files=one.files, bulk=one.bulk, prefix=self._prefix)
-        return RING, [one.lane, list(one.ids), one.probe], queue
+        return RING, [one.lane, list(one.ids), one.probe, one.calls], queue
 
 
 class EventDoorbells(Publisher[str]):

@@ -79,9 +79,9 @@ def register(app: Any) -> None:
         app.task(name=name, bind=True, ignore_result=True, acks_late=True, send_events=False)(task)
 
 
-def ring(task: Any, lane: str, ids: list[str], probe: bool = False) -> None:
+def ring(task: Any, lane: str, ids: list[str], probe: bool = False, calls: int = 1) -> None:
     """Delivers parts of one lane, as far as they can be delivered now."""
-    task.app.worker_process.ring(lane, ids, probe=probe)
+    task.app.worker_process.ring(lane, ids, probe=probe, calls=calls)
 
 
 def hear(task: Any, event: str) -> None:

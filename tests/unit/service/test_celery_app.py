@@ -85,8 +85,8 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
     with app.connection_for_read() as connection, connection.channel() as channel:
         urgent = channel.basic_get("doorbell-test.worker.urgent", no_ack=True)
         normal = channel.basic_get("doorbell-test.worker.normal", no_ack=True)
-    assert [["hr:1", ["a-0", "b-0"], False], {}] == urgent.decode()[:2]
-    assert [["hr:1", ["c-0"], False], {}] == normal.decode()[:2]
+    assert [["hr:1", ["a-0", "b-0"], False, 1], {}] == urgent.decode()[:2]
+    assert [["hr:1", ["c-0"], False, 1], {}] == normal.decode()[:2]
     assert ("", "worker.ring") == (urgent.headers["argsrepr"], urgent.headers["task"])
     assert not app.tasks["worker.ring"].send_events
     bells.close()

@@ -85,7 +85,7 @@ def test_the_relay_offers_what_is_due(site: Site) -> None:
     with site.open():
         doorbell = site.doorbell()
 
-    assert [lane, [part], False] == doorbell
+    assert [lane, [part], False, 1] == doorbell
 
 
 def test_what_is_old_is_taken_out(site: Site) -> None:

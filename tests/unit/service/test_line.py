@@ -131,6 +131,6 @@ def test_the_queues_are_declared_again_after_an_outage() -> None:
     assert (1, True, 2) == (away, ready, len(brokers.made))
     with brokers.made[-1].channel() as channel:
         message = channel.basic_get("worker.urgent", no_ack=True)
-        assert ["hr:1", ["line-a-0"], False] == message.decode()[0]
+        assert ["hr:1", ["line-a-0"], False, 1] == message.decode()[0]
         assert channel.basic_get("worker.urgent", no_ack=True) is None
     bells.close()

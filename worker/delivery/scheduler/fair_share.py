@@ -110,6 +110,12 @@ KEEP_FREE = 2
 """Threads left out of all shares, so that no busy lane holds every thread."""
 
 
+TOGETHER = 64
+"""Calls that one thread has in the air at once, at most."""
+MOST_IDS = 1600
+"""Ids that go to one thread at once, at most, but for the smallest doorbells."""
+
+
 @dataclass(frozen=True, slots=True)
 class DoorbellIds:
     """The ids of one doorbell."""
@@ -126,11 +132,13 @@ class Share:
     """What one lane may have in the broker and in the threads."""
 
     size: int
-    """Ids per doorbell."""
+    """Ids for each call that is in the air."""
     window: int
     """Parts at the head of the lane that are kept offered."""
     urgent_window: int
     threads: int
+    together: int = 1
+    """How many doorbells go to one thread as one, which has as many calls in the air at once."""
 
     def bulk_window(self, normal_due: int) -> int:
         """The window of bulk parts: what normal parts leave, and at least a seventh of the window beside them."""
@@ -144,14 +152,17 @@ class Share:
         # eighth: all of them are offered before bulk, which would get nothing of the limit otherwise.
         urgent = max(1, most - -(-most // BULK_EVERY))
         threads = max(1, min(self.threads, most // self.size))
-        return Share(self.size, min(self.window, most), min(self.urgent_window, urgent), threads)
+        return replace(
+            self, window=min(self.window, most), urgent_window=min(self.urgent_window, urgent), threads=threads
+        )
 
     def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
         """The ids in doorbells; `patient`: only full ones while half of the window is in the broker."""
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
         ids, size = head.ids, max(1, min(self.size, -(-len(head.ids) // self.threads)))
         if patient and 2 * (head.due - len(ids)) >= window:
-            ids, size = ids[: len(ids) // self.size * self.size], self.size
+            whole = self.size * min(self.together, self.threads)
+            ids, size = ids[: len(ids) // whole * whole], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
     def mixed(self, normal: Head, bulk: Head, credit: int, *, patient: bool = True) -> list[DoorbellIds]:
@@ -172,6 +183,8 @@ class Sharing:
 
     def __init__(self, doorbell_size: int = 50, default_threads: int = 32):
         self._size, self._threads = doorbell_size, default_threads
+        self._processes = 1
+        """Processes that take normal parts."""
         self._of_queue: dict[QueueName, int] = {}
         """Threads that take from a queue, where these are not the threads that take normal parts."""
         self._latency_ms: dict[str, int] = {}
@@ -185,7 +198,7 @@ class Sharing:
         if fresh:
             takers = {queue: [process for process in fresh if queue in process.queues] for queue in QueueName}
             threads = {queue: sum(process.threads for process in takers[queue]) for queue in QueueName}
-            self._threads = threads[QueueName.NORMAL]
+            self._threads, self._processes = threads[QueueName.NORMAL], max(1, len(takers[QueueName.NORMAL]))
             aside = (queue for queue in QueueName if takers[queue] and takers[queue] != takers[QueueName.NORMAL])
             self._of_queue = {queue: threads[queue] for queue in aside}
         latency: dict[str, int] = {}
@@ -211,9 +224,13 @@ class Sharing:
         """The share of one lane, where `lanes` of its account have work for the threads of the queue."""
         threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (queue, QueueName.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
-        size = max(1, min(self._size, int(DOORBELL_S * 1000 / cycle_ms) if cycle_ms else self._size))
+        # One thread with many calls in the air does more than many with one each, which take the interpreter from each
+        # other. But every process has its part.
+        together = min(TOGETHER, -(-threads // self._processes))
+        size = min(self._size, MOST_IDS // together)
+        size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
         # Twice: a thread has one doorbell in work and one waiting behind it, so that it is not idle between two turns.
-        return Share(size, threads * size * 2, max(size, urgent * size // 2), threads)
+        return Share(size, threads * size * 2, max(size, urgent * size // 2), threads, together)
 
     def _of_lane(self, lane: str, lanes: int, part: float, queue: QueueName) -> int:
         threads = max(1, self.threads(part, queue) // max(1, lanes))

@@ -82,7 +82,7 @@ class Look:
         urgent, normal, bulk = (self.heads[priority].ids for priority in Priority)
         line = [*urgent, *(part for part, _, _ in mix(normal, bulk, self.known.credit))]
         self.take_out(set(line[max(0, room) :]))
-        # In one doorbell one thread would make the calls one after another, and the bound would not be used.
+        # Each with a call of its own: several ids for one call would go one after another, and the bound be unused.
         self.share = replace(self.share, size=1)
 
 
@@ -219,6 +219,8 @@ class Doorbell:
     """It holds nothing but bulk."""
     files: bool = False
     """Its parts move files, which takes long."""
+    calls: int = 1
+    """How many of its calls may be in the air at once."""
 
 
 class Batches:
@@ -257,7 +259,9 @@ class Batches:
         if urgent or rest:
             known.offered_at = now
             self._slow_start.offered(known.lane, [part for ring in (*urgent, *rest) for part in ring.ids])
-        return [*urgent, *rest]
+        # A thread that moves a file does nothing else meanwhile.
+        together = 1 if look.files else share.together
+        return [*_bundled(urgent, together), *_bundled(rest, together)]
 
     def _bind(self, look: Look, now: float) -> None:
         """Leaves in the look no more than a lane with a bound on its calls in the air may have."""
@@ -285,3 +289,15 @@ class Batches:
         if len(may_go) < len(batches) and not known.out:
             self._backlogs.want(known.lane)
         return may_go
+
+
+def _bundled(bells: Sequence[Doorbell], most: int) -> list[Doorbell]:
+    """The same parts in fewer doorbells: `most` as one, in which as many calls may be in the air at once."""
+    if not bells:
+        return []
+    size = -(-len(bells) // -(-len(bells) // most))
+    bundles = (bells[at : at + size] for at in range(0, len(bells), size))
+    return [
+        replace(bundle[0], ids=tuple(part for bell in bundle for part in bell.ids), calls=len(bundle))
+        for bundle in bundles
+    ]

@@ -9,49 +9,160 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from worker.delivery.sender.admit import admit, give_back
 from worker.delivery.sender.call import call, connect, mark, may_start, reach
 from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.lane_state import CallSlots
 from worker.delivery.sender.prepare import authorise, end_unprepared, render, resolve
 from worker.delivery.sender.record import end_in_error, read, record
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.outbox.jobs.loading import DuePart
+from worker.transport.pending_call import PendingCall
 
 Step = Callable[[Runtime, Flights], Flights]
 
 PREPARE: tuple[Step, ...] = (resolve, authorise, render)
 """A part may wait here, or end; nothing is reserved, and nothing is marked."""
 
-CARRY_OUT: tuple[Step, ...] = (mark, call, read, record)
+START: tuple[Step, ...] = (connect, mark, call)
 """The mark is committed before the first byte. After a crash a marked part is in doubt; without the mark it would be
 offered again and sent twice.
 """
 
+LAND: tuple[Step, ...] = (read, record)
+"""Every call that was begun comes through here, and its end is queued."""
 
-def deliver(runtime: Runtime, due_parts: Sequence[DuePart], done: Callable[[InFlight], None]) -> None:
-    """Carries parts of one lane through all steps, and calls `done` for each that may not be offered again at once.
+PATIENCE_S = 0.005
+"""Seconds for which a free slot waits for others, so that calls are reserved, marked and begun together."""
 
-    That is a part whose end is queued, and one that waits for limits of its own. All others are as queued as before.
+
+class Attempts:
+    """The attempts of one doorbell, in one thread: up to `calls` of them are in the air at once.
+
+    Calls `done` for each part that may not be offered again at once: its end is queued, or it waits for limits of its
+    own. All others are as queued as before. At the end of the `with` block every call has landed.
     """
-    ready = prepare(runtime, due_parts)
-    # Before the limits: a host that is down must not use up room in them.
-    if not ready or not reach(runtime, ready[0]):
-        return
-    admitted = deque(admit(runtime, ready, done))
-    try:
-        while admitted:
-            flight = admitted.popleft()
-            if may_start(runtime, flight):
-                carry_out(runtime, [flight])
-            else:
-                give_back(runtime, flight)
-            if flight.ticket is not None:
-                done(flight)
-    finally:
-        for flight in admitted:
-            give_back(runtime, flight)
+
+    def __init__(self, runtime: Runtime, slots: CallSlots, calls: int, done: Callable[[InFlight], None]):
+        self._runtime, self._slots, self._calls, self._done = runtime, slots, calls, done
+        self._in_the_air: dict[PendingCall, InFlight] = {}
+        self._held = 0
+
+    def __enter__(self) -> Attempts:
+        self._held = self._slots.take(1, at_least=1)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        errors = list[Exception]()
+        while self._in_the_air:
+            self._free(self._held - len(self._in_the_air))
+            try:
+                self._land()
+            except Exception as error:  # noqa: BLE001  the others have to land, too
+                errors.append(error)
+        self._free(self._held)
+        if errors:
+            raise errors[0]
+
+    def deliver(self, due_parts: Sequence[DuePart]) -> list[str]:
+        """Carries parts of one lane through the steps until their calls are begun; returns those that were called."""
+        runtime = self._runtime
+        # Before more is read: a thread with one slot holds one message at a time.
+        self.make_room()
+        ready = prepare(runtime, due_parts)
+        # Before the limits: a host that is down must not use up room in them.
+        if not ready or not reach(runtime, ready[0]):
+            return []
+        admitted = admit(runtime, ready, self._done)
+        waiting = deque(admitted)
+        try:
+            while waiting:
+                self.make_room()
+                self._start([waiting.popleft() for _ in range(min(len(waiting), self._room()))])
+        finally:
+            with ExitStack() as ends:
+                for flight in waiting:
+                    ends.callback(give_back, runtime, flight)
+        return [flight.due.id for flight in admitted if flight.is_called]
+
+    def _start(self, flights: Flights) -> None:
+        """Connects, marks and calls; a flight without a `ticket` that is not in the air then is queued as before."""
+        runtime, going = self._runtime, Flights()
+        for flight in flights:
+            if may_start(runtime, flight, len(going)):
+                going.append(flight)
+        try:
+            # Once more: usually it is the connection that `reach` made.
+            through(START, runtime, going)
+        except Exception as error:
+            with ExitStack() as ends:  # every one of them, whatever happens at another
+                for flight in going:
+                    if flight.pending is None:
+                        ends.callback(end_in_error, runtime, flight, our_error(error))
+            raise
+        finally:
+            self._in_the_air |= {flight.pending: flight for flight in flights if flight.pending is not None}
+            with ExitStack() as ends:
+                for flight in flights:
+                    if flight.pending is None:
+                        ends.callback(self._leave, flight)
+
+    def make_room(self) -> int:
+        """Lands calls until half of the slots are free, or one is and nothing more lands for a moment; counts slots."""
+        if self._held < self._calls:
+            self._held += self._slots.take(self._calls - self._held)
+        while 2 * self._room() < self._held:
+            if not self._land(PATIENCE_S if self._room() else None):
+                break
+        return self._held
+
+    def wait(self) -> None:
+        """Lands all calls."""
+        while self._in_the_air:
+            self._land()
+
+    def in_the_air(self) -> set[str]:
+        """The parts whose calls are in the air."""
+        return {flight.due.id for flight in self._in_the_air.values()}
+
+    def _land(self, timeout_s: float | None = None) -> int:
+        """Waits until calls have ended, or for so many seconds; reads and records those that have, and counts them."""
+        runtime, errors = self._runtime, list[Exception]()
+        try:
+            ended = runtime.transport.await_any(self._in_the_air.keys(), timeout_s)
+        except Exception as error:  # noqa: BLE001  each call can wait for itself, and none may stay in the air
+            ended = list(self._in_the_air)
+            errors.append(error)
+        for pending in ended:
+            flight = self._in_the_air.pop(pending)
+            try:
+                through(LAND, runtime, [flight])
+            except Exception as error:  # noqa: BLE001  the others have ended, too, and are recorded first
+                end_in_error(runtime, flight, our_error(error))
+                errors.append(error)
+            self._leave(flight)
+        if errors:
+            raise errors[0]
+        return len(ended)
+
+    def _leave(self, flight: InFlight) -> None:
+        """Ends the way of a flight that is not in the air."""
+        if flight.connection is not None:
+            flight.connection.release()
+        if flight.ticket is None:
+            give_back(self._runtime, flight)
+        else:
+            self._done(flight)
+
+    def _room(self) -> int:
+        return self._held - len(self._in_the_air)
+
+    def _free(self, slots: int) -> None:
+        self._slots.free(slots)
+        self._held -= slots
 
 
 def prepare(runtime: Runtime, due_parts: Sequence[DuePart]) -> Flights:
@@ -74,21 +185,6 @@ def prepare(runtime: Runtime, due_parts: Sequence[DuePart]) -> Flights:
             # The message may be megabytes, and leaving the part takes its id alone.
             due.message = {}
     return ready
-
-
-def carry_out(runtime: Runtime, flights: Flights) -> None:
-    """Marks, calls, reads and records; a flight that has no `ticket` then was not marked, and is queued as before."""
-    try:
-        # Once more: usually it is the connection that `reach` made.
-        through(CARRY_OUT, runtime, connect(runtime, flights))
-    except Exception as error:
-        for flight in flights:
-            end_in_error(runtime, flight, our_error(error))
-        raise
-    finally:
-        for flight in flights:
-            if flight.connection is not None:
-                flight.connection.release()
 
 
 def through(steps: Sequence[Step], runtime: Runtime, flights: Flights) -> Flights:

@@ -1,4 +1,4 @@
-"""A doorbell: up to fifty part ids of one lane, delivered a few at a time in one thread.
+"""A doorbell: part ids of one lane, delivered in one thread, with as many calls in the air as the doorbell allows.
 
 It works for about two seconds and leaves the rest to be offered again. Limits are reserved for the next few parts at
 once, for as many as can start while a permit is fresh. Between them go parts of the lane whose member had no room
@@ -17,12 +17,13 @@ from itertools import islice, pairwise
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.delivery.sender.attempt import deliver
+from worker.delivery.sender.attempt import Attempts
 from worker.delivery.sender.in_flight import InFlight
+from worker.delivery.sender.lane_state import CallSlots
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import Ticket, WriterClosed
 from worker.domain import settle
-from worker.domain.job import Priority
+from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, mix
 from worker.domain.pacing.lane import account_of, with_accounts
 from worker.outbox.jobs.loading import DuePart, leave, load, pass_on
@@ -32,6 +33,8 @@ from worker.outbox.lanes.offering import offer
 PERMIT_S = 0.2
 """Seconds in which calls that were reserved together must start; a permit is usually fresh for 250 ms."""
 
+AHEAD = 16
+"""Calls that are reserved together at most, or as many as may be in the air at once."""
 ELSEWHERE_S = 1.0
 """Seconds until ids are offered again that came to a process which cannot use their account."""
 MISSED = 10_000
@@ -64,17 +67,21 @@ class BatchSender:
         self._guard = threading.Lock()
         self._in_hand: set[str] = set()
         self._bulk_quota = BulkQuota()
+        self._slots = CallSlots(runtime.settings.threads)
         self._missed: deque[str] = deque(maxlen=MISSED)
         """Ids that came while the database was away; they are left as soon as it is back."""
 
-    def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False) -> int:
-        """Delivers what can be delivered of the ids, and returns the number of calls; `probe` tries a parked lane."""
+    def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False, calls: int = 1) -> int:
+        """Delivers what can be delivered of the ids, and returns the number of calls.
+
+        `probe` tries a parked lane. `calls`: how many calls may be in the air at once, where this process has slots.
+        """
         mine = self._take(ids)
         try:
             if not self._runtime.lease.may_act():
                 self._leave(mine)
                 return 0
-            return self._try_parked(mine) if probe else self._answer(lane, mine)
+            return self._try_parked(mine) if probe else self._answer(lane, mine, calls)
         except SQLAlchemyError:
             self._missed.extend(mine)
             raise
@@ -106,13 +113,29 @@ class BatchSender:
         with self._guard:
             self._in_hand.difference_update(ids)
 
-    def _answer(self, lane: str, ids: Sequence[str]) -> int:
+    def _answer(self, lane: str, ids: Sequence[str], calls: int) -> int:
         runtime, tally = self._runtime, Tally()
         with runtime.database.reading() as connection:
             # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
             self._learn(connection, lane)
             due_parts = [] if runtime.lane_states.closed(lane) else load(connection, runtime.database.now, ids)
-        self._work_off(lane, deque(due_parts), runtime.monotonic() + runtime.settings.doorbell_s, tally)
+        # Large documents are read one at a time, or a thread would hold many megabytes at once.
+        is_large = any(due.holds_bytes or due.kind == Kind.UPLOAD for due in due_parts)
+        calls = 1 if is_large else min(calls, max(1, len(due_parts)))
+        # The writer closes when the process ends; what is still queued is left to other processes.
+        with suppress(WriterClosed), self._attempts(calls, tally) as attempts:
+            self._work_off(lane, deque(due_parts), attempts, tally)
+            # Now, and not when the last call has landed: it may hang.
+            in_the_air = attempts.in_the_air()
+            untried = [part for part in tally.left if part not in in_the_air]
+            if untried:
+                self._leave(untried, lane)
+                self._let_go(untried)
+                tally.left = dict.fromkeys(in_the_air)
+        # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
+        if tally.last is not None:
+            tally.last.wait(runtime.settings.call_deadline_s)
+        runtime.probe("before_ack")
         left = list(tally.left if due_parts else ids)
         if left:
             self._leave(left, lane)
@@ -137,7 +160,8 @@ class BatchSender:
             # In this process alone: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.open(due.lane)
             runtime.lane_states.open(account_of(due.lane))
-            self._deliver([due], tally)
+            with self._attempts(1, tally) as attempts:
+                attempts.deliver([due])
             if tally.proved_open:
                 runtime.lane_blocks.unpark(tally.proved_open)
             elif not tally.called:
@@ -146,30 +170,24 @@ class BatchSender:
         self._leave(ids, *(due.lane for due in due_parts))
         return len(tally.called)
 
-    def _work_off(self, lane: str, due_parts: deque[DuePart], until: float, tally: Tally) -> None:
+    def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, tally: Tally) -> None:
         """Delivers the parts, a few at a time, until the time is over."""
         runtime = self._runtime
+        until = runtime.monotonic() + runtime.settings.doorbell_s
         tally.take(due_parts)
-        # The writer closes when the process ends; what is still queued is left to other processes.
-        with suppress(WriterClosed):
-            while (
-                due_parts
-                and runtime.monotonic() < until
-                and not runtime.draining.is_set()
-                and not runtime.lane_states.closed(lane)
-            ):
-                # Large documents are read one at a time, or a thread would hold many megabytes at once.
-                ahead = 1 if any(due.holds_bytes for due in due_parts) else self._ahead(lane)
-                self._work_off_returned(lane, due_parts[0].priority, ahead, tally)
-                picked, before = self._bulk_quota.pick(lane, due_parts, ahead), len(tally.called)
-                self._deliver(picked.due_parts, tally)
-                self._bulk_quota.refund(lane, picked, tally.called[before:])
-        # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
-        if tally.last is not None:
-            tally.last.wait(runtime.settings.call_deadline_s)
-        runtime.probe("before_ack")
+        while (
+            due_parts
+            and runtime.monotonic() < until
+            and not runtime.draining.is_set()
+            and not runtime.lane_states.closed(lane)
+        ):
+            slots = attempts.make_room()
+            ahead = 1 if any(due.holds_bytes for due in due_parts) else self._ahead(lane, slots)
+            self._work_off_returned(lane, due_parts[0].priority, ahead, attempts, tally)
+            picked = self._bulk_quota.pick(lane, due_parts, ahead)
+            self._bulk_quota.refund(lane, picked, attempts.deliver(picked.due_parts))
 
-    def _work_off_returned(self, lane: str, lowest: int, most: int, tally: Tally) -> None:
+    def _work_off_returned(self, lane: str, lowest: int, most: int, attempts: Attempts, tally: Tally) -> None:
         """Delivers parts that had no room when this process asked, and are due again.
 
         At most `most` of them, and none that is less urgent than `lowest`.
@@ -177,10 +195,14 @@ class BatchSender:
         due_parts = self._take_returned(lane, lowest, most)
         if due_parts:
             tally.take(due_parts)
+            is_large, called = any(due.holds_bytes for due in due_parts), list[str]()
             try:
-                self._deliver(due_parts, tally)
+                for few in [[due] for due in due_parts] if is_large else [due_parts]:
+                    called += attempts.deliver(few)
+                    if is_large:
+                        attempts.wait()
             finally:
-                self._let_go([due.id for due in due_parts])
+                self._let_go([due.id for due in due_parts if due.id not in called])
 
     def _take_returned(self, lane: str, lowest: int, most: int) -> list[DuePart]:
         """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
@@ -203,8 +225,8 @@ class BatchSender:
         )
         return [due for due in due_parts if due.id in mine]
 
-    def _deliver(self, due_parts: Sequence[DuePart], tally: Tally) -> None:
-        """Delivers the parts, and notes in the tally what became of them."""
+    def _attempts(self, calls: int, tally: Tally) -> Attempts:
+        """Attempts that note in the tally what became of them."""
 
         def done(flight: InFlight) -> None:
             part = flight.due.id
@@ -220,11 +242,11 @@ class BatchSender:
             # elsewhere.
             self._let_go([part])
 
-        deliver(self._runtime, due_parts, done)
+        return Attempts(self._runtime, self._slots, calls, done)
 
-    def _ahead(self, lane: str) -> int:
-        """How many calls can start one after another while their permits are fresh; 1 to 16."""
-        return max(1, min(16, int(PERMIT_S / max(self._runtime.lane_states.cycle(lane), 0.001))))
+    def _ahead(self, lane: str, slots: int) -> int:
+        """How many calls can start while their permits are fresh; one at least."""
+        return max(1, min(max(AHEAD, slots), int(slots * PERMIT_S / max(self._runtime.lane_states.cycle(lane), 0.001))))
 
     def _leave(self, ids: Sequence[str], lane: str = "") -> None:
         """Ends the offer of the ids: they may be offered again at once, or soon where their account is unknown here."""

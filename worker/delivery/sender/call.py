@@ -13,12 +13,14 @@ from worker.delivery.sender.record import log_attempt, take_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, Unsent
+from worker.domain.call import NeverLeft, Unsent
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Denied, Unit
 from worker.outbox.commit.commands import Effects, Mark, Marked, Repeat
 from worker.outbox.jobs import chats
+from worker.transport.http import Connection
+from worker.transport.pending_call import EndedCall, PendingCall
 
 # -- connect ----------------------------------------------------------------------------------------------------------
 
@@ -36,12 +38,17 @@ def reach(runtime: Runtime, flight: InFlight) -> bool:
 
 def connect(runtime: Runtime, flights: Flights) -> Flights:
     """Makes the connections for the calls; where a host cannot be reached the account waits, and no attempt counts."""
-    return [flight for flight in flights if _connect(runtime, flight)]
+    began_at = runtime.monotonic()
+    connections = runtime.transport.connect_all([flight.request for flight in flights])
+    connected = []
+    for flight, connection in zip(flights, connections, strict=True):
+        flight.began_at = began_at
+        if _is_connected(runtime, flight, connection):
+            connected.append(flight)
+    return connected
 
 
-def _connect(runtime: Runtime, flight: InFlight) -> bool:
-    flight.began_at = runtime.monotonic()
-    connection = runtime.transport.connect(flight.request)
+def _is_connected(runtime: Runtime, flight: InFlight, connection: Connection | NeverLeft) -> bool:
     if not isinstance(connection, NeverLeft):
         flight.connection = connection
         return True
@@ -55,35 +62,47 @@ def _connect(runtime: Runtime, flight: InFlight) -> bool:
 # -- mark -------------------------------------------------------------------------------------------------------------
 
 
-def may_start(runtime: Runtime, flight: InFlight) -> bool:
-    """False when the lane was stopped since the part was admitted, by the part before it or by another thread."""
+def may_start(runtime: Runtime, flight: InFlight, beside: int) -> bool:
+    """False when the lane was stopped since the part was admitted, by the part before it or by another thread.
+
+    `beside`: other calls of the lane that are about to begin.
+    """
     states, lane = runtime.lane_states, flight.due.lane
     # `stopped`, not `closed`: a lane whose limit is used up still makes the calls that have a permit.
-    return not (states.stopped(lane) or states.full(lane) or runtime.draining.is_set())
+    return not (states.stopped(lane) or states.full(lane, beside) or runtime.draining.is_set())
 
 
 def mark(runtime: Runtime, flights: Flights) -> Flights:
     """Returns when the marks are durable or refused; a refused one returns its reservation, and no call may follow."""
-    return [flight for flight in flights if _mark(runtime, flight)]
-
-
-def _mark(runtime: Runtime, flight: InFlight) -> bool:
-    if not runtime.lease.may_act(flight.incarnation) or runtime.draining.is_set():
-        give_back(runtime, flight)
-        return False
+    wanted = [flight for flight in flights if _may_mark(runtime, flight)]
+    if not wanted:
+        return []
     runtime.probe("before_mark")
+    # Before the marks: their deadlines in SQL then never end earlier than the calls'.
+    marked_at = runtime.monotonic()
     try:
-        reply = runtime.writer.mark(_wish(runtime, flight))
+        replies = runtime.writer.mark([_wish(runtime, flight) for flight in wanted])
     except WriterClosed:
-        # Not confirmed, so no call follows and the reservation is free for others.
-        give_back(runtime, flight)
+        # Not confirmed, so no call follows and the reservations are free for others.
+        for flight in wanted:
+            give_back(runtime, flight)
         raise
-    if reply.marked is not Marked.YES:
-        give_back(runtime, flight)
-        return False
-    flight.mark, flight.marked_at = reply, runtime.monotonic()
+    # All of them before anything that may fail, so that each mark has its end.
+    for flight, reply in zip(wanted, replies, strict=True):
+        if reply.marked is Marked.YES:
+            flight.mark, flight.marked_at = reply, marked_at
+    for flight in wanted:
+        if flight.mark.marked is not Marked.YES:
+            give_back(runtime, flight)
     runtime.probe("after_mark")
-    return True
+    return [flight for flight in wanted if flight.mark.marked is Marked.YES]
+
+
+def _may_mark(runtime: Runtime, flight: InFlight) -> bool:
+    if runtime.lease.may_act(flight.incarnation) and not runtime.draining.is_set():
+        return True
+    give_back(runtime, flight)
+    return False
 
 
 def _wish(runtime: Runtime, flight: InFlight) -> Mark:
@@ -149,8 +168,17 @@ def _subject(flight: InFlight, unit: Unit) -> str | None:
 
 
 def call(runtime: Runtime, flights: Flights) -> Flights:
-    """Makes the calls; a part that may not be called any more is queued again."""
-    return [flight for flight in flights if _call(runtime, flight)]
+    """Begins the calls; a part that may not be called any more is queued again."""
+    begun, errors = Flights(), list[Exception]()
+    for flight in flights:
+        try:
+            if _call(runtime, flight):
+                begun.append(flight)
+        except Exception as error:  # noqa: BLE001  the others are marked, too, and are called first
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return begun
 
 
 def _call(runtime: Runtime, flight: InFlight) -> bool:
@@ -161,9 +189,7 @@ def _call(runtime: Runtime, flight: InFlight) -> bool:
         return False
     # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
     flight.is_called = True
-    flight.result = _result(runtime, flight)
-    if isinstance(flight.result, Answered):
-        flight.answer = AnswerFacts(http_status=flight.result.reply.status)
+    flight.pending = _begin(runtime, flight)
     return True
 
 
@@ -190,8 +216,8 @@ def _renew_permit(runtime: Runtime, flight: InFlight) -> bool:
     return flight.permit is not None
 
 
-def _result(runtime: Runtime, flight: InFlight) -> CallResult:
-    """Makes the call with what is left of its deadline."""
+def _begin(runtime: Runtime, flight: InFlight) -> PendingCall:
+    """Begins the call with what is left of its deadline."""
     assert flight.connection is not None
     lane, asked = flight.due.lane, flight.request
     if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.mark.flagged:
@@ -200,11 +226,11 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
     # The deadline counts from the mark: after it another process may repeat the call, so a process that was stopped
     # in between must send nothing when it goes on.
     left_s = asked.deadline_s - (runtime.monotonic() - flight.marked_at)
-    if left_s <= 0:
-        return NeverLeft(Unsent.DEADLINE.value, 0.0, Unsent.DEADLINE)
-    with runtime.lane_states.call(lane, left_s):
-        result = flight.connection.call(replace(asked, deadline_s=left_s))
-    runtime.lane_states.took(lane, result.duration_s)
-    if isinstance(result, Answered):
-        runtime.lane_states.reached(flight.account.name)
-    return result
+    runtime.lane_states.begin_call(lane, max(0.0, left_s))
+    try:
+        if left_s <= 0:
+            return EndedCall(NeverLeft(Unsent.DEADLINE.value, 0.0, Unsent.DEADLINE))
+        return flight.connection.begin(replace(asked, deadline_s=left_s))
+    except BaseException:
+        runtime.lane_states.end_call(lane)
+        raise

@@ -16,6 +16,7 @@ from worker.domain.resolution import Ready
 from worker.outbox.commit.commands import LOST, Effects, MarkReply
 from worker.outbox.jobs.loading import DuePart
 from worker.transport.http import Connection
+from worker.transport.pending_call import PendingCall
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +62,12 @@ class InFlight:
     # call
     is_called: bool = field(init=False, repr=False, default=False)
     """True from the moment on when bytes may leave."""
-    result: CallResult = field(init=False, repr=False)
-    answer: AnswerFacts = field(init=False, repr=False, default=NOT_READ)
+    pending: PendingCall | None = field(init=False, repr=False, default=None)
+    """The call in the air; None: not begun."""
 
     # read
+    result: CallResult = field(init=False, repr=False)
+    answer: AnswerFacts = field(init=False, repr=False, default=NOT_READ)
     verdict: Verdict = field(init=False, repr=False)
 
     # record

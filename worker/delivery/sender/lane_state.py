@@ -1,4 +1,4 @@
-"""What one process knows of its lanes without asking SQL: blocks, call durations, calls in the air.
+"""What one process knows of its lanes without asking SQL: blocks, call durations, calls in the air and slots for them.
 
 A block is also written to SQL, for all processes; noted here, it stops the other threads of this process at once.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -155,8 +154,11 @@ class LaneStates:
         """True while the lane, or its account, has a bound on its calls in the air, over all processes."""
         return lane in self._calls or account_of(lane) in self._calls
 
-    def full(self, lane: str) -> bool:
-        """True while this process alone has as many calls in the air as the lane, or its account, may have in all."""
+    def full(self, lane: str, beside: int = 0) -> bool:
+        """True while this process alone has as many calls in the air as the lane, or its account, may have in all.
+
+        `beside`: calls that are about to begin.
+        """
         account = account_of(lane)
         mine = self._calls.get(lane), self._calls.get(account)
         if mine == (None, None):
@@ -164,7 +166,7 @@ class LaneStates:
         with self._guard:
             known = self._lanes.get(lane)
             out = known.air if known else 0, self._air.get(account, 0)
-        return any(most is not None and n >= most for n, most in zip(out, mine, strict=True))
+        return any(most is not None and n + beside >= most for n, most in zip(out, mine, strict=True))
 
     def note(self, lane: str) -> None:
         """Notes that a penalty or a failure is on its way into the row of this lane or account.
@@ -239,8 +241,7 @@ class LaneStates:
         """Notes an answer of the account's host: the next failed connection pauses it briefly again."""
         self._failures.pop(account, None)
 
-    @contextmanager
-    def call(self, lane: str, deadline_s: float) -> Iterator[None]:
+    def begin_call(self, lane: str, deadline_s: float) -> None:
         """Counts a call in the air, which ends within `deadline_s` seconds."""
         account = account_of(lane)
         with self._guard:
@@ -248,13 +249,14 @@ class LaneStates:
             known.air += 1
             self._air[account] = self._air.get(account, 0) + 1
             self._last_end = max(self._last_end, known.used_at + deadline_s)
-        try:
-            yield
-        finally:
-            with self._guard:
-                known.air -= 1
-                known.used_at = self._monotonic()
-                _keep(self._air, account, self._air[account] - 1, 0)
+
+    def end_call(self, lane: str) -> None:
+        """Counts a call as ended."""
+        account = account_of(lane)
+        with self._guard:
+            # A lane with a call in the air is never forgotten.
+            self._of(lane).air -= 1
+            _keep(self._air, account, self._air[account] - 1, 0)
 
     def _of(self, lane: str) -> _Lane:
         """The record of a lane, which is marked as used now."""
@@ -328,6 +330,30 @@ class LaneStates:
         for counts in (self._calls, self._in_a_row, self._streak):
             counts.pop(lane, None)
         self._wants_feedback.discard(lane)
+
+
+class CallSlots:
+    """How many calls one process may have in the air, for all of its doorbells. Thread-safe.
+
+    Each doorbell has one slot in any case, and takes further ones only while they are free.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._used = 0
+        self._guard = threading.Lock()
+
+    def take(self, wanted: int, *, at_least: int = 0) -> int:
+        """Takes as many as are free, and `at_least` so many although none is."""
+        with self._guard:
+            taken = max(at_least, min(wanted, self._most - self._used))
+            self._used += taken
+        return taken
+
+    def free(self, slots: int) -> None:
+        """Gives slots back."""
+        with self._guard:
+            self._used -= slots
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:

@@ -11,7 +11,7 @@ from worker.delivery.sender.admit import give_back
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer, Unsent
+from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, NoAnswer, Unsent
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -40,10 +40,27 @@ AFTER_OUR_ERROR_S = 5.0
 
 
 def read(runtime: Runtime, flights: Flights) -> Flights:
-    """Finds what the results mean; no readable answer to bytes that may have left is `Unknown`."""
+    """Takes the results and finds what they mean; no readable answer to bytes that may have left is `Unknown`."""
     for flight in flights:
+        flight.result = _result(runtime, flight)
         flight.verdict = _verdict(runtime, flight)
     return flights
+
+
+def _result(runtime: Runtime, flight: InFlight) -> CallResult:
+    """What came of the call, which is no longer in the air."""
+    assert flight.pending is not None
+    lane = flight.due.lane
+    try:
+        result = flight.pending.result()
+    finally:
+        runtime.lane_states.end_call(lane)
+    if not isinstance(result, NeverLeft):
+        runtime.lane_states.took(lane, result.duration_s)
+    if isinstance(result, Answered):
+        runtime.lane_states.reached(flight.account.name)
+        flight.answer = AnswerFacts(http_status=result.reply.status)
+    return result
 
 
 def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:

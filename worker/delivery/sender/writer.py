@@ -22,7 +22,18 @@ from worker.domain.errors import WorkerError
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Marked, MarkReply, Narrowing
+from worker.outbox.commit.commands import (
+    LOST,
+    Change,
+    Committed,
+    End,
+    Happened,
+    Item,
+    Mark,
+    Marked,
+    MarkReply,
+    Narrowing,
+)
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database, is_about_the_row
 from worker.outbox.lanes.lanes import log_steps
@@ -93,15 +104,17 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
-    def mark(self, mark: Mark) -> MarkReply:
-        """Returns when the mark is durable or refused; WriterClosed when it is not confirmed, and no byte may leave."""
+    def mark(self, marks: Sequence[Mark]) -> list[MarkReply]:
+        """Returns when each mark is durable, refused or lost; of a call whose mark is not confirmed no byte may leave.
+
+        WriterClosed: none of them was written, because the process ends.
+        """
         if self._closing:
             raise WriterClosed("the process is ending")
-        ticket = self._put(mark)
-        ticket.wait()
-        if ticket.failed or ticket.reply is None:
-            raise WriterClosed("the mark was not confirmed")
-        return ticket.reply
+        tickets = [self._put(mark) for mark in marks]
+        for ticket in tickets:
+            ticket.wait()
+        return [LOST if ticket.failed or ticket.reply is None else ticket.reply for ticket in tickets]
 
     def end(self, end: End) -> Ticket:
         """Queues the result of a call; it is written before this sender's next mark."""

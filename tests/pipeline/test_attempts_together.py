@@ -1,0 +1,269 @@
+"""One doorbell with several calls in the air."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.runtime import ScriptedVendor, Site, Ticks, planted
+from tests.support.scripted_transport import ScriptedTransport
+from worker.delivery.sender import batch
+from worker.delivery.sender.lane_state import CallSlots
+from worker.domain.call import Request
+from worker.outbox.commit.commands import LOST
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import DuePart, load
+from worker.transport.pending_call import PendingCall
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    """The process's clock."""
+    return Ticks()
+
+
+Picks = Callable[[list[PendingCall]], list[PendingCall]]
+
+
+class Airspace(ScriptedTransport):
+    """Calls stay in the air until somebody waits: then one ends, the oldest unless told otherwise."""
+
+    def __init__(self, vendor: ScriptedVendor) -> None:
+        super().__init__(vendor)
+        self.picks: Picks = lambda calls: calls[:1]
+        self.in_the_air: list[int] = []
+        """How many calls were in the air at each wait."""
+
+    def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
+        """One call; none ends while another slot is free."""
+        self.in_the_air.append(len(calls))
+        return [] if timeout_s is not None else self.picks(list(calls))
+
+
+@contextmanager
+def together(database: Database, clock: DrivenClock, **settings: Any) -> Iterator[tuple[Site, Airspace]]:
+    """A site whose calls stay in the air."""
+    vendor = ScriptedVendor()
+    air = Airspace(vendor)
+    with planted(database, clock, transport=air, **settings) as site:
+        site.vendor = vendor
+        yield site, air
+
+
+def texts(site: Site, number: int) -> list[str]:
+    """Jobs of one lane."""
+    return [site.send(f"text {n}", f"u{n}") for n in range(number)]
+
+
+def batches_of_marks(site: Site) -> list[int]:
+    """How many calls are marked together, from now on."""
+    sizes, mark = [], site.runtime.writer.mark
+
+    def noted(marks: Any) -> Any:
+        sizes.append(len(marks))
+        return mark(marks)
+
+    site.runtime.writer.mark = noted  # type: ignore[method-assign]
+    return sizes
+
+
+def test_as_many_are_in_the_air_as_the_doorbell_says(database: Database, driven_clock: DrivenClock) -> None:
+    """Four at once; the next go together when half of the slots are free, and each is called once."""
+    with together(database, driven_clock) as (site, air):
+        jobs, marks = texts(site, 10), batches_of_marks(site)
+        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.01)
+
+        assert 10 == site.ring(*jobs, calls=4)
+
+        assert {"accepted"} == {site.state(job) for job in jobs}
+        assert (4, 10) == (max(air.in_the_air), len(site.calls()))
+        assert 4 == marks[0]
+        assert 10 == sum(marks) > len(marks)
+        assert 0 == site.runtime.lane_states.in_the_air()
+        assert 0 == air.open
+
+
+def test_one_that_hangs_holds_its_own_slot_alone(database: Database, driven_clock: DrivenClock) -> None:
+    """The first call ends last, and the nine behind it do not wait for it."""
+    with together(database, driven_clock) as (site, air):
+        jobs, ended = texts(site, 10), []
+
+        def all_but_the_first(calls: list[PendingCall]) -> list[PendingCall]:
+            first = air.first = getattr(air, "first", calls[0])
+            ended.append(len(site.rows("select 1 from worker_attempts where outcome is not null")))
+            return [call for call in calls if call is not first][:1] or [first]
+
+        air.picks = all_but_the_first
+        site.ring(*jobs, calls=3)
+
+        assert {"accepted"} == {site.state(job) for job in jobs}
+        assert 10 == len(ended)
+
+
+def test_a_bound_of_the_lane_holds_for_one_thread_too(database: Database, driven_clock: DrivenClock) -> None:
+    """Two calls in the air at most, whatever the doorbell says; what has no room is left."""
+    with together(database, driven_clock) as (site, air):
+        jobs = texts(site, 6)
+        site.sql(
+            "insert into worker_lanes (lane, account, label, blocked_until, reason, parked, blocked_at, calls)"
+            " values (:lane, 'hr', 'send text', 0, '', false, 0, 2)",
+            lane=site.part(jobs[0]).lane,
+        )
+
+        made = site.ring(*jobs, calls=6)
+
+        assert 2 == max(air.in_the_air)
+        assert made == [site.state(job) for job in jobs].count("accepted")
+        assert {"accepted", "queued"} >= {site.state(job) for job in jobs}
+
+
+def test_an_error_of_ours_ends_its_own_part_alone(database: Database, driven_clock: DrivenClock) -> None:
+    """One answer cannot be read: its part is in doubt, and those that were in the air beside it are recorded."""
+    with together(database, driven_clock) as (site, air):
+        jobs, channel = texts(site, 3), site.runtime.channel("wecom_app")
+        bad = f"{jobs[0]}-0"
+
+        class Broken:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(channel, name)
+
+            def outcome(self, part: Any, *given: Any) -> Any:
+                if part.id == bad:
+                    raise RuntimeError("cannot read")
+                return channel.outcome(part, *given)
+
+        site.runtime.channel = lambda name: Broken()  # type: ignore[assignment,return-value]
+        air.picks = lambda calls: calls
+        with pytest.raises(RuntimeError):
+            site.ring(*jobs, calls=3)
+        site.settle()
+
+        assert ["unknown", "accepted", "accepted"] == sorted((site.state(job) for job in jobs), reverse=True)
+        assert (0, 0) == (site.runtime.lane_states.in_the_air(), air.open)
+
+
+def test_none_stays_in_the_air_when_waiting_fails(database: Database, driven_clock: DrivenClock) -> None:
+    """Then every call waits for itself, and is recorded."""
+    with together(database, driven_clock) as (site, air):
+        jobs = texts(site, 3)
+
+        def fails(calls: list[PendingCall]) -> list[PendingCall]:
+            raise OSError("too many files")
+
+        air.picks = fails
+        with pytest.raises(OSError, match="too many"):
+            site.ring(*jobs, calls=3)
+        site.settle()
+
+        assert ["accepted"] * 3 == [site.state(job) for job in jobs]
+        assert 0 == site.runtime.lane_states.in_the_air()
+
+
+def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_the_air(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three raises as it begins: the two beside it, which were marked, are called and land."""
+    with together(database, driven_clock) as (site, air):
+        jobs, made = texts(site, 3), ScriptedTransport._call
+
+        def call(transport: ScriptedTransport, request: Request, deadline: float | None) -> Any:
+            result = made(transport, request, deadline)
+            if len(site.calls()) == 2:
+                raise RuntimeError("no socket")
+            return result
+
+        monkeypatch.setattr(ScriptedTransport, "_call", call)
+        with pytest.raises(RuntimeError):
+            site.ring(*jobs, calls=3)
+        site.settle()
+
+        assert ["accepted", "accepted", "unknown"] == sorted(site.state(job) for job in jobs)
+        assert (0, 0) == (site.runtime.lane_states.in_the_air(), air.open)
+
+
+def test_a_process_has_as_many_calls_in_the_air_as_threads(database: Database, driven_clock: DrivenClock) -> None:
+    """A doorbell that may make eight calls at once gets the two slots that there are."""
+    with together(database, driven_clock, threads=2) as (site, air):
+        site.ring(*texts(site, 6), calls=8)
+
+        assert 2 == max(air.in_the_air)
+
+
+def test_a_doorbell_has_one_slot_although_none_is_free() -> None:
+    """An urgent part does not wait for the calls of others; further slots come as they are freed."""
+    slots = CallSlots(3)
+
+    first = slots.take(1, at_least=1) + slots.take(5)
+    second = slots.take(1, at_least=1)
+    none = slots.take(4)
+    slots.free(2)
+
+    assert (3, 1, 0) == (first, second, none)
+    assert 1 == slots.take(4)
+
+
+def test_large_documents_are_sent_one_at_a_time(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may be megabytes in memory, whatever the doorbell says."""
+
+    def load_large(*given: Any) -> list[DuePart]:
+        return [replace(due, holds_bytes=True) for due in load(*given)]
+
+    with together(database, driven_clock) as (site, air):
+        monkeypatch.setattr(batch, "load", load_large)
+        jobs = texts(site, 4)
+
+        site.ring(*jobs, calls=4)
+
+        assert {"accepted"} == {site.state(job) for job in jobs}
+        assert 1 == max(air.in_the_air)
+
+
+def test_a_mark_has_its_end_although_another_was_refused(database: Database, driven_clock: DrivenClock) -> None:
+    """The room of the refused one cannot be returned, the database being away: the marked one is queued again."""
+    with together(database, driven_clock) as (site, _air):
+        jobs, give_back = texts(site, 2), site.runtime.governor.give_back
+        mark, away = site.runtime.writer.mark, [OSError("away")]
+
+        def one_refused(marks: Any) -> Any:
+            return [LOST, *mark(marks[1:])]
+
+        def give_back_later(permits: Any) -> None:
+            if away:
+                raise away.pop()
+            give_back(permits)
+
+        site.runtime.writer.mark = one_refused  # type: ignore[method-assign]
+        site.runtime.governor.give_back = give_back_later  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="away"):
+            site.ring(*jobs, calls=2)
+        site.settle()
+
+        assert [("queued", 0), ("queued", 1)] == [(site.state(job), site.part(job).claim) for job in jobs]
+
+
+def test_what_was_not_tried_does_not_wait_for_a_call_that_hangs(
+    database: Database, driven_clock: DrivenClock, ticks: Ticks
+) -> None:
+    """The time of the doorbell is over while two calls are in the air: the others may be offered at once."""
+    with together(database, driven_clock, ticks=ticks) as (site, air):
+        jobs, left = texts(site, 8), []
+        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.4)
+
+        def late(calls: list[PendingCall]) -> list[PendingCall]:
+            ticks.advance(3)
+            free = "select 1 from worker_parts where state = 0 and coalesce(offered_until, 0) < 2000000000000000"
+            left.append(len(site.rows(free)))
+            return calls[:1]
+
+        air.picks = late
+        site.sql("update worker_parts set offered_until = 2000000000000000")
+        site.ring(*jobs, calls=2)
+
+        assert [0, 5, 5] == left
