@@ -32,6 +32,7 @@ from urllib3.util import wait_for_read
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from worker.domain.errors import ConfigurationError
+from worker.transport.framing import seems_whole
 
 _SMALL = 64 * 1024
 """Bytes received at once; twice as many of a request are copied together to be sent at once."""
@@ -345,40 +346,6 @@ class Line:
     def close(self) -> None:
         """Closes the socket; does nothing when it is closed already."""
         self._engine.close()
-
-
-_HEAD = re.compile(rb"HTTP/\S* *(\d{3})?.*?\r?\n\r?\n", re.DOTALL)
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
-_CHUNK = re.compile(rb"([0-9a-f]+)[^\n]*\n", re.IGNORECASE)
-
-
-def seems_whole(answer: bytes | bytearray) -> bool:
-    """False while more must come by what the answer's head says; True for what is no answer at all.
-
-    It only says when to read an answer. Whether the answer is complete is found by reading it.
-    """
-    at = 0
-    while head := _HEAD.match(answer, at):
-        if head[1] != b"100":
-            has_body = head[1] is not None and head[1] >= b"200" and head[1] not in (b"204", b"304")
-            return not has_body or _body_seems_whole(answer, head.start(), head.end())
-        at = head.end()
-    return not b"HTTP/".startswith(answer[at : at + 5]) or len(answer) > at + _SMALL
-
-
-def _body_seems_whole(answer: bytes | bytearray, head: int, body: int) -> bool:
-    if _CHUNKED.search(answer, head, body):
-        while chunk := _CHUNK.match(answer, body):
-            size = int(chunk[1], 16)
-            if not size:
-                return answer.endswith((b"\n\r\n", b"\n\n"))
-            body = chunk.end() + size + len(b"\r\n")
-        # A line that is no size will not become one.
-        return b"\n" in answer[body:]
-    length = _LENGTH.search(answer, head, body)
-    # Without a length, the end of the stream is its end.
-    return length is not None and len(answer) - body >= int(length[1])
 
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")

@@ -12,11 +12,10 @@ import re
 import secrets
 import ssl
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -33,13 +32,12 @@ from worker.domain.account import Secret
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import FileFault, Line, Probe, TooLarge, is_overdue, why_no_answer, why_not_connected
+from worker.transport.connection import Line, Probe, TooLarge, is_overdue, why_no_answer, why_not_connected
+from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any
 
 T = TypeVar("T")
 
-_PIECE = 64 * 1024
-"""Bytes of a file handed on at once; the sender keeps the last piece in memory while the next chunk is read."""
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
 
@@ -105,6 +103,7 @@ class RequestsTransport:
         if isinstance(verify, str):
             # A bundle of the caller's that cannot be read is an error here, not in the first call.
             _ = self._tls
+        self._makers = ThreadPoolExecutor(MAKERS, "connect")  # its threads come when they are needed
         self._routes: dict[tuple[str, str | None], _Route] = {}
         self._closed = False
         for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
@@ -143,11 +142,6 @@ class RequestsTransport:
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
             reason = why_not_connected(error, proxied=request.proxy is not None)
             return NeverLeft(reason, self._monotonic() - began)
-
-    @cached_property
-    def _makers(self) -> ThreadPoolExecutor:
-        """Threads that make connections, for callers who need several at once."""
-        return ThreadPoolExecutor(MAKERS, "connect")
 
     def close(self) -> None:
         """Closes idle connections; those in use are closed when they are given back."""
@@ -356,7 +350,7 @@ def _prepare(route: _Route, request: Request, boundary: Callable[[], str]) -> _P
         headers.update(route.proxy_headers)
     if isinstance(request.body, FileBody):
         mark = boundary()
-        length, prepared.body = _multipart(request.body, mark)
+        length, prepared.body = multipart(request.body, mark)
         headers["Content-Type"] = f"multipart/form-data; boundary={mark}"
         headers["Content-Length"] = str(length)
     elif request.body is not None:
@@ -365,50 +359,6 @@ def _prepare(route: _Route, request: Request, boundary: Callable[[], str]) -> _P
         headers["Content-Length"] = str(len(request.body))
     prepared.headers = CaseInsensitiveDict(headers)
     return prepared
-
-
-def _multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
-    """The body's length, and the body: the form's fields, then the file with `filelength` and its raw UTF-8 name.
-
-    WeCom's page "upload temporary media" (90253) shows it in this form.
-    """
-    fields = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
-        for name, value in file.fields.items()
-    )
-    head = (
-        f'{fields}--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field_name)}"; '
-        f'filename="{_quoted(file.filename)}"; filelength={file.size}\r\n'
-        f"Content-Type: {_quoted(file.content_type)}\r\n\r\n"
-    ).encode()
-    tail = f"\r\n--{boundary}--\r\n".encode()
-    chunks = _exactly(file)
-    # Read now, so that a file that cannot be read is noticed before the first byte leaves.
-    first = next(chunks, b"")
-    return len(head) + file.size + len(tail), chain((head, first), chunks, (tail,))
-
-
-def _exactly(file: FileBody) -> Iterator[bytes]:
-    """The file's bytes as they are read; raises FileFault when there are more or fewer than its size."""
-    # The vendor would take a file that is cut short, or too long, for a complete one.
-    left = file.size
-    try:
-        for chunk in file.open():
-            left -= len(chunk)
-            if left < 0:
-                break
-            yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
-            # So that it is not in memory beside the next one.
-            del chunk
-    except Exception as error:
-        raise FileFault from error
-    if left:
-        raise FileFault
-
-
-def _quoted(text: str) -> str:
-    """The name, safe inside quotes and on one line (percent-encoded as browsers do)."""
-    return re.sub(r'[\x00-\x1f\x7f"]', lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def _read_whole(raw: urllib3.HTTPResponse) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from tests.unit.transport.fault_table import Stage, closed_port, request, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
 from worker.domain.call import NeverLeft
-from worker.transport.connection import seems_whole
+from worker.transport.framing import seems_whole
 from worker.transport.http import Connection, RequestsTransport
 from worker.transport.pending_call import PendingCall
 
