@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from rig.stack import LIMIT_S, until
 from tests.support.runtime import ScriptedVendor, Site, Ticks, planted
 from tests.support.scripted_transport import ScriptedTransport
-from worker.delivery.sender import batch
+from worker.delivery.sender import attempt, batch
 from worker.delivery.sender.lane_state import CallSlots
 from worker.domain.call import Request
 from worker.outbox.commit.commands import LOST
@@ -194,17 +197,80 @@ def test_a_process_has_as_many_calls_in_the_air_as_threads(database: Database, d
         assert 2 == max(air.in_the_air)
 
 
-def test_a_doorbell_has_one_slot_although_none_is_free() -> None:
-    """An urgent part does not wait for the calls of others; further slots come as they are freed."""
+def test_a_doorbell_without_a_slot_goes_before_those_that_want_more() -> None:
+    """All three are taken: whoever has some gets none of what is freed while another one waits for its first."""
     slots = CallSlots(3)
+    assert (1, 2, 0) == (slots.first(0), slots.more(5), slots.first(0))
 
-    first = slots.take(1, at_least=1) + slots.take(5)
-    second = slots.take(1, at_least=1)
-    none = slots.take(4)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(slots.first, LIMIT_S)
+        until(lambda: slots.awaited, "the second doorbell waits")
+        assert 0 == slots.more(5)
+        slots.free(1)
+        assert 1 == second.result(LIMIT_S)
+
     slots.free(2)
+    assert (2, 0) == (slots.more(5), slots.first(0))
 
-    assert (3, 1, 0) == (first, second, none)
-    assert 1 == slots.take(4)
+
+@pytest.mark.fewer_databases("what two threads of one process share is not in the database")
+def test_a_second_doorbell_waits_until_the_first_lands_a_call(
+    sqlite_database: Database, driven_clock: DrivenClock
+) -> None:
+    """The first has both slots; it gives one up when its first call has landed, although it has more to do."""
+    with together(sqlite_database, driven_clock, threads=2, doorbell_s=LIMIT_S) as (site, air):
+        jobs, slots = texts(site, 6), site.bell._slots
+        urgent = site.send("urgent", "u9")
+        begun, may_land, counts = threading.Event(), threading.Event(), list[int]()
+
+        def one_at_a_time(calls: list[PendingCall]) -> list[PendingCall]:
+            begun.set()
+            counts.append(site.runtime.lane_states.in_the_air())
+            may_land.wait(LIMIT_S)
+            return calls[:1]
+
+        air.picks = one_at_a_time
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(site.ring, *jobs, calls=2)
+            begun.wait(LIMIT_S)
+            second = pool.submit(site.ring, urgent)
+            until(lambda: slots.awaited, "the second doorbell waits")
+            assert ["queued"] == [site.state(urgent)]
+            may_land.set()
+            assert (6, 1) == (first.result(LIMIT_S), second.result(LIMIT_S))
+
+        assert 2 == max(counts)
+        assert {"accepted"} == {site.state(job) for job in [*jobs, urgent]}
+
+
+def test_a_doorbell_that_gets_no_slot_leaves_its_parts(database: Database, driven_clock: DrivenClock) -> None:
+    """Every slot is taken by calls that hang: its parts are offered again, perhaps to another process."""
+    with together(database, driven_clock, threads=1, doorbell_s=1e-6) as (site, _air):
+        jobs, slots = texts(site, 2), site.bell._slots
+        assert 1 == slots.first(0)
+
+        assert 0 == site.ring(*jobs, calls=2)
+        assert ["queued", "queued"] == [site.state(job) for job in jobs]
+        slots.free(1)
+        assert 2 == site.ring(*jobs, calls=2)
+
+
+def test_a_doorbell_that_prepares_holds_one_slot(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token or a file behind a URL may take long: the others may have the rest meanwhile."""
+    with together(database, driven_clock, threads=4) as (site, _air):
+        jobs, slots, prepare, free = texts(site, 4), site.bell._slots, attempt.prepare, list[int]()
+
+        def prepares(*given: Any) -> Any:
+            free.append(slots.more(9))
+            slots.free(free[-1])
+            return prepare(*given)
+
+        monkeypatch.setattr(attempt, "prepare", prepares)
+        site.ring(*jobs, calls=4)
+
+        assert [3] == free
 
 
 def test_large_documents_are_sent_one_at_a_time(

@@ -40,7 +40,7 @@ PATIENCE_S = 0.005
 
 
 class Attempts:
-    """The attempts of one doorbell, in one thread: up to `calls` of them are in the air at once.
+    """The attempts of one doorbell, in one thread: up to `calls` of them are in the air at once, a slot each.
 
     Calls `done` for each part that may not be offered again at once: its end is queued, or it waits for limits of its
     own. All others are as queued as before. At the end of the `with` block every call has landed.
@@ -52,7 +52,6 @@ class Attempts:
         self._held = 0
 
     def __enter__(self) -> Attempts:
-        self._held = self._slots.take(1, at_least=1)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -71,7 +70,10 @@ class Attempts:
         """Carries parts of one lane through the steps until their calls are begun; returns those that were called."""
         runtime = self._runtime
         # Before more is read: a thread with one slot holds one message at a time.
-        self.make_room()
+        if not self.make_room():
+            return []
+        # What a part waits for before its mark (a token, a file behind a URL) may take long: others have the rest.
+        self._free(self._room() - 1)
         ready = prepare(runtime, due_parts)
         # Before the limits: a host that is down must not use up room in them.
         if not ready or not reach(runtime, ready[0]):
@@ -111,9 +113,14 @@ class Attempts:
                         ends.callback(self._leave, flight)
 
     def make_room(self) -> int:
-        """Lands calls until half of the slots are free, or one is and nothing more lands for a moment; counts slots."""
-        if self._held < self._calls:
-            self._held += self._slots.take(self._calls - self._held)
+        """Lands calls until half of the slots are free, or one is and nothing more lands for a moment.
+
+        Returns how many slots it has; 0: it got none in time, and nothing can be called.
+        """
+        if not self._held:
+            self._held = self._slots.first(self._runtime.settings.doorbell_s)
+        if 0 < self._held < self._calls:
+            self._held += self._slots.more(self._calls - self._held)
         while 2 * self._room() < self._held:
             if not self._land(PATIENCE_S if self._room() else None):
                 break
@@ -144,6 +151,8 @@ class Attempts:
                 end_in_error(runtime, flight, our_error(error))
                 errors.append(error)
             self._leave(flight)
+        if self._slots.awaited and self._held > 1 and self._room():
+            self._free(1)
         if errors:
             raise errors[0]
         return len(ended)

@@ -180,8 +180,8 @@ class BatchSender:
             and runtime.monotonic() < until
             and not runtime.draining.is_set()
             and not runtime.lane_states.closed(lane)
+            and (slots := attempts.make_room())
         ):
-            slots = attempts.make_room()
             ahead = 1 if any(due.holds_bytes for due in due_parts) else self._ahead(lane, slots)
             self._work_off_returned(lane, due_parts[0].priority, ahead, attempts, tally)
             picked = self._bulk_quota.pick(lane, due_parts, ahead)

@@ -335,25 +335,42 @@ class LaneStates:
 class CallSlots:
     """How many calls one process may have in the air, for all of its doorbells. Thread-safe.
 
-    Each doorbell has one slot in any case, and takes further ones only while they are free.
+    A doorbell that has no slot yet goes before those that want more.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._used = 0
-        self._guard = threading.Lock()
+        self._free = most
+        self._waiting = 0
+        self._freed = threading.Condition(threading.Lock())
 
-    def take(self, wanted: int, *, at_least: int = 0) -> int:
-        """Takes as many as are free, and `at_least` so many although none is."""
-        with self._guard:
-            taken = max(at_least, min(wanted, self._most - self._used))
-            self._used += taken
-        return taken
+    @property
+    def awaited(self) -> bool:
+        """True while a doorbell waits for its first slot."""
+        return self._waiting > 0
+
+    def first(self, patience_s: float) -> int:
+        """Takes one, as soon as one is free; 0 when none was for so many seconds."""
+        with self._freed:
+            self._waiting += 1
+            try:
+                taken = int(self._freed.wait_for(lambda: self._free, patience_s) > 0)
+            finally:
+                self._waiting -= 1
+            self._free -= taken
+            return taken
+
+    def more(self, wanted: int) -> int:
+        """Takes as many as are free, and awaited by no other doorbell."""
+        with self._freed:
+            taken = max(0, min(wanted, self._free - self._waiting))
+            self._free -= taken
+            return taken
 
     def free(self, slots: int) -> None:
         """Gives slots back."""
-        with self._guard:
-            self._used -= slots
+        with self._freed:
+            self._free += slots
+            self._freed.notify(slots)
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
