@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
+from rig.stack import LIMIT_S
 from tests.support.runtime import Site, planted
 from worker.delivery.sender import writer as writer_module
 from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, WriterClosed
@@ -19,7 +21,7 @@ from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Happened, Mark, Marked, Repeat
+from worker.outbox.commit.commands import Change, End, Feedback, Happened, Mark, Marked, Repeat
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -118,8 +120,58 @@ def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> Non
     assert ["accepted"] * 19 == states
 
 
+def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction for both, although the writer had nothing else to do."""
+    monkeypatch.setattr(writer_module, "LINGER_S", LIMIT_S)
+    job, other = site.send("one"), site.send("two")
+    writer = a_writer(site.database)
+    writer.start()
+    writer.mark([a_mark(job)])
+
+    ticket = writer.end(an_end(job))
+    [reply] = writer.mark([a_mark(other)])
+
+    assert ticket.wait(0)
+    assert Marked.YES is reply.marked
+    assert ("accepted", "sending", 2) == (site.state(job), site.state(other), writer.batches)
+    assert writer.stop(10)
+
+
+def test_an_acceptance_alone_is_written_soon(site: Site) -> None:
+    """No mark comes, and nobody waits for it."""
+    job = site.send()
+    writer = a_writer(site.database)
+    writer.start()
+    writer.mark([a_mark(job)])
+
+    assert writer.end(an_end(job)).wait(LIMIT_S)
+    assert "accepted" == site.state(job)
+    assert writer.stop(10)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda job: an_end(job, Rejected("no")),
+        lambda job: replace(an_end(job), feedback=Feedback(successes=("lane",))),
+    ],
+    ids=["no acceptance", "a lane that starts slowly"],
+)
+def test_others_do_not_wait_for_a_mark(site: Site, monkeypatch: pytest.MonkeyPatch, end: Callable[[str], End]) -> None:
+    """What other processes must hear of is written at once, and so is what a doorbell waits for."""
+    monkeypatch.setattr(writer_module, "LINGER_S", 10 * LIMIT_S)
+    job, other = site.send("one"), site.send("two")
+    writer = a_writer(site.database)
+    writer.start()
+    writer.mark([a_mark(job), a_mark(other)])
+
+    assert writer.end(end(job)).wait(LIMIT_S)
+    assert writer.wait(writer.end(an_end(other)), LIMIT_S)
+    assert writer.stop(10)
+
+
 def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
-    """No timer: a batch is what came while the one before was written, at most 400 rows."""
+    """A batch is what came while the one before was written, at most 400 rows."""
     jobs = [site.send(str(n)) for n in range(5)]
     writer = a_writer(site.database)
     tickets = [writer.end(an_end(job)) for job in jobs]

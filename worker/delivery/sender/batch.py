@@ -134,7 +134,7 @@ class BatchSender:
                 tally.left = dict.fromkeys(in_the_air)
         # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
         if tally.last is not None:
-            tally.last.wait(runtime.settings.call_deadline_s)
+            runtime.writer.wait(tally.last, runtime.settings.call_deadline_s)
         runtime.probe("before_ack")
         left = list(tally.left if due_parts else ids)
         if left:
