@@ -6,16 +6,14 @@ Not a bench by itself. `celery -A bench.plain_task worker -P threads` reads its 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from typing import Any
 
-import requests
 from celery import Celery
 
-QUEUE = "plain"
+from bench.plain_call import QUEUE, caller
+
 TASK = "plain.send"
-TIMEOUT_S = 20
 
 
 def make_app(broker: str, vendor: str, *, prefetch: int, trust_env: bool) -> Any:
@@ -28,18 +26,7 @@ def make_app(broker: str, vendor: str, *, prefetch: int, trust_env: bool) -> Any
         worker_prefetch_multiplier=prefetch,
         broker_connection_retry_on_startup=True,
     )
-    url, kept = f"{vendor}/cgi-bin/message/send?access_token=tok_bare", threading.local()
-
-    def send(body: dict[str, Any]) -> None:
-        session = getattr(kept, "session", None)
-        if session is None:
-            session = kept.session = requests.Session()
-            session.trust_env = trust_env
-        answer = session.post(url, json=body, timeout=TIMEOUT_S).json()
-        if answer["errcode"]:
-            raise RuntimeError(answer["errcode"])
-
-    app.task(name=TASK, shared=False)(send)
+    app.task(name=TASK, shared=False)(caller(vendor, trust_env=trust_env))
     return app
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +41,11 @@ class Cpu:
         return max(0.0, self.machine - self.worker - self.servers - self.vendor)
 
 
-def cpu(worker: int, vendor: int, database: str) -> Cpu:
-    """The clocks as they stand: two process ids, and the run's database ("" for none)."""
+def cpu(workers: Iterable[int], vendor: int, database: str) -> Cpu:
+    """The clocks as they stand: processes by their ids, and the run's database ("" for none)."""
     ids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     return Cpu(
-        _seconds(worker),
+        sum(map(_seconds, workers)),
         sum(_seconds(process) for process in ids if _serves(process, database)),
         _seconds(vendor),
         _machine(),

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from bench.plain_call import text_of, user_of
 from bench.stacks import EMBEDDED
 from bench.throughput_events import EventCount, counting
 from bench.throughput_rig import (
+    SETTLE_S,
     BenchFailed,
     Rig,
     Run,
+    Workers,
     bare_vendor,
     empty_broker,
     measure,
     same,
-    text_of,
     until,
-    user_of,
 )
 from rig.stack import ACCOUNT, Stack
 from rig.stacks import scratch
 from worker import NewJob, Text, To, enqueue_many
 from worker.outbox.engine.migrate import upgrade
 
-SETTLE_S = 60.0
 BULK = 1_000
 NONE_BLOCKED = "select count(*) from worker_lanes"
 COUNTS = {
@@ -57,16 +56,20 @@ def run(rig: Rig, jobs: int, start: Callable[[Stack], Any] | None = None) -> Run
         try:
             prepare(stack, jobs)
             with _events(rig, stack) as events:
-                worker = start(stack) if start else stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
+                workers = [start(stack) if start else _worker(stack, rig) for _ in range(rig.workers)]
                 name = f"ours{' -E' if events else ''}"
-                found = measure(name, rig, vendor, worker, jobs, stack.database.engine.url.database or "")
-                _finish(stack, worker, events, jobs)
+                found = measure(name, rig, vendor, workers, jobs, stack.database.engine.url.database or "")
+                _finish(stack, workers, events, jobs)
             check(stack, events, jobs)
         except BenchFailed as error:
             raise BenchFailed(f"{error}\n{stack.state()}\n{stack.logs()[-3000:]}") from None
         finally:
             stack.close()
     return found
+
+
+def _worker(stack: Stack, rig: Rig) -> Any:
+    return stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
 
 
 def _events(rig: Rig, stack: Stack) -> AbstractContextManager[EventCount | None]:
@@ -90,13 +93,13 @@ def _in_bulk(numbers: range) -> Iterator[range]:
     return (numbers[at : at + BULK] for at in range(0, len(numbers), BULK))
 
 
-def _finish(stack: Stack, worker: subprocess.Popen[bytes], events: EventCount | None, jobs: int) -> None:
-    """Lets it work off the rest and ends it."""
-    until(lambda: not stack.open_jobs(), worker, SETTLE_S, "every job ended")
+def _finish(stack: Stack, workers: Workers, events: EventCount | None, jobs: int) -> None:
+    """Lets them work off the rest and ends them."""
+    until(lambda: not stack.open_jobs(), workers, SETTLE_S, "every job ended")
     if events:
-        until(lambda: events.told >= jobs, worker, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
-    if status := stack.end(worker):
-        raise BenchFailed(f"the worker ended with {status}")
+        until(lambda: events.told >= jobs, workers, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
+    if any(statuses := [stack.end(worker) for worker in workers]):
+        raise BenchFailed(f"the workers ended with {statuses}")
 
 
 def check(stack: Stack, events: EventCount | None, jobs: int) -> None:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from bench.plain_call import body_of
 from bench.plain_task import environment, make_app, publish
-from bench.throughput_events import EventCount, counting
+from bench.throughput_events import counting
 from bench.throughput_rig import (
-    BenchFailed,
+    SETTLE_S,
     Rig,
     Run,
     bare_vendor,
     empty_broker,
+    finish,
     measure,
+    processes,
     same,
-    text_of,
     until,
-    user_of,
 )
-from rig.stack import ROOT
 
-SETTLE_S = 60.0
 LOGLEVEL = "WARNING"
 """Ours writes a line a job; the plain one writes none."""
 
@@ -40,11 +33,13 @@ class Variant:
     prefetch: int
     trust_env: bool
     events: bool = True
+    pool: str = "threads"
 
     @property
     def name(self) -> str:
         """For people."""
-        return f"plain{' -E' if self.events else ''}, prefetch {self.prefetch}, trust_env {self.trust_env}"
+        pool = "" if self.pool == "threads" else f" on {self.pool}"
+        return f"plain{pool}{' -E' if self.events else ''}, prefetch {self.prefetch}, trust_env {self.trust_env}"
 
 
 VARIANTS = [Variant(prefetch, trust_env) for prefetch in (1, 4, 16) for trust_env in (False, True)]
@@ -52,58 +47,34 @@ VARIANTS = [Variant(prefetch, trust_env) for prefetch in (1, 4, 16) for trust_en
 
 def run(rig: Rig, variant: Variant, jobs: int) -> Run:
     """Carries out so many tasks and says how fast; fails unless calls (and events) = jobs."""
+    log = rig.folder / "plain.log"
+    log.unlink(missing_ok=True)
     with empty_broker(rig.broker), bare_vendor(rig) as vendor:
         given: dict[str, Any] = {"prefetch": variant.prefetch, "trust_env": variant.trust_env}
         app = make_app(rig.broker, vendor.url, **given)
         publish(app, (body_of(n) for n in range(jobs)))
         app.close()
-        log = rig.folder / "plain.log"
         with (
             _events(rig, variant) as events,
-            _worker(rig, variant, log, environment(rig.broker, vendor.url, **given)) as w,
+            processes(_commands(rig, variant), environment(rig.broker, vendor.url, **given), log) as workers,
         ):
-            found = measure(variant.name, rig, vendor, w, jobs)
-            until(lambda: vendor.sends() >= jobs, w, SETTLE_S, f"{jobs} calls", lambda: f"{vendor.sends()}")
+            found = measure(variant.name, rig, vendor, workers, jobs)
             if events:
-                until(lambda: events.told >= jobs, w, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
-            w.send_signal(signal.SIGTERM)
-            status = w.wait(SETTLE_S)
-        told = {"events": events.told, "jobs in events": events.jobs} if events else {}
-        same({"calls": vendor.sends(), **told}, jobs)
-        if status or "Traceback" in log.read_text(encoding="utf-8", errors="replace"):
-            raise BenchFailed(f"the plain worker ended with {status}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+                until(lambda: events.told >= jobs, workers, SETTLE_S, f"{jobs} events", lambda: f"{events.told}")
+            finish(workers, vendor, log, jobs)
+        if events:
+            same({"events": events.told, "jobs in events": events.jobs}, jobs)
     return found
-
-
-def body_of(n: int) -> dict[str, Any]:
-    """What ours sends, made ready beforehand."""
-    return {"touser": user_of(n), "msgtype": "text", "agentid": 7, "text": {"content": text_of(n)}}
 
 
 def _events(rig: Rig, variant: Variant) -> Any:
     return counting(rig.broker, "celeryev") if variant.events else nullcontext()
 
 
-@contextmanager
-def _worker(rig: Rig, variant: Variant, log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    command = ["celery", "-A", "bench.plain_task", "worker", "-P", "threads", "-c", str(rig.threads)]
-    command += ["--loglevel", LOGLEVEL, *(["-E"] if variant.events else [])]
-    with log.open("wb") as opened:
-        started = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", *command],
-            cwd=ROOT,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=opened,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.kill()
-        started.wait()
+def _commands(rig: Rig, variant: Variant) -> list[list[str]]:
+    base = ["celery", "-A", "bench.plain_task", "worker", "-P", variant.pool, "-c", str(rig.threads)]
+    base += ["--loglevel", LOGLEVEL, *(["-E"] if variant.events else [])]
+    return [[*base, "-n", f"plain{number}@bench"] for number in range(rig.workers)]
 
 
-__all__ = ["LOGLEVEL", "VARIANTS", "EventCount", "Variant", "run"]
+__all__ = ["LOGLEVEL", "VARIANTS", "Variant", "run"]

@@ -6,27 +6,35 @@ of steady state; the rest is worked off, so that everything can be checked.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import kombu
 import kombu.pools
 import redis
 
-from bench.plain_task import QUEUE as PLAIN_QUEUE
+from bench.plain_call import QUEUE
 from bench.throughput_cost import Cpu, cpu
-from rig.stack import Vendor
+from rig.stack import ROOT, Vendor
 
 LATENCY_MS = 20
-USERS = 5_000
 WARM_UP = 500
 SAMPLE_S = 0.2
 START_S = 60.0
-CONTENT = "你好，会议改到三点，地点不变。请带上上次的会议记录。"
+SETTLE_S = 60.0
+PLAIN_QUEUES = (QUEUE, f"{QUEUE}.DQ", f"{QUEUE}.XQ")
+"""The second and third are dramatiq's, for delayed and for dead messages."""
+
+
+Workers = Sequence[subprocess.Popen[bytes]]
 
 
 class BenchFailed(AssertionError):
@@ -48,6 +56,8 @@ class Rig:
     seconds: float
     latency_ms: int = LATENCY_MS
     """Of the vendor."""
+    workers: int = 1
+    """Processes that work side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +85,6 @@ class Run:
         )
 
 
-def text_of(n: int) -> str:
-    """Every job's text is another one, for an equal text is a duplicate."""
-    return f"{n}: {CONTENT}"
-
-
-def user_of(n: int) -> str:
-    """One recipient a job; so many that no member's limit is near."""
-    return f"u{n % USERS}"
-
-
 @contextmanager
 def bare_vendor(rig: Rig) -> Iterator[Vendor]:
     """A simulator of this run's own."""
@@ -97,13 +97,14 @@ def bare_vendor(rig: Rig) -> Iterator[Vendor]:
 
 @contextmanager
 def empty_broker(url: str) -> Iterator[None]:
-    """The Redis database, refused when somebody else uses it, flushed at the end; RabbitMQ's plain queue."""
+    """The Redis database, refused when somebody else uses it, flushed at the end; RabbitMQ's plain queues."""
     if not url.startswith("redis"):
         try:
             yield
         finally:
             with kombu.Connection(url, connect_timeout=10) as connection, connection.channel() as channel:
-                channel.queue_delete(PLAIN_QUEUE)
+                for queue in PLAIN_QUEUES:
+                    channel.queue_delete(queue)
             kombu.pools.reset()  # its connections remember the queue as declared
         return
     with redis.Redis.from_url(url) as client:
@@ -115,13 +116,13 @@ def empty_broker(url: str) -> Iterator[None]:
             client.flushdb()
 
 
-def measure(name: str, rig: Rig, vendor: Vendor, worker: subprocess.Popen[bytes], jobs: int, database: str = "") -> Run:
+def measure(name: str, rig: Rig, vendor: Vendor, workers: Workers, jobs: int, database: str = "") -> Run:
     """Counts calls over the window, once the warm-up is behind."""
 
     def used() -> Cpu:
-        return cpu(worker.pid, vendor.process.pid, database)
+        return cpu([worker.pid for worker in workers], vendor.process.pid, database)
 
-    until(lambda: vendor.sends() >= WARM_UP, worker, START_S, f"{WARM_UP} calls", lambda: f"{vendor.sends()}")
+    until(lambda: vendor.sends() >= WARM_UP, workers, START_S, f"{WARM_UP} calls", lambda: f"{vendor.sends()}")
     before, first, started = used(), vendor.sends(), time.monotonic()
     while (spent := time.monotonic() - started) < rig.seconds:
         time.sleep(min(SAMPLE_S, rig.seconds - spent))
@@ -133,7 +134,7 @@ def measure(name: str, rig: Rig, vendor: Vendor, worker: subprocess.Popen[bytes]
 
 def until(
     condition: Callable[[], bool],
-    worker: subprocess.Popen[bytes],
+    workers: Workers,
     limit_s: float,
     what: str,
     state: Callable[[], str] = lambda: "nothing known",
@@ -141,8 +142,8 @@ def until(
     """Waits for a condition; fails with the state of things when the worker dies or it takes too long."""
     deadline = time.monotonic() + limit_s
     while not condition():
-        if worker.poll() is not None:
-            raise BenchFailed(f"the worker ended with {worker.returncode} before {what}")
+        if ended := [worker.returncode for worker in workers if worker.poll() is not None]:
+            raise BenchFailed(f"a worker ended with {ended[0]} before {what}")
         if time.monotonic() > deadline:
             raise BenchFailed(f"{what}: not within {limit_s:.0f} s, but {state()}")
         time.sleep(0.05)
@@ -153,3 +154,42 @@ def same(counts: dict[str, int], expected: int) -> None:
     if any(count != expected for count in counts.values()):
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise BenchFailed(f"{expected} jobs, but {shown}")
+
+
+@contextmanager
+def processes(commands: Sequence[Sequence[str]], env: Mapping[str, str], log: Path) -> Iterator[Workers]:
+    """`python -m COMMAND` for each, all writing to one log; killed at the end if they still run."""
+    with ExitStack() as scope:
+        opened = scope.enter_context(log.open("ab"))
+        yield [scope.enter_context(_process(command, env, opened)) for command in commands]
+
+
+@contextmanager
+def _process(command: Sequence[str], env: Mapping[str, str], log: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+    started = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", *command],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.kill()
+        started.wait()
+
+
+def finish(workers: Workers, vendor: Vendor, log: Path, jobs: int) -> None:
+    """Lets them call the rest and ends them; fails unless they made a call a job and said nothing of an error."""
+    until(lambda: vendor.sends() >= jobs, workers, SETTLE_S, f"{jobs} calls", lambda: f"{vendor.sends()}")
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    statuses = [worker.wait(SETTLE_S) for worker in workers]
+    said = log.read_text(encoding="utf-8", errors="replace")
+    if any(statuses) or "Traceback" in said:
+        raise BenchFailed(f"plain workers ended with {statuses}:\n{said[-2000:]}")
+    same({"calls": vendor.sends()}, jobs)
