@@ -169,7 +169,7 @@ def _broken(twice: int, lost: int, died: set[tuple[str, int]], wreck: Wreck) -> 
         "a message or a follow-up was lost": lost == 0,
         "a part received without a record is not among the unknown": wreck.received <= {part for part, _ in died},
         "an unknown was not marked without a record": died <= wreck.marked,
-        "more unknowns than sender threads": len(died) <= THREADS,
+        "more parts were marked and not recorded than there are threads": len(wreck.marked) <= THREADS,
     }
     return tuple(rule for rule, holds in rules.items() if not holds)
 

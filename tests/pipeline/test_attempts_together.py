@@ -15,8 +15,11 @@ from rig.stack import LIMIT_S, until
 from tests.support.runtime import ScriptedVendor, Site, Ticks, planted
 from tests.support.scripted_transport import ScriptedTransport
 from worker.delivery.sender import attempt, batch
+from worker.delivery.sender.in_flight import Flights
 from worker.delivery.sender.lane_state import CallSlots
+from worker.delivery.sender.runtime import Runtime
 from worker.domain.call import Request
+from worker.domain.job import part_id
 from worker.outbox.commit.commands import LOST
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -255,22 +258,64 @@ def test_a_doorbell_that_gets_no_slot_leaves_its_parts(database: Database, drive
         assert 2 == site.ring(*jobs, calls=2)
 
 
-def test_a_doorbell_that_prepares_holds_one_slot(
+def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
     database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token or a file behind a URL may take long: the others may have the rest meanwhile."""
-    with together(database, driven_clock, threads=4) as (site, _air):
-        jobs, slots, prepare, free = texts(site, 4), site.bell._slots, attempt.prepare, list[int]()
+    """Another doorbell waits all the time, also while this one waits in vain for calls to land."""
+    monkeypatch.setattr(CallSlots, "awaited", True)
+    with together(database, driven_clock, threads=4) as (site, air):
+        jobs, slots, freed = texts(site, 12), site.bell._slots, list[int]()
+        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.4)
+        monkeypatch.setattr(slots, "free", lambda few, free=slots.free: (freed.append(few), free(few)))
 
-        def prepares(*given: Any) -> Any:
-            free.append(slots.more(9))
-            slots.free(free[-1])
-            return prepare(*given)
-
-        monkeypatch.setattr(attempt, "prepare", prepares)
         site.ring(*jobs, calls=4)
 
-        assert [3] == free
+        assert 0 == min(freed)
+        assert (4, 4) == (max(air.in_the_air), slots.first(0) + slots.more(9))
+        assert {"accepted"} == {site.state(job) for job in jobs}
+
+
+def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a part needs may take seconds: others have the rest, and calls that have ended are recorded meanwhile."""
+    with together(database, driven_clock, threads=4, doorbell_s=60) as (site, air):
+        jobs, slots, held = texts(site, 12), site.bell._slots, list[tuple[int, int]]()
+        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.4)
+        waits = air.await_any
+
+        def await_any(calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
+            return list(calls)[:1] if timeout_s == 0 else waits(calls, timeout_s)
+
+        def takes_long(runtime: Runtime, flights: Flights) -> Flights:
+            site.ticks.advance(1)
+            free = slots.more(9)
+            slots.free(free)
+            held.append((4 - free, site.runtime.lane_states.in_the_air()))
+            return flights
+
+        monkeypatch.setattr(air, "await_any", await_any)
+        monkeypatch.setattr(attempt, "PREPARE", (*attempt.PREPARE, takes_long))
+        monkeypatch.setattr(site.bell, "_ahead", lambda lane, slots: 4)
+        site.ring(*jobs, calls=4)
+
+        first, later = held[:4], held[4:]
+        assert [(1, 0)] * 4 == first
+        assert {(1, 0), (2, 1)} < set(later)
+        assert all(slots_held <= 1 + max(1, in_the_air) for slots_held, in_the_air in later)
+
+
+def test_a_file_behind_a_url_is_fetched_with_no_call_in_the_air(database: Database, driven_clock: DrivenClock) -> None:
+    """It may take a minute, in which the answers of other calls would not be read."""
+    with together(database, driven_clock) as (site, _air):
+        job = site.send()
+        with site.database.reading() as connection:
+            [due] = load(connection, site.database.now, [part_id(job, 0)])
+        remote = replace(due, message={"files": {"image": {"url": "https://example.com/a.png"}}})
+
+        assert [False, True, False] == [
+            batch._goes_alone(one) for one in (due, remote, replace(remote, spec={"fetched": {}}))
+        ]
 
 
 def test_large_documents_are_sent_one_at_a_time(

@@ -154,7 +154,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     first, second = site.image(to="wangwu"), site.image(to="zhaoliu")
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(second, 0)])
-    flights = attempt.prepare(site.runtime, [work])
+    flights = attempt.prepare(site.runtime, [work], lambda: None)
     site.vendor.says(refused(40007))
     site.ring(first)
     site.advance(2)

@@ -442,7 +442,7 @@ def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
     def ring_elsewhere() -> None:
         reasons.append(site.part(job).reason)
         BatchSender(site.runtime).answer(site.part(job).lane, [part_id(job, 0)])
-        assert [] == attempt.prepare(site.runtime, [loaded])
+        assert [] == attempt.prepare(site.runtime, [loaded], lambda: None)
 
     with meanwhile(web, ring_elsewhere):
         site.ring(job)

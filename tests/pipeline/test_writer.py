@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
-from rig.stack import LIMIT_S
+from rig.stack import LIMIT_S, until
 from tests.support.runtime import Site, planted
 from worker.delivery.sender import writer as writer_module
 from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, WriterClosed
@@ -127,6 +128,7 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     writer = a_writer(site.database)
     writer.start()
     writer.mark([a_mark(job)])
+    writer._haste.clear()  # the writer may have taken the mark before haste was made
 
     ticket = writer.end(an_end(job))
     [reply] = writer.mark([a_mark(other)])
@@ -134,6 +136,25 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     assert ticket.wait(0)
     assert Marked.YES is reply.marked
     assert ("accepted", "sending", 2) == (site.state(job), site.state(other), writer.batches)
+    assert writer.stop(10)
+
+
+def test_a_mark_that_is_cut_off_from_a_full_batch_makes_haste(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits behind more ends than one transaction takes."""
+    monkeypatch.setattr(writer_module, "LINGER_S", 10 * LIMIT_S)
+    monkeypatch.setattr(writer_module, "MAX_ROWS", 3)
+    job = site.send()
+    writer = a_writer(site.database)
+    for _ in range(4):
+        writer.end(an_end("nobody"))
+
+    with ThreadPoolExecutor(1) as pool:
+        marked = pool.submit(writer.mark, [a_mark(job)])
+        until(writer._haste.is_set, "the mark is queued")
+        writer.start()
+        [reply] = marked.result(LIMIT_S)
+
+    assert Marked.YES is reply.marked
     assert writer.stop(10)
 
 
@@ -164,6 +185,7 @@ def test_others_do_not_wait_for_a_mark(site: Site, monkeypatch: pytest.MonkeyPat
     writer = a_writer(site.database)
     writer.start()
     writer.mark([a_mark(job), a_mark(other)])
+    writer._haste.clear()  # the writer may have taken the marks before haste was made
 
     assert writer.end(end(job)).wait(LIMIT_S)
     assert writer.wait(writer.end(an_end(other)), LIMIT_S)

@@ -49,7 +49,9 @@ class Attempts:
     def __init__(self, runtime: Runtime, slots: CallSlots, calls: int, done: Callable[[InFlight], None]):
         self._runtime, self._slots, self._calls, self._done = runtime, slots, calls, done
         self._in_the_air: dict[PendingCall, InFlight] = {}
-        self._held = 0
+        self._looked_at = 0.0
+        self.slots = 0
+        """The slots that it holds: one for each call in the air, and free ones."""
 
     def __enter__(self) -> Attempts:
         return self
@@ -57,12 +59,12 @@ class Attempts:
     def __exit__(self, *_error: object) -> None:
         errors = list[Exception]()
         while self._in_the_air:
-            self._free(self._held - len(self._in_the_air))
+            self._free(self._room())
             try:
                 self._land()
             except Exception as error:  # noqa: BLE001  the others have to land, too
                 errors.append(error)
-        self._free(self._held)
+        self._free(self.slots)
         if errors:
             raise errors[0]
 
@@ -70,11 +72,11 @@ class Attempts:
         """Carries parts of one lane through the steps until their calls are begun; returns those that were called."""
         runtime = self._runtime
         # Before more is read: a thread with one slot holds one message at a time.
-        if not self.make_room():
+        if not (self._room() or self.make_room()):
             return []
-        # What a part waits for before its mark (a token, a file behind a URL) may take long: others have the rest.
+        # What a part needs before its mark, such as a token, may take long: others have the rest meanwhile.
         self._free(self._room() - 1)
-        ready = prepare(runtime, due_parts)
+        ready = prepare(runtime, due_parts, self._look)
         # Before the limits: a host that is down must not use up room in them.
         if not ready or not reach(runtime, ready[0]):
             return []
@@ -115,16 +117,18 @@ class Attempts:
     def make_room(self) -> int:
         """Lands calls until half of the slots are free, or one is and nothing more lands for a moment.
 
-        Returns how many slots it has; 0: it got none in time, and nothing can be called.
+        Returns how many calls may begin now; 0: the doorbell got no slot in time.
         """
-        if not self._held:
-            self._held = self._slots.first(self._runtime.settings.doorbell_s)
-        if 0 < self._held < self._calls:
-            self._held += self._slots.more(self._calls - self._held)
-        while 2 * self._room() < self._held:
+        if not self.slots:
+            self.slots = self._slots.first(self._runtime.settings.doorbell_s)
+        if 0 < self.slots < self._calls:
+            self.slots += self._slots.more(self._calls - self.slots)
+        while 2 * self._room() < self.slots:
             if not self._land(PATIENCE_S if self._room() else None):
                 break
-        return self._held
+            if self._slots.awaited and self.slots > 1:
+                self._free(1)
+        return self._room()
 
     def wait(self) -> None:
         """Lands all calls."""
@@ -134,6 +138,12 @@ class Attempts:
     def in_the_air(self) -> set[str]:
         """The parts whose calls are in the air."""
         return {flight.due.id for flight in self._in_the_air.values()}
+
+    def _look(self) -> None:
+        """Lands what has ended, between two parts that are prepared, unless it has just looked."""
+        if self._in_the_air and self._runtime.monotonic() - self._looked_at >= PATIENCE_S:
+            self._land(0)
+            self._free(self._room() - 1)
 
     def _land(self, timeout_s: float | None = None) -> int:
         """Waits until calls have ended, or for so many seconds; reads and records those that have, and counts them."""
@@ -151,8 +161,7 @@ class Attempts:
                 end_in_error(runtime, flight, our_error(error))
                 errors.append(error)
             self._leave(flight)
-        if self._slots.awaited and self._held > 1 and self._room():
-            self._free(1)
+        self._looked_at = runtime.monotonic()
         if errors:
             raise errors[0]
         return len(ended)
@@ -167,20 +176,22 @@ class Attempts:
             self._done(flight)
 
     def _room(self) -> int:
-        return self._held - len(self._in_the_air)
+        return self.slots - len(self._in_the_air)
 
     def _free(self, slots: int) -> None:
         self._slots.free(slots)
-        self._held -= slots
+        self.slots -= slots
 
 
-def prepare(runtime: Runtime, due_parts: Sequence[DuePart]) -> Flights:
+def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[], None]) -> Flights:
     """The parts that are ready to be admitted; each of the others waits or has ended, and its row says why.
 
-    Raises `WriterClosed`, and errors of the database that are not about one row.
+    Calls `between` before each part, because one may take seconds. Raises `WriterClosed`, and errors of the database
+    that are not about one row.
     """
     ready: Flights = []
     for due in due_parts:
+        between()
         # One part after another: a part that finds no token closes its lane for those behind it.
         if runtime.lane_states.closed(due.lane):
             continue

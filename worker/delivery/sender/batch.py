@@ -119,9 +119,7 @@ class BatchSender:
             # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
             self._learn(connection, lane)
             due_parts = [] if runtime.lane_states.closed(lane) else load(connection, runtime.database.now, ids)
-        # Large documents are read one at a time, or a thread would hold many megabytes at once.
-        is_large = any(due.holds_bytes or due.kind == Kind.UPLOAD for due in due_parts)
-        calls = 1 if is_large else min(calls, max(1, len(due_parts)))
+        calls = 1 if any(map(_goes_alone, due_parts)) else min(calls, max(1, len(due_parts)))
         # The writer closes when the process ends; what is still queued is left to other processes.
         with suppress(WriterClosed), self._attempts(calls, tally) as attempts:
             self._work_off(lane, deque(due_parts), attempts, tally)
@@ -174,15 +172,16 @@ class BatchSender:
         """Delivers the parts, a few at a time, until the time is over."""
         runtime = self._runtime
         until = runtime.monotonic() + runtime.settings.doorbell_s
+        alone = any(map(_goes_alone, due_parts))
         tally.take(due_parts)
         while (
             due_parts
             and runtime.monotonic() < until
             and not runtime.draining.is_set()
             and not runtime.lane_states.closed(lane)
-            and (slots := attempts.make_room())
+            and attempts.make_room()
         ):
-            ahead = 1 if any(due.holds_bytes for due in due_parts) else self._ahead(lane, slots)
+            ahead = 1 if alone else self._ahead(lane, attempts.slots)
             self._work_off_returned(lane, due_parts[0].priority, ahead, attempts, tally)
             picked = self._bulk_quota.pick(lane, due_parts, ahead)
             self._bulk_quota.refund(lane, picked, attempts.deliver(picked.due_parts))
@@ -195,12 +194,14 @@ class BatchSender:
         due_parts = self._take_returned(lane, lowest, most)
         if due_parts:
             tally.take(due_parts)
-            is_large, called = any(due.holds_bytes for due in due_parts), list[str]()
+            alone, called = any(map(_goes_alone, due_parts)), list[str]()
             try:
-                for few in [[due] for due in due_parts] if is_large else [due_parts]:
-                    called += attempts.deliver(few)
-                    if is_large:
+                for few in [[due] for due in due_parts] if alone else [due_parts]:
+                    if alone:
                         attempts.wait()
+                    called += attempts.deliver(few)
+                if alone:
+                    attempts.wait()
             finally:
                 self._let_go([due.id for due in due_parts if due.id not in called])
 
@@ -256,6 +257,15 @@ class BatchSender:
             database.run(lambda connection: pass_on(connection, database.now, ids, int(ELSEWHERE_S * settle.SECOND)))
         else:
             database.run(lambda connection: leave(connection, ids))
+
+
+def _goes_alone(due: DuePart) -> bool:
+    """True for a part beside which its thread has no call in the air."""
+    # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
+    # this thread, for up to a minute: the answers of its other calls would not be read.
+    files = due.message.get("files", {}).values()
+    is_remote = "fetched" not in due.spec and any("url" in file for file in files)
+    return due.holds_bytes or due.kind == Kind.UPLOAD or is_remote
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,7 +353,7 @@ class CallSlots:
         with self._freed:
             self._waiting += 1
             try:
-                taken = int(self._freed.wait_for(lambda: self._free, patience_s) > 0)
+                taken = int(self._freed.wait_for(lambda: self._free > 0, patience_s))
             finally:
                 self._waiting -= 1
             self._free -= taken

@@ -133,6 +133,8 @@ class Writer:
 
     def wait(self, ticket: Ticket, timeout_s: float) -> bool:
         """True when the end with this ticket is durable; it does not wait for a mark any more."""
+        if ticket.wait(0):
+            return True
         self._haste.set()
         return ticket.wait(timeout_s)
 
@@ -222,6 +224,8 @@ class Writer:
                     return entries, True
                 entries.append(entry)
                 size += _size(entry.item)
+            # What is left for the next batch may make haste, too.
+            self._haste.set()
         return entries, False
 
     def _write(self, entries: list[_Entry]) -> None:
