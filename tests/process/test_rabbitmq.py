@@ -15,6 +15,7 @@ from rig.servers.own_rabbitmq import RabbitMQ
 from rig.stack import Stack, until
 from rig.stacks import RABBITMQ, Make, on_every_stack, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+from tests.process.test_restarts import ACCOUNTS, make_quick
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.service.celery_app import make_app
@@ -107,8 +108,10 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     make: Make, own_rabbitmq: RabbitMQ, queue_type: str
 ) -> None:
     """From classic and from quorum queues: the rest stays in the broker for others; in the end all is sent once."""
-    stack = make({"latency_s": 0.9}, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
-    enqueue_texts(stack, 400)  # for as long as RabbitMQ takes to say what lies there
+    stack = make_quick(make, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
+    stack.vendor.post("settings", {"latency_s": 0.9})
+    for n, account in enumerate(ACCOUNTS):  # one account's doorbells would all be taken
+        enqueue_texts(stack, 25, first=25 * n, account=account)  # for as long as RabbitMQ takes to say what lies there
     worker, normal = stack.worker(threads=4), stack.prefix + NORMAL
     found = until(lambda: _busy(own_rabbitmq, normal), "doorbells lie there while four are in work")
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -191,7 +192,7 @@ def test_nothing_is_lost_or_doubled(title: str, scenes: dict[str, Future[None]])
     scenes[title].result()
 
 
-def make_quick(make: Make, **options: str) -> Stack:
+def make_quick(make: Make, **options: Any) -> Stack:
     """A stack with a quick vendor, at first, and sixteen accounts."""
     lines = (
         f'[accounts.{name}]\nchannel = "wecom_app"\ncorpid = "ww-canary-corp"\nagentid = 7\ndeadline_s = 20\n'
