@@ -68,9 +68,11 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
 
     A worker that is told to end meanwhile ends.
     """
-    stack = make({"latency_s": 3.0}, broker=own_rabbitmq.url)
+    stack = make_quick(make, broker=own_rabbitmq.url)
+    stack.vendor.post("settings", {"latency_s": 3.0})
     first, second = stack.worker(threads=8), stack.worker(threads=8)
-    enqueue_texts(stack, 1_500)
+    for n, account in enumerate(ACCOUNTS):
+        enqueue_texts(stack, 100, first=100 * n, account=account)
     until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= 200, "200 ids lie in the broker")
     _signal(signal.SIGSTOP, first, second)  # else they hand back what they took, until the alarm is there
 
@@ -86,7 +88,7 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
     assert 0 < left
     assert 0 == status
     assert second.poll() is None
-    assert_each_once(stack, 1_500)
+    assert_each_once(stack, 1_600)
     until(lambda: _told(stack)[-1] == "broker_back", "it is told")
     assert _told(stack).count("broker_blocked") <= 2, "once by a relay, or by the two that led"
 
