@@ -32,12 +32,12 @@ from urllib3.util import wait_for_read
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from worker.domain.errors import ConfigurationError
-from worker.transport.framing import seems_whole
+from worker.transport.framing import LONGEST_HEAD, MAX_ANSWER, seems_whole
 
 _SMALL = 64 * 1024
 """Bytes received at once; twice as many of a request are copied together to be sent at once."""
-_MOST_GATHERED = 5 * 1024 * 1024
-"""Bytes of an answer that are taken before it is read; a body of four million is too large."""
+_MOST_GATHERED = LONGEST_HEAD + MAX_ANSWER
+"""Bytes of an answer that are taken before it is read: enough to see that it is too long."""
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks raises instead of waiting."""
 

@@ -6,6 +6,8 @@ import re
 
 LONGEST_HEAD = 64 * 1024
 """Bytes after which a head without an end is none."""
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
 _HEAD = re.compile(rb"HTTP/\S* *(\d{3})?.*?\r?\n\r?\n", re.DOTALL)
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
@@ -36,5 +38,5 @@ def _body_seems_whole(answer: bytes | bytearray, head: int, body: int) -> bool:
         # A line that is no size will not become one.
         return b"\n" in answer[body:]
     length = _LENGTH.search(answer, head, body)
-    # Without a length, the end of the stream is its end.
-    return length is not None and len(answer) - body >= int(length[1])
+    # Without a length, the end of the stream is its end. What is too long is refused by its head.
+    return length is not None and (len(answer) - body >= int(length[1]) or int(length[1]) > MAX_ANSWER)

@@ -33,14 +33,11 @@ from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnsw
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Line, Probe, TooLarge, is_overdue, why_no_answer, why_not_connected
+from worker.transport.framing import MAX_ANSWER
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any
 
 T = TypeVar("T")
-
-MAX_ANSWER = 4 * 1024 * 1024
-"""Bytes of an answer's body; a vendor's longest (an error with a hint) has a few kilobytes."""
-
 
 MAKERS = 32
 """Connections that are made side by side at most."""

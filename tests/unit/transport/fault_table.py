@@ -74,7 +74,7 @@ class Stage:
     stack: ExitStack
     clock: Clock = field(default_factory=Clock)
     at: dict[str, Callable[[], object]] = field(default_factory=dict)
-    """What to do when the transport reaches a point (`request_written`, ...)."""
+    """What to do when the transport reaches a point (`request_written`, ...), or has `gathered` what arrived."""
     reached: list[str] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
     """The client's ends of all connections, in the order in which they were made."""
@@ -82,7 +82,7 @@ class Stage:
     """Calls are made beside another one, in one thread."""
 
     def __post_init__(self) -> None:
-        sockets = self.sockets
+        sockets, at = self.sockets, self.at
 
         class Noted(Wire):
             """A wire whose socket a test can look at."""
@@ -90,6 +90,11 @@ class Stage:
             def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
                 sockets.append(sock)
                 super().__init__(sock, monotonic)
+
+            def gather(self) -> bool:
+                whole = super().gather()
+                at.get("gathered", lambda: None)()
+                return whole
 
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr("worker.transport.connection.Wire", Noted)
@@ -395,7 +400,8 @@ def _(stage: Stage) -> CallResult:
 @scene("reset in the body")
 def _(stage: Stage) -> CallResult:
     read = threading.Event()
-    stage.at["answer_half"] = read.set
+    # Alone it reads what it waits for; in company, what it has gathered.
+    stage.at["gathered" if stage.in_company else "answer_half"] = read.set
 
     def reset(peer: Peer) -> None:
         assert read.wait(120)

@@ -53,10 +53,17 @@ def test_an_answer_without_a_length_ends_with_its_stream(end: bytes) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"SSH-2.0", b"x", CHUNKED + b"no size\r\n", b"HTTP/1.1 banana\r\n\r\n", HEAD + b"Content-Length: 1\r\n\r\nab"],
+    [
+        b"SSH-2.0",
+        b"x",
+        CHUNKED + b"no size\r\n",
+        b"HTTP/1.1 banana\r\n\r\n",
+        HEAD + b"Content-Length: 1\r\n\r\nab",
+        HEAD + b"Content-Length: 4194305\r\n\r\n",
+    ],
 )
 def test_garbage_needs_no_more_bytes(garbage: bytes) -> None:
-    """What is no answer, and what is longer than it says, is read at once, which tells what is wrong."""
+    """What is no answer, or longer than it says or may be, is read at once, which tells what is wrong."""
     assert seems_whole(garbage)
 
 
