@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-BULK = 1_000
-
 
 @dataclass(frozen=True, slots=True)
 class Told:

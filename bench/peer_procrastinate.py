@@ -12,10 +12,11 @@ from typing import Any
 import aiohttp
 import procrastinate
 
-from bench.peer import BULK, Told, told
+from bench.peer import Told, told
 from bench.plain_call import TIMEOUT_S, accepted, body_of, caller, url_of
 
 CONNECTIONS = 20
+BULK = 1_000
 
 
 def run(argv: Sequence[str]) -> None:

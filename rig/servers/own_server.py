@@ -24,7 +24,7 @@ from rig.stack import until
 
 GIVEN_TO_NOBODY = (20_000, 32_000)
 """Below the ports that the system gives to connections by itself, from 32,768 on."""
-START_S = 180.0
+START_S = 600.0
 """A server that starts beside a dozen busy workers gets a tenth of a processor."""
 
 
@@ -120,7 +120,10 @@ class Process:
                 stderr=log,
                 **_becoming(self._user),
             )
-        until(self._has_answered, f"{self._command[0]} answers", START_S)
+        try:
+            until(self._has_answered, f"{self._command[0]} answers", START_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._said()}") from None
 
     def end(self) -> None:
         """A clean end, then waits for it."""
@@ -130,8 +133,12 @@ class Process:
 
     def _has_answered(self) -> bool:
         assert self._running
-        assert self._running.poll() is None, self._log.read_text(errors="replace")[-3000:]
+        assert self._running.poll() is None, "it ended"
         return bool(self._answers())
+
+    def _said(self) -> str:
+        """The end of what it wrote."""
+        return self._log.read_text(errors="replace")[-3000:]
 
 
 def listens(port: int) -> bool:

@@ -70,7 +70,7 @@ def test_10000_jobs_of_one_transaction_are_all_sent(make: Make) -> None:
     count = 10_000 if make.name == REDIS else 500
     stack = make(bare=True)
     jobs = enqueue_texts(stack, count)
-    stack.worker(threads=8)
+    stack.worker(threads=32)
 
     stack.until_settled()
 

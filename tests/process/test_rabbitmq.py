@@ -14,8 +14,8 @@ from rig import brokers
 from rig.servers.own_rabbitmq import RabbitMQ
 from rig.stack import Stack, until
 from rig.stacks import RABBITMQ, Make, on_every_stack, on_its_own
-from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
-from tests.process.test_restarts import ACCOUNTS, make_quick
+from tests.process.test_pipeline_processes import assert_each_once
+from tests.process.test_restarts import enqueue, make_quick
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.service.celery_app import make_app
@@ -71,8 +71,7 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
     stack = make_quick(make, broker=own_rabbitmq.url)
     stack.vendor.post("settings", {"latency_s": 3.0})
     first, second = stack.worker(threads=8), stack.worker(threads=8)
-    for n, account in enumerate(ACCOUNTS):
-        enqueue_texts(stack, 100, first=100 * n, account=account)
+    enqueue(stack, 1_600)
     until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= 200, "200 ids lie in the broker")
     _signal(signal.SIGSTOP, first, second)  # else they hand back what they took, until the alarm is there
 
@@ -112,8 +111,7 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     """From classic and from quorum queues: the rest stays in the broker for others; in the end all is sent once."""
     stack = make_quick(make, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
     stack.vendor.post("settings", {"latency_s": 0.9})
-    for n, account in enumerate(ACCOUNTS):  # one account's doorbells would all be taken
-        enqueue_texts(stack, 25, first=25 * n, account=account)  # for as long as RabbitMQ takes to say what lies there
+    enqueue(stack, 400)
     worker, normal = stack.worker(threads=4), stack.prefix + NORMAL
     found = until(lambda: _busy(own_rabbitmq, normal), "doorbells lie there while four are in work")
 

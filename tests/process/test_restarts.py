@@ -29,7 +29,7 @@ DOUBTS = "select outcome, reason, count(*) from worker_attempts where doubtful o
 
 def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
     """Disturbs a worker when some are sent and 200 ids lie before it; then everything has been sent exactly once."""
-    enqueue(stack)
+    enqueue(stack, JOBS)
     send_some(stack)
     worker = fill_the_broker(stack)
 
@@ -42,10 +42,10 @@ def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
     assert_all_sent(stack)
 
 
-def enqueue(stack: Stack) -> None:
-    """A text to each of so many people, the accounts taking turns."""
+def enqueue(stack: Stack, count: int) -> None:
+    """A text to each of so many people, shared out among the accounts."""
+    each = count // len(ACCOUNTS)
     for n, account in enumerate(ACCOUNTS):
-        each = JOBS // len(ACCOUNTS)
         enqueue_texts(stack, each, first=n * each, account=account)
 
 
@@ -128,7 +128,7 @@ def broker_swapped_and_back(make: Make) -> None:
     first = make.broker
     second = databases.need(brokers.RABBITMQ if first.startswith("redis") else databases.REDIS)
     stack = make_quick(make)
-    enqueue(stack)
+    enqueue(stack, JOBS)
 
     for broker in (second, first):
         send_some(stack)
