@@ -203,27 +203,62 @@ def test_a_process_has_as_many_calls_in_the_air_as_threads(database: Database, d
 def test_a_doorbell_without_a_slot_goes_before_those_that_want_more() -> None:
     """All three are taken: whoever has some gets none of what is freed while another one waits for its first."""
     slots = CallSlots(3)
-    assert (1, 2, 0) == (slots.first(0), slots.more(5), slots.first(0))
+    assert (1, 2, 0) == (slots.first("hr:1", 6, 0), slots.more(5), slots.first("hr:2", 1, 0))
 
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(slots.first, LIMIT_S)
+        second = pool.submit(slots.first, "hr:2", 3, LIMIT_S)
         until(lambda: slots.awaited, "the second doorbell waits")
         assert 0 == slots.more(5)
         slots.free(1)
         assert 1 == second.result(LIMIT_S)
 
     slots.free(2)
-    assert (2, 0) == (slots.more(5), slots.first(0))
+    assert (2, 0) == (slots.more(5), slots.first("hr:3", 1, 0))
+
+
+def test_doorbells_of_a_lane_take_turns_where_slots_are_short() -> None:
+    """The second waits although slots are free, in which the first would begin; a third waits behind it."""
+    slots = CallSlots(8)
+    assert (1, 5) == (slots.first("hr:1", 6, 0), slots.more(5))
+
+    with ThreadPoolExecutor(2) as pool:
+        second = pool.submit(slots.first, "hr:1", 6, LIMIT_S)
+        until(lambda: len(slots._waiting) == 1, "the second waits")
+        third = pool.submit(slots.first, "hr:1", 6, LIMIT_S)
+        until(lambda: len(slots._waiting) == 2, "the third waits")
+        assert not slots.awaited, "nobody gives a slot up for it"
+        assert 1 == slots.first("hr:2", 8, 0), "another lane's does not wait behind them"
+        slots.no_more("hr:1", 6)
+        assert 1 == second.result(LIMIT_S)
+        assert [False, 1] == [third.done(), len(slots._waiting)]
+        slots.free(1)
+        slots.no_more("hr:1", 6)
+        assert 1 == third.result(LIMIT_S)
+
+
+@pytest.mark.parametrize(("wanted", "urgent", "patience_s"), [(2, False, LIMIT_S), (6, True, LIMIT_S), (6, False, 0)])
+def test_a_doorbell_that_leaves_the_first_its_slots_takes_no_turn(wanted: int, urgent: bool, patience_s: float) -> None:
+    """Both find what they want; or it is urgent; or it has waited long enough."""
+    slots = CallSlots(8)
+
+    assert 1 == slots.first("hr:1", 6, 0)
+    assert 1 == slots.first("hr:1", wanted, patience_s, urgent=urgent)
+    slots.no_more("hr:1", 6)
+    slots.no_more("hr:1", wanted)
+    assert 1 == slots.first("hr:1", 8, LIMIT_S)
 
 
 @pytest.mark.fewer_databases("what two threads of one process share is not in the database")
-def test_a_second_doorbell_waits_until_the_first_lands_a_call(
-    sqlite_database: Database, driven_clock: DrivenClock
+@pytest.mark.parametrize("priority", ["urgent", "normal"])
+def test_a_second_doorbell_waits_until_the_first_lands_a_call_or_begins_its_last(
+    sqlite_database: Database, driven_clock: DrivenClock, priority: str
 ) -> None:
-    """The first has both slots; it gives one up when its first call has landed, although it has more to do."""
+    """The first has both slots. It gives one up for urgent parts when its first call has landed, although it has more
+    to do; others of its lane go behind all of its own.
+    """
     with together(sqlite_database, driven_clock, threads=2, doorbell_s=LIMIT_S) as (site, air):
         jobs, slots = texts(site, 6), site.bell._slots
-        urgent = site.send("urgent", "u9")
+        other = site.send("other", "u9", priority=priority)
         begun, may_land, counts = threading.Event(), threading.Event(), list[int]()
 
         def one_at_a_time(calls: list[PendingCall]) -> list[PendingCall]:
@@ -236,21 +271,22 @@ def test_a_second_doorbell_waits_until_the_first_lands_a_call(
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(site.ring, *jobs, calls=2)
             begun.wait(LIMIT_S)
-            second = pool.submit(site.ring, urgent)
-            until(lambda: slots.awaited, "the second doorbell waits")
-            assert ["queued"] == [site.state(urgent)]
+            second = pool.submit(site.ring, other)
+            until(lambda: slots._waiting, "the second doorbell waits")
+            assert (priority == "urgent", "queued") == (slots.awaited, site.state(other))
             may_land.set()
             assert (6, 1) == (first.result(LIMIT_S), second.result(LIMIT_S))
 
         assert 2 == max(counts)
-        assert {"accepted"} == {site.state(job) for job in [*jobs, urgent]}
+        assert {"accepted"} == {site.state(job) for job in [*jobs, other]}
+        assert (priority == "normal") == (site.bodies()[-1]["text"]["content"] == "other")
 
 
 def test_a_doorbell_that_gets_no_slot_leaves_its_parts(database: Database, driven_clock: DrivenClock) -> None:
     """Every slot is taken by calls that hang: its parts are offered again, perhaps to another process."""
     with together(database, driven_clock, threads=1, doorbell_s=1e-6) as (site, _air):
         jobs, slots = texts(site, 2), site.bell._slots
-        assert 1 == slots.first(0)
+        assert 1 == slots.first("hr:1", 1, 0)
 
         assert 0 == site.ring(*jobs, calls=2)
         assert ["queued", "queued"] == [site.state(job) for job in jobs]
@@ -271,7 +307,7 @@ def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
         site.ring(*jobs, calls=4)
 
         assert 0 == min(freed)
-        assert (4, 4) == (max(air.in_the_air), slots.first(0) + slots.more(9))
+        assert (4, 4) == (max(air.in_the_air), slots.first("hr:1", 1, 0) + slots.more(9))
         assert {"accepted"} == {site.state(job) for job in jobs}
 
 
@@ -303,6 +339,23 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
         assert [(1, 0)] * 4 == first
         assert {(1, 0), (2, 1)} < set(later)
         assert all(slots_held <= 1 + max(1, in_the_air) for slots_held, in_the_air in later)
+
+
+def test_a_part_holds_its_slot_from_its_preparation_on(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doorbells are sized by it, so what precedes the connection counts."""
+    with together(database, driven_clock) as (site, _air):
+        job = site.send()
+
+        def takes_long(runtime: Runtime, flights: Flights) -> Flights:
+            site.ticks.advance(1)
+            return flights
+
+        monkeypatch.setattr(attempt, "PREPARE", (*attempt.PREPARE, takes_long))
+        site.ring(job)
+
+        assert 1 <= site.runtime.lane_states.cycle(site.part(job).lane) < 2
 
 
 def test_a_file_behind_a_url_is_fetched_with_no_call_in_the_air(database: Database, driven_clock: DrivenClock) -> None:

@@ -46,10 +46,21 @@ class Attempts:
     own. All others are as queued as before. At the end of the `with` block every call has landed.
     """
 
-    def __init__(self, runtime: Runtime, slots: CallSlots, calls: int, done: Callable[[InFlight], None]):
-        self._runtime, self._slots, self._calls, self._done = runtime, slots, calls, done
+    def __init__(
+        self,
+        runtime: Runtime,
+        slots: CallSlots,
+        lane: str,
+        calls: int,
+        done: Callable[[InFlight], None],
+        *,
+        urgent: bool = False,
+    ):
+        self._runtime, self._slots, self._lane, self._calls, self._done = runtime, slots, lane, calls, done
+        self._urgent = urgent
+        self._at_work = False
         self._in_the_air: dict[PendingCall, InFlight] = {}
-        self._looked_at = 0.0
+        self._looked_at = self._landed_at = 0.0
         self.slots = 0
         """The slots that it holds: one for each call in the air, and free ones."""
 
@@ -58,6 +69,7 @@ class Attempts:
 
     def __exit__(self, *_error: object) -> None:
         errors = list[Exception]()
+        self.no_more()
         while self._in_the_air:
             self._free(self._room())
             try:
@@ -70,7 +82,7 @@ class Attempts:
 
     def deliver(self, due_parts: Sequence[DuePart]) -> list[str]:
         """Carries parts of one lane through the steps until their calls are begun; returns those that were called."""
-        runtime = self._runtime
+        runtime, since = self._runtime, self._runtime.monotonic()
         # Before more is read: a thread with one slot holds one message at a time.
         if not (self._room() or self.make_room()):
             return []
@@ -85,17 +97,20 @@ class Attempts:
         try:
             while waiting:
                 self.make_room()
-                self._start([waiting.popleft() for _ in range(min(len(waiting), self._room()))])
+                self._start([waiting.popleft() for _ in range(min(len(waiting), self._room()))], since)
+                since = self._runtime.monotonic()
         finally:
             with ExitStack() as ends:
                 for flight in waiting:
                     ends.callback(give_back, runtime, flight)
         return [flight.due.id for flight in admitted if flight.is_called]
 
-    def _start(self, flights: Flights) -> None:
+    def _start(self, flights: Flights, since: float) -> None:
         """Connects, marks and calls; a flight without a `ticket` that is not in the air then is queued as before."""
         runtime, going = self._runtime, Flights()
         for flight in flights:
+            # What happened since one of the calls before landed: its slot was free from then on.
+            flight.began_at = max(since, self._landed_at)
             if may_start(runtime, flight, len(going)):
                 going.append(flight)
         try:
@@ -120,15 +135,23 @@ class Attempts:
         Returns how many calls may begin now; 0: the doorbell got no slot in time.
         """
         if not self.slots:
-            self.slots = self._slots.first(self._runtime.settings.doorbell_s)
+            doorbell_s = self._runtime.settings.doorbell_s
+            self.slots = self._slots.first(self._lane, self._calls, doorbell_s, urgent=self._urgent)
+            self._at_work = self.slots > 0
         if 0 < self.slots < self._calls:
             self.slots += self._slots.more(self._calls - self.slots)
         while 2 * self._room() < self.slots:
             if not self._land(PATIENCE_S if self._room() else None):
                 break
-            if self._slots.awaited and self.slots > 1:
+            if self.slots > 1 and self._slots.awaited:
                 self._free(1)
         return self._room()
+
+    def no_more(self) -> None:
+        """Begins no further calls: another doorbell of the lane may have its turn."""
+        if self._at_work:
+            self._at_work = False
+            self._slots.no_more(self._lane, self._calls)
 
     def wait(self) -> None:
         """Lands all calls."""
@@ -162,6 +185,8 @@ class Attempts:
                 errors.append(error)
             self._leave(flight)
         self._looked_at = runtime.monotonic()
+        if ended:
+            self._landed_at = self._looked_at
         if errors:
             raise errors[0]
         return len(ended)

@@ -119,10 +119,13 @@ class BatchSender:
             # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
             self._learn(connection, lane)
             due_parts = [] if runtime.lane_states.closed(lane) else load(connection, runtime.database.now, ids)
-        calls = 1 if any(map(_goes_alone, due_parts)) else min(calls, max(1, len(due_parts)))
+        alone = any(map(_goes_alone, due_parts))
+        calls = 1 if alone else min(calls, max(1, len(due_parts)))
         # The writer closes when the process ends; what is still queued is left to other processes.
-        with suppress(WriterClosed), self._attempts(calls, tally) as attempts:
-            self._work_off(lane, deque(due_parts), attempts, tally)
+        urgent = any(due.priority == Priority.URGENT for due in due_parts)
+        with suppress(WriterClosed), self._attempts(lane, calls, tally, urgent=urgent) as attempts:
+            self._work_off(lane, deque(due_parts), attempts, tally, alone=alone)
+            attempts.no_more()
             # Now, and not when the last call has landed: it may hang.
             in_the_air = attempts.in_the_air()
             untried = [part for part in tally.left if part not in in_the_air]
@@ -158,7 +161,7 @@ class BatchSender:
             # In this process alone: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.open(due.lane)
             runtime.lane_states.open(account_of(due.lane))
-            with self._attempts(1, tally) as attempts:
+            with self._attempts(due.lane, 1, tally, urgent=True) as attempts:
                 attempts.deliver([due])
             if tally.proved_open:
                 runtime.lane_blocks.unpark(tally.proved_open)
@@ -168,12 +171,14 @@ class BatchSender:
         self._leave(ids, *(due.lane for due in due_parts))
         return len(tally.called)
 
-    def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, tally: Tally) -> None:
-        """Delivers the parts, a few at a time, until the time is over."""
+    def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, tally: Tally, *, alone: bool) -> None:
+        """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""
         runtime = self._runtime
-        until = runtime.monotonic() + runtime.settings.doorbell_s
-        alone = any(map(_goes_alone, due_parts))
         tally.take(due_parts)
+        if due_parts:
+            attempts.make_room()
+        # After the doorbell's turn has come.
+        until = runtime.monotonic() + runtime.settings.doorbell_s
         while (
             due_parts
             and runtime.monotonic() < until
@@ -226,7 +231,7 @@ class BatchSender:
         )
         return [due for due in due_parts if due.id in mine]
 
-    def _attempts(self, calls: int, tally: Tally) -> Attempts:
+    def _attempts(self, lane: str, calls: int, tally: Tally, *, urgent: bool = False) -> Attempts:
         """Attempts that note in the tally what became of them."""
 
         def done(flight: InFlight) -> None:
@@ -243,7 +248,7 @@ class BatchSender:
             # elsewhere.
             self._let_go([part])
 
-        return Attempts(self._runtime, self._slots, calls, done)
+        return Attempts(self._runtime, self._slots, lane, calls, done, urgent=urgent)
 
     def _ahead(self, lane: str, slots: int) -> int:
         """How many calls can start while their permits are fresh; one at least."""

@@ -38,11 +38,9 @@ def reach(runtime: Runtime, flight: InFlight) -> bool:
 
 def connect(runtime: Runtime, flights: Flights) -> Flights:
     """Makes the connections for the calls; where a host cannot be reached the account waits, and no attempt counts."""
-    began_at = runtime.monotonic()
     connections = runtime.transport.connect_all([flight.request for flight in flights])
     connected = []
     for flight, connection in zip(flights, connections, strict=True):
-        flight.began_at = began_at
         if _is_connected(runtime, flight, connection):
             connected.append(flight)
     return connected

@@ -46,8 +46,9 @@ class InFlight:
     """What the call costs of each limit."""
 
     # connect
-    began_at: float = field(init=False, repr=False)
     connection: Connection | None = field(init=False, repr=False, default=None)
+    began_at: float = field(init=False, repr=False)
+    """When the slot of its call was free, by the monotonic clock."""
 
     # admit
     permit: Permit | None = field(init=False, repr=False, default=None)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TypeVar
 
 from worker.domain.pacing.lane import account_of
@@ -273,12 +275,12 @@ class LaneStates:
         known.latency = _mean(known.latency, seconds)
 
     def cycled(self, lane: str, seconds: float) -> None:
-        """Adds the time one part took in its thread, connection and mark included, to the lane's mean."""
+        """Adds the time for which one part held a slot, from its preparation to its end, to the lane's mean."""
         known = self._of(lane)
         known.cycle = _mean(known.cycle, seconds)
 
     def cycle(self, lane: str) -> float:
-        """The running mean of the seconds a part takes in its thread."""
+        """The running mean of the seconds for which a part holds a slot."""
         known = self._lanes.get(lane)
         return 0.1 if known is None or known.cycle is None else known.cycle
 
@@ -332,45 +334,85 @@ class LaneStates:
         self._wants_feedback.discard(lane)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A doorbell without a slot."""
+
+    lane: str
+    wanted: int
+    urgent: bool
+
+
 class CallSlots:
     """How many calls one process may have in the air, for all of its doorbells. Thread-safe.
 
-    A doorbell that has no slot yet goes before those that want more.
+    A doorbell that has no slot yet goes before those that want more. Doorbells of one lane that together want more
+    slots than there are take turns: side by side each would have few, and reserve and mark for every two calls anew.
     """
 
     def __init__(self, most: int) -> None:
-        self._free = most
-        self._waiting = 0
-        self._freed = threading.Condition(threading.Lock())
+        self._most = self._free = most
+        self._waiting: list[_Waiting] = []
+        """In the order in which they came."""
+        self._at_work: Counter[str] = Counter()
+        """Lanes -> how many slots those of their doorbells want that may still begin calls."""
+        self._changed = threading.Condition(threading.Lock())
 
     @property
     def awaited(self) -> bool:
-        """True while a doorbell waits for its first slot."""
-        return self._waiting > 0
+        """True while a doorbell waits for its first slot, and for nothing else."""
+        with self._changed:
+            return any(map(self._is_turn, self._waiting))
 
-    def first(self, patience_s: float) -> int:
-        """Takes one, as soon as one is free; 0 when none was for so many seconds."""
-        with self._freed:
-            self._waiting += 1
+    def first(self, lane: str, wanted: int, patience_s: float, *, urgent: bool = False) -> int:
+        """Takes one, as soon as one is free, for a doorbell that wants so many; 0 when none was for so many seconds.
+
+        It waits no longer than that for its turn, and an urgent one not at all. A doorbell with a slot calls `no_more`.
+        """
+        me = _Waiting(lane, wanted, urgent)
+        with self._changed:
+            self._waiting.append(me)
             try:
-                taken = int(self._freed.wait_for(lambda: self._free > 0, patience_s))
+                self._changed.wait_for(lambda: self._free > 0 and self._is_turn(me), patience_s)
             finally:
-                self._waiting -= 1
+                self._waiting.remove(me)
+            taken = min(1, self._free)
             self._free -= taken
+            if taken:
+                self._at_work[lane] += wanted
             return taken
 
     def more(self, wanted: int) -> int:
         """Takes as many as are free, and awaited by no other doorbell."""
-        with self._freed:
-            taken = max(0, min(wanted, self._free - self._waiting))
+        with self._changed:
+            if not self._free:
+                return 0
+            taken = max(0, min(wanted, self._free - sum(map(self._is_turn, self._waiting))))
             self._free -= taken
             return taken
 
     def free(self, slots: int) -> None:
         """Gives slots back."""
-        with self._freed:
+        with self._changed:
             self._free += slots
-            self._freed.notify(slots)
+            self._changed.notify_all()
+
+    def no_more(self, lane: str, wanted: int) -> None:
+        """A doorbell that wanted so many begins no further calls."""
+        with self._changed:
+            self._at_work[lane] -= wanted
+            if not self._at_work[lane]:
+                del self._at_work[lane]
+            self._changed.notify_all()
+
+    def _is_turn(self, one: _Waiting) -> bool:
+        if one.urgent:
+            return True
+        ahead = takewhile(lambda other: other is not one, self._waiting)
+        before = self._at_work[one.lane] + sum(
+            other.wanted for other in ahead if other.lane == one.lane and not other.urgent
+        )
+        return not before or before + one.wanted <= self._most
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
