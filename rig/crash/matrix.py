@@ -114,7 +114,8 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
     try:
         until(lambda: process.poll() is not None, f"killed at {step} number {count}")
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{stack.state()}\n{stack.logs()[-3000:]}") from None
+        struck = [call["fault"] for call in stack.vendor.calls() if call["fault"]]
+        raise AssertionError(f"{error}\n{struck}\n{stack.state()}\n{stack.logs()[-3000:]}") from None
     assert process.returncode == -signal.SIGKILL, stack.logs()[-3000:]
 
 

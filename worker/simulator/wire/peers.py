@@ -11,7 +11,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 LOOKS = 10
-"""How often a connection is looked for that is not there at first sight."""
+"""How often a connection or its process is looked for that is not there at first sight."""
 
 
 def send_signal(pid: int | None, name: str) -> bool:
@@ -28,15 +28,18 @@ def send_signal(pid: int | None, name: str) -> bool:
 def pid_of_peer(ip: str, port: int, our_port: int) -> int | None:
     """The process that owns the local socket `ip`:`port` connected to a port of ours, if one can be seen."""
     # The kernel hands a long table out in pieces and may pass over a line while others come and go.
-    inodes = (_inode(ip, port, our_port) for _ in range(LOOKS))
-    inode = next((found for found in inodes if found is not None), None)
+    owners = (_owner(_inode(ip, port, our_port)) for _ in range(LOOKS))
+    return next((pid for pid in owners if pid is not None), None)
+
+
+def _owner(inode: str | None) -> int | None:
+    """The first process that holds a socket."""
     if inode is None:
         return None
     wanted = f"socket:[{inode}]"
-    for process in PROC.iterdir():
-        if process.name.isdigit() and _holds(process, wanted):
-            return int(process.name)
-    return None
+    return next(
+        (int(process.name) for process in PROC.iterdir() if process.name.isdigit() and _holds(process, wanted)), None
+    )
 
 
 def _inode(ip: str, port: int, our_port: int) -> str | None:
