@@ -38,8 +38,11 @@ class NotAllowed(Exception):
 
 
 def _open(kind: int, config: int, thread: int, leader: int) -> int:
+    machine = platform.machine()
+    if machine not in OPEN:
+        raise NotAllowed(f"its number for perf_event_open is not known here: {machine}")
     wanted = struct.pack("IIQQQQQIIQ", kind, 64, config, 0, 0, GROUP, 0, 0, 0, 0)
-    found = int(_libc.syscall(OPEN[platform.machine()], wanted, thread, -1, leader, 0))
+    found = int(_libc.syscall(OPEN[machine], wanted, thread, -1, leader, 0))
     if found < 0:
         raise NotAllowed(os.strerror(ctypes.get_errno()))
     return found
