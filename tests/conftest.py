@@ -1,6 +1,7 @@
 """Fixtures every test may use. Sockets are closed except to this machine.
 
-- `database`: a `Database` on a fresh, migrated schema; the test runs on SQLite, on PostgreSQL and on MariaDB.
+- `database`: a `Database` on a fresh, migrated schema; the test runs on SQLite, on PostgreSQL and on MariaDB;
+  marked `fewer_databases`, it runs on SQLite alone.
 - `sqlite_database`, `postgres_database`, `mariadb_database`: the same on one of them only.
 - `server_database`: on PostgreSQL and on MariaDB, whose transactions run at once.
 - `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
@@ -37,11 +38,19 @@ DATABASES = ["sqlite", *SERVERS]
 
 gc.set_threshold(20_000, 20, 20)
 
-# How fast the machine is must not decide a test; the first run of a checkout builds a table of all characters.
+# How fast the machine is must not decide a test; the first run of a checkout builds a table of all characters. Each run
+# draws other examples, so that two with half of the usual hundred find as much.
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine", max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of fewer databases that asks for `database` runs on SQLite."""
+    if "database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("fewer_databases"):
+        metafunc.definition.add_marker(pytest.mark.parametrize("database", DATABASES[:1], indirect=True))
 
 
 def pytest_collection_finish() -> None:

@@ -17,6 +17,7 @@ from worker.outbox.engine.database import Database
 from worker.simulator import running
 from worker.transport.http import RequestsTransport
 
+pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 GHOSTS = ["Ghost1", "ghost2", "GHOST3"]
 PEOPLE = [f"u{n}" for n in range(1_497)]
 MANY = To([*PEOPLE[:700], *GHOSTS, *PEOPLE[700:]])

@@ -281,6 +281,7 @@ def test_one_that_hangs_holds_a_few_threads_and_no_more(members: Members, asked:
 # -- against the simulated vendor --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fewer_databases("what the vendor does is the same on each")
 def test_the_vendor_drops_nobody(database: Database, driven_clock: DrivenClock) -> None:
     """Departments, tags and names by turns, fifty in a minute for each member: each gets every one of them once."""
     with running() as url, closing(RequestsTransport()) as transport:

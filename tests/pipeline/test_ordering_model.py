@@ -53,7 +53,7 @@ class Known:
         return self.state in ("queued", "sending") or (self.state == "held" and not self.skips)
 
 
-HISTORIES, ACTS = 10, 50
+HISTORIES, ACTS = 6, 50
 
 
 def acts(rng: random.Random) -> Iterator[Any]:

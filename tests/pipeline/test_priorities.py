@@ -14,6 +14,7 @@ from worker.delivery.scheduler.lane_head import Doorbell
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("who goes first is decided in Python; limits are reserved on each elsewhere")
 AMOUNT, DAY = 20, 86_400 + 600
 LIMITS = {"app_day": AMOUNT, "member_minute": 0, "member_hour": 0}
 

@@ -457,6 +457,7 @@ def test_accounts_share_by_weight(site: Site) -> None:
     assert {"hr": 12, "it": 4} == of_account(site, turn(site))
 
 
+@pytest.mark.fewer_databases("an account's share is decided in Python")
 def test_an_account_with_many_lanes_does_not_push_out_one_with_one(site: Site) -> None:
     """Both have the same weight, so both have as many doorbells out, whatever lanes they come from; all lanes go."""
     site.share(1, threads=10)
@@ -585,6 +586,7 @@ def slow_turn(site: Site) -> list[Doorbell]:
     return turn(site)
 
 
+@pytest.mark.fewer_databases("a lane's share is decided in Python")
 @pytest.mark.parametrize(("call_s", "bells"), [(5.0, 16), (1.0, 69)])
 @pytest.mark.parametrize("priority", ["normal", "bulk"])
 def test_a_slow_lane_has_no_more_threads_than_its_share(

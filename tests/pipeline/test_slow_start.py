@@ -110,6 +110,7 @@ def test_a_lane_that_succeeded_just_now_has_its_whole_share(site: Site) -> None:
     assert (10, 1) == (out(soon), out(late))
 
 
+@pytest.mark.fewer_databases("a lane's share is decided in Python")
 def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> None:
     """A lane that the vendor serialised takes its time: normal parts in front must not keep bulk waiting meanwhile."""
     bulk = sends(site, 10, priority="bulk")

@@ -68,9 +68,19 @@ class Room:
         return sorted((row["chat_id"], row["chat_type"], row["allowance"]) for row in found)
 
 
-@pytest.fixture(params=["xml", "json"])
-def room(database: Database, driven_clock: DrivenClock, request: pytest.FixtureRequest) -> Iterator[Room]:
-    """Once with callbacks as XML, once as JSON."""
+@pytest.fixture(
+    params=[
+        ("sqlite", "xml"),
+        ("sqlite", "json"),
+        pytest.param(("postgres", "json"), marks=pytest.mark.postgres),
+        pytest.param(("mariadb", "xml"), marks=pytest.mark.mariadb),
+    ],
+    ids="-".join,
+)
+def room(driven_clock: DrivenClock, request: pytest.FixtureRequest) -> Iterator[Room]:
+    """On each database, and with callbacks of both forms, XML and JSON."""
+    where, form = request.param
+    database: Database = request.getfixturevalue(f"{where}_database")
     driven_clock.micros = time.time_ns() // 1000
     door = channel("wecom_webhook").callback_door(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
     receiver = Receiver(
@@ -80,7 +90,7 @@ def room(database: Database, driven_clock: DrivenClock, request: pytest.FixtureR
         key = {
             "key": KEY,
             "scope": ["known.*"],
-            "callback_url": f"{address}{PATH}?robot_callback_format={request.param}",
+            "callback_url": f"{address}{PATH}?robot_callback_format={form}",
             "callback_token": TOKEN,
             "callback_aes_key": AES_KEY,
         }

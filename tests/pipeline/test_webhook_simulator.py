@@ -59,6 +59,7 @@ def test_a_picture_whose_file_is_no_longer_stored_is_rejected(site: Site) -> Non
     assert ("rejected", reason) == (site.state(job), site.part(job).reason)
 
 
+@pytest.mark.fewer_databases("what the vendor answers is the same on each")
 def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
     """37 accepted, three failures with their chats, nothing sent twice or again by itself, and the key goes on."""
     job = ask(site, Text(content="deploy"), *FORTY)
@@ -138,6 +139,7 @@ def test_those_that_refused_are_sent_to_again(site: Site, url: str) -> None:
     assert ["wr-1", "wrforeign-1", "wrforeign-1"] == sorted(body["chatid"] for body in bodies(url))
 
 
+@pytest.mark.fewer_databases("what the vendor answers is the same on each")
 @pytest.mark.parametrize("code", [93000, 93004])
 def test_a_key_that_is_gone_parks_itself_alone(site: Site, url: str, code: int) -> None:
     """Its backlog is kept, another key goes on; put right, everything of it goes."""
@@ -239,6 +241,7 @@ def test_a_file_is_uploaded_once_for_each_key(site: Site, url: str) -> None:
     assert {"wrhome": 10, "wr1": 1, "wr2": 1, "wr3": 1} == {chat: len(found) for chat, found in posted(url).items()}
 
 
+@pytest.mark.fewer_databases("what the vendor answers is the same on each")
 def test_a_robot_says_twenty_messages_a_minute(site: Site, url: str) -> None:
     """The others wait for the next minute; the vendor never had to say 45009."""
     jobs = [ask(site, Text(content=f"n{n}"), account="robot") for n in range(45)]

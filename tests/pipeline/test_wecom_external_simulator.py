@@ -128,6 +128,7 @@ def test_a_lost_answer_is_found_again(sales: Sales) -> None:
     assert ("accepted", True) == (sales.site.state(cancel), task["cancelled"])
 
 
+@pytest.mark.fewer_databases("the search is the same on each")
 def test_a_search_that_is_disturbed_goes_on(sales: Sales) -> None:
     """Its own answers are lost, come from a proxy, refuse the token or tell it to wait: it asks again and finds it."""
     control(sales.url, "settings", {"external": {"dispatch_s": 200}})
@@ -162,6 +163,7 @@ def test_a_call_that_never_arrived_is_held(sales: Sales) -> None:
     assert 3 == len(calls(sales.url, LIST))
 
 
+@pytest.mark.fewer_databases("the search is the same on each")
 def test_parts_of_one_sender_find_each_their_own(sales: Sales) -> None:
     """Three tasks that differ in nothing but their customers, all three answers lost."""
     faults(sales.url, CREATE, LOST, LOST, LOST)
@@ -289,6 +291,7 @@ def test_what_was_held_last_week_does_not_hold_this_weeks(sales: Sales) -> None:
     assert ("unknown", "accepted") == (sales.site.state(held), sales.site.state(again))
 
 
+@pytest.mark.fewer_databases("the search is the same on each")
 def test_look_alikes_of_others(sales: Sales) -> None:
     """Twenty, made around it by others: ours is found among them."""
     faults(sales.url, CREATE, LOST)
@@ -387,6 +390,7 @@ def test_a_clock_that_is_set_back_does_not_spoil_a_search(sales: Sales) -> None:
     assert "accepted" == sales.site.state(job), sales.site.part(job).reason
 
 
+@pytest.mark.fewer_databases("the search is the same on each")
 def test_a_search_that_begins_late_is_not_too_old_for_a_busy_vendor(sales: Sales) -> None:
     """The workers were down for two days: the age of the call that was lost says nothing of the search."""
     faults(sales.url, CREATE, LOST)

@@ -19,6 +19,7 @@ from worker.simulator import SimulatorSettings, running
 from worker.transport.http import RequestsTransport
 from worker.transport.token_probe import TokenProbe
 
+pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 SEND, UPLOAD, TOKEN, BADGE = "/cgi/msg/send", "/cgi/media/upload", "/cgi/gettoken", "/cgi/set.ent.notice"
 MODES = ("strict", "partial", "partial-error", "silent")
 

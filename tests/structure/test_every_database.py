@@ -12,6 +12,7 @@ import pytest
 from rig import databases
 from rig.servers import own_pgbouncer, own_server
 from rig.stacks import EMBEDDED, on_every_stack, on_its_own
+from worker.outbox.engine.database import Database
 
 TESTS = Path(__file__).parents[1]
 ON_EACH = {"database", "database_url"}
@@ -83,6 +84,12 @@ def test_fewer_databases_are_noticed() -> None:
     )
 
     assert [True, True, False] == [_runs_on_fewer(path, one) for one in (direct, through, each)]  # type: ignore[arg-type]
+
+
+@pytest.mark.fewer_databases("this is about the mark")
+def test_with_the_mark_the_database_is_sqlite(database: Database) -> None:
+    """Whatever databases are there: on another one this would fail."""
+    assert "sqlite" == database.dialect.name
 
 
 def _runs_on_fewer(path: Path, test: Function) -> bool:
