@@ -54,3 +54,23 @@ def test_a_line_that_a_reading_passed_over_is_looked_for_again(monkeypatch: pyte
     ):
         assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
     assert not without
+
+
+def test_a_process_that_was_passed_over_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner of a socket was not found once on a busy machine; the connection stood."""
+    holds, missed = peers._holds, list[str]()
+
+    def passing_over(process: Path, wanted: str) -> bool:
+        found = holds(process, wanted)
+        if found and not missed:
+            missed.append(process.name)
+            return False
+        return found
+
+    monkeypatch.setattr(peers, "_holds", passing_over)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
+    assert [str(os.getpid())] == missed

@@ -12,6 +12,8 @@ from pathlib import Path
 PROC = Path("/proc")
 LOOKS = 10
 """How often a connection or its process is looked for that is not there at first sight."""
+OVER = "0"
+"""The inode of a connection that no process holds any more."""
 
 
 def send_signal(pid: int | None, name: str) -> bool:
@@ -34,7 +36,7 @@ def pid_of_peer(ip: str, port: int, our_port: int) -> int | None:
 
 def _owner(inode: str | None) -> int | None:
     """The first process that holds a socket."""
-    if inode is None:
+    if inode in (None, OVER):
         return None
     wanted = f"socket:[{inode}]"
     return next(
