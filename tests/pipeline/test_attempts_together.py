@@ -33,6 +33,8 @@ def ticks() -> Ticks:
     return Ticks()
 
 
+SOON_S = LIMIT_S / 5
+"""Seconds for what does not wait: less than a doorbell does in these tests."""
 Picks = Callable[[list[PendingCall]], list[PendingCall]]
 
 
@@ -221,31 +223,36 @@ def test_doorbells_of_a_lane_take_turns_where_slots_are_short() -> None:
     slots = CallSlots(8)
     assert (1, 5) == (slots.first("hr:1", 6, 0), slots.more(5))
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         second = pool.submit(slots.first, "hr:1", 6, LIMIT_S)
         until(lambda: len(slots._waiting) == 1, "the second waits")
         third = pool.submit(slots.first, "hr:1", 6, LIMIT_S)
         until(lambda: len(slots._waiting) == 2, "the third waits")
         assert not slots.awaited, "nobody gives a slot up for it"
-        assert 1 == slots.first("hr:2", 8, 0), "another lane's does not wait behind them"
+        other = pool.submit(slots.first, "hr:2", 8, LIMIT_S)
+        assert 1 == other.result(SOON_S), "another lane's does not wait behind them"
+        assert 1 == slots.more(1)
         slots.no_more("hr:1", 6)
-        assert 1 == second.result(LIMIT_S)
-        assert [False, 1] == [third.done(), len(slots._waiting)]
-        slots.free(1)
+        assert [True, False] == [slots._is_turn(one) for one in slots._waiting]
+        slots.free(2)
+        assert 1 == second.result(SOON_S)
+        # There is another slot, but it is not its turn.
+        assert (1, False) == (slots._free, slots.awaited)
         slots.no_more("hr:1", 6)
-        assert 1 == third.result(LIMIT_S)
+        assert 1 == third.result(SOON_S)
 
 
-@pytest.mark.parametrize(("wanted", "urgent", "patience_s"), [(2, False, LIMIT_S), (6, True, LIMIT_S), (6, False, 0)])
+@pytest.mark.parametrize(("wanted", "urgent", "patience_s"), [(3, False, LIMIT_S), (6, True, LIMIT_S), (6, False, 0)])
 def test_a_doorbell_that_leaves_the_first_its_slots_takes_no_turn(wanted: int, urgent: bool, patience_s: float) -> None:
-    """Both find what they want; or it is urgent; or it has waited long enough."""
+    """Both find what they want, but for an eighth; or it is urgent; or it has waited long enough."""
     slots = CallSlots(8)
 
-    assert 1 == slots.first("hr:1", 6, 0)
-    assert 1 == slots.first("hr:1", wanted, patience_s, urgent=urgent)
-    slots.no_more("hr:1", 6)
-    slots.no_more("hr:1", wanted)
-    assert 1 == slots.first("hr:1", 8, LIMIT_S)
+    with ThreadPoolExecutor(1) as pool:
+        assert 1 == slots.first("hr:1", 6, 0)
+        assert 1 == pool.submit(slots.first, "hr:1", wanted, patience_s, urgent=urgent).result(SOON_S)
+        slots.no_more("hr:1", 6)
+        slots.no_more("hr:1", wanted)
+        assert 1 == pool.submit(slots.first, "hr:1", 8, LIMIT_S).result(SOON_S)
 
 
 @pytest.mark.fewer_databases("what two threads of one process share is not in the database")
@@ -282,13 +289,22 @@ def test_a_second_doorbell_waits_until_the_first_lands_a_call_or_begins_its_last
         assert (priority == "normal") == (site.bodies()[-1]["text"]["content"] == "other")
 
 
-def test_a_doorbell_that_gets_no_slot_leaves_its_parts(database: Database, driven_clock: DrivenClock) -> None:
-    """Every slot is taken by calls that hang: its parts are offered again, perhaps to another process."""
+def test_a_doorbell_that_gets_no_slot_leaves_its_parts(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every slot is taken by calls that hang: it waits once, and its parts are offered again, perhaps elsewhere."""
     with together(database, driven_clock, threads=1, doorbell_s=1e-6) as (site, _air):
         jobs, slots = texts(site, 2), site.bell._slots
         assert 1 == slots.first("hr:1", 1, 0)
+        waits, first = list[float](), slots.first
 
+        def noted(lane: str, wanted: int, patience_s: float, **more: bool) -> int:
+            waits.append(patience_s)
+            return first(lane, wanted, patience_s, **more)
+
+        monkeypatch.setattr(slots, "first", noted)
         assert 0 == site.ring(*jobs, calls=2)
+        assert [attempt.LONGER * 1e-6] == waits
         assert ["queued", "queued"] == [site.state(job) for job in jobs]
         slots.free(1)
         assert 2 == site.ring(*jobs, calls=2)

@@ -37,7 +37,7 @@ from worker.transport.framing import LONGEST_HEAD, MAX_ANSWER, seems_whole
 _SMALL = 64 * 1024
 """Bytes received at once; twice as many of a request are copied together to be sent at once."""
 _MOST_GATHERED = LONGEST_HEAD + MAX_ANSWER
-"""Bytes of an answer that are taken before it is read: enough to see that it is too long."""
+"""Bytes of an answer that are taken before it is read; the rest of one that has more is waited for."""
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks raises instead of waiting."""
 

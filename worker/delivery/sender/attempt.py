@@ -37,6 +37,8 @@ LAND: tuple[Step, ...] = (read, record)
 
 PATIENCE_S = 0.005
 """Seconds for which a free slot waits for others, so that calls are reserved, marked and begun together."""
+LONGER = 1.5
+"""Times `doorbell_s` that a doorbell waits for its first slot: the one before it has begun its last calls by then."""
 
 
 class Attempts:
@@ -135,8 +137,8 @@ class Attempts:
         Returns how many calls may begin now; 0: the doorbell got no slot in time.
         """
         if not self.slots:
-            doorbell_s = self._runtime.settings.doorbell_s
-            self.slots = self._slots.first(self._lane, self._calls, doorbell_s, urgent=self._urgent)
+            patience_s = LONGER * self._runtime.settings.doorbell_s
+            self.slots = self._slots.first(self._lane, self._calls, patience_s, urgent=self._urgent)
             self._at_work = self.slots > 0
         if 0 < self.slots < self._calls:
             self.slots += self._slots.more(self._calls - self.slots)

@@ -175,9 +175,9 @@ class BatchSender:
         """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""
         runtime = self._runtime
         tally.take(due_parts)
-        if due_parts:
-            attempts.make_room()
-        # After the doorbell's turn has come.
+        if not (due_parts and attempts.make_room()):
+            return
+        # From its turn on.
         until = runtime.monotonic() + runtime.settings.doorbell_s
         while (
             due_parts

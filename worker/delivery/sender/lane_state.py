@@ -346,7 +346,7 @@ class _Waiting:
 class CallSlots:
     """How many calls one process may have in the air, for all of its doorbells. Thread-safe.
 
-    A doorbell that has no slot yet goes before those that want more. Doorbells of one lane that together want more
+    A doorbell that has no slot yet goes before those that want more. Doorbells of one lane that together want many more
     slots than there are take turns: side by side each would have few, and reserve and mark for every two calls anew.
     """
 
@@ -360,14 +360,14 @@ class CallSlots:
 
     @property
     def awaited(self) -> bool:
-        """True while a doorbell waits for its first slot, and for nothing else."""
+        """True while a doorbell waits for its first slot, and its turn has come."""
         with self._changed:
             return any(map(self._is_turn, self._waiting))
 
     def first(self, lane: str, wanted: int, patience_s: float, *, urgent: bool = False) -> int:
         """Takes one, as soon as one is free, for a doorbell that wants so many; 0 when none was for so many seconds.
 
-        It waits no longer than that for its turn, and an urgent one not at all. A doorbell with a slot calls `no_more`.
+        Nor does it wait longer for its turn, and an urgent one takes none. A doorbell that has a slot calls `no_more`.
         """
         me = _Waiting(lane, wanted, urgent)
         with self._changed:
@@ -393,9 +393,10 @@ class CallSlots:
 
     def free(self, slots: int) -> None:
         """Gives slots back."""
-        with self._changed:
-            self._free += slots
-            self._changed.notify_all()
+        if slots:
+            with self._changed:
+                self._free += slots
+                self._changed.notify_all()
 
     def no_more(self, lane: str, wanted: int) -> None:
         """A doorbell that wanted so many begins no further calls."""
@@ -412,7 +413,8 @@ class CallSlots:
         before = self._at_work[one.lane] + sum(
             other.wanted for other in ahead if other.lane == one.lane and not other.urgent
         )
-        return not before or before + one.wanted <= self._most
+        # One that wants a few slots, such as for files behind URLs, keeps no other waiting.
+        return not before or before + one.wanted <= self._most + self._most // 8
 
 
 def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
