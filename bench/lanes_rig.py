@@ -123,11 +123,11 @@ def wait(condition: Callable[[], Any], what: str, stack: Stack, limit_s: float =
         return condition()
 
     try:
-        until(met, what, limit_s)
+        until(met, what, limit_s, told=stack.told)
     except Short:
         raise
     except AssertionError as error:
-        raise Short(f"{error}\n{stack.state()}\n{stack.logs()[-3000:]}") from None
+        raise Short(str(error)) from None
 
 
 def must(holds: bool, what: str) -> None:

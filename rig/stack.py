@@ -52,14 +52,21 @@ Process = subprocess.Popen[bytes] | Forked
 
 
 def until(
-    condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S, progress: Callable[[], Any] = lambda: None
+    condition: Callable[[], Any],
+    what: str,
+    limit_s: float = LIMIT_S,
+    progress: Callable[[], Any] = lambda: None,
+    told: Callable[[], str] = str,
 ) -> Any:
-    """The condition's first true value; fails after a generous limit, which begins anew as `progress` changes."""
+    """The condition's first true value; fails after a generous limit, which begins anew as `progress` changes.
+
+    Its failure ends with what is `told`.
+    """
     seen, deadline, pause = progress(), time.monotonic() + limit_s, 0.01
     while not (found := condition()):
         if seen != (seen := progress()):
             deadline = time.monotonic() + limit_s
-        assert time.monotonic() < deadline, f"did not happen within {limit_s:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"did not happen within {limit_s:.0f} s: {what}\n{told()}"
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)  # a dozen tests that look all the time would leave the workers no processor
     return found
@@ -271,10 +278,11 @@ class Stack:
 
     def until_settled(self) -> None:
         """Waits until nothing is left to do, as long as parts settle."""
-        try:
-            until(lambda: not self.unsettled(), "everything settled", progress=self.unsettled)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.state()}\n{self.logs()[-3000:]}") from None
+        until(lambda: not self.unsettled(), "everything settled", progress=self.unsettled, told=self.told)
+
+    def told(self) -> str:
+        """Where the parts are, and the end of the logs."""
+        return f"{self.state()}\n{self.logs()[-3000:]}"
 
     def state(self) -> str:
         """Parts by state and reason, for a failing test's message."""

@@ -111,11 +111,12 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
         at = {"request_bytes": rng.randint(150, 300)}  # the shortest request has some 350
         stack.vendor.faults({"match": match, "times": 1, "action": {"kill": "peer", "at": at}})
     process = stack.process("rig.crash.worker", label, str(count), str(THREADS))
-    try:
-        until(lambda: process.poll() is not None, f"killed at {step} number {count}")
-    except AssertionError as error:
+
+    def told() -> str:
         struck = [call["fault"] for call in stack.vendor.calls() if call["fault"]]
-        raise AssertionError(f"{error}\n{struck}\n{stack.state()}\n{stack.logs()[-3000:]}") from None
+        return f"{struck}\n{stack.told()}"
+
+    until(lambda: process.poll() is not None, f"killed at {step} number {count}", told=told)
     assert process.returncode == -signal.SIGKILL, stack.logs()[-3000:]
 
 

@@ -120,10 +120,7 @@ class Process:
                 stderr=log,
                 **_becoming(self._user),
             )
-        try:
-            until(self._has_answered, f"{self._command[0]} answers", START_S)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._said()}") from None
+        until(self._has_answered, f"{self._command[0]} answers", START_S, told=self._said)
 
     def end(self) -> None:
         """A clean end, then waits for it."""
@@ -133,7 +130,7 @@ class Process:
 
     def _has_answered(self) -> bool:
         assert self._running
-        assert self._running.poll() is None, "it ended"
+        assert self._running.poll() is None, self._said()
         return bool(self._answers())
 
     def _said(self) -> str:
