@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.support.runtime import Site, planted, refused
+from worker.delivery.scheduler import lane_head
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.job import part_id
+from worker.domain.job import Priority, part_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, block_lanes, resume_lanes
+from worker.outbox.lanes.offering import Head, head_of_lane
 
 THREADS = 32
 
@@ -83,6 +86,35 @@ def test_nothing_more_is_offered_while_that_one_is_out(site: Site) -> None:
     in_the_air = turn(site)
 
     assert (1, 0, 0) == (out(first), out(waiting), out(in_the_air))
+
+
+def test_a_head_is_not_read_in_vain(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While all calls of a bound are in the air; when one has landed, the next turn offers the next part."""
+    sends(site, 10)
+    first = turn(site)[0].ids[0]
+    site.sql("update worker_parts set state = 1, offered_until = null where id = :id", id=first)
+    turn(site)
+    heads: list[str] = []
+
+    def read(connection: Connection, now: str, lane: str, *more: int) -> Head:
+        heads.append(lane)
+        return head_of_lane(connection, now, lane, *more)
+
+    monkeypatch.setattr(lane_head, "head_of_lane", read)
+
+    def turns(count: int) -> int:
+        heads.clear()
+        for _ in range(count):
+            site.ticks.advance(0.02)
+            site.relay.turn()
+        return len(heads)
+
+    in_vain, after_a_while = turns(8), turns(8)
+    site.sql("update worker_parts set state = 2 where id = :id", id=first)
+    landed = turns(1)
+
+    assert (0, len(Priority)) == (in_vain, after_a_while)
+    assert (len(Priority), 1) == (landed, out(site.rings))
 
 
 def test_one_part_after_a_silence_writes_nothing(site: Site) -> None:

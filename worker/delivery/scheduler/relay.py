@@ -129,9 +129,17 @@ class Relay:
                 self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
             elif parked := keys & stands.parked:
                 probes += self._probe(connection, known.lane, sorted(parked))
-            else:
+            elif not self._is_full(known, now):
                 looks.append(self._heads.look(connection, known))
         return looks, probes
+
+    def _is_full(self, known: Backlog, now: float) -> bool:
+        """True for a lane that was just looked at and has all the calls in the air that its bound allows."""
+        # A lane with a bound is looked at in every turn, and most turns find nothing landed. All others wait meanwhile.
+        if known.looked is None or now - known.looked >= self._times.look_s:
+            return False
+        room = self._slow_start.room(known.lane, 0, 0, now)
+        return room is not None and room <= 0
 
     def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Doorbell]:
         """The doorbell of a parked lane's probe; none before the interval since the last probe is over."""
