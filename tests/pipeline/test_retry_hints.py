@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from sqlalchemy import Connection
 
 from tests.support.runtime import Site, an_account, planted
 from worker.domain.job import part_id
+from worker.domain.settle import Policy
+from worker.outbox.commit.commands import Mark, MarkReply
+from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart, load
@@ -53,6 +56,29 @@ def test_it_goes_ahead_of_the_backlog(site: Site) -> None:
 
     assert (4, "accepted") == (calls, site.state(waiting))
     assert ["first", "again 0", "backlog 0", "backlog 1", "backlog 2"] == sent(site)
+
+
+def test_the_room_of_a_call_that_is_not_made_goes_to_a_part_that_waits(site: Site) -> None:
+    """An id came twice: this process has reserved when another marks the part. Meanwhile the next was told to wait."""
+    first, second, others = site.send("first", "m"), site.send("second", "m"), site.send("others", "o")
+    assert 1 == site.ring(others)
+    behind = site.send("behind", "o")
+    mark, now = site.runtime.writer.mark, site.clock.micros
+
+    def later(marks: Sequence[Mark]) -> list[MarkReply]:
+        site.runtime.writer.mark = mark  # type: ignore[method-assign]
+        commit(site.database, [Mark(part_id(first, 0), 0, "other", 20_000_000)], Policy())
+        assert 0 == site.ring(behind, second)
+        assert now < site.part(second).not_before
+        return mark(marks)
+
+    site.runtime.writer.mark = later  # type: ignore[method-assign]
+    calls = site.ring(first)
+
+    assert (0, now) == (calls, site.part(second).not_before)
+    assert now < site.part(behind).not_before
+    assert 1 == site.ring(second)
+    assert ["others", "second"] == sent(site)
 
 
 def test_it_does_not_go_before_there_is_room(site: Site) -> None:

@@ -26,8 +26,10 @@ from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes.offering import like
+from worker.outbox.lanes.offering import like, wake_like
 
+WAITING = 1_000
+"""Parts of a lane that are due later among which one for the same recipients is looked for."""
 TRIES = 3
 """How often another call may take the room of further recipients before the part waits whole."""
 
@@ -52,6 +54,16 @@ def give_back(runtime: Runtime, flight: InFlight) -> None:
     permit, flight.permit = flight.permit, None
     if permit is not None:
         runtime.governor.give_back([permit])
+
+
+def give_back_for_others(runtime: Runtime, flight: InFlight) -> None:
+    """Returns the reservation of a call that is never made, and lets a part go that waits for the same recipients."""
+    due, permit, database = flight.due, flight.permit, runtime.database
+    give_back(runtime, flight)
+    # Meanwhile such a part may have been told to wait until the window ends, which may take a day. The call's own part
+    # does not use the room: an id came twice, and another process has sent it.
+    if permit is not None and permit.uses and any(charge.recipient is not None for charge in flight.charges):
+        database.run(lambda c: wake_like(c, database.now, due.lane, due.priority, due.id, WAITING))
 
 
 def _with_room(

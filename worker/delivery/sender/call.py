@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.delivery.sender.admit import give_back
+from worker.delivery.sender.admit import give_back, give_back_for_others
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import request
 from worker.delivery.sender.record import log_attempt, take_back
@@ -91,7 +91,7 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
             flight.mark, flight.marked_at = reply, marked_at
     for flight in wanted:
         if flight.mark.marked is not Marked.YES:
-            give_back(runtime, flight)
+            give_back_for_others(runtime, flight)
     runtime.probe("after_mark")
     return [flight for flight in wanted if flight.mark.marked is Marked.YES]
 

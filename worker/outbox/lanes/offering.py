@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import execute, fetch
+from worker.outbox.engine.sql import execute, fetch, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +104,42 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
 
 
 @lru_cache(maxsize=8)
-def _like(dialect: Dialect, now: str) -> str:
-    now = dialect.read_once(now)
+def _like(dialect: Dialect, now: str, due: str, condition: str) -> str:
+    """Parts with the same spec as one, among the first `window` of its lane and priority whose time is `due`."""
     lane, order = _of_lane(dialect)
     # Where a temporary table with long texts is made on disk, `spec` is read from the table afterwards.
     spec = "" if dialect.spills_long_texts else ", spec"
     head = (
-        f"(select id, offered_until, order_id{spec} from {by_lane(dialect)} where state = 0 and lane = {lane}"
-        f" and priority = :priority and not_before <= {now} order by {order}not_before, id limit :window) head"
+        f"(select id, offered_until, order_id, limit_name{spec} from {by_lane(dialect)} where state = 0"
+        f" and lane = {lane} and priority = :priority and not_before {due} {dialect.read_once(now)}"
+        f" order by {order}not_before, id limit :window) head"
     )
     if dialect.spills_long_texts:
         head += f"{dialect.join('worker_parts p')} on p.id = head.id"
     return (
-        f"select head.id from {head} where head.id <> :id and head.order_id is null"
-        f" and (head.offered_until is null or head.offered_until <= {now})"
+        f"select head.id from {head} where head.id <> :id and {condition}"
         " and spec = (select spec from worker_parts where id = :id) limit :most"
     )
 
 
 def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
     """Unordered parts outside the broker with the same spec as one, among the first `window` due in its lane."""
+    dialect = dialect_of(connection)
+    free = f"head.order_id is null and (head.offered_until is null or head.offered_until <= {dialect.read_once(now)})"
     params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
-    return [row[0] for row in fetch(connection, _like(dialect_of(connection), now), params)]
+    return [row[0] for row in fetch(connection, _like(dialect, now, "<=", free), params)]
+
+
+def wake_like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int) -> None:
+    """Makes the first part that waits for a limit, and has the same spec as one, due now.
+
+    It is looked for among the first `window` of the lane that are due later.
+    """
+    params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": 1}
+    found = fetch(connection, _like(dialect_of(connection), now, ">", "head.limit_name is not null"), params)
+    for row in found:
+        wake = f"update worker_parts set not_before = {now} where id = :id and state = 0 and limit_name is not null"
+        run(connection, wake, {"id": row[0]})
 
 
 def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> list[str]:
