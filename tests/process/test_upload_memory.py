@@ -19,7 +19,7 @@ from rig.stack import ROOT, SHORT, Process, Stack, peak_kib
 from rig.stacks import EMBEDDED, MARIADB, REDIS, Make, on_every_stack
 
 MB = 1024 * 1024
-SIZES = (*(MB + n for n in range(6)), 20 * MB)
+SIZES = (*(MB + n for n in range(16)), 20 * MB)
 MORE_KIB = 8 * 1024
 STEADY_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
 UPLOAD = "/cgi-bin/media/upload"
@@ -36,8 +36,9 @@ class Peaks:
 @on_every_stack(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker", source=("path", "url"))
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
     """By a producer and a worker that were started from nothing, over real HTTP: small files, until every thread has
-    had its first, then a large one. glibc gives the worker one arena and returns what is large at once: by default a
-    file counts again in each thread it comes to, and as free room that nothing else fits in.
+    had its first and every connection's cache of pages is full, then a large one. glibc gives the worker one arena and
+    returns what is large at once: by default a file counts again in each thread it comes to, and as free room that
+    nothing else fits in.
     """
     stack = make(fresh=True, env=STEADY_MALLOC, delivery={**SHORT, "fetch_allow": ["127.0.0.1"]})
     worker = stack.worker(threads=2)
