@@ -57,13 +57,19 @@ def give_back(runtime: Runtime, flight: InFlight) -> None:
 
 
 def give_back_for_others(runtime: Runtime, flight: InFlight) -> None:
-    """Returns the reservation of a call that is never made, and lets a part go that waits for the same recipients."""
+    """Returns the reservation of a call that is not made now, and has a part ask again that waits for such room."""
     due, permit, database = flight.due, flight.permit, runtime.database
     give_back(runtime, flight)
-    # Meanwhile such a part may have been told to wait until the window ends, which may take a day. The call's own part
-    # does not use the room: an id came twice, and another process has sent it.
-    if permit is not None and permit.uses and any(charge.recipient is not None for charge in flight.charges):
+    if permit is None or not permit.uses or all(charge.recipient is None for charge in flight.charges):
+        return
+
+    # Usually an id came twice, and another process has sent the part: the room is free, and a part that was refused
+    # meanwhile has been told to wait until the window ends, which may be a day.
+    def wake() -> None:
         database.run(lambda c: wake_like(c, database.now, due.lane, due.priority, due.id, WAITING))
+
+    # Beside it are parts that are marked: it is no reason to take these back.
+    runtime.set_aside.carry_out("waking a part without room", wake)
 
 
 def _with_room(
