@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+import uuid_utils
+
 from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients
+from worker.domain.errors import CheckFailed, Problem
 
 
 class Kind(StrEnum):
@@ -95,6 +99,26 @@ class Part:
     """
     members: tuple[str, ...] | None = field(default=None, repr=False)
     """Userids behind its departments, tags or @all, as the application's `members_of` gives them; None: unknown."""
+
+
+JobId = str | uuid.UUID
+"""A job's id: the text that JobRef and the reports hold, or a UUID, also as its text with hyphens."""
+
+
+def id_of(job_id: object) -> str:
+    """A job's id as it is stored; CheckFailed for what is neither a text nor a UUID.
+
+    Refused before any SQL: the database's error would end the caller's transaction. A part's id stays as it is.
+    """
+    if isinstance(job_id, uuid.UUID | uuid_utils.UUID):
+        return job_id.hex
+    if not isinstance(job_id, str):
+        found = type(job_id).__name__
+        raise CheckFailed([Problem("job_id", f"is a {found}", "give a job's id, a text such as job.id, or a UUID")])
+    try:
+        return uuid.UUID(job_id).hex
+    except ValueError:
+        return job_id  # no job has it, or a part
 
 
 def part_id(job_id: str, n: int) -> str:

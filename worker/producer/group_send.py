@@ -14,12 +14,11 @@ from sqlalchemy import Connection
 from worker.config.accounts import AccountSource
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, Kind, Priority
+from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, Priority
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock
 from worker.producer.insert import JobRef, follow_up
 from worker.producer.options import CLOCK, Instant, JobOptions, Options, PriorityName, enqueues
-from worker.reporting.find_job import JobId
 
 SLOWEST_PACE_S = 86_400.0
 LONGEST_S = 180 * 86_400.0

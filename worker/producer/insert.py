@@ -19,7 +19,7 @@ from worker.config.accounts import current_accounts
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.job import Kind
+from worker.domain.job import JobId, Kind
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
@@ -30,7 +30,7 @@ from worker.outbox.jobs.codes import note_task_ids
 from worker.outbox.jobs.order_queue import OrderPlace, append
 from worker.producer.options import CLOCK, JobOptions, Options
 from worker.producer.plan import Asked, Planned, dump, plan
-from worker.reporting.find_job import JobId, row_of
+from worker.reporting.find_job import row_of
 
 
 class JobRef(NamedTuple):

@@ -17,7 +17,7 @@ from worker.channels.registry import channel
 from worker.config.accounts import AccountSource, current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.job import Kind, Priority
+from worker.domain.job import JobId, Kind, Priority, id_of
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock, instant
 from worker.outbox.engine.database import Database
@@ -29,7 +29,7 @@ from worker.producer.insert import JobRef, ask
 from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
 from worker.producer.update_card import require_replayable
-from worker.reporting.find_job import JobId, id_of, row_of, rows_of
+from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, recipients_under, standing
 
 REPLAY_MARK = 6

@@ -18,14 +18,14 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.job import Kind
+from worker.domain.job import JobId, Kind, id_of
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.follow_ups import follow_ups_of
 from worker.outbox.jobs.reading import JobRows
-from worker.reporting.find_job import JobId, id_of, rows_of
+from worker.reporting.find_job import rows_of
 
 SENT, NO_CONTACT, QUOTA_SPENT = 1, 2, 3
 DONE = 2

@@ -7,11 +7,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from worker.domain.job import JobId
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
 from worker.outbox.jobs.codes import stock
 from worker.outbox.jobs.follow_ups import reached_by
-from worker.reporting.find_job import JobId, row_of
+from worker.reporting.find_job import row_of
 
 _CLOCK = DatabaseClock()
 

@@ -21,11 +21,12 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.domain.content.recipient import LISTS, Recipients, everyone_of
 from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import JobId, id_of
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import Rows
-from worker.reporting.find_job import JobId, id_of, row_of, rows_of
+from worker.reporting.find_job import row_of, rows_of
 
 PAGE = 1_000
 """Recipients that are read at a time."""

@@ -19,13 +19,14 @@ from sqlalchemy.orm import Session
 
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
+from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState, PartState, State, states_of
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import ReportRows
-from worker.reporting.find_job import JobId, id_of, report_rows_of, row_of
+from worker.reporting.find_job import report_rows_of, row_of
 from worker.reporting.recipient_status import Counts, counts_of
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
+from worker.domain.job import JobId
 from worker.domain.state import JobState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.reading import JobRows, Rows
-from worker.reporting.find_job import JobId, rows_of
+from worker.reporting.find_job import rows_of
 
 UNKNOWN = JobState.UNKNOWN.label
 ENDS = frozenset({"accepted", "partial", "rejected", UNKNOWN})
