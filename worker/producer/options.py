@@ -15,7 +15,7 @@ from worker.config.accounts import AccountSource
 from worker.domain.errors import Problem
 from worker.domain.job import Priority
 from worker.outbox.engine.caller import Bind, InCallersTransaction, in_callers_transaction
-from worker.outbox.engine.clock import SECOND, DatabaseClock, SqlClock
+from worker.outbox.engine.clock import SECOND, DatabaseClock, SqlClock, micros_of
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -186,14 +186,11 @@ def priority_of(value: str | Priority) -> int:
 def instant_of(value: Instant) -> tuple[int, bool]:
     """Microseconds, and True when they count from 1970; False: from the database's now."""
     if isinstance(value, datetime):
-        # Not timestamp(): a float has no microseconds left after 2106.
-        since = value - _EPOCH
-        return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds, True
+        return micros_of(value), True
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     return round(seconds * SECOND), False
 
 
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _LAST_DELAY_S = 10 * 366 * 86_400
 
 

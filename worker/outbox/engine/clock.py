@@ -64,6 +64,12 @@ def instant(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def micros_of(at: datetime) -> int:
+    """An aware datetime as microseconds since 1970."""
+    # Not timestamp(): a float has no microseconds left after 2106.
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
