@@ -60,6 +60,17 @@ from worker.config.settings import (
     Settings as Settings,
     load_settings as load_settings,
 )
+from worker.control.audit import (
+    AuditEntry as AuditEntry,
+    list_audit as list_audit,
+)
+from worker.control.resolve import (
+    Decided as Decided,
+    Left as Left,
+    Unknowns as Unknowns,
+    find_unknown as find_unknown,
+    resolve as resolve,
+)
 from worker.domain.account import (
     Account as Account,
     Secret as Secret,
@@ -96,6 +107,9 @@ from worker.domain.errors import (
 from worker.domain.job import (
     Kind as Kind,
     Priority as Priority,
+)
+from worker.domain.job_filter import (
+    JobFilter as JobFilter,
 )
 from worker.domain.state import (
     JobState as JobState,

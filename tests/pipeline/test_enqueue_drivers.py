@@ -122,6 +122,7 @@ def everything(database: Database, folder: Path) -> Scenario:
     for look in (worker.get_job, worker.receipts, worker.failures, worker.timeline, worker.codes_left):
         yield look, (many[0].id,), {}
     yield worker.recipients, (many[0].id, worker.RecipientStatus.REFUSED), {}
+    assert [] == (yield worker.list_audit, (), {})
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
     assert [many[0].id] == [one.id for one in listed]
 
@@ -229,7 +230,9 @@ def test_every_driver_leaves_the_same_rows(database: Database, scheme: str, asyn
 
 DOORS = {name for name in worker.__all__ if hasattr(getattr(worker, name), "__wrapped__")}
 """The functions that take the caller's session."""
-READERS = {"campaign", "codes_left", "failures", "get_job", "list_jobs", "receipts", "recipients", "timeline"}
+READERS = {
+    *("campaign", "codes_left", "failures", "get_job", "list_audit", "list_jobs", "receipts", "recipients", "timeline"),
+}
 
 
 @EVERY_DRIVER

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -162,6 +163,69 @@ def skip(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
 
     for part in skip_job(job):
         typer.echo(f"nobody waits for part {part} any more")
+
+
+_INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
+
+
+@app.command()
+def resolve(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs, or of parts.")] = None,
+    sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
+    why: Annotated[str, typer.Option(help="How you know, in a few words; kept in the audit.")] = "",
+    msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only this channel's.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only jobs of this kind, such as send.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
+    called_from: Annotated[
+        datetime | None, typer.Option(help="Only what was last called then or later.", **_INSTANT)
+    ] = None,
+    called_before: Annotated[
+        datetime | None, typer.Option(help="Only what was last called before.", **_INSTANT)
+    ] = None,
+    person: Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ends what is in doubt by your word: it was sent, or it was not."""
+    from worker.cli import control
+    from worker.domain.job_filter import JobFilter
+
+    if sent is None:
+        raise typer.BadParameter("say --sent or --not-sent")
+    decided = control.resolve(
+        typer.echo,
+        lambda line: typer.echo(line, err=True),
+        lambda question: typer.confirm(question, err=True),
+        JobFilter(
+            ids=ids or None,
+            account=account,
+            channel=channel,
+            kind=kind,
+            tag=tag,
+            called_from=called_from,
+            called_before=called_before,
+        ),
+        sent=sent,
+        why=why,
+        msgid=msgid,
+        person=person,
+        yes=yes,
+        as_json=as_json,
+    )
+    raise typer.Exit(0 if decided else 1)
+
+
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists what people did: who, what, why, and how much of it."""
+    from worker.cli import control
+
+    control.audit(typer.echo, limit=limit, as_json=as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option

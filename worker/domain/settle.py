@@ -226,6 +226,20 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
             wait_until(part, now, outcome.reason)
 
 
+def take_word(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = False) -> None:
+    """A person says of an unknown part whether its calls were carried out.
+
+    `refused_some`: the vendor had named recipients that it refused.
+    """
+    if sent:
+        part.doubts = max(0, part.doubts - 1)
+        _take(part, PartState.PARTIAL if refused_some else PartState.ACCEPTED)
+    else:
+        # The person speaks of the message, so of all of its calls.
+        part.doubts = 0
+        _close(part, PartState.REJECTED, reason)
+
+
 def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
     """Stays queued until an instant, because a limit has no room for it: not an attempt."""
     wait_until(part, until, used_up(limit_name))

@@ -10,13 +10,12 @@ from uuid_utils import uuid7
 from worker.channels.base import CallbackDoor
 from worker.channels.registry import alike, channel
 from worker.config.accounts import AccountSource
-from worker.config.policy import policy_of
+from worker.config.policy import policy_of, reported_elsewhere
 from worker.config.settings import Settings
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
 from worker.domain.errors import ConfigurationError
 from worker.domain.outcome import Accepted, Taken, Verdict
-from worker.domain.state import JobState
 from worker.outbox.commit.commands import End
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database
@@ -55,8 +54,7 @@ class CallbackStore:
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
         self._policy = policy_of(settings.delivery)
-        # This process does not load the hooks, so all ends are stored; the worker ignores those without a hook.
-        self._reported = frozenset(JobState) - {JobState.OPEN} if self._hooked else frozenset[JobState]()
+        self._reported = reported_elsewhere(settings)
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""

@@ -14,11 +14,10 @@ from sqlalchemy import Connection
 from worker.config.accounts import current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind
+from worker.domain.job import JobId, Kind
 from worker.producer.insert import JobRef, ask, follow_up
 from worker.producer.options import CLOCK, JobOptions, Options, aware_problems, enqueues
 from worker.producer.plan import Asked
-from worker.reporting.find_job import JobId
 
 MSGID_BYTES = 512
 """Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
@@ -50,7 +49,7 @@ def recall_message(
     The vendor recalls a message within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With `sent_at`
     (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
     """
-    problems = [*_msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
+    problems = [*msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
     found = (keywords.get("accounts") or current_accounts()).get(account)
     if problems:
         raise CheckFailed(problems, channel=found.channel)
@@ -61,8 +60,11 @@ def recall_message(
     return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), keywords.get("clock", CLOCK))
 
 
-def _msgid_problems(msgid: object) -> Iterator[Problem]:
+def msgid_problems(msgid: object) -> Iterator[Problem]:
+    """What is wrong with a msgid that a caller gives."""
     if not isinstance(msgid, str) or not msgid.strip():
         yield Problem("msgid", "is not a text with something in it", "give the vendor's msgid")
     elif (size := len(msgid.encode("utf-8", "surrogatepass"))) > MSGID_BYTES:
         yield Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)
+    elif "\x00" in msgid:
+        yield Problem("msgid", "holds a NUL character", "give the vendor's msgid")

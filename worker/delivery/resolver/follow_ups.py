@@ -302,7 +302,8 @@ class FollowUps:
         return specs or NothingSent()
 
     def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
-        if part.state in NOT_SENT_STATES:
+        # One that a person called not sent has a msgid when the vendor's own answer came after all.
+        if part.state in NOT_SENT_STATES and part.msgid is None:
             return None
         where = {"target": part.id, "claim": part.claim}
         if part.state is PartState.UNKNOWN:

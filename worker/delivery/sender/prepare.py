@@ -23,6 +23,7 @@ from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
+from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
@@ -84,7 +85,7 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
         case Refuse(reason=reason):
             change(runtime, due, lambda part, now: settle.refuse(part, reason))
         case NothingSent():
-            change(runtime, due, lambda part, now: settle.take_unsent(part), receipt_not_sent=True)
+            change(runtime, due, lambda part, now: settle.take_unsent(part), receipt=Taken(not_sent=True))
         case Hold(reason=reason):
             change(runtime, due, lambda part, now: settle.hold(part, reason))
         case Again(reason=reason):
@@ -258,12 +259,12 @@ def _try_again(runtime: Runtime, due: DuePart, reason: str, delay_s: float) -> N
     change(runtime, due, lambda part, now: settle.try_again(part, reason, now, delay_s, policy))
 
 
-def change(runtime: Runtime, due: DuePart, apply: Any, *, receipt_not_sent: bool = False) -> None:
+def change(runtime: Runtime, due: DuePart, apply: Any, *, receipt: Taken | None = None) -> None:
     """Moves the part, unless it was moved since it was loaded."""
-    runtime.writer.change([unless_moved(due, apply, receipt_not_sent=receipt_not_sent)])
+    runtime.writer.change([unless_moved(due, apply, receipt=receipt)])
 
 
-def unless_moved(due: DuePart, apply: Any, *, receipt_not_sent: bool = False) -> Change:
+def unless_moved(due: DuePart, apply: Any, *, receipt: Taken | None = None) -> Change:
     """A change that leaves the part alone where it was moved since it was loaded."""
     claim = due.claim
 
@@ -271,7 +272,7 @@ def unless_moved(due: DuePart, apply: Any, *, receipt_not_sent: bool = False) ->
         if part.state is PartState.QUEUED and part.claim == claim:
             apply(part, now)
 
-    return Change(due.id, unmoved, receipt_not_sent=receipt_not_sent)
+    return Change(due.id, unmoved, receipt=receipt)
 
 
 def backoff_s(runtime: Runtime, tries: int) -> float:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from sqlalchemy import Connection
+
 from worker.domain.call import NOT_READ, AnswerFacts
-from worker.domain.outcome import Verdict
+from worker.domain.outcome import Taken, Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
@@ -147,7 +149,12 @@ class Change:
     apply: Callable[[PartFacts, int], None]
     attempt_reason: str | None = None
     """The reason, when the change also records the open attempt as doubtful (its process died); None otherwise."""
-    receipt_not_sent: bool = False
+    receipt: Taken | None = None
+    """What is recorded as its receipt; None: nothing."""
+    call: int | None = None
+    """The mark that the receipt is of; None: its last one."""
+    then: Callable[[Connection, int], None] | None = None
+    """Runs in the same transaction, with the time, when the part has moved."""
     spec: str | None = None
     """The new spec of a part that moved, as JSON; None: it keeps its own."""
 

@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.callbacks.hook import EventKind
 from worker.domain.job import job_of, part_range
-from worker.domain.outcome import Accepted, Held, Progress, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, Held, Progress, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
@@ -25,7 +25,13 @@ from worker.outbox import tables
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
-from worker.outbox.commit.record_answer import OF_ANSWER, attempt_row, keep_answer, receipt_row
+from worker.outbox.commit.record_answer import (
+    OF_ANSWER,
+    attempt_row,
+    complete_receipt,
+    keep_answer,
+    receipt_row,
+)
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
@@ -79,7 +85,7 @@ def _carry_out(
             case End():
                 _end(connection, batch, item, part, jobs.get(job_of(item.part_id)))
             case Change():
-                _change(batch, item, part)
+                _change(connection, batch, item, part)
             case Narrowing():
                 replies[index] = narrow(connection, batch, item, part, jobs.get(job_of(item.part_id)))
             case Mark():
@@ -118,6 +124,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
     if leaves_some:
         take_apart(connection, batch, end, part, job)
     if late_to is not None:
+        complete_receipt(connection, end)
         # The timeline still shows that, when and why the attempt was in doubt.
         attempt = batch.attempts[end.part_id, end.claim]
         attempt |= {name: late_to[name] for name in _DOUBT}
@@ -151,7 +158,7 @@ def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str,
     return dict(zip(_WRITTEN, rows[0], strict=True)) if rows else None
 
 
-def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
+def _change(connection: Connection, batch: Batch, change: Change, part: PartFacts | None) -> None:
     if part is None:
         return
     claim, incarnation, marked_at = part.claim, part.incarnation, part.marked_at
@@ -169,8 +176,10 @@ def _change(batch: Batch, change: Change, part: PartFacts | None) -> None:
         batch.attempts[part.id, claim] = attempt_row(batch, lost, marked_at or batch.now)
     if change.spec is not None:
         batch.specs.append({"id": part.id, "spec": change.spec})
-    if change.receipt_not_sent:
-        batch.receipts.append(receipt_row(batch, part.id, claim, Taken(not_sent=True)))
+    if change.receipt is not None:
+        batch.receipts.append(receipt_row(batch, part.id, change.call or claim, change.receipt))
+    if change.then is not None:
+        change.then(connection, batch.now)
 
 
 def _write(

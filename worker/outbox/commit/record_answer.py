@@ -108,18 +108,28 @@ def _follow(connection: Connection, batch: Batch, end: End, outcome: Accepted | 
     if taken.msgid and effects.named:
         codes.name_part(connection, effects.account, taken.msgid, end.part_id)
     if effects.recalled:
-        part_id, claim = effects.recalled
-        # The first recall's instant stays: a second one finds the message gone already.
-        recall = (
-            "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim"
-            " and recalled_at is null"
-        )
-        run(connection, recall, {"now": batch.now, "part": part_id, "claim": claim})
+        mark_recalled(connection, *effects.recalled, batch.now)
     url = taken.extra.get("url")
     media_id = taken.media_id or url
     if effects.media_valid_s is not None and media_id:
         valid_s = effects.media_valid_s if taken.media_id else URL_VALID_S
         keep_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
+
+
+def mark_recalled(connection: Connection, part_id: str, claim: int, now: int) -> None:
+    """Notes at a receipt that its message was taken back."""
+    # The first recall's instant stays: a second one finds the message gone already.
+    recall = "update worker_receipts set recalled_at = :now where part_id = :part and claim = :claim"
+    run(connection, f"{recall} and recalled_at is null", {"now": now, "part": part_id, "claim": claim})
+
+
+def complete_receipt(connection: Connection, end: End) -> None:
+    """Puts the msgid of a late answer into the receipt that a person's word has left, if it has."""
+    outcome = end.verdict.outcome
+    if isinstance(outcome, (Accepted, Partial)) and outcome.taken.msgid:
+        values = {"msgid": outcome.taken.msgid, "part": end.part_id, "claim": end.claim}
+        update = "update worker_receipts set msgid = :msgid where part_id = :part and claim = :claim"
+        run(connection, update, values)
 
 
 def attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:

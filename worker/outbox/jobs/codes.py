@@ -216,6 +216,16 @@ def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
     run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
 
 
+def settle_burned(connection: Connection, part_id: str, card: str, *, used: bool) -> None:
+    """Settles the codes that an update in doubt has burned: spent, or fresh when it was certainly not made.
+
+    `card`: the part whose card it updates; the update itself where the application gave the code.
+    """
+    to = "state = 'spent'" if used else "state = 'fresh', leased_by = null"
+    update = f"update worker_response_codes set {to} where part_id in (:card, :part) and leased_by = :part"
+    run(connection, f"{update} and state = 'burned'", {"part": part_id, "card": card})
+
+
 def _set_state(connection: Connection, code: str, state: str, part_id: str | None) -> None:
     update = "update worker_response_codes set state = :state, leased_by = :part where id = :id"
     run(connection, update, {"state": state, "part": part_id, "id": code})

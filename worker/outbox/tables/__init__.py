@@ -7,6 +7,7 @@ a job are side by side in the primary key. No foreign keys: producers must never
 
 from __future__ import annotations
 
+from worker.outbox.tables.audit import audit
 from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
@@ -17,6 +18,7 @@ from worker.outbox.tables.record import attempts, confirmations, failures, recei
 __all__ = [
     "VERSION_TABLE",
     "attempts",
+    "audit",
     "blob_chunks",
     "blob_uses",
     "blobs",

@@ -1,0 +1,519 @@
+"""A person's word about parts in doubt: it counts as the answer that never came."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.reads import rows_read
+from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, planted
+from worker import CardUpdate, NewJob, Text, To, enqueue_many, update_card_by_code
+from worker.config.places import UrlFrom
+from worker.config.policy import reported_elsewhere
+from worker.config.settings import Settings
+from worker.control import resolve as resolving
+from worker.control.audit import list_audit
+from worker.control.resolve import Decided, Left, Word, find_in, find_unknown, resolve, resolve_in
+from worker.domain.call import AnswerFacts
+from worker.domain.errors import CheckFailed, ConfigurationError
+from worker.domain.job import part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.outcome import Accepted, Taken, Unknown, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.commit.commands import End, Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.control.unknowns import doubtful_calls, unknown_parts
+from worker.outbox.engine.clock import DrivenClock, micros_of
+from worker.outbox.engine.database import Database, make_engine
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, accounts=[an_account(), an_account("it")]) as planted_site:
+        yield planted_site
+
+
+def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: Any) -> Decided:
+    """The word about ids, or about what a filter has."""
+    wanted = options.pop("wanted", None) or JobFilter(ids=ids)
+    why, person = options.pop("why", "the vendor's log says so"), options.pop("person", "zhang")
+    return resolve_in(site.database, find_in(site.database, wanted), Word(sent, msgid), why, person, **options)
+
+
+def update_by_code(site: Site, code: str) -> str:
+    with site.database.writing() as connection:
+        update = CardUpdate(replace_name="done")
+        return update_card_by_code(connection, "hr", code, update, accounts=site.accounts, clock=site.clock).id
+
+
+def receipts(site: Site, job: str) -> list[tuple[int, str | None]]:
+    return [(row.claim, row.msgid) for row in site.of("receipts", job)]
+
+
+def in_doubt(site: Site, count: int = 1, **options: Any) -> list[str]:
+    """Sends whose call got no answer."""
+    site.vendor.says(*[lost()] * count)
+    jobs = [site.send(f"doubt {n}", f"d{n}", on_unknown="hold", **options) for n in range(count)]
+    for job in jobs:
+        site.ring(job)
+    return jobs
+
+
+def test_sent_ends_it_accepted_and_its_msgid_can_be_recalled(site: Site) -> None:
+    """The receipt says whose word it is."""
+    [job] = in_doubt(site)
+
+    decided = say(site, job, sent=True, msgid="m-17")
+    recall = site.recall(job)
+    site.run()
+
+    assert (1, {}) == (decided.decided, decided.left)
+    assert "accepted" == site.job(job).state == site.state(recall)
+    [receipt] = site.of("receipts", job)
+    assert ("m-17", f"sent, as a person says (audit {decided.audit})") == (receipt.msgid, receipt.warning)
+    assert [{"msgid": "m-17"}] == site.bodies(RECALL)
+
+
+def test_not_sent_ends_it_rejected_and_it_can_be_replayed(site: Site) -> None:
+    """Both calls of a repeated part: the person speaks of the message."""
+    site.vendor.says(lost(), lost())
+    job = site.send()
+    site.ring(job)
+    site.advance(60)
+    site.recover()
+    site.ring(job)
+    doubts = site.part(job).doubts
+
+    decided = say(site, job, sent=False)
+    again = site.replay(job)
+    site.run()
+
+    assert (2, 1) == (doubts, decided.decided)
+    assert ("rejected", 0) == (site.job(job).state, site.part(job).doubts)
+    assert f"not sent, as a person says (audit {decided.audit})" == site.part(job).reason
+    assert "accepted" == site.job(again).state
+
+
+def test_followers_of_an_order_go_on(site: Site) -> None:
+    """Woken by the transaction that writes the word."""
+    [job] = in_doubt(site, order_key="k")
+    behind = site.send("behind", order_key="k")
+    site.run()
+    before = site.state(behind)
+
+    say(site, job, sent=True)
+    site.run()
+
+    assert ("queued", "accepted") == (before, site.state(behind))
+
+
+@pytest.mark.parametrize(("sent", "ends"), [(True, ("accepted", "rejected")), (False, ("rejected", "accepted"))])
+def test_a_follow_up_that_waits_goes_on(site: Site, sent: bool, ends: tuple[str, str]) -> None:
+    """Without the card's lost response_code it cannot be updated; of a card that was not sent nothing is to update."""
+    site.vendor.says(lost())
+    card = site.card()
+    site.ring(card)
+    update = site.update(card)
+    site.run()
+    before = (site.state(card), site.part(update).waits_on)
+
+    say(site, card, sent=sent)
+    site.run()
+
+    assert ("unknown", card) == before
+    assert ends == (site.state(card), site.state(update))
+    assert not sent or "brought no response_code" in site.part(update).reason
+
+
+def test_a_lost_recall_was_carried_out(site: Site) -> None:
+    """The message that it takes back counts as recalled."""
+    job = site.send()
+    site.run()
+    recall = site.recall(job)
+    site.vendor.says(lost())
+    site.run()
+
+    say(site, recall, sent=True)
+
+    assert "accepted" == site.state(recall)
+    assert site.of("receipts", job)[0].recalled_at is not None
+
+
+def test_hooks_hear_of_it(site: Site) -> None:
+    """As of an answer; without hooks nothing is written that no process would take."""
+    first, second = in_doubt(site, 2)
+
+    say(site, first, sent=True, reported=reported_elsewhere(Settings()))
+    say(site, second, sent=True, reported=reported_elsewhere(Settings(hooks="app.hooks")))
+
+    assert [second] == [row.job_id for row in site.rows("select job_id from worker_events")]
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["of the card", "by code"])
+@pytest.mark.parametrize(("sent", "left"), [(True, "spent"), (False, "fresh")])
+def test_the_code_of_an_update_in_doubt_is_settled(site: Site, sent: bool, left: str, given: bool) -> None:
+    """Spent with an update that was made; good for another one where it was not."""
+    card = site.card()
+    site.run()
+    site.vendor.says(lost())
+    update = update_by_code(site, "code-1") if given else site.update(card)
+    site.run()
+    before = {row.state for row in site.rows("select state from worker_response_codes where leased_by is not null")}
+
+    say(site, update, sent=sent)
+    after = {row.state for row in site.rows("select * from worker_response_codes") if given == (row.source == "given")}
+
+    assert ({"burned"}, {left}) == (before, after)
+    if not sent:
+        again = site.replay(update)
+        site.run()
+        assert ("accepted", 2) == (site.state(again), len(site.calls(UPDATE)))
+
+
+def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
+    """A process that was cut off brings it: the receipt gets its msgid, and what was said not to be sent has one too.
+
+    The attempt had stayed as it was, with what the vendor had said.
+    """
+    said, denied = in_doubt(site, 2, duplicate_check=False)
+    attempts = [site.of("attempts", job) for job in (said, denied)]
+    say(site, said, sent=True, msgid="a wrong one")
+    say(site, denied, sent=False)
+    unchanged = [site.of("attempts", job) for job in (said, denied)]
+
+    for job, msgid in ((said, "m-1"), (denied, "m-2")):
+        incarnation = site.of("attempts", job)[0].incarnation
+        verdict = Verdict(Accepted(Taken(msgid=msgid)), errcode=0)
+        late = End(part_id(job, 0), 1, incarnation, verdict, 5, answer=AnswerFacts(http_status=200))
+        commit(site.database, [late, late], Policy())
+
+    assert attempts == unchanged
+    assert ([(1, "m-1")], [(1, "m-2")]) == (receipts(site, said), receipts(site, denied))
+    assert ("accepted", "rejected") == (site.state(said), site.state(denied))
+    for job in (said, denied):
+        site.recall(job)
+    site.run()
+    assert [{"msgid": "m-1"}, {"msgid": "m-2"}] == sorted(site.bodies(RECALL), key=str)
+    assert [False, False] == [bool(site.of("attempts", job)[0].doubtful) for job in (said, denied)]
+
+
+def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
+    """Its repeat was accepted while the person read the list: nothing of it changes, and none is added to the list."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+    found = find_in(site.database, JobFilter(account="hr"))
+    site.advance(60)
+    site.recover()
+    site.run()
+    [later] = in_doubt(site)
+    kept = (site.part(job), receipts(site, job))
+
+    done = resolve_in(site.database, found, Word(sent=False), "why", "zhang")
+
+    assert (0, {Left.MOVED_ON: 1}) == (done.decided, done.left)
+    assert kept == (site.part(job), receipts(site, job))
+    assert ("accepted", "unknown") == (site.state(job), site.state(later))
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_repeat_in_the_air_decides_for_itself(site: Site, sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was marked between the reading and the lock: what it brings counts, and of the word nothing is left."""
+    site.vendor.says(lost())
+    job = site.send()
+    site.ring(job)
+
+    def marked_meanwhile(*given: Any) -> Any:
+        calls = doubtful_calls(*given)
+        site.advance(60)
+        site.recover()
+        commit(site.database, [Mark(part_id(job, 0), 1, "other", 20_000_000)], Policy())
+        return calls
+
+    monkeypatch.setattr(resolving, "doubtful_calls", marked_meanwhile)
+    decided = say(site, job, sent=sent)
+
+    assert (0, {Left.MOVED_ON: 1}) == (decided.decided, decided.left)
+    assert ("sending", 1, []) == (site.state(job), site.part(job).doubts, receipts(site, job))
+
+
+def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
+    """The person knew nothing of it, and it may have arrived: it is in doubt anew, for another look."""
+    site.vendor.says(lost(), lost())
+    job = site.send()
+    site.ring(job)
+    found = find_in(site.database, JobFilter(account="hr"))
+    site.advance(60)
+    site.recover()
+    site.run()
+    before = site.part(job)
+
+    done = resolve_in(site.database, found, Word(sent=False), "why", "zhang")
+
+    assert (0, {Left.MOVED_ON: 1}) == (done.decided, done.left)
+    assert ("unknown", 2, before) == (before.state, before.doubts, site.part(job))
+    assert 1 == say(site, job, sent=False).decided
+
+
+def test_two_people_say_it(site: Site) -> None:
+    """The first counts, and the audit of the second says that it did nothing."""
+    jobs = in_doubt(site, 3)
+    found = find_in(site.database, JobFilter(ids=jobs))
+
+    first = resolve_in(site.database, found, Word(sent=True), "why", "zhang")
+    second = resolve_in(site.database, found, Word(sent=False), "why", "li")
+
+    assert (3, {}, 0, {Left.MOVED_ON: 3}) == (first.decided, first.left, second.decided, second.left)
+    assert {"accepted"} == {site.state(job) for job in jobs}
+
+
+def test_only_what_the_filter_has_is_found(site: Site) -> None:
+    """By account, tag, kind, channel, time of the call, and ids; all that is given has to hold."""
+    early, tagged = in_doubt(site, tags=["a,", "b"])[0], in_doubt(site, tags=[",", "lunch"])[0]
+    site.advance(3_600)
+    other = in_doubt(site, account="it", tags=["lunch"], order_key="k")[0]
+    site.send("fine", tags=["lunch"])
+    site.run()
+    at = datetime.fromtimestamp(site.part(other).marked_at / 1_000_000, UTC)
+    assert site.part(other).marked_at == micros_of(at)
+
+    def of(**wanted: Any) -> set[str]:
+        found = find_in(site.database, JobFilter(**wanted))
+        assert len(found.parts) == sum(found.counts.values())
+        return {part[:-2] for part in found.parts}
+
+    assert {early, tagged, other} == of(kind="send") == of(channel="wecom_app")
+    assert set() == of(kind="recall") == of(channel="youdu") == of(account="x") == of(tag="breakfast")
+    assert {tagged} == of(tag=",") == of(tag="lunch", account="hr")
+    assert {other} == of(called_from=at) == of(tag="lunch", called_from=at)
+    assert {early, tagged} == of(called_before=at)
+    assert {early} == of(ids=[early]) == of(ids=[part_id(early, 0)]) == of(ids=[early, "0" * 32], account="hr")
+    assert {tagged} == of(ids=[early, tagged], tag="lunch") == of(ids=[tagged, other], called_before=at)
+    found = find_in(site.database, JobFilter(kind="send"))
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, 1) == (found.counts, found.ordered)
+
+
+def test_what_cannot_be_decided_is_told(site: Site) -> None:
+    """An upload is nothing without its media_id; a part may have no lost call; what does not exist is not counted."""
+    site.vendor.says(lost())
+    upload = site.upload()
+    site.ring(upload)
+    [odd, fine] = in_doubt(site, 2)
+    site.sql("delete from worker_attempts where part_id = :id", id=part_id(odd, 0))
+    accepted = site.send()
+    site.ring(accepted)
+
+    decided = say(site, upload, odd, part_id(fine, 0), accepted, "0" * 32, sent=True)
+    not_sent = say(site, upload, sent=False)
+
+    assert (1, {Left.NO_MEDIA_ID: 1, Left.MOVED_ON: 1}) == (decided.decided, decided.left)
+    assert (1, {}) == (not_sent.decided, not_sent.left)
+    assert ["rejected", "unknown", "accepted"] == [site.state(job) for job in (upload, odd, fine)]
+
+
+def test_a_group_send_needs_its_msgid(site: Site) -> None:
+    """With it no search for another send takes this one's task for its own."""
+    [job] = in_doubt(site)
+    site.sql("update worker_jobs set channel = 'wecom_external' where id = :id", id=job)
+
+    without, given = say(site, job, sent=True), say(site, job, sent=True, msgid="m-5")
+
+    assert ({Left.NO_MSGID: 1}, 1) == (without.left, given.decided)
+    assert [("hr", "m-5", part_id(job, 0))] == [
+        (row.account, row.task_id, row.part_id) for row in site.rows("select * from worker_task_ids")
+    ]
+
+
+def test_documents_that_cannot_be_read_stop_no_other(site: Site) -> None:
+    """Whether it needs a msgid is not known, so it does; that it was not sent needs nothing."""
+    odd, fine = in_doubt(site, 2)
+    site.sql("update worker_parts set spec = '[' where id = :id", id=part_id(odd, 0))
+
+    sent, not_sent = say(site, odd, fine, sent=True), say(site, odd, sent=False)
+
+    assert (1, {Left.NO_MSGID: 1}, 1) == (sent.decided, sent.left, not_sent.decided)
+
+
+def test_some_were_refused_and_the_others_got_it(site: Site) -> None:
+    """The vendor's answer named some, and left the others open: with the word the job is partial."""
+    [job] = in_doubt(site)
+    site.sql(
+        "insert into worker_failures (part_id, kind, recipient_key, recipient, field, errcode, failed_at)"
+        " values (:part, 'user', 'd0', 'd0', 'invaliduser', 0, 1)",
+        part=part_id(job, 0),
+    )
+
+    say(site, job, sent=True)
+
+    assert "partial" == site.job(job).state
+
+
+def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a transaction; the counts of the audit follow it, and an error leaves it without an end."""
+    monkeypatch.setattr(resolving, "TOGETHER", 2)
+    jobs = in_doubt(site, 5)
+    seen: list[Any] = []
+
+    def stop(done: int) -> None:
+        with site.database.reading() as connection:
+            [entry] = list_audit(connection)
+        seen.append((done, entry.counts, entry.ended_at))
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        say(site, *jobs, sent=True, progress=stop)
+    cut = [site.state(job) for job in sorted(jobs)]
+    again = say(site, *jobs, sent=True)
+
+    assert [(2, {"decided": 2}, None), (4, {"decided": 4}, None)] == seen
+    assert [*["accepted"] * 4, "unknown"] == cut
+    assert (1, {}) == (again.decided, again.left)
+
+
+@pytest.mark.fewer_databases("each move alone is tried on all of them")
+def test_five_thousand_that_an_outage_left(site: Site) -> None:
+    """Half of them were sent. Counters, followers, an update that waits and the hooks are all told, each once."""
+    new = [
+        NewJob(
+            "hr",
+            Text(content=f"{n}"),
+            To(users=[f"u{n}"]),
+            tags=[f"half {n % 2}"],
+            order_key=f"k{n}" if n < 100 else None,
+        )
+        for n in range(5_000)
+    ]
+    with site.database.writing() as connection:
+        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)]
+    behind = [site.send("behind", f"u{n}", order_key=f"k{n}") for n in range(100)]
+    updates = [site.card(), site.card()]
+    parts = [part_id(job, 0) for job in (*jobs, *updates)]
+    for at in range(0, len(parts), 400):
+        few = parts[at : at + 400]
+        commit(site.database, [Mark(part, 0, "gone", 1_000_000) for part in few], Policy())
+        commit(site.database, [End(part, 1, "gone", Verdict(Unknown("cut")), None) for part in few], Policy())
+    waiting = [site.update(card) for card in updates]
+    site.run()
+
+    hooked = reported_elsewhere(Settings(hooks="app.hooks"))
+    sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, reported=hooked)
+    not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, reported=hooked)
+    for card, word in zip(updates, (True, False), strict=True):
+        say(site, card, sent=word)
+    site.run(60)
+
+    assert (2_500, {}, 2_500, {}) == (sent.decided, sent.left, not_sent.decided, not_sent.left)
+    count = (
+        "select state, count(*) as jobs, sum(n_unknown) as open from worker_jobs where tags is not null group by state"
+    )
+    assert [(2, 2_500, 0), (4, 2_500, 0)] == sorted((row.state, row.jobs, row.open) for row in site.rows(count))
+    assert {"accepted"} == {site.state(job) for job in behind}
+    assert ["rejected", "accepted"] == [site.state(update) for update in waiting]
+    told = site.rows("select job_id, job_state from worker_events")
+    assert {(job, 2 if n % 2 == 0 else 4) for n, job in enumerate(jobs)} == {
+        (row.job_id, row.job_state) for row in told
+    }
+    assert len(jobs) == len(told)
+
+
+def test_the_audit_says_who_and_why(site: Site) -> None:
+    """And what was asked for, and how much of it was done; also where nothing was."""
+    [job] = in_doubt(site)
+    say(site, job, sent=True, msgid="m")
+    say(site, wanted=JobFilter(tag="lunch", called_from=datetime(2026, 1, 1, tzinfo=UTC)), sent=False)
+    with site.database.reading() as connection:
+        newest, oldest = list_audit(connection)
+
+    assert ("resolve", "zhang", "the vendor's log says so") == (oldest.action, oldest.person, oldest.why)
+    assert {"filter": {"ids": [job]}, "sent": True, "msgid": "m"} == oldest.asked
+    assert {"decided": 1} == oldest.counts
+    assert {"filter": {"tag": "lunch", "called_from": "2026-01-01T00:00:00+00:00"}, "sent": False} == newest.asked
+    assert {} == newest.counts
+    assert newest.ended_at is not None
+    assert timedelta(0) <= newest.ended_at - newest.began_at < timedelta(seconds=1)
+
+
+def test_a_database_of_its_own_is_opened_and_closed(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the settings, whose hooks hear of it; tables of another release are refused."""
+    opened, closed = list[Database](), list[Database]()
+    close = Database.close
+    monkeypatch.setattr(Database, "close", lambda database: (closed.append(database), close(database)))
+    settings = Settings(database=UrlFrom(url=database_url), hooks="app.hooks")
+    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
+        [job] = in_doubt(site)
+        monkeypatch.setattr(resolving, "Database", lambda engine: opened.append(Database(engine)) or opened[-1])
+        found = find_unknown(JobFilter(account="hr"), settings=settings)
+        done = resolve(found, sent=False, why="why", person="zhang", settings=settings)
+        with pytest.raises(ConfigurationError, match="run `worker db upgrade`"):
+            find_unknown(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/e.db")))
+
+        assert (1, "rejected") == (done.decided, site.state(job))
+        assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
+    assert 3 == len(opened)
+    assert set(opened) <= set(closed)
+
+
+def test_parts_in_doubt_are_found_without_a_look_at_the_others(site: Site) -> None:
+    """Three of 2,003: the cost does not grow with what has ended."""
+    jobs = in_doubt(site, 3)
+    with site.database.writing() as connection:
+        new = [NewJob("hr", Text(content=f"{n}"), To(users=[f"u{n}"])) for n in range(2_000)]
+        enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)
+    site.sql("update worker_parts set state = 2 where state = 0")
+    random.shuffle(jobs)
+    filters = [JobFilter(account="hr"), JobFilter(ids=jobs), JobFilter(called_from=datetime(2020, 1, 1, tzinfo=UTC))]
+
+    read = [rows_read(site.database, lambda c, w=wanted: unknown_parts(c, w, 100)) for wanted in filters]  # type: ignore[misc]
+    read.append(rows_read(site.database, lambda c: doubtful_calls(c, [part_id(job, 0) for job in jobs])))
+
+    assert max(read) < 60, read
+
+
+@pytest.mark.fewer_databases("checks of arguments")
+def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is written."""
+    first, second = in_doubt(site, 2)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"sent": True, "msgid": "m"}, "msgid: is of one part .*limit 1 parts in doubt, found 2"),
+        ({"sent": True, "msgid": " "}, "msgid: is not a text with something in it"),
+        ({"sent": True, "msgid": "a\x00"}, "msgid: holds a NUL"),
+        ({"sent": False, "msgid": "m"}, "msgid: is of a message that was not sent"),
+        ({"sent": True, "why": " "}, "why: says nothing"),
+        ({"sent": True, "why": "x" * 301}, "why: is too long .*limit 300"),
+        ({"sent": True, "person": "x" * 129}, "person: is too long"),
+        ({"sent": True, "person": ""}, "person: says nothing"),
+        ({"sent": True, "why": "a\x00"}, "why: holds a NUL"),
+    ]
+    for options, text in cases:
+        with pytest.raises(CheckFailed, match=text):
+            say(site, first, second, **options)
+    filters: list[tuple[dict[str, Any], str]] = [
+        ({}, "filter: says nothing"),
+        ({"ids": []}, "filter: says nothing"),
+        ({"ids": [], "account": "hr"}, "ids: are none"),
+        ({"ids": ["a"] * 1_001}, "ids: are too many"),
+        ({"ids": [7]}, "job_id: is a int"),
+        ({"called_from": datetime(2026, 1, 1)}, "called_from: is not an aware datetime"),
+        ({"account": ""}, "account: says nothing"),
+        ({"kind": " ", "tag": "lunch"}, "kind: says nothing"),
+    ]
+    for given, text in filters:
+        with pytest.raises(CheckFailed, match=text):
+            JobFilter(**given)
+    monkeypatch.setattr(resolving, "MOST", 1)
+    for account in ("hr", "it"):
+        with pytest.raises(CheckFailed, match="filter: would look through too many parts in doubt"):
+            find_in(site.database, JobFilter(account=account))
+    assert 2 == len(find_in(site.database, JobFilter(ids=[first, second])).parts)
+
+    assert [] == site.rows("select id from worker_audit")
+    assert ("unknown", "unknown") == (site.state(first), site.state(second))

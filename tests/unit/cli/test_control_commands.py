@@ -1,0 +1,190 @@
+"""`worker resolve` and `worker audit`: a preview, a question, a count, and one sentence for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from worker import Text, To, enqueue_many
+from worker.cli import control, main
+from worker.config.accounts import accounts_of
+from worker.config.settings import load_settings
+from worker.domain.call import AnswerFacts
+from worker.domain.job import part_id
+from worker.domain.outcome import Unknown, Verdict
+from worker.domain.settle import Policy
+from worker.outbox.commit.commands import End, Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.database import Database, make_engine
+from worker.producer.enqueue import NewJob
+
+Run = Callable[..., int]
+WHY = ("--why", "the vendor's log")
+
+
+@pytest.fixture
+def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`worker ARGUMENTS` in this process, with what a person types; returns the exit status."""
+    config = tmp_path / "worker.toml"
+    config.write_text(
+        f'database = "{sqlite_url}"\n[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\n'
+        'secret = { env = "HR_SECRET" }\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("WORKER_CONFIG", str(config))
+
+    def run(*arguments: str, types: str = "") -> int:
+        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
+        monkeypatch.setattr(sys, "stdin", StringIO(types))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def jobs(run: Run) -> list[str]:
+    """Three sends in doubt."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database_url()))
+    new = [NewJob("hr", Text(content=f"hello {n}"), To(users=["anna"]), tags=["lunch"]) for n in range(3)]
+    with database.writing() as connection:
+        ids = [ref.id for ref in enqueue_many(connection, new, accounts=accounts_of(settings))]
+    parts = [part_id(job, 0) for job in ids]
+    commit(database, [Mark(part, 0, "p", 1_000_000) for part in parts], Policy())
+    lost = Verdict(Unknown("cut"))
+    commit(database, [End(part, 1, "p", lost, 5, answer=AnswerFacts()) for part in parts], Policy())
+    database.close()
+    return ids
+
+
+def states(run: Run, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    run("jobs", "--json")
+    return sorted(job["state"] for job in json.loads(capsys.readouterr().out))
+
+
+def test_one_part_is_ended_at_once(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """By its id, also as a UUID with hyphens; the audit says so."""
+    hyphens = f"{jobs[0][:8]}-{jobs[0][8:12]}-{jobs[0][12:16]}-{jobs[0][16:20]}-{jobs[0][20:]}"
+    assert 0 == run("resolve", hyphens, "--sent", "--msgid", "m1", "--as", "zhang", *WHY)
+    said = capsys.readouterr()
+    assert 0 == run("audit")
+    listed = capsys.readouterr().out
+
+    audit = said.out.split("audit ")[1].split(")")[0]
+    assert f"1 ended as sent (audit {audit})\n" == said.out
+    assert "" == said.err
+    assert f'resolve by zhang\n  why: the vendor\'s log\n  asked: filter {{"ids": ["{jobs[0]}"]}}' in listed
+    assert 'sent true, msgid "m1"\n  did: decided 1\n' in listed
+    assert listed.startswith(audit)
+    assert ["accepted", "unknown", "unknown"] == states(run, capsys)
+
+
+def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, so that what a script reads is the result alone; no is no."""
+    refused = run("resolve", "--tag", "lunch", "--not-sent", *WHY, types="n\n")
+    no = capsys.readouterr()
+    unchanged = states(run, capsys)
+    nothing = run("audit", "--json")
+    none = capsys.readouterr().out
+    assert 0 == run("resolve", "--tag", "lunch", "--not-sent", "--json", *WHY, types="y\n")
+    yes = capsys.readouterr()
+
+    assert (1, "") == (refused, no.out.strip())
+    assert "       3  send on account hr\n" in no.err
+    assert "say of these 3 parts that they were not sent?" in no.err
+    assert no.err.endswith("nothing was changed\n")
+    assert (["unknown"] * 3, 0, "[]\n") == (unchanged, nothing, none)
+    assert (3, {}) == (json.loads(yes.out)["decided"], json.loads(yes.out)["left"])
+    assert yes.err.endswith("3 of 3\n")
+    assert ["rejected"] * 3 == states(run, capsys)
+
+
+def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """By account, kind, channel and time of the call."""
+    which = {
+        "--account": "hr",
+        "--kind": "send",
+        "--channel": "wecom_app",
+        "--called-from": "2026-01-01T00:00:00+0800",
+        "--called-before": "2999-01-01T00:00:00Z",
+    }
+    others = ("it", "recall", "youdu", "2999-01-01T00:00:00Z", "2026-01-01T00:00:00+0800")
+    for (name, value), other in zip(which.items(), others, strict=True):
+        given = [word for pair in {**which, name: other}.items() for word in pair]
+        assert (1, value) == (run("resolve", *given, "--sent", "--yes", *WHY), which[name])
+        assert "nothing of this is in doubt" in capsys.readouterr().err
+    assert 0 == run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY)
+
+    assert "3 ended as sent" in capsys.readouterr().out
+    assert ["accepted"] * 3 == states(run, capsys)
+
+
+def test_an_order_is_warned_of(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As not sent the part lets those behind it go."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database_url()))
+    with database.writing() as connection:
+        connection.execute(text("update worker_parts set order_id = 'o' where job_id = :job"), {"job": jobs[0]})
+    database.close()
+
+    run("resolve", jobs[0], "--not-sent", *WHY)
+
+    assert "       1  of them have an order_key: those behind them go on" in capsys.readouterr().err
+
+
+def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """In words for people, by name for scripts; and the status says that nothing was ended."""
+    database = Database(make_engine(load_settings().database_url()))
+    with database.writing() as connection:
+        connection.execute(text("update worker_jobs set kind = 'upload'"))
+    database.close()
+
+    status = run("resolve", jobs[0], "--sent", *WHY)
+    told = capsys.readouterr().out
+    run("resolve", jobs[0], "--sent", "--json", *WHY)
+
+    assert (1, {"no_media_id": 1}) == (status, json.loads(capsys.readouterr().out)["left"])
+    assert "1 left: an upload or a track: what it was to bring came with the lost answer" in told
+
+
+def test_without_a_name_one_is_asked_for(
+    run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose user has none."""
+
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(control.getpass, "getuser", nameless)
+
+    assert 2 == run("resolve", jobs[0], "--sent", *WHY)
+    assert "say who you are: --as NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["--tag", "lunch", *WHY], 2, "say --sent or --not-sent"),
+        (["--sent", *WHY], 1, "filter: says nothing"),
+        (["--tag", "supper", "--sent", *WHY], 1, "nothing of this is in doubt; `worker jobs --state unknown` lists"),
+        (["--tag", "lunch", "--sent", "--yes"], 1, "why: says nothing"),
+        (["--tag", "lunch", "--sent", "--yes", "--msgid", "m", *WHY], 1, "give that part's id"),
+        (["--tag", "lunch", "--sent", "--called-from", "2026-01-01", *WHY], 2, "does not match the format"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, sentence: str
+) -> None:
+    """And nothing is changed."""
+    assert status == run("resolve", *arguments)
+    assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert ["unknown"] * 3 == states(run, capsys)

@@ -1,0 +1,115 @@
+"""The audit: a row for every command that changes something, written before its first change.
+
+Its counts follow after each transaction of the command, so a command that was cut short shows how far it came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from uuid_utils import uuid7
+
+from worker.domain.errors import CheckFailed, Problem
+from worker.outbox.control import audit as rows
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import instant
+from worker.outbox.engine.database import Database
+
+LONGEST_WHY, LONGEST_NAME = 300, 128
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One command of a person."""
+
+    id: str
+    action: str
+    person: str
+    why: str
+    asked: Mapping[str, Any]
+    """The filter, and what was to be done."""
+    counts: Mapping[str, int]
+    """What became of how many parts so far."""
+    began_at: datetime
+    ended_at: datetime | None
+    """None: it goes on, or was cut short."""
+
+
+@on_callers_connection
+def list_audit(connection: Connection, *, limit: int = 20, bind: Bind | None = None) -> list[AuditEntry]:
+    """The newest commands that changed something, newest first."""
+    return [
+        AuditEntry(
+            row["id"],
+            row["action"],
+            row["person"],
+            row["why"],
+            json.loads(row["asked"]),
+            json.loads(row["counts"]),
+            instant(row["began_at"]),
+            None if row["ended_at"] is None else instant(row["ended_at"]),
+        )
+        for row in rows.list_audit(connection, limit)
+    ]
+
+
+@dataclass(slots=True)
+class Running:
+    """A command that is being carried out."""
+
+    id: str
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Audit:
+    """Writes the row of one command."""
+
+    def __init__(self, database: Database, action: str, *, person: str, why: str):
+        self._database, self._action, self._person, self._why = database, action, person, why
+        require_fits(person, why)
+
+    @contextmanager
+    def entry(self, asked: Mapping[str, Any]) -> Iterator[Running]:
+        """The row from before the first change to after the last; an error leaves it without an end."""
+        database, running = self._database, Running(uuid7().hex)
+        row = {
+            "id": running.id,
+            "action": self._action,
+            "person": self._person,
+            "why": self._why,
+            "asked": json.dumps(asked, ensure_ascii=False),
+        }
+        database.run(lambda connection: rows.begin_audit(connection, database.now, row))
+        yield running
+        self.note(running, ended=True)
+
+    def note(self, running: Running, *, ended: bool = False) -> None:
+        """Writes the counts so far."""
+        database, counts = self._database, json.dumps(running.counts)
+        database.run(lambda c: rows.note_audit(c, database.now, running.id, counts, ended=ended))
+
+
+def require_fits(person: str, why: str) -> None:
+    """CheckFailed for a name or a reason that says nothing or cannot be stored."""
+    problems = [
+        Problem(name, "is too long", "say it shorter", most, "characters", len(text))
+        for name, text, most in (("person", person, LONGEST_NAME), ("why", why, LONGEST_WHY))
+        if len(text) > most
+    ]
+    remedies = {"person": "say who you are", "why": "say in a few words how you know"}
+    problems += [
+        Problem(name, "says nothing", remedies[name])
+        for name, text in (("person", person), ("why", why))
+        if not text.strip()
+    ]
+    if "\x00" in person + why:
+        problems.append(Problem("why", "holds a NUL character", "take it out: PostgreSQL cannot store it"))
+    if problems:
+        raise CheckFailed(problems)

@@ -1,0 +1,258 @@
+"""Parts in doubt, ended by a person's word: sent, or not sent.
+
+The word is a move like any other of the group commit, so counters, followers in an order, follow-ups that wait and
+hooks move on with it. The attempt stays as it is: should the vendor's answer come after all, it is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.registry import channel
+from worker.config.policy import reported_elsewhere
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import Audit, Running
+from worker.domain import settle
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import Kind, Part, RepeatRule, job_of
+from worker.domain.job_filter import JobFilter
+from worker.domain.outcome import Taken
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import JobState, PartState
+from worker.outbox.commit.commands import Change
+from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.record_answer import mark_recalled
+from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.jobs.codes import name_part, settle_burned
+from worker.producer.recall import msgid_problems
+
+TOGETHER = 50
+"""Parts in one transaction, whose rows workers cannot move meanwhile."""
+MOST = 100_000
+"""Parts in doubt that are looked at together."""
+
+
+class Left(StrEnum):
+    """Why a part stays as it is."""
+
+    MOVED_ON = "moved_on"
+    NO_MEDIA_ID = "no_media_id"
+    NO_MSGID = "no_msgid"
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    Left.MOVED_ON: "not in doubt any more: it was answered, or is repeated",
+    Left.NO_MEDIA_ID: "an upload or a track: what it was to bring came with the lost answer, so say --not-sent",
+    Left.NO_MSGID: "a group send without its msgid: the search for another could take its task for its own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknowns:
+    """The parts in doubt that a filter had when it was asked."""
+
+    wanted: JobFilter
+    parts: Mapping[str, int]
+    """Part ids -> the number of each one's last call, by which a repeat that was made since is told."""
+    counts: Mapping[tuple[str, str], int]
+    """(Account, kind) -> how many."""
+    ordered: int
+    """How many have an order_key. Ended as not sent they let those behind go; `replay` before that keeps their place.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of the parts of a decision."""
+
+    audit: str
+    """Id of the row that says who decided, and why."""
+    decided: int
+    left: Mapping[Left, int]
+    """Why parts stay as they are -> how many."""
+
+
+def find_unknown(wanted: JobFilter, *, settings: Settings | None = None) -> Unknowns:
+    """The parts in doubt of a filter, in the database of the settings (default: those that are in force).
+
+    CheckFailed where more than 100,000 parts are in doubt and no ids are given.
+    """
+    with _opened(settings) as (database, _):
+        return find_in(database, wanted)
+
+
+def resolve(
+    found: Unknowns,
+    *,
+    sent: bool,
+    why: str,
+    person: str,
+    msgid: str | None = None,
+    settings: Settings | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Decided:
+    """Says of parts in doubt whether the vendor carried their calls out.
+
+    `sent=True` ends them accepted, or partial where the vendor had named recipients that it refused. With `msgid`, the
+    vendor's id of one part's message, that one can be recalled. `sent=False` ends them rejected: their recipients count
+    as refused, and they can be replayed. `why` is the reason in the person's own words, at most 300 characters;
+    `person` is the person's name. Both are kept in the audit. What is not in doubt any more is left as it is.
+
+    It commits by itself, 50 parts at a time, and may be given again after an error; `progress` is called with the
+    number of parts that were gone through. CheckFailed when `msgid` is given and the parts are not exactly one.
+    """
+    with _opened(settings) as (database, given):
+        reported = reported_elsewhere(given)
+        return resolve_in(database, found, Word(sent, msgid), why, person, reported=reported, progress=progress)
+
+
+@contextmanager
+def _opened(settings: Settings | None) -> Iterator[tuple[Database, Settings]]:
+    # A database of its own: an engine of the application's may commit each statement by itself.
+    given = load_settings() if settings is None else settings
+    database = Database(make_engine(given.database_url()))
+    try:
+        migrate.require_current(database)
+        yield database, given
+    finally:
+        database.close()
+
+
+def find_in(database: Database, wanted: JobFilter) -> Unknowns:
+    """The same in a database that is open."""
+    with database.reading() as connection:
+        if wanted.ids is None and count_unknown(connection, MOST + 1) > MOST:
+            problem = Problem("filter", "would look through too many parts in doubt", "give ids", MOST, "parts")
+            raise CheckFailed([problem])
+        parts = unknown_parts(connection, wanted, MOST)
+    counts = Counter((part.account, part.kind) for part in parts)
+    return Unknowns(wanted, {part.id: part.claim for part in parts}, counts, sum(part.ordered for part in parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the person says."""
+
+    sent: bool
+    msgid: str | None = None
+
+    def obstacle(self, lost: DoubtfulCall) -> Left | None:
+        """Why the word is not enough for this call; None: it is."""
+        if self.sent and lost.kind in (Kind.UPLOAD, Kind.TRACK):
+            return Left.NO_MEDIA_ID
+        return Left.NO_MSGID if self.sent and self.msgid is None and _is_looked_up(lost) else None
+
+    def change(self, lost: DoubtfulCall, claim: int, audit: str, decided: set[str]) -> Change:
+        """The move of a part whose last call is still `claim`; `decided` takes its id in when it is made."""
+        reason = f"{'sent' if self.sent else 'not sent'}, as a person says (audit {audit})"
+
+        def apply(part: PartFacts, now: int) -> None:
+            # Discarded first: a transaction that is run again may find that the part has moved.
+            decided.discard(part.id)
+            if part.state is PartState.UNKNOWN and part.claim == claim:
+                settle.take_word(part, reason, sent=self.sent, refused_some=lost.refused_some)
+                decided.add(part.id)
+
+        receipt = Taken(msgid=self.msgid, warning=reason) if self.sent else None
+        return Change(lost.part_id, apply, receipt=receipt, call=lost.claim, then=partial(self._settle, lost))
+
+    def _settle(self, lost: DoubtfulCall, connection: Connection, now: int) -> None:
+        """What the call does beside ending its part."""
+        spec = _spec(lost)
+        if lost.kind == Kind.RECALL and self.sent and "claim" in spec:
+            mark_recalled(connection, spec["target"], spec["claim"], now)
+        if lost.kind == Kind.UPDATE_CARD:
+            settle_burned(connection, lost.part_id, spec.get("target", lost.part_id), used=self.sent)
+        if self.msgid is not None and _is_looked_up(lost):
+            name_part(connection, lost.account, self.msgid, lost.part_id)
+
+
+def resolve_in(
+    database: Database,
+    found: Unknowns,
+    word: Word,
+    why: str,
+    person: str,
+    *,
+    reported: frozenset[JobState] = frozenset(),
+    progress: Callable[[int], object] = lambda done: None,
+) -> Decided:
+    """The same in a database that is open; `reported`: the states whose ends leave an event for hooks."""
+    _check_msgid(word, found)
+    audit = Audit(database, "resolve", person=person, why=why)
+    told = {} if word.msgid is None else {"msgid": word.msgid}
+    with audit.entry({"filter": found.wanted.asked(), "sent": word.sent, **told}) as running:
+        claims = list(found.parts.items())
+        for at in range(0, len(claims), TOGETHER):
+            few = dict(claims[at : at + TOGETHER])
+            _decide(database, few, word, running, reported)
+            audit.note(running)
+            progress(at + len(few))
+    left = {reason: running.counts[reason] for reason in Left if running.counts[reason]}
+    return Decided(running.id, running.counts["decided"], left)
+
+
+def _decide(
+    database: Database, claims: Mapping[str, int], word: Word, running: Running, reported: frozenset[JobState]
+) -> None:
+    with database.reading() as connection:
+        lost = doubtful_calls(connection, list(claims))
+    obstacles = {part: obstacle for part, call in lost.items() if (obstacle := word.obstacle(call)) is not None}
+    decided = set[str]()
+    changes = [
+        word.change(call, claims[part], running.id, decided) for part, call in lost.items() if part not in obstacles
+    ]
+    if changes:
+        # No policy: nothing is repeated, and no lane hears of it.
+        commit(database, changes, Policy(), reported=reported)
+    running.counts += Counter(map(str, obstacles.values()))
+    moved_on = len(claims) - len(obstacles) - len(decided)
+    running.counts += Counter({"decided": len(decided), str(Left.MOVED_ON): moved_on})
+
+
+def _spec(lost: DoubtfulCall) -> dict[str, Any]:
+    """The part's spec; empty when it cannot be read."""
+    try:
+        found = json.loads(lost.spec)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _is_looked_up(lost: DoubtfulCall) -> bool:
+    """True when the vendor's list is searched for the message while it is in doubt, or that cannot be known."""
+    try:
+        message, spec = json.loads(lost.message), json.loads(lost.spec)
+        part = Part(lost.part_id, job_of(lost.part_id), 0, lost.kind, message, spec, in_doubt=True)
+        return channel(lost.channel).repeat_rule(part)[0] is RepeatRule.LOOK_UP
+    except Exception:  # noqa: BLE001  one odd part must not keep those beside it
+        return True
+
+
+def _check_msgid(word: Word, found: Unknowns) -> None:
+    if word.msgid is None:
+        return
+    problems = [*msgid_problems(word.msgid)]
+    if not word.sent:
+        problems.append(Problem("msgid", "is of a message that was not sent", "leave it out, or say sent=True"))
+    if len(found.parts) != 1:
+        count = len(found.parts)
+        problems.append(Problem("msgid", "is of one part", "give that part's id", 1, "parts in doubt", count))
+    if problems:
+        raise CheckFailed(problems)

@@ -1,0 +1,74 @@
+"""Which jobs a command is about: one filter, the same in Python and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import JobId, id_of
+
+MOST_IDS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Jobs and their parts, by what one knows of them; all that is given has to hold.
+
+    CheckFailed for a filter that says nothing, also for an empty list of ids: no command is about all jobs by mistake.
+    """
+
+    ids: Iterable[JobId] | None = None
+    """Jobs, or parts (`<job id>-<n>`); at most 1,000."""
+    account: str | None = None
+    """The account's name in the settings."""
+    channel: str | None = None
+    kind: str | None = None
+    """`send`, `recall`, ..."""
+    tag: str | None = None
+    """One of the words that the producer gave with `tags=`."""
+    called_from: datetime | None = None
+    """The part's last call was begun then or later, by the database's clock; aware."""
+    called_before: datetime | None = None
+    """The part's last call was begun before then; aware."""
+
+    def __post_init__(self) -> None:
+        if self.ids is not None:
+            object.__setattr__(self, "ids", tuple(map(id_of, self.ids)))
+        if problems := self._problems():
+            raise CheckFailed(problems)
+
+    def _problems(self) -> list[Problem]:
+        problems = [
+            Problem(name, "is not an aware datetime", "give one with a time zone, such as datetime.now(UTC)")
+            for name in ("called_from", "called_before")
+            if (at := getattr(self, name)) is not None and at.utcoffset() is None
+        ]
+        problems += [
+            Problem(name, "says nothing", "leave it out, or name one")
+            for name in ("account", "channel", "kind", "tag")
+            if (word := getattr(self, name)) is not None and not word.strip()
+        ]
+        if self.asked() in ({}, {"ids": []}):
+            problems.append(Problem("filter", "says nothing", "give ids, an account, or another field"))
+        elif self.ids == ():
+            problems.append(Problem("ids", "are none", "leave them out, or give some"))
+        elif (given := len(self.part_or_job_ids())) > MOST_IDS:
+            problems.append(Problem("ids", "are too many", "go through them in pieces", MOST_IDS, "ids", given))
+        return problems
+
+    def part_or_job_ids(self) -> list[str]:
+        """The ids as they are stored."""
+        return [str(one) for one in self.ids or ()]
+
+    def asked(self) -> dict[str, Any]:
+        """What is given, as JSON values."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        given["ids"] = None if self.ids is None else self.part_or_job_ids()
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in given.items()
+            if value is not None
+        }

@@ -1,0 +1,28 @@
+"""The rows that say what people did: who, what, why, and how much of it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.sql import mappings, read_now, run
+
+
+def begin_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
+    """Writes the row of a command that is about to change something."""
+    insert_rows(connection, tables.audit, [{**row, "counts": "{}", "began_at": read_now(connection, now_sql)}])
+
+
+def note_audit(connection: Connection, now_sql: str, entry: str, counts: str, *, ended: bool) -> None:
+    """Writes how much of the command was done so far, as JSON; `ended`: that is all of it."""
+    ends = f", ended_at = {now_sql}" if ended else ""
+    run(connection, f"update worker_audit set counts = :counts{ends} where id = :id", {"counts": counts, "id": entry})
+
+
+def list_audit(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest rows (ids sort by time)."""
+    return mappings(connection, "select * from worker_audit order by id desc limit :limit", {"limit": limit})
