@@ -5,8 +5,9 @@ No message here may hold a token, a secret, a message text or a recipient: an ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 
 class WorkerError(Exception):
@@ -70,6 +71,13 @@ class Problem:
     def __str__(self) -> str:
         found = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
         return f"{self.field}: {self.text}{found}; {self.remedy}"
+
+
+def aware_problems(name: str, value: object) -> Iterator[Problem]:
+    """The problem of an instant that is given and is no datetime with a time zone."""
+    if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
+        remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
+        yield Problem(name, "is not an aware datetime", remedy)
 
 
 class CheckFailed(WorkerError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from worker.domain.errors import CheckFailed, Problem
+from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, id_of
 
 MOST_IDS = 1_000
@@ -41,11 +41,8 @@ class JobFilter:
             raise CheckFailed(problems)
 
     def _problems(self) -> list[Problem]:
-        problems = [
-            Problem(name, "is not an aware datetime", "give one with a time zone, such as datetime.now(UTC)")
-            for name in ("called_from", "called_before")
-            if (at := getattr(self, name)) is not None and at.utcoffset() is None
-        ]
+        instants = {"called_from": self.called_from, "called_before": self.called_before}
+        problems = [problem for name, at in instants.items() for problem in aware_problems(name, at)]
         problems += [
             Problem(name, "says nothing", "leave it out, or name one")
             for name in ("account", "channel", "kind", "tag")

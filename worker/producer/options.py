@@ -192,10 +192,3 @@ def instant_of(value: Instant) -> tuple[int, bool]:
 
 
 _LAST_DELAY_S = 10 * 366 * 86_400
-
-
-def aware_problems(name: str, value: object) -> Iterator[Problem]:
-    """The problem of an instant that is given and is no datetime with a time zone."""
-    if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
-        remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
-        yield Problem(name, "is not an aware datetime", remedy)

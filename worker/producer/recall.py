@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from worker.config.accounts import current_accounts
 from worker.domain.content.recipient import Recipients
-from worker.domain.errors import CheckFailed, Problem
+from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, Kind
 from worker.producer.insert import JobRef, ask, follow_up
-from worker.producer.options import CLOCK, JobOptions, Options, aware_problems, enqueues
+from worker.producer.options import CLOCK, JobOptions, Options, enqueues
 from worker.producer.plan import Asked
 
 MSGID_BYTES = 512

@@ -15,14 +15,14 @@ from worker.channels.registry import channel
 from worker.config.accounts import current_accounts
 from worker.domain.account import Account
 from worker.domain.content.message import Message
-from worker.domain.errors import CheckFailed, NotReplayable, Problem
+from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems
 from worker.domain.job import JobId, Kind, Priority, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
 from worker.producer.insert import JobRef, ask, follow_up
-from worker.producer.options import CLOCK, JobOptions, Options, aware_problems, enqueues
+from worker.producer.options import CLOCK, JobOptions, Options, enqueues
 from worker.producer.plan import Asked, Recipient, document_of, recipients_of
 
 
