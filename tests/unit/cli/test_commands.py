@@ -23,7 +23,6 @@ from typer.main import get_command
 
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
-from worker.cli import main
 from worker.cli.commands import app
 from worker.cli.reading import code_lines, plain, report_lines
 from worker.cli.running import hints
@@ -38,26 +37,6 @@ from worker.reporting.report import wait_for
 from worker.simulator import running
 
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`worker ARGUMENTS` in this process, on a fresh database; returns the exit status."""
-    config = tmp_path / "worker.toml"
-    config.write_text(
-        f'database = "{sqlite_url}"\n[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\n'
-        'secret = { env = "HR_SECRET" }\n',
-        encoding="utf-8",
-    )
-    monkeypatch.setenv("WORKER_CONFIG", str(config))
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return run
 
 
 @pytest.fixture

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from io import StringIO
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from worker import Text, To, enqueue_many
-from worker.cli import control, main
+from worker.cli import control
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.domain.call import AnswerFacts
@@ -26,27 +23,6 @@ from worker.producer.enqueue import NewJob
 
 Run = Callable[..., int]
 WHY = ("--why", "the vendor's log")
-
-
-@pytest.fixture
-def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`worker ARGUMENTS` in this process, with what a person types; returns the exit status."""
-    config = tmp_path / "worker.toml"
-    config.write_text(
-        f'database = "{sqlite_url}"\n[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\n'
-        'secret = { env = "HR_SECRET" }\n',
-        encoding="utf-8",
-    )
-    monkeypatch.setenv("WORKER_CONFIG", str(config))
-
-    def run(*arguments: str, types: str = "") -> int:
-        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
-        monkeypatch.setattr(sys, "stdin", StringIO(types))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+"""The command line in this process, on a fresh database with one account."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from worker.cli import main
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`worker ARGUMENTS` in this process, with what a person types; returns the exit status."""
+    config = tmp_path / "worker.toml"
+    config.write_text(
+        f'database = "{sqlite_url}"\n[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\n'
+        'secret = { env = "HR_SECRET" }\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("WORKER_CONFIG", str(config))
+
+    def run(*arguments: str, types: str = "") -> int:
+        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
+        monkeypatch.setattr(sys, "stdin", StringIO(types))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run
