@@ -19,8 +19,8 @@ from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings
 from worker.control import resolve as resolving
 from worker.control.audit import list_audit
-from worker.control.resolve import Decided, Left, Word, find_in, find_unknown, resolve, resolve_in
-from worker.domain.call import AnswerFacts
+from worker.control.resolve import Decided, Left, Unknowns, Word, find_in, find_unknown, resolve, resolve_in
+from worker.domain.call import AnswerFacts, CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
@@ -63,6 +63,18 @@ def in_doubt(site: Site, count: int = 1, **options: Any) -> list[str]:
     for job in jobs:
         site.ring(job)
     return jobs
+
+
+def repeated_since_found(site: Site, *answers: CallResult) -> tuple[str, Unknowns]:
+    """A send, and what was found while its first call was in doubt; it was repeated after that."""
+    site.vendor.says(*answers)
+    job = site.send()
+    site.ring(job)
+    found = find_in(site.database, JobFilter(account="hr"))
+    site.advance(60)
+    site.recover()
+    site.run()
+    return job, found
 
 
 def test_sent_ends_it_accepted_and_its_msgid_can_be_recalled(site: Site) -> None:
@@ -205,13 +217,7 @@ def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
 
 def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
     """Its repeat was accepted while the person read the list: nothing of it changes, and none is added to the list."""
-    site.vendor.says(lost())
-    job = site.send()
-    site.ring(job)
-    found = find_in(site.database, JobFilter(account="hr"))
-    site.advance(60)
-    site.recover()
-    site.run()
+    job, found = repeated_since_found(site, lost())
     [later] = in_doubt(site)
     kept = (site.part(job), receipts(site, job))
 
@@ -245,13 +251,7 @@ def test_a_repeat_in_the_air_decides_for_itself(site: Site, sent: bool, monkeypa
 
 def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
     """The person knew nothing of it, and it may have arrived: it is in doubt anew, for another look."""
-    site.vendor.says(lost(), lost())
-    job = site.send()
-    site.ring(job)
-    found = find_in(site.database, JobFilter(account="hr"))
-    site.advance(60)
-    site.recover()
-    site.run()
+    job, found = repeated_since_found(site, lost(), lost())
     before = site.part(job)
 
     done = resolve_in(site.database, found, Word(sent=False), "why", "zhang")

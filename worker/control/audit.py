@@ -65,35 +65,25 @@ class Running:
     """A command that is being carried out."""
 
     id: str
+    database: Database
     counts: Counter[str] = field(default_factory=Counter)
 
-
-class Audit:
-    """Writes the row of one command."""
-
-    def __init__(self, database: Database, action: str, *, person: str, why: str):
-        self._database, self._action, self._person, self._why = database, action, person, why
-        require_fits(person, why)
-
-    @contextmanager
-    def entry(self, asked: Mapping[str, Any]) -> Iterator[Running]:
-        """The row from before the first change to after the last; an error leaves it without an end."""
-        database, running = self._database, Running(uuid7().hex)
-        row = {
-            "id": running.id,
-            "action": self._action,
-            "person": self._person,
-            "why": self._why,
-            "asked": json.dumps(asked, ensure_ascii=False),
-        }
-        database.run(lambda connection: rows.begin_audit(connection, database.now, row))
-        yield running
-        self.note(running, ended=True)
-
-    def note(self, running: Running, *, ended: bool = False) -> None:
+    def note(self, *, ended: bool = False) -> None:
         """Writes the counts so far."""
-        database, counts = self._database, json.dumps(running.counts)
-        database.run(lambda c: rows.note_audit(c, database.now, running.id, counts, ended=ended))
+        database, counts = self.database, json.dumps(self.counts)
+        database.run(lambda connection: rows.note_audit(connection, database.now, self.id, counts, ended=ended))
+
+
+@contextmanager
+def audited(database: Database, action: str, *, person: str, why: str, asked: Mapping[str, Any]) -> Iterator[Running]:
+    """The row of a command, from before its first change to after its last; an error leaves it without an end."""
+    require_fits(person, why)
+    running = Running(uuid7().hex, database)
+    document = json.dumps(asked, ensure_ascii=False)
+    row = {"id": running.id, "action": action, "person": person, "why": why, "asked": document}
+    database.run(lambda connection: rows.begin_audit(connection, database.now, row))
+    yield running
+    running.note(ended=True)
 
 
 def require_fits(person: str, why: str) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings, load_settings
-from worker.control.audit import Audit, Running
+from worker.control.audit import Running, audited
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Part, RepeatRule, job_of
@@ -174,11 +174,10 @@ class Word:
 
     def _settle(self, lost: DoubtfulCall, connection: Connection, now: int) -> None:
         """What the call does beside ending its part."""
-        spec = _spec(lost)
-        if lost.kind == Kind.RECALL and self.sent and "claim" in spec:
+        if lost.kind == Kind.RECALL and self.sent and "claim" in (spec := _spec(lost)):
             mark_recalled(connection, spec["target"], spec["claim"], now)
         if lost.kind == Kind.UPDATE_CARD:
-            settle_burned(connection, lost.part_id, spec.get("target", lost.part_id), used=self.sent)
+            settle_burned(connection, lost.part_id, _spec(lost).get("target", lost.part_id), used=self.sent)
         if self.msgid is not None and _is_looked_up(lost):
             name_part(connection, lost.account, self.msgid, lost.part_id)
 
@@ -195,14 +194,13 @@ def resolve_in(
 ) -> Decided:
     """The same in a database that is open; `reported`: the states whose ends leave an event for hooks."""
     _check_msgid(word, found)
-    audit = Audit(database, "resolve", person=person, why=why)
-    told = {} if word.msgid is None else {"msgid": word.msgid}
-    with audit.entry({"filter": found.wanted.asked(), "sent": word.sent, **told}) as running:
+    asked = {"filter": found.wanted.asked(), "sent": word.sent} | ({} if word.msgid is None else {"msgid": word.msgid})
+    with audited(database, "resolve", person=person, why=why, asked=asked) as running:
         claims = list(found.parts.items())
         for at in range(0, len(claims), TOGETHER):
             few = dict(claims[at : at + TOGETHER])
             _decide(database, few, word, running, reported)
-            audit.note(running)
+            running.note()
             progress(at + len(few))
     left = {reason: running.counts[reason] for reason in Left if running.counts[reason]}
     return Decided(running.id, running.counts["decided"], left)

@@ -25,13 +25,7 @@ from worker.outbox import tables
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
-from worker.outbox.commit.record_answer import (
-    OF_ANSWER,
-    attempt_row,
-    complete_receipt,
-    keep_answer,
-    receipt_row,
-)
+from worker.outbox.commit.record_answer import OF_ANSWER, attempt_row, complete_receipt, keep_answer, receipt_row
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of

@@ -49,9 +49,8 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
     conditions, given = _conditions(wanted)
     joined = f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
     if wanted.ids is not None:
-        source, given = dialect.chosen("worker_parts", alias="p", joins=joined), {"ids": _ids(connection, wanted)}
-        given |= _conditions(wanted)[1]
-        conditions.insert(0, f"p.{_UNKNOWN}")
+        source = f"{dialect.chosen('worker_parts', alias='p', joins=joined)} and p.{_UNKNOWN}"
+        given["ids"] = _ids(connection, wanted)
     else:
         # The limit inside makes it a step of its own: no plan may begin with all jobs of an account.
         columns = "id, job_id, order_id, marked_at, claim"
