@@ -104,13 +104,13 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
     ranges = {"before_mark": (1, 20), "before_ack": (1, 3), "after_record": (1, 6), "mid_request": (THREADS + 1, 12)}
     first, last = ranges.get(step, (THREADS + 1, 20))
     count = rng.randint(first, last)
-    label = step
-    if step == "mid_request":
-        label = "none"
+    mid_request = step == "mid_request"
+    process = stack.process("rig.crash.worker", "none" if mid_request else step, str(count), str(THREADS))
+    if mid_request:
+        # By its pid, long before its first call: under load the kernel's tables may not show who holds a connection.
         match = {"path": "/cgi-bin/message/send", "nth": count}
         at = {"request_bytes": rng.randint(150, 300)}  # the shortest request has some 350
-        stack.vendor.faults({"match": match, "times": 1, "action": {"kill": "peer", "at": at}})
-    process = stack.process("rig.crash.worker", label, str(count), str(THREADS))
+        stack.vendor.faults({"match": match, "times": 1, "action": {"kill": process.pid, "at": at}})
 
     def told() -> str:
         struck = [call["fault"] for call in stack.vendor.calls() if call["fault"]]
