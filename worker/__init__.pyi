@@ -64,6 +64,18 @@ from worker.control.audit import (
     AuditEntry as AuditEntry,
     list_audit as list_audit,
 )
+from worker.control.cancel import (
+    Cancelled as Cancelled,
+    OpenJobs as OpenJobs,
+    cancel as cancel,
+    find_open as find_open,
+)
+from worker.control.recall import (
+    Recalled as Recalled,
+    SentJobs as SentJobs,
+    find_sent as find_sent,
+    recall_found as recall_found,
+)
 from worker.control.resolve import (
     Decided as Decided,
     Left as Left,
@@ -184,6 +196,14 @@ from worker.reporting.report import (
 from worker.reporting.timeline import (
     Event as Event,
     timeline as timeline,
+)
+from worker.reporting.wait import (
+    PartWait as PartWait,
+    WaitFor as WaitFor,
+)
+from worker.reporting.why import (
+    Why as Why,
+    why as why,
 )
 
 external = wecom_external

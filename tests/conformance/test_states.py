@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.conformance.case import calls, faults
 from tests.conformance.conftest import Stand
 from worker import get_job
+from worker.control.cancel import cancel_in, find_in
+from worker.domain.job_filter import JobFilter
 
 
 def counts(stand: Stand, job: str) -> dict[str, int]:
@@ -110,9 +112,10 @@ def test_expired(stand: Stand) -> None:
 
 
 def test_cancelled(stand: Stand) -> None:
-    """The job was revoked before its mark: it was certainly never sent."""
+    """The job was cancelled before its mark: it was certainly never sent."""
     job = stand.send()
-    stand.site.revoked.add(job)
+    found = find_in(stand.site.database, JobFilter(ids=[job]))
+    cancel_in(stand.site.database, found, "zhang", "", carry_out=stand.site.runtime.writer.change)
     stand.site.run()
 
     assert "cancelled" == stand.site.state(job)

@@ -237,16 +237,6 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
         assert 2 == sum(site.units_used())
 
 
-def test_a_revoked_job_is_cancelled_before_its_mark(site: Site) -> None:
-    """Revoked in Flower: cancelled in SQL, no byte leaves."""
-    job = site.send()
-    site.revoked.add(job)
-
-    site.ring(job)
-
-    assert ("cancelled", "revoked before it was sent", []) == (site.state(job), site.part(job).reason, site.calls())
-
-
 def test_a_part_past_its_expiry_is_not_sent(site: Site) -> None:
     """Its id may be in somebody's hand: the mark refuses it."""
     job = site.send(expires_at=timedelta(seconds=60))

@@ -119,7 +119,7 @@ def everything(database: Database, folder: Path) -> Scenario:
     sent = yield worker.enqueue, ("sales", external.Campaign(text="hello"), external_customers()), {}
     for follow_up in (worker.track, worker.remind, worker.campaign):
         yield follow_up, (sent.id,), {}
-    for look in (worker.get_job, worker.receipts, worker.failures, worker.timeline, worker.codes_left):
+    for look in (worker.get_job, worker.receipts, worker.failures, worker.timeline, worker.codes_left, worker.why):
         yield look, (many[0].id,), {}
     yield worker.recipients, (many[0].id, worker.RecipientStatus.REFUSED), {}
     assert [] == (yield worker.list_audit, (), {})
@@ -231,7 +231,18 @@ def test_every_driver_leaves_the_same_rows(database: Database, scheme: str, asyn
 DOORS = {name for name in worker.__all__ if hasattr(getattr(worker, name), "__wrapped__")}
 """The functions that take the caller's session."""
 READERS = {
-    *("campaign", "codes_left", "failures", "get_job", "list_audit", "list_jobs", "receipts", "recipients", "timeline"),
+    *(
+        "campaign",
+        "codes_left",
+        "failures",
+        "get_job",
+        "list_audit",
+        "list_jobs",
+        "receipts",
+        "recipients",
+        "timeline",
+        "why",
+    ),
 }
 
 

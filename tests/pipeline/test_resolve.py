@@ -450,9 +450,12 @@ def test_a_database_of_its_own_is_opened_and_closed(
     settings = Settings(database=UrlFrom(url=database_url), hooks="app.hooks")
     with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
         [job] = in_doubt(site)
-        monkeypatch.setattr(resolving, "Database", lambda engine: opened.append(Database(engine)) or opened[-1])
+        monkeypatch.setattr(
+            "worker.control.opening.Database", lambda engine: opened.append(Database(engine)) or opened[-1]
+        )
         found = find_unknown(JobFilter(account="hr"), settings=settings)
         done = resolve(found, sent=False, why="why", person="zhang", settings=settings)
+        (tmp_path / "e.db").touch()
         with pytest.raises(ConfigurationError, match="run `worker db upgrade`"):
             find_unknown(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/e.db")))
 
@@ -500,7 +503,7 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
         ({}, "filter: says nothing"),
         ({"ids": []}, "filter: says nothing"),
         ({"ids": [], "account": "hr"}, "ids: are none"),
-        ({"ids": ["a"] * 1_001}, "ids: are too many"),
+        ({"ids": [f"a{n}" for n in range(1_001)]}, "ids: are too many"),
         ({"ids": [7]}, "job_id: is a int"),
         ({"called_from": datetime(2026, 1, 1)}, "called_from: is not an aware datetime"),
         ({"account": ""}, "account: says nothing"),

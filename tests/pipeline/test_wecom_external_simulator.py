@@ -26,9 +26,11 @@ from worker import (
     resend_failed,
     track,
 )
+from worker.control.cancel import cancel_in, find_in
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File
 from worker.domain.content.recipient import CustomerGroups, Recipients
+from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
 from worker.outbox.engine.clock import SECOND, DrivenClock
@@ -234,14 +236,15 @@ def test_a_recall_of_what_is_not_found_says_so(sales: Sales) -> None:
     assert "in doubt" in sales.site.part(cancel).reason
 
 
-@pytest.mark.parametrize("how", ["expires", "revoked"])
+@pytest.mark.parametrize("how", ["expires", "cancelled"])
 def test_a_search_is_never_too_late(sales: Sales, how: str) -> None:
     """The call went out in time, and a search sends nothing: what became of it is found out all the same."""
     faults(sales.url, CREATE, LOST)
     job = sales.ask(expires_at=40) if how == "expires" else sales.ask()
     sales.site.run()
-    if how == "revoked":
-        sales.site.revoked.add(job)
+    if how == "cancelled":
+        database, carry_out = sales.site.database, sales.site.runtime.writer.change
+        cancel_in(database, find_in(database, JobFilter(ids=[job])), "zhang", "", carry_out=carry_out)
     sales.go(12, 15)
 
     (receipt,) = sales.site.of("receipts", job)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import requests
+from sqlalchemy import text
 
 from rig.stack import ACCOUNT, Stack, until
 from rig.stacks import WITH_A_BROKER, Make, on_every_stack
@@ -18,7 +19,7 @@ LOGIN = ("admin", "a-login")
 @on_every_stack(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind; one that is due
-    tomorrow and revoked there is cancelled in the outbox.
+    tomorrow and revoked there is cancelled in the outbox, and not sent by a worker that never heard of it.
     """
     stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
     url = start_flower(stack)
@@ -27,7 +28,7 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "no"}, "action": {"answer": {"errcode": 45002}}},
     )
     jobs = {name: _ask(stack, name) for name in ("fine", "again", "no", "partly")}
-    stack.worker()
+    worker = stack.worker()
 
     seen = until(lambda: _complete(url, set(jobs.values())), "all four jobs in Flower")
 
@@ -45,9 +46,18 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
         lambda: (answer_of(url, f"/api/task/info/{later}") or {}).get("state") == "REVOKED",
         "a job of tomorrow is revoked",
     )
-    assert (8, "revoked before it was sent") == tuple(
+    assert (8, "cancelled before it was sent") == tuple(
         stack.rows("select state, reason from worker_parts where job_id = :job", job=later)[0]
     )
+    worker.kill()
+    worker.wait()
+    with stack.database.writing() as connection:
+        connection.execute(text("update worker_parts set not_before = 0 where job_id = :job"), {"job": later})
+    stack.worker()
+    after = _ask(stack, "after")
+    until(lambda: (2,) in stack.rows("select state from worker_jobs where id = :job", job=after), "a new worker sends")
+    assert [(8,)] == stack.rows("select state from worker_jobs where id = :job", job=later)
+    assert not any("later" in str(call["body"]) for call in stack.vendor.calls())
 
 
 def _ask(stack: Stack, name: str, **options: Any) -> str:

@@ -18,7 +18,7 @@ from tests.docs.page import Page
 
 CHANGES = (
     (r"\b[0-9a-f]{32}\b", "JOB"),
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "INSTANT"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", "INSTANT"),
     (r"receipt \S+", "receipt MSGID"),
     (r"\b\d+ ms", "N ms"),
 )

@@ -168,7 +168,6 @@ class Site:
     died: list[BaseException]
     rings: list[Doorbell] = field(default_factory=list)
     probes: list[str] = field(default_factory=list)
-    revoked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.runtime: Runtime = build_runtime(self.dependencies)
@@ -425,7 +424,6 @@ def planted(
     pauses: list[float] = []
     died: list[BaseException] = []
     probes: list[str] = []
-    revoked: set[str] = set()
     settings = {"breaker_failures": 1_000, **settings}  # tests lose answers in a row that are about something else
     carrier = transport or ScriptedTransport(vendor, refuse)
     known = ChangingAccounts(accounts or [an_account(), an_account("it", settings={"agentid": 8})])
@@ -442,13 +440,12 @@ def planted(
         pause=pauses.append,
         tell=told.extend,
         died=died.append,
-        revoked=revoked,
         probe=probes.append,
         resolver=resolver,
         reported=reported,
         queues=queues,
     )
-    site = Site(dependencies, known, clock, ticks, vendor, carrier, told, pauses, died, probes=probes, revoked=revoked)
+    site = Site(dependencies, known, clock, ticks, vendor, carrier, told, pauses, died, probes=probes)
     runtime = site.runtime
     runtime.writer.start()
     runtime.lease.beat()

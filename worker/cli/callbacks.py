@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, opened, outbox, state_named, tell
+from worker.cli.reading import Say, iso, outbox, state_named, tell
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import WorkerError
+from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.jobs.chats import list_chats
 
@@ -43,13 +44,12 @@ def _event_line(event: Mapping[str, Any]) -> str:
     return f"{event['id']}  {event['created_at']}  {event['kind']:<11} {event['state']:<8} job {job}{error}"
 
 
-def retry(event_id: str) -> None:
+def retry(database: Database, event_id: str) -> None:
     """Makes a parked or ignored event due again; WorkerError for any other."""
-    with opened() as database:
-        if database.run(lambda connection: events.retry_event(connection, database.now, event_id)):
-            return
-        with database.reading() as connection:
-            row = events.read_event(connection, event_id)
+    if database.run(lambda connection: events.retry_event(connection, database.now, event_id)):
+        return
+    with database.reading() as connection:
+        row = events.read_event(connection, event_id)
     if row is None:
         raise WorkerError(f"no event {event_id!r}; `worker events` lists them")
     if row["job_id"] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,6 @@ app = typer.Typer(
     name="worker",
     help="Queue-backed delivery of enterprise-IM messages.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 db = typer.Typer(help="The outbox's tables.", no_args_is_help=True)
@@ -20,6 +20,33 @@ events = typer.Typer(help="What the application's hooks hear.", invoke_without_c
 app.add_typer(events, name="events")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+_INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
+Account = Annotated[str | None, typer.Option(help="Only this account's.")]
+Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
+OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
+Tag = Annotated[str | None, typer.Option(help="Only jobs with this tag.")]
+CreatedFrom = Annotated[datetime | None, typer.Option(help="Only what was enqueued then or later.", **_INSTANT)]
+CreatedBefore = Annotated[datetime | None, typer.Option(help="Only what was enqueued before.", **_INSTANT)]
+CalledFrom = Annotated[datetime | None, typer.Option(help="Only what was last called then or later.", **_INSTANT)]
+CalledBefore = Annotated[datetime | None, typer.Option(help="Only what was last called before.", **_INSTANT)]
+Person = Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")]
+Why = Annotated[str, typer.Option(help="The reason, in a few words; kept in the audit.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from worker.cli.running import release
+
+        typer.echo(release())
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="This release.")] = False,
+) -> None:
+    """Queue-backed delivery of enterprise-IM messages."""
 
 
 @app.command()
@@ -52,8 +79,8 @@ def receiver(
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
 ) -> None:
     """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
-    from worker.cli.reading import require_there
     from worker.config.settings import load_settings
+    from worker.control.opening import require_there
     from worker.service.web.receiver import run_receiver
 
     settings = load_settings()
@@ -69,8 +96,8 @@ def metrics(
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
 ) -> None:
     """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
-    from worker.cli.reading import require_there
     from worker.config.settings import load_settings
+    from worker.control.opening import require_there
     from worker.service.web.metrics import run_metrics
 
     settings = load_settings()
@@ -90,47 +117,51 @@ def simulator(context: typer.Context) -> None:
 
 
 @db.command()
-def upgrade() -> None:
+def upgrade(as_json: Json = False) -> None:
     """Brings the tables to this release; safe at any time."""
     from worker.cli.running import upgrade_tables
 
-    typer.echo(f"tables at revision {upgrade_tables()}")
+    revision = upgrade_tables()
+    _tell({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
 @db.command()
 def downgrade(
     revision: Annotated[str, typer.Argument(help="The older release's; it says which when it refuses to start.")],
+    as_json: Json = False,
 ) -> None:
     """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
     from worker.cli.running import downgrade_tables
 
     downgrade_tables(revision)
-    typer.echo(f"tables at revision {revision}")
+    _tell({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
 @db.command()
-def current() -> None:
+def current(as_json: Json = False) -> None:
     """The tables' revision; exit status 1 when this release cannot use them."""
     from worker.cli.running import current_revision
 
     found, needed, is_usable = current_revision()
-    typer.echo(f"tables at revision {found or 'none'}, this release needs {needed}")
+    told = f"tables at revision {found or 'none'}, this release needs {needed}"
+    _tell({"revision": found, "needed": needed, "usable": is_usable}, told, as_json=as_json)
     raise typer.Exit(0 if is_usable else 1)
 
 
 @db.command()
-def purge() -> None:
+def purge(as_json: Json = False) -> None:
     r"""Takes out now what is older than \[retention] says; workers do the same on their own, every ten minutes."""
     from worker.cli.running import purge_old
 
     gone = purge_old()
-    typer.echo(", ".join(f"{name} {count}" for name, count in sorted(gone.items())) or "nothing was old enough")
+    told = ", ".join(f"{name} {count}" for name, count in sorted(gone.items())) or "nothing was old enough"
+    _tell(gone, told, as_json=as_json)
 
 
 @app.command()
 def jobs(
     state: Annotated[str | None, typer.Option(help="open, accepted, partial, rejected, ...")] = None,
-    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    account: Account = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
@@ -149,23 +180,98 @@ def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Jso
 
 
 @app.command()
-def replay(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
-    """Enqueues an ended job once more, as a new job linked to the first; prints the new id."""
-    from worker.cli.running import replay_job
+def why(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, or a task_id."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """What a job waits for now and since when, what happened to it, and what you could do."""
+    from worker.cli import reading
 
-    typer.echo(replay_job(job))
+    reading.explain_job(typer.echo, name, as_json=as_json)
 
 
 @app.command()
-def skip(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+def replay(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Enqueues an ended job once more, as a new job linked to the first; prints the new id."""
+    from worker.cli import acting
+
+    made = acting.replay(job, why=why, person=person)
+    _tell({"job": made}, made, as_json=as_json)
+
+
+@app.command()
+def skip(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
     """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
-    from worker.cli.running import skip_job
+    from worker.cli import acting
 
-    for part in skip_job(job):
-        typer.echo(f"nobody waits for part {part} any more")
+    passed = acting.skip(job, why=why, person=person)
+    _tell({"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed), as_json=as_json)
 
 
-_INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
+@app.command()
+def cancel(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
+    why: Why = "",
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    called_from: CalledFrom = None,
+    called_before: CalledBefore = None,
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Sends nothing more of these jobs; says what was sent already, and how it can be taken back."""
+    from worker.cli import control
+
+    times = {
+        "created_from": created_from,
+        "created_before": created_before,
+        "called_from": called_from,
+        "called_before": called_before,
+    }
+    wanted = _filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    done = control.cancel(typer.echo, _note, _confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def recall(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
+    why: Why = "",
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Takes back what jobs have sent, and sends nothing more of them; prints the ids of the recalls."""
+    from worker.cli import control
+
+    times = {"created_from": created_from, "created_before": created_before}
+    wanted = _filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    done = control.recall(typer.echo, _note, _confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
 
 
 @app.command()
@@ -174,39 +280,28 @@ def resolve(
     sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
     why: Annotated[str, typer.Option(help="How you know, in a few words; kept in the audit.")] = "",
     msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
-    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Only this channel's.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only jobs of this kind, such as send.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
-    called_from: Annotated[
-        datetime | None, typer.Option(help="Only what was last called then or later.", **_INSTANT)
-    ] = None,
-    called_before: Annotated[
-        datetime | None, typer.Option(help="Only what was last called before.", **_INSTANT)
-    ] = None,
-    person: Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    called_from: CalledFrom = None,
+    called_before: CalledBefore = None,
+    person: Person = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Ends what is in doubt by your word: it was sent, or it was not."""
     from worker.cli import control
-    from worker.domain.job_filter import JobFilter
 
     if sent is None:
         raise typer.BadParameter("say --sent or --not-sent")
+    times = {"called_from": called_from, "called_before": called_before}
+    wanted = _filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
     decided = control.resolve(
         typer.echo,
-        lambda line: typer.echo(line, err=True),
-        lambda question: typer.confirm(question, err=True),
-        JobFilter(
-            ids=ids or None,
-            account=account,
-            channel=channel,
-            kind=kind,
-            tag=tag,
-            called_from=called_from,
-            called_before=called_before,
-        ),
+        _note,
+        _confirm,
+        wanted,
         sent=sent,
         why=why,
         msgid=msgid,
@@ -215,6 +310,24 @@ def resolve(
         as_json=as_json,
     )
     raise typer.Exit(0 if decided else 1)
+
+
+def _filter(ids: list[str] | None, **more: Any) -> Any:
+    from worker.domain.job_filter import JobFilter
+
+    return JobFilter(ids=ids or None, **more)
+
+
+def _tell(value: Any, told: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else told)
+
+
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _confirm(question: str) -> bool:
+    return typer.confirm(question, err=True)
 
 
 @app.command()
@@ -233,18 +346,19 @@ def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
     lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
     channel: Annotated[str | None, typer.Option(help="One channel's catalogue; all of them by default.")] = None,
+    as_json: Json = False,
 ) -> None:
     """What a vendor's errcode means, what the worker does about it, and what to do."""
     told = _explained(code, lang, channel)
     if not told:
         typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
         raise typer.Exit(1)
-    typer.echo("\n".join(told))
+    _tell({"code": code, "told": told}, "\n".join(told), as_json=as_json)
 
 
 @app.command()
 def chats(
-    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    account: Account = None,
     gone: Annotated[bool, typer.Option("--gone", help="Also those it was taken out of.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the last seen first.")] = 100,
     as_json: Json = False,
@@ -257,7 +371,7 @@ def chats(
 
 @app.command()
 def limits(
-    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    account: Account = None,
     recipient: Annotated[str | None, typer.Option(help="Whose own limits: a userid, a chat, a task's msgid.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -277,7 +391,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def lanes(
-    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    account: Account = None,
     steps: Annotated[bool, typer.Option("--events", help="What happened to them, newest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 50,
     as_json: Json = False,
@@ -294,11 +408,15 @@ def lanes(
 @app.command()
 def resume(
     name: Annotated[str, typer.Argument(metavar="ACCOUNT_OR_LANE", help="An account's name, or a lane's key.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
 ) -> None:
     """Lifts a parking or block now; what waits behind it starts with one call in the air."""
-    from worker.cli.lanes import resume
+    from worker.cli import acting
 
-    typer.echo("\n".join(resume(name)))
+    told = acting.resume(name, why=why, person=person)
+    _tell({"told": told}, "\n".join(told), as_json=as_json)
 
 
 @events.callback()
@@ -316,12 +434,17 @@ def list_events(
 
 
 @events.command()
-def retry(event: Annotated[str, typer.Argument(help="The event's id.")]) -> None:
+def retry(
+    event: Annotated[str, typer.Argument(help="The event's id.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
     """Gives a parked or ignored event to the hooks again."""
-    from worker.cli.callbacks import retry
+    from worker.cli import acting
 
-    retry(event)
-    typer.echo(f"event {event} waits for a worker")
+    acting.retry(event, why=why, person=person)
+    _tell({"event": event}, f"event {event} waits for a worker", as_json=as_json)
 
 
 def _explained(code: int, lang: str, only: str | None) -> list[str]:

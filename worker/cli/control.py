@@ -1,21 +1,19 @@
-"""`worker resolve` and `worker audit`: a person's word about parts in doubt, and what people did."""
+"""`worker cancel`, `recall`, `resolve` and `audit`: what people decide about jobs, and what they did."""
 
 from __future__ import annotations
 
-import getpass
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from worker.cli.reading import Say, outbox, plain, require_there, tell
-from worker.config.settings import load_settings
+from worker.cli.acting import Ask, system_user
+from worker.cli.reading import Say, outbox, plain, tell
 from worker.control import audit as audits
-from worker.control.resolve import Decided, Unknowns, find_unknown, resolve as decide
-from worker.domain.errors import ConfigurationError, WorkerError
+from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
+from worker.control.recall import Recalled, find_sent, recall_found
+from worker.control.resolve import Decided, Unknowns, find_unknown, require_reason, resolve as decide
+from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
-
-Ask = Callable[[str], bool]
-"""Asks a person; False: no."""
 
 
 def resolve(
@@ -35,41 +33,35 @@ def resolve(
 
     False when none was ended. WorkerError when there is none, or the person does not confirm.
     """
-    settings = load_settings()
-    require_there(settings)
     person = person or system_user()
-    audits.require_fits(person, why)
-    found = find_unknown(wanted, settings=settings)
+    require_reason(person, why)
+    found = find_unknown(wanted)
     if not found.parts:
         raise WorkerError("nothing of this is in doubt; `worker jobs --state unknown` lists what is")
     several = len(found.parts) > 1
-    for line in _preview(found, sent=sent) if several or found.ordered else ():
-        note(line)
+    lines = _preview(found, sent=sent) if several or found.ordered else []
     said = "sent" if sent else "not sent"
     question = f"say of these {len(found.parts)} parts that they were {said}?"
     # With a msgid several parts are refused anyway.
-    if several and not yes and msgid is None and not ask(question):
-        raise WorkerError("nothing was changed")
+    _confirm(note, ask, lines, question if several and not yes and msgid is None else None)
     done = decide(
         found,
         sent=sent,
         why=why,
         msgid=msgid,
         person=person,
-        settings=settings,
         progress=lambda count: note(f"{count} of {len(found.parts)}") if several else None,
     )
     say(json.dumps(plain(done), ensure_ascii=False) if as_json else _told(done, said))
     return done.decided > 0
 
 
-def system_user() -> str:
-    """The name of the user who runs this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
-        raise ConfigurationError(sentence) from None
+def _confirm(note: Say, ask: Ask, lines: Iterable[str], question: str | None) -> None:
+    """Shows what is meant, and asks; WorkerError when the person does not confirm. Without a question it only shows."""
+    for line in lines:
+        note(line)
+    if question is not None and not ask(question):
+        raise WorkerError("nothing was changed")
 
 
 def _preview(found: Unknowns, *, sent: bool) -> list[str]:
@@ -85,6 +77,99 @@ def _preview(found: Unknowns, *, sent: bool) -> list[str]:
 def _told(done: Decided, said: str) -> str:
     lines = [f"{done.decided} ended as {said} (audit {done.audit})"]
     return "\n".join(lines + [f"{count} left: {reason.text}" for reason, count in done.left.items()])
+
+
+SHOWN = 20
+"""Most ids of jobs that are shown; `--json` has all."""
+_STANDS = {
+    "cancelled": "cancelled: certainly never sent",
+    "sending": "in the air: their answers count, and they are not sent again",
+    "searched": "in doubt: the vendor is asked for them, which sends nothing",
+    "unknown": "in doubt, and not repeated any more: `worker resolve` ends them",
+    "accepted": "accepted by the vendor",
+    "partial": "accepted by the vendor for some of their recipients",
+}
+
+
+def cancel(
+    say: Say, note: Say, ask: Ask, wanted: JobFilter, *, why: str, person: str | None, yes: bool, as_json: bool
+) -> bool:
+    """Cancels the jobs of a filter; shows what they are and asks first, where there are several.
+
+    False when all of them had ended meanwhile. WorkerError when there is none, or the person does not confirm.
+    """
+    person = person or system_user()
+    audits.require_fits(person, why)
+    found = find_open(wanted)
+    if not found.ids:
+        raise WorkerError("nothing of this is to be sent any more; `worker show` tells what became of a job")
+    several = len(found.ids) > 1
+    lines = _open(found) if several else []
+    if (others := len(wanted.part_or_job_ids()) - len(found.ids)) > 0:
+        lines.append(f"{others} of the ids are of no job of which anything is to be sent")
+    _confirm(note, ask, lines, f"cancel these {len(found.ids)} jobs?" if several and not yes else None)
+    done = cancel_jobs(
+        found,
+        person=person,
+        why=why,
+        progress=lambda count: note(f"{count} of {len(found.ids)}") if several else None,
+    )
+    say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(_became(done)))
+    return done.jobs > 0
+
+
+def _open(found: OpenJobs) -> list[str]:
+    lines = _jobs(found.counts)
+    if found.ended:
+        lines.append(f"{found.ended:>8}  of them have ended: they are told of, and stay as they are")
+    return lines + [f"{count:>8}  of their parts are {state}" for state, count in sorted(found.parts.items())]
+
+
+def _became(done: Cancelled) -> list[str]:
+    lines = [f"cancelled {done.jobs} jobs (audit {done.audit}); of their parts are"]
+    lines += [f"{count:>8}  {_STANDS.get(state, state)}" for state, count in sorted(done.parts.items())]
+    if done.recallable:
+        more = len(done.recallable) - SHOWN
+        also = f" and {more} more, see --json" if more > 0 else ""
+        lines.append(f"what was accepted can be taken back: worker recall {' '.join(done.recallable[:SHOWN])}{also}")
+    return lines
+
+
+def recall(
+    say: Say, note: Say, ask: Ask, wanted: JobFilter, *, why: str, person: str | None, yes: bool, as_json: bool
+) -> bool:
+    """Recalls the jobs of a filter; shows what they are and asks first, where there are several.
+
+    False when none could be. WorkerError when there is none, or the person does not confirm.
+    """
+    person = person or system_user()
+    audits.require_fits(person, why)
+    found = find_sent(wanted)
+    if not found.ids:
+        raise WorkerError("nothing to take back: not sent, recalled already, or sent on a channel without recalls")
+    several = len(found.ids) > 1
+    question = f"take back what these {len(found.ids)} jobs have sent?"
+    _confirm(note, ask, _jobs(found.counts) if several else [], question if several and not yes else None)
+    done = recall_found(
+        found,
+        person=person,
+        why=why,
+        progress=lambda count: note(f"{count} of {len(found.ids)}") if several else None,
+    )
+    for job, reason in list(done.refused.items())[:SHOWN]:
+        note(f"job {job}: {reason}")
+    say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(_recalls(done)))
+    return bool(done.recalls)
+
+
+def _recalls(done: Recalled) -> list[str]:
+    lines = [f"{len(done.recalls)} recalls enqueued (audit {done.audit}); `worker show` tells what becomes of each:"]
+    lines += [f"  {id}" for id in done.recalls[:SHOWN]]
+    return lines + ([f"  and {more} more, see --json"] if (more := len(done.recalls) - SHOWN) > 0 else [])
+
+
+def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    return [f"{count:>8}  jobs: {kind} on account {account}" for (account, kind), count in sorted(counts.items())]
 
 
 def audit(say: Say, *, limit: int, as_json: bool) -> None:

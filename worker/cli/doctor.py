@@ -14,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.registry import channel, require_usable
 from worker.cli.lanes import remedy_of
-from worker.cli.reading import Say, opened
+from worker.cli.reading import Say
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings, where
+from worker.control.opening import opened
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError

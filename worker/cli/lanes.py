@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, opened, outbox, tell
+from worker.cli.reading import Say, iso, outbox, tell
 from worker.config.settings import load_settings
+from worker.control.opening import opened
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Standing, standing
+from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes, tokens
 
 BY_A_PERSON = "a person resumed it"
@@ -32,14 +34,13 @@ def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> 
     tell(say, found, _event_line, "no events", as_json=as_json)
 
 
-def resume(name: str) -> list[str]:
+def resume(database: Database, name: str) -> list[str]:
     """Lifts all blocks of an account and its lanes, or of one lane; a line for each. WorkerError when there is none."""
-    with opened() as database:
-        with database.reading() as connection:
-            known = lanes.lanes_of(connection, name)
-        # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
-        refused = database.run(lambda connection: tokens.probe_now(connection, name))
-        events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
+    with database.reading() as connection:
+        known = lanes.lanes_of(connection, name)
+    # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
+    refused = database.run(lambda connection: tokens.probe_now(connection, name))
+    events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
     told = [f"{event.lane} starts with one call in the air" for event in events]
     told += [f"the secret of {name} is tried now"] if refused else []
     if not told:

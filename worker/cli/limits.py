@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import Any
 
 from worker.channels.registry import channel, require_usable
-from worker.cli.reading import Say, opened
+from worker.cli.reading import Say
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings, where
+from worker.control.opening import opened
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
 from worker.reporting.limit_usage import Usage, usage

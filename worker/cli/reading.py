@@ -6,20 +6,23 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from worker.config.settings import Settings, load_settings, where
+from rich.cells import cell_len
+
+from worker.config.settings import load_settings
+from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import instant
-from worker.outbox.engine.database import Database, make_engine, missing_file
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
 from worker.reporting.timeline import Event, timeline
+from worker.reporting.why import Why, why
 
 T = TypeVar("T")
 S = TypeVar("S", JobState, EventState)
@@ -48,6 +51,42 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
         say(line)
 
 
+def explain_job(say: Say, name: str, *, as_json: bool) -> None:
+    """Prints what a job waits for, what one could do, and its history."""
+    settings = load_settings()
+    with outbox() as connection:
+        told = why(connection, name, accounts=settings.accounts, breaker_failures=settings.delivery.breaker_failures)
+    if as_json:
+        say(json.dumps(plain(told), ensure_ascii=False))
+        return
+    for line in why_lines(told):
+        say(line)
+
+
+SHOWN = 10
+"""Most parts whose waits are shown for people; `--json` has all."""
+
+
+def why_lines(told: Why) -> Iterator[str]:
+    """A job's report, then what it waits for and what one could do about it, then its history."""
+    yield from report_lines(told.job, [])
+    shown = list(dict.fromkeys(wait.part for wait in told.waits))[:SHOWN]
+    for wait in told.waits:
+        if wait.part in shown:
+            since = f" since {_clock(wait.since)}" if wait.since else ""
+            until = f", again at {_clock(wait.until)}" if wait.until else ""
+            yield f"  part {wait.part.rpartition('-')[2]} waits for {wait.what}{since}{until}: {wait.text}"
+    if more := len({wait.part for wait in told.waits}) - len(shown):
+        yield f"  and {more} more parts, see --json"
+    yield from (f"    {line}" for meaning in told.meanings.values() for line in meaning)
+    yield from code_lines(list(told.codes_left))
+    yield from timeline_lines(list(told.timeline))
+    commands = dict.fromkeys(command for wait in told.waits if wait.part in shown for command in wait.commands)
+    if commands:
+        yield "you could"
+        yield from (f"  {command}" for command in commands)
+
+
 def tell(say: Say, found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
     """Prints what was found as one JSON list, or by `line`; `nothing` is the sentence for an empty list."""
     if as_json:
@@ -61,7 +100,8 @@ def tell(say: Say, found: Sequence[T], line: Callable[[T], str], nothing: str, *
 
 def _job_line(job: JobSummary) -> str:
     return (
-        f"{job.id}  {_clock(job.created_at)}  {job.account:<12} {job.kind:<12} {job.state.label:<10} {job.asked} asked"
+        f"{job.id}  {_clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {job.state.label:<10}"
+        f" {job.asked} asked"
     )
 
 
@@ -120,7 +160,12 @@ def plain(value: Any) -> Any:
 
 
 def _clock(at: datetime | None) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at else "-"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds") if at else "-"
+
+
+def padded(text: str, width: int) -> str:
+    """The text with blanks behind it up to a width on the terminal, where a Chinese character takes two places."""
+    return text + " " * (width - cell_len(text))
 
 
 def iso(at: int | None) -> str | None:
@@ -137,27 +182,6 @@ def state_named(states: type[S], name: str | None) -> S | None:
     except KeyError:
         known = ", ".join(state.label for state in states)
         raise ConfigurationError(f"--state {name}: is not a state; use one of {known}") from None
-
-
-def require_there(settings: Settings) -> None:
-    """ConfigurationError when the outbox is an SQLite file that does not exist: opening would create an empty one."""
-    file = missing_file(settings.database_url())
-    if file is not None:
-        raise ConfigurationError(
-            f"database: there is no file {file}; run `worker db upgrade`, or correct database in {where()}"
-        )
-
-
-@contextmanager
-def opened(settings: Settings | None = None) -> Iterator[Database]:
-    """The database of the settings; an SQLite file that does not exist is not created."""
-    settings = settings or load_settings()
-    require_there(settings)
-    database = Database(make_engine(settings.database_url()))
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -1,19 +1,19 @@
-"""The commands that run a worker or write: `up`, `db`, `replay`, `skip`."""
+"""`worker up` and `worker db`: a worker in one process, and the outbox's tables."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 
 from worker.channels.registry import require_usable_accounts
-from worker.cli.reading import opened
 from worker.config.accounts import accounts_of
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
+from worker.control.opening import opened
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import make_engine, missing_file
-from worker.producer.resend import replay, skip
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:
@@ -75,15 +75,6 @@ def purge_old() -> Mapping[str, int]:
         return Housekeeping(database, settings.retention).round()
 
 
-def replay_job(job_id: str) -> str:
-    """Enqueues an ended job once more; returns the new job's id."""
-    settings = load_settings()
-    with opened(settings) as database, database.writing() as connection:
-        return replay(connection, job_id, accounts=accounts_of(settings)).id
-
-
-def skip_job(job_id: str) -> list[str]:
-    """Lets the parts behind a job in its order go on; returns the parts they waited for."""
-    with opened() as database:
-        migrate.require_current(database)
-        return skip(database, job_id)
+def release() -> str:
+    """This release, and the revision of the tables that it was made for."""
+    return f"im-delivery-worker {version('im-delivery-worker')}, tables at revision {migrate.head()}"

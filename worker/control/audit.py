@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
-from worker.domain.errors import CheckFailed, Problem
+from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.outbox.control import audit as rows
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import instant
@@ -76,30 +76,53 @@ class Running:
 
 @contextmanager
 def audited(database: Database, action: str, *, person: str, why: str, asked: Mapping[str, Any]) -> Iterator[Running]:
-    """The row of a command, from before its first change to after its last; an error leaves it without an end."""
+    """The row of a command, from before its first change to after its last; an error in between leaves no end."""
     require_fits(person, why)
-    running = Running(uuid7().hex, database)
-    document = json.dumps(asked, ensure_ascii=False)
-    row = {"id": running.id, "action": action, "person": person, "why": why, "asked": document}
+    row = _row(action, person, why, asked)
+    running = Running(row["id"], database)
     database.run(lambda connection: rows.begin_audit(connection, database.now, row))
-    yield running
+    try:
+        yield running
+    except WorkerError:
+        if running.counts:
+            raise
+        # Refused before its first change: it was not cut short.
+        running.note(ended=True)
+        raise
     running.note(ended=True)
 
 
-def require_fits(person: str, why: str) -> None:
-    """CheckFailed for a name or a reason that says nothing or cannot be stored."""
-    problems = [
-        Problem(name, "is too long", "say it shorter", most, "characters", len(text))
-        for name, text, most in (("person", person, LONGEST_NAME), ("why", why, LONGEST_WHY))
-        if len(text) > most
-    ]
-    remedies = {"person": "say who you are", "why": "say in a few words how you know"}
-    problems += [
-        Problem(name, "says nothing", remedies[name])
-        for name, text in (("person", person), ("why", why))
-        if not text.strip()
-    ]
-    if "\x00" in person + why:
-        problems.append(Problem("why", "holds a NUL character", "take it out: PostgreSQL cannot store it"))
+def write_entry(
+    connection: Connection, now_sql: str, action: str, *, person: str, why: str, asked: Mapping[str, Any], jobs: int
+) -> None:
+    """The row of something that is done to so many jobs in this very transaction."""
+    row = _row(action, person, why, asked) | {"counts": json.dumps({"jobs": jobs})}
+    rows.write_audit(connection, now_sql, row)
+
+
+def _row(action: str, person: str, why: str, asked: Mapping[str, Any]) -> dict[str, str]:
+    document = json.dumps(asked, ensure_ascii=False)
+    for text in (document, person, why):
+        # What no database can store is a UnicodeEncodeError here, before anything is changed.
+        text.encode()
+    return {"id": uuid7().hex, "action": action, "person": person, "why": why, "asked": document}
+
+
+def require_fits(person: str, why: str, *, needed: str | None = None) -> None:
+    """CheckFailed for a name or a reason that cannot be stored, or says nothing.
+
+    `needed`: what an empty reason has to say; None: it may be empty.
+    """
+    problems: list[Problem] = []
+    for name, text, most, remedy in (
+        ("person", person, LONGEST_NAME, "say who you are"),
+        ("why", why, LONGEST_WHY, needed),
+    ):
+        if len(text) > most:
+            problems.append(Problem(name, "is too long", "say it shorter", most, "characters", len(text)))
+        if remedy is not None and not text.strip():
+            problems.append(Problem(name, "says nothing", remedy))
+        if "\x00" in text:
+            problems.append(Problem(name, "holds a NUL character", "take it out: PostgreSQL cannot store it"))
     if problems:
         raise CheckFailed(problems)

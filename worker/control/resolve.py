@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -20,7 +19,8 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings, load_settings
-from worker.control.audit import Running, audited
+from worker.control.audit import Running, audited, require_fits
+from worker.control.opening import opened_current
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Part, RepeatRule, job_of
@@ -32,8 +32,7 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.commit.ledger import commit
 from worker.outbox.commit.record_answer import mark_recalled
 from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
-from worker.outbox.engine import migrate
-from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.database import Database
 from worker.outbox.jobs.codes import name_part, settle_burned
 from worker.producer.recall import msgid_problems
 
@@ -93,7 +92,7 @@ def find_unknown(wanted: JobFilter, *, settings: Settings | None = None) -> Unkn
 
     CheckFailed where more than 100,000 parts are in doubt and no ids are given.
     """
-    with _opened(settings) as (database, _):
+    with opened_current(settings or load_settings()) as database:
         return find_in(database, wanted)
 
 
@@ -117,21 +116,10 @@ def resolve(
     It commits by itself, 50 parts at a time, and may be given again after an error; `progress` is called with the
     number of parts that were gone through. CheckFailed when `msgid` is given and the parts are not exactly one.
     """
-    with _opened(settings) as (database, given):
-        reported = reported_elsewhere(given)
+    settings = settings or load_settings()
+    with opened_current(settings) as database:
+        reported = reported_elsewhere(settings)
         return resolve_in(database, found, Word(sent, msgid), why, person, reported=reported, progress=progress)
-
-
-@contextmanager
-def _opened(settings: Settings | None) -> Iterator[tuple[Database, Settings]]:
-    # A database of its own: an engine of the application's may commit each statement by itself.
-    given = load_settings() if settings is None else settings
-    database = Database(make_engine(given.database_url()))
-    try:
-        migrate.require_current(database)
-        yield database, given
-    finally:
-        database.close()
 
 
 def find_in(database: Database, wanted: JobFilter) -> Unknowns:
@@ -143,6 +131,11 @@ def find_in(database: Database, wanted: JobFilter) -> Unknowns:
         parts = unknown_parts(connection, wanted, MOST)
     counts = Counter((part.account, part.kind) for part in parts)
     return Unknowns(wanted, {part.id: part.claim for part in parts}, counts, sum(part.ordered for part in parts))
+
+
+def require_reason(person: str, why: str) -> None:
+    """CheckFailed where it is not said who decides, or how that person knows."""
+    require_fits(person, why, needed="say in a few words how you know")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +186,7 @@ def resolve_in(
     progress: Callable[[int], object] = lambda done: None,
 ) -> Decided:
     """The same in a database that is open; `reported`: the states whose ends leave an event for hooks."""
+    require_reason(person, why)
     _check_msgid(word, found)
     asked = {"filter": found.wanted.asked(), "sent": word.sent} | ({} if word.msgid is None else {"msgid": word.msgid})
     with audited(database, "resolve", person=person, why=why, asked=asked) as running:

@@ -11,6 +11,7 @@ from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, id_of
 
 MOST_IDS = 1_000
+INSTANTS = ("created_from", "created_before", "called_from", "called_before")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class JobFilter:
     """`send`, `recall`, ..."""
     tag: str | None = None
     """One of the words that the producer gave with `tags=`."""
+    created_from: datetime | None = None
+    """The job was enqueued then or later, by the database's clock; aware. What has ended is found by it or by ids."""
+    created_before: datetime | None = None
+    """The job was enqueued before then; aware."""
     called_from: datetime | None = None
     """The part's last call was begun then or later, by the database's clock; aware."""
     called_before: datetime | None = None
@@ -36,13 +41,12 @@ class JobFilter:
 
     def __post_init__(self) -> None:
         if self.ids is not None:
-            object.__setattr__(self, "ids", tuple(map(id_of, self.ids)))
+            object.__setattr__(self, "ids", tuple(dict.fromkeys(map(id_of, self.ids))))
         if problems := self._problems():
             raise CheckFailed(problems)
 
     def _problems(self) -> list[Problem]:
-        instants = {"called_from": self.called_from, "called_before": self.called_before}
-        problems = [problem for name, at in instants.items() for problem in aware_problems(name, at)]
+        problems = [problem for name in INSTANTS for problem in aware_problems(name, getattr(self, name))]
         problems += [
             Problem(name, "says nothing", "leave it out, or name one")
             for name in ("account", "channel", "kind", "tag")
@@ -59,6 +63,12 @@ class JobFilter:
     def part_or_job_ids(self) -> list[str]:
         """The ids as they are stored."""
         return [str(one) for one in self.ids or ()]
+
+    def require_whole_jobs(self) -> None:
+        """CheckFailed where the ids name single parts."""
+        if parts := [id for id in self.part_or_job_ids() if "-" in id]:
+            remedy = "give the id of their job: it is meant whole"
+            raise CheckFailed([Problem("ids", "name single parts", remedy, 0, "parts", len(parts))])
 
     def asked(self) -> dict[str, Any]:
         """What is given, as JSON values."""

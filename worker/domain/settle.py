@@ -278,6 +278,9 @@ def expire(part: PartFacts) -> None:
     _close(part, PartState.EXPIRED, "expires_at passed")
 
 
+CANCELLED = "cancelled before it was sent"
+
+
 def cancel(part: PartFacts, reason: str) -> None:
     """Move queued -> cancelled before its mark, unless an earlier call is in doubt."""
     _close(part, PartState.CANCELLED, reason)

@@ -58,9 +58,7 @@ def replay(
     job_id = id_of(job_id)
     old = row_of(connection, job_id)
     if old["n_open"]:
-        can_be_recalled = channel(old["channel"]).follow_up_problem(Kind.RECALL, old["kind"]) is None
-        way_out = ", or recall it: that ends what was not sent yet" if can_be_recalled else ""
-        raise NotReplayable(f"job {job_id} is still open; wait for its end{way_out}", job=job_id)
+        raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
     if old["n_unknown"]:
         _require_no_repeat(connection, job_id)
     asked = _once_more(connection, old, _asked_for(old), priority, accounts)

@@ -50,6 +50,8 @@ def _events(rows: JobRows) -> Iterator[Event]:
     yield Event(instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
     if job["due_at"] > job["created_at"]:
         yield Event(instant(job["due_at"]), "due")
+    if job["cancelled_at"] is not None:
+        yield Event(instant(job["cancelled_at"]), "cancelled")
     called = {(row["part_id"], row["claim"]) for row in rows.attempts}
     for row in rows.attempts:
         yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")

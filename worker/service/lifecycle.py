@@ -23,9 +23,9 @@ from worker.channels.registry import amount_of, channel, require_usable_accounts
 from worker.config.accounts import AccountSource, accounts_of
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
+from worker.control.revocations import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.maintenance.recovery import Recovery
-from worker.delivery.maintenance.revocations import Revocations
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.relay import Relay, RelayTimes
@@ -127,7 +127,6 @@ class WorkerProcess:
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
             died=self._writer_died,
-            revoked=self._replaced.revoked if self._replaced.revoked is not None else frozenset(),
             probe=self._replaced.probe,
             resolver=self._resolver,
             reported=self._application.job_states,
@@ -172,7 +171,7 @@ class WorkerProcess:
             "full_scan": self._relay.full_scan,
             "recovery": self._recovery_turn,
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
-            "revocations": Revocations(runtime, channel).turn,
+            "revocations": Revocations(runtime, self._revoked()).turn,
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
@@ -180,12 +179,17 @@ class WorkerProcess:
         if self._application:
             self._hook_service = self._new_hook_service()
             turns["hooks"] = self._hook_service.turn
-        self._loops = {name: Loop(name, turn) for name, turn in turns.items()}
+        # What was revoked a moment before a restart is not forgotten.
+        self._loops = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
         runtime.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
         for loop in self._loops.values():
             loop.start()
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
+
+    def _revoked(self) -> Collection[str]:
+        revoked = self._replaced.revoked
+        return frozenset() if revoked is None else revoked
 
     def _new_hook_service(self) -> HookService:
         return HookService(

@@ -16,8 +16,11 @@ LONGEST_PAUSE_S = 1.0
 class Loop:
     """Repeats a turn in a thread of its own; a turn returns the seconds until the next, and may raise."""
 
-    def __init__(self, name: str, turn: Callable[[], float], rng: random.Random | None = None):
-        self._name, self._turn, self._rng = name, turn, rng or random.Random()
+    def __init__(
+        self, name: str, turn: Callable[[], float], rng: random.Random | None = None, *, once_more: bool = False
+    ):
+        """`once_more`: it takes a last turn when it is stopped."""
+        self._name, self._turn, self._rng, self._once_more = name, turn, rng or random.Random(), once_more
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
@@ -39,6 +42,8 @@ class Loop:
     def _run(self) -> None:
         while not self._told.is_set():
             self._told.wait(self._once())
+        if self._once_more:
+            self._once()
 
     def _once(self) -> float:
         try:

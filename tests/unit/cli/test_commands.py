@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -24,7 +25,7 @@ from typer.main import get_command
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.cli.commands import app
-from worker.cli.reading import code_lines, plain, report_lines
+from worker.cli.reading import code_lines, padded, plain, report_lines
 from worker.cli.running import hints
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
@@ -95,9 +96,8 @@ def test_a_card_is_shown_with_what_is_left_to_update_it() -> None:
 
     lines = list(code_lines([CardCodes("j", "j-0", 2, until), CardCodes("j", "j-1", 0, None)]))
 
-    local = until.astimezone().strftime("%Y-%m-%d %H:%M:%S.000")
     assert [
-        f"  card of part j-0: 2 response_codes left to update it with, the last until {local}",
+        "  card of part j-0: 2 response_codes left to update it with, the last until 2026-07-04T09:00:00.000+00:00",
         "  card of part j-1: 0 response_codes left to update it with",
     ] == lines
 
@@ -215,10 +215,10 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
 ) -> None:
     """Only its class is said: its text holds the statement and what was bound to it."""
 
-    def fails(job_id: str) -> str:
+    def fails(job_id: str, **_: Any) -> str:
         raise IntegrityError("insert canary", {"value": "canary"}, sqlite3.IntegrityError("canary is not unique"))
 
-    monkeypatch.setattr("worker.cli.running.replay_job", fails)
+    monkeypatch.setattr("worker.cli.acting.replay", fails)
 
     assert 1 == run("replay", "0" * 32)
 
@@ -261,6 +261,71 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
 
     assert {job, new} == {one["id"] for one in json.loads(capsys.readouterr().out)}
     assert new != job
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action", "did"),
+    [
+        (("replay", "JOB"), "replay", "did: replays 1"),
+        (("skip", "JOB"), "skip", "did: nothing"),
+        (("resume", "hr"), "resume", "did: nothing"),
+        (("events", "retry", "0" * 32), "retry", "did: nothing"),
+    ],
+)
+def test_what_changes_something_leaves_an_audit(
+    run: Run, job: str, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], action: str, did: str
+) -> None:
+    """Who, why, and how much; also where nothing of it was to be changed."""
+    engine = make_engine(load_settings().database_url())
+    with engine.begin() as connection:
+        connection.exec_driver_sql("update worker_jobs set n_open = 0, n_rejected = 1, state = 4, finished_at = 1")
+    engine.dispose()
+    given = [job if word == "JOB" else word for word in arguments]
+
+    assert (0 if "1" in did else 1) == run(*given, "--as", "zhang", "--why", "as she asked", "--json")
+    told = capsys.readouterr().out
+    assert 0 == run("audit")
+    listed = capsys.readouterr().out
+
+    assert not told or json.loads(told)
+    assert f"  {action} by zhang\n  why: as she asked\n" in listed
+    assert did in listed
+    assert "cut short" not in listed
+
+
+def test_why_a_job_waits_is_told(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the beginning of its id: its counts, what it waits for, its history, and what to paste."""
+    assert [0, 0, 1] == [run("why", job[:12]), run("why", job, "--json"), run("why", "nothing")]
+
+    told = capsys.readouterr()
+    text, _, data = told.out.rstrip().rpartition("\n")
+
+    assert text.startswith(f"job {job}: send on account hr is open\n")
+    assert "  part 0 waits for worker: no worker process is alive\n" in text
+    assert "  job     enqueued: send hr, 1 asked\n" in text
+    assert text.endswith("you could\n  worker doctor")
+    assert [{"what": "worker", "part": f"{job}-0"}] == [
+        {name: wait[name] for name in ("what", "part")} for wait in json.loads(data)["waits"]
+    ]
+    assert "no job 'nothing'" in told.err
+
+
+def test_the_release_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before any command, and without settings."""
+    assert 0 == run("--version")
+    assert re.fullmatch(r"im-delivery-worker \d+\.\d+\.\d+, tables at revision \d{4}\n", capsys.readouterr().out)
+
+
+def test_columns_stand_below_each_other_in_chinese_too() -> None:
+    """A Chinese character takes two places on a terminal."""
+    assert ["财务  |", "hr    |"] == [padded(name, 6) + "|" for name in ("财务", "hr")]
+
+
+def test_what_is_not_listed_is_json_too(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On every command that ends by itself."""
+    for arguments in (("db", "current"), ("db", "upgrade"), ("db", "purge"), ("explain", "60020"), ("lanes",)):
+        assert 0 == run(*arguments, "--json")
+        assert json.loads(capsys.readouterr().out) is not None
 
 
 @pytest.mark.parametrize(
@@ -378,7 +443,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
 
     text = "\n".join(report_lines(report, [failure]))  # type: ignore[arg-type,list-item]
 
-    at = NOON.astimezone().strftime("%Y-%m-%d %H:%M:%S.000")
+    at = NOON.isoformat(timespec="milliseconds")
     assert "job j1: send on account hr is partial" in text
     assert "  warning: cut at 512 bytes" in text
     assert f"  receipt m1 at {at}, recalled {at}\n" in text

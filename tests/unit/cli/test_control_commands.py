@@ -1,4 +1,4 @@
-"""`worker resolve` and `worker audit`: a preview, a question, a count, and one sentence for what cannot be."""
+"""`worker cancel`, `recall`, `resolve`, `audit`: a preview, a question, a count, one sentence for what cannot be."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from worker import Text, To, enqueue_many
-from worker.cli import control
+from worker.cli import acting, control
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
+from worker.control.cancel import Cancelled
 from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Unknown, Verdict
@@ -140,7 +141,7 @@ def test_without_a_name_one_is_asked_for(
     def nameless() -> str:
         raise KeyError("uid not found")
 
-    monkeypatch.setattr(control.getpass, "getuser", nameless)
+    monkeypatch.setattr(acting.getpass, "getuser", nameless)
 
     assert 2 == run("resolve", jobs[0], "--sent", *WHY)
     assert "say who you are: --as NAME" in capsys.readouterr().err
@@ -164,3 +165,92 @@ def test_what_is_wrong_is_one_sentence(
     assert status == run("resolve", *arguments)
     assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert ["unknown"] * 3 == states(run, capsys)
+
+
+# -- cancel and recall -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def queued(run: Run) -> list[str]:
+    """Three sends that wait, and one whose call is in the air."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database_url()))
+    new = [NewJob("hr", Text(content=f"hello {n}"), To(users=["anna"]), tags=["lunch"]) for n in range(4)]
+    with database.writing() as connection:
+        ids = [ref.id for ref in enqueue_many(connection, new, accounts=accounts_of(settings))]
+    commit(database, [Mark(part_id(ids[3], 0), 0, "p", 1_000_000)], Policy())
+    database.close()
+    return ids
+
+
+def test_one_job_is_cancelled_at_once(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a question; a second time there is nothing left to be cancelled."""
+    assert 0 == run("cancel", queued[0], "--as", "zhang", "--why", "wrong text")
+    said = capsys.readouterr()
+    assert 1 == run("cancel", queued[0])
+    again = capsys.readouterr().err
+    assert 0 == run("audit")
+    listed = capsys.readouterr().out
+
+    audit = said.out.split("audit ")[1].split(")")[0]
+    lines = ["cancelled 1 jobs (audit " + audit + "); of their parts are", "       1  cancelled: certainly never sent"]
+    assert ("\n".join(lines) + "\n", "") == (said.out, said.err)
+    assert again.endswith("nothing of this is to be sent any more; `worker show` tells what became of a job\n")
+    assert "cancel by zhang\n  why: wrong text\n" in listed
+    assert "did: jobs 1, cancelled 1\n" in listed
+    assert run("show", queued[0]) == 0
+    assert "  job     cancelled\n" in capsys.readouterr().out
+
+
+def test_several_jobs_are_shown_and_asked_about(
+    run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No is no; for scripts the answer is JSON, with what can be taken back."""
+    assert 1 == run("cancel", "--tag", "lunch", types="n\n")
+    no = capsys.readouterr()
+    unchanged = states(run, capsys)
+    assert 0 == run("cancel", "--tag", "lunch", "--yes", "--json")
+    yes = capsys.readouterr()
+
+    assert "       4  jobs: send on account hr\n" in no.err
+    assert "       3  of their parts are queued\n       1  of their parts are sending\n" in no.err
+    assert "cancel these 4 jobs?" in no.err
+    assert ["open"] * 4 == unchanged
+    done = json.loads(yes.out)
+    assert (4, {"cancelled": 3, "sending": 1}, []) == (done["jobs"], done["parts"], done["recallable"])
+    assert yes.err.endswith("4 of 4\n")
+    assert ["cancelled", "cancelled", "cancelled", "open"] == states(run, capsys)
+
+
+def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The words to paste, of so many jobs as can be read."""
+    told = control._became(Cancelled("a1", 30, {"accepted": 30, "sending": 2}, tuple(f"j{n}" for n in range(30))))
+
+    assert "      30  accepted by the vendor" in told
+    assert "       2  in the air: their answers count, and they are not sent again" in told
+    assert told[-1].startswith("what was accepted can be taken back: worker recall j0 j1 j2 ")
+    assert told[-1].endswith(" j19 and 10 more, see --json")
+
+
+def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """By ids, or by a tag and a time; a second time nothing is left."""
+    since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800")
+    assert 1 == run("recall", *since, types="n\n")
+    no = capsys.readouterr().err
+    assert 0 == run("recall", queued[0], "--json")
+    made = json.loads(capsys.readouterr().out)["recalls"]
+    assert 0 == run("recall", *since, "--yes", "--as", "zhang", "--why", "wrong")
+    said = capsys.readouterr()
+    assert 1 == run("recall", *queued, "--yes")
+    again = capsys.readouterr().err
+    assert 0 == run("audit")
+    listed = capsys.readouterr().out
+
+    assert "       4  jobs: send on account hr\n" in no
+    assert "take back what these 4 jobs have sent?" in no
+    assert said.out.startswith("3 recalls enqueued (audit ")
+    assert said.err.endswith("3 of 3\n")
+    assert again.startswith("worker: nothing to take back: ")
+    assert "recall by zhang\n  why: wrong\n" in listed
+    assert "did: recalls 3\n" in listed
+    assert 1 == len(made)

@@ -101,7 +101,7 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
     """Each starts with one call in the air; another account's stay as they are; both steps are events."""
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", "it", 60.0, "45009"))
 
-    told = resume("hr")
+    told = resume(outbox, "hr")
     events: list[str] = []
     show_events(events.append, account="hr", limit=10, as_json=False)
     raw: list[str] = []
@@ -120,7 +120,7 @@ def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: D
     write(outbox, parking())
     outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["it:4"]))
 
-    resume("hr")
+    resume(outbox, "hr")
     said = listed()
 
     assert ["hr  hr  starting since 20", "it:4    starting since 20"] == [line[:25] for line in said]
@@ -131,7 +131,7 @@ def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
     """Its account's other lanes stay parked."""
     write(outbox, parking("hr:1"), parking("hr:2"))
 
-    resume("hr:1")
+    resume(outbox, "hr:1")
 
     assert [("hr:1", "starting"), ("hr:2", "parked")] == [(lane["lane"], lane["state"]) for lane in as_json()]
 
@@ -139,7 +139,7 @@ def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
 def test_what_is_not_blocked_cannot_be_resumed(outbox: Database) -> None:
     """One sentence that names the command which lists what is."""
     with pytest.raises(WorkerError, match="nothing of 'nobody' is blocked or parked; `worker lanes` lists what is"):
-        resume("nobody")
+        resume(outbox, "nobody")
 
 
 def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) -> None:
@@ -148,7 +148,7 @@ def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) ->
     with outbox.writing() as connection:
         connection.execute(tokens.insert(), [key.bind(generation=0, refused="40001", probe_at=9_000_000_000_000_000)])
 
-    told = resume("hr")
+    told = resume(outbox, "hr")
 
     assert ["the secret of hr is tried now"] == told
     with outbox.reading() as connection:

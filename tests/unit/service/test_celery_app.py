@@ -127,6 +127,23 @@ def test_a_loop_goes_on_after_an_error() -> None:
     ]
 
 
+@pytest.mark.parametrize(("once_more", "turns"), [(True, 2), (False, 1)])
+def test_a_loop_can_take_a_last_turn(once_more: bool, turns: int) -> None:
+    """When it is stopped long before the next one."""
+    began = threading.Semaphore(0)
+
+    def turn() -> float:
+        began.release()
+        return 100.0
+
+    loop = Loop("test", turn, once_more=once_more)
+    loop.start()
+    assert began.acquire(timeout=120)
+    assert loop.stop(120)
+
+    assert turns - 1 == began._value
+
+
 def test_a_wrong_setting_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The celery command shows no traceback for it."""
     monkeypatch.setenv("WORKER_BROKER", "carrier-pigeon")

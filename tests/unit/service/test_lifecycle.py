@@ -46,9 +46,9 @@ def relay_turns(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], float]]:
     """The relay's turn in each process that is opened, made by nobody but the test."""
     turns: list[Callable[[], float]] = []
 
-    def made(name: str, turn: Callable[[], float]) -> Loop:
+    def made(name: str, turn: Callable[[], float], **options: Any) -> Loop:
         if name != "relay":
-            return Loop(name, turn)
+            return Loop(name, turn, **options)
         turns.append(turn)
         return ByHand(name, turn)
 

@@ -1,1 +1,1 @@
-"""The upkeep of the outbox while messages are sent: recovery, retention, revoked jobs."""
+"""The upkeep of the outbox while messages are sent: recovery and retention."""

@@ -176,6 +176,8 @@ class Recovery:
 
     def _why_hold(self, found: Doubtful) -> str | None:
         """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""
+        if found.cancelled_at is not None and not self._is_searched(found):
+            return "its job was cancelled"
         if found.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
         channel = self._channel_of(found)

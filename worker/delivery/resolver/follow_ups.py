@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
+from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, repeat_rule, stop
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.job import Part, Priority, RepeatRule, job_of
+from worker.domain.job import Priority, RepeatRule, job_of
 from worker.domain.resolution import Awaiting, NothingSent, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
@@ -51,8 +52,6 @@ from worker.outbox.jobs.follow_ups import (
 from worker.outbox.jobs.loading import DuePart
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
-STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
-"""States in which `stop` changes a part."""
 PLANNED = {"target", "refuse"}
 """A follow-up's part with one of these in its spec has its plan."""
 DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
@@ -211,14 +210,10 @@ class FollowUps:
         """
         with self._database.reading() as connection:
             parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
-            stoppable = [part for part in parts if part.state in STOPPABLE]
+            stoppable = [part for part in _one_each(parts) if part.state in STOPPABLE]
             kind, message = content_of(connection, job_id) if stoppable else ("", {})
-        self._change(
-            [
-                Change(part.id, partial(stop, "recalled", is_looked_up(part, kind, message, channel)))
-                for part in {part.id: part for part in stoppable}.values()
-            ]
-        )
+        looked_up = partial(is_looked_up, kind=kind, message=message, channel=channel)
+        self._change([stop("recalled", part.id, looked_up=looked_up(part)) for part in stoppable])
 
     def planned(
         self, due: DuePart, plan: Callable[[DuePart, Looked], Plan], window: int | None, *, with_replays: bool = False
@@ -372,20 +367,11 @@ def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
     return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
 
 
-def is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
-    """True when the next call of the part, while in doubt, is a search."""
-    return _repeat_rule(part, kind, message, channel)[0] is RepeatRule.LOOK_UP
-
-
-def _repeat_rule(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> tuple[RepeatRule, int]:
-    return channel.repeat_rule(Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True))
-
-
 def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
     """True when a repeat was accepted and the earlier call in doubt may have been shown as a message of its own."""
     if not part.doubts or part.state not in TAKEN_STATES:
         return False
-    rule, window_s = _repeat_rule(part, looked.kind, looked.message, channel)
+    rule, window_s = repeat_rule(part, looked.kind, looked.message, channel)
     match rule:
         case RepeatRule.HOLD:
             return True
@@ -395,17 +381,6 @@ def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
             return (part.marked_at or 0) > (part.first_marked_at or 0) + window_s * settle.SECOND
         case _:
             return False
-
-
-def stop(was: str, looked_up: bool, part: PartFacts, now: int) -> None:
-    """Cancels a queued part and holds a part in doubt; `was`: "recalled" or "revoked"."""
-    if looked_up and part.doubts:
-        # Its next call is a search and sends nothing.
-        return
-    if part.state is PartState.QUEUED:
-        settle.cancel(part, f"{was} before it was sent")
-    elif part.state is PartState.UNKNOWN and part.not_before is not None:
-        settle.hold(part, f"{was} while in doubt: not repeated any more")
 
 
 def _wait_for_code(part: PartFacts, now: int) -> None:

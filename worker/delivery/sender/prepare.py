@@ -72,9 +72,9 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
 
 def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account) -> Ready | None:
     """What the part needs; None: it waits, or has ended."""
-    # A part in doubt whose next call is a search sends nothing, so a revocation does not stop it.
-    if due.job_id in runtime.revoked and not (due.doubts and _is_looked_up(due, channel)):
-        change(runtime, due, lambda part, now: settle.cancel(part, "revoked before it was sent"))
+    # A part in doubt whose next call is a search sends nothing, so that search goes on.
+    if due.cancelled and not (due.doubts and _is_looked_up(due, channel)):
+        change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return None
     if not _is_its_turn(runtime, due):
         return None

@@ -12,6 +12,7 @@ from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, NoAnswer, Unsent
+from worker.domain.job import RepeatRule
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -240,5 +241,6 @@ def _end(
             delay_s=delay_s,
             effects=effects or flight.effects,
             feedback=feedback,
+            searches=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         )
     )

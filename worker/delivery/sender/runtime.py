@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -69,8 +69,6 @@ class Runtime:
     rng: random.Random
     monotonic: Callable[[], float] = time.monotonic
     channel: Callable[[str], Channel] = find_channel
-    revoked: Collection[str] = frozenset()
-    """Ids of jobs that a person revoked, as far as this process was notified."""
     probe: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
 
@@ -98,7 +96,6 @@ class Dependencies:
     pause: Callable[[float], None] = time.sleep
     tell: Tell = lambda happened: None
     died: Callable[[BaseException], None] = die
-    revoked: Collection[str] = frozenset()
     probe: Callable[[str], None] | None = None
     resolver: Resolver | None = None
     """Names the members of departments and tags; None: the accounts' estimates count instead."""
@@ -153,7 +150,6 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         lane_of=lane_of,
         rng=dependencies.rng,
         monotonic=dependencies.monotonic,
-        revoked=dependencies.revoked,
         probe=dependencies.probe or (lambda label: None),
     )
     return runtime

@@ -139,6 +139,8 @@ class End:
     """The randomised backoff of a retry, in seconds."""
     effects: Effects = NO_EFFECTS
     feedback: Feedback = NO_FEEDBACK
+    searches: bool = False
+    """While the part is in doubt its call sends nothing."""
 
 
 @dataclass(slots=True)

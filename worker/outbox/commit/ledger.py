@@ -74,16 +74,19 @@ def _carry_out(
         batch.orders = order_queue.OrderQueue(connection, parts)
     replies: list[MarkReply | None] = [None] * len(items)
     for index, item in enumerate(items):
-        part = parts.get(item.part_id)
+        if isinstance(item, Mark):
+            replies[index] = LOST
+            continue
+        part, job = parts.get(item.part_id), jobs.get(job_of(item.part_id))
         match item:
             case End():
-                _end(connection, batch, item, part, jobs.get(job_of(item.part_id)))
+                _end(connection, batch, item, part, job)
             case Change():
                 _change(connection, batch, item, part)
             case Narrowing():
-                replies[index] = narrow(connection, batch, item, part, jobs.get(job_of(item.part_id)))
-            case Mark():
-                replies[index] = LOST
+                replies[index] = narrow(connection, batch, item, part, job)
+        if part is not None and job is not None and job.cancelled:
+            _cancel(batch, part, searches=not isinstance(item, End) or item.searches)
     # After the ends of the same batch, so that a sender's answer is never recorded later than its next mark.
     begin_marks(connection, batch, items, replies)
     happened, steps = _write(connection, now_sql, batch, jobs)
@@ -125,6 +128,16 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         if attempt["http_status"] is None:
             # A pressed card settles the doubt and is no HTTP answer; a proxy's 502 that was read before it stays.
             attempt |= {name: late_to[name] for name in OF_ANSWER}
+
+
+def _cancel(batch: Batch, part: PartFacts, *, searches: bool) -> None:
+    """Cancels a part of a cancelled job that would be sent, also one that came back from a call a moment ago.
+
+    `searches`: while it is in doubt its next call may be a search, which goes on.
+    """
+    if part.state is PartState.QUEUED and not (part.doubts and searches):
+        settle.cancel(part, settle.CANCELLED)
+        batch.touch_and_wake(part)
 
 
 def _believed(connection: Connection, end: End) -> End:

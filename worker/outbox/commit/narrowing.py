@@ -27,7 +27,7 @@ def narrow(
     connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None
 ) -> MarkReply:
     """Carries a narrowing out; part and job are locked. LOST: the part has changed or may not be split."""
-    if part is None or job is None:
+    if part is None or job is None or job.cancelled:
         return LOST
     if item.tried and part.claim == item.claim + 1 and _stands(connection, part, item):
         # A repeat of the commit that carried it out.
@@ -107,11 +107,12 @@ def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: Part
     # Parts that this batch has added are not in the table yet.
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
-    batch.added.append(
-        {**row, "expires_at": part.expires_at, "reason": later.reason[:300], "limit_name": later.limit_name}
-    )
+    more = {"expires_at": part.expires_at, "reason": later.reason[:300], "limit_name": later.limit_name}
+    if job.cancelled:
+        more |= {"state": int(PartState.CANCELLED), "not_before": None, "reason": settle.CANCELLED}
+    batch.added.append(row | more)
     if later.task_id is not None:
         named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
         batch.task_ids.append(named)
-    job.counters["n_open"] += 1
+    job.counters["n_cancelled" if job.cancelled else "n_open"] += 1
     batch.grown_jobs.add(job.id)

@@ -17,6 +17,12 @@ def begin_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) ->
     insert_rows(connection, tables.audit, [{**row, "counts": "{}", "began_at": read_now(connection, now_sql)}])
 
 
+def write_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
+    """Writes the row of something that is done in this very transaction."""
+    now = read_now(connection, now_sql)
+    insert_rows(connection, tables.audit, [{**row, "began_at": now, "ended_at": now}])
+
+
 def note_audit(connection: Connection, now_sql: str, entry: str, counts: str, *, ended: bool) -> None:
     """Writes how much of the command was done so far, as JSON; `ended`: that is all of it."""
     ends = f", ended_at = {now_sql}" if ended else ""

@@ -6,18 +6,15 @@ jobs is looked up by its id.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.job import part_range
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
+from worker.outbox.control.matching import has_tag, job_conditions, part_conditions, part_ids
 from worker.outbox.engine.bulk import ids_json
-from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 
@@ -46,45 +43,28 @@ def count_unknown(connection: Connection, most: int) -> int:
 def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[UnknownPart]:
     """The parts in doubt of a filter, sorted by id; without ids it looks at `most` parts in doubt, and no further."""
     dialect = dialect_of(connection)
-    conditions, given = _conditions(wanted)
+    (of_jobs, given), (of_parts, instants) = job_conditions(wanted), part_conditions(wanted)
+    given |= instants
     joined = f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
     if wanted.ids is not None:
         source = f"{dialect.chosen('worker_parts', alias='p', joins=joined)} and p.{_UNKNOWN}"
-        given["ids"] = _ids(connection, wanted)
+        given["ids"] = ids_json(part_ids(connection, wanted))
     else:
         # The limit inside makes it a step of its own: no plan may begin with all jobs of an account.
         columns = "id, job_id, order_id, marked_at, claim"
         unknown = f"(select {columns} from worker_parts where {_UNKNOWN} limit {most}) p"
         source = f"{unknown}{joined} where true"
-    query = " and ".join([f"select p.id, j.account, j.kind, p.order_id, p.claim, j.tags from {source}", *conditions])
+    query = " and ".join(
+        [f"select p.id, j.account, j.kind, p.order_id, p.claim, j.tags from {source}", *of_jobs, *of_parts]
+    )
     return sorted(
         (
             UnknownPart(id, account, kind, order is not None, claim)
             for id, account, kind, order, claim, tags in fetch(connection, query, given)
-            if wanted.tag is None or wanted.tag in json.loads(tags or "[]")
+            if has_tag(wanted, tags)
         ),
         key=lambda part: part.id,
     )
-
-
-def _ids(connection: Connection, wanted: JobFilter) -> str:
-    """The given parts, and all parts of the given jobs."""
-    query = "select id from worker_parts where id > :low and id < :high"
-    given = wanted.part_or_job_ids()
-    of_jobs = [row[0] for id in given if "-" not in id for row in fetch(connection, query, part_range(id))]
-    return ids_json([*of_jobs, *(id for id in given if "-" in id)])
-
-
-def _conditions(wanted: JobFilter) -> tuple[list[str], dict[str, Any]]:
-    equal = {name: getattr(wanted, name) for name in ("account", "channel", "kind")}
-    equal = {name: value for name, value in equal.items() if value is not None}
-    conditions = [f"j.{name} = :{name}" for name in equal]
-    given: dict[str, Any] = dict(equal)
-    for name, at, sign in (("called_from", wanted.called_from, ">="), ("called_before", wanted.called_before, "<")):
-        if at is not None:
-            conditions.append(f"p.marked_at {sign} :{name}")
-            given[name] = micros_of(at)
-    return conditions, given
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,13 @@ def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING
     return collect(send(connection, sql, params))
 
 
+def each(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Iterator[tuple[Any, ...]]:
+    """Runs a statement and gives its rows one by one: but for PyMySQL each is made when it is asked for."""
+    cursor = send(connection, sql, params)
+    yield from cursor
+    cursor.close()
+
+
 def read_now(connection: Connection, now_sql: str) -> int:
     """The instant that an SQL expression of the clock means now, in microseconds."""
     return int(fetch(connection, f"select {now_sql}")[0][0])

@@ -101,11 +101,6 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     return list({(part.id, part.msgid): part for part in parts}.values())
 
 
-def channel_of(connection: Connection, job_id: str) -> str | None:
-    """A job's channel; None: there is no such job."""
-    return execute(connection, "select channel from worker_jobs where id = :id", {"id": job_id}).scalar()
-
-
 def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
     """A job's kind and message."""
     kind, message = execute(connection, "select kind, message from worker_jobs where id = :id", {"id": job_id}).one()
@@ -202,12 +197,14 @@ def wake_overdue(connection: Connection, now: str) -> None:
 
 
 def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
-    """Locks the follow-up's own part and reads its spec; None when another sender has resolved or moved it."""
+    """Locks the part and reads its spec; None when another sender has resolved or moved it, or its job is cancelled."""
     part = lock_parts(connection, [own_id]).get(own_id)
     if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
         return None
-    spec = execute(connection, "select spec from worker_parts where id = :id", {"id": own_id}).scalar_one()
-    return part, json.loads(spec)
+    query = "select p.spec from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id"
+    # Of a cancelled job only a search goes on, for a part in doubt.
+    spec = execute(connection, f"{query} and (j.cancelled_at is null or p.doubts > 0)", {"id": own_id}).scalar()
+    return None if spec is None else (part, json.loads(spec))
 
 
 def make_urgent(connection: Connection, part_id: str) -> None:

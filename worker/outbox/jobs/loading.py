@@ -49,6 +49,8 @@ class DuePart:
     is_unread: bool = False
     """True when its documents are large and not read yet; see `read_documents`."""
     priority: int = Priority.NORMAL
+    cancelled: bool = False
+    """Its job is: nothing of it is sent any more."""
 
 
 _COLUMNS = (
@@ -77,7 +79,7 @@ def _select(dialect: Dialect, now: str) -> str:
     size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
-        f"select {columns}, p.priority from {_from(dialect)}"
+        f"select {columns}, p.priority, j.cancelled_at from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
@@ -90,8 +92,8 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-1])
-    loaded.priority = row[-1]
+    loaded = DuePart(*row[:-2])
+    loaded.priority, loaded.cancelled = row[-2], row[-1] is not None
     if row[10] is None:
         loaded.spec, loaded.message, loaded.holds_bytes, loaded.is_unread = {}, {}, True, True
     else:

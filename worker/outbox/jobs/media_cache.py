@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from worker.domain.job import part_id
 from worker.domain.settle import FOREVER, SECOND
-from worker.domain.state import PartState
+from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
@@ -77,11 +77,14 @@ def lock_cached(connection: Connection, row: Mapping[str, Any], send_job_id: str
     if not is_kept:
         return CachedFile("", None, None, False, FOREVER, False, None, None)
     uploading = (
-        "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec from worker_parts p"
-        " join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
+        "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec, u.cancelled_at"
+        " from worker_parts p join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
     )
     values = {"send": send_job_id, "id": part_id(current[0], 0)}
-    state, not_before, reason, after_send, spec = execute(connection, uploading, values).one()
+    state, not_before, reason, after_send, spec, cancelled_at = execute(connection, uploading, values).one()
+    if cancelled_at is not None and current[1] is None and state not in OPEN_STATES:
+        # It was cancelled for itself, not for the sends that wait for it; held in doubt, it does no harm.
+        return CachedFile("", None, None, False, FOREVER, False, None, None)
     acts = state == PartState.UNKNOWN and not_before is not None
     return CachedFile(
         current[0],

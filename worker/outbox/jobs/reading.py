@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.job import part_range
+from worker.domain.job import job_of, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
@@ -127,6 +128,35 @@ def job_state_row(connection: Connection, job_id: str) -> int | None:
     """A job's state alone, the cheapest query for a caller that waits; None: no such job."""
     state = execute(connection, "select state from worker_jobs where id = :id", {"id": job_id}).scalar()
     return None if state is None else int(state)
+
+
+SHORTEST = 8
+"""The fewest characters of a job's id that name it."""
+
+
+def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> list[str]:
+    """The jobs, two at most, with this id or beginning of one; or with this dedupe key or task_id of an account."""
+    if re.fullmatch(f"[0-9a-f]{{{SHORTEST},32}}", name):
+        query = "select id from worker_jobs where id >= :low and id <= :high order by id limit 2"
+        bounds = {"low": name.ljust(32, "0"), "high": name.ljust(32, "f")}
+        if found := execute(connection, query, bounds).scalars().all():
+            return list(found)
+    by_key = "select id from worker_jobs where account = :account and dedupe_key = :name"
+    by_task = "select part_id from worker_task_ids where account = :account and task_id = :name"
+    found = [
+        job_of(one)
+        for account in accounts
+        for query in (by_key, by_task)
+        for one in execute(connection, query, {"account": account, "name": name}).scalars()
+    ]
+    return sorted(set(found))[:2]
+
+
+def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, str]:
+    """Order -> the part of it that has the turn; an order without waiting parts is missing."""
+    query = "select part_id from worker_order_queue where order_id = :id order by place_at, job_id, n limit 1"
+    found = {id: execute(connection, query, {"id": id}).scalar() for id in orders}
+    return {id: part for id, part in found.items() if part is not None}
 
 
 def newest_jobs(

@@ -83,6 +83,8 @@ class JobFacts:
     state: JobState
     finished_at: int | None
     awaited: bool
+    cancelled: bool
+    """Nothing of it is sent any more."""
     counters: dict[str, int]
 
     def move(self, old: PartState, new: PartState) -> None:
@@ -103,7 +105,7 @@ class JobFacts:
 
 @lru_cache(maxsize=8)
 def _select_jobs(dialect: Dialect) -> str:
-    fields = "id, kind, channel, asked, state, finished_at, awaited, " + ", ".join(COUNTER_NAMES)
+    fields = "id, kind, channel, asked, state, finished_at, awaited, cancelled_at, " + ", ".join(COUNTER_NAMES)
     return f"select {fields} from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
 
 
@@ -114,8 +116,9 @@ def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]
 
 
 def _job_facts(row: Sequence[Any]) -> JobFacts:
-    counters = dict(zip(COUNTER_NAMES, row[7:], strict=True))
-    return JobFacts(row[0], row[1], row[2], row[3], JobState(row[4]), row[5], bool(row[6]), counters)
+    counters = dict(zip(COUNTER_NAMES, row[8:], strict=True))
+    cancelled = row[7] is not None
+    return JobFacts(row[0], row[1], row[2], row[3], JobState(row[4]), row[5], bool(row[6]), cancelled, counters)
 
 
 def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:

@@ -1,0 +1,645 @@
+"""A cancelled job: nothing of it is sent any more, whoever forgets that it was cancelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.reads import rows_read
+from tests.support.runtime import RECALL, UPLOAD, Site, an_account, busy, lost, planted, refused
+from worker import Chats, Customers, Everyone, NewJob, Text, To, enqueue_many, external, webhook, youdu
+from worker.channels.registry import channel
+from worker.config.places import UrlFrom
+from worker.config.policy import reported_elsewhere
+from worker.config.settings import Settings
+from worker.control import recall as recalling
+from worker.control.audit import list_audit
+from worker.control.cancel import Cancelled, cancel, cancel_in, find_in, find_open, mark
+from worker.control.recall import Recalled, recall_in
+from worker.control.revocations import Revocations
+from worker.domain.account import Account, Secret
+from worker.domain.call import CallResult, Request
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Recipients
+from worker.domain.errors import CheckFailed, ConfigurationError
+from worker.domain.job import part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.outcome import Accepted, Progress, Retry, Taken, Verdict
+from worker.domain.settle import Policy
+from worker.domain.state import PartState
+from worker.outbox.commit.commands import End, Mark, Narrowing
+from worker.outbox.commit.ledger import commit
+from worker.outbox.control.cancels import open_parts
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.jobs.loading import DuePart, load
+
+DAY = timedelta(days=1)
+NOT_SENT = "cancelled before it was sent"
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def stop(site: Site, *ids: str, **options: Any) -> Cancelled:
+    """Jobs by their ids, or what a filter has, as from another process."""
+    wanted = options.pop("wanted", None) or JobFilter(ids=ids)
+    reported = options.pop("reported", frozenset())
+    options.setdefault("carry_out", lambda changes: commit(site.database, changes, Policy(), reported=reported))
+    return cancel_in(site.database, find_in(site.database, wanted), "zhang", "wrong text", **options)
+
+
+def test_a_job_of_tomorrow_is_cancelled_today(site: Site) -> None:
+    """In its rows: no process has to know of it."""
+    job = site.send(due_at=DAY)
+
+    done = stop(site, job)
+    before = site.state(job)
+    site.advance(DAY.total_seconds())
+    site.run()
+
+    assert ("cancelled", NOT_SENT, []) == (before, site.part(job).reason, site.calls())
+    assert ("cancelled", 1, {"cancelled": 1}, ()) == (site.job(job).state, done.jobs, done.parts, done.recallable)
+
+
+@pytest.mark.parametrize("answer", ["for now", "never left", "accepted"])
+def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None:
+    """Refused for now, or never left: cancelled with the answer, in the same transaction. Accepted is accepted."""
+    job = site.send()
+
+    def cancelled_meanwhile(request: Request) -> CallResult:
+        nonlocal done
+        done = stop(site, job)
+        return busy() if answer == "for now" else site.vendor.takes(request)
+
+    done: Cancelled | None = None
+    if answer == "never left":
+        stop_when_marked(site, job)
+    else:
+        site.vendor.says(cancelled_meanwhile)
+    site.ring(job)
+
+    assert ("accepted" if answer == "accepted" else "cancelled") == site.state(job) == site.job(job).state
+    assert done is None or (1, {"sending": 1}) == (done.jobs, done.parts)
+
+
+def stop_when_marked(site: Site, job: str) -> None:
+    """The job is cancelled behind the mark of its call, and the process may not make the call any more."""
+    site.runtime.probe = lambda label: label == "after_mark" and (stop(site, job), site.runtime.lease.end())
+
+
+def test_what_waits_in_a_hand_is_not_marked(site: Site) -> None:
+    """Loaded by a doorbell that sends another part first."""
+    first, second = site.send("first"), site.send("second")
+
+    def cancelled_meanwhile(request: Request) -> CallResult:
+        stop(site, second)
+        return site.vendor.takes(request)
+
+    site.vendor.says(cancelled_meanwhile)
+    site.ring(first, second)
+
+    assert (["accepted", "cancelled"], 1) == ([site.state(first), site.state(second)], len(site.calls()))
+
+
+def test_what_is_in_doubt_is_not_repeated(site: Site) -> None:
+    """It may have been sent, so it is held as unknown for a person."""
+    job = site.send()
+    site.vendor.says(lost())
+    site.ring(job)
+
+    done = stop(site, job)
+    site.advance(60)
+    site.recover()
+    site.run()
+
+    assert {"unknown": 1} == done.parts
+    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
+
+
+def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
+    """Added since, or the process that cancelled died behind its first transaction: its sender sees the job's mark."""
+    fresh, doubtful = site.send("one"), site.send("two")
+    site.vendor.says(lost())
+    site.ring(doubtful)
+
+    assert 2 == mark(site.database, [fresh, doubtful])
+    site.run()
+    site.advance(60)
+    site.recover()
+    site.run()
+
+    assert (["cancelled", "unknown"], 1) == ([site.state(fresh), site.state(doubtful)], len(site.calls()))
+    assert "read_timeout; held: its job was cancelled" == site.part(doubtful).reason
+    assert 0 == mark(site.database, [fresh, doubtful]), "once"
+
+
+def test_nothing_is_left_for_later(site: Site) -> None:
+    """A part that is taken apart, before its call or by its answer, while its job is being cancelled."""
+    before, after = (site.send(f"{n}", To(["anna", "bob"])) for n in range(2))
+    commit(site.database, [Mark(part_id(after, 0), 0, "p", 1_000_000)], Policy())
+    mark(site.database, [before, after])
+
+    narrowing = Narrowing(part_id(before, 0), 0, '{"users": ["anna"]}', '{"users": ["bob"]}', 1_000_000, "member")
+    answer = Verdict(Progress({"users": ["anna"]}, "some have left", apart={"users": ["bob"]}))
+    commit(site.database, [narrowing, End(part_id(after, 0), 1, "p", answer, 5)], Policy())
+
+    assert ["cancelled", "cancelled", "cancelled"] == [
+        site.state(before),
+        *(PartState(row.state).label for row in site.rows(PARTS, job=after)),
+    ]
+    assert [(0, 1), (0, 2)] == [(site.job(job).n_open, site.job(job).n_cancelled) for job in (before, after)]
+
+
+PARTS = "select * from worker_parts where job_id = :job order by n"
+
+
+def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
+    """Its sender has read it before the mark; a recall of two messages would become two parts."""
+    job = site.send(to=To([f"u{n}" for n in range(1_001)]))
+    site.run()
+    recall = site.recall(job)
+    found = load_part(site, recall)
+
+    mark(site.database, [recall])
+    site.runtime.follow_ups.recall(found, channel("wecom_app"))
+    stopped = stop(site, recall)
+
+    assert ({"cancelled": 1}, 1) == (stopped.parts, len(site.rows(PARTS, job=recall)))
+
+
+def load_part(site: Site, job: str) -> DuePart:
+    with site.database.reading() as connection:
+        [found] = load(connection, site.database.now, [part_id(job, 0)])
+    return found
+
+
+def test_a_repeat_is_not_left_behind_a_parked_account(site: Site) -> None:
+    """No sender comes to see the mark: recovery holds what it would repeat."""
+    job = site.send()
+    site.vendor.says(lost())
+    mark_when_called(site, job)
+    site.ring(job)
+    site.advance(60)
+    site.recover()
+
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+
+
+def mark_when_called(site: Site, job: str) -> None:
+    """The job is cancelled while its call is in the air, by a command that dies behind its first transaction."""
+    site.runtime.probe = lambda label: label == "after_mark" and mark(site.database, [job])
+
+
+def test_a_late_answer_sends_nothing_again(site: Site) -> None:
+    """Held in doubt when it was cancelled; then the answer comes: the vendor was too busy."""
+    job = site.send(on_unknown="hold")
+    site.vendor.says(lost())
+    site.ring(job)
+    site.advance(60)
+    site.recover()
+    held = site.part(job)
+
+    done = stop(site, job)
+    late = End(held.id, 1, held.incarnation, Verdict(Retry("system busy", busy=True)), 5)
+    commit(site.database, [late], Policy())
+
+    assert (("unknown", None), {"unknown": 1}) == ((held.state, held.not_before), done.parts)
+    assert ("cancelled", 0) == (site.state(job), site.part(job).doubts)
+
+
+def test_an_upload_that_is_cancelled_is_made_again_for_those_who_wait(site: Site) -> None:
+    """It belongs to the send that needed it first; a filter leaves it alone."""
+    waiting = site.image()
+    site.run(1)
+    [upload] = site.rows("select id from worker_jobs where kind = 'upload'")
+    recall = site.recall(site.send(due_at=DAY), due_at=DAY)
+
+    assert {upload.id, recall}.isdisjoint(find_in(site.database, JobFilter(account="hr")).ids)
+    assert (upload.id,) == find_in(site.database, JobFilter(kind="upload")).ids
+    stop(site, upload.id)
+    site.run()
+
+    assert ("cancelled", "accepted") == (site.job(upload.id).state, site.state(waiting))
+    assert 1 == len(site.calls(UPLOAD))
+
+
+def test_an_upload_in_doubt_that_is_cancelled_is_made_again(site: Site) -> None:
+    """It is held, and the send that waits for it loses nothing: another upload does no harm."""
+    site.vendor.says(lost())
+    waiting = site.image()
+    site.run(3)
+    [upload] = site.rows("select id from worker_jobs where kind = 'upload'")
+    before = site.state(upload.id)
+
+    stop(site, upload.id)
+    site.run()
+
+    assert ("unknown", "unknown", "accepted") == (before, site.state(upload.id), site.state(waiting))
+    assert 2 == len(site.calls(UPLOAD))
+
+
+def test_a_repeat_that_comes_back_is_held(site: Site) -> None:
+    """Cancelled while its repeat is in the air, which a stale token sends back: no sender may come by again."""
+    job = site.send()
+    site.vendor.says(lost())
+    site.ring(job)
+    site.advance(60)
+    site.recover()
+
+    def cancelled_meanwhile(request: Request) -> CallResult:
+        stop(site, job)
+        return refused(42001, "access_token expired")
+
+    site.vendor.says(cancelled_meanwhile)
+    site.ring(job)
+
+    assert ("unknown", None, 2) == (site.state(job), site.part(job).not_before, len(site.calls()))
+
+
+def test_an_answer_in_between_is_told(site: Site) -> None:
+    """Accepted after the parts were read: it is counted, and named for a recall."""
+    job = site.send(to=To([f"u{n}" for n in range(1_001)]))
+    commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
+    answer = End(part_id(job, 0), 1, "p", Verdict(Accepted(Taken(msgid="m1"))), 5)
+
+    done = stop(site, job, carry_out=lambda changes: commit(site.database, [answer, *changes], Policy()))
+
+    assert ({"accepted": 1, "cancelled": 1}, (job,)) == (done.parts, done.recallable)
+
+
+def test_what_cannot_be_read_is_held(site: Site) -> None:
+    """An odd document keeps no other part from being ended."""
+    odd, fine = site.send("one"), site.send("two", due_at=DAY)
+    site.vendor.says(lost())
+    site.ring(odd)
+    site.sql("update worker_jobs set message = '{' where id = :id", id=odd)
+
+    done = stop(site, odd, fine)
+
+    assert ({"unknown": 1, "cancelled": 1}, None) == (done.parts, site.part(odd).not_before)
+
+
+def test_those_behind_it_go_on(site: Site) -> None:
+    """Its followers in an order, an update that waits for it, and hooks that listen."""
+    first = site.send("first", order_key="k", due_at=timedelta(hours=1))
+    behind = site.send("behind", order_key="k", due_at=timedelta(hours=1))
+    card = site.card(due_at=DAY)
+    update = site.update(card)
+    site.run()
+    waiting = site.state(update)
+
+    stop(site, first, card, reported=reported_elsewhere(Settings(hooks="app.hooks")))
+    site.advance(3_600)
+    site.run()
+
+    assert ("queued", "accepted") == (waiting, site.state(update))
+    assert ("accepted", 1) == (site.state(behind), len(site.calls()))
+    assert {first, card} == {row.job_id for row in site.rows("select job_id from worker_events")}
+
+
+def test_a_recall_can_be_cancelled_too(site: Site) -> None:
+    """Any kind: the message that it was about stays."""
+    job = site.send()
+    site.run()
+    recall = site.recall(job, due_at=DAY)
+
+    done = stop(site, recall)
+    site.advance(DAY.total_seconds())
+    site.run()
+
+    assert ("cancelled", 1) == (site.state(recall), len(site.calls()))
+    assert (1, ()) == (done.jobs, done.recallable)
+
+
+def test_what_was_sent_is_told_and_how_it_is_taken_back(site: Site) -> None:
+    """Two parts, one of which has gone: the counts add up, and the job is named for a recall."""
+    job = site.send(to=To([f"u{n}" for n in range(1_001)]))
+    site.bell.answer(site.part(job).lane, [part_id(job, 0)])
+    site.settle()
+
+    done = stop(site, job)
+    site.run()
+
+    assert ("accepted", "cancelled", 1) == (site.state(job, 0), site.state(job, 1), len(site.calls()))
+    assert ({"accepted": 1, "cancelled": 1}, (job,)) == (done.parts, done.recallable)
+    assert "partial" == site.job(job).state
+    assert () == find_in(site.database, JobFilter(ids=[job])).ids
+
+
+HELLO = Text(content="hello")
+ON_EACH_CHANNEL: list[tuple[str, Message, Recipients]] = [
+    ("hr", HELLO, To(["anna"])),
+    ("hr", HELLO, Everyone()),
+    ("bot", webhook.Text(content="hello"), Chats("wrkA")),
+    ("news", external.Campaign(text="hello"), Customers({"ann": ["wm1"]})),
+    ("desk", youdu.Text(content="hello"), To(["anna"])),
+]
+
+
+@pytest.mark.parametrize(("account", "message", "to"), ON_EACH_CHANNEL, ids=lambda one: str(one)[:12])
+def test_every_channel_obeys(
+    database: Database, driven_clock: DrivenClock, account: str, message: Message, to: Recipients
+) -> None:
+    """Before the first byte, whether its parts are ended at once or found by a sender."""
+    key = "633a31f6-0000-4bc4-97a0-0ec1eefaaaaa"
+    aes = "RkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkY="
+    accounts = [
+        an_account(allow_everyone=True),
+        Account("bot", "wecom_webhook", "http://vendor", {"edition": "push", "deadline_s": 20.0}, Secret(lambda: key)),
+        Account("news", "wecom_external", "http://vendor", {"corpid": "ww1"}, Secret(lambda: "s")),
+        Account("desk", "youdu", "http://vendor", {"buin": 1, "appid": "a"}, Secret(lambda: aes)),
+    ]
+    with planted(database, driven_clock, accounts=accounts) as site:
+        ended, found = (site.ask(message, to, account=account) for _ in range(2))
+        stop(site, ended)
+        mark(site.database, [found])
+        site.run()
+
+        assert ["cancelled", "cancelled"] == [site.state(ended), site.state(found)]
+        assert [] == site.transport.calls
+
+
+def test_only_what_the_filter_has_is_found(site: Site) -> None:
+    """By tag, account, kind, channel and ids; of jobs that have ended nothing is left to be cancelled."""
+    lunch = site.send("a", tags=["lunch", 'half "lunch'], due_at=DAY)
+    odd = site.send("b", tags=['a"lunch', "%_!", "LUNCH"], due_at=DAY)
+    other = site.send("c", account="it", due_at=DAY)
+    ended = site.send("d", tags=["lunch"])
+    site.run()
+
+    def of(**wanted: Any) -> set[str]:
+        return set(find_in(site.database, JobFilter(**wanted)).ids)
+
+    assert {lunch} == of(tag="lunch") == of(tag="lunch", account="hr") == of(ids=[lunch, ended, "0" * 32])
+    assert {odd} == of(tag="%_!") == of(tag='a"lunch') == of(tag="LUNCH")
+    assert set() == of(tag="_") == of(tag="lunch", account="it") == of(kind="recall") == of(channel="youdu")
+    assert {lunch, odd, other} == of(kind="send") == of(channel="wecom_app")
+    assert {other} == of(account="it") == of(ids=[lunch, other], account="it")
+    found = find_in(site.database, JobFilter(kind="send"))
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.parts)
+
+
+def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short in the middle: all are marked, so none is sent; given again it ends the rest."""
+    monkeypatch.setattr("worker.control.cancel.TOGETHER", 2)
+    monkeypatch.setattr("worker.control.cancel.MARKED_TOGETHER", 3)
+    monkeypatch.setattr("worker.control.cancel.CHANGES_TOGETHER", 1)
+    jobs = [site.send(f"{n}", tags=["lunch"], due_at=DAY) for n in range(5)]
+    seen: list[int] = []
+
+    def dies(done: int) -> None:
+        seen.append(done)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop(site, wanted=JobFilter(tag="lunch"), progress=dies)
+    cut = sorted(site.state(job) for job in jobs)
+    seen.clear()
+    done = stop(site, wanted=JobFilter(tag="lunch"), progress=seen.append)
+    with site.database.reading() as connection:
+        again, first = list_audit(connection)
+
+    assert [*["cancelled"] * 2, *["queued"] * 3] == cut
+    assert (3, {"cancelled": 3}, [2, 3]) == (done.jobs, done.parts, seen)
+    assert {"jobs": 5, "cancelled": 2} == first.counts
+    assert first.ended_at is None
+    assert {"cancelled": 3} == again.counts
+    assert ("cancel", "zhang", "wrong text") == (again.action, again.person, again.why)
+    assert {"filter": {"tag": "lunch"}, "jobs": 3} == again.asked
+    assert again.ended_at is not None
+
+
+def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
+    """All of a mailing since then is accounted for: what had gone, what was cancelled, and what a recall takes back."""
+    old = site.send("old", tags=["lunch"])
+    site.run()
+    site.advance(3_600)
+    gone = [site.send(f"{n}", tags=["lunch"]) for n in range(2)]
+    site.run()
+    waiting = site.send("late", tags=["lunch"], due_at=DAY)
+    since = datetime.fromtimestamp(site.job(gone[0]).created_at / 1_000_000, UTC)
+
+    found = find_in(site.database, JobFilter(tag="lunch", created_from=since))
+    done = stop(site, wanted=JobFilter(tag="lunch", created_from=since))
+    later = find_in(site.database, JobFilter(tag="lunch", created_from=since))
+
+    assert (sorted([*gone, waiting]), 2, {"queued": 1}) == (sorted(found.ids), found.ended, found.parts)
+    assert (1, {"accepted": 2, "cancelled": 1}) == (done.jobs, done.parts)
+    assert (set(gone), ()) == (set(done.recallable), later.ids)
+    assert old not in found.ids
+
+
+# -- recalls of many ---------------------------------------------------------------------------------------------------
+
+
+def take_back(site: Site, wanted: JobFilter) -> Recalled:
+    return recall_in(site.database, recalling.find_in(site.database, wanted), "zhang", "wrong text", site.accounts)
+
+
+def test_a_mailing_is_taken_back(site: Site) -> None:
+    """By its tag and the time; what was not sent is cancelled; a second time nothing is left to be recalled."""
+    mailing = [site.send(f"{n}", f"u{n}", tags=["lunch"]) for n in range(3)]
+    other, elsewhere = site.send("other"), site.send("it", account="it", tags=["lunch"])
+    site.run()
+    waiting = site.send("late", tags=["lunch"], due_at=DAY)
+    since = JobFilter(tag="lunch", account="hr", created_from=datetime(2020, 1, 1, tzinfo=UTC))
+
+    done = take_back(site, since)
+    again = take_back(site, since)
+    site.run()
+
+    assert (4, {}, (), {}) == (len(done.recalls), done.refused, again.recalls, again.refused)
+    assert {"accepted"} == {site.job(job).state for job in done.recalls}
+    assert 3 == len(site.bodies(RECALL))
+    assert ["cancelled", "accepted", "accepted"] == [site.job(job).state for job in (waiting, other, elsewhere)]
+    assert all(site.of("receipts", job)[0].recalled_at for job in mailing)
+    with site.database.reading() as connection:
+        _, first = list_audit(connection)
+    assert ("recall", "zhang", {"recalls": 4}) == (first.action, first.person, first.counts)
+
+
+def test_what_cannot_be_recalled_is_left_out(site: Site) -> None:
+    """Uploads, what was never sent, and what ended without; a recall that failed may be tried again."""
+    upload, sent, never = site.upload(), site.send("one"), site.send("two", due_at=DAY)
+    site.run()
+    stop(site, never)
+    site.vendor.says(refused(42052, "too late"))
+    failed = site.recall(sent)
+    site.run()
+
+    found = recalling.find_in(site.database, JobFilter(ids=[upload, sent, never]))
+
+    assert ("rejected", (sent,)) == (site.job(failed).state, found.ids)
+    with pytest.raises(CheckFailed, match="filter: would look through all jobs; give created_from"):
+        recalling.find_in(site.database, JobFilter(tag="lunch"))
+    with pytest.raises(CheckFailed, match="ids: name single parts"):
+        recalling.find_in(site.database, JobFilter(ids=[part_id(sent, 0)]))
+
+
+def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
+    """Its account is not in the settings any more."""
+    first, second = site.send("one"), site.send("two", account="it")
+    site.run()
+    site.accounts.replace(an_account())
+
+    done = take_back(site, JobFilter(ids=[first, second]))
+    site.run()
+
+    assert ({second}, 1) == (set(done.refused), len(done.recalls))
+    assert "accepted" == site.job(done.recalls[0]).state
+
+
+# -- many --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fewer_databases("each move alone is tried on all of them")
+def test_two_thousand_while_they_are_sent(site: Site) -> None:
+    """Eight hundred have gone: each is accounted for, and nothing more goes."""
+    new = [NewJob("hr", Text(content="wrong"), To(users=[f"u{n}"]), tags=["wrong"]) for n in range(2_000)]
+    with site.database.writing() as connection:
+        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)]
+    for at in range(0, 800, 50):
+        site.bell.answer(site.part(jobs[0]).lane, [part_id(job, 0) for job in jobs[at : at + 50]])
+    site.settle()
+    gone = len(site.calls())
+
+    done = stop(site, wanted=JobFilter(tag="wrong"))
+    site.run(60)
+
+    assert (800, 800) == (gone, len(site.calls()))
+    assert ({"cancelled": 1_200}, 1_200) == (done.parts, done.jobs)
+    assert {"accepted": 800, "cancelled": 1_200} == Counter(site.job(job).state for job in jobs)
+
+
+def test_ended_jobs_stay_as_they_are(site: Site) -> None:
+    """Nothing is marked: what was sent stays sent."""
+    job = site.send()
+    found = find_in(site.database, JobFilter(ids=[job]))
+    site.run()
+
+    done = cancel_in(site.database, found, "zhang", "", carry_out=lambda changes: pytest.fail("nothing is to change"))
+
+    assert (0, {"accepted": 1}, (job,)) == (done.jobs, done.parts, done.recallable)
+    assert (None, ()) == (site.job(job).cancelled_at, find_in(site.database, JobFilter(ids=[job])).ids)
+
+
+def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> None:
+    """That of the settings, whose hooks hear of it; a file that is missing is not made."""
+    settings = Settings(database=UrlFrom(url=database_url), hooks="app.hooks")
+    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
+        job = site.send(due_at=DAY)
+        done = cancel(find_open(JobFilter(account="hr"), settings=settings), person="zhang", settings=settings)
+
+        assert (1, "cancelled") == (done.jobs, site.state(job))
+        assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
+    with pytest.raises(ConfigurationError, match="there is no file"):
+        find_open(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/none.db")))
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_what_is_open_is_found_without_a_look_at_what_ended(site: Site) -> None:
+    """Three of 2,003: the cost does not grow with what has ended."""
+    with site.database.writing() as connection:
+        new = [NewJob("hr", Text(content=f"{n}"), To(users=[f"u{n}"]), tags=["lunch"]) for n in range(2_000)]
+        enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)
+    site.sql("update worker_parts set state = 2")
+    if site.database.dialect.name == "postgresql":
+        with site.database.reading() as connection:
+            connection.execute(text("vacuum worker_parts"))
+    jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(3)]
+    site.vendor.says(lost())
+    site.ring(jobs[0])
+    filters = [JobFilter(tag="lunch"), JobFilter(ids=jobs), JobFilter(called_from=datetime(2020, 1, 1, tzinfo=UTC))]
+
+    read = [rows_read(site.database, lambda c, w=wanted: list(open_parts(c, w))) for wanted in filters]  # type: ignore[misc]
+
+    assert max(read) < 80, read
+
+
+@pytest.mark.fewer_databases("checks of arguments")
+def test_wrong_words_are_refused(site: Site) -> None:
+    """Before anything is written."""
+    job = site.send()
+    with pytest.raises(CheckFailed, match=r"ids: name single parts .*found 1.*give the id of their job"):
+        stop(site, part_id(job, 0))
+    found = find_in(site.database, JobFilter(ids=[job]))
+    for person, why, sentence in (
+        ("", "", "person: says nothing"),
+        ("a\x00", "", "person: holds a NUL"),
+        ("a", "x" * 301, "why: is too long"),
+    ):
+        with pytest.raises(CheckFailed, match=sentence):
+            cancel_in(site.database, found, person, why, carry_out=lambda changes: pytest.fail("not yet"))
+    assert (None, []) == (site.job(job).cancelled_at, site.rows("select * from worker_audit"))
+
+
+# -- revoked in Flower -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def revoked() -> set[str]:
+    """What a process was told."""
+    return set()
+
+
+def test_a_revoked_job_is_cancelled_for_ever(site: Site, revoked: set[str]) -> None:
+    """Once, however many processes hear of it, and by the writer, so that Flower is told."""
+    job = site.send(due_at=DAY)
+    revoked.add(job)
+    here, elsewhere = Revocations(site.runtime, revoked), Revocations(site.runtime, {job})
+
+    here.turn()
+    elsewhere.turn()
+    here.turn()
+    revoked.clear()
+    here.turn()
+    site.advance(DAY.total_seconds())
+    site.run()
+
+    assert ("cancelled", []) == (site.state(job), site.calls())
+    assert [job] == [one.job_id for one in site.told]
+    [entry] = site.rows("select * from worker_audit")
+    assert ("cancel", "Flower or celery control", "revoked") == (entry.action, entry.person, entry.why)
+    assert ('{"jobs": 1}', True) == (entry.counts, entry.ended_at is not None)
+
+
+def test_a_revocation_is_carried_out_by_each_process(site: Site, revoked: set[str]) -> None:
+    """The first to hear of it died behind the mark, or the answer of that commit was lost."""
+    first, second = site.send(due_at=DAY), site.send("two", due_at=DAY)
+    revoked |= {first, second}
+    mark(site.database, [first])
+    revocations = Revocations(site.runtime, revoked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.control.revocations.stop_jobs", lambda *_: 1 / 0)
+        revocations.turn()
+    between = [site.state(first), site.state(second)]
+
+    revocations.turn()
+
+    assert (["queued"] * 2, ["cancelled"] * 2) == (between, [site.state(first), site.state(second)])
+    assert 1 == len(site.rows("select * from worker_audit")), "of the one whose mark it set"
+
+
+def test_what_is_no_job_is_passed(site: Site, revoked: set[str]) -> None:
+    """Celery revokes whatever id it is given; one that no database takes keeps no job from being cancelled."""
+    ended = site.send()
+    site.run()
+    job = site.send(due_at=DAY)
+    revoked |= {"no\0id", "018f0000000070008000000000000000", ended, job}
+
+    Revocations(site.runtime, revoked).turn()
+
+    assert ["accepted", "cancelled"] == [site.state(ended), site.state(job)]

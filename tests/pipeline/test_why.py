@@ -1,0 +1,275 @@
+"""What a job waits for: one test for each cause, with what one could do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.support.runtime import Site, busy, lost, planted, refused
+from worker import JobNotFound, PartWait, WaitFor, Why, why
+from worker.control.cancel import mark
+from worker.domain.call import CallResult, Request
+from worker.domain.pacing.lane import LaneBlock
+from worker.domain.settle import Policy
+from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import begin_lanes, block_lanes
+from worker.producer.resend import skip
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def asked(site: Site, name: str) -> Why:
+    with site.database.reading() as connection:
+        return why(connection, name, accounts=["hr", "it"], clock=site.clock)
+
+
+def waits(site: Site, job: str) -> list[PartWait]:
+    return list(asked(site, job).waits)
+
+
+def causes(site: Site, job: str) -> list[WaitFor]:
+    return [wait.what for wait in waits(site, job)]
+
+
+def test_it_is_due_later(site: Site) -> None:
+    """Until when."""
+    job = site.send(due_at=DAY)
+
+    [wait] = waits(site, job)
+
+    assert (WaitFor.DUE_AT, "it is due later", job + "-0") == (wait.what, wait.text, wait.part)
+    assert wait.until is not None
+    assert site.part(job).not_before == wait.until.timestamp() * 1_000_000
+
+
+def test_it_is_tried_again(site: Site) -> None:
+    """How often it was tried, and why it was refused; the code's meaning stands beside it."""
+    job = site.send()
+    site.vendor.says(busy())
+    site.ring(job)
+
+    told = asked(site, job)
+
+    assert [WaitFor.RETRY] == [wait.what for wait in told.waits if wait.what is not WaitFor.SLOW_START]
+    assert told.waits[0].text.startswith("tried 1 times: -1")
+    assert told.waits[0].until is not None
+    assert told.meanings[-1][0].startswith("-1  ")
+
+
+def test_a_limit_has_no_room(site: Site) -> None:
+    """The member's; its name, and where its use is shown."""
+    site.ring(*[site.send(f"{n}") for n in range(30)])
+    job = site.send("one more")
+    site.ring(job)
+
+    wait = waits(site, job)[0]
+
+    assert (WaitFor.LIMIT, "the limit member_minute has no room for it") == (wait.what, wait.text)
+    assert ("worker limits --account hr",) == wait.commands
+    assert wait.until is not None
+
+
+def test_its_lane_is_blocked(site: Site) -> None:
+    """By a penalty of the vendor's, until an instant."""
+    job = site.send()
+    lane = site.part(job).lane
+    write(site, LaneBlock(lane, "hr", "send/text", 60.0, "45009 called too often"))
+
+    [wait] = waits(site, job)
+
+    assert (WaitFor.BLOCK, "lane send/text: 45009 called too often", ()) == (wait.what, wait.text, wait.commands)
+    assert (wait.since, wait.until) != (None, None)
+    assert wait.until is not None
+    assert wait.since is not None
+    assert timedelta(seconds=60) == wait.until - wait.since
+
+
+def write(site: Site, block: LaneBlock) -> None:
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+
+
+def test_its_account_is_parked(site: Site) -> None:
+    """What a person has to do, and the command that lets it try."""
+    job = site.send()
+    site.vendor.says(refused(60020, "not allow to access from your ip, from ip: 203.0.113.7"))
+    site.ring(job)
+
+    [wait] = waits(site, job)
+
+    assert (WaitFor.PARKED, ("worker resume hr",)) == (wait.what, wait.commands)
+    assert wait.text.startswith("account hr: 60020")
+
+
+def test_its_vendor_is_ill(site: Site) -> None:
+    """The breaker is open; `breaker_failures` says after how many failures."""
+    job = site.send()
+    failed = LaneBlock("hr", "hr", "hr", 1.0, "no answer", failed=True)
+    for _ in range(5):
+        write(site, failed)
+        site.advance(2)
+    write(site, failed)
+
+    assert WaitFor.BREAKER in causes(site, job)
+
+
+def test_its_account_gets_no_token(site: Site) -> None:
+    """The vendor refuses the secret."""
+    job = site.send()
+    site.forget_tokens()
+    site.vendor.says_for_tokens(refused(40001, "invalid credential"))
+    site.ring(job)
+
+    [wait] = waits(site, job)
+
+    assert (WaitFor.TOKEN, ("worker resume hr",)) == (wait.what, wait.commands)
+
+
+def test_its_lane_starts_slowly(site: Site) -> None:
+    """Not blocked, and not at full speed."""
+    job = site.send()
+    site.database.run(lambda connection: begin_lanes(connection, site.database.now, [site.part(job).lane]))
+
+    assert [WaitFor.SLOW_START, WaitFor.TURN] == causes(site, job)
+
+
+def test_another_is_before_it_in_its_order(site: Site) -> None:
+    """Which one, and how to go on without it."""
+    first = site.send("first", order_key="k", due_at=DAY)
+    second = site.send("second", order_key="k", due_at=2 * DAY)
+
+    wait = waits(site, second)[0]
+
+    assert (WaitFor.ORDER, f"part {first}-0 is before it in its order") == (wait.what, wait.text)
+    assert (f"worker why {first}", f"worker skip {first}") == wait.commands
+    assert [WaitFor.DUE_AT] == causes(site, first)
+
+
+def test_it_waits_for_another_job(site: Site) -> None:
+    """An update of a card that is not sent yet."""
+    card = site.card(due_at=DAY)
+    update = site.update(card)
+    site.run()
+
+    [wait] = waits(site, update)
+
+    assert (WaitFor.JOB, (f"worker why {card}",)) == (wait.what, wait.commands)
+
+
+def test_it_is_in_doubt_and_then_held(site: Site) -> None:
+    """First it moves by itself, at a time; then a person decides, by one of these commands."""
+    job = site.send(on_unknown="hold")
+    site.vendor.says(lost())
+    site.ring(job)
+    [doubt] = waits(site, job)
+    site.advance(60)
+    site.recover()
+    [held] = waits(site, job)
+
+    assert (WaitFor.DOUBT, True) == (doubt.what, doubt.until is not None)
+    assert (WaitFor.PERSON, None) == (held.what, held.until)
+    assert f'worker resolve {job}-0 --why "..." --sent' == held.commands[0]
+
+
+def test_its_call_is_in_the_air(site: Site) -> None:
+    """By which process, and by when its answer must have come."""
+    job = site.send()
+    found: list[PartWait] = []
+
+    def look(request: Request) -> CallResult:
+        found.extend(waits(site, job))
+        return site.vendor.takes(request)
+
+    site.vendor.says(look)
+    site.ring(job)
+
+    [wait] = found
+    assert WaitFor.ANSWER == wait.what
+    assert site.runtime.lease.incarnation in wait.text
+    assert wait.until is not None
+    assert wait.since is not None
+    assert wait.until > wait.since
+
+
+def test_no_worker_is_alive(site: Site) -> None:
+    """And with one: nothing stands in its way."""
+    job = site.send()
+    alive = causes(site, job)
+    site.clock.advance(3_600)
+
+    assert ([WaitFor.TURN], [WaitFor.WORKER]) == (alive, causes(site, job))
+
+
+def test_its_process_ended(site: Site) -> None:
+    """Nothing is in the air any more; and nothing is done about it before a worker is there."""
+    job = site.send()
+    commit(site.database, [Mark(job + "-0", 0, "gone", 1_000_000)], Policy())
+    site.clock.advance(3_600)
+
+    answer, worker = waits(site, job)
+
+    assert (WaitFor.ANSWER, WaitFor.WORKER) == (answer.what, worker.what)
+    assert "was made by process gone, which ended" in answer.text
+
+
+def test_its_job_was_cancelled(site: Site) -> None:
+    """By a command that was cut short: given again, it ends the part."""
+    job = site.send(due_at=DAY)
+    mark(site.database, [job])
+
+    wait = waits(site, job)[0]
+
+    assert (WaitFor.CANCELLED, (f"worker cancel {job}",)) == (wait.what, wait.commands)
+
+
+def test_it_was_taken_out_of_its_order(site: Site) -> None:
+    """`worker skip`: those behind it are before nothing."""
+    first = site.send("first", order_key="k", due_at=DAY)
+    site.send("second", order_key="k", due_at=2 * DAY)
+    skip(site.database, first)
+
+    assert [WaitFor.DUE_AT] == causes(site, first)
+
+
+def test_what_has_ended_waits_for_nothing(site: Site) -> None:
+    """Its history is told all the same."""
+    job = site.send()
+    site.run()
+
+    told = asked(site, job)
+
+    assert ((), "accepted", True) == (told.waits, told.job.state.label, len(told.timeline) > 3)
+
+
+def test_it_is_found_by_what_one_knows(site: Site) -> None:
+    """Its id, its beginning, a part, a dedupe key, a task_id; not by what several begin with."""
+    job = site.send(dedupe_key="order 7", due_at=DAY)
+    uuid = "550e8400-e29b-41d4-a716-446655440000"
+    keyed = site.send("keyed", dedupe_key=uuid, due_at=DAY)
+    card = site.card(task_id="leave-1", due_at=DAY, account="it")
+
+    for name in (job, job[:31], part := job + "-0", "order 7"):
+        assert job == asked(site, name).job.id, part
+    assert keyed == asked(site, uuid).job.id
+    assert job == asked(site, job[:31].upper()).job.id
+    for name in (card, card + "-0", "leave-1"):
+        assert card == asked(site, name).job.id
+    for name, text in (
+        ("0" * 32, "no job"),
+        (job[:7], "no job"),
+        (job[:31] + "-junk", "no job"),
+        ("a\0", "no job"),
+        (job[:8], "the beginning of several jobs"),
+    ):
+        with pytest.raises(JobNotFound, match=text):
+            asked(site, name)

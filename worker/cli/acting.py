@@ -1,0 +1,71 @@
+"""`worker replay`, `skip`, `resume` and `events retry`, each of which leaves an audit's row."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from worker.cli import callbacks, lanes
+from worker.config.accounts import accounts_of
+from worker.config.settings import load_settings
+from worker.control.audit import Running, audited
+from worker.control.opening import opened_current
+from worker.domain.errors import ConfigurationError
+from worker.producer import resend
+
+Ask = Callable[[str], bool]
+"""Asks a person; False: no."""
+
+
+def system_user() -> str:
+    """The name of the user who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
+        raise ConfigurationError(sentence) from None
+
+
+@contextmanager
+def _acting(action: str, asked: Mapping[str, Any], person: str | None, why: str) -> Iterator[Running]:
+    """The audit's row of a command, in the database of the settings; without a name the person is the system's user."""
+    with (
+        opened_current(load_settings()) as database,
+        audited(database, action, person=person or system_user(), why=why, asked=asked) as running,
+    ):
+        yield running
+
+
+def replay(job_id: str, *, why: str, person: str | None) -> str:
+    """Enqueues an ended job once more; returns the new job's id."""
+    accounts = accounts_of(load_settings())
+    with _acting("replay", {"ids": [job_id]}, person, why) as running:
+        with running.database.writing() as connection:
+            made = resend.replay(connection, job_id, accounts=accounts).id
+        running.counts["replays"] = 1
+    return made
+
+
+def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
+    """Lets the parts behind a job in its order go on; returns the parts they waited for."""
+    with _acting("skip", {"ids": [job_id]}, person, why) as running:
+        passed = resend.skip(running.database, job_id)
+        running.counts["parts"] = len(passed)
+    return passed
+
+
+def resume(name: str, *, why: str, person: str | None) -> list[str]:
+    """Lifts all blocks of an account and its lanes, or of one lane; a line for each."""
+    with _acting("resume", {"name": name}, person, why) as running:
+        told = lanes.resume(running.database, name)
+        running.counts["lifted"] = len(told)
+    return told
+
+
+def retry(event_id: str, *, why: str, person: str | None) -> None:
+    """Gives a parked or ignored event to the hooks again."""
+    with _acting("retry", {"event": event_id}, person, why) as running:
+        callbacks.retry(running.database, event_id)
+        running.counts["events"] = 1

@@ -1,0 +1,258 @@
+"""Cancels jobs: nothing of them is sent any more, whenever they are due and whatever their calls in the air answer.
+
+First the jobs are marked, which senders and the group commit obey from then on; then what waits is ended, so that
+counters, orders, follow-ups and hooks go on at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection
+
+from worker.channels.registry import channel, names
+from worker.config.policy import reported_elsewhere
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import audited
+from worker.control.opening import opened_current
+from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, stop
+from worker.domain.job import Kind, job_of
+from worker.domain.job_filter import JobFilter
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import PartState
+from worker.outbox.commit.commands import Change
+from worker.outbox.commit.ledger import commit
+from worker.outbox.control.cancels import (
+    CountedJob,
+    PartStanding,
+    counted_jobs,
+    left_out,
+    mark_cancelled,
+    open_parts,
+    part_standings,
+)
+from worker.outbox.control.matching import created_jobs
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.follow_ups import content_of, target_parts
+
+MARKED_TOGETHER = 1_000
+"""Jobs that are marked in one transaction."""
+TOGETHER = 50
+"""Jobs whose parts are looked at together."""
+CHANGES_TOGETHER = 400
+"""Parts that are ended in one transaction; workers cannot move them meanwhile."""
+PARTS_TOGETHER = 2_000
+"""Parts that are read together, but for a job that has more."""
+LOOKS = 4
+"""How often jobs are looked at, the last time only to tell: a transaction that began before the mark may add a part."""
+
+log = structlog.get_logger()
+CarryOut = Callable[[Sequence[Change]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """The jobs of a filter of which something could still be sent when it was asked; with `created_from` all of it."""
+
+    wanted: JobFilter
+    ids: tuple[str, ...]
+    counts: Mapping[tuple[str, str], int]
+    """(Account, kind) -> how many jobs."""
+    parts: Mapping[str, int]
+    """State -> how many of their parts are `queued`, `sending` or `unknown`."""
+    ended: int = 0
+    """How many of them have ended: with `created_from` these are told of, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of the jobs that were to be cancelled."""
+
+    audit: str
+    """Id of the row that says who cancelled them, and why."""
+    jobs: int
+    """How many are cancelled now; the others had ended meanwhile."""
+    parts: Mapping[str, int]
+    """State -> how many of the parts of all these jobs are in it now; `searched`: in doubt, and the vendor is asked for
+    it, which sends nothing."""
+    recallable: tuple[str, ...]
+    """The jobs of which the vendor took something that it can take back, if it is not too late."""
+
+
+def find_open(wanted: JobFilter, *, settings: Settings | None = None) -> OpenJobs:
+    """The jobs of a filter of which something may still be sent, in the database of the settings (default: in force).
+
+    With `created_from` also those that have ended since, so that `cancel` accounts for all; but none where nothing may
+    be sent any more. Recalls, uploads and tracks only where the filter has ids or a kind: a recall takes back, other
+    sends may wait for an upload, and a track sends nothing. CheckFailed where the filter names single parts: a job is
+    cancelled whole.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return find_in(database, wanted)
+
+
+def cancel(
+    found: OpenJobs,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Cancelled:
+    """Cancels jobs of any kind: from then on nothing of them is sent.
+
+    Queued parts end `cancelled`. A part in the air is not called back: its answer counts, and one that would be sent
+    again is cancelled. A part in doubt is not repeated any more, and held for a person. What the vendor took stays
+    (`recall` takes messages back, where the vendor can). `person` says who cancels, `why` for which reason, at most 300
+    characters; both are kept in the audit.
+
+    It commits by itself, 1,000 jobs at a time and then 400 parts, and may be given again after an error; `progress` is
+    called with the number of jobs that were gone through.
+    """
+    settings = settings or load_settings()
+    with opened_current(settings) as database:
+        reported = reported_elsewhere(settings)
+
+        def carry_out(changes: Sequence[Change]) -> None:
+            # No policy: nothing is repeated, and no lane hears of it.
+            commit(database, changes, Policy(), reported=reported)
+
+        return cancel_in(database, found, person, why, carry_out=carry_out, progress=progress)
+
+
+def find_in(database: Database, wanted: JobFilter) -> OpenJobs:
+    """The same in a database that is open."""
+    wanted.require_whole_jobs()
+    jobs: dict[str, tuple[str, str]] = {}
+    parts = Counter[str]()
+    with database.reading() as connection:
+        for job, state in open_parts(connection, wanted):
+            jobs.setdefault(job.id, (job.account, job.kind))
+            parts[state.label] += 1
+        going = len(jobs)
+        if wanted.ids is None and wanted.created_from is not None and jobs:
+            jobs |= {job.id: (job.account, job.kind) for job in created_jobs(connection, wanted, left_out(wanted))}
+    return OpenJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), parts, len(jobs) - going)
+
+
+def cancel_in(
+    database: Database,
+    found: OpenJobs,
+    person: str,
+    why: str,
+    *,
+    carry_out: CarryOut,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Cancelled:
+    """The same in a database that is open; `carry_out` returns when the changes are durable."""
+    jobs, parts, recallable = 0, Counter[str](), list[str]()
+    asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
+    with audited(database, "cancel", person=person, why=why, asked=asked) as running:
+        for at in range(0, len(found.ids), MARKED_TOGETHER):
+            running.counts["jobs"] += mark(database, found.ids[at : at + MARKED_TOGETHER])
+            running.note()
+        marked = running.counts.copy()
+        for at in range(0, len(found.ids), TOGETHER):
+            for stopped in stop_jobs(database, found.ids[at : at + TOGETHER], carry_out):
+                jobs += stopped.is_cancelled
+                parts += stopped.parts
+                recallable += [stopped.id] if stopped.can_be_recalled else []
+            running.counts = marked + parts
+            running.note()
+            progress(min(at + TOGETHER, len(found.ids)))
+    return Cancelled(running.id, jobs, parts, tuple(recallable))
+
+
+def mark(database: Database, ids: Sequence[str]) -> int:
+    """Marks jobs as cancelled, as far as they are open or in doubt and not marked yet; how many that were."""
+    return database.run(lambda connection: mark_cancelled(connection, database.now, ids))
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedJob:
+    """A job whose waiting parts were ended."""
+
+    id: str
+    is_cancelled: bool
+    """False: it had ended before it was marked."""
+    parts: Counter[str]
+    """State -> how many of its parts are in it; `searched`: in doubt, and looked for at the vendor."""
+    can_be_recalled: bool
+    """The vendor took something of it that it can take back."""
+
+
+def stop_jobs(database: Database, ids: Sequence[str], carry_out: CarryOut) -> list[StoppedJob]:
+    """Ends the waiting parts of jobs that are marked, and says how their parts stand."""
+    with database.reading() as connection:
+        jobs = counted_jobs(connection, ids)
+    # A job may have thousands of parts: each lot is looked at by itself.
+    return [stopped for lot in _lots(jobs.values()) for stopped in _stop_lot(database, lot, carry_out)]
+
+
+def _lots(jobs: Iterable[CountedJob]) -> Iterator[list[str]]:
+    """The jobs' ids, some together, so that they have not more parts than can be read together, or are one job."""
+    lot, parts = list[str](), 0
+    for job in jobs:
+        if lot and parts + job.parts > PARTS_TOGETHER:
+            yield lot
+            lot, parts = [], 0
+        lot.append(job.id)
+        parts += job.parts
+    if lot:
+        yield lot
+
+
+def _stop_lot(database: Database, ids: Sequence[str], carry_out: CarryOut) -> list[StoppedJob]:
+    for look in range(LOOKS):
+        with database.reading() as connection:
+            jobs = counted_jobs(connection, ids)
+            parts = part_standings(connection, [part for job in jobs.values() for part in job.part_ids()])
+            searched, changes = _changes(connection, jobs, parts)
+        if not changes or look == LOOKS - 1:
+            break
+        for at in range(0, len(changes), CHANGES_TOGETHER):
+            carry_out(changes[at : at + CHANGES_TOGETHER])
+    states: dict[str, Counter[str]] = {job: Counter() for job in jobs}
+    for part in parts:
+        states[job_of(part.id)]["searched" if part.id in searched else part.state.label] += 1
+    return [_stopped(job, states[job.id]) for job in jobs.values()]
+
+
+def _changes(
+    connection: Connection, jobs: Mapping[str, CountedJob], parts: Sequence[PartStanding]
+) -> tuple[set[str], list[Change]]:
+    """The parts in doubt that are searched for, and the changes that end what waits."""
+    # A queued part without doubt is ended by the group commit itself, under its lock: see `ledger.py`.
+    changes = [Change(part.id, _touch) for part in parts if part.state is PartState.QUEUED and not part.in_doubt]
+    in_doubt = [part.id for part in parts if part.in_doubt and part.goes_on and part.state in STOPPABLE]
+    searched = {id for job in {job_of(id) for id in in_doubt} for id in _searched(connection, jobs[job])}
+    changes += [stop("cancelled", id, looked_up=False) for id in in_doubt if id not in searched]
+    return searched.intersection(in_doubt), changes
+
+
+def _touch(part: PartFacts, now: int) -> None:
+    pass
+
+
+def _searched(connection: Connection, job: CountedJob) -> set[str]:
+    """The parts of a job for which the vendor is asked while they are in doubt; where that cannot be read, none."""
+    try:
+        kind, message = content_of(connection, job.id)
+        parts = target_parts(connection, job.id)
+        return {part.id for part in parts if is_looked_up(part, kind, message, channel(job.channel))}
+    except Exception as error:  # noqa: BLE001  one odd job must not keep those beside it
+        log.warning("not_judged", job=job.id, error=type(error).__name__)
+        return set()
+
+
+def _stopped(job: CountedJob, parts: Counter[str]) -> StoppedJob:
+    has_taken = bool(parts[PartState.ACCEPTED.label] or parts[PartState.PARTIAL.label])
+    can_be_recalled = has_taken and job.channel in names() and _takes_back(job)
+    return StoppedJob(job.id, job.cancelled_at is not None, parts, can_be_recalled)
+
+
+def _takes_back(job: CountedJob) -> bool:
+    return channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None

@@ -1,0 +1,127 @@
+"""Recalls of many jobs: each is a job of its own, enqueued as an application enqueues it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.channels.registry import channel
+from worker.config.accounts import AccountSource, accounts_of
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import audited
+from worker.control.opening import opened_current
+from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
+from worker.domain.job import Kind
+from worker.domain.job_filter import JobFilter
+from worker.outbox.control.recalls import sent_jobs
+from worker.outbox.engine.database import Database
+from worker.producer.recall import recall
+
+TOGETHER = 200
+"""Recalls in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentJobs:
+    """The jobs of a filter whose messages may be taken back, as they were when it was asked."""
+
+    wanted: JobFilter
+    ids: tuple[str, ...]
+    counts: Mapping[tuple[str, str], int]
+    """(Account, kind) -> how many jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What became of the jobs that were to be recalled."""
+
+    audit: str
+    """Id of the row that says who recalled them, and why."""
+    recalls: tuple[str, ...]
+    """The jobs that take their messages back."""
+    refused: Mapping[str, str]
+    """Jobs of which no recall could be enqueued -> why."""
+
+
+def find_sent(wanted: JobFilter, *, settings: Settings | None = None) -> SentJobs:
+    """The jobs of a filter whose messages the vendor may take back, in the database of the settings.
+
+    `settings`: by default those that are in force. Without jobs that have a recall which is open or was accepted, so
+    what was cut short can be given again. CheckFailed for a filter with neither ids nor `created_from`, which would
+    read all jobs there are, and for one of single parts.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return find_in(database, wanted)
+
+
+def recall_found(
+    found: SentJobs,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Recalled:
+    """Enqueues a recall of each job: what was not sent is cancelled, and what was sent is taken back where it can be.
+
+    The vendor takes a message back within 24 h (page 94867, 撤回应用消息); `get_job` of each recall says what became of
+    it. `person` says who recalls, `why` for which reason; both are kept in the audit. It commits by itself, 200 at a
+    time; `progress` is called with the number of jobs that were gone through.
+    """
+    settings = settings or load_settings()
+    with opened_current(settings) as database:
+        return recall_in(database, found, person, why, accounts_of(settings), progress=progress)
+
+
+def find_in(database: Database, wanted: JobFilter) -> SentJobs:
+    """The same in a database that is open."""
+    wanted.require_whole_jobs()
+    if wanted.ids is None and wanted.created_from is None:
+        remedy = "give created_from, an instant since when they were enqueued, or ids"
+        raise CheckFailed([Problem("filter", "would look through all jobs", remedy)])
+    with database.reading() as connection:
+        jobs = [
+            job
+            for job in sent_jobs(connection, wanted)
+            if channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+        ]
+    return SentJobs(wanted, tuple(job.id for job in jobs), Counter((job.account, job.kind) for job in jobs))
+
+
+def recall_in(
+    database: Database,
+    found: SentJobs,
+    person: str,
+    why: str,
+    accounts: AccountSource,
+    *,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Recalled:
+    """The same in a database that is open."""
+    recalls, refused = list[str](), dict[str, str]()
+    asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
+    with audited(database, "recall", person=person, why=why, asked=asked) as running:
+        for at in range(0, len(found.ids), TOGETHER):
+            few = found.ids[at : at + TOGETHER]
+            made, cannot = _recall(database, few, accounts)
+            recalls += made
+            refused |= cannot
+            running.counts += Counter(recalls=len(made), refused=len(cannot))
+            running.note()
+            progress(at + len(few))
+    return Recalled(running.id, tuple(recalls), refused)
+
+
+def _recall(database: Database, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
+    made, cannot = list[str](), dict[str, str]()
+    with database.writing() as connection:
+        for id in ids:
+            try:
+                made.append(recall(connection, id, accounts=accounts, clock=database.clock).id)
+            except RetryTransaction:
+                raise
+            except WorkerError as error:
+                # Refused before anything was inserted, so the others of the transaction go on.
+                cannot[id] = str(error)
+    return made, cannot

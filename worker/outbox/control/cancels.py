@@ -1,0 +1,104 @@
+"""Jobs of which something may still be sent, by a filter, and the mark of a cancelled job.
+
+Without ids it reads the parts that are queued, in the air, or in doubt, each by their index, and their jobs: it costs
+what these cost, however many others there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import Connection
+
+from worker.domain.job import part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.state import JobState, PartState
+from worker.outbox.control.matching import FoundJob, jobs_of, part_conditions, part_ids
+from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import each, execute, fetch, run
+from worker.outbox.jobs.rows import COUNTER_NAMES
+
+_Q, _S, _U = int(PartState.QUEUED), int(PartState.SENDING), int(PartState.UNKNOWN)
+JOBS_TOGETHER = 5_000
+"""Parts whose jobs are read with one statement."""
+_TO_BE_SENT = (f"state = {_Q}", f"state = {_S}", f"state = {_U}")
+"""Also what is held in doubt: an answer that comes after all may say "again later"."""
+
+
+def open_parts(connection: Connection, wanted: JobFilter) -> Iterator[tuple[FoundJob, PartState]]:
+    """The parts of a filter that may still be sent: of each its job and its state."""
+    dialect = dialect_of(connection)
+    conditions, given = part_conditions(wanted)
+    if wanted.ids is None:
+        # One select for each index: for a single condition MariaDB would read every part of the table.
+        source = f"worker_parts p{dialect.force_index('worker_parts_due_by_state')} where "
+        queries = [" and ".join([f"select job_id, state from {source}{one}", *conditions]) for one in _TO_BE_SENT]
+    else:
+        given["ids"] = ids_json(part_ids(connection, wanted))
+        query = f"select job_id, state from {dialect.chosen('worker_parts', alias='p')}"
+        queries = [" and ".join([query, f"({' or '.join(_TO_BE_SENT)})", *conditions])]
+    parts = each(connection, " union all ".join(queries), given)
+    # The jobs afterwards, by their ids: while statistics are young a join would read all jobs there are.
+    while few := list(islice(parts, JOBS_TOGETHER)):
+        found = jobs_of(connection, wanted, {job for job, _ in few}, left_out(wanted))
+        jobs = {job.id: job for job in found}
+        yield from ((jobs[job], PartState(state)) for job, state in few if job in jobs)
+
+
+def left_out(wanted: JobFilter) -> str:
+    """The condition that leaves recalls, uploads and tracks out of a filter which names neither ids nor a kind."""
+    return " and j.kind not in ('recall', 'upload', 'track')" if wanted.ids is None and wanted.kind is None else ""
+
+
+def mark_cancelled(connection: Connection, now_sql: str, ids: Sequence[str]) -> int:
+    """Notes that nothing of these jobs is sent any more; how many of them had that to be said."""
+    dialect, chosen = dialect_of(connection), {"ids": ids_json(ids)}
+    # Locked in the order of the workers' commits, so that neither waits for the other.
+    run(connection, f"select id from {dialect.chosen('worker_jobs')}{dialect.in_order()}", chosen)
+    update = dialect.update_chosen("worker_jobs", f"cancelled_at = {now_sql}")
+    ended = f"state not in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
+    return execute(connection, f"{update} and cancelled_at is null and not ({ended})", chosen).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class CountedJob:
+    """A job, and how many parts it has."""
+
+    id: str
+    channel: str
+    kind: str
+    cancelled_at: int | None
+    parts: int
+
+    def part_ids(self) -> list[str]:
+        """Its parts: they are numbered from 0, also those that were added later."""
+        return [part_id(self.id, n) for n in range(self.parts)]
+
+
+def counted_jobs(connection: Connection, ids: Sequence[str]) -> dict[str, CountedJob]:
+    """Jobs by their ids, as far as they exist."""
+    columns = f"id, channel, kind, cancelled_at, {' + '.join(COUNTER_NAMES)}"
+    query = f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}"
+    return {row[0]: CountedJob(*row) for row in fetch(connection, query, {"ids": ids_json(ids)})}
+
+
+@dataclass(frozen=True, slots=True)
+class PartStanding:
+    """How a part stands."""
+
+    id: str
+    state: PartState
+    in_doubt: bool
+    """A call of it has no readable answer."""
+    goes_on: bool
+    """It moves by itself; false: it has ended, or is held for a person."""
+
+
+def part_standings(connection: Connection, ids: Sequence[str]) -> list[PartStanding]:
+    """How these parts stand, as far as they exist."""
+    query = f"select id, state, doubts, not_before from {dialect_of(connection).chosen('worker_parts')}"
+    rows = fetch(connection, query, {"ids": ids_json(ids)})
+    return [PartStanding(id, PartState(state), doubts > 0, at is not None) for id, state, doubts, at in rows]

@@ -1,0 +1,212 @@
+"""What the parts of a job wait for: pure decisions over their rows, those of their lanes, and the processes alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from worker.domain.job import Kind, Priority, job_of
+from worker.domain.pacing.lane import Cause, Standing, account_of, standing
+from worker.domain.settle import FOREVER
+from worker.domain.state import FINAL_STATES, PartState
+from worker.outbox.engine.clock import instant
+from worker.outbox.lanes.processes import QueueName
+
+Row = Mapping[str, Any]
+
+
+class WaitFor(StrEnum):
+    """What a part waits for."""
+
+    DUE_AT = "due_at"
+    RETRY = "retry"
+    LIMIT = "limit"
+    BLOCK = "block"
+    PARKED = "parked"
+    BREAKER = "breaker"
+    TOKEN = "token"
+    SLOW_START = "slow_start"
+    """Few calls of its lane may be in the air."""
+    ORDER = "order"
+    JOB = "job"
+    """Another job, whose end or receipt it needs."""
+    DOUBT = "doubt"
+    """Its call has no readable answer; it moves by itself at `until`."""
+    PERSON = "person"
+    """It is held in doubt."""
+    ANSWER = "answer"
+    """Its call is in the air."""
+    WORKER = "worker"
+    """No worker process is alive, or none takes from its queue."""
+    CANCELLED = "cancelled"
+    """Its job is: it ends when a sender or recovery sees it, or when it is cancelled once more."""
+    TURN = "turn"
+    """Nothing that the tables know stands in its way: it is offered, or will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartWait:
+    """One thing that a part waits for."""
+
+    part: str
+    what: WaitFor
+    text: str
+    """For people, in a sentence."""
+    since: datetime | None = None
+    """None: not known."""
+    until: datetime | None = None
+    """When it is over, or is tried again; None: not known, or never by itself."""
+    commands: tuple[str, ...] = ()
+    """What one could do, to paste into a shell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around the parts of a job."""
+
+    now: int
+    """The database's clock, in microseconds."""
+    job: Row
+    lanes: Mapping[str, Row]
+    """Lanes and accounts that are blocked, parked or slowed down; each row holds `now`."""
+    heads: Mapping[str, str]
+    """Order -> the part that has the turn."""
+    failures: int
+    """Calls in a row that open a breaker."""
+    processes: Mapping[str, frozenset[str]]
+    """Worker processes that are alive -> the queues they take from."""
+    in_line: frozenset[str] | set[str]
+    """Parts of the job that still stand in their order."""
+
+
+def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
+    """What each part that has not ended waits for, the nearest thing first."""
+    for part in parts:
+        state = PartState(part["state"])
+        if state in FINAL_STATES:
+            continue
+        if state is not PartState.SENDING and around.job["cancelled_at"] is not None and part["not_before"] is not None:
+            text, command = "its job was cancelled: nothing of it is sent", f"worker cancel {around.job['id']}"
+            yield PartWait(part["id"], WaitFor.CANCELLED, text, instant(around.job["cancelled_at"]), None, (command,))
+        match state:
+            case PartState.QUEUED:
+                yield from _queued(part, around)
+            case PartState.SENDING:
+                yield _answer(part, around)
+            case PartState.UNKNOWN:
+                yield _doubt(part, around)
+        if state is not PartState.UNKNOWN or part["not_before"] is not None:
+            yield from _worker(part, around)
+
+
+def _answer(part: Row, around: Surroundings) -> PartWait:
+    text = f"its call {part['claim']} is in the air, by process {part['incarnation']}"
+    if part["incarnation"] not in around.processes:
+        text = f"its call {part['claim']} was made by process {part['incarnation']}, which ended: it will be in doubt"
+    return PartWait(part["id"], WaitFor.ANSWER, text, instant(part["marked_at"]), instant(part["deadline_at"]))
+
+
+def _doubt(part: Row, around: Surroundings) -> PartWait:
+    since = None if part["marked_at"] is None else instant(part["marked_at"])
+    if part["not_before"] is not None:
+        text = f"{part['reason']}: it may have been sent, and is repeated, looked up or held then"
+        return PartWait(part["id"], WaitFor.DOUBT, text, since, instant(part["not_before"]))
+    say, job = f'worker resolve {part["id"]} --why "..."', around.job
+    commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{say} --sent"]
+    commands.append(f"{say} --not-sent")
+    if job["cancelled_at"] is None and not job["n_open"]:
+        commands.append(f"worker replay {job['id']}")
+    return PartWait(part["id"], WaitFor.PERSON, f"held for a person: {part['reason']}", since, None, tuple(commands))
+
+
+def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
+    own = _own(part, around)
+    if own is not None:
+        yield own
+    blocks = list(_blocks(part, around))
+    yield from blocks
+    is_stopped = around.job["cancelled_at"] is not None or any(_worker(part, around))
+    if own is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in blocks):
+        text = "nothing that the tables know stands in its way: a worker takes it next"
+        yield PartWait(part["id"], WaitFor.TURN, text, instant(part["not_before"]))
+
+
+_QUEUES = {Priority.URGENT: QueueName.URGENT, Priority.BULK: QueueName.BULK}
+
+
+def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
+    """No process that could do anything for the part."""
+    queues = {queue for taken in around.processes.values() for queue in taken}
+    wanted = _QUEUES.get(Priority(part["priority"]), QueueName.NORMAL)
+    if not around.processes:
+        yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
+    elif part["state"] == PartState.QUEUED and not queues & {wanted, QueueName.NORMAL}:
+        text = f"no worker process takes from the queue {wanted}"
+        yield PartWait(part["id"], WaitFor.WORKER, text, None, None, ("worker doctor",))
+
+
+def _own(part: Row, around: Surroundings) -> PartWait | None:
+    """What its own row waits for; None: it is due."""
+    at, id = part["not_before"], part["id"]
+    until = None if at >= FOREVER else instant(at)
+    if part["waits_on"] is not None:
+        text = f"{part['reason']} ({part['waits_on']})"
+        return PartWait(id, WaitFor.JOB, text, None, until, (f"worker why {part['waits_on']}",))
+    head = around.heads.get(part["order_id"] or "")
+    if id in around.in_line and head is not None and head != id:
+        other = job_of(head)
+        commands = () if other == around.job["id"] else (f"worker why {other}", f"worker skip {other}")
+        return PartWait(id, WaitFor.ORDER, f"part {head} is before it in its order", None, None, commands)
+    if at <= around.now:
+        return None
+    if part["limit_name"] is not None:
+        text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
+        return PartWait(id, WaitFor.LIMIT, text, None, until, (command + around.job["account"],))
+    if around.job["due_at"] > around.now and not part["tries"]:
+        return PartWait(id, WaitFor.DUE_AT, part["reason"] or "it is due later", None, until)
+    tried = f"tried {part['tries']} times: " if part["tries"] else ""
+    return PartWait(id, WaitFor.RETRY, f"{tried}{part['reason'] or 'waits'}", None, until)
+
+
+_WHAT = {
+    Standing.BREAKER_OPEN: WaitFor.BREAKER,
+    Standing.BREAKER_HALF_OPEN: WaitFor.BREAKER,
+    Standing.BLOCKED: WaitFor.BLOCK,
+    Standing.NARROWED: WaitFor.SLOW_START,
+    Standing.STARTING: WaitFor.SLOW_START,
+}
+
+
+def _blocks(part: Row, around: Surroundings) -> Iterator[PartWait]:
+    """What its account and its lane wait for."""
+    for name in (account_of(part["lane"]), part["lane"]):
+        row = around.lanes.get(name)
+        stands = None if row is None else standing(row, around.failures)
+        if row is None or stands is Standing.WATCHED:
+            continue
+        what = _WHAT.get(stands, WaitFor.PARKED) if stands else WaitFor.PARKED
+        if row["cause"] == Cause.TOKEN:
+            what = WaitFor.TOKEN
+        elif what is WaitFor.BLOCK and row["limit_name"] is not None:
+            what = WaitFor.LIMIT
+        yield _block(part["id"], name, row, what)
+
+
+def _block(part: str, name: str, row: Row, what: WaitFor) -> PartWait:
+    where = f"account {name}" if name == row["account"] else f"lane {row['label'] or name}"
+    said = f"{row['reason']}" + (f"; {row['remedy']}" if row["remedy"] else "")
+    if what is WaitFor.SLOW_START:
+        said = f"{row['calls']} of its calls in the air at most"
+    since = row["changed_at"] if what is WaitFor.SLOW_START else row["blocked_at"]
+    until = row["blocked_until"] if row["blocked_until"] > row["now"] else None
+    return PartWait(
+        part,
+        what,
+        f"{where}: {said}",
+        instant(since) if since else None,
+        instant(until) if until else None,
+        (f"worker resume {name}",) if row["parked"] else (),
+    )

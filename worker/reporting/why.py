@@ -1,0 +1,103 @@
+"""Why a job is where it is: what its parts wait for now, its history, and what one could do about it. Reads only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from worker.channels import registry
+from worker.domain.errors import JobNotFound
+from worker.domain.job import JobId, id_of
+from worker.domain.pacing.lane import RULES
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.order_queue import in_line
+from worker.outbox.jobs.reading import Rows, first_in_orders, jobs_named
+from worker.outbox.lanes.lanes import list_lanes
+from worker.outbox.lanes.processes import living
+from worker.reporting.code_stock import CardCodes, codes_left
+from worker.reporting.find_job import rows_of
+from worker.reporting.report import JobReport, get_job
+from worker.reporting.timeline import Event, timeline
+from worker.reporting.wait import PartWait, Surroundings, waits
+
+_CLOCK = DatabaseClock()
+_PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What a job waits for, and what happened to it."""
+
+    job: JobReport
+    waits: tuple[PartWait, ...]
+    """Of each part that has not ended, the nearest thing first; empty where the job has ended."""
+    meanings: Mapping[int, tuple[str, ...]]
+    """The errcodes of its calls, and what they mean, in English."""
+    codes_left: tuple[CardCodes, ...]
+    timeline: tuple[Event, ...]
+
+
+@on_callers_connection
+def why(
+    connection: Connection,
+    name: JobId,
+    *,
+    accounts: Iterable[str] = (),
+    breaker_failures: int = RULES.failures,
+    clock: SqlClock = _CLOCK,
+    bind: Bind | None = None,
+) -> Why:
+    """Why a job is where it is.
+
+    `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
+    of the `accounts`. `breaker_failures` as in the settings. JobNotFound when there is none, or more than one.
+    """
+    job_id = _named(connection, name, accounts)
+    rows = rows_of(connection, job_id)
+    now = now_in(connection, clock)
+    around = Surroundings(
+        read_now(connection, now),
+        rows.job,
+        {row["lane"]: row for row in list_lanes(connection, now, rows.job["account"])},
+        first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
+        breaker_failures,
+        {process.id: process.queues for process in living(connection, now) if process.fresh},
+        in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
+    )
+    return Why(
+        get_job(connection, job_id),
+        tuple(waits(rows.parts, around)),
+        _meanings(rows.job["channel"], rows.attempts),
+        tuple(codes_left(connection, job_id)),
+        # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
+        tuple(replace(event, person=None) for event in timeline(connection, job_id)),
+    )
+
+
+def _named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str:
+    """The id of the one job that is meant."""
+    name = id_of(given).replace("\x00", "")
+    of_part = _PART.fullmatch(name)
+    # A dedupe key may be a UUID, whose hyphens `id_of` takes out.
+    found = (
+        jobs_named(connection, (of_part[1] if of_part else name).lower(), ())
+        or jobs_named(connection, name, accounts)
+        or jobs_named(connection, str(given).replace("\x00", ""), accounts)
+    )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise JobNotFound(f"{name!r} is the beginning of several jobs, such as {found[0]} and {found[1]}", job=name)
+    raise JobNotFound(f"no job {name!r}; was its transaction committed?", job=name)
+
+
+def _meanings(channel: str, attempts: Rows) -> dict[int, tuple[str, ...]]:
+    """What the errcodes of calls mean that were not 0."""
+    codes = sorted({row["errcode"] for row in attempts if row["errcode"]})
+    told = {code: registry.channel(channel).explain(code, "en") for code in codes}
+    return {code: tuple(lines) for code, lines in told.items() if lines}
