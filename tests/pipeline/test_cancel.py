@@ -442,6 +442,32 @@ def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     assert old not in found.ids
 
 
+def test_a_time_brings_nothing_that_is_outside_of_the_filter(site: Site) -> None:
+    """Neither what was not called then, nor what was enqueued since the parts were read."""
+    called, waiting = site.send("called"), site.send("waiting", due_at=DAY)
+    gone = site.send("gone")
+    site.ring(gone)
+    site.vendor.says(busy())
+    site.ring(called)
+    since = datetime(2020, 1, 1, tzinfo=UTC)
+
+    found = find_in(site.database, JobFilter(account="hr", created_from=since, called_from=since))
+
+    assert ((called,), 0) == (found.ids, found.ended)
+    found = find_in(site.database, JobFilter(account="hr", created_from=since))
+    assert (sorted([called, waiting, gone]), 1) == (sorted(found.ids), found.ended)
+
+
+def test_ids_of_no_job_are_named(site: Site) -> None:
+    """A mistyped id is no job that has ended."""
+    job = site.send()
+
+    found = find_in(site.database, JobFilter(ids=[job, job[:8], "0" * 32]))
+    sent = recalling.find_in(site.database, JobFilter(ids=[job, "0" * 32]))
+
+    assert ((job,), (job[:8], "0" * 32), ("0" * 32,)) == (found.ids, found.missing, sent.missing)
+
+
 # -- recalls of many ---------------------------------------------------------------------------------------------------
 
 
@@ -487,6 +513,8 @@ def test_what_cannot_be_recalled_is_left_out(site: Site) -> None:
         recalling.find_in(site.database, JobFilter(tag="lunch"))
     with pytest.raises(CheckFailed, match="ids: name single parts"):
         recalling.find_in(site.database, JobFilter(ids=[part_id(sent, 0)]))
+    with pytest.raises(CheckFailed, match="filter: is about calls, and a recall is about whole jobs"):
+        recalling.find_in(site.database, JobFilter(ids=[sent], called_from=datetime(2020, 1, 1, tzinfo=UTC)))
 
 
 def test_one_that_is_refused_keeps_no_other(site: Site) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, FifoLock, is_about_the_row, is_lost, is_retryable, make_engine
 from worker.outbox.engine.dialect import dialect_of
@@ -681,3 +681,19 @@ def test_sqlite_connections_are_durable_and_wait(sqlite_database: Database) -> N
         ]
 
     assert ["wal", 2, 15_000] == found
+
+
+@pytest.mark.fewer_databases("the sentence is ours")
+def test_a_producer_that_asks_for_it_is_run_again(database: Database) -> None:
+    """Inside one of our own transactions, too; in the application's the application does it."""
+    tries = list[int]()
+
+    def work(connection: Connection) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RetryTransaction("roll back and repeat it from its start")
+        return len(tries)
+
+    assert 3 == database.run(work)
+    with pytest.raises(RetryTransaction):
+        database.run(lambda connection: work(tries.clear() or connection), tries=2)

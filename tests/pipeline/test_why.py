@@ -232,6 +232,19 @@ def test_its_job_was_cancelled(site: Site) -> None:
     assert (WaitFor.CANCELLED, (f"worker cancel {job}",)) == (wait.what, wait.commands)
 
 
+def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
+    """So it waits for what any part in doubt waits for, and not for another `worker cancel`."""
+    job = site.send()
+    site.vendor.says(lost())
+    site.ring(job)
+    mark(site.database, [job])
+
+    [wait] = waits(site, job)
+
+    assert (WaitFor.DOUBT, ()) == (wait.what, wait.commands)
+    assert wait.text.endswith("it may have been sent, and is looked up or held then")
+
+
 def test_it_was_taken_out_of_its_order(site: Site) -> None:
     """`worker skip`: those behind it are before nothing."""
     first = site.send("first", order_key="k", due_at=DAY)
@@ -269,7 +282,7 @@ def test_it_is_found_by_what_one_knows(site: Site) -> None:
         (job[:7], "no job"),
         (job[:31] + "-junk", "no job"),
         ("a\0", "no job"),
-        (job[:8], "the beginning of several jobs"),
+        (job[:8], "means several jobs, such as "),
     ):
         with pytest.raises(JobNotFound, match=text):
             asked(site, name)

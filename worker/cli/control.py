@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from worker.channels.registry import channel, names
 from worker.cli.acting import Ask, system_user
-from worker.cli.reading import Say, outbox, plain, tell
+from worker.cli.reading import ProgressLine, Say, outbox, plain, tell
+from worker.config.settings import load_settings
 from worker.control import audit as audits
 from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
 from worker.control.recall import Recalled, find_sent, recall_found
@@ -37,7 +39,8 @@ def resolve(
     require_reason(person, why)
     found = find_unknown(wanted)
     if not found.parts:
-        raise WorkerError("nothing of this is in doubt; `worker jobs --state unknown` lists what is")
+        reason = "nothing of this is in doubt; `worker jobs --state unknown` lists what is"
+        raise WorkerError("; ".join([*_doubts(wanted, ()), reason]))
     several = len(found.parts) > 1
     lines = _preview(found, sent=sent) if several or found.ordered else []
     said = "sent" if sent else "not sent"
@@ -50,7 +53,7 @@ def resolve(
         why=why,
         msgid=msgid,
         person=person,
-        progress=lambda count: note(f"{count} of {len(found.parts)}") if several else None,
+        progress=ProgressLine(note, len(found.parts)),
     )
     say(json.dumps(plain(done), ensure_ascii=False) if as_json else _told(done, said))
     return done.decided > 0
@@ -101,21 +104,37 @@ def cancel(
     person = person or system_user()
     audits.require_fits(person, why)
     found = find_open(wanted)
+    doubts = _doubts(wanted, found.missing)
     if not found.ids:
-        raise WorkerError("nothing of this is to be sent any more; `worker show` tells what became of a job")
+        raise WorkerError("; ".join([*doubts, "found no job of which anything may still be sent"]))
     several = len(found.ids) > 1
-    lines = _open(found) if several else []
-    if (others := len(wanted.part_or_job_ids()) - len(found.ids)) > 0:
-        lines.append(f"{others} of the ids are of no job of which anything is to be sent")
+    lines = doubts + (_open(found) if several else [])
+    if (others := len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)) > 0:
+        lines.append(f"{others} of the ids are of jobs of which nothing is to be sent any more")
     _confirm(note, ask, lines, f"cancel these {len(found.ids)} jobs?" if several and not yes else None)
     done = cancel_jobs(
         found,
         person=person,
         why=why,
-        progress=lambda count: note(f"{count} of {len(found.ids)}") if several else None,
+        progress=ProgressLine(note, len(found.ids)),
     )
     say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(_became(done)))
     return done.jobs > 0
+
+
+def _doubts(wanted: JobFilter, missing: Sequence[str]) -> list[str]:
+    """What in the filter is probably mistyped, for people."""
+    doubts = [f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:SHOWN]]
+    accounts = load_settings().accounts
+    kinds = {kind for name in names() for kind in channel(name).kinds}
+    for what, given, known in (
+        ("account", wanted.account, accounts),
+        ("channel", wanted.channel, names()),
+        ("kind", wanted.kind, kinds),
+    ):
+        if given is not None and given not in known:
+            doubts.append(f"{what} {given} is none of {', '.join(sorted(known))}")
+    return doubts
 
 
 def _open(found: OpenJobs) -> list[str]:
@@ -145,16 +164,19 @@ def recall(
     person = person or system_user()
     audits.require_fits(person, why)
     found = find_sent(wanted)
+    doubts = _doubts(wanted, found.missing)
     if not found.ids:
-        raise WorkerError("nothing to take back: not sent, recalled already, or sent on a channel without recalls")
+        reason = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
+        raise WorkerError("; ".join([*doubts, reason]))
     several = len(found.ids) > 1
     question = f"take back what these {len(found.ids)} jobs have sent?"
-    _confirm(note, ask, _jobs(found.counts) if several else [], question if several and not yes else None)
+    lines = doubts + (_jobs(found.counts) if several else [])
+    _confirm(note, ask, lines, question if several and not yes else None)
     done = recall_found(
         found,
         person=person,
         why=why,
-        progress=lambda count: note(f"{count} of {len(found.ids)}") if several else None,
+        progress=ProgressLine(note, len(found.ids)),
     )
     for job, reason in list(done.refused.items())[:SHOWN]:
         note(f"job {job}: {reason}")

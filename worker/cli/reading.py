@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -182,6 +183,21 @@ def state_named(states: type[S], name: str | None) -> S | None:
     except KeyError:
         known = ", ".join(state.label for state in states)
         raise ConfigurationError(f"--state {name}: is not a state; use one of {known}") from None
+
+
+class ProgressLine:
+    """Tells how far a command of several jobs has come, at most once a second, with the rate so far."""
+
+    def __init__(self, note: Say, total: int, monotonic: Callable[[], float] = time.monotonic):
+        self._note, self._total, self._monotonic = note, total, monotonic
+        self._began = self._told = monotonic()
+
+    def __call__(self, done: int) -> None:
+        """So many are done."""
+        now = self._monotonic()
+        if now - self._told >= 1:
+            self._told = now
+            self._note(f"{done} of {self._total}, {done / (now - self._began):.0f}/s")
 
 
 @contextmanager

@@ -21,11 +21,12 @@ from worker.control.opening import opened_current
 from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, stop
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.settle import PartFacts, Policy
+from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.ledger import commit
 from worker.outbox.control.cancels import (
+    HAS_ENDED,
     CountedJob,
     PartStanding,
     counted_jobs,
@@ -34,7 +35,7 @@ from worker.outbox.control.cancels import (
     open_parts,
     part_standings,
 )
-from worker.outbox.control.matching import created_jobs
+from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import content_of, target_parts
 
@@ -65,6 +66,8 @@ class OpenJobs:
     """State -> how many of their parts are `queued`, `sending` or `unknown`."""
     ended: int = 0
     """How many of them have ended: with `created_from` these are told of, too."""
+    missing: tuple[str, ...] = ()
+    """The given ids that are no job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +88,10 @@ class Cancelled:
 def find_open(wanted: JobFilter, *, settings: Settings | None = None) -> OpenJobs:
     """The jobs of a filter of which something may still be sent, in the database of the settings (default: in force).
 
-    With `created_from` also those that have ended since, so that `cancel` accounts for all; but none where nothing may
-    be sent any more. Recalls, uploads and tracks only where the filter has ids or a kind: a recall takes back, other
-    sends may wait for an upload, and a track sends nothing. CheckFailed where the filter names single parts: a job is
-    cancelled whole.
+    With `created_from` (and no `called_from` or `called_before`) also those that have ended since, so that `cancel`
+    accounts for all; but none where nothing may be sent any more. Recalls, uploads and tracks only where the filter has
+    ids or a kind: a recall takes back, other sends may wait for an upload, and a track sends nothing. CheckFailed where
+    the filter names single parts: a job is cancelled whole.
     """
     with opened_current(settings or load_settings()) as database:
         return find_in(database, wanted)
@@ -133,9 +136,11 @@ def find_in(database: Database, wanted: JobFilter) -> OpenJobs:
             jobs.setdefault(job.id, (job.account, job.kind))
             parts[state.label] += 1
         going = len(jobs)
-        if wanted.ids is None and wanted.created_from is not None and jobs:
-            jobs |= {job.id: (job.account, job.kind) for job in created_jobs(connection, wanted, left_out(wanted))}
-    return OpenJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), parts, len(jobs) - going)
+        if wanted.ids is None and wanted.created_from is not None and jobs and not wanted.is_about_calls:
+            ended = created_jobs(connection, wanted, left_out(wanted) + HAS_ENDED)
+            jobs |= {job.id: (job.account, job.kind) for job in ended}
+        missing = missing_jobs(connection, wanted.part_or_job_ids())
+    return OpenJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), parts, len(jobs) - going, tuple(missing))
 
 
 def cancel_in(
@@ -225,16 +230,13 @@ def _changes(
     connection: Connection, jobs: Mapping[str, CountedJob], parts: Sequence[PartStanding]
 ) -> tuple[set[str], list[Change]]:
     """The parts in doubt that are searched for, and the changes that end what waits."""
-    # A queued part without doubt is ended by the group commit itself, under its lock: see `ledger.py`.
-    changes = [Change(part.id, _touch) for part in parts if part.state is PartState.QUEUED and not part.in_doubt]
+    # A part may have come into doubt since it was read, and be searched for: the next look decides about it.
+    clean = [part.id for part in parts if part.state is PartState.QUEUED and not part.in_doubt]
+    changes = [stop("cancelled", id, looked_up=True) for id in clean]
     in_doubt = [part.id for part in parts if part.in_doubt and part.goes_on and part.state in STOPPABLE]
     searched = {id for job in {job_of(id) for id in in_doubt} for id in _searched(connection, jobs[job])}
     changes += [stop("cancelled", id, looked_up=False) for id in in_doubt if id not in searched]
     return searched.intersection(in_doubt), changes
-
-
-def _touch(part: PartFacts, now: int) -> None:
-    pass
 
 
 def _searched(connection: Connection, job: CountedJob) -> set[str]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from worker.channels.registry import channel
+from sqlalchemy import Connection
+
+from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource, accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
@@ -14,7 +17,9 @@ from worker.control.opening import opened_current
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
+from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.recalls import sent_jobs
+from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database
 from worker.producer.recall import recall
 
@@ -30,6 +35,8 @@ class SentJobs:
     ids: tuple[str, ...]
     counts: Mapping[tuple[str, str], int]
     """(Account, kind) -> how many jobs."""
+    missing: tuple[str, ...] = ()
+    """The given ids that are no job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ def find_sent(wanted: JobFilter, *, settings: Settings | None = None) -> SentJob
 
     `settings`: by default those that are in force. Without jobs that have a recall which is open or was accepted, so
     what was cut short can be given again. CheckFailed for a filter with neither ids nor `created_from`, which would
-    read all jobs there are, and for one of single parts.
+    read all jobs there are, and for one of single parts or of calls.
     """
     with opened_current(settings or load_settings()) as database:
         return find_in(database, wanted)
@@ -80,13 +87,18 @@ def find_in(database: Database, wanted: JobFilter) -> SentJobs:
     if wanted.ids is None and wanted.created_from is None:
         remedy = "give created_from, an instant since when they were enqueued, or ids"
         raise CheckFailed([Problem("filter", "would look through all jobs", remedy)])
+    if wanted.is_about_calls:
+        remedy = "leave called_from and called_before out, or give created_from and created_before"
+        raise CheckFailed([Problem("filter", "is about calls, and a recall is about whole jobs", remedy)])
     with database.reading() as connection:
         jobs = [
             job
             for job in sent_jobs(connection, wanted)
-            if channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+            if job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
         ]
-    return SentJobs(wanted, tuple(job.id for job in jobs), Counter((job.account, job.kind) for job in jobs))
+        missing = missing_jobs(connection, wanted.part_or_job_ids())
+    counts = Counter((job.account, job.kind) for job in jobs)
+    return SentJobs(wanted, tuple(job.id for job in jobs), counts, tuple(missing))
 
 
 def recall_in(
@@ -104,7 +116,7 @@ def recall_in(
     with audited(database, "recall", person=person, why=why, asked=asked) as running:
         for at in range(0, len(found.ids), TOGETHER):
             few = found.ids[at : at + TOGETHER]
-            made, cannot = _recall(database, few, accounts)
+            made, cannot = database.run(partial(_recall, ids=few, accounts=accounts, clock=database.clock))
             recalls += made
             refused |= cannot
             running.counts += Counter(recalls=len(made), refused=len(cannot))
@@ -113,15 +125,16 @@ def recall_in(
     return Recalled(running.id, tuple(recalls), refused)
 
 
-def _recall(database: Database, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
+def _recall(
+    connection: Connection, ids: Sequence[str], accounts: AccountSource, clock: SqlClock
+) -> tuple[list[str], dict[str, str]]:
     made, cannot = list[str](), dict[str, str]()
-    with database.writing() as connection:
-        for id in ids:
-            try:
-                made.append(recall(connection, id, accounts=accounts, clock=database.clock).id)
-            except RetryTransaction:
-                raise
-            except WorkerError as error:
-                # Refused before anything was inserted, so the others of the transaction go on.
-                cannot[id] = str(error)
+    for id in ids:
+        try:
+            made.append(recall(connection, id, accounts=accounts, clock=clock).id)
+        except RetryTransaction:
+            raise
+        except WorkerError as error:
+            # Refused before anything was inserted, so the others of the transaction go on.
+            cannot[id] = str(error)
     return made, cannot

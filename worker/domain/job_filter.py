@@ -64,6 +64,11 @@ class JobFilter:
         """The ids as they are stored."""
         return [str(one) for one in self.ids or ()]
 
+    @property
+    def is_about_calls(self) -> bool:
+        """True where it names an instant of the last call."""
+        return self.called_from is not None or self.called_before is not None
+
     def require_whole_jobs(self) -> None:
         """CheckFailed where the ids name single parts."""
         if parts := [id for id in self.part_or_job_ids() if "-" in id]:

@@ -88,7 +88,7 @@ def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
         state = PartState(part["state"])
         if state in FINAL_STATES:
             continue
-        if state is not PartState.SENDING and around.job["cancelled_at"] is not None and part["not_before"] is not None:
+        if _ends_cancelled(part, around):
             text, command = "its job was cancelled: nothing of it is sent", f"worker cancel {around.job['id']}"
             yield PartWait(part["id"], WaitFor.CANCELLED, text, instant(around.job["cancelled_at"]), None, (command,))
         match state:
@@ -102,6 +102,11 @@ def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
             yield from _worker(part, around)
 
 
+def _ends_cancelled(part: Row, around: Surroundings) -> bool:
+    """True for a queued part of a cancelled job; but one in doubt may be searched for, which goes on."""
+    return part["state"] == PartState.QUEUED and around.job["cancelled_at"] is not None and not part["doubts"]
+
+
 def _answer(part: Row, around: Surroundings) -> PartWait:
     text = f"its call {part['claim']} is in the air, by process {part['incarnation']}"
     if part["incarnation"] not in around.processes:
@@ -112,7 +117,8 @@ def _answer(part: Row, around: Surroundings) -> PartWait:
 def _doubt(part: Row, around: Surroundings) -> PartWait:
     since = None if part["marked_at"] is None else instant(part["marked_at"])
     if part["not_before"] is not None:
-        text = f"{part['reason']}: it may have been sent, and is repeated, looked up or held then"
+        then = "repeated, looked up or held" if around.job["cancelled_at"] is None else "looked up or held"
+        text = f"{part['reason']}: it may have been sent, and is {then} then"
         return PartWait(part["id"], WaitFor.DOUBT, text, since, instant(part["not_before"]))
     say, job = f'worker resolve {part["id"]} --why "..."', around.job
     commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{say} --sent"]
@@ -128,7 +134,7 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
         yield own
     blocks = list(_blocks(part, around))
     yield from blocks
-    is_stopped = around.job["cancelled_at"] is not None or any(_worker(part, around))
+    is_stopped = _ends_cancelled(part, around) or any(_worker(part, around))
     if own is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in blocks):
         text = "nothing that the tables know stands in its way: a worker takes it next"
         yield PartWait(part["id"], WaitFor.TURN, text, instant(part["not_before"]))
@@ -141,9 +147,10 @@ def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """No process that could do anything for the part."""
     queues = {queue for taken in around.processes.values() for queue in taken}
     wanted = _QUEUES.get(Priority(part["priority"]), QueueName.NORMAL)
+    serving = {wanted, QueueName.NORMAL} | ({QueueName.FILES} if around.job["kind"] == Kind.UPLOAD else set())
     if not around.processes:
         yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
-    elif part["state"] == PartState.QUEUED and not queues & {wanted, QueueName.NORMAL}:
+    elif part["state"] == PartState.QUEUED and not queues & serving:
         text = f"no worker process takes from the queue {wanted}"
         yield PartWait(part["id"], WaitFor.WORKER, text, None, None, ("worker doctor",))
 

@@ -92,7 +92,7 @@ def _named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str
     if len(found) == 1:
         return found[0]
     if found:
-        raise JobNotFound(f"{name!r} is the beginning of several jobs, such as {found[0]} and {found[1]}", job=name)
+        raise JobNotFound(f"{name!r} means several jobs, such as {found[0]} and {found[1]}: give an id", job=name)
     raise JobNotFound(f"no job {name!r}; was its transaction committed?", job=name)
 
 

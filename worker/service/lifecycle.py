@@ -286,12 +286,12 @@ class WorkerProcess:
     def begin_drain(self) -> None:
         """Stops the relay and the taking of doorbells; may be called from a signal handler, and more than once."""
         self._draining.set()
-        for loop in self._offering():
+        for loop in self._offering("revocations"):
             loop.tell()
 
-    def _offering(self) -> list[Loop]:
-        """The loops that offer work or tidy up, as far as they were started."""
-        return [loop for name, loop in self._loops.items() if name not in ("heartbeat", "flower")]
+    def _offering(self, *beside: str) -> list[Loop]:
+        """The loops that offer work or tidy up, as far as they were started; without those `beside` them."""
+        return [loop for name, loop in self._loops.items() if name not in ("heartbeat", "flower", *beside)]
 
     def finish(self) -> None:
         """Waits for the calls in the air, writes their results, and gives the leases of relay and process back."""

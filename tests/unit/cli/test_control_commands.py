@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from worker import Text, To, enqueue_many
 from worker.cli import acting, control
+from worker.cli.reading import ProgressLine
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control.cancel import Cancelled
@@ -81,7 +82,7 @@ def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: py
     assert no.err.endswith("nothing was changed\n")
     assert (["unknown"] * 3, 0, "[]\n") == (unchanged, nothing, none)
     assert (3, {}) == (json.loads(yes.out)["decided"], json.loads(yes.out)["left"])
-    assert yes.err.endswith("3 of 3\n")
+    assert "" == yes.err.partition("not sent? [y/N]: ")[2].strip()
     assert ["rejected"] * 3 == states(run, capsys)
 
 
@@ -195,7 +196,7 @@ def test_one_job_is_cancelled_at_once(run: Run, queued: list[str], capsys: pytes
     audit = said.out.split("audit ")[1].split(")")[0]
     lines = ["cancelled 1 jobs (audit " + audit + "); of their parts are", "       1  cancelled: certainly never sent"]
     assert ("\n".join(lines) + "\n", "") == (said.out, said.err)
-    assert again.endswith("nothing of this is to be sent any more; `worker show` tells what became of a job\n")
+    assert "worker: found no job of which anything may still be sent\n" == again
     assert "cancel by zhang\n  why: wrong text\n" in listed
     assert "did: jobs 1, cancelled 1\n" in listed
     assert run("show", queued[0]) == 0
@@ -218,8 +219,41 @@ def test_several_jobs_are_shown_and_asked_about(
     assert ["open"] * 4 == unchanged
     done = json.loads(yes.out)
     assert (4, {"cancelled": 3, "sending": 1}, []) == (done["jobs"], done["parts"], done["recallable"])
-    assert yes.err.endswith("4 of 4\n")
+    assert yes.err.endswith("sending\n")
     assert ["cancelled", "cancelled", "cancelled", "open"] == states(run, capsys)
+
+
+@pytest.mark.parametrize("command", [("cancel",), ("recall", "--created-from", "2026-01-01T00:00:00Z")])
+def test_what_is_mistyped_is_said(
+    run: Run, queued: list[str], capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """In an emergency nobody is told that nothing is left to be sent, because of one letter."""
+    word = command[0]
+    for option, said in (
+        ("--account", "account hrr is none of hr"),
+        ("--channel", "channel hrr is none of wecom_app, "),
+        ("--kind", "kind hrr is none of badge, "),
+    ):
+        assert 1 == run(*command, option, "hrr")
+        assert f"worker: {said}" in capsys.readouterr().err
+    assert 1 == run(word, queued[0][:9])
+    beginning = capsys.readouterr().err
+    assert 0 == run(word, queued[0], "0" * 32, "--yes")
+
+    sentence = f"there is no job {queued[0][:9]}; give the whole id, `worker why {queued[0][:9]}` may find it; "
+    assert f"worker: {sentence}" in beginning
+    assert f"there is no job {'0' * 32}; " in capsys.readouterr().err
+
+
+def test_a_long_command_tells_how_far_it_is() -> None:
+    """Once a second, with the rate."""
+    told, now = list[str](), iter([0.0, 0.4, 1.0, 1.5, 2.5])
+    line = ProgressLine(told.append, 5_000, lambda: next(now))
+
+    for done in (100, 1_000, 1_500, 5_000):
+        line(done)
+
+    assert ["1000 of 5000, 1000/s", "5000 of 5000, 2000/s"] == told
 
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,7 +283,7 @@ def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: py
     assert "       4  jobs: send on account hr\n" in no
     assert "take back what these 4 jobs have sent?" in no
     assert said.out.startswith("3 recalls enqueued (audit ")
-    assert said.err.endswith("3 of 3\n")
+    assert said.err.endswith("send on account hr\n")
     assert again.startswith("worker: nothing to take back: ")
     assert "recall by zhang\n  why: wrong\n" in listed
     assert "did: recalls 3\n" in listed

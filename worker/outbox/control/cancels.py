@@ -26,6 +26,9 @@ JOBS_TOGETHER = 5_000
 """Parts whose jobs are read with one statement."""
 _TO_BE_SENT = (f"state = {_Q}", f"state = {_S}", f"state = {_U}")
 """Also what is held in doubt: an answer that comes after all may say "again later"."""
+_GOES_ON = f"state in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
+HAS_ENDED = f" and not j.{_GOES_ON}"
+"""The condition on jobs of which nothing may be sent any more."""
 
 
 def open_parts(connection: Connection, wanted: JobFilter) -> Iterator[tuple[FoundJob, PartState]]:
@@ -59,8 +62,7 @@ def mark_cancelled(connection: Connection, now_sql: str, ids: Sequence[str]) -> 
     # Locked in the order of the workers' commits, so that neither waits for the other.
     run(connection, f"select id from {dialect.chosen('worker_jobs')}{dialect.in_order()}", chosen)
     update = dialect.update_chosen("worker_jobs", f"cancelled_at = {now_sql}")
-    ended = f"state not in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
-    return execute(connection, f"{update} and cancelled_at is null and not ({ended})", chosen).rowcount
+    return execute(connection, f"{update} and cancelled_at is null and {_GOES_ON}", chosen).rowcount
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from worker.domain.job import first_id, part_range
+from worker.domain.job import first_id, job_of, part_range
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import micros_of
@@ -78,6 +78,14 @@ def jobs_of(connection: Connection, wanted: JobFilter, ids: Iterable[str], more:
     """The jobs of a filter among these; `more` is a condition on `j`."""
     source = dialect_of(connection).chosen("worker_jobs", alias="j")
     return _matching(connection, wanted, source, {"ids": ids_json(ids)}, more)
+
+
+def missing_jobs(connection: Connection, ids: Iterable[str]) -> list[str]:
+    """The ids among these, of jobs or parts, that are no job's; in their order."""
+    jobs = {id: job_of(id) if "-" in id else id for id in ids}
+    query = f"select id from {dialect_of(connection).chosen('worker_jobs')}"
+    known = {row[0] for row in fetch(connection, query, {"ids": ids_json(set(jobs.values()))})}
+    return [id for id, job in jobs.items() if job not in known]
 
 
 def _matching(

@@ -27,7 +27,7 @@ from sqlalchemy.exc import (
     OperationalError,
 )
 
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.clock import DatabaseClock, SqlClock
 from worker.outbox.engine.dialect import MARIADB, dialect_of, unsupported
@@ -259,8 +259,8 @@ class Database:
             try:
                 with self._pipelined() if pipelined and self._can_pipeline else self.writing() as connection:
                     return work(connection)
-            except DBAPIError as error:
-                if attempt == tries or not is_retryable(error):
+            except (DBAPIError, RetryTransaction) as error:
+                if attempt == tries or not (isinstance(error, RetryTransaction) or is_retryable(error)):
                     raise
                 self._pause(self._rng.uniform(0, 0.01 * 2**attempt))
         raise AssertionError("unreachable")  # pragma: no cover
