@@ -70,6 +70,17 @@ from worker.control.cancel import (
     cancel as cancel,
     find_open as find_open,
 )
+from worker.control.pause import (
+    HeldJobs as HeldJobs,
+    Paused as Paused,
+    Resumed as Resumed,
+    drain as drain,
+    hold as hold,
+    list_pauses as list_pauses,
+    pause as pause,
+    release as release,
+    resume_paused as resume_paused,
+)
 from worker.control.recall import (
     Recalled as Recalled,
     SentJobs as SentJobs,
@@ -122,6 +133,9 @@ from worker.domain.job import (
 )
 from worker.domain.job_filter import (
     JobFilter as JobFilter,
+)
+from worker.domain.pause import (
+    Pause as Pause,
 )
 from worker.domain.state import (
     JobState as JobState,

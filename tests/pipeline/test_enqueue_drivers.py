@@ -123,6 +123,7 @@ def everything(database: Database, folder: Path) -> Scenario:
         yield look, (many[0].id,), {}
     yield worker.recipients, (many[0].id, worker.RecipientStatus.REFUSED), {}
     assert [] == (yield worker.list_audit, (), {})
+    assert [] == (yield worker.list_pauses, (), {})
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
     assert [many[0].id] == [one.id for one in listed]
 
@@ -237,6 +238,7 @@ READERS = {
         "failures",
         "get_job",
         "list_audit",
+        "list_pauses",
         "list_jobs",
         "receipts",
         "recipients",

@@ -78,7 +78,7 @@ def _is_mariadb(connection: Connection) -> bool:
 
 
 def the_writer(database: Database, connection: Connection, jobs: list[str]) -> None:
-    parts, _, _ = lock_parts_now(connection, [part_id(job, 0) for job in jobs], database.now, jobs)
+    parts, _, _, _ = lock_parts_now(connection, [part_id(job, 0) for job in jobs], database.now, jobs)
     save_parts(connection, parts.values())
     ids = ["f" * 32, *jobs]  # one that is not there, behind all others
     lock_parts(connection, [part_id(job, 0) for job in ids])

@@ -10,7 +10,9 @@ import pytest
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobNotFound, PartWait, WaitFor, Why, why
 from worker.control.cancel import mark
+from worker.control.pause import hold_in, pause_in, release_in, resume_in
 from worker.domain.call import CallResult, Request
+from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
@@ -230,6 +232,24 @@ def test_its_job_was_cancelled(site: Site) -> None:
     wait = waits(site, job)[0]
 
     assert (WaitFor.CANCELLED, (f"worker cancel {job}",)) == (wait.what, wait.commands)
+
+
+def test_a_person_paused_it(site: Site) -> None:
+    """Or holds it; each is named, with the command that ends it. What is parked on it is not told a second time."""
+    job, other = site.send(tags=["lunch"]), site.send("other")
+    pause_in(site.database, JobFilter(tag="lunch"), "zhang", "wrong text")
+    hold_in(site.database, JobFilter(ids=[job]), "li", "")
+    before = waits(site, job)
+    site.ring(job)
+    parked = waits(site, job)
+
+    assert [WaitFor.PAUSE, WaitFor.PAUSE] == causes(site, job)
+    assert ["paused by zhang (tag lunch): wrong text", f"held by li (job {job})"] == [wait.text for wait in before]
+    assert [("worker resume --tag lunch",), (f"worker release {job}",)] == [wait.commands for wait in before]
+    assert (before, [WaitFor.TURN]) == (parked, causes(site, other))
+    resume_in(site.database, JobFilter(tag="lunch"), "zhang", "")
+    release_in(site.database, JobFilter(ids=[job]), "li", "")
+    assert [WaitFor.TURN] == causes(site, job), "recovery wakes it"
 
 
 def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:

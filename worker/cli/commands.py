@@ -1,12 +1,19 @@
-"""The commands and their options. Each imports what it needs when it runs: `worker simulator` loads no worker."""
+"""Commands that run something, or tell. Each imports what it needs when it runs: `worker simulator` loads no worker."""
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+
+from worker.cli import deciding
+from worker.cli.options import (
+    Account,
+    Json,
+    Person,
+    Why,
+    tell_value,
+)
 
 app = typer.Typer(
     name="worker",
@@ -18,20 +25,7 @@ db = typer.Typer(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
 events = typer.Typer(help="What the application's hooks hear.", invoke_without_command=True)
 app.add_typer(events, name="events")
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-_INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
-Account = Annotated[str | None, typer.Option(help="Only this account's.")]
-Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
-OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
-Tag = Annotated[str | None, typer.Option(help="Only jobs with this tag.")]
-CreatedFrom = Annotated[datetime | None, typer.Option(help="Only what was enqueued then or later.", **_INSTANT)]
-CreatedBefore = Annotated[datetime | None, typer.Option(help="Only what was enqueued before.", **_INSTANT)]
-CalledFrom = Annotated[datetime | None, typer.Option(help="Only what was last called then or later.", **_INSTANT)]
-CalledBefore = Annotated[datetime | None, typer.Option(help="Only what was last called before.", **_INSTANT)]
-Person = Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")]
-Why = Annotated[str, typer.Option(help="The reason, in a few words; kept in the audit.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+app.add_typer(deciding.app)
 
 
 def _version(is_asked: bool) -> None:
@@ -122,7 +116,7 @@ def upgrade(as_json: Json = False) -> None:
     from worker.cli.running import upgrade_tables
 
     revision = upgrade_tables()
-    _tell({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
+    tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
 @db.command()
@@ -134,7 +128,7 @@ def downgrade(
     from worker.cli.running import downgrade_tables
 
     downgrade_tables(revision)
-    _tell({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
+    tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
 @db.command()
@@ -144,7 +138,7 @@ def current(as_json: Json = False) -> None:
 
     found, needed, is_usable = current_revision()
     told = f"tables at revision {found or 'none'}, this release needs {needed}"
-    _tell({"revision": found, "needed": needed, "usable": is_usable}, told, as_json=as_json)
+    tell_value({"revision": found, "needed": needed, "usable": is_usable}, told, as_json=as_json)
     raise typer.Exit(0 if is_usable else 1)
 
 
@@ -155,7 +149,7 @@ def purge(as_json: Json = False) -> None:
 
     gone = purge_old()
     told = ", ".join(f"{name} {count}" for name, count in sorted(gone.items())) or "nothing was old enough"
-    _tell(gone, told, as_json=as_json)
+    tell_value(gone, told, as_json=as_json)
 
 
 @app.command()
@@ -193,154 +187,6 @@ def why(
     reading.explain_job(typer.echo, name, as_json=as_json)
 
 
-@app.command()
-def replay(
-    job: Annotated[str, typer.Argument(help="The job's id.")],
-    why: Why = "",
-    person: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Enqueues an ended job once more, as a new job linked to the first; prints the new id."""
-    from worker.cli import acting
-
-    made = acting.replay(job, why=why, person=person)
-    _tell({"job": made}, made, as_json=as_json)
-
-
-@app.command()
-def skip(
-    job: Annotated[str, typer.Argument(help="The job's id.")],
-    why: Why = "",
-    person: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
-    from worker.cli import acting
-
-    passed = acting.skip(job, why=why, person=person)
-    _tell({"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed), as_json=as_json)
-
-
-@app.command()
-def cancel(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
-    why: Why = "",
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    created_from: CreatedFrom = None,
-    created_before: CreatedBefore = None,
-    called_from: CalledFrom = None,
-    called_before: CalledBefore = None,
-    person: Person = None,
-    yes: Yes = False,
-    as_json: Json = False,
-) -> None:
-    """Sends nothing more of these jobs; says what was sent already, and how it can be taken back."""
-    from worker.cli import control
-
-    times = {
-        "created_from": created_from,
-        "created_before": created_before,
-        "called_from": called_from,
-        "called_before": called_before,
-    }
-    wanted = _filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
-    done = control.cancel(typer.echo, _note, _confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
-    raise typer.Exit(0 if done else 1)
-
-
-@app.command()
-def recall(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
-    why: Why = "",
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    created_from: CreatedFrom = None,
-    created_before: CreatedBefore = None,
-    person: Person = None,
-    yes: Yes = False,
-    as_json: Json = False,
-) -> None:
-    """Takes back what jobs have sent, and sends nothing more of them; prints the ids of the recalls."""
-    from worker.cli import control
-
-    times = {"created_from": created_from, "created_before": created_before}
-    wanted = _filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
-    done = control.recall(typer.echo, _note, _confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
-    raise typer.Exit(0 if done else 1)
-
-
-@app.command()
-def resolve(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs, or of parts.")] = None,
-    sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
-    why: Annotated[str, typer.Option(help="How you know, in a few words; kept in the audit.")] = "",
-    msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    called_from: CalledFrom = None,
-    called_before: CalledBefore = None,
-    person: Person = None,
-    yes: Yes = False,
-    as_json: Json = False,
-) -> None:
-    """Ends what is in doubt by your word: it was sent, or it was not."""
-    from worker.cli import control
-
-    if sent is None:
-        raise typer.BadParameter("say --sent or --not-sent")
-    times = {"called_from": called_from, "called_before": called_before}
-    wanted = _filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
-    decided = control.resolve(
-        typer.echo,
-        _note,
-        _confirm,
-        wanted,
-        sent=sent,
-        why=why,
-        msgid=msgid,
-        person=person,
-        yes=yes,
-        as_json=as_json,
-    )
-    raise typer.Exit(0 if decided else 1)
-
-
-def _filter(ids: list[str] | None, **more: Any) -> Any:
-    from worker.domain.job_filter import JobFilter
-
-    return JobFilter(ids=ids or None, **more)
-
-
-def _tell(value: Any, told: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else told)
-
-
-def _note(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-def _confirm(question: str) -> bool:
-    return typer.confirm(question, err=True)
-
-
-@app.command()
-def audit(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """Lists what people did: who, what, why, and how much of it."""
-    from worker.cli import control
-
-    control.audit(typer.echo, limit=limit, as_json=as_json)
-
-
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option
 def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
@@ -353,7 +199,7 @@ def explain(
     if not told:
         typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
         raise typer.Exit(1)
-    _tell({"code": code, "told": told}, "\n".join(told), as_json=as_json)
+    tell_value({"code": code, "told": told}, "\n".join(told), as_json=as_json)
 
 
 @app.command()
@@ -405,20 +251,6 @@ def lanes(
         listed.show(typer.echo, account=account, as_json=as_json)
 
 
-@app.command()
-def resume(
-    name: Annotated[str, typer.Argument(metavar="ACCOUNT_OR_LANE", help="An account's name, or a lane's key.")],
-    why: Why = "",
-    person: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Lifts a parking or block now; what waits behind it starts with one call in the air."""
-    from worker.cli import acting
-
-    told = acting.resume(name, why=why, person=person)
-    _tell({"told": told}, "\n".join(told), as_json=as_json)
-
-
 @events.callback()
 def list_events(
     context: typer.Context,
@@ -444,7 +276,7 @@ def retry(
     from worker.cli import acting
 
     acting.retry(event, why=why, person=person)
-    _tell({"event": event}, f"event {event} waits for a worker", as_json=as_json)
+    tell_value({"event": event}, f"event {event} waits for a worker", as_json=as_json)
 
 
 def _explained(code: int, lang: str, only: str | None) -> list[str]:

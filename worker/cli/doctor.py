@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.registry import channel, require_usable
 from worker.cli.lanes import remedy_of
-from worker.cli.reading import Say
+from worker.cli.reading import Say, pause_line
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
@@ -22,12 +22,14 @@ from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import Step
+from worker.domain.pause import Pause
 from worker.hooks.callbacks import door_of
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
+from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living
 
 CLOCK_S = 5.0
@@ -158,6 +160,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
+            yield from _paused(standing_pauses(connection))
             yield from _parked(list_lanes(connection, database.now, None), names)
             yield _workers(sum(process.fresh for process in living(connection, database.now)))
             since = database.read_now() - SET_ASIDE_S * SECOND
@@ -178,6 +181,14 @@ def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Itera
     others = sum(row["lane"] not in names for row in rows)
     if others:
         yield Finding("lanes", Level.CAUTION, f"{others} parked; `worker lanes` says why, and what to do")
+
+
+def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
+    """Pauses, each a caution: a person wanted it so. Single jobs that are held are counted."""
+    general = [one for one in pauses if one.job_id is None]
+    yield from (Finding("pause", Level.CAUTION, f"{pause_line(one)}; `{one.ending()}`") for one in general)
+    if held := len(pauses) - len(general):
+        yield Finding("hold", Level.CAUTION, f"{held} jobs are held; `worker lanes` lists them")
 
 
 def _workers(alive: int) -> Finding:

@@ -1,17 +1,20 @@
-"""`worker lanes` and `worker resume`: what blocks lanes and accounts, what happened to them, and lifting a block."""
+"""`worker lanes` and `worker resume`: what is paused, what blocks lanes and accounts, and lifting a block."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, outbox, tell
+from worker.cli.reading import Say, iso, outbox, pause_line, plain, tell
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Standing, standing
+from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes, tokens
+from worker.outbox.lanes.pauses import standing_pauses
 
 BY_A_PERSON = "a person resumed it"
 _EASING = (Standing.NARROWED, Standing.STARTING)
@@ -19,12 +22,26 @@ _EASING = (Standing.NARROWED, Standing.STARTING)
 
 
 def show(say: Say, *, account: str | None, as_json: bool) -> None:
-    """Prints the lanes and accounts that are blocked, parked or slowed down."""
+    """Prints what is paused, and the lanes and accounts that are blocked, parked or slowed down."""
     settings = load_settings()
     with opened(settings) as database, database.reading() as connection:
         rows = lanes.list_lanes(connection, database.now, account)
+        pauses = [one for one in standing_pauses(connection) if account in (None, one.account) or one.account is None]
     found = [_plain(row, settings.delivery.breaker_failures) for row in rows]
-    tell(say, found, _lane_lines, "nothing is blocked, parked or slowed down", as_json=as_json)
+    if as_json:
+        say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
+        return
+    for one in pauses:
+        say(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
+    if found or not pauses:
+        tell(say, found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
+
+
+def _paused(pause: Pause) -> dict[str, Any]:
+    """A pause among the lanes."""
+    why, remedy = f"paused by {pause.person}: {pause.why}", f"`{pause.ending()}`"
+    scope = {"account": pause.account, "label": pause.told(), "pause": pause.id}
+    return {"lane": None, **scope, "state": "paused", "since": pause.began_at, "reason": why, "remedy": remedy}
 
 
 def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
+from worker.domain.pause import Pause
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import instant
 from worker.reporting.code_stock import CardCodes, codes_left
@@ -74,8 +75,8 @@ def why_lines(told: Why) -> Iterator[str]:
     shown = list(dict.fromkeys(wait.part for wait in told.waits))[:SHOWN]
     for wait in told.waits:
         if wait.part in shown:
-            since = f" since {_clock(wait.since)}" if wait.since else ""
-            until = f", again at {_clock(wait.until)}" if wait.until else ""
+            since = f" since {clock(wait.since)}" if wait.since else ""
+            until = f", again at {clock(wait.until)}" if wait.until else ""
             yield f"  part {wait.part.rpartition('-')[2]} waits for {wait.what}{since}{until}: {wait.text}"
     if more := len({wait.part for wait in told.waits}) - len(shown):
         yield f"  and {more} more parts, see --json"
@@ -101,7 +102,7 @@ def tell(say: Say, found: Sequence[T], line: Callable[[T], str], nothing: str, *
 
 def _job_line(job: JobSummary) -> str:
     return (
-        f"{job.id}  {_clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {job.state.label:<10}"
+        f"{job.id}  {clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {job.state.label:<10}"
         f" {job.asked} asked"
     )
 
@@ -120,8 +121,8 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     yield from (f"  warning: {warning}" for warning in report.warnings)
     for receipt in report.receipts:
         given = receipt.msgid or receipt.media_id or ("nothing had to be sent" if receipt.not_sent else "no id")
-        recalled = f", recalled {_clock(receipt.recalled_at)}" if receipt.recalled_at else ""
-        yield f"  receipt {given} at {_clock(receipt.accepted_at)}{recalled}"
+        recalled = f", recalled {clock(receipt.recalled_at)}" if receipt.recalled_at else ""
+        yield f"  receipt {given} at {clock(receipt.accepted_at)}{recalled}"
     for failure in refused:
         yield f"  refused {failure.kind} {failure.recipient} ({failure.field_name}, {failure.errcode})"
     for part in report.parts:
@@ -132,7 +133,7 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
 def code_lines(codes: list[CardCodes]) -> Iterator[str]:
     """How often each card can still be updated."""
     for one in codes:
-        end = f", the last until {_clock(one.until)}" if one.left else ""
+        end = f", the last until {clock(one.until)}" if one.left else ""
         yield f"  card of part {one.part}: {one.left} response_codes left to update it with{end}"
 
 
@@ -141,7 +142,7 @@ def timeline_lines(events: list[Event]) -> Iterator[str]:
     for event in events:
         part = f"part {event.part.rpartition('-')[2]}" if event.part else "job"
         person = f" by {event.person}" if event.person else ""
-        yield f"  {_clock(event.at)}  {part:<7} {event.what}{f': {event.detail}' if event.detail else ''}{person}"
+        yield f"  {clock(event.at)}  {part:<7} {event.what}{f': {event.detail}' if event.detail else ''}{person}"
 
 
 def plain(value: Any) -> Any:
@@ -160,8 +161,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _clock(at: datetime | None) -> str:
+def clock(at: datetime | None) -> str:
+    """An instant in UTC, with milliseconds; `-` where there is none."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds") if at else "-"
+
+
+def pause_line(pause: Pause) -> str:
+    """What is paused, since when, by whom and why."""
+    what = "held" if pause.job_id else "paused"
+    why = f": {pause.why}" if pause.why else ""
+    return f"{what}: {pause.told()}, since {clock(pause.began_at)}, by {pause.person}{why}"
 
 
 def padded(text: str, width: int) -> str:

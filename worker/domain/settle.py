@@ -98,7 +98,7 @@ def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
     part.state = to
     part.reason, part.limit_name = reason[:300] if reason else None, None
     if to is not PartState.QUEUED:
-        part.offered_until = None
+        part.offered_until = part.waits_on = None
 
 
 def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int) -> None:
@@ -328,3 +328,11 @@ def park_on(part: PartFacts, job_id: str, until: int, reason: str) -> None:
     """Stays queued until the job it depends on moves, or `until` at the latest."""
     part.waits_on = job_id
     wait_until(part, until, reason)
+
+
+PAUSED = "paused by a person"
+
+
+def pause(part: PartFacts, pause_id: str) -> None:
+    """Stays queued until the pause of its job ends."""
+    park_on(part, pause_id, FOREVER, PAUSED)

@@ -10,7 +10,8 @@ from typing import Any
 
 from worker.domain.job import Kind, Priority, job_of
 from worker.domain.pacing.lane import Cause, Standing, account_of, standing
-from worker.domain.settle import FOREVER
+from worker.domain.pause import Pause
+from worker.domain.settle import FOREVER, PAUSED
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.processes import QueueName
@@ -26,6 +27,8 @@ class WaitFor(StrEnum):
     LIMIT = "limit"
     BLOCK = "block"
     PARKED = "parked"
+    PAUSE = "pause"
+    """A person paused what its job belongs to, or holds the job."""
     BREAKER = "breaker"
     TOKEN = "token"
     SLOW_START = "slow_start"
@@ -78,6 +81,8 @@ class Surroundings:
     """Calls in a row that open a breaker."""
     processes: Mapping[str, frozenset[str]]
     """Worker processes that are alive -> the queues they take from."""
+    pauses: Sequence[Pause]
+    """The pauses that hold for the job."""
     in_line: frozenset[str] | set[str]
     """Parts of the job that still stand in their order."""
 
@@ -129,15 +134,20 @@ def _doubt(part: Row, around: Surroundings) -> PartWait:
 
 
 def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
+    for pause in around.pauses:
+        why = f": {pause.why}" if pause.why else ""
+        text = f"{'held' if pause.job_id else 'paused'} by {pause.person} ({pause.told()}){why}"
+        yield PartWait(part["id"], WaitFor.PAUSE, text, pause.began_at, None, (pause.ending(),))
     own = _own(part, around)
     if own is not None:
         yield own
     blocks = list(_blocks(part, around))
     yield from blocks
-    is_stopped = _ends_cancelled(part, around) or any(_worker(part, around))
+    is_stopped = bool(around.pauses) or _ends_cancelled(part, around) or any(_worker(part, around))
     if own is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in blocks):
         text = "nothing that the tables know stands in its way: a worker takes it next"
-        yield PartWait(part["id"], WaitFor.TURN, text, instant(part["not_before"]))
+        since = None if part["not_before"] >= FOREVER else instant(part["not_before"])
+        yield PartWait(part["id"], WaitFor.TURN, text, since)
 
 
 _QUEUES = {Priority.URGENT: QueueName.URGENT, Priority.BULK: QueueName.BULK}
@@ -159,6 +169,9 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
     """What its own row waits for; None: it is due."""
     at, id = part["not_before"], part["id"]
     until = None if at >= FOREVER else instant(at)
+    if part["waits_on"] is not None and part["reason"] == PAUSED:
+        # Where none holds any more, recovery wakes it within a second or two.
+        return None
     if part["waits_on"] is not None:
         text = f"{part['reason']} ({part['waits_on']})"
         return PartWait(id, WaitFor.JOB, text, None, until, (f"worker why {part['waits_on']}",))

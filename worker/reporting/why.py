@@ -18,6 +18,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import Rows, first_in_orders, jobs_named
 from worker.outbox.lanes.lanes import list_lanes
+from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.find_job import rows_of
@@ -67,6 +68,7 @@ def why(
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         breaker_failures,
         {process.id: process.queues for process in living(connection, now) if process.fresh},
+        [pause for pause in standing_pauses(connection, [job_id]) if pause.covers(rows.job)],
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
     )
     return Why(

@@ -93,7 +93,7 @@ def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
     said: list[str] = []
     show_events(said.append, account=None, limit=5, as_json=False)
 
-    assert ["nothing is blocked, parked or slowed down"] == listed()
+    assert ["nothing is paused, blocked, parked or slowed down"] == listed()
     assert ["no events"] == said
 
 

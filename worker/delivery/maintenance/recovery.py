@@ -25,11 +25,14 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
 from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
+from worker.outbox.lanes.pauses import ended, forget, wake
 from worker.outbox.lanes.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 
 log = structlog.get_logger()
 
 BATCH = 500
+LOTS = 10
+"""Lots of a thousand paused parts that one turn wakes."""
 OVERDUE_S = 120.0
 """Seconds after a call's deadline for which its answer may wait for the database before its part is in doubt."""
 DEAD = "the process died before it wrote an answer down"
@@ -75,12 +78,25 @@ class Recovery:
         step("recovery of unknowns", self._act_on_unknowns)
         step("recovery of late parts", self._expire)
         step("recovery of waiting parts", self._wake_overdue)
+        step("recovery of paused parts", self._wake_resumed)
         step("recovery of orders", self._mend_orders)
         if watched:
             self._last_turn = self._monotonic()
 
     def _wake_overdue(self) -> None:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
+
+    def _wake_resumed(self) -> None:
+        """Wakes the parts that are parked on a pause which has ended, some thousands a turn."""
+        database = self._database
+        with database.reading() as connection:
+            pauses = ended(connection)
+        lots = LOTS
+        for pause in pauses:
+            while lots and database.run(lambda connection, pause=pause: wake(connection, database.now, pause)):  # type: ignore[misc]
+                lots -= 1
+        if pauses:
+            database.run(lambda connection: forget(connection, database.now))
 
     def _mend_orders(self) -> None:
         """Mends the orders that do not go on by themselves, one page of all orders a turn.

@@ -7,7 +7,7 @@ offered parts are a window at the head of each lane: marked parts leave the wind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -24,12 +24,15 @@ from worker.domain.pacing.limit import Amount
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe
-from worker.outbox.lanes.offering import offer
+from worker.outbox.lanes.offering import offer, some_lanes_paused
+from worker.outbox.lanes.pauses import paused_among
 from worker.outbox.lanes.processes import free_lease, take_lease
 
 log = structlog.get_logger()
 
 LEASE = "relay"
+PAUSED_S = 1.0
+"""Seconds until the relay looks again whether a lane is still paused."""
 LANES = 200
 """Lanes whose heads are read in one turn at most; the rest follow in the next turns, in order."""
 
@@ -111,6 +114,7 @@ class Relay:
         with self._database.reading() as connection:
             stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
             looks, rings = self._look(connection, lanes, stands, now)
+            looks = self._without_paused(connection, looks, now)
             waits, later = self._heads.ask_more(connection, looks)
         self._heads.postpone(looks, waits, later)
         for look in looks:
@@ -133,6 +137,20 @@ class Relay:
                 looks.append(self._heads.look(connection, known))
         return looks, probes
 
+    def _without_paused(self, connection: Connection, looks: Sequence[Look], now: float) -> list[Look]:
+        """The lanes of which not all is paused; the others are looked at again in a second."""
+        # One part stands for its lane. Parts that are paused by a tag are offered, and parked by the group commit.
+        first = {part: look.known.lane for look in looks if (part := next(look.free(), None)) is not None}
+        paused = {first[part] for part in self._paused(connection, first)} if first else set[str]()
+        for lane in paused:
+            self._due_lanes.close(lane, now + PAUSED_S)
+        return [look for look in looks if look.known.lane not in paused]
+
+    @staticmethod
+    def _paused(connection: Connection, parts: Iterable[str]) -> Collection[str]:
+        """The parts whose lane is paused."""
+        return paused_among(connection, parts, whole_lanes=True) if some_lanes_paused(connection) else ()
+
     def _is_full(self, known: Backlog, now: float) -> bool:
         """True for a lane that was just looked at and has all the calls in the air that its bound allows."""
         # A lane with a bound is looked at in every turn, and most turns find nothing landed. All others wait meanwhile.
@@ -146,7 +164,9 @@ class Relay:
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
         first = self._heads.first(connection, lane)
         delay_us = micros(self._times.park_probe_s)
-        if first is None or not all(
+        if first is None or self._paused(connection, [first]):
+            return []
+        if not all(
             self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
             for key in keys
         ):

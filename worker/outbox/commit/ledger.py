@@ -66,8 +66,9 @@ def _carry_out(
     # A mark leaves its job's counters as they are, so it does not wait for the lock of the job's row.
     moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
     # The clock is read with the locks granted: read before, a call's deadline could be over before the call begins.
-    parts, now, jobs = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
-    batch = Batch(now, policy, parts, {part.id: part.state for part in parts.values()}, reported=reported)
+    parts, now, jobs, some_paused = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
+    before = {part.id: part.state for part in parts.values()}
+    batch = Batch(now, policy, parts, before, reported=reported, some_paused=some_paused)
     if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.

@@ -21,6 +21,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.rows import Batch
+from worker.outbox.lanes.pauses import paused_among
 
 
 def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], replies: list[MarkReply | None]) -> None:
@@ -29,9 +30,11 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
     # Parts that ended in this batch leave their orders first, so that the next part of an order can be marked here.
     if batch.orders:
         batch.orders.go_on()
+    marks = {item.part_id for item in items if isinstance(item, Mark)}
+    paused = paused_among(connection, marks) if marks and batch.some_paused else {}
     for index, item in enumerate(items):
         if isinstance(item, Mark) and (part := batch.parts.get(item.part_id)) is not None:
-            replies[index] = _early_reply(batch, item, part)
+            replies[index] = _early_reply(batch, item, part, paused.get(part.id))
             if replies[index] is None:
                 wanted.append((index, item, part))
     # Codes and windows are each locked at once and sorted by id, so that commits that need the same ones take turns.
@@ -67,7 +70,7 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
     return wishes
 
 
-def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
+def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: str | None) -> MarkReply | None:
     """The reply, if the part's row alone decides it; None: codes and windows have to be locked first."""
     mine = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
     # A repeat of the commit that wrote this mark. Claim and state alone do not prove that: a mark of another thread of
@@ -82,6 +85,10 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts) -> MarkReply | None:
         settle.expire(part)
         batch.touch_and_wake(part)
         return MarkReply(Marked.EXPIRED)
+    if pause is not None:
+        settle.pause(part, pause)
+        batch.touch(part)
+        return LOST
     # An id can be offered twice, and a part that is due earlier can be committed after the offer.
     if batch.orders and not batch.orders.has_turn(part):
         settle.await_turn(part)

@@ -26,6 +26,7 @@ JOBS_TOGETHER = 5_000
 """Parts whose jobs are read with one statement."""
 _TO_BE_SENT = (f"state = {_Q}", f"state = {_S}", f"state = {_U}")
 """Also what is held in doubt: an answer that comes after all may say "again later"."""
+_IN_THE_AIR = (f"state = {_S}",)
 _GOES_ON = f"state in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
 HAS_ENDED = f" and not j.{_GOES_ON}"
 """The condition on jobs of which nothing may be sent any more."""
@@ -33,20 +34,33 @@ HAS_ENDED = f" and not j.{_GOES_ON}"
 
 def open_parts(connection: Connection, wanted: JobFilter) -> Iterator[tuple[FoundJob, PartState]]:
     """The parts of a filter that may still be sent: of each its job and its state."""
+    return _parts_in(connection, wanted, _TO_BE_SENT, left_out(wanted))
+
+
+def count_in_the_air(connection: Connection, wanted: JobFilter | None) -> int:
+    """How many parts of a filter have their call in the air; None: of all jobs."""
+    if wanted is None:
+        return int(fetch(connection, f"select count(*) from worker_parts where {_IN_THE_AIR[0]}")[0][0])
+    return sum(1 for _ in _parts_in(connection, wanted, _IN_THE_AIR, ""))
+
+
+def _parts_in(
+    connection: Connection, wanted: JobFilter, states: Sequence[str], more: str
+) -> Iterator[tuple[FoundJob, PartState]]:
     dialect = dialect_of(connection)
     conditions, given = part_conditions(wanted)
     if wanted.ids is None:
         # One select for each index: for a single condition MariaDB would read every part of the table.
         source = f"worker_parts p{dialect.force_index('worker_parts_due_by_state')} where "
-        queries = [" and ".join([f"select job_id, state from {source}{one}", *conditions]) for one in _TO_BE_SENT]
+        queries = [" and ".join([f"select job_id, state from {source}{one}", *conditions]) for one in states]
     else:
         given["ids"] = ids_json(part_ids(connection, wanted))
         query = f"select job_id, state from {dialect.chosen('worker_parts', alias='p')}"
-        queries = [" and ".join([query, f"({' or '.join(_TO_BE_SENT)})", *conditions])]
+        queries = [" and ".join([query, f"({' or '.join(states)})", *conditions])]
     parts = each(connection, " union all ".join(queries), given)
     # The jobs afterwards, by their ids: while statistics are young a join would read all jobs there are.
     while few := list(islice(parts, JOBS_TOGETHER)):
-        found = jobs_of(connection, wanted, {job for job, _ in few}, left_out(wanted))
+        found = jobs_of(connection, wanted, {job for job, _ in few}, more)
         jobs = {job.id: job for job in found}
         yield from ((jobs[job], PartState(state)) for job, state in few if job in jobs)
 
@@ -63,6 +77,13 @@ def mark_cancelled(connection: Connection, now_sql: str, ids: Sequence[str]) -> 
     run(connection, f"select id from {dialect.chosen('worker_jobs')}{dialect.in_order()}", chosen)
     update = dialect.update_chosen("worker_jobs", f"cancelled_at = {now_sql}")
     return execute(connection, f"{update} and cancelled_at is null and {_GOES_ON}", chosen).rowcount
+
+
+def open_jobs(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """The jobs among these of which something may still be sent, in their order."""
+    query = f"select id from {dialect_of(connection).chosen('worker_jobs')} and {_GOES_ON}"
+    found = {row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})}
+    return [id for id in ids if id in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -17,6 +17,7 @@ from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
 from worker.outbox.jobs.order_queue import OrderQueue
+from worker.outbox.lanes.pauses import STANDS
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
 _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
@@ -31,28 +32,38 @@ def _select_parts(dialect: Dialect, now: str) -> str:
     rows = f"from {dialect.chosen('worker_parts')}{dialect.in_order()}"
     if dialect.clock_follows_lock:
         # MariaDB would not lock rows of an inner select.
-        return f"select {fields}, {now} {rows}"
+        return f"select {fields}, {now}, {STANDS} {rows}"
     # The clock is in the outer select: among the columns PostgreSQL would read it before it waits for a row's lock.
     locked = f"select {fields} {rows}"
-    return f"select locked.*, {now} from ({locked}) locked"
+    return f"select locked.*, {now}, {STANDS} from ({locked}) locked"
 
 
 def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFacts]:
     """Locks these parts in id order and reads what decides about them."""
-    return lock_parts_now(connection, ids, "0")[0]
+    return lock_parts_now(connection, ids, "0").parts
 
 
-def lock_parts_now(
-    connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()
-) -> tuple[dict[str, PartFacts], int, dict[str, JobFacts]]:
-    """Locks these parts and then these jobs; between them the clock when the last part was locked (0 without parts)."""
+class Locked(NamedTuple):
+    """What a group commit decides about."""
+
+    parts: dict[str, PartFacts]
+    now: int
+    """The clock when the last part was locked; 0 without parts."""
+    jobs: dict[str, JobFacts]
+    some_paused: bool
+    """Something is paused, so each mark has to be looked at."""
+
+
+def lock_parts_now(connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()) -> Locked:
+    """Locks these parts and then these jobs, and reads the clock between them."""
     dialect = dialect_of(connection)
     # Both are sent before the first is read, so that a pipeline waits once.
-    parts = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
+    asked = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
     owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
-    rows = collect(parts)
+    rows = collect(asked)
     found = {row[0]: _job_facts(row) for row in collect(owners)} if owners else {}
-    return {row[0]: part_facts(row[:-1]) for row in rows}, max((row[-1] for row in rows), default=0), found
+    parts = {row[0]: part_facts(row[:-2]) for row in rows}
+    return Locked(parts, max((row[-2] for row in rows), default=0), found, any(row[-1] for row in rows))
 
 
 def part_facts(row: Sequence[Any]) -> PartFacts:
@@ -164,6 +175,7 @@ class Batch:
     waits_told: dict[str, str] = field(default_factory=dict)
     reported: frozenset[JobState] = frozenset()
     """The final states of jobs that leave an event for application hooks."""
+    some_paused: bool = False
     orders: OrderQueue | None = None
     """The locked orders of these parts; None: none of them has an order_key."""
 

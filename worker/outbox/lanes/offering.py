@@ -176,6 +176,12 @@ def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     return dict(fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)}))
 
 
+def some_lanes_paused(connection: Connection) -> bool:
+    """True while a pause stands that holds for whole lanes."""
+    query = "select 1 from worker_pauses where ended_at is null and job_id is null and tag is null limit 1"
+    return bool(fetch(connection, query))
+
+
 def put_off(connection: Connection, until: Mapping[str, int]) -> None:
     """Makes these queued parts, if they are not offered, due at another instant each."""
     rows = [{"id": part, "not_before": instant} for part, instant in sorted(until.items())]

@@ -12,7 +12,7 @@ from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
-from worker.outbox.tables.lane import budgets, lane_events, lanes, leases, processes, site, tokens
+from worker.outbox.tables.lane import budgets, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "order_queue",
     "orders",
     "parts",
+    "pauses",
     "processes",
     "receipts",
     "response_codes",

@@ -1,13 +1,13 @@
-"""Rows that allow or hold back calls: lanes and their events, the budgets of limits, tokens, processes and leases.
+"""Rows that allow or hold back calls: lanes and their events, budgets of limits, tokens, pauses, processes and leases.
 
 Beside them the values that are made once for an installation.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger
 
-from worker.outbox.tables.columns import ID, LANE, Key, LongText, from_zero, table
+from worker.outbox.tables.columns import ID, LANE, PREFIX, Key, LongText, from_zero, table
 
 lanes = table(
     "lanes",
@@ -71,6 +71,23 @@ tokens = table(
     Column("probe_at", BigInteger, doc="next probe after a refusal; or end of a probation; null: neither"),
 )
 
+
+pauses = table(
+    "pauses",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("account", Key(60), doc="only jobs of this account; null: of any"),
+    Column("channel", Key(40), doc="only jobs of this channel; null: of any"),
+    Column("kind", Key(40), doc="only jobs of this kind; null: of any but recalls"),
+    Column("tag", Key(100), doc="only jobs with this tag; null: with any or none"),
+    Column("job_id", Key(ID), doc="only this job; null: all that have the rest"),
+    Column("person", Key(128), nullable=False, doc="who paused: the system's user, or another name that was given"),
+    Column("why", Key(300), nullable=False, doc="the person's own words"),
+    Column("began_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
+    Column(
+        "ended_at", BigInteger, doc="when a person ended it; null: it stands. Kept an hour for what is parked on it"
+    ),
+    Index(PREFIX + "pauses_job", "job_id"),
+)
 
 processes = table(
     "processes",

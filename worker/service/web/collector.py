@@ -24,10 +24,12 @@ from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id
 from worker.domain.pacing.lane import Standing, Step, standing
+from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes
+from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import QueueName, living
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usage
@@ -95,6 +97,7 @@ class Outbox(Collector):
         yield self._parts(connection, self._all(backlogs))
         yield _recent(gauges.recent_jobs(connection, now - RECENT_S * SECOND))
         yield self._lanes(connection)
+        yield _pauses(connection)
         yield from self._limits(connection)
         yield from self._processes(connection)
         yield _hook_events(connection)
@@ -197,6 +200,17 @@ class Outbox(Collector):
         for queue in QueueName:
             told.add_metric([queue], sum(process.threads for process in fresh if queue in process.queues))
         yield told
+
+
+def _pauses(connection: Connection) -> Metric:
+    told = _gauge("worker_pauses", "Pauses that stand; scope=job: jobs that are held.", "account", "scope")
+    for (account, scope), count in Counter(map(_scope_of, standing_pauses(connection))).items():
+        told.add_metric([account, scope], count)
+    return told
+
+
+def _scope_of(pause: Pause) -> tuple[str, str]:
+    return pause.account or "", " ".join(pause.scope()) or "everything"
 
 
 def _recent(found: dict[tuple[str, str, int], int]) -> Metric:

@@ -1,0 +1,466 @@
+"""A pause: no call of what it covers begins, until a person ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from tests.support.runtime import PNG, RECALL, SEND, UPLOAD, Site, busy, lost, planted
+from worker.config.places import UrlFrom
+from worker.config.settings import Settings
+from worker.control import pause as pausing
+from worker.control.audit import list_audit
+from worker.control.cancel import cancel_in, find_in
+from worker.control.pause import drain_in, hold_in, list_pauses, pause_in, release_in, resume_in
+from worker.domain.call import CallResult, Request
+from worker.domain.errors import CheckFailed, WorkerError
+from worker.domain.job import part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.pacing.lane import LaneBlock
+from worker.domain.settle import FOREVER, Policy
+from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes import pauses
+from worker.outbox.lanes.lanes import block_lanes
+
+DAY = timedelta(days=1)
+EVERYTHING = None
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def pause(site: Site, wanted: JobFilter | None) -> str:
+    return pause_in(site.database, wanted, "zhang", "wrong text").pause.id
+
+
+def resume(site: Site, wanted: JobFilter | None) -> None:
+    resume_in(site.database, wanted, "li", "mended")
+
+
+def sent(site: Site) -> list[str]:
+    """The texts that were sent."""
+    return [body["text"]["content"] for body in site.bodies(SEND)]
+
+
+SCOPES = {
+    "everything": EVERYTHING,
+    "account": JobFilter(account="hr"),
+    "channel": JobFilter(channel="wecom_app"),
+    "kind": JobFilter(kind="send"),
+    "tag": JobFilter(tag="lunch"),
+    "account and tag": JobFilter(account="hr", tag="lunch"),
+    "all of them": JobFilter(account="hr", channel="wecom_app", kind="send", tag="lunch"),
+}
+
+
+@pytest.mark.parametrize("wanted", SCOPES.values(), ids=SCOPES)
+def test_what_it_covers_waits_until_it_ends(site: Site, wanted: JobFilter | None) -> None:
+    """What was enqueued before and what is enqueued during it; then everything goes, in the order of the jobs."""
+    jobs = [site.send("before", tags=["dinner", "lunch"])]
+    pause(site, wanted)
+    jobs += [site.send("during", tags=["lunch"])]
+    site.run()
+    paused = sent(site)
+    resume(site, wanted)
+    site.recover()
+    site.advance(2)
+    site.run()
+
+    assert ([], ["before", "during"]) == (paused, sent(site))
+    assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
+    assert [None, None] == [site.part(job).waits_on for job in jobs]
+
+
+def test_what_it_does_not_cover_goes(site: Site) -> None:
+    """Another account, channel, kind or tag; a tag is one of them whole, and a tag's case counts."""
+    for wanted in (
+        JobFilter(account="it"),
+        JobFilter(channel="youdu"),
+        JobFilter(kind="upload"),
+        JobFilter(tag="lunch"),
+        JobFilter(account="it", tag="supper"),
+        JobFilter(account="hr", tag="dinner"),
+    ):
+        pause(site, wanted)
+
+    job = site.send(tags=["lunch 2", "Lunch", '"lunch"', "supper"])
+    site.run()
+
+    assert "accepted" == site.state(job)
+
+
+def test_uploads_and_card_updates_wait_too(site: Site) -> None:
+    """An account's: everything that calls its vendor."""
+    card = site.card()
+    site.run()
+    pause(site, JobFilter(account="hr"))
+    jobs = site.update(card), site.image(), site.upload(PNG + b"other")
+    before = len(site.transport.calls)
+    site.run()
+
+    assert (before, {"open"}) == (len(site.transport.calls), {site.job(job).state for job in jobs})
+    resume(site, JobFilter(account="hr"))
+    site.recover()
+    site.advance(2)
+    site.run()
+    assert {"accepted"} == {site.job(job).state for job in jobs}
+    assert 2 == len(site.calls(UPLOAD))
+
+
+def test_recalls_pass(site: Site) -> None:
+    """Of what was sent before; what waits is cancelled by them."""
+    gone, waiting = site.send("gone", tags=["lunch"]), site.send("waiting", tags=["lunch"], due_at=DAY)
+    site.ring(gone)
+    for wanted in SCOPES.values():
+        pause(site, wanted)
+
+    recalls = site.recall(gone), site.recall(waiting)
+    site.run()
+
+    assert (["accepted"] * 2, 1) == ([site.job(job).state for job in recalls], len(site.bodies(RECALL)))
+    assert ("accepted", "cancelled") == (site.state(gone), site.state(waiting))
+
+
+def test_a_cancel_passes(site: Site) -> None:
+    """A part that is parked on it ends, and is not woken afterwards."""
+    job = site.send(tags=["lunch"])
+    pause(site, JobFilter(tag="lunch"))
+    site.run()
+    parked = site.part(job).waits_on
+
+    done = cancel_in(
+        site.database,
+        find_in(site.database, JobFilter(tag="lunch")),
+        "zhang",
+        "wrong text",
+        carry_out=lambda changes: commit(site.database, changes, Policy()),
+    )
+    resume(site, JobFilter(tag="lunch"))
+    site.recover()
+    site.run()
+
+    assert (True, {"cancelled": 1}, []) == (parked is not None, done.parts, sent(site))
+    assert ("cancelled", None) == (site.state(job), site.part(job).waits_on)
+
+
+def test_a_part_in_hand_is_not_sent(site: Site) -> None:
+    """Loaded before the pause, with its call not begun: the pause is obeyed by the mark."""
+    first, second = site.send("first"), site.send("second")
+
+    def paused_meanwhile(request: Request) -> CallResult:
+        pause(site, JobFilter(account="hr"))
+        return site.vendor.takes(request)
+
+    site.vendor.says(paused_meanwhile)
+    site.ring(first, second)
+
+    assert (["first"], "accepted", "queued") == (sent(site), site.state(first), site.state(second))
+
+
+@pytest.mark.parametrize("wanted", [JobFilter(account="hr"), JobFilter(kind="send"), EVERYTHING], ids=str)
+def test_a_lane_that_is_paused_whole_is_not_offered(site: Site, wanted: JobFilter | None) -> None:
+    """Its backlog costs nothing; it is looked at again within a second of the end."""
+    jobs = [site.send(f"{n}") for n in range(3)]
+    pause(site, wanted)
+    site.run()
+    offered = [site.part(job).waits_on for job in jobs]
+    resume(site, wanted)
+    site.run()
+
+    assert ([None] * 3, ["0", "1", "2"]) == (offered, sent(site))
+
+
+def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
+    """However many of its parts stand before it."""
+    waiting = [site.send(f"{n}", tags=["lunch"]) for n in range(5)]
+    other = site.send("other")
+    pause(site, JobFilter(tag="lunch"))
+    site.run()
+
+    assert (["other"], "accepted") == (sent(site), site.state(other))
+    assert {(FOREVER, "paused by a person")} == {(site.part(job).not_before, site.part(job).reason) for job in waiting}
+
+
+def test_a_probe_does_not_pass(site: Site) -> None:
+    """Nor does `worker resume` of the vendor's block."""
+    job = site.send()
+    lane = site.part(job).lane
+    parked = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [parked]))
+    pause(site, JobFilter(account="hr"))
+    site.advance(3_600)
+    site.run()
+    offered = [ring for ring in site.rings if ring.probe]
+    site.ring(job, probe=True)
+
+    assert ([], [], "queued") == (offered, site.calls(), site.state(job)), lane
+
+
+def test_a_part_in_doubt_is_not_repeated(site: Site) -> None:
+    """Until the pause ends; by then its duplicate window may be over, which is judged as ever."""
+    job = site.send()
+    site.vendor.says(lost())
+    site.ring(job)
+    pause(site, JobFilter(account="hr"))
+    site.advance(60)
+    site.recover()
+    site.run()
+
+    assert (1, "queued") == (len(sent(site)), site.state(job))
+    resume(site, JobFilter(account="hr"))
+    site.recover()
+    site.advance(2)
+    site.run()
+    assert (2, "accepted") == (len(sent(site)), site.state(job))
+
+
+def test_what_expires_meanwhile_expires(site: Site) -> None:
+    """Whether it was parked on the pause or never offered."""
+    parked = site.send("a", tags=["lunch"], expires_at=timedelta(hours=1))
+    pause(site, JobFilter(tag="lunch"))
+    site.run()
+    behind = site.send("b", expires_at=timedelta(hours=1))
+    pause(site, JobFilter(account="hr"))
+    site.advance(7_200)
+    site.recover()
+
+    assert ["expired", "expired"] == [site.state(job) for job in (parked, behind)]
+
+
+def test_an_order_stays_an_order(site: Site) -> None:
+    """Those behind a paused job of their order wait, and then go one after the other."""
+    first = site.send("first", order_key="o", tags=["lunch"])
+    second = site.send("second", order_key="o")
+    pause(site, JobFilter(tag="lunch"))
+    site.run()
+    before = sent(site)
+    resume(site, JobFilter(tag="lunch"))
+    site.recover()
+    site.advance(2)
+    site.run()
+    site.run()
+
+    assert ([], ["first", "second"]) == (before, sent(site)), (first, second)
+
+
+def test_two_pauses_have_to_end(site: Site) -> None:
+    """A part that is woken by the end of one is parked on the other."""
+    job = site.send(tags=["lunch"])
+    pause(site, JobFilter(tag="lunch"))
+    second = pause(site, JobFilter(account="hr", tag="lunch"))
+    site.run()
+    resume(site, JobFilter(tag="lunch"))
+    site.recover()
+    site.advance(2)
+    site.run()
+    between = site.part(job).waits_on
+    resume(site, JobFilter(account="hr", tag="lunch"))
+    site.recover()
+    site.advance(2)
+    site.run()
+
+    assert (second, "accepted") == (between, site.state(job))
+
+
+def test_a_part_that_is_parked_after_the_end_is_woken(site: Site) -> None:
+    """By a commit that still saw the pause; it is looked for during an hour, and then the row goes."""
+    job = site.send()
+    gone = pause(site, JobFilter(account="hr"))
+    resume(site, JobFilter(account="hr"))
+    site.recover()
+    site.sql("update worker_parts set waits_on = :pause, not_before = :never", pause=gone, never=FOREVER)
+    site.recover()
+    site.advance(2)
+    site.run()
+
+    assert "accepted" == site.state(job)
+    assert [gone] == [row.id for row in site.rows("select id from worker_pauses")]
+    site.advance(3_700)
+    site.recover()
+    assert [] == site.rows("select id from worker_pauses")
+
+
+def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many a turn as leaves room for the rest of recovery."""
+    monkeypatch.setattr(pauses, "TOGETHER", 2)
+    monkeypatch.setattr("worker.delivery.maintenance.recovery.LOTS", 2)
+    jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(7)]
+    pause(site, JobFilter(tag="lunch"))
+    site.run()
+    resume(site, JobFilter(tag="lunch"))
+
+    left = []
+    for _ in range(3):
+        site.recover()
+        left.append(sum(site.part(job).waits_on is not None for job in jobs))
+
+    assert [3, 0, 0] == left
+
+
+# -- single jobs -------------------------------------------------------------------------------------------------------
+
+
+def test_a_held_job_waits_until_it_is_released(site: Site) -> None:
+    """And no other of its kind."""
+    job, other = site.send("held"), site.send("other")
+    held = hold_in(site.database, JobFilter(ids=[job]), "zhang", "ask legal")
+    again = hold_in(site.database, JobFilter(ids=[job, other]), "zhang", "ask legal")
+    site.run()
+    waiting = sent(site)
+    released = release_in(site.database, JobFilter(ids=[job, other]), "li", "")
+    nothing = release_in(site.database, JobFilter(ids=[job]), "li", "")
+    site.recover()
+    site.advance(2)
+    site.run()
+
+    assert ((job,), ()) == (held.jobs, held.left)
+    assert ((other,), (job,)) == (again.jobs, again.left)
+    assert ([], ["held", "other"]) == (waiting, sorted(sent(site)))
+    assert ((job, other), (), (), (job,)) == (released.jobs, released.left, nothing.jobs, nothing.left)
+
+
+def test_a_held_recall_waits_too(site: Site) -> None:
+    """Named by its id, it is meant."""
+    job = site.send()
+    site.run()
+    recall = site.recall(job)
+    hold_in(site.database, JobFilter(ids=[recall]), "zhang", "")
+    site.run()
+
+    assert (0, "open") == (len(site.bodies(RECALL)), site.job(recall).state)
+
+
+def test_what_has_ended_is_not_held(site: Site) -> None:
+    """Nothing of it is to be sent any more; an id that is no job's is refused before anything is held."""
+    job = site.send()
+    site.run()
+
+    held = hold_in(site.database, JobFilter(ids=[job]), "zhang", "")
+
+    assert ((), (job,), []) == (held.jobs, held.left, site.rows("select id from worker_pauses"))
+    waiting = site.send("waiting")
+    with pytest.raises(CheckFailed, match="ids: name no job with 0000"):
+        hold_in(site.database, JobFilter(ids=[waiting, "0" * 32]), "zhang", "")
+    with pytest.raises(CheckFailed, match="ids: name single parts"):
+        release_in(site.database, JobFilter(ids=[part_id(waiting, 0)]), "zhang", "")
+    assert [] == site.rows("select id from worker_pauses")
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_told_and_kept_in_the_audit(site: Site) -> None:
+    """Once: a second pause of the same is the first one. Another filter's pause is not ended by it."""
+    wanted = JobFilter(account="hr", tag="lunch")
+    first = pause_in(site.database, wanted, "zhang", "wrong text")
+    again = pause_in(site.database, wanted, "li", "me too")
+    everything = pause_in(site.database, EVERYTHING, "li", "")
+    with site.database.reading() as connection:
+        found = list_pauses(connection)
+
+    assert (first.pause, None) == (again.pause, again.audit)
+    assert [first.pause, everything.pause] == found
+    assert ({"account": "hr", "tag": "lunch"}, {}) == (first.pause.scope(), everything.pause.scope())
+    assert ("zhang", "wrong text") == (first.pause.person, first.pause.why)
+    with pytest.raises(WorkerError, match="account hr is not paused; `worker lanes` lists what is"):
+        resume(site, JobFilter(account="hr"))
+    resume(site, wanted)
+    with site.database.reading() as connection:
+        assert [everything.pause] == list_pauses(connection)
+        actions = [(entry.action, entry.person, entry.asked, entry.counts) for entry in list_audit(connection)]
+    scope = {"filter": {"account": "hr", "tag": "lunch"}}
+    assert [("resume", "li", scope, {"pauses": 1}), ("pause", "li", {"filter": {}}, {"pauses": 1})] == actions[:2]
+    assert ("pause", "zhang", scope, {"pauses": 1}) == actions[2]
+
+
+@pytest.mark.fewer_databases("refused before a statement")
+def test_wrong_words_are_refused(site: Site) -> None:
+    """With what to do instead."""
+    for wanted, said in (
+        (JobFilter(ids=["0" * 32]), "filter: names ids; pause an account, channel, kind or tag; `hold` is for single"),
+        (JobFilter(kind="recall"), "kind: is recall, which passes every pause; hold or cancel single recalls"),
+    ):
+        with pytest.raises(CheckFailed, match=said):
+            pause(site, wanted)
+    with pytest.raises(CheckFailed, match="why: is too long"):
+        pause_in(site.database, EVERYTHING, "zhang", "x" * 301)
+
+
+def test_nothing_is_asked_while_nothing_is_paused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit learns from the statement that locks the parts that there is no pause."""
+    monkeypatch.setattr("worker.outbox.commit.marks.paused_among", None)
+    job = site.send()
+    site.ring(job)
+
+    assert "accepted" == site.state(job)
+
+
+def test_a_database_of_its_own_is_opened(database_url: str) -> None:
+    """That of the settings."""
+    settings = Settings(database=UrlFrom(url=database_url))
+    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
+        job = site.send()
+        made = pausing.pause(JobFilter(account="hr"), person="zhang", settings=settings)
+        held = pausing.hold([job], person="zhang", settings=settings)
+        busy = pausing.drain(None, timeout_s=0, settings=settings)
+        with own.reading() as connection:
+            found = list_pauses(connection)
+        released = pausing.release([job], person="zhang", settings=settings)
+        pausing.resume_paused(JobFilter(account="hr"), person="zhang", settings=settings)
+
+        assert ((job,), (job,), 0) == (held.jobs, released.jobs, busy)
+        assert [made.pause.scope(), {"job": job}] == [pause.scope() for pause in found]
+        with own.reading() as connection:
+            assert [] == list_pauses(connection)
+
+
+# -- drain -------------------------------------------------------------------------------------------------------------
+
+
+def in_the_air(site: Site, *jobs: str) -> None:
+    commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000) for job in jobs], Policy())
+
+
+def test_it_waits_until_nothing_is_in_the_air(site: Site) -> None:
+    """A second long, because a commit may just be under way; recalls are calls, too."""
+    job, other = site.send(tags=["lunch"]), site.send(account="it")
+    in_the_air(site, job, other)
+    slept, told = list[float](), list[int]()
+
+    def sleep(seconds: float) -> None:
+        site.ticks.advance(seconds)
+        slept.append(seconds)
+        if len(slept) == 3:
+            site.sql("update worker_parts set state = 2 where job_id = :job", job=job)
+
+    done = drain_in(site.database, JobFilter(tag="lunch"), 60, progress=told.append, monotonic=site.ticks, sleep=sleep)
+
+    assert (0, [1, 1, 1, 0, 0, 0, 0, 0]) == (done, told)
+    later = drain_in(site.database, None, 2, monotonic=site.ticks, sleep=sleep)
+    assert 1 == later, "the other one is in the air still"
+
+
+def test_a_busy_vendor_is_no_end(site: Site) -> None:
+    """The answer "again later" parks the part again: paused before, it is not sent a second time."""
+    job = site.send(tags=["lunch"])
+
+    def paused_meanwhile(request: Request) -> CallResult:
+        pause(site, JobFilter(tag="lunch"))
+        return busy()
+
+    site.vendor.says(paused_meanwhile)
+    site.ring(job)
+    site.advance(600)
+    site.run()
+
+    assert (1, "queued") == (len(sent(site)), site.state(job))

@@ -1,0 +1,179 @@
+"""`worker pause`, `resume`, `hold`, `release`, `drain`: what they say, and what tells of a pause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from worker import Text, To, enqueue_many
+from worker.config.accounts import accounts_of
+from worker.config.settings import load_settings
+from worker.domain.job import part_id
+from worker.domain.pacing.lane import LaneBlock
+from worker.domain.settle import Policy
+from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes.lanes import block_lanes
+from worker.producer.enqueue import NewJob
+from worker.service.web.collector import Outbox
+
+Run = Callable[..., int]
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def jobs(run: Run) -> list[str]:
+    """Two sends that wait."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database_url()))
+    new = [NewJob("hr", Text(content=f"hello {n}"), To(users=["anna"]), tags=["lunch"]) for n in range(2)]
+    with database.writing() as connection:
+        ids = [ref.id for ref in enqueue_many(connection, new, accounts=accounts_of(settings))]
+    database.close()
+    return ids
+
+
+def test_a_pause_is_told_everywhere_until_it_ends(run: Run, jobs: list[str], capsys: Said) -> None:
+    """With the command that ends it, to be pasted."""
+    assert 0 == run("pause", "--tag", "a b", "--account", "hr", "--as", "zhang", "--why", "wrong text")
+    said = capsys.readouterr().out
+    assert 0 == run("pause", "--tag", "a b", "--account", "hr")
+    again = capsys.readouterr().out
+    assert 0 == run("lanes")
+    lanes = capsys.readouterr().out
+    assert 0 == run("lanes", "--json", "--account", "hr")
+    [row] = json.loads(capsys.readouterr().out)
+    run("doctor")
+    doctor = capsys.readouterr().out
+    assert 0 == run("resume", "--tag", "a b", "--account", "hr", "--as", "li")
+    ended = capsys.readouterr().out
+    assert 1 == run("resume", "--tag", "a b", "--account", "hr")
+    nothing = capsys.readouterr().err
+
+    first, command = said.splitlines()
+    assert first.startswith("paused: account hr, tag a b, since 20")
+    assert first.endswith(", by zhang: wrong text")
+    assert "it ends with: worker resume --account hr --tag 'a b'" == command
+    assert f"{first} already\n{command}\n" == again
+    assert f"{first}\n  remedy: `worker resume --account hr --tag 'a b'`\n" == lanes
+    assert ("paused", "hr", "account hr, tag a b") == (row["state"], row["account"], row["label"])
+    assert f"caution  pause: {first}; `worker resume --account hr --tag 'a b'`\n" in doctor
+    assert ended.startswith("account hr, tag a b goes on (audit ")
+    assert "worker: account hr, tag a b is not paused; `worker lanes` lists what is\n" == nothing
+
+
+def test_everything_is_asked_about(run: Run, jobs: list[str], capsys: Said) -> None:
+    """No is no."""
+    assert 1 == run("pause", "--all", types="n\n")
+    assert "pause everything, but recalls?" in capsys.readouterr().err
+    assert 0 == run("pause", "--all", "--yes", "--json")
+    done = json.loads(capsys.readouterr().out)
+    assert 0 == run("why", jobs[0])
+    why = capsys.readouterr().out
+    assert 0 == run("resume", "--all", "--json")
+
+    assert 32 == len(done["audit"])
+    assert (None, None) == (done["pause"]["account"], done["pause"]["tag"])
+    assert "waits for pause since 20" in why
+    assert "  worker resume --all\n" in why
+    assert [None] == [pause["tag"] for pause in json.loads(capsys.readouterr().out)["pauses"]]
+
+
+def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None:
+    """To lift the one says that the other stands."""
+    database = Database(make_engine(load_settings().database_url()))
+    run("pause", "--account", "hr")
+    capsys.readouterr()
+    assert 1 == run("resume", "hr")
+    unblocked = capsys.readouterr().err
+    parked = LaneBlock("hr", "hr", "hr", 600, "no quota", parked=True)
+    database.run(lambda connection: block_lanes(connection, database.now, [parked]))
+    database.close()
+    assert 0 == run("resume", "hr")
+    lifted = capsys.readouterr().out
+
+    assert "nothing of 'hr' is blocked or parked; `worker lanes` lists what is; paused: account hr, " in unblocked
+    assert "; `worker resume --account hr`" in unblocked
+    assert "hr starts with one call in the air\nstill paused: account hr, since " in lifted
+
+
+def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> None:
+    """The status says whether any was."""
+    assert 0 == run("hold", *jobs, "--as", "zhang")
+    held = capsys.readouterr().out
+    assert 1 == run("hold", jobs[0])
+    again = capsys.readouterr().out
+    run("doctor")
+    doctor = capsys.readouterr().out
+    assert 0 == run("lanes")
+    lanes = capsys.readouterr().out
+    assert 0 == run("release", jobs[0], "--json")
+    released = json.loads(capsys.readouterr().out)
+    assert 1 == run("release", jobs[0])
+    nothing = capsys.readouterr().out
+
+    assert held.startswith("2 jobs held (audit ")
+    assert "1 left of which nothing is to be sent any more, or that were held" in again
+    assert "caution  hold: 2 jobs are held; `worker lanes` lists them\n" in doctor
+    assert f"held: job {jobs[0]}, since 20" in lanes
+    assert f"  remedy: `worker release {jobs[1]}`\n" in lanes
+    assert ([jobs[0]], []) == (released["jobs"], released["left"])
+    assert "1 left that were not held" in nothing
+
+
+def test_a_drain_tells_what_is_in_the_air(run: Run, jobs: list[str], capsys: Said) -> None:
+    """Here it never lands."""
+    database = Database(make_engine(load_settings().database_url()))
+    commit(database, [Mark(part_id(jobs[0], 0), 0, "p", 1_000_000)], Policy())
+    database.close()
+
+    assert 1 == run("drain", "--tag", "lunch", "--timeout", "0")
+    said = capsys.readouterr()
+    assert ("1 are still in the air\n", "1 in the air\n") == (said.out, said.err)
+    assert 1 == run("drain", "--all", "--timeout", "0", "--json")
+    assert {"in_the_air": 1} == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["pause"], 2, "say --all, or name an account, channel, kind or tag"),
+        (["pause", "--all", "--tag", "lunch"], 2, "say --all, or name an account, channel, kind or tag"),
+        (["resume"], 2, "say --all, or name an account, channel, kind or tag"),
+        (["drain"], 2, "say --all, or name an account, channel, kind or tag"),
+        (["resume", "hr", "--tag", "lunch"], 2, "or give the options of a pause, not both"),
+        (["pause", "--kind", "recall"], 1, "kind: is recall, which passes every pause"),
+        (["hold", "0" * 32], 1, "ids: name no job with 0000"),
+        (["release", "0" * 32], 1, "ids: name no job with 0000"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    run: Run, jobs: list[str], capsys: Said, arguments: list[str], status: int, sentence: str
+) -> None:
+    assert status == run(*arguments)
+    assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_metric_counts_pauses(run: Run, jobs: list[str]) -> None:
+    """By what they name, and without the tag itself."""
+    run("pause", "--tag", "lunch")
+    run("pause", "--tag", "dinner")
+    run("pause", "--account", "hr", "--tag", "lunch")
+    run("pause", "--all", "--yes")
+    run("hold", *jobs)
+    settings = load_settings()
+    database = Database(make_engine(settings.database_url()))
+    collected = Outbox(database, accounts_of(settings), 5).collect()
+    found = {
+        (sample.labels["account"], sample.labels["scope"]): sample.value
+        for metric in collected
+        for sample in metric.samples
+        if sample.name == "worker_pauses"
+    }
+    database.close()
+
+    wanted = {("", "tag"): 2, ("hr", "account tag"): 1, ("", "everything"): 1, ("", "job"): 2}
+    assert wanted == found

@@ -1,0 +1,255 @@
+"""Commands with which a person decides about jobs, lanes and events. Each leaves a row that `worker audit` shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.options import (
+    Account,
+    CalledBefore,
+    CalledFrom,
+    Channel,
+    CreatedBefore,
+    CreatedFrom,
+    Everything,
+    Json,
+    OfKind,
+    Person,
+    Tag,
+    Why,
+    Yes,
+    confirm,
+    job_filter,
+    note,
+    tell_value,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def replay(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Enqueues an ended job once more, as a new job linked to the first; prints the new id."""
+    from worker.cli import acting
+
+    made = acting.replay(job, why=why, person=person)
+    tell_value({"job": made}, made, as_json=as_json)
+
+
+@app.command()
+def skip(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
+    from worker.cli import acting
+
+    passed = acting.skip(job, why=why, person=person)
+    tell_value(
+        {"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed), as_json=as_json
+    )
+
+
+@app.command()
+def cancel(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
+    why: Why = "",
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    called_from: CalledFrom = None,
+    called_before: CalledBefore = None,
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Sends nothing more of these jobs; says what was sent already, and how it can be taken back."""
+    from worker.cli import control
+
+    times = {
+        "created_from": created_from,
+        "created_before": created_before,
+        "called_from": called_from,
+        "called_before": called_before,
+    }
+    wanted = job_filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    done = control.cancel(typer.echo, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def recall(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
+    why: Why = "",
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Takes back what jobs have sent, and sends nothing more of them; prints the ids of the recalls."""
+    from worker.cli import control
+
+    times = {"created_from": created_from, "created_before": created_before}
+    wanted = job_filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    done = control.recall(typer.echo, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def resolve(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs, or of parts.")] = None,
+    sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
+    why: Annotated[str, typer.Option(help="How you know, in a few words; kept in the audit.")] = "",
+    msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    called_from: CalledFrom = None,
+    called_before: CalledBefore = None,
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Ends what is in doubt by your word: it was sent, or it was not."""
+    from worker.cli import control
+
+    if sent is None:
+        raise typer.BadParameter("say --sent or --not-sent")
+    times = {"called_from": called_from, "called_before": called_before}
+    wanted = job_filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    decided = control.resolve(
+        typer.echo,
+        note,
+        confirm,
+        wanted,
+        sent=sent,
+        why=why,
+        msgid=msgid,
+        person=person,
+        yes=yes,
+        as_json=as_json,
+    )
+    raise typer.Exit(0 if decided else 1)
+
+
+@app.command()
+def pause(
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    everything: Everything = False,
+    why: Why = "",
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Begins no call of these jobs, whenever they are enqueued, until `worker resume`; recalls and cancels pass."""
+    from worker.cli import pausing
+
+    wanted = _scope(everything, account=account, channel=channel, kind=kind, tag=tag)
+    pausing.pause(typer.echo, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+
+
+@app.command()
+def resume(
+    name: Annotated[str | None, typer.Argument(metavar="[ACCOUNT_OR_LANE]", help="What is blocked or parked.")] = None,
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    everything: Everything = False,
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Ends a pause, named as it was paused; or lifts the parking or block of ACCOUNT_OR_LANE now.
+
+    What waited behind a block starts with one call in the air.
+    """
+    from worker.cli import pausing
+
+    given = {"account": account, "channel": channel, "kind": kind, "tag": tag}
+    if name is not None and (everything or any(given.values())):
+        raise typer.BadParameter("name a lane or account that is blocked, or give the options of a pause, not both")
+    wanted = None if name is not None else _scope(everything, **given)
+    pausing.resume(typer.echo, name, wanted, why=why, person=person, as_json=as_json)
+
+
+@app.command()
+def hold(
+    ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Begins no call of single jobs until `worker release`."""
+    from worker.cli import pausing
+
+    raise typer.Exit(0 if pausing.hold(typer.echo, ids, why=why, person=person, as_json=as_json) else 1)
+
+
+@app.command()
+def release(
+    ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Lets jobs go on that `worker hold` holds."""
+    from worker.cli import pausing
+
+    raise typer.Exit(0 if pausing.release(typer.echo, ids, why=why, person=person, as_json=as_json) else 1)
+
+
+@app.command()
+def drain(
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    everything: Everything = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Waits until no call of these jobs is in the air; pause them first."""
+    from worker.cli import pausing
+
+    wanted = _scope(everything, account=account, channel=channel, kind=kind, tag=tag)
+    done = pausing.drain(typer.echo, note, wanted, timeout_s=timeout, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
+
+
+def _scope(everything: bool, **given: str | None) -> Any:
+    if everything == any(value is not None for value in given.values()):
+        raise typer.BadParameter("say --all, or name an account, channel, kind or tag")
+    return None if everything else job_filter(None, **given)
+
+
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists what people did: who, what, why, and how much of it."""
+    from worker.cli import control
+
+    control.audit(typer.echo, limit=limit, as_json=as_json)

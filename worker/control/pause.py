@@ -1,0 +1,222 @@
+"""Pauses jobs, holds single ones, and waits until nothing is in the air.
+
+A pause is a row; the group commit of every worker obeys it, so it needs no worker and no broker, and survives both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from uuid_utils import uuid7
+
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import audited
+from worker.control.opening import opened_current
+from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.job import JobId, Kind
+from worker.domain.job_filter import JobFilter
+from worker.domain.pause import Pause
+from worker.outbox.control.cancels import count_in_the_air, open_jobs
+from worker.outbox.control.matching import missing_jobs
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import pauses as rows
+
+SCOPE = ("account", "channel", "kind", "tag")
+QUIET_S = 1.0
+"""For so many seconds nothing must be in the air: a commit that did not see the pause may just be under way."""
+LOOK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause that stands now, and the id of the audit's row; None: it stood already."""
+
+    audit: str | None
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Pauses that ended, and the id of the audit's row."""
+
+    audit: str
+    pauses: tuple[Pause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJobs:
+    """Jobs that are held, or were released."""
+
+    audit: str
+    jobs: tuple[str, ...]
+    left: tuple[str, ...]
+    """The given ids of which nothing is to be sent any more, or that were held, or released, already."""
+
+
+@on_callers_connection
+def list_pauses(connection: Connection, *, bind: Bind | None = None) -> list[Pause]:
+    """What is paused now, jobs that are held included; the oldest first."""
+    return rows.standing_pauses(connection)
+
+
+def pause(wanted: JobFilter | None, *, person: str, why: str = "", settings: Settings | None = None) -> Paused:
+    """Pauses the jobs of a filter, whenever they are enqueued: no call of theirs begins until `resume_paused`.
+
+    `wanted` names an account, channel, kind or tag, or several of these, all of which have to hold; None: everything.
+    Recalls pass, and cancels do. What expires meanwhile expires. `person` says who pauses, `why` for which reason, at
+    most 300 characters. A call that has begun is not called back: `drain` waits for it. CheckFailed for other fields.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return pause_in(database, wanted, person, why)
+
+
+def resume_paused(wanted: JobFilter | None, *, person: str, why: str = "", settings: Settings | None = None) -> Resumed:
+    """Ends the pause of exactly this filter. WorkerError where there is none.
+
+    What waits goes on as fast as its limits allow, some thousand parts a second, in the order in which it was enqueued.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return resume_in(database, wanted, person, why)
+
+
+def hold(ids: Iterable[JobId], *, person: str, why: str = "", settings: Settings | None = None) -> HeldJobs:
+    """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too."""
+    with opened_current(settings or load_settings()) as database:
+        return hold_in(database, JobFilter(ids=ids), person, why)
+
+
+def release(ids: Iterable[JobId], *, person: str, why: str = "", settings: Settings | None = None) -> HeldJobs:
+    """Lets jobs go on that are held."""
+    with opened_current(settings or load_settings()) as database:
+        return release_in(database, JobFilter(ids=ids), person, why)
+
+
+def drain(
+    wanted: JobFilter | None,
+    *,
+    timeout_s: float,
+    settings: Settings | None = None,
+    progress: Callable[[int], object] = lambda in_the_air: None,
+) -> int:
+    """Waits until no call of a filter's parts (None: of any) is in the air, for `timeout_s` seconds at most.
+
+    Returns how many are still in the air: 0, unless the time was over. Pause first, or it may never come to an end.
+    `progress` is called with the number that is in the air.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return drain_in(database, wanted, timeout_s, progress=progress)
+
+
+def pause_in(database: Database, wanted: JobFilter | None, person: str, why: str) -> Paused:
+    """The same in a database that is open."""
+    scope = _scope(wanted)
+    if known := _same(database, scope):
+        return Paused(None, known[0])
+    with audited(database, "pause", person=person, why=why, asked={"filter": scope}) as running:
+        row = {**dict.fromkeys(SCOPE), **scope, "id": uuid7().hex, "job_id": None, "person": person, "why": why}
+        database.run(lambda connection: rows.begin(connection, database.now, [row]))
+        running.counts["pauses"] = 1
+    return Paused(running.id, _same(database, scope)[-1])
+
+
+def resume_in(database: Database, wanted: JobFilter | None, person: str, why: str) -> Resumed:
+    """The same in a database that is open."""
+    scope = _scope(wanted)
+    pauses = _same(database, scope)
+    if not pauses:
+        what = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
+        raise WorkerError(f"{what} is not paused; `worker lanes` lists what is")
+    ids = [pause.id for pause in pauses]
+    with audited(database, "resume", person=person, why=why, asked={"filter": scope}) as running:
+        running.counts["pauses"] = database.run(lambda connection: rows.end(connection, database.now, ids))
+    return Resumed(running.id, tuple(pauses))
+
+
+def hold_in(database: Database, wanted: JobFilter, person: str, why: str) -> HeldJobs:
+    """The same in a database that is open."""
+    given = _jobs(database, wanted)
+    with audited(database, "hold", person=person, why=why, asked={"filter": wanted.asked()}) as running:
+        with database.reading() as connection:
+            held = {pause.job_id for pause in rows.standing_pauses(connection, given)}
+            wait = [job for job in open_jobs(connection, given) if job not in held]
+        made = [
+            {**dict.fromkeys(SCOPE), "id": uuid7().hex, "job_id": job, "person": person, "why": why} for job in wait
+        ]
+        if made:
+            database.run(lambda connection: rows.begin(connection, database.now, made))
+        running.counts["jobs"] = len(wait)
+    return HeldJobs(running.id, tuple(wait), tuple(job for job in given if job not in wait))
+
+
+def release_in(database: Database, wanted: JobFilter, person: str, why: str) -> HeldJobs:
+    """The same in a database that is open."""
+    given = _jobs(database, wanted)
+    with audited(database, "release", person=person, why=why, asked={"filter": wanted.asked()}) as running:
+        with database.reading() as connection:
+            held = {
+                pause.id: pause.job_id for pause in rows.standing_pauses(connection, given) if pause.job_id is not None
+            }
+        if held:
+            database.run(lambda connection: rows.end(connection, database.now, held))
+        running.counts["jobs"] = len(set(held.values()))
+    jobs = tuple(job for job in given if job in held.values())
+    return HeldJobs(running.id, jobs, tuple(job for job in given if job not in jobs))
+
+
+def drain_in(
+    database: Database,
+    wanted: JobFilter | None,
+    timeout_s: float,
+    *,
+    progress: Callable[[int], object] = lambda in_the_air: None,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> int:
+    """The same in a database that is open."""
+    if wanted is not None:
+        wanted.require_whole_jobs()
+    ends = monotonic() + timeout_s
+    quiet_since: float | None = None
+    while True:
+        with database.reading() as connection:
+            in_the_air = count_in_the_air(connection, wanted)
+        now = monotonic()
+        progress(in_the_air)
+        quiet_since = None if in_the_air else (now if quiet_since is None else quiet_since)
+        if quiet_since is not None and now - quiet_since >= QUIET_S:
+            return 0
+        if now >= ends:
+            return in_the_air
+        sleep(LOOK_S)
+
+
+def _scope(wanted: JobFilter | None) -> dict[str, str]:
+    if wanted is None:
+        return {}
+    asked = wanted.asked()
+    if others := asked.keys() - set(SCOPE):
+        remedy = "pause an account, channel, kind or tag; `hold` is for single jobs"
+        raise CheckFailed([Problem("filter", f"names {', '.join(sorted(others))}", remedy)])
+    if asked.get("kind") == Kind.RECALL:
+        raise CheckFailed([Problem("kind", "is recall, which passes every pause", "hold or cancel single recalls")])
+    return asked
+
+
+def _same(database: Database, scope: dict[str, str]) -> list[Pause]:
+    with database.reading() as connection:
+        return [pause for pause in rows.standing_pauses(connection, ()) if pause.scope() == scope]
+
+
+def _jobs(database: Database, wanted: JobFilter) -> list[str]:
+    """The ids of a filter's jobs. CheckFailed for an id that is no job's: nobody is to believe that it is held."""
+    wanted.require_whole_jobs()
+    given = wanted.part_or_job_ids()
+    with database.reading() as connection:
+        if missing := missing_jobs(connection, given):
+            remedy = f"give whole ids; `worker why {missing[0]}` may find one"
+            raise CheckFailed([Problem("ids", f"name no job with {', '.join(missing[:3])}", remedy)])
+    return given

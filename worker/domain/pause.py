@@ -1,0 +1,63 @@
+"""A pause: the jobs of which no call begins until a person ends it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from worker.domain.job import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What is paused: the jobs for which all that is given holds; where nothing is given, every job.
+
+    Recalls pass, unless the pause is of that very job: what takes messages back is what one pauses for.
+    """
+
+    id: str
+    began_at: datetime
+    person: str
+    why: str
+    account: str | None = None
+    channel: str | None = None
+    kind: str | None = None
+    tag: str | None = None
+    job_id: str | None = None
+    """The one job that is held; None: the pause is of all jobs with the rest."""
+
+    def covers(self, job: Mapping[str, Any]) -> bool:
+        """Whether it holds for a job, given by its columns."""
+        if self.job_id is not None:
+            return bool(job["id"] == self.job_id)
+        given = {name: value for name, value in self._equal().items() if value is not None}
+        if job["kind"] == Kind.RECALL or any(job[name] != value for name, value in given.items()):
+            return False
+        return self.tag is None or self.tag in json.loads(job["tags"] or "[]")
+
+    def holds_lanes(self) -> bool:
+        """True when it holds for all parts of a lane or for none: these have one account and one kind."""
+        return self.tag is None and self.job_id is None
+
+    def scope(self) -> dict[str, str]:
+        """What is given, by name."""
+        given = {**self._equal(), "tag": self.tag, "job": self.job_id}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def told(self) -> str:
+        """What is given, for people."""
+        return ", ".join(f"{name} {value}" for name, value in self.scope().items()) or "everything"
+
+    def ending(self) -> str:
+        """The command that ends it."""
+        if self.job_id is not None:
+            return f"worker release {self.job_id}"
+        options = [word for name, value in self.scope().items() for word in (f"--{name}", value)]
+        return shlex.join(["worker", "resume", *(options or ["--all"])])
+
+    def _equal(self) -> dict[str, str | None]:
+        return {"account": self.account, "channel": self.channel, "kind": self.kind}
